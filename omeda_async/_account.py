@@ -1,0 +1,55 @@
+"""
+An account: what a provider counts limits by, and the calls under way on it.
+"""
+
+import asyncio
+
+import attrs
+
+from omeda_async import events
+from omeda_async._auth import Credentials
+from omeda_async._transport import Transport
+from omeda_async.limits import Limiter
+from omeda_async.settings import ProviderSettings
+
+
+class Activity:
+    """
+    Counts the single calls under way, so that closing can wait for them.
+    """
+
+    def __init__(self) -> None:
+        self.closing = False
+        self._count = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self._idle.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if not self._count:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """
+        Wait until no call is under way.
+        """
+        await self._idle.wait()
+
+
+@attrs.define
+class Account:
+    """
+    What a provider counts limits by: one limiter, one set of credentials, one base URL.
+    """
+
+    provider: str
+    settings: ProviderSettings
+    transport: Transport
+    limiter: Limiter
+    credentials: Credentials
+    hooks: tuple[events.Hook, ...] = ()
+    activity: Activity = attrs.field(factory=Activity)

@@ -1,0 +1,166 @@
+"""
+Credentials: fixed headers, a token that can be asked for again, a session that has to be opened.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from omeda_async.errors import AuthenticationFailed, ConfigurationError, OmedaAsyncError, SessionLost
+from omeda_async.settings import Token
+
+Headers = Mapping[str, str]
+
+
+class Credentials(Protocol):
+    """
+    What signs requests.
+    """
+
+    async def ready(self) -> None:
+        """
+        Make the headers available; called before the limiter is asked, so that no slot waits for a login.
+        """
+
+    def headers(self) -> Headers:
+        """
+        Give the headers that sign a request.
+        """
+
+    async def renew(self, error: OmedaAsyncError, used: Headers) -> bool:
+        """
+        Get new credentials after an error, if that may help; tell whether to try once more.
+
+        Args:
+            error: What came back.
+            used: The headers it came back to; if they are no longer in force, somebody renewed them meanwhile.
+
+        """
+
+    def secrets(self) -> tuple[str, ...]:
+        """
+        Name what must not be shown.
+        """
+
+
+class FixedCredentials:
+    """
+    Headers that never change.
+    """
+
+    def __init__(self, headers: Headers, secrets: tuple[str, ...]) -> None:
+        self._headers = dict(headers)
+        self._secrets = secrets
+
+    async def ready(self) -> None:
+        """
+        There is nothing to do.
+        """
+
+    def headers(self) -> Headers:
+        """
+        Give the headers.
+        """
+        return self._headers
+
+    async def renew(self, error: OmedaAsyncError, used: Headers) -> bool:  # noqa: ARG002 the protocol's signature
+        """
+        Nothing can be renewed.
+        """
+        return False
+
+    def secrets(self) -> tuple[str, ...]:
+        """
+        Name what must not be shown.
+        """
+        return self._secrets
+
+
+class RenewableCredentials:
+    """
+    Headers that are loaded on first use, and again when the provider refuses them; never twice at a time.
+    """
+
+    def __init__(self, load: Callable[[], Awaitable[Headers]], renew_on: Callable[[OmedaAsyncError], bool]) -> None:
+        self._load = load
+        self._renew_on = renew_on
+        self._headers: Headers | None = None
+        self._seen: set[str] = set()
+        self._lock = asyncio.Lock()
+
+    async def ready(self) -> None:
+        """
+        Load the headers unless they are there; a caller that is cancelled leaves the load to the next one.
+        """
+        if self._headers is None:
+            async with self._lock:
+                if self._headers is None:
+                    self._headers = await self._loaded()
+
+    def headers(self) -> Headers:
+        """
+        Give the headers; empty before they have been loaded.
+        """
+        return self._headers or {}
+
+    async def renew(self, error: OmedaAsyncError, used: Headers) -> bool:
+        """
+        Load the headers anew, unless somebody else has done so since the request was signed.
+        """
+        if not self._renew_on(error):
+            return False
+        async with self._lock:
+            if self._headers is None or self._headers == used:
+                self._headers = None
+                self._headers = await self._loaded()
+        return True
+
+    def secrets(self) -> tuple[str, ...]:
+        """
+        Name what must not be shown: every header value ever loaded, and the token in it.
+        """
+        return tuple(self._seen)
+
+    async def _loaded(self) -> Headers:
+        try:
+            headers = dict(await self._load())
+        except OmedaAsyncError:
+            raise
+        except Exception as error:
+            raise ConfigurationError(f"the credentials could not be loaded: {type(error).__name__}") from error
+        for value in headers.values():
+            self._seen.update({value, value.rpartition(" ")[2]})
+        return headers
+
+
+def bearer(token: Token, extra: Headers | None = None) -> Credentials:
+    """
+    Sign with a bearer token and some fixed headers; a token from a callable is asked for once more on 401.
+    """
+    fixed = dict(extra or {})
+    if isinstance(token, str):
+        return FixedCredentials({"Authorization": f"Bearer {token}", **fixed}, (token, *fixed.values()))
+
+    async def load() -> Headers:
+        given = token()
+        value = await given if inspect.isawaitable(given) else given
+        if not (isinstance(value, str) and value.strip() and value.isprintable()):
+            raise ConfigurationError("the token callable must return a non-empty printable string")
+        return {"Authorization": f"Bearer {value}", **fixed}
+
+    return RenewableCredentials(load, lambda error: isinstance(error, AuthenticationFailed) and error.status == 401)
+
+
+def session(prepare: Callable[[], Awaitable[Headers]]) -> Credentials:
+    """
+    Sign with the headers of a session, which is opened again when the provider has lost it.
+
+    A 403 is no reason: it has four meanings at Journey Manager, and none is mended by logging in in a loop.
+    """
+    return RenewableCredentials(
+        prepare,
+        lambda error: (
+            isinstance(error, SessionLost) or (isinstance(error, AuthenticationFailed) and error.status == 401)
+        ),
+    )

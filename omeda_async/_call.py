@@ -1,0 +1,372 @@
+"""
+One call: wait for the limit, send, decipher, and then it is done, or settled, or tried again.
+"""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypedDict, TypeVar, Unpack
+
+import attrs
+
+from omeda_async import _clock, events
+from omeda_async._account import Account
+from omeda_async._auth import Headers
+from omeda_async._operation import Answer, Operation, Request, Verdict
+from omeda_async._result import Result
+from omeda_async._retry import Retry, Stop, decide, in_doubt, may_repeat, refused_unseen
+from omeda_async.errors import (
+    AlreadyDone,
+    AnswerLost,
+    ApiError,
+    AuthenticationFailed,
+    ClosedError,
+    ConfigurationError,
+    ConnectionFailed,
+    LimitWaitExceeded,
+    NotFound,
+    OmedaAsyncError,
+    SessionLost,
+    TooLate,
+)
+from omeda_async.limits import Permit, Priority
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+@attrs.frozen(kw_only=True)
+class CallOptions:
+    """
+    How one call is made.
+    """
+
+    priority: Priority = Priority.INTERACTIVE
+    max_wait: float | None = None
+    """Seconds the limiter may make each attempt wait; None for as long as the deadline allows."""
+    explain: bool = True
+    """Read once more to find out what an ambiguous refusal meant."""
+    patient: bool = False
+    """Start the deadline with the first turn at the limiter, not with the call."""
+    doubtful: bool = False
+    """May an earlier run have made this call already?"""
+    on_request: Callable[[], Any] = lambda: None
+    """Called for every HTTP request made."""
+    permit: Permit | None = None
+    """What the limiter has granted already, for the first attempt."""
+    stopped: Callable[[], bool] = lambda: False
+    """Asked before every attempt: is nothing new to be sent?"""
+
+
+class Call(Generic[P, R]):
+    """
+    One call under way. Its state tells at any moment what is certain about it.
+
+    Args:
+        account: Whose limits and credentials it uses.
+        operation: What is asked for.
+        params: With which parameters.
+        options: How.
+
+    """
+
+    def __init__(self, account: Account, operation: Operation[P, R], params: P, options: CallOptions) -> None:
+        self.attempts = 0
+        self._account = account
+        self._operation = operation
+        self._params = params
+        self._options = options
+        self._policy = account.settings.retry
+        self._errors: list[OmedaAsyncError] = []
+        self._doubt: OmedaAsyncError | None = None
+        self._renewed = False
+        self._deadline: float | None = None
+        self._used: Headers = {}
+        self._flying = False
+        self._question: Call[Any, Any] | None = None
+        self._found: Any = None
+        if options.doubtful:
+            self._doubt = AnswerLost("an earlier run was interrupted before the answer came")
+
+    @property
+    def in_flight(self) -> bool:
+        """
+        Is an attempt of this call, or a read for it, waiting for its answer?
+        """
+        return self._flying or (self._question is not None and self._question.in_flight)
+
+    async def run(self) -> Result[R]:
+        """
+        Make the call, and say what became of it.
+
+        Raises:
+            InvalidRecord: The parameters cannot be sent; nothing was.
+
+        Cancelling it closes the connection of the attempt in flight; :meth:`interrupted` tells what is certain then.
+
+        """
+        request = self._operation.build(self._params)
+        self._account.transport.session()
+        if not self._options.patient:
+            self._start_deadline()
+        if self._doubt is not None and not self._operation.repeat_tells:
+            result = await self._settle(self._doubt, 0.0)
+            if result is not None:
+                return result
+        while True:
+            answer = await self._attempt(request)
+            if not isinstance(answer, OmedaAsyncError):
+                return Result(receipt=answer, attempts=self.attempts)
+            result = await self._weigh(answer)
+            if result is not None:
+                return result
+
+    def interrupted(self) -> Result[R]:
+        """
+        Say what is certain about a call that was stopped in the middle.
+        """
+        doubtful = self._flying or self._doubt is not None
+        kind = AnswerLost if doubtful else ClosedError
+        text = "interrupted while the answer was awaited" if doubtful else "interrupted before it was carried out"
+        error = self._signed(kind(text), doubtful=doubtful)
+        return Result(error=error, attempts=self.attempts, doubtful=doubtful)
+
+    async def _weigh(self, error: OmedaAsyncError) -> Result[R] | None:
+        if isinstance(error, LimitWaitExceeded | ClosedError | ConfigurationError):
+            return self._failed(self._errors[-1] if self._errors else error)
+        self._errors.append(error)
+        if in_doubt(error):
+            self._doubt = error
+        if isinstance(error, AlreadyDone) and self._doubt:
+            return self._settled()
+        if self._needs_reading(error):
+            return await self._explained(error)
+        if self._is_refusal(error):
+            # The same request was refused for what it is: so were the attempts before it.
+            self._doubt = None
+        step = decide(self._operation, self._errors, self._policy)
+        if isinstance(step, Retry):
+            return None if await self._pause(step.wait) else self._failed(error)
+        if isinstance(step, Stop):
+            return await self._settle(error, 0.0) if self._doubt else self._failed(error)
+        return await self._settle(error, step.wait)
+
+    def _needs_reading(self, error: OmedaAsyncError) -> bool:
+        if self._operation.settling is None:
+            return False
+        if self._doubt is not None and self._is_refusal(error) and not isinstance(error, TooLate):
+            return True
+        return self._options.explain and self._operation.unexplained(error)
+
+    @staticmethod
+    def _is_refusal(error: OmedaAsyncError) -> bool:
+        if not isinstance(error, ApiError) or in_doubt(error) or refused_unseen(error):
+            return False
+        return not isinstance(error, AuthenticationFailed | SessionLost)
+
+    async def _explained(self, error: OmedaAsyncError) -> Result[R]:
+        verdict = await self._look()
+        if verdict is Verdict.DONE and self._doubt:
+            return self._settled()
+        if verdict is Verdict.UNDECIDED:
+            return self._failed(error)
+        self._doubt = None
+        return self._failed(self._named(error, verdict))
+
+    async def _settle(self, error: OmedaAsyncError, wait: float) -> Result[R] | None:
+        if self._operation.settling is None or not await self._pause(wait):
+            return self._failed(error)
+        verdict = await self._look()
+        if verdict is Verdict.DONE:
+            return self._settled()
+        if verdict is Verdict.TOO_LATE:
+            self._doubt = None
+            return self._failed(self._named(error, verdict))
+        repeatable = may_repeat(self._operation, self._errors, self._policy)
+        if repeatable and await self._pause(0.0):
+            return None
+        if verdict is Verdict.NOT_DONE and not (isinstance(self._doubt, AnswerLost) and self._doubt.timed_out):
+            self._doubt = None  # after a time-out the provider may still be at work on it: that stays unknown
+        return self._failed(error)
+
+    async def _look(self) -> Verdict:
+        settling = self._operation.settling
+        if settling is None:
+            return Verdict.UNDECIDED
+        options = attrs.evolve(self._options, max_wait=None, patient=False, doubtful=False, permit=None)
+        question = Call(self._account, settling.operation, settling.question(self._params), options)
+        question._deadline = self._deadline
+        self._question = question
+        result = await question.run()
+        self._question = None
+        self.attempts += question.attempts
+        if result.error is None or isinstance(result.error, NotFound):
+            self._found = result.receipt
+            verdict = settling.judge(self._params, result.error or result.receipt)
+        else:
+            verdict = Verdict.UNDECIDED
+        self._tell(events.Settled, verdict=verdict.value)
+        return verdict
+
+    @staticmethod
+    def _named(error: OmedaAsyncError, verdict: Verdict) -> OmedaAsyncError:
+        kind = {Verdict.DONE: AlreadyDone, Verdict.TOO_LATE: TooLate}.get(verdict)
+        if kind is None:
+            return error
+        if isinstance(error, ApiError):
+            return error.as_kind(kind)
+        return kind(f"the provider's own record says so ({verdict.value}); {error.message}")
+
+    def _settled(self) -> Result[R]:
+        make = self._operation.settled
+        receipt = make(self._params, self._found) if make else None
+        return Result(receipt=receipt, attempts=self.attempts, settled=True)
+
+    def _failed(self, error: OmedaAsyncError) -> Result[R]:
+        doubtful = self._doubt is not None
+        return Result(error=self._signed(error, doubtful=doubtful), attempts=self.attempts, doubtful=doubtful)
+
+    def _signed(self, error: OmedaAsyncError, *, doubtful: bool) -> OmedaAsyncError:
+        error.provider = self._account.provider
+        error.operation = self._operation.name
+        error.attempts = self.attempts
+        error.sent = doubtful
+        return error.without(self._account.credentials.secrets())
+
+    def _start_deadline(self) -> None:
+        if self._deadline is None:
+            self._deadline = _clock.now() + self._policy.deadline
+
+    def _left(self) -> float:
+        return self._policy.deadline if self._deadline is None else self._deadline - _clock.now()
+
+    async def _pause(self, seconds: float) -> bool:
+        if self._left() <= seconds or self._options.stopped():
+            return False
+        if seconds > 0:
+            self._tell(
+                events.RetryPlanned,
+                attempt=self.attempts,
+                wait=seconds,
+                error=type(self._errors[-1]).__name__,
+            )
+            await _clock.sleep(seconds)
+        return True
+
+    async def _attempt(self, request: Request) -> R | OmedaAsyncError:
+        answer = await self._once(request)
+        if isinstance(answer, AuthenticationFailed | SessionLost) and not self._renewed:
+            self._renewed = True
+            try:
+                renewed = await self._account.credentials.renew(answer, self._used)
+            except OmedaAsyncError as error:
+                return error
+            if renewed:
+                return await self._once(request)
+        return answer
+
+    async def _once(self, request: Request) -> R | OmedaAsyncError:
+        if self._options.stopped():
+            return ClosedError("the run was stopped")
+        try:
+            await self._account.credentials.ready()
+            permit, waited = await self._admitted()
+        except OmedaAsyncError as error:
+            return error
+        self._start_deadline()
+        self._used = self._account.credentials.headers()
+        self.attempts += 1
+        self._options.on_request()
+        self._flying = True
+        started = _clock.now()
+        answer = await self._sent(request, permit)
+        self._flying = False
+        result = answer if isinstance(answer, OmedaAsyncError) else self._deciphered(answer)
+        self._tell(
+            events.AttemptEnded,
+            attempt=self.attempts,
+            status=answer.status if isinstance(answer, Answer) else None,
+            seconds=_clock.now() - started,
+            waited=waited,
+            error=type(result).__name__ if isinstance(result, OmedaAsyncError) else None,
+        )
+        return result
+
+    async def _admitted(self) -> tuple[Permit, float]:
+        if self._options.permit is not None and not self.attempts:
+            return self._options.permit, 0.0
+        asked = _clock.now()
+        max_wait = self._options.max_wait
+        if self._deadline is not None:
+            left = max(0.0, self._left())
+            max_wait = left if max_wait is None else min(max_wait, left)
+        permit = await self._account.limiter.acquire(priority=self._options.priority, max_wait=max_wait)
+        return permit, _clock.now() - asked
+
+    async def _sent(self, request: Request, permit: Permit) -> Answer | OmedaAsyncError:
+        settings, limiter = self._account.settings, self._account.limiter
+        answer: Answer | None = None
+        left = True
+        try:
+            answer = await self._account.transport.send(
+                settings.url,
+                request,
+                self._used,
+                timeout=min(settings.timeout, max(self._left(), 0.001)),
+                connect_timeout=settings.connect_timeout,
+            )
+        except OmedaAsyncError as error:
+            left = not isinstance(error, ConnectionFailed | ConfigurationError) and (
+                error.sent or not isinstance(error, ClosedError)
+            )
+            return error
+        finally:
+            limiter.release(
+                permit,
+                sent=left,
+                status=answer.status if answer is not None else None,
+                headers=answer.headers if answer is not None else None,
+            )
+        return answer
+
+    def _deciphered(self, answer: Answer) -> R | OmedaAsyncError:
+        return self._operation.decipher(answer.status, answer.headers, answer.body)
+
+    def _tell(self, kind: type[events.Event], **values: Any) -> None:
+        if self._account.hooks:
+            event = kind(provider=self._account.provider, operation=self._operation.name, **values)
+            events.emit(self._account.hooks, event)
+
+
+class SingleOptions(TypedDict, total=False):
+    """
+    What every single call takes.
+    """
+
+    priority: Priority
+    """The lane at the limiter; interactive by default."""
+    max_wait: float | None
+    """Seconds the limiter may make the call wait; passing it raises LimitWaitExceeded at once."""
+
+
+async def call(
+    account: Account,
+    operation: Operation[P, R],
+    params: P,
+    *,
+    explain: bool = True,
+    **options: Unpack[SingleOptions],
+) -> R:
+    """
+    Make one call, and give its receipt.
+
+    Raises:
+        OmedaAsyncError: It is not done; ``sent`` tells whether it may have been carried out all the same.
+
+    Cancelling it while an attempt is in flight leaves unknown whether that was carried out.
+
+    """
+    how = CallOptions(explain=explain, stopped=lambda: account.activity.closing, **options)
+    with account.activity:
+        result = await Call(account, operation, params, how).run()
+    if result.error is not None:
+        raise result.error
+    return result.receipt  # type: ignore[return-value]  # a result without an error has its receipt

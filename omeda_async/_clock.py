@@ -1,0 +1,30 @@
+"""
+The only place that sleeps or reads the time.
+
+Durations and instants are read from the running loop, so that a loop with a moved clock drives hours in
+milliseconds; the calendar is read for what providers state as dates.
+"""
+
+import asyncio
+import datetime as dt
+
+
+def now() -> float:
+    """
+    Tell the running loop's time in seconds.
+    """
+    return asyncio.get_running_loop().time()
+
+
+def utc_now() -> dt.datetime:
+    """
+    Tell the calendar time.
+    """
+    return dt.datetime.now(dt.UTC)
+
+
+async def sleep(seconds: float) -> None:
+    """
+    Wait on the running loop; cancelling it ends the wait.
+    """
+    await asyncio.sleep(seconds)

@@ -1,0 +1,117 @@
+"""
+What one endpoint is: how a request is built, how an answer is read, how safe it is to repeat, how it is settled.
+"""
+
+import enum
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+import attrs
+
+from omeda_async.errors import (
+    AuthenticationFailed,
+    ConfigurationError,
+    MethodNotAllowed,
+    NotFound,
+    OmedaAsyncError,
+    SessionLost,
+)
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+class Repeat(enum.Enum):
+    """
+    What sending the same request twice does.
+    """
+
+    HARMLESS = "harmless"
+    """The second changes nothing the first had not changed."""
+    DOUBLES = "doubles"
+    """It happens twice."""
+
+
+class Verdict(enum.Enum):
+    """
+    What a read says about something that was asked for.
+    """
+
+    DONE = "done"
+    TOO_LATE = "too late"
+    NOT_DONE = "not done"
+    UNDECIDED = "undecided"
+
+
+@attrs.frozen
+class Request:
+    """
+    An HTTP request, without the host and the credentials.
+    """
+
+    method: str
+    path: str
+    """Percent-encoded, from the settings' base URL on, beginning with a slash."""
+    body: bytes | None = attrs.field(default=None, repr=False)
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Answer:
+    """
+    A whole HTTP answer.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    """Case-insensitive."""
+    body: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Settling(Generic[P]):
+    """
+    The read that tells what became of an attempt.
+    """
+
+    operation: "Operation[Any, Any]"
+    """A read."""
+    question: Callable[[P], Any]
+    """From the parameters of the operation in doubt to those of the read."""
+    judge: Callable[[P, Any], Verdict]
+    """What the read's result says. It is also given the read's ``NotFound``, as that may be an answer."""
+
+
+def hits_everyone(error: OmedaAsyncError) -> bool:
+    """
+    Tell whether an error would meet every record of a run alike: credentials, a wrong URL, a lost session.
+    """
+    if isinstance(error, NotFound):
+        return not error.messages
+    return isinstance(error, AuthenticationFailed | MethodNotAllowed | SessionLost | ConfigurationError)
+
+
+@attrs.frozen(kw_only=True)
+class Operation(Generic[P, R]):
+    """
+    One endpoint of one provider. Everything here is pure; the sending is done elsewhere.
+    """
+
+    provider: str
+    name: str
+    """As the user calls it: ``"deployments.cancel"``."""
+    repeat: Repeat
+    build: Callable[[P], Request]
+    """Raises InvalidRecord for parameters that cannot be sent."""
+    decipher: Callable[[int, Mapping[str, str], bytes], R | OmedaAsyncError]
+    """From status, headers and body to what the caller gets; never raises."""
+    settling: Settling[P] | None = None
+    """None: sending it again (where that is harmless) is all that can tell."""
+    settled: Callable[[P, Any], R] | None = None
+    """Makes the receipt of what was settled as done, from the parameters and what the read found (or None)."""
+    repeat_tells: bool = True
+    """Does the answer to a repeat tell what became of a lost attempt? If not, the read goes first."""
+    unexplained: Callable[[OmedaAsyncError], bool] = lambda _: False
+    """Is this a refusal that does not say whether it was done before or is too late? The read will tell."""
+    hits_everyone: Callable[[OmedaAsyncError], bool] = hits_everyone
+    """Would this error meet every other record of a bulk run too? Then the run stops."""

@@ -1,0 +1,131 @@
+"""
+What to do after a failed attempt: pure, and read from what the operation declares.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+from omeda_async._operation import Operation, Repeat
+from omeda_async.errors import (
+    AnswerLost,
+    ApiError,
+    ConnectionFailed,
+    OmedaAsyncError,
+    RateLimited,
+    ServerError,
+    UnreadableAnswer,
+)
+from omeda_async.settings import RetryPolicy
+
+JITTER = 0.25
+
+
+@attrs.frozen
+class Retry:
+    """
+    Send it again, after a wait.
+    """
+
+    wait: float
+    """Seconds."""
+
+
+@attrs.frozen
+class Settle:
+    """
+    Find out what became of it, after a wait.
+    """
+
+    wait: float
+    """Seconds."""
+
+
+@attrs.frozen
+class Stop:
+    """
+    Report the error: nothing that may be done would help.
+    """
+
+
+Step = Retry | Settle | Stop
+
+
+def in_doubt(error: OmedaAsyncError) -> bool:
+    """
+    Tell whether the request may have been carried out all the same.
+    """
+    if isinstance(error, AnswerLost):
+        return True
+    if isinstance(error, UnreadableAnswer):
+        return error.status < 400
+    return isinstance(error, ServerError) and error.status != 503
+
+
+def refused_unseen(error: OmedaAsyncError) -> bool:
+    """
+    Tell whether the request was certainly not carried out, for a reason that may pass.
+    """
+    if isinstance(error, ServerError):
+        return error.status == 503
+    return isinstance(error, ConnectionFailed | RateLimited)
+
+
+def backoff(attempt: int, policy: RetryPolicy, uniform: Callable[[], float] = random.random) -> float:
+    """
+    Give the seconds to wait after the given attempt (from 1): doubling, bounded, with positive jitter.
+    """
+    pause: float = min(policy.max_delay, policy.base_delay * 2.0 ** min(attempt - 1, 60))
+    return pause * (1 + JITTER * uniform())
+
+
+def decide(
+    operation: Operation[Any, Any],
+    errors: Sequence[OmedaAsyncError],
+    policy: RetryPolicy,
+    uniform: Callable[[], float] = random.random,
+) -> Step:
+    """
+    Decide what follows a failed attempt.
+
+    Args:
+        operation: What was attempted; it declares how safe it is to repeat.
+        errors: What each attempt so far ended with, the latest last.
+        policy: How long a call is tried for.
+        uniform: A source of numbers between 0 and 1, for the jitter.
+
+    """
+    error, attempt = errors[-1], len(errors)
+    last = attempt >= policy.attempts
+    wait = _wait(error, attempt, policy, uniform)
+    if refused_unseen(error):
+        # A 503 may come from a proxy that had passed the request on: no reason to risk a double.
+        risky = operation.repeat is Repeat.DOUBLES and isinstance(error, ServerError)
+        return Stop() if last or risky else Retry(wait)
+    if not in_doubt(error):
+        return Stop()
+    if operation.repeat is Repeat.DOUBLES or last or _second_500(errors):
+        return Settle(wait)
+    return Retry(wait) if operation.repeat_tells else Settle(wait)
+
+
+def may_repeat(operation: Operation[Any, Any], errors: Sequence[OmedaAsyncError], policy: RetryPolicy) -> bool:
+    """
+    Tell whether an attempt that a read says was not carried out may be made again.
+    """
+    return operation.repeat is Repeat.HARMLESS and len(errors) < policy.attempts and not _second_500(errors)
+
+
+def _second_500(errors: Sequence[OmedaAsyncError]) -> bool:
+    # Omeda on 500: "submitting additional requests may not be advisable". Once more, then no further.
+    return sum(isinstance(error, ServerError) and error.status == 500 for error in errors) > 1
+
+
+def _wait(error: OmedaAsyncError, attempt: int, policy: RetryPolicy, uniform: Callable[[], float]) -> float:
+    if isinstance(error, RateLimited):
+        return 0.0  # the limiter holds the whole account back; waiting here too would do it twice
+    asked = error.retry_after if isinstance(error, ApiError) else None
+    pause = backoff(attempt, policy, uniform)
+    return max(pause, asked * (1 + JITTER * uniform() / 10)) if asked and asked > 0 else pause

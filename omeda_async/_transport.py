@@ -1,0 +1,171 @@
+"""
+The HTTP session: the only module that uses aiohttp's client. It maps aiohttp's errors to ours.
+"""
+
+import asyncio
+import platform
+from collections.abc import Mapping
+
+import aiohttp
+from aiohttp.client_exceptions import ClientConnectorError, InvalidURL
+from yarl import URL
+
+from omeda_async._operation import Answer, Request
+from omeda_async._version import __version__
+from omeda_async.errors import (
+    AnswerLost,
+    ClosedError,
+    ConfigurationError,
+    ConnectionFailed,
+    UnreadableAnswer,
+)
+
+MAX_BODY = 16 * 1024 * 1024
+USER_AGENT = f"omeda-async/{__version__} (aiohttp/{aiohttp.__version__}; Python/{platform.python_version()})"
+# Omeda asks for a content type on every call, with or without a body (seeds: technical requirements).
+_COMMON = {"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type": "application/json"}
+# What aiohttp raises before a single byte of the request has left.
+_NEVER_LEFT = (ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ServerFingerprintMismatch)
+
+
+class Transport:
+    """
+    Own or borrow one HTTP session, and send requests through it.
+
+    Args:
+        borrowed: A session of the caller's, which is never closed here; None makes one on first use.
+
+    """
+
+    def __init__(self, borrowed: aiohttp.ClientSession | None = None) -> None:
+        self._borrowed = borrowed
+        self._own: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.closed = False
+
+    @property
+    def unclosed(self) -> bool:
+        """
+        Is a session of ours open?
+        """
+        return self._own is not None and not self._own.closed
+
+    def session(self) -> aiohttp.ClientSession:
+        """
+        Give the session, made on first use on the running loop.
+
+        Raises:
+            ClosedError: The transport or the borrowed session is closed, or another loop made the session.
+
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        if self.closed:
+            raise ClosedError("the session manager is closed; make a new one")
+        if self._loop is not loop:
+            raise ClosedError("the session manager belongs to another event loop; make one per loop")
+        if self._borrowed is not None:
+            if self._borrowed.closed:
+                raise ClosedError("the borrowed HTTP session is closed")
+            return self._borrowed
+        if self._own is None:
+            # The limiters cap what is in flight; a pool that waits would only hide where the time goes.
+            connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
+            self._own = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        return self._own
+
+    async def send(
+        self,
+        base_url: str,
+        request: Request,
+        headers: Mapping[str, str],
+        *,
+        timeout: float,  # noqa: ASYNC109 aiohttp's own timeouts tell connecting from answering
+        connect_timeout: float,
+    ) -> Answer:
+        """
+        Send one request and read its whole answer.
+
+        Args:
+            base_url: What the request's path is put behind.
+            request: What to send.
+            headers: The credentials, and what goes with them.
+            timeout: Seconds for the whole attempt.
+            connect_timeout: Seconds to connect.
+
+        Raises:
+            ConnectionFailed: The request never left.
+            AnswerLost: It may have left, and no whole answer came back.
+            UnreadableAnswer: The answer is larger than 16 MiB.
+            ClosedError: There is no session to send it with.
+
+        Cancelling it closes the connection; the request may have been carried out.
+
+        """
+        session = self.session()
+        limits = aiohttp.ClientTimeout(total=timeout, sock_connect=connect_timeout)
+        try:
+            async with session.request(
+                request.method,
+                URL(base_url + request.path, encoded=True),
+                data=request.body,
+                headers={**_COMMON, **request.headers, **headers},
+                timeout=limits,
+                allow_redirects=False,
+            ) as response:
+                body = await _read(response)
+                return Answer(response.status, response.headers, body)
+        except InvalidURL as error:
+            raise ConfigurationError(f"{error} is no URL") from None
+        except _NEVER_LEFT as error:
+            raise ConnectionFailed(f"could not connect: {_tell(error)}") from None
+        except TimeoutError:
+            raise AnswerLost(f"no whole answer within {timeout:g} s", sent=True, timed_out=True) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise AnswerLost(f"the answer was lost: {_tell(error)}", sent=True) from None
+        except RuntimeError as error:
+            if session.closed:
+                raise ClosedError("the HTTP session was closed meanwhile", sent=True) from error
+            raise
+
+    async def aclose(self) -> None:
+        """
+        Close the session if it is ours; further use is an error.
+        """
+        self.closed = True
+        if self._own is not None:
+            own, self._own = self._own, None
+            await own.close()
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    declared = response.content_length
+    parts: list[bytes] = []
+    size = 0
+    if declared is None or declared <= MAX_BODY:
+        if not hasattr(response.content, "iter_any"):
+            return await response.read()
+        async for part in response.content.iter_any():
+            parts.append(part)
+            size += len(part)
+            if size > MAX_BODY:
+                break
+        else:
+            return b"".join(parts)
+    response.close()
+    raise UnreadableAnswer(
+        f"the answer is larger than {MAX_BODY // 1024 // 1024} MiB",
+        sent=True,
+        status=response.status,
+        body=b"".join(parts[:1]),
+    )
+
+
+def _tell(error: BaseException) -> str:
+    """
+    Name an error by its type and errno only: aiohttp's texts may show headers and addresses.
+    """
+    cause = error.os_error if isinstance(error, ClientConnectorError) else error
+    reason = getattr(cause, "strerror", None) or ""
+    return f"{type(error).__name__}{f' ({reason})' if reason else ''}"

@@ -1,0 +1,45 @@
+"""
+How batches form: a plain object, by count and bytes.
+"""
+
+from omeda_async.bulk._records import Item
+
+
+class Chunker:
+    """
+    Gathers items into batches of at most so many entries and bytes.
+
+    Args:
+        max_entries: Items in a batch at the most.
+        max_bytes: Bytes in a batch at the most, by the items' sizes; an item larger than that stands alone.
+
+    """
+
+    def __init__(self, max_entries: int, max_bytes: int) -> None:
+        self.max_entries = max_entries
+        self.max_bytes = max_bytes
+        self._items: list[Item] = []
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def feed(self, item: Item) -> list[Item] | None:
+        """
+        Take an item; give the batch that is complete, if one is.
+        """
+        full = None
+        if self._items and self._bytes + item.size > self.max_bytes:
+            full = self.flush()
+        self._items.append(item)
+        self._bytes += item.size
+        if full is None and len(self._items) >= self.max_entries:
+            full = self.flush()
+        return full
+
+    def flush(self) -> list[Item]:
+        """
+        Give what has gathered; empty when nothing has.
+        """
+        items, self._items, self._bytes = self._items, [], 0
+        return items

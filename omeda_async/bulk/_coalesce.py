@@ -1,0 +1,218 @@
+"""
+Many callers, few requests: each adds a record and awaits its own outcome.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from omeda_async._account import Account
+from omeda_async._call import Call, CallOptions
+from omeda_async._result import Result
+from omeda_async.bulk._chunks import Chunker
+from omeda_async.bulk._records import Item, Work, not_sent
+from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, OmedaAsyncError
+from omeda_async.limits import Permit, Priority
+from omeda_async.outcomes import Outcome, OutcomeStatus
+
+ISOLATION_BUDGET = 1000
+
+
+class Batcher:
+    """
+    Gathers records from many tasks into shared requests. Use it with ``async with``, or call :meth:`aclose`.
+
+    A request goes when ``max_entries`` records wait or the first has waited ``max_delay`` seconds; what joins it
+    until the limiter lets it go goes with it.
+
+    Args:
+        work: How records are read and sent.
+        max_delay: Seconds a record waits for others at the most.
+        priority: The lane at the limiter.
+
+    Raises:
+        ConfigurationError: ``max_delay`` is negative.
+
+    """
+
+    def __init__(self, work: Work, *, max_delay: float, priority: Priority = Priority.INTERACTIVE) -> None:
+        if not max_delay >= 0:
+            raise ConfigurationError(f"max_delay must be 0 or more seconds, not {max_delay!r}")
+        self._work = work
+        self._account: Account = work.account
+        self._max_delay = max_delay
+        self._priority = priority
+        self._waiting: dict[Item, asyncio.Future[Outcome]] = {}
+        self._senders: set[asyncio.Task[None]] = set()
+        self._idle_senders = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._position = 0
+        self._closed = False
+
+    async def add(self, record: Any) -> Outcome:
+        """
+        Submit one record with whatever others are on their way, and give its own outcome.
+
+        A record that is refused, or invalid, has an outcome that says so; nobody else's fails with it. Cancelling
+        takes the record out if it has not left; if it has, whether it is carried out is not known here.
+
+        Raises:
+            ClosedError: The batcher is closed.
+
+        """
+        if self._closed:
+            raise ClosedError("the batcher is closed")
+        self._account.transport.session()
+        position, self._position = self._position, self._position + 1
+        try:
+            item = self._work.read(record)
+        except InvalidRecord as error:
+            return Outcome(record=record, key=None, position=position, status=OutcomeStatus.REJECTED, error=error)
+        item.position = position
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting[item] = future
+        self._arrange()
+        try:
+            return await future
+        finally:
+            self._waiting.pop(item, None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """
+        Take no more records, and send what is in hand. Cancelling it gives every caller that waits an outcome.
+        """
+        self._closed = True
+        try:
+            while self._waiting or self._senders:
+                self._flush()
+                await asyncio.wait(self._senders)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            for task in self._senders:
+                task.cancel()
+
+    def _arrange(self) -> None:
+        """
+        See to it that a sender or a timer will take what waits.
+        """
+        expected = self._idle_senders * self._work.max_entries
+        if len(self._waiting) - expected >= self._work.max_entries:
+            self._flush()
+        elif len(self._waiting) > expected and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._max_delay, self._flush)
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._waiting and len(self._waiting) > self._idle_senders * self._work.max_entries:
+            self._idle_senders += 1
+            task = asyncio.create_task(self._send(), name="omeda_async batcher")
+            self._senders.add(task)
+            task.add_done_callback(self._senders.discard)
+
+    async def _send(self) -> None:
+        """
+        Wait for the limiter, and only then see which records the request will hold.
+        """
+        limiter = self._account.limiter
+        try:
+            permit = await limiter.acquire(priority=self._priority)
+        except OmedaAsyncError as error:
+            self._refuse(error)
+            return
+        except asyncio.CancelledError:
+            self._refuse(ClosedError("the batcher was closed before this record was sent"))
+            raise
+        finally:
+            self._idle_senders -= 1
+        try:
+            taken = self._take()
+            if taken:
+                await _Delivery(self._account, taken, permit, self._priority).perform(self._work)
+        finally:
+            limiter.release(permit, sent=False)  # does nothing where an attempt has used it
+
+    def _take(self) -> dict[Item, asyncio.Future[Outcome]]:
+        chunker = Chunker(self._work.max_entries, self._work.max_bytes)
+        taken: list[Item] = []
+        for item in self._waiting:
+            full = chunker.feed(item)
+            if full is not None:
+                taken = full
+                break
+        batch = {item: self._waiting.pop(item) for item in taken or chunker.flush()}
+        self._arrange()
+        return batch
+
+    def _refuse(self, error: OmedaAsyncError) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for item, future in waiting.items():
+            if not future.done():
+                future.set_result(item.outcome(not_sent(error)))
+
+
+class _Delivery:
+    """
+    The desk of one shared request: hands every caller its outcome.
+    """
+
+    def __init__(
+        self, account: Account, open_: dict[Item, asyncio.Future[Outcome]], permit: Permit, priority: Priority
+    ) -> None:
+        self._account = account
+        self._open = open_
+        self._permit: Permit | None = permit
+        self._priority = priority
+        self._isolation_left = ISOLATION_BUDGET
+        self._call: Call[Any, Any] | None = None
+        self.cause: OmedaAsyncError | None = None
+
+    @property
+    def stopped(self) -> bool:
+        return self.cause is not None
+
+    def stop(self, cause: OmedaAsyncError) -> None:
+        self.cause = cause
+
+    def options(self, *, doubtful: bool = False) -> CallOptions:
+        permit, self._permit = self._permit, None
+        return CallOptions(priority=self._priority, patient=True, doubtful=doubtful, permit=permit)
+
+    def spend_isolation(self) -> bool:
+        self._isolation_left -= 1
+        return self._isolation_left >= 0
+
+    async def run(self, call: Call[Any, Any]) -> Result[Any]:
+        self._call = call
+        result = await call.run()
+        self._call = None
+        return result
+
+    def close(self, items: Sequence[Item], result: Result[Any]) -> None:
+        for item in items:
+            future = self._open.pop(item)
+            if not future.done():
+                future.set_result(item.outcome(result))
+
+    async def perform(self, work: Work) -> None:
+        """
+        Send the records; if that breaks off, every caller that waits still gets what is certain.
+        """
+        try:
+            await work.perform(list(self._open), self)
+        finally:
+            if self._open:
+                closed = ClosedError("the batcher was closed before this record was sent")
+                result = self._call.interrupted() if self._call is not None else not_sent(closed)
+                self.close(list(self._open), result)

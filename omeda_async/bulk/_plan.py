@@ -1,0 +1,70 @@
+"""
+What a run would do, without doing it.
+"""
+
+from typing import Any
+
+from omeda_async.bulk._chunks import Chunker
+from omeda_async.bulk._fan_out import FanOutOptions, iterate
+from omeda_async.bulk._records import Item, Records, Work
+from omeda_async.errors import InvalidRecord
+from omeda_async.limits import RateLimit
+from omeda_async.outcomes import FAILURES_KEPT, Outcome, OutcomeStatus, Plan
+
+
+def least_seconds(limit: RateLimit, requests: int) -> float:
+    """
+    Give the least time that so many requests take under a limit, answers not counted.
+    """
+    left, seconds = max(0, requests - 1), 0.0
+    for window in sorted(limit.windows, key=lambda window: -window.seconds):
+        laps, left = divmod(left, window.calls)
+        seconds += laps * window.seconds
+    paced = (requests - 1) * limit.pace if limit.pace and requests else 0.0
+    return max(seconds, paced)
+
+
+def isolation_cost(batches: list[int]) -> int:
+    """
+    Give the requests that isolating may cost at worst: every record a culprit, and nobody named.
+    """
+    return sum(2 * size - 2 for size in batches)
+
+
+async def make_plan(work: Work, records: Records, options: FanOutOptions) -> Plan:
+    """
+    Read the input to its end, and count.
+    """
+    chunker = Chunker(options.max_entries, options.max_bytes)
+    seen: set[bytes] = set()
+    refused: list[Outcome] = []
+    batches: list[int] = []
+    position = duplicates = refused_total = 0
+    async for record in iterate(records):
+        item = _read(work, record, position)
+        position += 1
+        if isinstance(item, Outcome):
+            refused_total += 1
+            refused += [item][: FAILURES_KEPT - len(refused)]
+        elif item.fingerprint in seen:
+            duplicates += 1
+        else:
+            seen.add(item.fingerprint)
+            batches += filter(None, [len(chunker.feed(item) or ())])
+    batches += filter(None, [len(chunker.flush())])
+    return Plan(
+        records=position,
+        requests=len(batches),
+        seconds=least_seconds(work.account.settings.rate_limit, len(batches)),
+        duplicates=duplicates,
+        refused=tuple(refused),
+        refused_total=refused_total,
+        isolation_requests=min(isolation_cost(batches), options.isolation_budget),
+    )
+
+
+def _read(work: Work, record: Any, position: int) -> Item | Outcome:
+    try:
+        return work.read(record)
+    except InvalidRecord as error:
+        return Outcome(record=record, key=None, position=position, status=OutcomeStatus.REJECTED, error=error)

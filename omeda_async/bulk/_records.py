@@ -1,0 +1,204 @@
+"""
+What bulk runs are made of: records on their way, and what a provider has to bring to have them sent.
+"""
+
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from hashlib import blake2b
+from typing import Any, Protocol, TypeAlias
+
+import attrs
+
+from omeda_async._account import Account
+from omeda_async._call import Call, CallOptions
+from omeda_async._result import Result
+from omeda_async.errors import OmedaAsyncError
+from omeda_async.outcomes import Outcome, OutcomeStatus
+
+Records: TypeAlias = Iterable[Any] | AsyncIterable[Any]
+DUPLICATES_KEPT = 50_000
+
+
+@attrs.define(eq=False)
+class Item:
+    """
+    One record on its way.
+    """
+
+    raw: Any = attrs.field(repr=False)
+    """The record as it was given."""
+    key: Any = attrs.field(repr=False)
+    params: Any = attrs.field(repr=False)
+    """The checked model."""
+    fingerprint: bytes
+    """The same for records that ask for the same thing."""
+    size: int = 0
+    """Bytes it takes in a request."""
+    position: int = -1
+    doubtful: bool = False
+    """May an earlier run have sent it?"""
+    twins: list["Item"] | None = None
+    """Later records that ask for the same thing, and share the outcome."""
+
+    def outcome(self, result: Result[Any]) -> Outcome:
+        """
+        Say what became of this record.
+        """
+        return Outcome(
+            record=self.raw,
+            key=self.key,
+            position=self.position,
+            status=result.status,
+            attempts=result.attempts,
+            receipt=result.receipt,
+            error=result.error,
+        )
+
+
+class Desk(Protocol):
+    """
+    Where work on some items reports to.
+    """
+
+    @property
+    def stopped(self) -> bool:
+        """
+        Is nothing new to be sent?
+        """
+
+    def options(self, *, doubtful: bool = False) -> CallOptions:
+        """
+        Give the options for the calls of this work.
+        """
+
+    async def run(self, call: Call[Any, Any]) -> Result[Any]:
+        """
+        Make a call so that stopping the run finds it.
+        """
+
+    def close(self, items: Sequence[Item], result: Result[Any]) -> None:
+        """
+        Say what became of some items; each is closed once.
+        """
+
+    def spend_isolation(self) -> bool:
+        """
+        Ask for one more request to isolate culprits; False when the run's budget for them is used up.
+        """
+
+    def stop(self, cause: OmedaAsyncError) -> None:
+        """
+        Stop the run for a cause that would meet every record.
+        """
+
+
+class Work(Protocol):
+    """
+    What a provider brings for a bulk run of one operation.
+    """
+
+    account: Account
+    name: str
+    """The operation's name, such as ``"campaigns.cancel_many"``."""
+    max_entries: int
+    """Records in one request at the most."""
+    max_bytes: int
+    """Bytes of one request at the most, by the items' sizes."""
+    concurrency: int
+    """Calls under way at the most, unless the run says otherwise."""
+
+    def read(self, raw: Any) -> Item:
+        """
+        Turn a record into an item.
+
+        Raises:
+            InvalidRecord: It cannot be sent.
+
+        """
+
+    async def perform(self, items: list[Item], desk: Desk) -> None:
+        """
+        Send items that share a request, and close every one of them at the desk.
+        """
+
+
+@attrs.define
+class OneByOne:
+    """
+    Work with one call for each record.
+    """
+
+    account: Account
+    name: str
+    operation: Any
+    read_record: Callable[[Any], Item]
+    concurrency: int
+    explain: bool = True
+    max_entries: int = 1
+    max_bytes: int = 2**31
+
+    def read(self, raw: Any) -> Item:
+        """
+        Turn a record into an item.
+        """
+        return self.read_record(raw)
+
+    async def perform(self, items: list[Item], desk: Desk) -> None:
+        """
+        Make the call of the one item.
+        """
+        for item in items:
+            options = attrs.evolve(desk.options(doubtful=item.doubtful), explain=self.explain)
+            result = await desk.run(Call(self.account, self.operation, item.params, options))
+            desk.close([item], result)
+            if result.error is not None and self.operation.hits_everyone(result.error):
+                desk.stop(result.error)
+
+
+class Duplicates:
+    """
+    Finds records that ask for what an earlier one asked for, among the last 50,000 to 100,000 distinct ones.
+
+    The bound keeps the memory of an endless run flat; what lies further back is sent again, which is harmless for
+    every operation that has a bulk form. A journal remembers all of them.
+    """
+
+    def __init__(self, kept: int = DUPLICATES_KEPT) -> None:
+        self._kept = kept
+        self._young: dict[bytes, Item | Result[Any]] = {}
+        self._old: dict[bytes, Item | Result[Any]] = {}
+
+    def find(self, item: Item) -> Item | Result[Any] | None:
+        """
+        Give the earlier item if it is on its way, its result if it is closed, None if the item is the first.
+        """
+        known = self._young.get(item.fingerprint) or self._old.get(item.fingerprint)
+        if known is None:
+            self._remember(item.fingerprint, item)
+        return known
+
+    def closed(self, item: Item, result: Result[Any]) -> None:
+        """
+        Keep the result of a first item for those to come.
+        """
+        generation = self._young if item.fingerprint in self._young else self._old
+        if item.fingerprint in generation:
+            generation[item.fingerprint] = result
+
+    def _remember(self, fingerprint: bytes, item: Item) -> None:
+        if len(self._young) >= self._kept:
+            self._old, self._young = self._young, {}
+        self._young[fingerprint] = item
+
+
+def not_sent(error: OmedaAsyncError, attempts: int = 0) -> Result[Any]:
+    """
+    Make the result of an item that nothing more is sent for, and nothing was applied for.
+    """
+    return Result(error=error, attempts=attempts, known=OutcomeStatus.NOT_SENT)
+
+
+def fingerprint(*parts: str) -> bytes:
+    """
+    Give the same bytes for records that ask for the same thing.
+    """
+    return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()

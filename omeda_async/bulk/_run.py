@@ -1,0 +1,275 @@
+"""
+A bulk run as the caller sees it: awaited, iterated, planned, stopped.
+"""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterator
+from os import PathLike
+from types import TracebackType
+from typing import Any, Self, TypedDict, Unpack
+from weakref import WeakSet
+
+from omeda_async import _clock, events
+from omeda_async.bulk._fan_out import FanOut, FanOutOptions
+from omeda_async.bulk._plan import make_plan
+from omeda_async.bulk._records import Records, Work
+from omeda_async.errors import ClosedError, ConfigurationError, OmedaAsyncError
+from omeda_async.limits import Priority
+from omeda_async.outcomes import BulkReport, Outcome, Plan
+
+CLOSE_TIMEOUT = 30.0
+PROGRESS_EVERY = 0.1
+
+
+class BulkOptions(TypedDict, total=False):
+    """
+    What every bulk method takes.
+    """
+
+    concurrency: int | None
+    """Calls under way at the most; None leaves it to the provider's default."""
+    journal: str | PathLike[str] | None
+    """A file that remembers the run, so that the same call resumes it."""
+    journal_pii: str
+    """``"keep"``, or ``"hash"`` to keep records out of the journal but for a salted hash."""
+    priority: Priority
+    """The lane at the limiter; bulk by default."""
+    on_progress: Callable[[BulkReport], Any] | None
+    """Called with the report so far, at most ten times a second, and at the end. It must not block."""
+    deadline: float | None
+    """Seconds for the whole run; what is left then is not sent."""
+    max_isolation_requests: int
+    """Requests that finding the culprits of refused batches may cost in all."""
+
+
+class Runs:
+    """
+    The bulk runs under way of one session manager.
+    """
+
+    def __init__(self) -> None:
+        self._runs: WeakSet[BulkRun] = WeakSet()
+        self.closed = False
+
+    def add(self, run: "BulkRun") -> None:
+        """
+        Remember a run that begins.
+
+        Raises:
+            ClosedError: The session manager is closed.
+
+        """
+        if self.closed:
+            raise ClosedError("the session manager is closed; make a new one")
+        self._runs.add(run)
+
+    async def aclose(self, timeout: float) -> None:  # noqa: ASYNC109 a stop with a grace, not a time-out of ours
+        """
+        Stop every run, with so many seconds for the attempts in flight.
+        """
+        self.closed = True
+        await asyncio.gather(*(run.aclose(timeout) for run in list(self._runs)))
+
+
+class BulkRun:
+    """
+    A bulk run. Nothing is read or sent before it is awaited or iterated.
+
+    ``async for outcome in run`` gives one outcome for each record, as they come; ``await run`` drains it and gives
+    the report. Leaving the loop, cancelling the task or :meth:`aclose` stop the run: nothing new is sent, attempts
+    in flight may end, and every record that was read has its outcome in the report.
+
+    Raises:
+        ConfigurationError: An option is out of range; the message names it.
+
+    """
+
+    def __init__(self, work: Work, records: Records, runs: Runs, **options: Unpack[BulkOptions]) -> None:
+        self._work = work
+        self._records = records
+        self._runs = runs
+        self._journal = options.get("journal")
+        self._journal_pii = options.get("journal_pii", "keep")
+        self._on_progress = options.get("on_progress")
+        self._options = _checked(work, options, self._progressed)
+        self._engine: FanOut | None = None
+        self._driver: asyncio.Task[None] | None = None
+        self._started = 0.0
+        self._ended: float | None = None
+        self._told = float("-inf")
+
+    @property
+    def report(self) -> BulkReport:
+        """
+        The counts so far; complete once the run has ended.
+        """
+        if self._engine is None:
+            return BulkReport(total=0, counts={}, requests=0, duration=0.0, failures=(), complete=False)
+        duration = (self._ended if self._ended is not None else _clock.now()) - self._started
+        return self._engine.tally.report(duration=duration, complete=self._ended is not None)
+
+    @property
+    def stopped_by(self) -> OmedaAsyncError | None:
+        """
+        Why the run was stopped before the end of its input; None if it was not.
+        """
+        return self._engine.cause if self._engine is not None else None
+
+    async def plan(self) -> Plan:
+        """
+        Find out what the run would do; sends nothing.
+
+        Records that can be read only once are kept in memory for the run that follows.
+
+        Raises:
+            ClosedError: The run has begun.
+
+        """
+        if self._engine is not None:
+            raise ClosedError("the run has begun; plan it before")
+        if isinstance(self._records, Iterator | AsyncIterator):
+            self._records = await _gathered(self._records)
+        return await make_plan(self._work, self._records, self._options)
+
+    def __await__(self) -> Generator[Any, None, BulkReport]:
+        return self._drained().__await__()
+
+    async def __aiter__(self) -> AsyncIterator[Outcome]:
+        engine = self._begin()
+        try:
+            while (outcomes := await engine.outlet.take()) is not None:
+                for outcome in outcomes:
+                    yield outcome
+        except BaseException:
+            await self.aclose()
+            raise
+        await self._finish()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self, timeout: float = CLOSE_TIMEOUT) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
+        """
+        Stop the run: nothing new is sent, and the report is complete for what was read.
+
+        Args:
+            timeout: Seconds that attempts in flight may take to end; those that do not are reported as unknown.
+
+        Cancelling it stops at once; the report is complete all the same.
+
+        """
+        if self._engine is None or self._driver is None or self._driver.done():
+            return
+        self._engine.outlet.discard()
+        self._engine.stop(ClosedError("the run was stopped"))
+        try:
+            await asyncio.wait({self._driver}, timeout=timeout)
+        finally:
+            if not self._driver.done():
+                self._driver.cancel()
+                await asyncio.wait({self._driver})
+
+    def stop(self) -> None:
+        """
+        Send nothing new, and let the iteration go on to the outcomes that remain.
+        """
+        if self._engine is not None:
+            self._engine.stop(ClosedError("the run was stopped"))
+
+    async def _drained(self) -> BulkReport:
+        if self._ended is None or self._engine is None:
+            engine = self._begin()
+            engine.outlet.discard()
+            try:
+                await self._finish()
+            except asyncio.CancelledError:
+                await self.aclose()
+                raise
+        return self.report
+
+    def _begin(self) -> FanOut:
+        if self._engine is not None:
+            raise ClosedError("the run has begun; make a new one to run again")
+        self._work.account.transport.session()
+        self._runs.add(self)
+        self._started = _clock.now()
+        self._engine = FanOut(self._work, self._records, self._options)
+        self._driver = asyncio.create_task(self._drive(self._engine), name=f"omeda_async {self._work.name}")
+        return self._engine
+
+    async def _drive(self, engine: FanOut) -> None:
+        try:
+            await engine.run()
+        finally:
+            self._ended = _clock.now()
+            self._progressed(at_the_end=True)
+            self._tell()
+
+    async def _finish(self) -> None:
+        if self._driver is not None and self._engine is not None:
+            await asyncio.shield(self._driver)
+            if self._engine.failure is not None:
+                raise self._engine.failure
+
+    def _progressed(self, *, at_the_end: bool = False) -> None:
+        if self._on_progress is None:
+            return
+        now = _clock.now()
+        if at_the_end or now - self._told >= PROGRESS_EVERY:
+            self._told = now
+            events.observe(self._on_progress, self.report)
+
+    def _tell(self) -> None:
+        account, report = self._work.account, self.report
+        if account.hooks:
+            counts = {status.value: count for status, count in report.counts.items()}
+            event = events.RunEnded(
+                provider=account.provider,
+                operation=self._work.name,
+                total=report.total,
+                counts=counts,
+                requests=report.requests,
+                complete=report.complete,
+            )
+            events.emit(account.hooks, event)
+
+
+def _checked(work: Work, options: BulkOptions, on_outcomes: Callable[[], Any]) -> FanOutOptions:
+    concurrency = options.get("concurrency")
+    concurrency = work.concurrency if concurrency is None else concurrency
+    deadline = options.get("deadline")
+    isolation = options.get("max_isolation_requests", 1000)
+    for name, value in (
+        ("concurrency", concurrency),
+        ("max_entries", work.max_entries),
+        ("max_bytes", work.max_bytes),
+    ):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigurationError(f"{name} must be a whole number from 1, not {value!r}")
+    if not isinstance(isolation, int) or isinstance(isolation, bool) or isolation < 0:
+        raise ConfigurationError(f"max_isolation_requests must be a whole number from 0, not {isolation!r}")
+    if deadline is not None and not deadline > 0:
+        raise ConfigurationError(f"deadline must be a positive number of seconds, not {deadline!r}")
+    if options.get("journal_pii", "keep") not in {"keep", "hash"}:
+        raise ConfigurationError("journal_pii must be 'keep' or 'hash'")
+    return FanOutOptions(
+        concurrency=concurrency,
+        max_entries=work.max_entries,
+        max_bytes=work.max_bytes,
+        priority=options.get("priority", Priority.BULK),
+        linger=1.0,
+        isolation_budget=isolation,
+        deadline=deadline,
+        on_outcomes=on_outcomes,
+    )
+
+
+async def _gathered(records: Records) -> list[Any]:
+    if isinstance(records, AsyncIterable):
+        return [record async for record in records]
+    return list(records)

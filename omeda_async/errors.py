@@ -1,0 +1,302 @@
+"""
+Every error this library raises.
+
+::
+
+    OmedaAsyncError                 .provider .operation .attempts .sent
+    ├── ConfigurationError          a setting is missing or wrong
+    ├── ClosedError                 used after close
+    ├── InvalidRecord               refused locally, before anything was sent
+    ├── LimitWaitExceeded           the limiter's wait would pass max_wait; nothing was sent
+    ├── JournalError                a journal cannot be used; nothing was sent
+    ├── TransportError
+    │   ├── ConnectionFailed        never left
+    │   └── AnswerLost              left, and no whole answer came back
+    ├── UnreadableAnswer            an answer that is no answer: HTML, cut JSON, wrong type
+    └── ApiError                    .status .messages .submission_id .trace_id .retry_after .body
+        ├── BadRequest 400  AuthenticationFailed 401/403  NotFound 404  MethodNotAllowed 405
+        ├── Conflict 409  RateLimited 429  ServerError 5xx
+        └── by meaning, whatever the status:
+            AlreadyDone  TooLate  NotAuthorized  SessionLost  BatchRejected (.culprits)
+
+All of them pickle. None carries a secret, and none shows an e-mail address: only ``ApiError.messages`` and
+``BatchRejected.culprits`` keep the provider's own words whole, for the caller to use.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Self, TypeVar
+
+import attrs
+
+from omeda_async._masking import hide_secrets, mask_emails, masked_repr
+
+BODY_KEPT = 200
+
+
+def cut_body(body: bytes | str) -> str:
+    """
+    Keep the start of an answer's body for an error: at most 200 characters, e-mail addresses masked.
+    """
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+    return mask_emails(text[: 2 * BODY_KEPT])[:BODY_KEPT]
+
+
+def _revive(cls: type["OmedaAsyncError"], state: dict[str, Any]) -> "OmedaAsyncError":
+    error = cls.__new__(cls, state["message"])
+    error.__dict__.update(state)
+    return error
+
+
+@attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
+class OmedaAsyncError(Exception):
+    """
+    The root of all errors of this library.
+    """
+
+    message: str = attrs.field(converter=mask_emails)
+    """What went wrong, in one sentence, with e-mail addresses masked."""
+    provider: str | None = attrs.field(default=None, kw_only=True)
+    """``"omeda"``, ``"ocamba"`` or ``"journey_manager"``."""
+    operation: str | None = attrs.field(default=None, kw_only=True)
+    """The operation that was asked for, such as ``"deployments.cancel"``."""
+    attempts: int = attrs.field(default=0, kw_only=True)
+    """How many HTTP requests were made for it."""
+    sent: bool = attrs.field(default=False, kw_only=True)
+    """May the request have been carried out? False is certain, True is not."""
+
+    def __attrs_post_init__(self) -> None:
+        self.args = (self.message,)
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.message}" if self.provider else self.message
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without its cause: aiohttp's errors neither survive a pickle nor keep their headers to themselves.
+        return _revive, (type(self), dict(self.__dict__))
+
+    def without(self, secrets: Iterable[str]) -> Self:
+        """
+        Take secrets out of every text this error holds, and give the error back.
+        """
+        known = tuple(secret for secret in secrets if secret)
+        for name, value in self.__dict__.items():
+            if isinstance(value, str):
+                self.__dict__[name] = hide_secrets(value, known)
+            elif isinstance(value, tuple) and all(isinstance(item, str) for item in value):
+                self.__dict__[name] = tuple(hide_secrets(item, known) for item in value)
+        self.args = (self.message,)
+        return self
+
+
+class ConfigurationError(OmedaAsyncError):
+    """
+    A setting is missing or wrong; the message says which, and what would be right.
+    """
+
+
+class ClosedError(OmedaAsyncError):
+    """
+    Something was used after it had been closed.
+    """
+
+
+@attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
+class InvalidRecord(OmedaAsyncError):
+    """
+    A record that cannot be sent; nothing was.
+    """
+
+    field: str | None = attrs.field(default=None, kw_only=True)
+    """The field at fault, by its Python name; None when the record as a whole is."""
+    reason: str = attrs.field(default="", kw_only=True, converter=mask_emails)
+    """Why, and what would be right."""
+
+    @classmethod
+    def of(cls, field: str | None, reason: str, **context: Any) -> Self:
+        """
+        Make the error for one field.
+        """
+        return cls(f"{field}: {reason}" if field else reason, field=field, reason=reason, **context)
+
+
+@attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
+class LimitWaitExceeded(OmedaAsyncError):
+    """
+    The limiter's wait would have passed ``max_wait``; nothing was sent.
+    """
+
+    max_wait: float = attrs.field(default=0.0, kw_only=True)
+    """The longest wait that was allowed, in seconds."""
+    next_slot_in: float | None = attrs.field(default=None, kw_only=True)
+    """Seconds until a slot is free for this call at the earliest; None when that hangs on answers to come."""
+
+
+class JournalError(OmedaAsyncError):
+    """
+    A journal cannot be used: another operation's, in use by another process, not writable; nothing was sent.
+    """
+
+
+class TransportError(OmedaAsyncError):
+    """
+    No answer came from the provider.
+    """
+
+
+class ConnectionFailed(TransportError):
+    """
+    The connection could not be made; the request never left.
+    """
+
+
+@attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
+class AnswerLost(TransportError):
+    """
+    The request may have left, and no whole answer came back: whether it was carried out is unknown.
+    """
+
+    timed_out: bool = attrs.field(default=False, kw_only=True)
+    """Did we stop waiting? Then the provider may still be at work on it."""
+
+
+@attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
+class UnreadableAnswer(OmedaAsyncError):
+    """
+    An answer that is no answer: HTML, cut JSON, a wrong type. It proves neither success nor failure.
+    """
+
+    status: int = attrs.field(default=0, kw_only=True)
+    """The HTTP status it came with."""
+    body: str = attrs.field(default="", kw_only=True, converter=cut_body)
+    """The first 200 characters of the body, e-mail addresses masked."""
+
+
+@attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
+class ApiError(OmedaAsyncError):
+    """
+    The provider answered, and the answer is an error.
+    """
+
+    status: int = attrs.field(default=0, kw_only=True)
+    """The HTTP status of the answer."""
+    messages: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=tuple)
+    """The provider's own words, whole, in the order given: these may hold e-mail addresses."""
+    submission_id: str | None = attrs.field(default=None, kw_only=True)
+    """Omeda's id of the submission, to quote to its support."""
+    trace_id: str | None = attrs.field(default=None, kw_only=True)
+    """Ocamba's trace id, to quote to its support."""
+    retry_after: float | None = attrs.field(default=None, kw_only=True)
+    """Seconds the provider asked to wait; -1 is Ocamba's sign for too many parallel requests."""
+    body: str = attrs.field(default="", kw_only=True, converter=cut_body)
+    """The first 200 characters of the body, e-mail addresses masked."""
+    code: str | None = attrs.field(default=None, kw_only=True)
+    """The provider's machine-readable error key, where it has one (Journey Manager: ``txnNotFound`` …)."""
+    fields: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=tuple)
+    """The provider's names of the fields its messages speak of."""
+    error_log_id: str | None = attrs.field(default=None, kw_only=True)
+    """Journey Manager's error log id, to quote to its administrator."""
+
+    def as_kind(self, kind: type["ApiErrorT"]) -> "ApiErrorT":
+        """
+        Give the same error as another class of the tree, once its meaning is known.
+        """
+        kept = {field.name: getattr(self, field.name) for field in attrs.fields(ApiError)}
+        return kind(**kept)
+
+
+ApiErrorT = TypeVar("ApiErrorT", bound=ApiError)
+
+
+class BadRequest(ApiError):
+    """
+    400: the provider refuses the request as it is; sending it again would not help.
+    """
+
+
+class AuthenticationFailed(ApiError):
+    """
+    401 or 403: the credentials are wrong, expired, or without the scope this needs.
+    """
+
+
+class NotFound(ApiError):
+    """
+    404: the URL is wrong, or what it names does not exist.
+    """
+
+
+class MethodNotAllowed(ApiError):
+    """
+    405: the resource does not take this HTTP method.
+    """
+
+
+class Conflict(ApiError):
+    """
+    409: the request does not fit the state of what it names.
+    """
+
+
+class RateLimited(ApiError):
+    """
+    429: the provider counts too many requests; this one was not carried out.
+    """
+
+
+class ServerError(ApiError):
+    """
+    5xx: the provider failed; unless it is a 503, the request may have been carried out.
+    """
+
+
+class AlreadyDone(ApiError):
+    """
+    What was asked for had been done before, by someone else.
+    """
+
+
+class TooLate(ApiError):
+    """
+    The target has gone past it: the deployment was sent, the transaction completed.
+    """
+
+
+class NotAuthorized(ApiError):
+    """
+    The credentials are good, but the user they name may not do this to this target.
+    """
+
+
+class SessionLost(ApiError):
+    """
+    Journey Manager's session has expired or was never there; the request was not carried out.
+    """
+
+
+@attrs.frozen
+class Culprit:
+    """
+    One (record, id) pair that a provider named when it refused a whole batch.
+    """
+
+    level: str
+    """``"ClientOptOut"``, ``"BrandOptOut"`` or ``"DeploymentTypeOptOut"``."""
+    id: str | None
+    """The brand or deployment type id refused; None where the message names none."""
+    email_address: str | None = attrs.field(repr=masked_repr)
+    """The address of the record; None where the message names none."""
+    message: str = attrs.field(repr=masked_repr)
+    """The provider's own words."""
+
+
+@attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
+class BatchRejected(ApiError):
+    """
+    A whole batch was refused, and none of it processed; ``culprits`` are the pairs the provider named.
+    """
+
+    culprits: tuple[Culprit, ...] = attrs.field(default=(), kw_only=True, converter=tuple)
+    """Whom the provider named; empty when it named nobody."""

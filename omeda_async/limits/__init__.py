@@ -1,0 +1,21 @@
+"""
+Limits that hold: never over a provider's limit, and the whole budget used.
+
+:func:`make_limiter` makes the limiter of one account from a :class:`RateLimit`.
+"""
+
+from omeda_async.limits._account import Permit
+from omeda_async.limits._local import Limiter, make_limiter
+from omeda_async.limits._rules import Priority, RateLimit, Window
+from omeda_async.limits._view import LimitsView, WindowView
+
+__all__ = [
+    "Limiter",
+    "LimitsView",
+    "Permit",
+    "Priority",
+    "RateLimit",
+    "Window",
+    "WindowView",
+    "make_limiter",
+]

@@ -1,0 +1,292 @@
+"""
+Everything that decides whether an attempt may go: windows, evidence and caution. Pure: no clock, no loop.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+
+import attrs
+
+from omeda_async.limits._caution import Caution, Stage
+from omeda_async.limits._evidence import Ledger, Reading
+from omeda_async.limits._headers import Advice, read_advice, read_retry_after
+from omeda_async.limits._rules import Priority, RateLimit
+from omeda_async.limits._view import LimitsView, WindowView
+from omeda_async.limits._windows import DRIFT, Slots
+
+
+@attrs.frozen
+class Mark:
+    """
+    What was known when an attempt left.
+    """
+
+    grants: int
+    in_flight: int
+    released: int
+    before: tuple[Reading | None, ...]
+    """The last reading about each window."""
+
+
+@attrs.define(eq=False)
+class Permit:
+    """
+    The right to make one attempt; give it back with ``release`` as soon as the attempt has ended.
+    """
+
+    priority: Priority
+    """The lane it was granted in."""
+    granted_at: float
+    """When, on the loop's clock."""
+    done: bool = False
+    """Has it been given back?"""
+    mark: Mark | None = attrs.field(default=None, repr=False)
+    """For the limiter's own use."""
+    probes: bool = attrs.field(default=False, repr=False)
+    """Is it to find out whether the provider's window has ended?"""
+
+
+@attrs.define(eq=False)
+class Gate:
+    """
+    One window: its slots, and the evidence about it.
+    """
+
+    slots: Slots
+    ledger: Ledger
+
+    def is_open(self, now: float) -> bool:
+        """
+        Tell whether a slot is free.
+        """
+        return self.slots.free(now) > 0
+
+    def probe_at(self, now: float) -> float | None:
+        """
+        Tell when an attempt may find out whether the provider's window has ended, though every slot is used.
+        """
+        span, oldest = self.ledger.reset_span(now), self.slots.oldest_received()
+        # One of ours at least is from before the end, so that the new window has not seen all of them.
+        return span[1] if span and oldest is not None and oldest < span[0] else None
+
+    def changes_at(self, now: float, *, may_probe: bool) -> float | None:
+        """
+        Tell when this may be open; None when that hangs on an answer.
+        """
+        times = (self.slots.changes_at(now), self.probe_at(now) if may_probe else None)
+        return min((time for time in times if time is not None), default=None)
+
+    def earliest(self, now: float, ahead: int) -> float:
+        """
+        Tell the earliest moment for an attempt with ``ahead`` others before it.
+        """
+        by_slots = self.slots.earliest(now, ahead)
+        if not self.ledger.trusted(now):
+            return by_slots
+        span = self.ledger.reset_span(now)
+        laps = max(0, ahead - self.slots.free(now)) // self.slots.window.calls
+        begins = max(now, span[0]) if span else now
+        return min(by_slots, begins + laps * self.slots.window.seconds * (1 - DRIFT))
+
+    def view(self, now: float) -> WindowView:
+        """
+        Show it.
+        """
+        return WindowView(
+            window=self.slots.window,
+            free=self.slots.free(now),
+            used=self.slots.used(now),
+            held=self.slots.held,
+            headers=self.ledger.state(now),
+        )
+
+
+class Account:
+    """
+    The state of one account's limits.
+
+    Args:
+        rate_limit: The limits.
+        uniform: A source of numbers between 0 and 1, for the jitter of pauses.
+
+    """
+
+    def __init__(self, rate_limit: RateLimit, uniform: Callable[[], float]) -> None:
+        self.rate_limit = rate_limit
+        self.in_flight = 0
+        self._gates = [Gate(Slots(window), Ledger(window.seconds)) for window in rate_limit.windows]
+        self._caution = Caution(rate_limit, uniform)
+        self._grants = 0
+        self._released = 0
+        self._probing = False
+        self._stray: Reading | None = None
+        self._stray_until = 0.0
+
+    def may_go(self, now: float) -> bool:
+        """
+        Tell whether an attempt may go now.
+        """
+        if not self._caution.may_go(now, self.in_flight, self._left(now)):
+            return False
+        for gate in self._gates:
+            if not gate.is_open(now):
+                probe_at = None if self._probing else gate.probe_at(now)
+                if probe_at is None or now < probe_at:
+                    return False
+        return True
+
+    def take(self, now: float, priority: Priority) -> Permit:
+        """
+        Grant an attempt.
+        """
+        permit = Permit(priority, now)
+        for gate in self._gates:
+            if not gate.is_open(now):
+                gate.ledger.spend_reset()
+                permit.probes = self._probing = True
+            gate.slots.take()
+        self._caution.granted(now, by_headers=self._left(now) is not None)
+        self._grants += 1
+        self.in_flight += 1
+        self.mark(permit, now)
+        return permit
+
+    def mark(self, permit: Permit, now: float) -> None:
+        """
+        Note what is known when an attempt leaves; its answer is compared with that.
+        """
+        permit.granted_at = now
+        before = tuple(gate.ledger.last for gate in self._gates)
+        permit.mark = Mark(self._grants, self.in_flight - 1, self._released, before)
+
+    def give_back(self, permit: Permit) -> None:
+        """
+        Take back a permit whose attempt provably never left.
+        """
+        self._end(permit)
+        for gate in self._gates:
+            gate.slots.give_back()
+
+    def settle(
+        self, permit: Permit, now: float, status: int | None, headers: Mapping[str, str], utc_now: dt.datetime
+    ) -> float:
+        """
+        Take back a permit whose attempt may have left, learn from its answer, and tell the pause that follows.
+
+        Args:
+            permit: What was granted.
+            now: The time.
+            status: The HTTP status of the answer; None when there was none.
+            headers: Those of the answer.
+            utc_now: The calendar time, for a ``Retry-After`` that is a date.
+
+        """
+        self._end(permit)
+        self._released += 1
+        for gate in self._gates:
+            gate.slots.cool(now, answered=status is not None)
+        if status is None:
+            self._caution.ended()
+            return 0.0
+        if status == 429:
+            return self._refused(permit, now, read_retry_after(headers, utc_now))
+        self._caution.accepted(permit.granted_at, now)
+        advice = read_advice(headers)
+        if advice is not None and permit.mark is not None:
+            self._learn(permit.mark, permit.granted_at, now, advice)
+        wait = read_retry_after(headers, utc_now) if status == 503 else None
+        return self._caution.pause(now, wait) if wait is not None and wait > 0 else 0.0
+
+    def changes_at(self, now: float) -> float | None:
+        """
+        Tell when an attempt may go, at the earliest; None when that hangs on an answer.
+        """
+        left = self._left(now)
+        times = [self._caution.changes_at(now, self.in_flight, by_headers=left is not None)]
+        if left is not None and not self._caution.is_enough(left):
+            times.append(self._fresh_until(now))
+        closed = [gate for gate in self._gates if not gate.is_open(now)]
+        times += [gate.changes_at(now, may_probe=not self._probing) for gate in closed]
+        known = [time for time in times if time is not None]
+        return max(known) if len(known) == len(times) else None
+
+    def earliest(self, now: float, ahead: int) -> float:
+        """
+        Tell the earliest moment for an attempt with ``ahead`` others before it.
+        """
+        paced = now + ahead * (self.rate_limit.pace or 0.0)
+        return max([paced, self._caution.paused_until, *(gate.earliest(now, ahead) for gate in self._gates)])
+
+    def view(self, now: float, waiting: Mapping[Priority, int]) -> LimitsView:
+        """
+        Show it all.
+        """
+        at = now if self.may_go(now) else self.changes_at(now)
+        return LimitsView(
+            windows=tuple(gate.view(now) for gate in self._gates),
+            waiting=waiting,
+            in_flight=self.in_flight,
+            parallel=self._caution.parallel,
+            next_slot_in=None if at is None else max(0.0, at - now),
+            paused_for=max(0.0, self._caution.paused_until - now),
+            refusals=self._caution.refusals,
+            pace=self._caution.pace,
+        )
+
+    def _end(self, permit: Permit) -> None:
+        permit.done = True
+        self.in_flight -= 1
+        if permit.probes:
+            self._probing = False
+
+    def _refused(self, permit: Permit, now: float, retry_after: float | None) -> float:
+        for gate in self._gates:
+            gate.ledger.doubt(now + gate.slots.lap)
+        return self._caution.refused(permit.granted_at, now, retry_after, self.in_flight)
+
+    def _learn(self, mark: Mark, sent: float, now: float, advice: Advice) -> None:
+        reading = Reading(
+            counted=advice.limit - advice.remaining,
+            remaining=advice.remaining,
+            sent=sent,
+            received=now,
+            grants=mark.grants,
+            in_flight=mark.in_flight,
+            released=mark.released,
+        )
+        for gate, before in zip(self._gates, mark.before, strict=True):
+            if gate.slots.window.calls == advice.limit:
+                self._learn_window(gate, reading, before, advice)
+                return
+        shortest = min((gate.slots.lap for gate in self._gates), default=1.0)
+        longest = max((gate.slots.lap for gate in self._gates), default=60.0)
+        wait = shortest if advice.reset is None else advice.reset + advice.slack
+        self._stray, self._stray_until = reading, now + min(wait, longest)
+
+    def _learn_window(self, gate: Gate, reading: Reading, before: Reading | None, advice: Advice) -> None:
+        slots, ledger, now = gate.slots, gate.ledger, reading.received
+        explained = slots.used(now)
+        possible = self._released - before.released + self.in_flight if before else 0
+        ledger.learn(reading, before, possible=possible)
+        ledger.learn_reset(reading, advice)
+        if ledger.tells_of_others(reading):
+            slots.hold(max(0, reading.counted - explained), now + slots.lap)
+        if ledger.trusted(now):
+            # Counted by the provider, or answered since the attempt left: its window can hold no more.
+            slots.keep_newest(reading.counted + self._released - reading.released - 1)
+
+    def _left(self, now: float) -> int | None:
+        """
+        Tell how many more may go by the readings that speak of the present; None when none does.
+        """
+        counts = [self._stray.left(self._grants)] if self._stray and now < self._stray_until else []
+        if self._caution.stage is Stage.CAREFUL:
+            for gate in self._gates:
+                last = gate.ledger.last
+                if last is not None and now < gate.ledger.fresh_until(now):
+                    counts.append(last.left(self._grants))
+        return min(counts, default=None)
+
+    def _fresh_until(self, now: float) -> float:
+        times = [gate.ledger.fresh_until(now) for gate in self._gates]
+        return min([time for time in [*times, self._stray_until] if time > now], default=now)

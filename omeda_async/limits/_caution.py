@@ -1,0 +1,190 @@
+"""
+What to do after the provider refused an attempt all the same. Pure: times and chances are arguments.
+
+After a 429 the whole account pauses, then one attempt at a time goes until one is accepted, then no more than
+what the headers say remains, or a pace that is learned. ``Retry-After: -1`` lowers the number in flight instead.
+"""
+
+import enum
+import math
+from collections.abc import Callable
+
+import attrs
+
+from omeda_async.limits._headers import TOO_MANY_PARALLEL
+from omeda_async.limits._rules import RateLimit
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+JITTER = 0.1
+"""A pause is longer than asked for by up to this part of it, and one second at most."""
+BREATHER = 4.0
+"""Attempts' worth of time without one after a refusal, so that a leaking bucket gets some reserve."""
+SLOWER = 0.8
+FASTER = 0.05
+"""Each clean while, a pace grows by this part of the steady one."""
+RESERVE = 1
+"""What remains by the headers is not used to the last, for the sake of others on the account."""
+LONGEST_WHILE = 3600.0
+
+
+class Stage(enum.Enum):
+    """
+    How freely attempts go.
+    """
+
+    FREE = "free"
+    ONE_BY_ONE = "one by one"
+    CAREFUL = "careful"
+
+
+@attrs.define(eq=False)
+class Caution:
+    """
+    What has been learned from refusals about one account.
+    """
+
+    rate_limit: RateLimit
+    uniform: Callable[[], float]
+    """A source of numbers between 0 and 1, for the jitter."""
+    parallel: int | None = attrs.field(init=False)
+    refusals: int = 0
+    paused_until: float = -math.inf
+    stage: Stage = Stage.FREE
+    pace: float | None = None
+    """Attempts a second, once learned."""
+    _began: float = -math.inf
+    _streak: int = 0
+    _next_at: float = -math.inf
+    _while: float = attrs.field(init=False)
+    _clean_since: float = 0.0
+    _grown: float = 0.0
+    _halved_at: float = -math.inf
+    _awaits_end: bool = False
+    _successes: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.parallel = self.rate_limit.parallel
+        self._while = max((window.seconds for window in self.rate_limit.windows), default=LONGEST_PAUSE)
+
+    def may_go(self, now: float, in_flight: int, left: int | None) -> bool:
+        """
+        Tell whether another attempt may go.
+
+        Args:
+            now: The time.
+            in_flight: How many are in flight.
+            left: How many more the headers say may go; None when they say nothing of the present.
+
+        """
+        if now < self.paused_until or self._awaits_end or not self._has_room(in_flight):
+            return False
+        if self.stage is Stage.CAREFUL and left is None:
+            return now >= self._next_at
+        return left is None or self.is_enough(left)
+
+    def is_enough(self, left: int) -> bool:
+        """
+        Tell whether an attempt may go when so many are left by the headers.
+        """
+        return left > (RESERVE if self.stage is Stage.CAREFUL else 0)
+
+    def changes_at(self, now: float, in_flight: int, *, by_headers: bool) -> float | None:
+        """
+        Tell when another attempt may go, for all this knows; None when that hangs on an answer.
+        """
+        if self._awaits_end or not self._has_room(in_flight):
+            return None
+        paced = self.stage is Stage.CAREFUL and not by_headers
+        return max(now, self.paused_until, self._next_at if paced else now)
+
+    def granted(self, now: float, *, by_headers: bool) -> None:
+        """
+        Note that an attempt goes.
+        """
+        if self.pace is None:
+            return
+        self._next_at = max(now, self._next_at) + 1.0 / self.pace
+        if not by_headers and now >= self._clean_since + self._while:
+            self._clean_since, self._grown = now, self._grown + FASTER * self.rate_limit.steady
+            self.pace += FASTER * self.rate_limit.steady
+
+    def accepted(self, granted_at: float, now: float) -> None:
+        """
+        Note that the provider took an attempt.
+        """
+        self._awaits_end = False
+        if self.stage is Stage.ONE_BY_ONE and granted_at >= self._began:
+            self._become_careful(now)
+        if self.parallel is not None and self.parallel != self.rate_limit.parallel:
+            self._successes += 1
+            if self._successes >= self.parallel:
+                self._successes, self.parallel = 0, self.parallel + 1
+
+    def ended(self) -> None:
+        """
+        Note that an attempt ended without an answer.
+        """
+        self._awaits_end = False
+
+    def refused(self, granted_at: float, now: float, retry_after: float | None, in_flight: int) -> float:
+        """
+        Note a 429, and tell for how many seconds the account pauses.
+
+        Args:
+            granted_at: When the refused attempt was granted.
+            now: The time.
+            retry_after: Seconds that the provider asked for, -1 for too many in flight, None for nothing.
+            in_flight: How many are still in flight.
+
+        """
+        self.refusals += 1
+        if retry_after == TOO_MANY_PARALLEL:
+            return self._too_many(granted_at, now, in_flight)
+        if granted_at >= max(self._began, self.paused_until):
+            self._streak += 1
+            self._slow_down()
+            self._began = now
+        elif self.stage is Stage.FREE:
+            self._began = now
+        self.stage = Stage.ONE_BY_ONE
+        return self.pause(now, retry_after or self._back_off())
+
+    def pause(self, now: float, seconds: float) -> float:
+        """
+        Let the whole account wait, and tell for how many seconds with the jitter.
+        """
+        seconds += min(1.0, JITTER * seconds) * self.uniform()
+        self.paused_until = max(self.paused_until, now + seconds)
+        return self.paused_until - now
+
+    def _has_room(self, in_flight: int) -> bool:
+        if self.stage is Stage.ONE_BY_ONE and in_flight:
+            return False
+        return self.parallel is None or in_flight < self.parallel
+
+    def _back_off(self) -> float:
+        return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._streak - 1, 30)))
+
+    def _slow_down(self) -> None:
+        if self.stage is not Stage.CAREFUL or self.pace is None:
+            return
+        if self._grown:
+            self.pace, self._grown = self.pace - self._grown, 0.0
+        else:
+            self.pace *= SLOWER
+        self._while = min(LONGEST_WHILE, self._while * 2)
+
+    def _become_careful(self, now: float) -> None:
+        self.stage, self._streak = Stage.CAREFUL, 0
+        if self.pace is None:
+            self.pace = self.rate_limit.steady if self.rate_limit.windows else SLOWER * self.rate_limit.steady
+        self._next_at = now + BREATHER / self.pace
+        self._clean_since = now
+
+    def _too_many(self, granted_at: float, now: float, in_flight: int) -> float:
+        if granted_at >= self._halved_at:
+            self.parallel = max(1, (in_flight + 1) // 2)
+            self._halved_at, self._successes = now, 0
+        self._awaits_end = in_flight > 0
+        return 0.0 if in_flight else self.pause(now, FIRST_PAUSE * (0.5 + 0.5 * self.uniform()))

@@ -1,0 +1,181 @@
+"""
+What the provider's headers prove about one window. Pure: every time is an argument.
+
+A header may always tighten. It loosens only while the provider's counter has been seen to count, and to begin
+anew no more often than a window of its length can.
+"""
+
+import attrs
+
+from omeda_async.limits._headers import Advice
+from omeda_async.limits._windows import DRIFT
+
+PROOF = 8
+"""So many times in a row the counter must have been seen to count before it may loosen anything."""
+OTHERS = 5
+"""Calls of someone else between two of our answers that do not cost the counter its credit."""
+MARGIN = 0.05
+"""Seconds: the reset is taken for passed so much after it must have."""
+
+
+@attrs.frozen
+class Reading:
+    """
+    What one answer said, and what we knew when its attempt left.
+    """
+
+    counted: int
+    """How many the provider had counted in its window."""
+    remaining: int
+    sent: float
+    received: float
+    grants: int
+    """How many attempts had been granted, this one included."""
+    in_flight: int
+    """How many others were in flight."""
+    released: int
+    """How many had ended."""
+
+    def left(self, grants: int) -> int:
+        """
+        Tell how many may still go by this reading, when so many have been granted in all.
+        """
+        return self.remaining - self.in_flight - (grants - self.grants)
+
+
+@attrs.define
+class _Countdown:
+    """
+    When the provider's window ends: the span in which all answers so far agree that it does.
+    """
+
+    first: float
+    """When the first of those answers came."""
+    earliest: float
+    latest: float
+    confirmed: bool = False
+    """Would a number that stands still have been found out?"""
+
+
+@attrs.define(eq=False)
+class Ledger:
+    """
+    The evidence about one window.
+    """
+
+    seconds: float
+    last: Reading | None = None
+    """The latest answer that certainly belongs to the provider's present window or a later one."""
+    _climbs: int = 0
+    _climbed_from: Reading | None = None
+    _doubted_until: float = 0.0
+    _rolled_after: float | None = None
+    _rolled_by: float = 0.0
+    _countdown: _Countdown | None = None
+
+    def learn(self, reading: Reading, before: Reading | None, *, possible: int) -> None:
+        """
+        Take in an answer.
+
+        Args:
+            reading: What it says.
+            before: The last reading there was when its attempt left.
+            possible: How many of our attempts may have been counted between the two, at most.
+
+        """
+        if reading.sent < self._rolled_by:
+            return  # it may be from before the provider's counter began anew, and come late
+        if before is not None and before.sent >= self._rolled_by:
+            self._compare(reading, before, possible)
+        if self.last is None or reading.sent > self.last.sent:
+            self.last = reading
+
+    def learn_reset(self, reading: Reading, advice: Advice) -> None:
+        """
+        Take in the seconds that an answer says are left in the provider's window.
+        """
+        if advice.reset is None:
+            return
+        slack = advice.slack + self.seconds * DRIFT
+        earliest, latest = reading.sent + advice.reset - slack, reading.received + advice.reset + slack
+        known = self._countdown
+        if known is None or earliest > known.latest or latest < known.earliest:
+            self._countdown = _Countdown(reading.received, earliest, latest)
+            return
+        known.earliest, known.latest = max(known.earliest, earliest), min(known.latest, latest)
+        known.confirmed = known.confirmed or reading.sent > known.first + 2 * slack + MARGIN
+
+    def trusted(self, now: float) -> bool:
+        """
+        Tell whether the counter may loosen anything.
+        """
+        return self._climbs >= PROOF and now >= self._doubted_until
+
+    def doubt(self, until: float) -> None:
+        """
+        Let nothing be loosened until a moment.
+        """
+        self._doubted_until = max(self._doubted_until, until)
+        self._countdown = None
+
+    def tells_of_others(self, reading: Reading) -> bool:
+        """
+        Tell whether what an answer counted too many can be someone else's, and not just old.
+        """
+        return reading is self.last
+
+    def reset_span(self, now: float) -> tuple[float, float] | None:
+        """
+        Tell between which moments the provider's window ends; None when that is not certain.
+        """
+        known = self._countdown
+        if known is None or not known.confirmed or not self.trusted(now):
+            return None
+        return known.earliest, known.latest + MARGIN
+
+    def spend_reset(self) -> None:
+        """
+        Forget the reset: an attempt goes on the strength of it.
+        """
+        self._countdown = None
+
+    def fresh_until(self, now: float) -> float:
+        """
+        Tell until when the last reading speaks of the provider's present window.
+        """
+        if self.last is None:
+            return 0.0
+        span = self.reset_span(now)
+        old = self.last.received + self.seconds * (1 + DRIFT)
+        return min(old, span[1]) if span else old
+
+    def state(self, now: float) -> str:
+        """
+        Say in a word what the headers are worth so far.
+        """
+        if self.last is None:
+            return "unseen"
+        if now < self._doubted_until:
+            return "doubted"
+        return "trusted" if self.trusted(now) else "advice"
+
+    def _compare(self, reading: Reading, before: Reading, possible: int) -> None:
+        growth = reading.counted - before.counted
+        if growth < 1:
+            self._roll(reading, before)
+        elif growth > 2 * possible + OTHERS:
+            self._climbs = 0
+        elif before is not self._climbed_from:
+            self._climbs += 1
+            self._climbed_from = before
+
+    def _roll(self, reading: Reading, before: Reading) -> None:
+        # A true window lasts its length: what begins anew sooner is no counter of it.
+        lasted = self._rolled_after is None or reading.received >= self._rolled_after + self.seconds * (
+            1 - 2 * DRIFT
+        )
+        if self._climbs < PROOF or not lasted:
+            self._climbs = 0
+            self.doubt(reading.received + (0.0 if lasted else self.seconds))
+            return
+        self._rolled_after, self._rolled_by = before.sent, reading.received

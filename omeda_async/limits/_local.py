@@ -1,0 +1,251 @@
+"""
+The limiter of one process: a queue, a dispatcher with one timer, and the gates behind.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from aiolimiter import AsyncLimiter
+
+from omeda_async._clock import utc_now
+from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceeded
+from omeda_async.limits._account import Account, Permit
+from omeda_async.limits._lanes import Lanes
+from omeda_async.limits._rules import Priority, RateLimit
+from omeda_async.limits._view import LimitsView
+
+
+class Limiter(Protocol):
+    """
+    What grants the attempts of one account.
+    """
+
+    async def acquire(
+        self, *, priority: Priority = Priority.INTERACTIVE, max_wait: float | None = None
+    ) -> Permit:
+        """
+        Wait until an attempt may go.
+
+        Cancelling the wait leaves nothing behind; a permit that was granted at the same moment is given back.
+
+        Args:
+            priority: The lane to wait in.
+            max_wait: Seconds to wait at most; None to wait as long as it takes.
+
+        Raises:
+            ConfigurationError: ``max_wait`` is negative or no number.
+            LimitWaitExceeded: The wait would pass ``max_wait``, at once where that is certain from the start.
+            ClosedError: The limiter is closed.
+
+        """
+        ...
+
+    def release(
+        self,
+        permit: Permit,
+        *,
+        sent: bool = True,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """
+        Give a permit back, as soon as its attempt has ended; a second time does nothing.
+
+        Args:
+            permit: What ``acquire`` gave.
+            sent: May the attempt have left the machine? False only when it provably never did.
+            status: The HTTP status of the answer; None when there was none.
+            headers: Those of the answer.
+
+        """
+        ...
+
+    def view(self) -> LimitsView:
+        """
+        Show what is used, free and waited for now.
+        """
+        ...
+
+    def close(self) -> None:
+        """
+        Refuse who waits and who comes; permits can still be given back.
+        """
+        ...
+
+
+def make_limiter(
+    rate_limit: RateLimit,
+    *,
+    on_pause: Callable[[float], None] | None = None,
+    uniform: Callable[[], float] = lambda: 0.5,
+) -> Limiter:
+    """
+    Make the limiter of one account. It belongs to the event loop that first waits for it.
+
+    Args:
+        rate_limit: The limits.
+        on_pause: Called with the seconds whenever the whole account has to wait.
+        uniform: A source of numbers between 0 and 1, for the jitter of pauses.
+
+    """
+    return _LocalLimiter(rate_limit, on_pause, uniform)
+
+
+class _LocalLimiter:
+    def __init__(
+        self, rate_limit: RateLimit, on_pause: Callable[[float], None] | None, uniform: Callable[[], float]
+    ) -> None:
+        self._account = Account(rate_limit, uniform)
+        self._lanes = Lanes()
+        self._on_pause = on_pause
+        self._pacer = AsyncLimiter(1, rate_limit.pace) if rate_limit.pace else None
+        self._pacing: Permit | None = None
+        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def acquire(
+        self, *, priority: Priority = Priority.INTERACTIVE, max_wait: float | None = None
+    ) -> Permit:
+        loop = self._bind()
+        if max_wait is None:
+            return await self._acquire(loop, priority)
+        self._refuse_hopeless(loop.time(), priority, max_wait)
+        try:
+            async with asyncio.timeout(max_wait):
+                return await self._acquire(loop, priority)
+        except TimeoutError:
+            raise _too_long(max_wait, self.view().next_slot_in) from None
+
+    def release(
+        self,
+        permit: Permit,
+        *,
+        sent: bool = True,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        if permit.done or self._loop is None:
+            return
+        pause = 0.0
+        if sent:
+            pause = self._account.settle(permit, self._loop.time(), status, headers or {}, utc_now())
+        else:
+            self._account.give_back(permit)
+        if permit is self._pacing:
+            self._pacing = None
+        self._dispatch(self._loop)
+        if pause > 0 and self._on_pause is not None:
+            self._on_pause(pause)
+
+    def view(self) -> LimitsView:
+        now = self._loop.time() if self._loop is not None else 0.0
+        return self._account.view(now, self._lanes.waiting())
+
+    def close(self) -> None:
+        self._closed = True
+        self._disarm()
+        for waiter in self._lanes.clear():
+            if not waiter.done():
+                waiter.set_exception(_closed())
+
+    def _bind(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        if self._closed:
+            raise _closed()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise ConfigurationError("this limiter belongs to another event loop: make one for each loop")
+        return loop
+
+    async def _acquire(self, loop: asyncio.AbstractEventLoop, priority: Priority) -> Permit:
+        now = loop.time()
+        if self._lanes or self._pacing or not self._account.may_go(now):
+            permit = await self._wait(loop, priority)
+        else:
+            permit = self._grant(now, priority)
+        return permit if self._pacer is None else await self._pace(loop, self._pacer, permit)
+
+    async def _wait(self, loop: asyncio.AbstractEventLoop, priority: Priority) -> Permit:
+        waiter: asyncio.Future[Permit] = loop.create_future()
+        self._lanes.join(waiter, priority)
+        if self._timer is None:
+            self._dispatch(loop)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            self._lanes.leave(waiter, priority)
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.release(waiter.result(), sent=False)
+            elif not self._lanes:
+                self._disarm()
+            raise
+
+    async def _pace(self, loop: asyncio.AbstractEventLoop, pacer: AsyncLimiter, permit: Permit) -> Permit:
+        try:
+            await pacer.acquire()
+        except BaseException:
+            self.release(permit, sent=False)
+            raise
+        self._pacing = None
+        self._account.mark(permit, loop.time())
+        self._dispatch(loop)
+        return permit
+
+    def _grant(self, now: float, priority: Priority) -> Permit:
+        permit = self._account.take(now, priority)
+        if self._pacer is not None:
+            self._pacing = permit
+        return permit
+
+    def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        while self._lanes and self._pacing is None and self._account.may_go(now):
+            waiter, priority = self._lanes.pop()
+            if not waiter.done():
+                waiter.set_result(self._grant(now, priority))
+        self._arm(loop, now)
+
+    def _arm(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
+        waiting = self._lanes and self._pacing is None
+        at = self._account.changes_at(now) if waiting else None
+        if at is None:
+            self._disarm()
+        elif self._timer is None or at < self._timer.when():
+            self._disarm()
+            self._timer = loop.call_at(at, self._ring, loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        self._dispatch(loop)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _refuse_hopeless(self, now: float, priority: Priority, max_wait: object) -> None:
+        if isinstance(max_wait, bool) or not isinstance(max_wait, int | float) or not max_wait >= 0:
+            raise ConfigurationError(f"max_wait must be 0 seconds or more, or None, not {max_wait!r}")
+        next_slot_in = self._account.earliest(now, self._lanes.ahead(priority)) - now
+        if next_slot_in > max_wait:
+            raise _too_long(max_wait, next_slot_in)
+
+
+def _closed() -> ClosedError:
+    return ClosedError("the limiter is closed: no attempt may go")
+
+
+def _too_long(max_wait: float, next_slot_in: float | None) -> LimitWaitExceeded:
+    free = (
+        "hangs on answers to come"
+        if next_slot_in is None
+        else f"is free in {next_slot_in:.3f} s at the earliest"
+    )
+    return LimitWaitExceeded(
+        f"the wait for the limit would pass max_wait={max_wait:g} s: the next slot {free}",
+        max_wait=max_wait,
+        next_slot_in=next_slot_in,
+    )

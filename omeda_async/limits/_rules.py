@@ -1,0 +1,137 @@
+"""
+What a limit is: windows of calls per seconds, attempts in flight, a pace.
+"""
+
+import enum
+import math
+from typing import Self
+
+import attrs
+
+from omeda_async.errors import ConfigurationError
+
+
+class Priority(enum.Enum):
+    """
+    The lane a call waits in.
+    """
+
+    INTERACTIVE = "interactive"
+    """Ahead of bulk: someone is waiting for it."""
+    BULK = "bulk"
+    """Behind interactive calls, with at least one grant in ten of its own."""
+
+
+def _whole(field: str, value: object, least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigurationError(f"{field} must be a whole number, {least} or more, not {value!r}")
+
+
+def _positive(field: str, value: object) -> None:
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise ConfigurationError(f"{field} must be a finite number above 0, not {value!r}")
+
+
+@attrs.frozen
+class Window:
+    """
+    At most ``calls`` attempts in any ``seconds``.
+
+    Args:
+        calls: How many, 1 or more.
+        seconds: The length of the window in seconds.
+
+    Raises:
+        ConfigurationError: Either is out of range; the message names it.
+
+    """
+
+    calls: int
+    seconds: float
+
+    def __attrs_post_init__(self) -> None:
+        _whole("Window.calls", self.calls)
+        _positive("Window.seconds", self.seconds)
+
+    def __str__(self) -> str:
+        return f"{self.calls} per {self.seconds:g} s"
+
+
+def _implies(one: Window, other: Window) -> bool:
+    """
+    Tell whether a client that keeps to ``one`` cannot ever break ``other``.
+    """
+    laps = math.ceil(other.seconds / one.seconds * (1 - 1e-9))
+    return one.calls * laps <= other.calls
+
+
+def _check_windows(windows: tuple[object, ...]) -> None:
+    for position, window in enumerate(windows):
+        if not isinstance(window, Window):
+            raise ConfigurationError(f"RateLimit.windows must be Window(calls, seconds), not {window!r}")
+        for binding in (*windows[:position], *windows[position + 1 :]):
+            if isinstance(binding, Window) and _implies(binding, window):
+                raise ConfigurationError(
+                    f"RateLimit.windows: {window} can never bind, as {binding} is always the tighter one"
+                )
+
+
+@attrs.frozen(init=False, repr=False)
+class RateLimit:
+    """
+    The limit of one account: every window at once, and a cap on the attempts in flight.
+
+    Args:
+        windows: What the provider allows; any number of them, all hold at once.
+        parallel: The most attempts in flight at once; None for as many as the windows allow.
+        pace: The least seconds from one attempt to the next; None for bursts as large as the windows allow.
+
+    Raises:
+        ConfigurationError: A value is out of range, or a window can never bind; the message names the field.
+
+    """
+
+    windows: tuple[Window, ...]
+    parallel: int | None
+    pace: float | None
+
+    def __init__(self, *windows: Window, parallel: int | None = None, pace: float | None = None) -> None:
+        _check_windows(windows)
+        if parallel is not None:
+            _whole("RateLimit.parallel", parallel)
+        if pace is not None:
+            _positive("RateLimit.pace", pace)
+        if not windows and parallel is None and pace is None:
+            raise ConfigurationError("RateLimit.windows: give at least one window, or use RateLimit.courtesy")
+        self.__attrs_init__(windows, parallel, pace)
+
+    @classmethod
+    def courtesy(cls, per_second: float, parallel: int) -> Self:
+        """
+        Make a pace without a promise, for a provider that publishes no limit.
+
+        Args:
+            per_second: Attempts a second, evenly spread.
+            parallel: The most attempts in flight at once.
+
+        Raises:
+            ConfigurationError: Either is out of range; the message names it.
+
+        """
+        _positive("RateLimit.courtesy per_second", per_second)
+        return cls(parallel=parallel, pace=1.0 / per_second)
+
+    @property
+    def steady(self) -> float:
+        """
+        The attempts a second this allows for ever.
+        """
+        rates = [window.calls / window.seconds for window in self.windows]
+        return min([*rates, 1.0 / self.pace] if self.pace else rates, default=math.inf)
+
+    def __repr__(self) -> str:
+        parts = [f"Window({window.calls}, {window.seconds:g})" for window in self.windows]
+        parts += [] if self.parallel is None else [f"parallel={self.parallel}"]
+        parts += [] if self.pace is None else [f"pace={self.pace:g}"]
+        return f"RateLimit({', '.join(parts)})"

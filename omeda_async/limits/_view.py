@@ -1,0 +1,69 @@
+"""
+What a limiter shows of itself.
+"""
+
+from collections.abc import Mapping
+
+import attrs
+
+from omeda_async.limits._rules import Priority, Window
+
+
+@attrs.frozen(kw_only=True)
+class WindowView:
+    """
+    One window at one moment.
+    """
+
+    window: Window
+    """The calls and seconds of the limit."""
+    used: int
+    """Slots in use by our own attempts: in flight, or answered less than a window ago."""
+    free: int
+    """Slots an attempt could take now."""
+    held: int
+    """Slots held because someone else on the account seems to have used them."""
+    headers: str
+    """What the headers have proved so far: ``"unseen"``, ``"advice"``, ``"trusted"`` or ``"doubted"``."""
+
+
+@attrs.frozen(kw_only=True)
+class LimitsView:
+    """
+    An account's limits at one moment.
+    """
+
+    windows: tuple[WindowView, ...]
+    """Every window of the limit, in the order given."""
+    waiting: Mapping[Priority, int]
+    """How many calls wait in each lane."""
+    in_flight: int
+    """Attempts sent and not answered yet."""
+    parallel: int | None
+    """The most attempts in flight allowed now: lower than the setting after the provider refused so many."""
+    next_slot_in: float | None
+    """Seconds until an attempt may go, not counting who waits already; None when that hangs on an answer."""
+    paused_for: float
+    """Seconds for which the whole account waits, as the provider asked; 0 when it does not."""
+    refusals: int
+    """How many attempts the provider refused with 429."""
+    pace: float | None
+    """Attempts a second kept to since the provider refused some; None when there is no such need."""
+
+    @property
+    def used(self) -> int:
+        """
+        The slots in use of the window with the fewest free ones; without windows, the attempts in flight.
+        """
+        tightest = min(self.windows, key=lambda view: view.free, default=None)
+        return tightest.used if tightest else self.in_flight
+
+    @property
+    def free(self) -> int | None:
+        """
+        How many attempts could go now, one after the other, by the windows and the cap; None without either.
+        """
+        counts = [view.free for view in self.windows]
+        if self.parallel is not None:
+            counts.append(max(0, self.parallel - self.in_flight))
+        return min(counts, default=None)

@@ -1,0 +1,219 @@
+"""
+The session manager: one HTTP session, one limiter for each account, the three provider clients.
+"""
+
+import asyncio
+import warnings
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from omeda_async import events
+from omeda_async._account import Account, Activity
+from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, session
+from omeda_async._transport import Transport
+from omeda_async.bulk import Runs
+from omeda_async.errors import ConfigurationError
+from omeda_async.limits import make_limiter
+from omeda_async.providers.journey_manager.client import JourneyManagerClient
+from omeda_async.providers.ocamba.client import OcambaClient
+from omeda_async.providers.omeda.client import OmedaClient
+from omeda_async.settings import (
+    BasicAuth,
+    BearerAuth,
+    JourneyManagerSettings,
+    OcambaSettings,
+    OmedaSettings,
+    ProviderSettings,
+    settings_from_env,
+)
+
+CLOSE_TIMEOUT = 30.0
+
+
+class SessionManager:
+    """
+    The way to the three providers. Use it with ``async with``, or call :meth:`aclose`.
+
+    The HTTP session is made on first use, on the running loop; a manager belongs to the loop that first used it.
+
+    Args:
+        omeda: How to reach Omeda, if it is to be reached.
+        ocamba: How to reach Ocamba, if it is to be reached.
+        journey_manager: How to reach Journey Manager, if it is to be reached.
+        http_session: A session of the caller's to send through; it is never closed here.
+        hooks: Called with every event (see :mod:`omeda_async.events`); by default events are logged.
+
+    Raises:
+        ConfigurationError: No provider is configured, or something given is of the wrong kind.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        omeda: OmedaSettings | None = None,
+        ocamba: OcambaSettings | None = None,
+        journey_manager: JourneyManagerSettings | None = None,
+        http_session: aiohttp.ClientSession | None = None,
+        hooks: Iterable[events.Hook] = (),
+    ) -> None:
+        if omeda is None and ocamba is None and journey_manager is None:
+            raise ConfigurationError("no provider is configured: give omeda=, ocamba= or journey_manager=")
+        self._transport = Transport(http_session)
+        self._hooks = tuple(hooks) or (events.log_event,)
+        self._runs = Runs()
+        self._activity = Activity()
+        self._accounts: list[Account] = []
+        self._omeda = self._ocamba = self._journey_manager = None
+        if omeda is not None:
+            self._omeda = OmedaClient(self._account("omeda", omeda, _omeda_credentials(omeda)), omeda, self._runs)
+        if ocamba is not None:
+            self._ocamba = OcambaClient(self._account("ocamba", ocamba, bearer(ocamba.token)), self._runs)
+        if journey_manager is not None:
+            credentials = self._journey_manager_credentials(journey_manager)
+            account = self._account("journey_manager", journey_manager, credentials)
+            self._journey_manager = JourneyManagerClient(account, self._runs)
+
+    @classmethod
+    def from_env(cls, *, http_session: aiohttp.ClientSession | None = None, hooks: Iterable[events.Hook] = ()) -> Self:
+        """
+        Make a manager of the providers that the environment names (see the README for the variables).
+
+        Raises:
+            ConfigurationError: A variable is missing or wrong; the message names it.
+
+        """
+        found = settings_from_env()
+        return cls(
+            omeda=found.omeda,
+            ocamba=found.ocamba,
+            journey_manager=found.journey_manager,
+            http_session=http_session,
+            hooks=hooks,
+        )
+
+    @property
+    def omeda(self) -> OmedaClient:
+        """
+        Omeda.
+
+        Raises:
+            ConfigurationError: It is not configured.
+
+        """
+        if self._omeda is None:
+            raise ConfigurationError("Omeda is not configured: give omeda=OmedaSettings(…), or set OMEDA_APP_ID")
+        return self._omeda
+
+    @property
+    def ocamba(self) -> OcambaClient:
+        """
+        Ocamba Hood.
+
+        Raises:
+            ConfigurationError: It is not configured.
+
+        """
+        if self._ocamba is None:
+            raise ConfigurationError("Ocamba is not configured: give ocamba=OcambaSettings(…), or set OCAMBA_TOKEN")
+        return self._ocamba
+
+    @property
+    def journey_manager(self) -> JourneyManagerClient:
+        """
+        Temenos Journey Manager.
+
+        Raises:
+            ConfigurationError: It is not configured.
+
+        """
+        if self._journey_manager is None:
+            raise ConfigurationError(
+                "Journey Manager is not configured: give journey_manager=JourneyManagerSettings(…), "
+                "or set JOURNEY_MANAGER_BASE_URL"
+            )
+        return self._journey_manager
+
+    async def __aenter__(self) -> Self:
+        self._transport.session()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self, timeout: float = CLOSE_TIMEOUT) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
+        """
+        Let the attempts in flight end, stop everything else, and close the session. Doing it again does nothing.
+
+        Args:
+            timeout: Seconds that attempts in flight may take.
+
+        Cancelling it closes the session at once.
+
+        """
+        self._activity.closing = True
+        try:
+            for account in self._accounts:
+                account.limiter.close()
+            await self._runs.aclose(timeout)
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._activity.idle()
+            except TimeoutError:
+                pass
+        finally:
+            await self._transport.aclose()
+
+    def __del__(self) -> None:
+        transport: Transport | None = getattr(self, "_transport", None)
+        if transport is not None and transport.unclosed:
+            text = "unclosed SessionManager: use 'async with' or aclose()"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise TypeError("SessionManager holds secrets and a session, and is not pickled")
+
+    def _account(self, provider: str, settings: ProviderSettings, credentials: Credentials) -> Account:
+        def paused(seconds: float) -> None:
+            event = events.AccountPaused(provider=provider, operation="*", seconds=seconds)
+            events.emit(self._hooks, event)
+
+        account = Account(
+            provider=provider,
+            settings=settings,
+            transport=self._transport,
+            limiter=make_limiter(settings.rate_limit, on_pause=paused),
+            credentials=credentials,
+            hooks=self._hooks,
+            activity=self._activity,
+        )
+        self._accounts.append(account)
+        return account
+
+    def _journey_manager_credentials(self, settings: JourneyManagerSettings) -> Credentials:
+        extra, auth = dict(settings.headers), settings.auth
+        if isinstance(auth, BasicAuth):
+            header = auth.header
+            secrets = (auth.password, header.removeprefix("Basic "), *extra.values())
+            return FixedCredentials({"Authorization": header, **extra}, secrets)
+        if isinstance(auth, BearerAuth):
+            return bearer(auth.token, extra)
+        prepare = auth.prepare
+
+        async def open_session() -> Headers:
+            headers: Mapping[str, str] = await prepare(self._transport.session(), settings.url)
+            return {**extra, **headers}
+
+        return session(open_session)
+
+
+def _omeda_credentials(settings: OmedaSettings) -> Credentials:
+    headers = {"x-omeda-appid": settings.app_id}
+    if settings.input_id is not None:
+        headers["x-omeda-inputid"] = settings.input_id
+    return FixedCredentials(headers, tuple(headers.values()))

@@ -1,0 +1,145 @@
+"""
+What became of records: one outcome each, and the sums over a run.
+"""
+
+import enum
+from collections import Counter
+from typing import Any
+
+import attrs
+
+from omeda_async.errors import OmedaAsyncError
+
+FAILURES_KEPT = 1000
+
+
+class OutcomeStatus(enum.Enum):
+    """
+    What became of one record.
+    """
+
+    DONE = "done"
+    """The provider said so, to us."""
+    ALREADY_DONE = "already_done"
+    """It was so before: by someone else, or by an attempt of ours whose answer was lost and has been settled."""
+    PARTLY_DONE = "partly_done"
+    """An opt-out with several ids: some accepted, some refused; ``error.culprits`` says which."""
+    TOO_LATE = "too_late"
+    """The target has gone past it: sent, completed."""
+    REJECTED = "rejected"
+    """The provider refused this record for a reason of its own, or it is invalid locally."""
+    FAILED = "failed"
+    """Attempts were made, and certainly none was applied: worth trying again later."""
+    UNKNOWN = "unknown"
+    """An attempt may have been applied, and nothing has settled it."""
+    NOT_SENT = "not_sent"
+    """No attempt was left for it: interrupted, run stopped, or limiter refused."""
+
+    @property
+    def is_done(self) -> bool:
+        """
+        Is the record in the state that was asked for?
+        """
+        return self in _DONE
+
+
+_DONE = frozenset({OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE})
+
+
+@attrs.frozen
+class Outcome:
+    """
+    What became of one record of a bulk run. Its repr names the record by position and key only.
+    """
+
+    record: Any = attrs.field(repr=False)
+    """The record as it was given."""
+    key: Any = attrs.field(
+        repr=lambda key: repr(key) if isinstance(key, int) else "…" if "@" in str(key) else repr(key)
+    )
+    """The caller's key; for cancels without one, the id."""
+    position: int
+    """The place in the input, from 0."""
+    status: OutcomeStatus
+    attempts: int = 0
+    """HTTP requests this record took part in."""
+    receipt: Any = None
+    """The provider's receipt, where it gave one."""
+    error: OmedaAsyncError | None = None
+    """Why it is not done; None when it is."""
+
+
+@attrs.frozen(kw_only=True)
+class BulkReport:
+    """
+    The sums over a bulk run: always ``total == sum(counts.values())``.
+    """
+
+    total: int
+    """Records with an outcome; once complete, the records read."""
+    counts: dict[OutcomeStatus, int]
+    """How many records ended in each status; statuses nobody ended in are absent."""
+    requests: int
+    """HTTP requests made, those for retries, isolation and settling included."""
+    duration: float
+    """Seconds from the first record read to the last outcome."""
+    failures: tuple[Outcome, ...]
+    """The outcomes that are not done, at most the first 1,000; a journal keeps them all."""
+    complete: bool
+    """Has every record that was read an outcome, and is the input at its end or the run stopped?"""
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """
+    What a run would do, found out without sending anything.
+    """
+
+    records: int
+    """Records in the input."""
+    requests: int
+    """Requests it takes when nothing goes wrong."""
+    seconds: float
+    """The least time those requests take under the limits: an estimate of ours, not a promise."""
+    duplicates: int
+    """Records that repeat an earlier one, and will not be sent again."""
+    refused: tuple[Outcome, ...]
+    """Records that are invalid locally, at most the first 1,000."""
+    refused_total: int
+    """All the records that are invalid locally."""
+    isolation_requests: int
+    """Requests that finding the culprits of refused batches may cost at worst."""
+    late: tuple[Outcome, ...] = ()
+    """Records whose ``scheduled_for`` comes before their turn under the limits, at most the first 1,000."""
+
+
+class Tally:
+    """
+    The fold over the stream of outcomes that makes a report.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[OutcomeStatus] = Counter()
+        self.failures: list[Outcome] = []
+        self.requests = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """
+        Count one outcome.
+        """
+        self.counts[outcome.status] += 1
+        if not outcome.status.is_done and len(self.failures) < FAILURES_KEPT:
+            self.failures.append(outcome)
+
+    def report(self, *, duration: float, complete: bool) -> BulkReport:
+        """
+        Give the sums so far.
+        """
+        return BulkReport(
+            total=self.counts.total(),
+            counts=dict(self.counts),
+            requests=self.requests,
+            duration=duration,
+            failures=tuple(self.failures),
+            complete=complete,
+        )

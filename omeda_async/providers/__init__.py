@@ -1,0 +1,3 @@
+"""
+The three providers; none knows of another.
+"""

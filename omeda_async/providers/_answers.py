@@ -1,0 +1,219 @@
+"""
+What reading an answer has in common for all providers: JSON, headers, the error class of a status.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+import attrs
+import orjson
+
+from omeda_async.errors import (
+    ApiError,
+    AuthenticationFailed,
+    BadRequest,
+    Conflict,
+    MethodNotAllowed,
+    NotFound,
+    RateLimited,
+    ServerError,
+    UnreadableAnswer,
+)
+
+NO_JSON: Final = object()
+"""What ``load_json`` gives for a body that is none."""
+
+_BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
+    400: BadRequest,
+    401: AuthenticationFailed,
+    403: AuthenticationFailed,
+    404: NotFound,
+    405: MethodNotAllowed,
+    409: Conflict,
+    429: RateLimited,
+}
+_MARKUP: Final = re.compile(rb"\s*<[!?a-zA-Z]")
+
+
+@attrs.frozen
+class Received:
+    """
+    A whole answer with what it is the answer to; makes the errors that speak of it.
+    """
+
+    provider: str
+    operation: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = attrs.field(repr=False)
+
+    @property
+    def accepted(self) -> bool:
+        """
+        Is it a 2xx?
+        """
+        return 200 <= self.status <= 299
+
+    @property
+    def refused(self) -> bool:
+        """
+        Is it a 4xx or 5xx?
+        """
+        return 400 <= self.status <= 599
+
+    def error(
+        self, kind: type[ApiError] | None = None, *, sent: bool | None = None, **details: Any
+    ) -> ApiError:
+        """
+        Make the error this answer is.
+
+        Args:
+            kind: its class; by default the one of its status.
+            sent: may the request have been carried out? By default what its status says.
+            details: further attributes of the error; ``message`` defaults to the first of ``messages``.
+        """
+        kind = kind or class_of(self.status)
+        message = details.pop("message", None) or _sentence(details.get("messages", ())) or self._phrase()
+        return kind(
+            message,
+            provider=self.provider,
+            operation=self.operation,
+            sent=may_have_been_carried_out(self.status) if sent is None else sent,
+            status=self.status,
+            retry_after=retry_after(self.headers),
+            body=self.body,
+            **details,
+        )
+
+    def unreadable(self, reason: str) -> UnreadableAnswer:
+        """
+        Make the error of an answer that proves neither success nor failure.
+        """
+        return UnreadableAnswer(
+            f"{self._phrase()}: {reason}",
+            provider=self.provider,
+            operation=self.operation,
+            sent=True,
+            status=self.status,
+            body=self.body,
+        )
+
+    def _phrase(self) -> str:
+        try:
+            return f"answered {self.status} {HTTPStatus(self.status).phrase}"
+        except ValueError:
+            return f"answered {self.status}"
+
+
+def class_of(status: int) -> type[ApiError]:
+    """
+    Give the error class of a status.
+    """
+    return ServerError if 500 <= status <= 599 else _BY_STATUS.get(status, ApiError)
+
+
+def may_have_been_carried_out(status: int) -> bool:
+    """
+    Tell whether a request answered with this error status may have had its effect: 5xx but for 503.
+    """
+    return 500 <= status <= 599 and status != 503
+
+
+def load_json(body: bytes) -> Any:
+    """
+    Read JSON, with or without a byte order mark; ``NO_JSON`` when it is none.
+    """
+    try:
+        return orjson.loads(body.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError:
+        return NO_JSON
+
+
+def is_markup(headers: Mapping[str, str], body: bytes) -> bool:
+    """
+    Tell whether a body is HTML or XML, by its content type or its first characters.
+    """
+    content_type = headers.get("Content-Type", "").casefold()
+    return bool(body.strip()) and ("html" in content_type or _MARKUP.match(body) is not None)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """
+    Read ``Retry-After`` in seconds; -1 is kept as it is, and what makes no sense is None.
+
+    An HTTP date counts from the answer's own ``Date`` header: that needs no clock of ours.
+    """
+    text = headers.get("Retry-After", "").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        return _seconds_until(text, headers.get("Date", "")) if text else None
+    return seconds if math.isfinite(seconds) and (seconds >= 0 or seconds == -1) else None
+
+
+def _seconds_until(until: str, now: str) -> float | None:
+    try:
+        return max(0.0, (parsedate_to_datetime(until) - parsedate_to_datetime(now)).total_seconds())
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def text_of(value: Any) -> str | None:
+    """
+    Read an id or a name that comes as a string or an integer; anything else, and an empty one, is None.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def lowered(value: Any) -> dict[str, Any]:
+    """
+    Give an object with its keys in lower case; no entries for anything else.
+    """
+    return {key.casefold(): item for key, item in value.items()} if isinstance(value, dict) else {}
+
+
+def texts_in(value: Any, *names: str) -> tuple[str, ...]:
+    """
+    Collect the texts of a list of strings or objects, of one of them alone, or of an object's values.
+
+    Args:
+        value: such as ``[{"Error": "…"}, "…"]``.
+        names: the lower-case keys an object has its text under; without any of them all its texts count.
+    """
+    items = value if isinstance(value, list) else [value]
+    return tuple(text for item in items for text in _texts_of_item(item, names))
+
+
+def _texts_of_item(item: Any, names: tuple[str, ...]) -> Iterator[str]:
+    if isinstance(item, dict):
+        known = lowered(item)
+        values = [known[name] for name in names if name in known] or list(known.values())
+        values = [part for one in values for part in (one if isinstance(one, list) else [one])]
+    else:
+        values = [item]
+    yield from (text for text in map(text_of, values) if text is not None)
+
+
+def walk(value: Any) -> Iterator[tuple[str | None, Any]]:
+    """
+    Give every (property name, value) of a JSON value in order, itself first; as deep as it goes.
+    """
+    stack: list[tuple[str | None, Any]] = [(None, value)]
+    while stack:
+        name, item = stack.pop()
+        yield name, item
+        if isinstance(item, dict):
+            stack.extend(reversed(item.items()))
+        elif isinstance(item, list):
+            stack.extend((None, part) for part in reversed(item))
+
+
+def _sentence(messages: tuple[str, ...]) -> str:
+    more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
+    return f"{messages[0]}{more}" if messages else ""

@@ -1,0 +1,3 @@
+"""
+Journey Manager Workspaces: transactions.
+"""

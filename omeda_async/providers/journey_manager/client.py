@@ -1,0 +1,155 @@
+"""
+Temenos Journey Manager: transactions.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Unpack
+
+import attrs
+
+from omeda_async._account import Account
+from omeda_async._call import SingleOptions, call
+from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records, Runs, fingerprint
+from omeda_async.limits import LimitsView
+from omeda_async.providers.journey_manager import _wire
+from omeda_async.providers.journey_manager._converter import cancel_from
+from omeda_async.providers.journey_manager.models import (
+    Transaction,
+    TransactionCancel,
+    TransactionQuery,
+    TransactionReceipt,
+)
+
+
+class JourneyManagerClient:
+    """
+    One Journey Manager server and user.
+    """
+
+    def __init__(self, account: Account, runs: Runs) -> None:
+        self._account = account
+        self.transactions = Transactions(account, runs)
+
+    @property
+    def limits(self) -> LimitsView:
+        """
+        What the account's limiter has used, has free, and when the next attempt may go.
+        """
+        return self._account.limiter.view()
+
+
+class Transactions:
+    """
+    The transactions the user has access to.
+    """
+
+    def __init__(self, account: Account, runs: Runs) -> None:
+        self._account = account
+        self._runs = runs
+
+    async def cancel(
+        self,
+        submit_key: str,
+        *,
+        reason: str | None = None,
+        milestones: str | None = None,
+        explain: bool = True,
+        **options: Unpack[SingleOptions],
+    ) -> TransactionReceipt:
+        """
+        Cancel (abandon) a transaction (Journey Manager: POST Cancel Txn).
+
+        Args:
+            submit_key: The transaction.
+            reason: The abandonment reason; sent when given.
+            milestones: A milestone to add; sent when given.
+            explain: Query the transaction when the refusal does not say whether it is completed or abandoned.
+            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+
+        Raises:
+            AlreadyDone: It had been abandoned before.
+            TooLate: It is completed.
+            BadRequest: It is refused otherwise; ``code`` is the server's error key.
+            SessionLost: The session has expired, and opening it once more did not help.
+            OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
+
+        Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
+
+        """
+        params = TransactionCancel(submit_key, reason, milestones)
+        return await call(self._account, _wire.CANCEL, params, explain=explain, **options)
+
+    async def query(
+        self,
+        *,
+        submit_key: str | None = None,
+        form_status: str | None = None,
+        attributes: Iterable[str] = (),
+        page_size: int = 1000,
+        **options: Unpack[SingleOptions],
+    ) -> AsyncIterator[Transaction]:
+        """
+        Give transactions, page by page as they are asked for; none twice.
+
+        Without ``submit_key`` the server shows saved, opened and assigned ones of the last 14 days only.
+
+        Args:
+            submit_key: Only this one, whatever its status and age.
+            form_status: Only those in this status.
+            attributes: What to show of each besides its key and status.
+            page_size: Transactions in one request, at most 10,000.
+            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+
+        Raises:
+            OmedaAsyncError: See :mod:`omeda_async.errors`; what was given before stands.
+
+        """
+        query = TransactionQuery(
+            submit_key=submit_key, form_status=form_status, attributes=attributes, fetch_limit=page_size
+        )
+        seen: set[str] = set()
+        while True:
+            page = await call(self._account, _wire.QUERY, query, **options)
+            for transaction in page.items:
+                if transaction.submit_key is None or transaction.submit_key not in seen:
+                    yield transaction
+                if transaction.submit_key is not None:
+                    seen.add(transaction.submit_key)
+            if len(page.items) < page_size:
+                return
+            query = attrs.evolve(query, fetch_offset=query.fetch_offset + page_size)
+
+    def cancel_many(
+        self,
+        records: Records,
+        *,
+        reason: str | None = None,
+        milestones: str | None = None,
+        explain: bool = True,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun:
+        """
+        Cancel many transactions, one request each.
+
+        Args:
+            records: Submit keys, mappings or :class:`TransactionCancel`; any iterable or async iterable.
+            reason: Why, where a record does not say.
+            milestones: A milestone to add, where a record names none.
+            explain: Query a transaction when the refusal does not say whether it is completed or abandoned.
+            options: See :class:`BulkOptions`.
+
+        """
+
+        def read(raw: Any) -> Item:
+            given = cancel_from(raw)
+            record = attrs.evolve(
+                given,
+                reason=reason if given.reason is None else given.reason,
+                milestones=milestones if given.milestones is None else given.milestones,
+            )
+            _wire.build_cancel(record)
+            key = record.submit_key if record.key is None else record.key
+            return Item(raw=raw, key=key, params=record, fingerprint=fingerprint(record.submit_key))
+
+        work = OneByOne(self._account, "transactions.cancel_many", _wire.CANCEL, read, concurrency=4, explain=explain)
+        return BulkRun(work, records, self._runs, **options)

@@ -1,0 +1,88 @@
+"""
+What Journey Manager is given and what it gives back, under Python names.
+
+Making one of these never fails for what it holds: everything is checked where it is about to be sent.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from omeda_async._masking import masked_repr
+
+
+def _to_tuple(value: Any) -> Any:
+    """
+    Turn an iterable into a tuple; a string or a mapping stays what it is, to be refused with its reason.
+    """
+    return (
+        value if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) else tuple(value)
+    )
+
+
+@attrs.frozen
+class TransactionCancel:
+    """
+    A transaction to cancel, which Journey Manager calls abandoning it.
+    """
+
+    submit_key: str = attrs.field(repr=masked_repr)
+    reason: str | None = attrs.field(default=None, repr=masked_repr)
+    """Why it is abandoned."""
+    milestones: str | None = attrs.field(default=None, repr=masked_repr)
+    """One milestone to add to the transaction; no place for personal data."""
+    key: str | None = attrs.field(default=None, repr=masked_repr, eq=False)
+    """The caller's own name for this record; not sent."""
+
+
+@attrs.frozen
+class TransactionReceipt:
+    """
+    Journey Manager's word that a transaction is abandoned; its answer holds nothing that is documented.
+    """
+
+    settled: bool = attrs.field(default=False, kw_only=True)
+    """True: the answer was lost, and a read has shown since that it was done."""
+
+
+@attrs.frozen(kw_only=True)
+class Transaction:
+    """
+    A transaction as Journey Manager shows it. What the answer does not hold is None.
+    """
+
+    submit_key: str | None = None
+    form_status: str | None = None
+    """Opened, Saved, Submitted, Completed, Abandoned, Expired or Assigned."""
+    tracking_code: str | None = None
+    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    """The whole object, as Journey Manager gave it."""
+
+
+@attrs.frozen(kw_only=True)
+class TransactionQuery:
+    """
+    What to ask for in a list of transactions.
+
+    Left to itself, Journey Manager shows only what is Saved, Opened or Assigned, and only the last 14 days. A
+    ``submit_key`` lifts both restrictions, a ``form_status`` the first.
+    """
+
+    submit_key: str | None = None
+    form_status: str | None = None
+    attributes: tuple[str, ...] = attrs.field(default=(), converter=_to_tuple)
+    """What to show of each, by Journey Manager's names; any iterable, an empty one means everything."""
+    fetch_limit: int = 1000
+    """Transactions on a page: 1 to 10,000."""
+    fetch_offset: int = 0
+    """Transactions to skip."""
+
+
+@attrs.frozen(kw_only=True)
+class TransactionPage:
+    """
+    One page of a list of transactions; there is no total.
+    """
+
+    items: tuple[Transaction, ...] = ()

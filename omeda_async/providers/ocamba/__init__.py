@@ -1,0 +1,3 @@
+"""
+Ocamba Hood: campaigns.
+"""

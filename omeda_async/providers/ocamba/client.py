@@ -1,0 +1,148 @@
+"""
+Ocamba Hood: campaigns.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Unpack
+
+import attrs
+
+from omeda_async._account import Account
+from omeda_async._call import SingleOptions, call
+from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records, Runs, fingerprint
+from omeda_async.limits import LimitsView
+from omeda_async.providers.ocamba import _wire
+from omeda_async.providers.ocamba._converter import cancel_from
+from omeda_async.providers.ocamba.models import Campaign, CampaignCancel, CampaignQuery, CampaignReceipt
+
+
+class OcambaClient:
+    """
+    One Ocamba account.
+    """
+
+    def __init__(self, account: Account, runs: Runs) -> None:
+        self._account = account
+        self.campaigns = Campaigns(account, runs)
+
+    @property
+    def limits(self) -> LimitsView:
+        """
+        What the account's limiter has used, has free, and when the next attempt may go.
+        """
+        return self._account.limiter.view()
+
+
+class Campaigns:
+    """
+    The campaigns of an account.
+    """
+
+    def __init__(self, account: Account, runs: Runs) -> None:
+        self._account = account
+        self._runs = runs
+
+    async def cancel(
+        self,
+        campaign_id: str,
+        *,
+        reason: str | None = None,
+        explain: bool = True,
+        **options: Unpack[SingleOptions],
+    ) -> CampaignReceipt:
+        """
+        Cancel a campaign for good (Ocamba: Cancel a Campaign). Only a running, scheduled or paused one can be.
+
+        Args:
+            campaign_id: The campaign.
+            reason: Why; sent when given.
+            explain: Read the campaign when the refusal does not say what is the matter.
+            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+
+        Raises:
+            AlreadyDone: It had been canceled before.
+            TooLate: It was sent.
+            BadRequest: Ocamba refuses it otherwise, or ``explain`` is off.
+            OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
+
+        Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
+
+        """
+        params = CampaignCancel(campaign_id, reason)
+        return await call(self._account, _wire.CANCEL, params, explain=explain, **options)
+
+    async def get(self, campaign_id: str, **options: Unpack[SingleOptions]) -> Campaign:
+        """
+        Read a campaign.
+
+        Raises:
+            NotFound: There is no such campaign.
+            OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
+
+        """
+        return await call(self._account, _wire.GET, _wire.GetCampaign(campaign_id=campaign_id), **options)
+
+    async def list(
+        self,
+        *,
+        statuses: Iterable[str] = (),
+        search: str | None = None,
+        page_size: int = 50,
+        **options: Unpack[SingleOptions],
+    ) -> AsyncIterator[Campaign]:
+        """
+        Give campaigns, oldest first, page by page as they are asked for; none twice.
+
+        Args:
+            statuses: Only campaigns in one of these; filtered by the provider, and again here.
+            search: A text the provider searches for.
+            page_size: Campaigns in one request.
+            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+
+        Raises:
+            OmedaAsyncError: See :mod:`omeda_async.errors`; what was given before stands.
+
+        """
+        query = CampaignQuery(statuses=statuses, search=search, page_size=page_size)
+        wanted = {status.casefold() for status in query.statuses}
+        seen: set[str] = set()
+        while True:
+            page = await call(self._account, _wire.LIST, query, **options)
+            for campaign in page.items:
+                if campaign.id not in seen and (not wanted or (campaign.status or "").casefold() in wanted):
+                    yield campaign
+                seen.add(campaign.id)
+            read = query.page * page_size
+            if not page.items or (read >= page.total if page.total is not None else len(page.items) < page_size):
+                return
+            query = attrs.evolve(query, page=query.page + 1)
+
+    def cancel_many(
+        self,
+        records: Records,
+        *,
+        reason: str | None = None,
+        explain: bool = True,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun:
+        """
+        Cancel many campaigns, one request each, within 10 per second and 150 per minute.
+
+        Args:
+            records: Campaign ids, mappings or :class:`CampaignCancel`; any iterable or async iterable.
+            reason: Why, where a record does not say.
+            explain: Read a campaign when the refusal does not say what is the matter.
+            options: See :class:`BulkOptions`.
+
+        """
+
+        def read(raw: Any) -> Item:
+            record = cancel_from(raw)
+            if record.reason is None and reason is not None:
+                record = attrs.evolve(record, reason=reason)
+            _wire.build_cancel(record)
+            key = record.campaign_id if record.key is None else record.key
+            return Item(raw=raw, key=key, params=record, fingerprint=fingerprint(record.campaign_id))
+
+        work = OneByOne(self._account, "campaigns.cancel_many", _wire.CANCEL, read, concurrency=16, explain=explain)
+        return BulkRun(work, records, self._runs, **options)

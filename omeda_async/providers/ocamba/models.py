@@ -1,0 +1,90 @@
+"""
+What Ocamba Hood is given and what it gives back, under Python names.
+
+Making one of these never fails for what it holds: everything is checked where it is about to be sent.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from omeda_async._masking import masked_repr
+
+
+def _to_tuple(value: Any) -> Any:
+    """
+    Turn an iterable into a tuple; a string or a mapping stays what it is, to be refused with its reason.
+    """
+    return (
+        value if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) else tuple(value)
+    )
+
+
+@attrs.frozen
+class CampaignCancel:
+    """
+    A campaign to cancel, for good.
+    """
+
+    campaign_id: str = attrs.field(repr=masked_repr)
+    reason: str | None = attrs.field(default=None, repr=masked_repr)
+    """Why, for Ocamba's record of it."""
+    key: str | None = attrs.field(default=None, repr=masked_repr, eq=False)
+    """The caller's own name for this record; not sent."""
+
+
+@attrs.frozen
+class CampaignReceipt:
+    """
+    Ocamba's word that a campaign is canceled; its answer holds nothing.
+    """
+
+    settled: bool = attrs.field(default=False, kw_only=True)
+    """True: the answer was lost, and a read has shown since that it was done."""
+
+
+@attrs.frozen(kw_only=True)
+class Campaign:
+    """
+    A campaign as Ocamba shows it. What the answer does not hold is None.
+    """
+
+    id: str
+    name: str | None = attrs.field(default=None, repr=masked_repr)
+    status: str | None = None
+    """An open set: draft, manual, scheduled, running, paused, needs_decision, sent, canceled and more."""
+    create_time: datetime | None = None
+    scheduled_time: datetime | None = None
+    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    """The whole object, as Ocamba gave it."""
+
+
+@attrs.frozen(kw_only=True)
+class CampaignQuery:
+    """
+    What to ask for in a list of campaigns.
+    """
+
+    statuses: tuple[str, ...] = attrs.field(default=(), converter=_to_tuple)
+    """Only campaigns in one of these; takes any iterable, and an empty one means all."""
+    search: str | None = attrs.field(default=None, repr=masked_repr)
+    """A text to search for (``q``)."""
+    sort: str = "create_time"
+    """Names separated by commas, a minus before one that descends. Pages shift least in order of creation."""
+    page: int = 1
+    """Counted from 1."""
+    page_size: int = 50
+    """Campaigns on a page."""
+
+
+@attrs.frozen(kw_only=True)
+class CampaignPage:
+    """
+    One page of a list of campaigns.
+    """
+
+    items: tuple[Campaign, ...] = ()
+    total: int | None = None
+    """How many there are on all pages; None when the answer does not say."""

@@ -1,0 +1,3 @@
+"""
+Omeda: e-mail deployments and opt-outs.
+"""

@@ -1,0 +1,225 @@
+"""
+The one converter between Omeda's models and its wire, and records from mappings and rows of a file.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+import attrs
+import orjson
+from cattrs.preconf.orjson import OrjsonConverter
+
+from omeda_async.errors import InvalidRecord
+from omeda_async.providers._records import (
+    filled_cells,
+    make_strict_converter,
+    register_wire_names,
+    structure_record,
+)
+from omeda_async.providers.omeda._checks import check_cancel, check_opt_out
+from omeda_async.providers.omeda._dates import to_central
+from omeda_async.providers.omeda.models import (
+    BrandOptOut,
+    ClientOptOut,
+    Deployment,
+    DeploymentCancel,
+    DeploymentSearch,
+    DeploymentTypeOptOut,
+    DeploymentUpdate,
+    OptOut,
+    Tester,
+)
+
+LEVELS: Final[Mapping[str, type[OptOut]]] = MappingProxyType(
+    {
+        "ClientOptOut": ClientOptOut,
+        "BrandOptOut": BrandOptOut,
+        "DeploymentTypeOptOut": DeploymentTypeOptOut,
+    }
+)
+"""The three levels, by the names the provider has for them."""
+
+_LEVEL_OF: Final = {cls: level for level, cls in LEVELS.items()}
+_LEVEL_WORDS: Final = {"client": ClientOptOut, "brand": BrandOptOut, "deploymenttype": DeploymentTypeOptOut}
+_LOCAL: Final = frozenset({"key", "scheduled_for"})
+_IRREGULAR: Final = {"brand_ids": "BrandId", "deployment_type_ids": "DeploymentTypeId"}
+_IDS: Final = {"brand_ids": BrandOptOut, "deployment_type_ids": DeploymentTypeOptOut}
+
+
+class Entry(NamedTuple):
+    """
+    An opt-out as it goes out, serialised once.
+    """
+
+    level: str
+    """A key of ``LEVELS``."""
+    data: bytes
+    """One JSON object."""
+
+    def __repr__(self) -> str:
+        return f"Entry({self.level!r}, {len(self.data)} bytes)"
+
+
+def wire_names(cls: type) -> dict[str, str]:
+    """
+    Give the wire names of a model's fields by their Python names, without those that are not sent.
+    """
+    names = [field.name for field in attrs.fields(cls) if field.name not in _LOCAL]
+    return {name: _IRREGULAR.get(name) or "".join(map(str.capitalize, name.split("_"))) for name in names}
+
+
+def make_converter() -> OrjsonConverter:
+    """
+    Make the converter: wire names, nothing that is unset, flags as 0 or 1, dates in US Central.
+    """
+    converter = make_strict_converter()
+    converter.register_unstructure_hook(bool, int)
+    converter.register_unstructure_hook(datetime, to_central)
+    for cls in (Tester, Deployment, DeploymentUpdate, DeploymentCancel, DeploymentSearch, *LEVELS.values()):
+        register_wire_names(converter, cls, wire_names(cls))
+    return converter
+
+
+_converter = make_converter()
+_UNSTRUCTURE: Final = {cls: _converter.get_unstructure_hook(cls) for cls in LEVELS.values()}
+
+
+def to_wire(model: Any) -> dict[str, Any]:
+    """
+    Give a model that has been checked as the JSON object it is on the wire.
+    """
+    body: dict[str, Any] = _converter.unstructure(model)
+    return body
+
+
+def entry_of(record: OptOut) -> Entry:
+    """
+    Check an opt-out and serialise it.
+
+    Raises:
+        InvalidRecord: says which field and what would be right.
+    """
+    check_opt_out(record)
+    kind = type(record)
+    return Entry(_LEVEL_OF[kind], orjson.dumps(_UNSTRUCTURE[kind](record)))
+
+
+def _understood(cls: type) -> dict[str, str]:
+    wire = wire_names(cls)
+    return {field.name: field.name for field in attrs.fields(cls)} | {
+        name: field for field, name in wire.items()
+    }
+
+
+_CANCEL_NAMES: Final = {**_understood(DeploymentCancel), "id": "track_id"}
+_OPT_OUT_NAMES: Final = {cls: {**_understood(cls), "email": "email_address"} for cls in LEVELS.values()}
+_ANY_OPT_OUT_NAME: Final = {name: field for names in _OPT_OUT_NAMES.values() for name, field in names.items()}
+
+
+def cancel_from(obj: Any) -> DeploymentCancel:
+    """
+    Make a deployment to cancel of what a caller gives for one, and check it.
+
+    Args:
+        obj: a track id, a ``DeploymentCancel``, or a mapping with Python or wire names, or ``id``.
+
+    Raises:
+        InvalidRecord: says which field and what would be right.
+    """
+    if isinstance(obj, Mapping):
+        record = structure_record(_converter, DeploymentCancel, _CANCEL_NAMES, obj)
+    else:
+        record = obj if isinstance(obj, DeploymentCancel) else DeploymentCancel(obj)
+    check_cancel(record)
+    return record
+
+
+def cancel_from_row(row: Mapping[str, str | None]) -> DeploymentCancel:
+    """
+    Make a deployment to cancel of a file's row: text cells, of which the empty ones are unset.
+
+    Raises:
+        InvalidRecord: says which column and what would be right.
+    """
+    return cancel_from(filled_cells(row))
+
+
+def opt_out_from(obj: Any) -> OptOut:
+    """
+    Make an opt-out of what a caller gives for one; ``entry_of`` checks what it holds.
+
+    Args:
+        obj: an opt-out, or a mapping with Python or wire names. Its level is ``level`` where that is given,
+            else it follows from the ids: brands, deployment types, or neither for the whole client. A single
+            field for ids with nothing in it is refused.
+
+    Raises:
+        InvalidRecord: says which field and what would be right.
+    """
+    if isinstance(obj, ClientOptOut | BrandOptOut | DeploymentTypeOptOut):
+        return obj
+    if not isinstance(obj, Mapping):
+        raise InvalidRecord.of(
+            None, f"must be an opt-out or a mapping of its fields, not {type(obj).__name__}"
+        )
+    fields = {name: value for name, value in obj.items() if name != "level"}
+    kind = _level_named(obj["level"]) if obj.get("level") is not None else _level_of_fields(fields)
+    # A field of another level is none of this one's: with nothing in it, it says nothing.
+    foreign = [name for name in fields if name in _ANY_OPT_OUT_NAME and name not in _OPT_OUT_NAMES[kind]]
+    for name in foreign:
+        if fields.pop(name) is not None:
+            raise InvalidRecord.of(_ANY_OPT_OUT_NAME[name], f"is no field of a {_LEVEL_OF[kind]}")
+    return structure_record(_converter, kind, _OPT_OUT_NAMES[kind], fields)
+
+
+def opt_out_from_row(row: Mapping[str, str | None]) -> OptOut:
+    """
+    Make an opt-out of a file's row: text cells, the empty ones unset, ids separated by ``|``.
+
+    Raises:
+        InvalidRecord: says which column and what would be right.
+    """
+    cells: dict[str, Any] = dict.fromkeys(row) | filled_cells(row)
+    for name, text in cells.items():
+        field = _ANY_OPT_OUT_NAME.get(name)
+        if text is not None and field in _IDS:
+            parts = tuple(part.strip() for part in text.split("|") if part.strip())
+            cells[name] = parts if field == "brand_ids" else tuple(_integer(part) for part in parts)
+    return opt_out_from(cells)
+
+
+def _integer(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise InvalidRecord.of("deployment_type_ids", f"holds {text[:40]!r}, which is no whole number")
+    return int(text)
+
+
+def _level_of_fields(fields: Mapping[Any, Any]) -> type[OptOut]:
+    understood = {
+        _ANY_OPT_OUT_NAME[name]: value for name, value in fields.items() if name in _ANY_OPT_OUT_NAME
+    }
+    present = [field for field in _IDS if field in understood]
+    given = [field for field in present if understood[field] is not None]
+    if len(given) == 2:
+        raise InvalidRecord.of("deployment_type_ids", "is given together with brand_ids: make it two records")
+    if given:
+        return _IDS[given[0]]
+    # An opt-out of the whole client cannot be taken back: one empty field for ids may be a slip.
+    if len(present) == 1:
+        raise InvalidRecord.of(
+            present[0], "is empty: give an id, or say in a field named level that none is meant"
+        )
+    return DeploymentTypeOptOut if understood.get("promo_code") is not None else ClientOptOut
+
+
+def _level_named(level: Any) -> type[OptOut]:
+    word = (
+        level.casefold().replace("_", "").replace(" ", "").removesuffix("optout")
+        if isinstance(level, str)
+        else ""
+    )
+    if word not in _LEVEL_WORDS:
+        raise InvalidRecord.of("level", f"must be one of {', '.join(LEVELS)}")
+    return _LEVEL_WORDS[word]

@@ -1,0 +1,86 @@
+"""
+Omeda's dates: minutes of US Central time out, several spellings of it in.
+"""
+
+import re
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from omeda_async.errors import InvalidRecord
+from omeda_async.providers._records import check_moment
+
+_FORMAT: Final = "%Y-%m-%d %H:%M"
+_SUFFIX: Final = re.compile(r"\s+(?P<zone>CST|CDT)$", re.IGNORECASE)
+
+
+@cache
+def central() -> ZoneInfo:
+    """
+    Give the zone all of Omeda's dates are in.
+    """
+    return ZoneInfo("America/Chicago")
+
+
+def to_central(moment: datetime) -> str:
+    """
+    Write an aware moment as Omeda wants it: ``yyyy-MM-dd HH:mm`` in US Central time, seconds dropped.
+    """
+    return moment.astimezone(central()).strftime(_FORMAT)
+
+
+def check_date(field: str, moment: object) -> None:
+    """
+    Refuse a date that Omeda's format cannot say: a naive one, or one in the hour that autumn repeats.
+
+    Raises:
+        InvalidRecord: says what would be right.
+    """
+    check_moment(field, moment)
+    if not isinstance(moment, datetime):
+        return
+    try:
+        local = moment.astimezone(central()).replace(fold=0)
+        twice = local.utcoffset() != local.replace(fold=1).utcoffset()
+    except OverflowError:
+        raise InvalidRecord.of(field, "is out of the range of dates") from None
+    # The text has no offset: the provider would choose one of two moments an hour apart.
+    if twice:
+        raise InvalidRecord.of(
+            field,
+            f"is {to_central(moment)} US Central, an hour that comes twice that night: choose another hour",
+        )
+
+
+def check_future(field: str, moment: object, now: datetime) -> None:
+    """
+    Refuse a date that is not in the future once its seconds are dropped.
+
+    Raises:
+        InvalidRecord: says what would be right.
+    """
+    check_date(field, moment)
+    if isinstance(moment, datetime) and moment.astimezone(UTC).replace(second=0, microsecond=0) <= now:
+        raise InvalidRecord.of(
+            field, f"is {to_central(moment)} US Central: it must be in the future, by whole minutes"
+        )
+
+
+def read_date(value: Any) -> datetime | None:
+    """
+    Read a date of an answer: with or without seconds, fractions, an offset, or ``CST``/``CDT``; else None.
+    """
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    suffix = _SUFFIX.search(text)
+    if suffix is not None:
+        text = text[: suffix.start()] + ("-06:00" if suffix["zone"].upper() == "CST" else "-05:00")
+    try:
+        moment = datetime.fromisoformat(text)
+        return (
+            moment.replace(tzinfo=central()) if moment.utcoffset() is None else moment.astimezone(central())
+        )
+    except (ValueError, OverflowError):
+        return None

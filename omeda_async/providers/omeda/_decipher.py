@@ -1,0 +1,260 @@
+"""
+What Omeda's answers mean: its JSON in the shapes it comes in, and its sentences, as it has no error codes.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from omeda_async.errors import (
+    AlreadyDone,
+    ApiError,
+    AuthenticationFailed,
+    BatchRejected,
+    NotAuthorized,
+    OmedaAsyncError,
+    TooLate,
+)
+from omeda_async.providers._answers import NO_JSON, Received, load_json, lowered, text_of, texts_in
+from omeda_async.providers.omeda._culprits import culprits_in, speaks_of_a_batch
+from omeda_async.providers.omeda._dates import read_date
+from omeda_async.providers.omeda.models import DeploymentReceipt, DeploymentStatus, OptOutReceipt
+
+_TELLING: Final = 1000
+"""Characters of a message that are searched for its meaning."""
+_SALVAGED: Final = 1_000_000
+"""Bytes of a broken body that are searched for messages."""
+_REFUSES_A_BATCH: Final = frozenset({400, 409, 422})
+Meanings: TypeAlias = tuple[tuple[re.Pattern[str], type[ApiError]], ...]
+
+_CANCELLED: Final = re.compile(
+    r"^(?:the )?deployment\b.*\b(?:previously|already)\b.*\bcancell?ed\b", re.IGNORECASE
+)
+_SENT: Final = re.compile(r"^(?:the )?deployment\b.*\b(?:was|been|is) (?:already )?sent\b", re.IGNORECASE)
+_NOT_AUTHORIZED: Final = re.compile(
+    r"^(?:the )?(?:user|\w*userid)\b.*\bnot authori[sz]ed to\b", re.IGNORECASE
+)
+_FORBIDDEN: Final = re.compile(r"^(?:the )?appid\b.*\bforbidden\b", re.IGNORECASE)
+_ALWAYS: Final[Meanings] = ((_NOT_AUTHORIZED, NotAuthorized), (_FORBIDDEN, AuthenticationFailed))
+# The state of the target comes first: it holds whoever asks.
+CANCEL_MEANINGS: Final[Meanings] = ((_CANCELLED, AlreadyDone), (_SENT, TooLate), *_ALWAYS)
+WRITE_MEANINGS: Final[Meanings] = ((_CANCELLED, TooLate), (_SENT, TooLate), *_ALWAYS)
+READ_MEANINGS: Final[Meanings] = _ALWAYS
+
+# The documented samples of errors are themselves no JSON: Error": "…" without its first quotation mark.
+_BROKEN_ERROR: Final = re.compile(r'\bError"?\s*:\s*"((?:[^"\\]|\\.){1,2000})"')
+_BROKEN_ID: Final = re.compile(r'"Submission(?:Id)?"\s*:\s*"([^"\\]{1,100})"')
+
+_FIELDS: Final = (
+    "TrackId DeploymentName DeploymentDate DeploymentTypeId OwnerUserId CampaignId Splits TrackOpens "
+    "TrackLinks Testers FinalApproverUserId Notes ReloadOnqQueryBeforeFinalDeployment BillingCategoryCode "
+    "UseContentRecommendation ContentRecommendationBehaviorId UseImagesInRecommendation "
+    "NumberOfRecommendations ReportRecipient FirstName LastName EmailAddress UserId BrandId Source PromoCode"
+)
+_FIELD: Final = re.compile(
+    rf"\bfield '(?P<quoted>[A-Za-z]\w{{0,99}})'|\b(?P<known>{'|'.join(_FIELDS.split())}|trackId)\b"
+)
+_QUOTED_VALUE: Final = re.compile(r"\bvalue '.{0,500}?' (?=(?:submitted )?for\b)", re.IGNORECASE | re.DOTALL)
+
+
+@attrs.frozen
+class Content:
+    """
+    What the JSON of an answer holds, whichever of its shapes it has.
+    """
+
+    fields: Mapping[str, Any]
+    """By lower-case names, those of ``ResponseInfo`` and of the top level together."""
+    failed: bool
+    """Does it hold errors?"""
+    messages: tuple[str, ...]
+
+    @property
+    def submission_id(self) -> str | None:
+        """
+        The id of the submission: ``SubmissionId``, or ``Submission``.
+        """
+        return text_of(self.fields.get("submissionid")) or text_of(self.fields.get("submission"))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """
+        What came with a success all the same.
+        """
+        texts = texts_in(self.fields.get("warnings"), "warning", "message")
+        return texts + texts_in(self.fields.get("messages"), "message", "warning")
+
+
+def fields_in(messages: Iterable[str]) -> tuple[str, ...]:
+    """
+    Give the wire names of the fields that messages speak of, each once.
+    """
+    names: dict[str, None] = {}
+    for message in messages:
+        for found in _FIELD.finditer(_QUOTED_VALUE.sub("value ", message)):
+            name = found["quoted"] or found["known"]
+            names["TrackId" if name == "trackId" else name] = None
+    return tuple(names)
+
+
+def read_content(body: bytes) -> Content | None:
+    """
+    Read what an answer holds; None when it is no JSON object.
+    """
+    value = load_json(body)
+    if not isinstance(value, dict):
+        return None
+    info = value.get("ResponseInfo")
+    inner = lowered(info[0] if isinstance(info, list) and info else info)
+    fields = {**inner, **lowered(value)}
+    errors = [part for part in (inner.get("errors"), fields.get("errors"), fields.get("error")) if part]
+    messages = tuple(dict.fromkeys(text for part in errors for text in texts_in(part, "error", "message")))
+    return Content(fields, bool(errors), messages)
+
+
+def failure(
+    received: Received, content: Content | None, meanings: Meanings, *, batch: bool = False
+) -> OmedaAsyncError | None:
+    """
+    Give the error an answer is; None when it may be a success.
+
+    Args:
+        received: the answer.
+        content: what it holds.
+        meanings: what its sentences say, the most telling first.
+        batch: was it asked for many records at once, all or none?
+    """
+    if content is not None and content.failed:
+        return _named(received, content.messages, content.submission_id, meanings, batch=batch)
+    if received.accepted:
+        return (
+            None
+            if content is not None
+            else received.unreadable("no JSON object, neither success nor failure")
+        )
+    if not received.refused:
+        return received.unreadable("neither success nor failure")
+    if content is not None:
+        return received.error(submission_id=content.submission_id)
+    return _salvaged(received, meanings, batch=batch)
+
+
+def _named(
+    received: Received,
+    messages: tuple[str, ...],
+    submission_id: str | None,
+    meanings: Meanings,
+    *,
+    batch: bool,
+) -> ApiError:
+    starts = [text[:_TELLING] for text in messages]
+    kind = next((kind for words, kind in meanings if any(map(words.search, starts))), None)
+    details: dict[str, Any] = {
+        "messages": messages,
+        "submission_id": submission_id,
+        "fields": fields_in(messages),
+    }
+    refused = batch and (
+        speaks_of_a_batch(messages) or received.accepted or received.status in _REFUSES_A_BATCH
+    )
+    if kind is None and refused:
+        return received.error(BatchRejected, sent=False, culprits=culprits_in(messages), **details)
+    return received.error(kind, sent=None if kind is None else False, **details)
+
+
+def _salvaged(received: Received, meanings: Meanings, *, batch: bool) -> OmedaAsyncError:
+    if load_json(received.body) is not NO_JSON:
+        return received.error()
+    text = received.body[:_SALVAGED].decode("utf-8", "replace")
+    messages = tuple(_unescaped(found) for found in _BROKEN_ERROR.findall(text))
+    submission = _BROKEN_ID.search(text)
+    return _named(
+        received, messages, submission[1] if submission else None, meanings, batch=batch and bool(messages)
+    )
+
+
+def _unescaped(quoted: str) -> str:
+    value = load_json(f'"{quoted}"'.encode("utf-8", "replace"))
+    return value if isinstance(value, str) else quoted
+
+
+def read_receipt(
+    received: Received, meanings: Meanings, *, needs_track_id: bool
+) -> DeploymentReceipt | OmedaAsyncError:
+    """
+    Read the answer to a create, an update or a cancel.
+
+    Args:
+        received: the answer.
+        meanings: what its sentences say.
+        needs_track_id: is a receipt without one of no use?
+    """
+    content = read_content(received.body)
+    error = failure(received, content, meanings)
+    if error is not None or content is None:
+        return error or received.unreadable("no JSON object")
+    track_id, url = text_of(content.fields.get("trackid")), text_of(content.fields.get("url"))
+    if track_id is None and (needs_track_id or url is None):
+        return received.unreadable("no receipt: it names no deployment")
+    return DeploymentReceipt(track_id, url, content.submission_id, content.warnings)
+
+
+def read_opt_out_receipt(received: Received) -> OptOutReceipt | OmedaAsyncError:
+    """
+    Read the answer to a request of opt-outs.
+    """
+    content = read_content(received.body)
+    error = failure(received, content, READ_MEANINGS, batch=True)
+    if error is not None or content is None:
+        return error or received.unreadable("no JSON object")
+    success = content.fields.get("success")
+    if success is not True and (text_of(success) or "").casefold() in {"", "0", "false", "no"}:
+        return received.unreadable("it does not say that the submission was successful")
+    return OptOutReceipt(content.submission_id, text_of(success), content.warnings)
+
+
+def read_lookup(received: Received) -> DeploymentStatus | OmedaAsyncError:
+    """
+    Read the answer to a look-up.
+    """
+    content = read_content(received.body)
+    error = failure(received, content, READ_MEANINGS)
+    if error is not None or content is None:
+        return error or received.unreadable("no JSON object")
+    found = _status_of(load_json(received.body), content.fields)
+    if found.track_id is None and found.status is None:
+        return received.unreadable("it shows no deployment")
+    return found
+
+
+def read_search(received: Received) -> tuple[DeploymentStatus, ...] | OmedaAsyncError:
+    """
+    Read the answer to a search.
+    """
+    content = read_content(received.body)
+    error = failure(received, content, READ_MEANINGS)
+    if error is not None or content is None:
+        return error or received.unreadable("no JSON object")
+    rows = content.fields.get("deployments")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return received.unreadable("it holds no list of deployments")
+    return tuple(_status_of(row, lowered(row)) for row in rows)
+
+
+def _status_of(raw: Mapping[str, Any], fields: Mapping[str, Any]) -> DeploymentStatus:
+    return DeploymentStatus(
+        track_id=text_of(fields.get("trackid")),
+        deployment_name=text_of(fields.get("deploymentname")),
+        status=text_of(fields.get("status")) or text_of(fields.get("deploymentstatus")),
+        deployment_type_id=text_of(fields.get("deploymenttypeid")),
+        owner_user_id=text_of(fields.get("owneruserid")) or text_of(fields.get("owner")),
+        created_by=text_of(fields.get("createdby")),
+        deployment_date=read_date(fields.get("deploymentdate")),
+        scheduled_date=read_date(fields.get("scheduleddate")),
+        sent_date=read_date(fields.get("sentdate")),
+        created_date=read_date(fields.get("createddate")),
+        url=text_of(fields.get("url")),
+        raw=raw,
+    )

@@ -1,0 +1,130 @@
+"""
+How opt-outs go in bulk: many records in one request, and who of them is to blame when it is refused.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import attrs
+
+from omeda_async._account import Account
+from omeda_async._call import Call
+from omeda_async._result import Result
+from omeda_async.bulk import Desk, Group, Isolation, Item, Part, not_sent
+from omeda_async.errors import ApiError, BadRequest, BatchRejected, OmedaAsyncError
+from omeda_async.providers.omeda._converter import Entry, entry_of, opt_out_from
+from omeda_async.providers.omeda._culprits import blame, ids_of, merge, without_ids
+from omeda_async.providers.omeda._wire import SUBMIT_OPT_OUTS, SubmitOptOuts
+from omeda_async.providers.omeda.models import OptOut
+
+# Omeda publishes no limit on the size of a request: these are ours.
+MAX_ENTRIES = 500
+MAX_BYTES = 256 * 1024
+CONCURRENCY = 8
+
+
+class Ready(NamedTuple):
+    """
+    An opt-out, checked and serialised once.
+    """
+
+    record: OptOut
+    entry: Entry
+
+
+@attrs.define
+class OptOutWork:
+    """
+    Work with one request for many opt-outs.
+    """
+
+    account: Account
+    client: str
+    max_entries: int = MAX_ENTRIES
+    max_bytes: int = MAX_BYTES
+    name: str = "opt_outs.submit_many"
+    concurrency: int = CONCURRENCY
+    _largest: int | None = None
+    """What the provider has shown to be the most bytes it takes; None while nothing was too large."""
+
+    def read(self, raw: Any) -> Item:
+        """
+        Turn a record into an item.
+
+        Raises:
+            InvalidRecord: It cannot be sent.
+
+        """
+        record = opt_out_from(raw)
+        entry = entry_of(record)
+        key = raw.get("key") if isinstance(raw, dict) else record.key
+        fingerprint = blake2b(entry.data, digest_size=16, person=entry.level[:16].encode()).digest()
+        return Item(raw=raw, key=key, params=Ready(record, entry), fingerprint=fingerprint, size=len(entry.data) + 1)
+
+    async def perform(self, items: list[Item], desk: Desk) -> None:
+        """
+        Send the items in one request, and isolate the culprits if it is refused.
+        """
+        isolation = Isolation(items, _blame, _without)
+        first = True
+        while (group := isolation.next()) is not None:
+            if desk.stopped or not (first or desk.spend_isolation()):
+                isolation.give_up(_left_out(desk.stopped), group)
+                isolation.give_up(_left_out(desk.stopped))
+                break
+            first = False
+            await self._send(group, isolation, desk)
+        for item, result in isolation.closed:
+            desk.close([item], result)
+
+    async def _send(self, group: Group, isolation: Isolation, desk: Desk) -> None:
+        params = SubmitOptOuts(client=self.client, opt_outs=_entries([part.params for part in group.parts]))
+        call = Call(self.account, SUBMIT_OPT_OUTS, params, desk.options(doubtful=group.doubtful))
+        result = await desk.run(call)
+        error = result.error
+        if error is None:
+            isolation.accepted(group, result)
+        elif SUBMIT_OPT_OUTS.hits_everyone(error):
+            isolation.give_up(lambda _: result, group)
+            desk.stop(error)
+        elif isinstance(error, BadRequest | BatchRejected) and not result.doubtful:
+            isolation.refused(group, error, result.attempts)
+            if isolation.common_cause is not None:
+                desk.stop(isolation.common_cause)
+        elif desk.stopped:
+            isolation.give_up(lambda _: result, group)
+        else:
+            isolation.too_large(group, result)
+
+
+def _entries(ready: Sequence[Ready]) -> list[Entry]:
+    """
+    Give the entries of a request; records of the same address, level and source share one, as in Omeda's example.
+    """
+    who = {(one.entry.level, one.record.email_address, one.record.source) for one in ready}
+    if len(who) == len(ready):
+        return [one.entry for one in ready]
+    return [entry_of(record) for record in merge(one.record for one in ready)]
+
+
+def _blame(ready: Sequence[Ready], culprits: Any) -> dict[int, Any]:
+    return blame([one.record for one in ready], culprits) if culprits else {}
+
+
+def _without(ready: Ready, refused: Any) -> Ready | None:
+    left = without_ids(ready.record, refused)
+    return None if left is None else Ready(left, entry_of(left))
+
+
+def _left_out(stopped: bool) -> Any:
+    reason = "the run was stopped" if stopped else "the run's max_isolation_requests are used up"
+
+    def make(part: Part) -> Result[Any]:
+        error = OmedaAsyncError(f"{reason} before it was known whether this record is a culprit")
+        return not_sent(error, part.attempts)
+
+    return make
+
+
+__all__ = ["ApiError", "OptOutWork", "ids_of"]

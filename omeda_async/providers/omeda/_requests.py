@@ -1,0 +1,169 @@
+"""
+The requests of Omeda's operations: their parameters, and how they are built.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import attrs
+import orjson
+
+from omeda_async._operation import Request
+from omeda_async.errors import InvalidRecord
+from omeda_async.providers._records import check_id, path_segment
+from omeda_async.providers.omeda._checks import check_deployment, check_search
+from omeda_async.providers.omeda._converter import LEVELS, Entry, entry_of, to_wire
+from omeda_async.providers.omeda.models import Deployment, DeploymentSearch, DeploymentUpdate, OptOut
+
+_JSON: Final = {"Content-Type": "application/json"}
+
+
+@attrs.frozen(kw_only=True)
+class CreateDeployment:
+    """
+    The parameters of ``deployments.create``.
+    """
+
+    brand: str
+    deployment: Deployment
+    now: datetime
+    """The time of the call, aware: the deployment's date has to be after it."""
+
+
+@attrs.frozen(kw_only=True)
+class UpdateDeployment:
+    """
+    The parameters of ``deployments.update``.
+    """
+
+    brand: str
+    track_id: str
+    update: DeploymentUpdate
+    now: datetime
+    """The time of the call, aware: the deployment's date has to be after it."""
+
+
+@attrs.frozen(kw_only=True)
+class CancelDeployment:
+    """
+    The parameters of ``deployments.cancel``.
+    """
+
+    brand: str
+    track_id: str
+    user_id: str | None
+
+
+@attrs.frozen(kw_only=True)
+class LookupDeployment:
+    """
+    The parameters of ``deployments.lookup``.
+    """
+
+    brand: str
+    track_id: str
+
+
+@attrs.frozen(kw_only=True)
+class SearchDeployments:
+    """
+    The parameters of ``deployments.search``.
+    """
+
+    brand: str
+    search: DeploymentSearch
+
+
+@attrs.frozen(kw_only=True)
+class SubmitOptOuts:
+    """
+    The parameters of ``opt_outs.submit``: one request.
+    """
+
+    client: str
+    opt_outs: Sequence[OptOut | Entry] = attrs.field(repr=False)
+    """Opt-outs, or what ``entry_of`` has made of them."""
+
+
+def _brand_path(brand: str, rest: str) -> str:
+    return f"/webservices/rest/brand/{path_segment('brand', brand)}/omail/deployment/{rest}*"
+
+
+def build_create(params: CreateDeployment) -> Request:
+    """
+    Build the request that creates a deployment.
+
+    Raises:
+        InvalidRecord: says which field cannot be sent and why.
+    """
+    check_deployment(params.deployment, params.now)
+    body = to_wire(params.deployment)
+    return Request("POST", _brand_path(params.brand, ""), orjson.dumps(body), _JSON)
+
+
+def build_update(params: UpdateDeployment) -> Request:
+    """
+    Build the request that updates a deployment.
+
+    Raises:
+        InvalidRecord: says which field cannot be sent and why.
+    """
+    check_id("track_id", params.track_id)
+    check_deployment(params.update, params.now)
+    body = {"TrackId": params.track_id, **to_wire(params.update)}
+    return Request("PUT", _brand_path(params.brand, ""), orjson.dumps(body), _JSON)
+
+
+def build_cancel(params: CancelDeployment) -> Request:
+    """
+    Build the request that cancels a deployment.
+
+    Raises:
+        InvalidRecord: says which field cannot be sent and why.
+    """
+    check_id("track_id", params.track_id)
+    if params.user_id is None:
+        raise InvalidRecord.of("user_id", "is required: give user_id=, or set it in OmedaSettings")
+    check_id("user_id", params.user_id)
+    body = {"UserId": params.user_id, "TrackId": params.track_id}
+    return Request("POST", _brand_path(params.brand, "cancel/"), orjson.dumps(body), _JSON)
+
+
+def build_lookup(params: LookupDeployment) -> Request:
+    """
+    Build the request that looks a deployment up.
+
+    Raises:
+        InvalidRecord: says which field cannot be sent and why.
+    """
+    return Request("GET", _brand_path(params.brand, f"lookup/{path_segment('track_id', params.track_id)}/"))
+
+
+def build_search(params: SearchDeployments) -> Request:
+    """
+    Build the request that searches deployments.
+
+    Raises:
+        InvalidRecord: says which field cannot be sent and why.
+    """
+    check_search(params.search)
+    return Request("POST", _brand_path(params.brand, "search/"), orjson.dumps(to_wire(params.search)), _JSON)
+
+
+def build_opt_outs(params: SubmitOptOuts) -> Request:
+    """
+    Build one request of all the opt-outs, in their order within each level.
+
+    Raises:
+        InvalidRecord: there are none, or one cannot be sent.
+    """
+    path = f"/webservices/rest/client/{path_segment('client', params.client)}/optoutfilterqueue/*"
+    by_level: dict[str, list[bytes]] = {level: [] for level in LEVELS}
+    for one in params.opt_outs:
+        level, data = one if isinstance(one, Entry) else entry_of(one)
+        by_level[level].append(data)
+    parts = [b'"%s":[%s]' % (level.encode(), b",".join(found)) for level, found in by_level.items() if found]
+    if not parts:
+        raise InvalidRecord.of(None, "there are no opt-outs to submit: give at least one")
+    return Request("POST", path, b"{%s}" % b",".join(parts), _JSON)

@@ -1,0 +1,216 @@
+"""
+Omeda's operations: how their requests are built, how their answers are read, how they are settled.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Final, TypeAlias, TypeVar
+
+from omeda_async._operation import Operation, Repeat, Settling, Verdict, hits_everyone
+from omeda_async.errors import BatchRejected, NotAuthorized, NotFound, OmedaAsyncError
+from omeda_async.providers._answers import Received
+from omeda_async.providers.omeda._culprits import no_valid_brands
+from omeda_async.providers.omeda._dates import to_central
+from omeda_async.providers.omeda._decipher import (
+    CANCEL_MEANINGS,
+    WRITE_MEANINGS,
+    read_lookup,
+    read_opt_out_receipt,
+    read_receipt,
+    read_search,
+)
+from omeda_async.providers.omeda._requests import (
+    CancelDeployment,
+    CreateDeployment,
+    LookupDeployment,
+    SearchDeployments,
+    SubmitOptOuts,
+    UpdateDeployment,
+    build_cancel,
+    build_create,
+    build_lookup,
+    build_opt_outs,
+    build_search,
+    build_update,
+)
+from omeda_async.providers.omeda.models import (
+    DeploymentReceipt,
+    DeploymentSearch,
+    DeploymentStatus,
+    OptOutReceipt,
+)
+
+__all__ = [
+    "CANCEL",
+    "CREATE",
+    "LOOKUP",
+    "SEARCH",
+    "SUBMIT_OPT_OUTS",
+    "UPDATE",
+    "CancelDeployment",
+    "CreateDeployment",
+    "LookupDeployment",
+    "SearchDeployments",
+    "SubmitOptOuts",
+    "UpdateDeployment",
+]
+
+R = TypeVar("R")
+Decipher: TypeAlias = Callable[[int, Mapping[str, str], bytes], R | OmedaAsyncError]
+
+PROVIDER: Final = "omeda"
+_DONE: Final = frozenset({"cancelled", "canceled"})
+_GONE: Final = frozenset({"sent", "sending", "sent or sending", "sent_or_sending"})
+_CLOCKS_APART: Final = timedelta(minutes=5)
+"""How far Omeda's clock and ours may differ."""
+
+
+def _reads(name: str, read: Callable[..., R | OmedaAsyncError], *more: Any, **options: Any) -> Decipher[R]:
+    def decipher(status: int, headers: Mapping[str, str], body: bytes) -> R | OmedaAsyncError:
+        return read(Received(PROVIDER, name, status, headers, body), *more, **options)
+
+    return decipher
+
+
+def judge_cancel(_: CancelDeployment, found: DeploymentStatus | OmedaAsyncError) -> Verdict:
+    """
+    Tell from a look-up whether a deployment is cancelled. One that is not found may only not be there yet.
+    """
+    if not isinstance(found, DeploymentStatus) or found.status is None:
+        return Verdict.UNDECIDED
+    status = found.status.strip().casefold()
+    if status in _DONE:
+        return Verdict.DONE
+    if status in _GONE:
+        return Verdict.TOO_LATE
+    return Verdict.UNDECIDED if status.startswith("cancel") else Verdict.NOT_DONE
+
+
+def search_for_created(params: CreateDeployment) -> SearchDeployments:
+    """
+    Ask for the deployments that the created one may be among, by its name and owner.
+
+    Its date is compared afterwards: the provider's own date filter looks at when a deployment was sent.
+    """
+    wanted = params.deployment
+    search = DeploymentSearch(
+        deployment_name=wanted.deployment_name, entered_by_or_assigned_to=wanted.owner_user_id
+    )
+    return SearchDeployments(brand=params.brand, search=search)
+
+
+def judge_create(params: CreateDeployment, found: Any) -> Verdict:
+    """
+    Tell from a search whether a deployment was created: exactly one that can be no other.
+
+    None proves nothing, as the search does not promise to be up to date.
+    """
+    return Verdict.DONE if _created(params, found) is not None else Verdict.UNDECIDED
+
+
+def _created(params: CreateDeployment, found: Any) -> DeploymentStatus | None:
+    rows = found if isinstance(found, tuple) else ()
+    matches = [row for row in rows if _may_be(params, row)]
+    return matches[0] if len(matches) == 1 and _must_be(params, matches[0]) else None
+
+
+def _may_be(params: CreateDeployment, row: DeploymentStatus) -> bool:
+    wanted = params.deployment
+    if row.deployment_name != wanted.deployment_name:
+        return False
+    if row.owner_user_id is not None and row.owner_user_id.casefold() != wanted.owner_user_id.casefold():
+        return False
+    if row.deployment_type_id not in {None, str(wanted.deployment_type_id)}:
+        return False
+    if row.deployment_date is not None and to_central(row.deployment_date) != to_central(
+        wanted.deployment_date
+    ):
+        return False
+    return row.created_date is None or row.created_date >= params.now - _CLOCKS_APART
+
+
+def _must_be(params: CreateDeployment, row: DeploymentStatus) -> bool:
+    # A newsletter has the same name every week: without a date that fits, it may be last week's.
+    dated = row.deployment_date or row.created_date
+    return dated is not None and row.track_id is not None and _may_be(params, row)
+
+
+def _settled_create(params: CreateDeployment, found: Any) -> DeploymentReceipt:
+    match = _created(params, found)
+    if match is None:
+        return DeploymentReceipt(settled=True)
+    return DeploymentReceipt(match.track_id, match.url, settled=True)
+
+
+def _settled_cancel(params: CancelDeployment, found: Any) -> DeploymentReceipt:
+    url = found.url if isinstance(found, DeploymentStatus) else None
+    return DeploymentReceipt(params.track_id, url, settled=True)
+
+
+def _settled_update(params: UpdateDeployment, _: Any) -> DeploymentReceipt:
+    return DeploymentReceipt(params.track_id, settled=True)
+
+
+def _settled_opt_outs(_: SubmitOptOuts, _found: Any) -> OptOutReceipt:
+    return OptOutReceipt(settled=True)
+
+
+def _meets_every_opt_out(error: OmedaAsyncError) -> bool:
+    if isinstance(error, BatchRejected):
+        return no_valid_brands(error.messages)
+    return hits_everyone(error) or isinstance(error, NotFound | NotAuthorized)
+
+
+LOOKUP: Final[Operation[LookupDeployment, DeploymentStatus]] = Operation(
+    provider=PROVIDER,
+    name="deployments.lookup",
+    repeat=Repeat.HARMLESS,
+    build=build_lookup,
+    decipher=_reads("deployments.lookup", read_lookup),
+)
+SEARCH: Final[Operation[SearchDeployments, tuple[DeploymentStatus, ...]]] = Operation(
+    provider=PROVIDER,
+    name="deployments.search",
+    repeat=Repeat.HARMLESS,
+    build=build_search,
+    decipher=_reads("deployments.search", read_search),
+)
+CREATE: Final[Operation[CreateDeployment, DeploymentReceipt]] = Operation(
+    provider=PROVIDER,
+    name="deployments.create",
+    repeat=Repeat.DOUBLES,
+    build=build_create,
+    decipher=_reads("deployments.create", read_receipt, WRITE_MEANINGS, needs_track_id=True),
+    settling=Settling(operation=SEARCH, question=search_for_created, judge=judge_create),
+    settled=_settled_create,
+)
+UPDATE: Final[Operation[UpdateDeployment, DeploymentReceipt]] = Operation(
+    provider=PROVIDER,
+    name="deployments.update",
+    repeat=Repeat.HARMLESS,
+    build=build_update,
+    decipher=_reads("deployments.update", read_receipt, WRITE_MEANINGS, needs_track_id=False),
+    settled=_settled_update,
+)
+CANCEL: Final[Operation[CancelDeployment, DeploymentReceipt]] = Operation(
+    provider=PROVIDER,
+    name="deployments.cancel",
+    repeat=Repeat.HARMLESS,
+    build=build_cancel,
+    decipher=_reads("deployments.cancel", read_receipt, CANCEL_MEANINGS, needs_track_id=False),
+    settling=Settling(
+        operation=LOOKUP,
+        question=lambda params: LookupDeployment(brand=params.brand, track_id=params.track_id),
+        judge=judge_cancel,
+    ),
+    settled=_settled_cancel,
+)
+SUBMIT_OPT_OUTS: Final[Operation[SubmitOptOuts, OptOutReceipt]] = Operation(
+    provider=PROVIDER,
+    name="opt_outs.submit",
+    repeat=Repeat.HARMLESS,
+    build=build_opt_outs,
+    decipher=_reads("opt_outs.submit", read_opt_out_receipt),
+    settled=_settled_opt_outs,
+    hits_everyone=_meets_every_opt_out,
+)

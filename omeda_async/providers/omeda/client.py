@@ -1,0 +1,267 @@
+"""
+Omeda: deployments and opt-outs.
+"""
+
+from typing import Any, Unpack
+
+import attrs
+
+from omeda_async import _clock
+from omeda_async._account import Account
+from omeda_async._call import SingleOptions, call
+from omeda_async.bulk import Batcher, BulkOptions, BulkRun, Item, OneByOne, Records, Runs, fingerprint
+from omeda_async.errors import ConfigurationError
+from omeda_async.limits import LimitsView, Priority
+from omeda_async.providers.omeda import _wire
+from omeda_async.providers.omeda._converter import cancel_from
+from omeda_async.providers.omeda._opt_outs import MAX_BYTES, MAX_ENTRIES, OptOutWork
+from omeda_async.providers.omeda.models import (
+    Deployment,
+    DeploymentReceipt,
+    DeploymentSearch,
+    DeploymentStatus,
+    DeploymentUpdate,
+    OptOut,
+    OptOutReceipt,
+)
+from omeda_async.settings import OmedaSettings
+
+
+class OmedaClient:
+    """
+    One brand and client of an Omeda account.
+    """
+
+    def __init__(self, account: Account, settings: OmedaSettings, runs: Runs) -> None:
+        self._account = account
+        self._settings = settings
+        self._runs = runs
+        self.deployments = Deployments(account, settings, runs)
+        self.opt_outs = OptOuts(account, settings, runs)
+
+    @property
+    def limits(self) -> LimitsView:
+        """
+        What the account's limiter has used, has free, and when the next attempt may go.
+        """
+        return self._account.limiter.view()
+
+    def for_brand(self, brand: str) -> "OmedaClient":
+        """
+        Give a client for another brand of the same account, on the same session and limits.
+
+        Raises:
+            ConfigurationError: The brand is empty.
+
+        """
+        return OmedaClient(self._account, attrs.evolve(self._settings, brand=brand), self._runs)
+
+
+class Deployments:
+    """
+    The e-mail deployments of one brand.
+    """
+
+    def __init__(self, account: Account, settings: OmedaSettings, runs: Runs) -> None:
+        self._account = account
+        self._settings = settings
+        self._runs = runs
+
+    def _brand(self) -> str:
+        if self._settings.brand is None:
+            raise ConfigurationError("OmedaSettings.brand (OMEDA_BRAND) is missing: deployments belong to a brand")
+        return self._settings.brand
+
+    async def cancel(
+        self, track_id: str, *, user_id: str | None = None, **options: Unpack[SingleOptions]
+    ) -> DeploymentReceipt:
+        """
+        Cancel a deployment. It cannot be sent or edited afterwards (Omeda: Email Deployment Cancel).
+
+        Args:
+            track_id: The deployment.
+            user_id: In whose name; by default the settings' ``user_id``.
+            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+
+        Raises:
+            AlreadyDone: It had been cancelled before.
+            TooLate: It was sent.
+            NotAuthorized: The user may not cancel it.
+            NotFound: There is no such deployment.
+            OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
+
+        Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
+
+        """
+        user = self._settings.user_id if user_id is None else user_id
+        params = _wire.CancelDeployment(brand=self._brand(), track_id=track_id, user_id=user)
+        return await call(self._account, _wire.CANCEL, params, **options)
+
+    async def create(self, deployment: Deployment, **options: Unpack[SingleOptions]) -> DeploymentReceipt:
+        """
+        Create a deployment (Omeda: Email Deployment, POST).
+
+        An attempt whose answer is lost is never made again: a search by name, owner and date settles it, and a
+        receipt that came that way has ``settled=True``.
+
+        Raises:
+            InvalidRecord: A field cannot be sent; nothing was.
+            BadRequest: Omeda refuses a field; ``fields`` names it.
+            AnswerLost: The answer was lost, and the search did not settle it: the deployment may exist.
+            OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
+
+        Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
+
+        """
+        params = _wire.CreateDeployment(brand=self._brand(), deployment=deployment, now=_clock.utc_now())
+        return await call(self._account, _wire.CREATE, params, **options)
+
+    async def update(
+        self, track_id: str, update: DeploymentUpdate, **options: Unpack[SingleOptions]
+    ) -> DeploymentReceipt:
+        """
+        Update a deployment (Omeda: Email Deployment, PUT). What is None in the update stays as it is.
+
+        Raises:
+            InvalidRecord: A field cannot be sent; nothing was.
+            BadRequest: Omeda refuses a field, or the deployment cannot be edited any more.
+            OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
+
+        Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
+
+        """
+        params = _wire.UpdateDeployment(brand=self._brand(), track_id=track_id, update=update, now=_clock.utc_now())
+        return await call(self._account, _wire.UPDATE, params, **options)
+
+    async def lookup(self, track_id: str, **options: Unpack[SingleOptions]) -> DeploymentStatus:
+        """
+        Look a deployment up (Omeda: Deployment Lookup). One just created may not be found yet.
+
+        Raises:
+            NotFound: There is no such deployment.
+            OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
+
+        """
+        params = _wire.LookupDeployment(brand=self._brand(), track_id=track_id)
+        return await call(self._account, _wire.LOOKUP, params, **options)
+
+    async def search(self, search: DeploymentSearch, **options: Unpack[SingleOptions]) -> tuple[DeploymentStatus, ...]:
+        """
+        Search deployments (Omeda: Deployment Search): at most 200 are given, and there are no pages.
+
+        Raises:
+            OmedaAsyncError: See :mod:`omeda_async.errors`.
+
+        """
+        params = _wire.SearchDeployments(brand=self._brand(), search=search)
+        return await call(self._account, _wire.SEARCH, params, **options)
+
+    def cancel_many(
+        self,
+        records: Records,
+        *,
+        user_id: str | None = None,
+        explain: bool = True,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun:
+        """
+        Cancel many deployments, one request each.
+
+        Args:
+            records: Track ids, mappings or :class:`DeploymentCancel`; any iterable or async iterable.
+            user_id: In whose name, where a record names nobody; by default the settings' ``user_id``.
+            explain: Look up what an ambiguous refusal meant.
+            options: See :class:`BulkOptions`.
+
+        """
+        brand = self._brand()
+        user = self._settings.user_id if user_id is None else user_id
+
+        def read(raw: Any) -> Item:
+            record = cancel_from(raw)
+            params = _wire.CancelDeployment(brand=brand, track_id=record.track_id, user_id=record.user_id or user)
+            _wire.CANCEL.build(params)
+            key = record.track_id if record.key is None else record.key
+            return Item(raw=raw, key=key, params=params, fingerprint=fingerprint(brand, record.track_id))
+
+        work = OneByOne(self._account, "deployments.cancel_many", _wire.CANCEL, read, concurrency=16, explain=explain)
+        return BulkRun(work, records, self._runs, **options)
+
+
+class OptOuts:
+    """
+    The opt-out queue of one client.
+    """
+
+    def __init__(self, account: Account, settings: OmedaSettings, runs: Runs) -> None:
+        self._account = account
+        self._settings = settings
+        self._runs = runs
+
+    def _client(self) -> str:
+        if self._settings.client is None:
+            raise ConfigurationError(
+                "OmedaSettings.client (OMEDA_CLIENT) is missing: the opt-out queue takes the client, not the brand"
+            )
+        return self._settings.client
+
+    async def submit(self, *opt_outs: OptOut, **options: Unpack[SingleOptions]) -> OptOutReceipt:
+        """
+        Submit opt-outs in exactly one request (Omeda: Email Optout Queue). All are processed, or none.
+
+        Raises:
+            InvalidRecord: There are none, or one cannot be sent; nothing was.
+            BatchRejected: Omeda refuses one of them, and so all; ``culprits`` names who.
+            OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
+
+        Cancelling the task while the answer is awaited leaves unknown whether it was carried out; submitting the
+        same again is harmless.
+
+        """
+        params = _wire.SubmitOptOuts(client=self._client(), opt_outs=opt_outs)
+        return await call(self._account, _wire.SUBMIT_OPT_OUTS, params, **options)
+
+    def batcher(
+        self,
+        *,
+        max_delay: float = 0.05,
+        max_entries: int = MAX_ENTRIES,
+        max_bytes: int = MAX_BYTES,
+        priority: Priority = Priority.INTERACTIVE,
+    ) -> Batcher:
+        """
+        Let many tasks share requests: ``await batcher.add(record)`` gives each its own outcome.
+
+        Args:
+            max_delay: Seconds a record waits for others at the most.
+            max_entries: Records in one request at the most. Omeda publishes no limit: 500 is ours.
+            max_bytes: Bytes of one request at the most; the default is ours too.
+            priority: The lane at the limiter.
+
+        Raises:
+            ConfigurationError: An option is out of range; the message names it.
+
+        """
+        work = OptOutWork(self._account, self._client(), max_entries=max_entries, max_bytes=max_bytes)
+        return Batcher(work, max_delay=max_delay, priority=priority)
+
+    def submit_many(
+        self,
+        records: Records,
+        *,
+        max_entries: int = MAX_ENTRIES,
+        max_bytes: int = MAX_BYTES,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun:
+        """
+        Submit any number of opt-outs, many to a request; a refused request is taken apart until each is settled.
+
+        Args:
+            records: Opt-outs, or mappings of their fields; any iterable or async iterable.
+            max_entries: Records in one request at the most. Omeda publishes no limit: 500 is ours.
+            max_bytes: Bytes of one request at the most; the default is ours too.
+            options: See :class:`BulkOptions`.
+
+        """
+        work = OptOutWork(self._account, self._client(), max_entries=max_entries, max_bytes=max_bytes)
+        return BulkRun(work, records, self._runs, **options)

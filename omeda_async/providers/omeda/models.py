@@ -1,0 +1,237 @@
+"""
+What Omeda is given and what it gives back, under Python names.
+
+Making one of these never fails for what it holds: everything is checked where it is about to be sent.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import attrs
+
+from omeda_async._masking import masked_repr
+
+
+def _to_tuple(value: Any) -> Any:
+    """
+    Turn an iterable into a tuple; a string or a mapping stays what it is, to be refused with its reason.
+    """
+    return (
+        value if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) else tuple(value)
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Tester:
+    """
+    Someone who receives the test of a deployment.
+    """
+
+    first_name: str
+    """At most 80 characters."""
+    last_name: str
+    """At most 80 characters."""
+    email_address: str = attrs.field(repr=masked_repr)
+    """At most 255 characters, and no other tester's of the same deployment."""
+    report_recipient: bool | None = None
+    """Is the automated report sent here? None leaves it to Omeda, which takes no."""
+
+
+@attrs.frozen(kw_only=True)
+class Deployment:
+    """
+    A deployment to create. What is None is not sent.
+    """
+
+    deployment_name: str
+    """At most 80 characters."""
+    deployment_date: datetime
+    """When it is to be sent: aware, and in the future. Omeda takes whole minutes: seconds are dropped."""
+    deployment_type_id: int
+    owner_user_id: str = attrs.field(repr=masked_repr)
+    """An active user; generally the one who works on the deployment."""
+    track_opens: bool
+    """Store who opens it?"""
+    track_links: bool
+    """Store who clicks a link in it?"""
+    splits: int = 1
+    """Omeda allows 1 only."""
+    campaign_id: str | None = None
+    """At most 100 characters."""
+    testers: tuple[Tester, ...] = attrs.field(default=(), converter=_to_tuple)
+    """Takes any iterable."""
+    final_approver_user_id: str | None = attrs.field(default=None, repr=masked_repr)
+    """An active user; None leaves it to Omeda, which takes the owner."""
+    notes: str | None = attrs.field(default=None, repr=masked_repr)
+    reload_onq_query_before_final_deployment: bool | None = None
+    """Run the audience's query again before it is sent?"""
+    billing_category_code: str | None = None
+    """At most 8 characters, and known to Omeda."""
+    use_content_recommendation: bool | None = None
+    """True requires the three fields that follow."""
+    content_recommendation_behavior_id: int | None = None
+    use_images_in_recommendation: bool | None = None
+    number_of_recommendations: int | None = None
+    """1 to 10."""
+
+
+@attrs.frozen(kw_only=True)
+class DeploymentUpdate:
+    """
+    What to change about a deployment. What is None stays as it is; Omeda requires the first three always.
+    """
+
+    owner_user_id: str = attrs.field(repr=masked_repr)
+    track_opens: bool
+    track_links: bool
+    deployment_name: str | None = None
+    deployment_date: datetime | None = None
+    """Aware, and in the future. Omeda takes whole minutes: seconds are dropped."""
+    deployment_type_id: int | None = None
+    splits: int | None = None
+    campaign_id: str | None = None
+    testers: tuple[Tester, ...] | None = attrs.field(default=None, converter=_to_tuple)
+    """Takes any iterable; an empty one is sent as an empty list."""
+    final_approver_user_id: str | None = attrs.field(default=None, repr=masked_repr)
+    notes: str | None = attrs.field(default=None, repr=masked_repr)
+    reload_onq_query_before_final_deployment: bool | None = None
+    billing_category_code: str | None = None
+    use_content_recommendation: bool | None = None
+    content_recommendation_behavior_id: int | None = None
+    use_images_in_recommendation: bool | None = None
+    number_of_recommendations: int | None = None
+
+
+@attrs.frozen
+class DeploymentCancel:
+    """
+    A deployment to cancel.
+    """
+
+    track_id: str = attrs.field(repr=masked_repr)
+    user_id: str | None = attrs.field(default=None, repr=masked_repr)
+    """The user it is cancelled as; None takes the settings'."""
+    key: str | None = attrs.field(default=None, repr=masked_repr, eq=False)
+    """The caller's own name for this record; not sent."""
+    scheduled_for: datetime | None = None
+    """When the deployment is to be sent, aware: cancels that are due sooner go first; not sent."""
+
+
+@attrs.frozen
+class ClientOptOut:
+    """
+    Opt an address out of everything of a client.
+    """
+
+    email_address: str = attrs.field(repr=masked_repr)
+    source: str | None = attrs.field(default=None, repr=masked_repr)
+    """Where the opt-out comes from; None leaves it to Omeda, which notes "Optout API 2."."""
+    key: str | None = attrs.field(default=None, repr=masked_repr, eq=False, kw_only=True)
+    """The caller's own name for this record; not sent."""
+
+
+@attrs.frozen
+class BrandOptOut:
+    """
+    Opt an address out of all deployment types of some brands.
+    """
+
+    email_address: str = attrs.field(repr=masked_repr)
+    brand_ids: tuple[str, ...] = attrs.field(converter=_to_tuple)
+    """Takes any iterable."""
+    source: str | None = attrs.field(default=None, repr=masked_repr)
+    key: str | None = attrs.field(default=None, repr=masked_repr, eq=False, kw_only=True)
+
+
+@attrs.frozen
+class DeploymentTypeOptOut:
+    """
+    Opt an address out of some deployment types.
+    """
+
+    email_address: str = attrs.field(repr=masked_repr)
+    deployment_type_ids: tuple[int, ...] = attrs.field(converter=_to_tuple)
+    """Takes any iterable."""
+    source: str | None = attrs.field(default=None, repr=masked_repr)
+    promo_code: str | None = None
+    key: str | None = attrs.field(default=None, repr=masked_repr, eq=False, kw_only=True)
+
+
+OptOut: TypeAlias = ClientOptOut | BrandOptOut | DeploymentTypeOptOut
+
+
+@attrs.frozen(kw_only=True)
+class DeploymentSearch:
+    """
+    What to search deployments for. What is None is not looked at.
+    """
+
+    deployment_name: str | None = None
+    """A text the name contains."""
+    track_id: str | None = None
+    """A text the track id contains."""
+    entered_by_or_assigned_to: str | None = attrs.field(default=None, repr=masked_repr)
+    """A text the owner's or the creator's user id contains."""
+    deployment_date_start: datetime | None = None
+    """Aware; sent after it."""
+    deployment_date_end: datetime | None = None
+    """Aware; sent before it."""
+    statuses: tuple[str, ...] = attrs.field(default=(), converter=_to_tuple)
+    """Of NEW, SENT_OR_SENDING, SCHEDULED, SENDING, SENT, CANCELLED and WAITING_REVIEW; takes any iterable."""
+    num_results: int | None = None
+    """1 to 200; None leaves it to Omeda, which takes 200. There are no pages: narrow it by the dates."""
+    type: int | None = None
+    """A deployment type id."""
+
+
+@attrs.frozen
+class DeploymentReceipt:
+    """
+    Omeda's word that a deployment was created, updated or cancelled.
+    """
+
+    track_id: str | None = None
+    url: str | None = None
+    """Where Omeda says the deployment can be looked up; not to be trusted with credentials."""
+    submission_id: str | None = None
+    """To quote to Omeda's support."""
+    warnings: tuple[str, ...] = attrs.field(default=(), repr=masked_repr)
+    settled: bool = attrs.field(default=False, kw_only=True)
+    """True: the answer was lost, and a read has shown since that it was done."""
+
+
+@attrs.frozen
+class OptOutReceipt:
+    """
+    Omeda's word that all opt-outs of a request are queued.
+    """
+
+    submission_id: str | None = None
+    """To quote to Omeda's support."""
+    message: str | None = attrs.field(default=None, repr=masked_repr)
+    warnings: tuple[str, ...] = attrs.field(default=(), repr=masked_repr)
+    settled: bool = attrs.field(default=False, kw_only=True)
+    """True: the answer was lost, and it has been shown since that it was done."""
+
+
+@attrs.frozen(kw_only=True)
+class DeploymentStatus:
+    """
+    A deployment as a look-up or a search shows it. What the answer does not hold is None.
+    """
+
+    track_id: str | None = None
+    deployment_name: str | None = None
+    status: str | None = None
+    """An open set: New, Scheduled, Sending, Sent, Cancelled, Unscheduling and more."""
+    deployment_type_id: str | None = None
+    owner_user_id: str | None = attrs.field(default=None, repr=masked_repr)
+    created_by: str | None = attrs.field(default=None, repr=masked_repr)
+    deployment_date: datetime | None = None
+    scheduled_date: datetime | None = None
+    sent_date: datetime | None = None
+    created_date: datetime | None = None
+    url: str | None = None
+    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    """The whole object, as Omeda gave it."""

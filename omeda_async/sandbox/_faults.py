@@ -1,0 +1,259 @@
+"""
+What goes wrong on purpose: seeded, scriptable, at a chosen point of a chosen request.
+"""
+
+import enum
+from collections import Counter
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Any, Protocol
+
+import attrs
+from attrs import validators
+
+from omeda_async.sandbox._message import Answer, Incoming, html_answer, json_answer
+
+
+class FaultKind(enum.StrEnum):
+    """
+    What goes wrong.
+    """
+
+    DROP = "drop"
+    """The connection is closed instead of an answer."""
+    SLOW = "slow"
+    """Nothing but a delay of ``seconds``."""
+    INTERNAL_ERROR = "500"
+    """In the provider's own error format."""
+    BAD_GATEWAY = "502"
+    """An HTML page, as a proxy shows it."""
+    UNAVAILABLE = "503"
+    """An HTML page, with Retry-After."""
+    GATEWAY_TIMEOUT = "504"
+    """An HTML page."""
+    TOO_LARGE = "413"
+    """An HTML page."""
+    TOO_MANY = "429"
+    """With Retry-After (None: without it). To the audit it is no refusal: nobody was over a limit."""
+    TOO_PARALLEL = "parallel"
+    """429 with ``Retry-After: -1``."""
+    WRONG_JSON = "wrong-json"
+    """200 and a whole JSON document that is nothing one could expect."""
+    CUT_JSON = "cut-json"
+    """200 and a JSON document that ends in the middle, the HTTP answer being whole."""
+    HTML = "html"
+    """200 and an HTML page."""
+    EMPTY = "empty"
+    """200 and no body."""
+    SESSION_LOST = "session-lost"
+    """Journey Manager: the session ends, with the answer ``expired_answer`` says; the others: 401 or 403."""
+
+
+class FaultPoint(enum.StrEnum):
+    """
+    When it goes wrong.
+    """
+
+    BEFORE = "before"
+    """The request has arrived and nothing was done: it has no effect."""
+    AFTER = "after"
+    """It was done, and its answer is lost or replaced."""
+    MID = "mid"
+    """It was done, and the connection ends in the middle of the answer; only for ``drop``."""
+
+
+class Failing(Protocol):
+    """
+    A provider, as far as faults need to know it.
+    """
+
+    def failure(self, status: int) -> Answer:
+        """
+        Give an error in the provider's own format.
+        """
+
+    def session_lost(self) -> Answer:
+        """
+        End the session, where there is one, and give the answer of a session that is no more.
+        """
+
+    def ids(self, incoming: Incoming) -> Iterable[str]:
+        """
+        Give the ids and addresses that a request is about.
+        """
+
+
+_DELAYED = (FaultKind.UNAVAILABLE, FaultKind.TOO_MANY)
+_PAGES = {
+    FaultKind.BAD_GATEWAY: "502 Bad Gateway",
+    FaultKind.UNAVAILABLE: "503 Service Unavailable",
+    FaultKind.GATEWAY_TIMEOUT: "504 Gateway Timeout",
+    FaultKind.TOO_LARGE: "413 Request Entity Too Large",
+    FaultKind.HTML: "200 Welcome",
+}
+_ANSWERS = {
+    FaultKind.WRONG_JSON: json_answer(200, [1, "two", {"three": None}]),
+    FaultKind.CUT_JSON: Answer(200, b'{"ResponseInfo":[{"TrackId":"FO'),
+    FaultKind.EMPTY: Answer(200),
+}
+
+
+def _number(text: str) -> int | None:
+    return None if text == "always" else int(text)
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "match": str,
+    "times": _number,
+    "probability": float,
+    "seconds": float,
+    "retry_after": lambda text: None if text == "none" else text,
+}
+
+
+def _at_least_once(_fault: object, _field: object, times: int | None) -> None:
+    if times is not None and times < 1:
+        raise ValueError(f"times must be at least 1 or None, not {times}")
+
+
+@attrs.frozen(eq=False)
+class Fault:
+    """
+    Something that goes wrong with requests that match, at one point, so many times.
+    """
+
+    kind: FaultKind = attrs.field(converter=FaultKind)
+    where: FaultPoint = attrs.field(default=FaultPoint.BEFORE, converter=FaultPoint)
+    match: str | Callable[[Incoming], bool] | None = None
+    """A provider, an operation (``campaigns.cancel``, ``ocamba.campaigns.cancel``), a record's id or e-mail
+    address, or a predicate. None: every request."""
+    times: int | None = attrs.field(default=1, kw_only=True, validator=_at_least_once)
+    """How often it happens; None: always."""
+    probability: float = attrs.field(default=1.0, kw_only=True, validator=[validators.ge(0), validators.le(1)])
+    """Chance that it happens to a request that matches, drawn from the sandbox's seed."""
+    seconds: float = attrs.field(default=1.0, kw_only=True, validator=validators.ge(0))
+    """The delay of ``slow``."""
+    retry_after: float | str | None = attrs.field(default=1, kw_only=True)
+    """For 503 and 429: seconds, or an HTTP date; None: no header."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.where is FaultPoint.MID and self.kind is not FaultKind.DROP:
+            raise ValueError(f"a fault in the middle of an answer can only be 'drop', not '{self.kind}'")
+
+    @classmethod
+    def parse(cls, text: str) -> "Fault":
+        """
+        Read a fault as it is written on a command line.
+
+        ``drop,after,match=campaigns.cancel,times=3`` or ``503,probability=0.1,times=always,retry_after=2``.
+
+        Raises:
+            ValueError: the text is no fault; says which part.
+        """
+        words = [part.strip() for part in text.split(",")]
+        plain = [word for word in words if "=" not in word]
+        options: dict[str, Any] = {}
+        for name, _, value in (word.partition("=") for word in words if "=" in word):
+            if name not in _PARSERS:
+                raise ValueError(f"unknown option '{name}' in fault '{text}'; known: {', '.join(_PARSERS)}")
+            options[name] = _PARSERS[name](value)
+        if not 1 <= len(plain) <= 2:
+            raise ValueError(f"fault '{text}' is not of the form kind[,where][,option=value…]")
+        return cls(FaultKind(plain[0]), FaultPoint(plain[1] if len(plain) == 2 else "before"), **options)
+
+    @property
+    def label(self) -> str:
+        """
+        Give kind and point in words: ``drop after``.
+        """
+        return f"{self.kind} {self.where}"
+
+    def concerns(self, incoming: Incoming, provider: Failing) -> bool:
+        """
+        Tell whether a request is one this fault is for.
+        """
+        if self.match is None:
+            return True
+        if callable(self.match):
+            return self.match(incoming)
+        names = (incoming.provider, incoming.operation, f"{incoming.provider}.{incoming.operation}")
+        return self.match in names or self.match in provider.ids(incoming)
+
+    def answer(self, provider: Failing) -> Answer:
+        """
+        Give what is answered instead of the real answer; not for ``drop`` and ``slow``.
+        """
+        if self.kind in _PAGES:
+            title = _PAGES[self.kind]
+            return html_answer(int(title[:3]), title, self._headers())
+        if self.kind in _ANSWERS:
+            return _ANSWERS[self.kind]
+        match self.kind:
+            case FaultKind.TOO_MANY:
+                return provider.failure(429).with_headers(self._headers())
+            case FaultKind.TOO_PARALLEL:
+                return provider.failure(429).with_headers({"Retry-After": "-1"})
+            case FaultKind.SESSION_LOST:
+                return provider.session_lost()
+        return provider.failure(500)
+
+    def _headers(self) -> dict[str, str]:
+        if self.kind not in _DELAYED or self.retry_after is None:
+            return {}
+        return {"Retry-After": str(self.retry_after)}
+
+
+@attrs.define
+class Faults:
+    """
+    The faults in force, and how often each has happened.
+    """
+
+    _rng: Random
+    fired: Counter[Fault] = attrs.field(factory=Counter)
+    """How often each fault has happened."""
+    _left: dict[Fault, int | None] = attrs.field(factory=dict)
+
+    def add(self, *faults: Fault) -> None:
+        """
+        Put faults in force, after those that are.
+        """
+        self._left.update((fault, fault.times) for fault in faults)
+
+    def clear(self) -> None:
+        """
+        Take all faults out of force; what has happened stays counted.
+        """
+        self._left.clear()
+
+    @property
+    def armed(self) -> tuple[Fault, ...]:
+        """
+        Give the faults that may still happen.
+        """
+        return tuple(self._left)
+
+    @property
+    def by_label(self) -> Counter[str]:
+        """
+        Count what has happened by kind and point: ``{"drop after": 3}``.
+        """
+        counts: Counter[str] = Counter()
+        for fault, times in self.fired.items():
+            counts[fault.label] += times
+        return counts
+
+    def pick(self, incoming: Incoming, provider: Failing) -> Fault | None:
+        """
+        Give the fault that happens to a request: the first that concerns it and whose chance comes up.
+        """
+        for fault, left in self._left.items():
+            if not fault.concerns(incoming, provider) or self._rng.random() >= fault.probability:
+                continue
+            self.fired[fault] += 1
+            if left == 1:
+                del self._left[fault]
+            elif left is not None:
+                self._left[fault] = left - 1
+            return fault
+        return None

@@ -1,0 +1,436 @@
+"""
+Settings of the three providers, checked when they are made.
+
+Secrets are not part of any repr, and objects that hold them refuse to be pickled.
+"""
+
+import base64
+import enum
+import ipaddress
+import math
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NoReturn, Protocol
+from urllib.parse import urlsplit
+
+import attrs
+
+from omeda_async.errors import ConfigurationError
+from omeda_async.limits import RateLimit, Window
+
+Token = str | Callable[[], str | Awaitable[str]]
+"""A token, or a callable (which may be async) that returns the one in force."""
+
+OMEDA_HOSTS = {"production": "https://ows.omeda.com", "staging": "https://ows.omedastaging.com"}
+OCAMBA_HOST = "https://api.ocamba.com"
+# The vendor publishes 10 per second and 150 per minute for cancels (seed: cancel a campaign), and a parallel cap
+# without its figure; 10 is from an example of the vendor's. The pace spreads a burst, which spares that cap.
+OCAMBA_CLASS_C = RateLimit(Window(10, 1.0), Window(150, 60.0), parallel=10, pace=0.05)
+# Omeda and Temenos publish no limits: these are courtesy limits of ours.
+OMEDA_COURTESY = RateLimit.courtesy(per_second=10, parallel=8)
+JOURNEY_MANAGER_COURTESY = RateLimit.courtesy(per_second=5, parallel=2)
+
+
+class Environment(enum.Enum):
+    """
+    Omeda's two environments. What is created in staging does not exist in production.
+    """
+
+    PRODUCTION = "production"
+    STAGING = "staging"
+
+
+def _refuse_pickle(self: object, _protocol: Any = None) -> NoReturn:
+    raise TypeError(f"{type(self).__name__} holds secrets and is not pickled; make it anew where it is needed")
+
+
+def _need(owner: object, field: str, value: object) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError(f"{type(owner).__name__}.{field} is missing: it must be a non-empty string")
+    if not value.isprintable():
+        raise ConfigurationError(f"{type(owner).__name__}.{field} holds characters that no header can carry")
+
+
+def _need_token(owner: object, field: str, value: object) -> None:
+    if not callable(value):
+        _need(owner, field, value)
+
+
+def _positive(owner: object, field: str, value: object) -> None:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    if not good:
+        raise ConfigurationError(f"{type(owner).__name__}.{field} must be a positive number of seconds, not {value!r}")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_base_url(owner: object, url: object) -> str:
+    """
+    Check a base URL and give it back without its last slash.
+
+    Raises:
+        ConfigurationError: It is no http(s) URL, has parts it should not have, or would send secrets in the clear.
+
+    """
+    where = f"{type(owner).__name__}.base_url"
+    if not isinstance(url, str):
+        raise ConfigurationError(f"{where} must be a string such as 'https://host/path'")
+    try:
+        parts = urlsplit(url)
+        port_is_good = parts.port is None or parts.port > 0
+    except ValueError as error:
+        raise ConfigurationError(f"{where} is no URL: {error}") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_good or any(map(str.isspace, url)):
+        raise ConfigurationError(f"{where} must be a URL such as 'https://host/path'")
+    if parts.username or parts.password:
+        raise ConfigurationError(f"{where} must not hold a user name or password; they have settings of their own")
+    if parts.query or parts.fragment:
+        raise ConfigurationError(f"{where} must not have a query or fragment")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ConfigurationError(f"{where} must use https: plain http is for this machine (127.0.0.1) only")
+    return url.rstrip("/")
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """
+    How long a call is tried for.
+    """
+
+    attempts: int = 5
+    """Attempts for one call at the most, the first included."""
+    base_delay: float = 0.5
+    """Seconds of back-off after the first failure; doubled with each further one."""
+    max_delay: float = 30.0
+    """The longest back-off in seconds. A provider's Retry-After may ask for more, and gets it."""
+    deadline: float = 300.0
+    """Seconds for one call in all. In a bulk run a record's clock starts with its first turn at the limiter."""
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.attempts, int) or isinstance(self.attempts, bool) or self.attempts < 1:
+            raise ConfigurationError(f"RetryPolicy.attempts must be a whole number from 1, not {self.attempts!r}")
+        for name in ("base_delay", "max_delay", "deadline"):
+            _positive(self, name, getattr(self, name))
+
+
+class ProviderSettings(Protocol):
+    """
+    What the settings of every provider have.
+    """
+
+    @property
+    def rate_limit(self) -> RateLimit:
+        """
+        The limit of the account.
+        """
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """
+        How long a call is tried for.
+        """
+
+    @property
+    def timeout(self) -> float:
+        """
+        Seconds for one attempt in all.
+        """
+
+    @property
+    def connect_timeout(self) -> float:
+        """
+        Seconds to connect.
+        """
+
+    @property
+    def url(self) -> str:
+        """
+        The base URL that requests go to.
+        """
+
+
+def _check_common(owner: Any) -> None:
+    _positive(owner, "timeout", owner.timeout)
+    _positive(owner, "connect_timeout", owner.connect_timeout)
+    if not isinstance(owner.rate_limit, RateLimit):
+        raise ConfigurationError(f"{type(owner).__name__}.rate_limit must be a RateLimit")
+    if not isinstance(owner.retry, RetryPolicy):
+        raise ConfigurationError(f"{type(owner).__name__}.retry must be a RetryPolicy")
+
+
+@attrs.frozen(kw_only=True)
+class OmedaSettings:
+    """
+    How to reach Omeda.
+
+    Raises:
+        ConfigurationError: A value is missing or wrong; the message names it.
+
+    """
+
+    app_id: str = attrs.field(repr=False)
+    """Sent as ``x-omeda-appid``."""
+    brand: str | None = None
+    """The brand abbreviation, for everything about deployments."""
+    client: str | None = None
+    """The client abbreviation, for the opt-out queue. It is not the brand: ask Omeda for it."""
+    user_id: str | None = None
+    """The user in whose name deployments are cancelled, unless a call names another."""
+    input_id: str | None = attrs.field(default=None, repr=False)
+    """Sent as ``x-omeda-inputid`` where set; no e-mail endpoint documents it."""
+    environment: Environment = Environment.PRODUCTION
+    base_url: str | None = None
+    """Instead of the environment's host."""
+    rate_limit: RateLimit = OMEDA_COURTESY
+    """Omeda publishes no limit: the default, 10 per second and 8 in flight, is a courtesy of ours."""
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy)
+    timeout: float = 60.0
+    """Seconds for one attempt in all."""
+    connect_timeout: float = 10.0
+    """Seconds to connect."""
+
+    __reduce_ex__ = _refuse_pickle
+
+    def __attrs_post_init__(self) -> None:
+        _need(self, "app_id", self.app_id)
+        for name in ("brand", "client", "user_id", "input_id"):
+            if getattr(self, name) is not None:
+                _need(self, name, getattr(self, name))
+        if self.brand is None and self.client is None:
+            raise ConfigurationError(
+                "OmedaSettings.brand and OmedaSettings.client are both missing: deployments need the brand "
+                "abbreviation, opt-outs the client abbreviation"
+            )
+        if not isinstance(self.environment, Environment):
+            raise ConfigurationError("OmedaSettings.environment must be Environment.PRODUCTION or Environment.STAGING")
+        if self.base_url is not None:
+            check_base_url(self, self.base_url)
+        _check_common(self)
+
+    @property
+    def url(self) -> str:
+        """
+        The base URL that requests go to.
+        """
+        return (self.base_url or OMEDA_HOSTS[self.environment.value]).rstrip("/")
+
+
+@attrs.frozen(kw_only=True)
+class OcambaSettings:
+    """
+    How to reach Ocamba Hood.
+
+    Raises:
+        ConfigurationError: A value is missing or wrong; the message names it.
+
+    """
+
+    token: Token = attrs.field(repr=False)
+    """Sent as a bearer token. A callable is asked once, and once more when the provider answers 401."""
+    base_url: str = OCAMBA_HOST
+    rate_limit: RateLimit = OCAMBA_CLASS_C
+    """Counted per account: every process and token of the account spends it."""
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy)
+    timeout: float = 60.0
+    """Seconds for one attempt in all."""
+    connect_timeout: float = 10.0
+    """Seconds to connect."""
+
+    __reduce_ex__ = _refuse_pickle
+
+    def __attrs_post_init__(self) -> None:
+        _need_token(self, "token", self.token)
+        check_base_url(self, self.base_url)
+        _check_common(self)
+
+    @property
+    def url(self) -> str:
+        """
+        The base URL that requests go to.
+        """
+        return self.base_url.rstrip("/")
+
+
+@attrs.frozen
+class BasicAuth:
+    """
+    A user name and a password.
+    """
+
+    user: str
+    password: str = attrs.field(repr=False)
+
+    __reduce_ex__ = _refuse_pickle
+
+    def __attrs_post_init__(self) -> None:
+        _need(self, "user", self.user)
+        _need(self, "password", self.password)
+        if ":" in self.user:
+            raise ConfigurationError("BasicAuth.user must not hold a colon (RFC 7617)")
+
+    @property
+    def header(self) -> str:
+        """
+        The Authorization header.
+        """
+        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
+
+
+@attrs.frozen
+class BearerAuth:
+    """
+    A bearer token, or a callable (which may be async) that returns the one in force.
+    """
+
+    token: Token = attrs.field(repr=False)
+
+    __reduce_ex__ = _refuse_pickle
+
+    def __attrs_post_init__(self) -> None:
+        _need_token(self, "token", self.token)
+
+
+@attrs.frozen
+class SessionAuth:
+    """
+    A session that has to be opened first, by a form login for instance.
+
+    ``prepare`` is given the HTTP session and the base URL, and returns the headers that every request shall carry
+    (``Cookie``, a CSRF header). It is never run twice at a time, and once more when the provider has lost the
+    session. Journey Manager allows one active session per user: give this an account of its own.
+    """
+
+    prepare: Callable[[Any, str], Awaitable[Mapping[str, str]]] = attrs.field(repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        if not callable(self.prepare):
+            raise ConfigurationError(
+                "SessionAuth.prepare must be an async callable (http_session, base_url) -> headers"
+            )
+
+
+@attrs.frozen(kw_only=True)
+class JourneyManagerSettings:
+    """
+    How to reach a Temenos Journey Manager server.
+
+    Raises:
+        ConfigurationError: A value is missing or wrong; the message names it.
+
+    """
+
+    base_url: str
+    """With the context path, which is ``/workspaces`` unless the server says otherwise."""
+    auth: BasicAuth | BearerAuth | SessionAuth
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    """Sent with every request, a CSRF header for instance."""
+    rate_limit: RateLimit = JOURNEY_MANAGER_COURTESY
+    """No limit is published: the default, 5 per second and 2 in flight, is a courtesy of ours."""
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy)
+    timeout: float = 60.0
+    """Seconds for one attempt in all."""
+    connect_timeout: float = 10.0
+    """Seconds to connect."""
+
+    __reduce_ex__ = _refuse_pickle
+
+    def __attrs_post_init__(self) -> None:
+        check_base_url(self, self.base_url)
+        if not isinstance(self.auth, BasicAuth | BearerAuth | SessionAuth):
+            raise ConfigurationError("JourneyManagerSettings.auth must be a BasicAuth, BearerAuth or SessionAuth")
+        for name, value in self.headers.items():
+            _need(self, f"headers[{name!r}]", value)
+        _check_common(self)
+
+    @property
+    def url(self) -> str:
+        """
+        The base URL that requests go to.
+        """
+        return self.base_url.rstrip("/")
+
+
+@attrs.frozen(kw_only=True)
+class EnvironmentSettings:
+    """
+    The settings found in the environment; None for a provider without any.
+    """
+
+    omeda: OmedaSettings | None
+    ocamba: OcambaSettings | None
+    journey_manager: JourneyManagerSettings | None
+
+
+def settings_from_env(environ: Mapping[str, str] | None = None) -> EnvironmentSettings:
+    """
+    Read the settings of every provider that the environment names.
+
+    Raises:
+        ConfigurationError: A variable is missing or wrong; the message names it.
+
+    """
+    env = {name: value for name, value in (os.environ if environ is None else environ).items() if value}
+    found = EnvironmentSettings(
+        omeda=_omeda_from(env), ocamba=_ocamba_from(env), journey_manager=_journey_manager_from(env)
+    )
+    if not (found.omeda or found.ocamba or found.journey_manager):
+        raise ConfigurationError(
+            "no provider is configured: set OMEDA_APP_ID, OCAMBA_TOKEN or JOURNEY_MANAGER_BASE_URL"
+        )
+    return found
+
+
+def _required(env: Mapping[str, str], name: str, given: str) -> str:
+    if name not in env:
+        raise ConfigurationError(f"{name} is missing from the environment, although {given} is set")
+    return env[name]
+
+
+def _first_set(env: Mapping[str, str], prefix: str) -> str | None:
+    return next((name for name in sorted(env) if name.startswith(prefix)), None)
+
+
+def _omeda_from(env: Mapping[str, str]) -> OmedaSettings | None:
+    given = _first_set(env, "OMEDA_")
+    if given is None:
+        return None
+    name = env.get("OMEDA_ENVIRONMENT", "production").lower()
+    if name not in OMEDA_HOSTS:
+        raise ConfigurationError("OMEDA_ENVIRONMENT must be 'production' or 'staging'")
+    return OmedaSettings(
+        app_id=_required(env, "OMEDA_APP_ID", given),
+        brand=env.get("OMEDA_BRAND"),
+        client=env.get("OMEDA_CLIENT"),
+        user_id=env.get("OMEDA_USER_ID"),
+        environment=Environment(name),
+        base_url=env.get("OMEDA_BASE_URL"),
+    )
+
+
+def _ocamba_from(env: Mapping[str, str]) -> OcambaSettings | None:
+    given = _first_set(env, "OCAMBA_")
+    if given is None:
+        return None
+    return OcambaSettings(token=_required(env, "OCAMBA_TOKEN", given), base_url=env.get("OCAMBA_BASE_URL", OCAMBA_HOST))
+
+
+def _journey_manager_from(env: Mapping[str, str]) -> JourneyManagerSettings | None:
+    given = _first_set(env, "JOURNEY_MANAGER_")
+    if given is None:
+        return None
+    auth: BasicAuth | BearerAuth
+    if "JOURNEY_MANAGER_TOKEN" in env:
+        auth = BearerAuth(env["JOURNEY_MANAGER_TOKEN"])
+    else:
+        auth = BasicAuth(
+            _required(env, "JOURNEY_MANAGER_USERNAME", given),
+            _required(env, "JOURNEY_MANAGER_PASSWORD", given),
+        )
+    return JourneyManagerSettings(base_url=_required(env, "JOURNEY_MANAGER_BASE_URL", given), auth=auth)

@@ -1,0 +1,70 @@
+"""
+Help for the tests of programs that use this library, and for its own: a moved clock and a sandbox fixture.
+
+Use it as a pytest plugin (``pytest -p omeda_async.testing``, or in ``addopts``) for the ``sandbox`` fixture, or
+import :class:`MovedClockLoop` and :func:`run_moved` alone.
+"""
+
+import asyncio
+import selectors
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["MovedClockLoop", "run_moved"]
+
+T = TypeVar("T")
+_TICK = 1e-9
+
+
+class _MovingSelector(selectors.DefaultSelector):
+    """
+    Instead of waiting for a timer, move the loop's clock to it; real input is given a moment to arrive first.
+    """
+
+    def __init__(self, patience: float) -> None:
+        super().__init__()
+        self.now = 0.0
+        self._patience = patience
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.now += _TICK
+        if timeout is None or timeout <= 0:
+            return super().select(timeout)
+        # The loop's own wake-up pipe is always registered; anything more can bring input, and so can a thread.
+        outside = len(self.get_map()) > 1 or threading.active_count() > 1
+        ready = super().select(self._patience if outside else 0)
+        if not ready:
+            self.now += timeout
+        return ready
+
+
+class MovedClockLoop(asyncio.SelectorEventLoop):
+    """
+    An event loop whose clock starts at 0 and jumps to the next timer whenever nothing else is left to do.
+
+    Sockets on this machine work as ever: before each jump the loop waits ``patience`` seconds of real time for
+    input from them, or from threads. The clock ticks a nanosecond a pass, so that nothing sees it stand still.
+
+    Args:
+        patience: Seconds of real time granted to sockets and threads before the clock moves.
+
+    """
+
+    def __init__(self, patience: float = 0.002) -> None:
+        self._moving = _MovingSelector(patience)
+        super().__init__(self._moving)
+
+    def time(self) -> float:
+        """
+        Tell the moved time in seconds.
+        """
+        return self._moving.now
+
+
+def run_moved(main: Coroutine[Any, Any, T], *, debug: bool = True, patience: float = 0.002) -> T:
+    """
+    Run a coroutine on a loop with a moved clock, as ``asyncio.run`` would on a real one.
+    """
+    with asyncio.Runner(debug=debug, loop_factory=lambda: MovedClockLoop(patience)) as runner:
+        return runner.run(main)

@@ -1,0 +1,23 @@
+"""Every asynchronous test runs on a loop with a moved clock, unless it asks for a real one."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from omeda_async.testing import MovedClockLoop
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config,  # noqa: ARG001 the hook's signature
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Choose the loop: a test marked ``real_clock`` gets an ordinary one."""
+    if item.get_closest_marker("real_clock"):
+        return {"real": asyncio.SelectorEventLoop}
+    return {"moved": MovedClockLoop}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker."""
+    config.addinivalue_line("markers", "real_clock: run on a real clock: other processes take part")

@@ -1,0 +1,178 @@
+"""No answer whatever makes ``decipher`` raise, and only a 2xx is ever a success."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+from samples_loader import OPERATIONS, load_samples
+
+from omeda_async._operation import Operation
+from omeda_async.errors import ApiError, OmedaAsyncError, UnreadableAnswer
+
+_OPERATIONS = [pytest.param(operation, id=name) for name, operation in OPERATIONS.items()]
+_SAMPLES = [sample.answer["body"].encode() for sample in load_samples("answer") if sample.answer]
+_KEYS = st.sampled_from(
+    [
+        "Errors", "Error", "ResponseInfo", "TrackId", "Url", "SubmissionId", "Submission", "Success", "Warnings",
+        "Deployments", "Status", "CreatedDate", "items", "id", "status", "total", "code", "title", "message",
+        "trace_id", "result", "submitKey", "formStatus", "txnNotFound", "internalError", "errorLogId",
+    ]
+)  # fmt: skip
+_TEXTS = st.sampled_from(
+    [
+        "", "0", "{}", "txnAlreadyFinished", "2026-01-01 00:00 CST", "9999-12-31 23:59", "\ud800",
+        "Deployment 'x' has been previously cancelled.", "Deployment 'x' was sent on 2026-01-01.",
+        "BrandOptOut submission (X): Email address a@b was not opted out.", "None of the OptOuts submitted",
+        "Please see Error Log ID 5", "This session has been expired (possibly",
+    ]
+)  # fmt: skip
+_LEAVES = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | st.text('ab@{}"<é ', max_size=8) | _TEXTS
+)
+_JSON = st.recursive(
+    _LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(_KEYS | st.text("abE_é", max_size=4), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@st.composite
+def _bodies(draw: st.DrawFn) -> bytes:
+    kind = draw(st.integers(0, 3))
+    if kind == 0:
+        return draw(st.binary(max_size=200))
+    if kind == 1:
+        whole = draw(st.sampled_from(_SAMPLES))
+        return whole[: draw(st.integers(0, len(whole)))]
+    value = draw(_JSON)
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return repr(value).encode("utf-8", "replace")
+
+
+_HEADERS = st.dictionaries(
+    st.sampled_from(["Content-Type", "Retry-After", "Date", "Location"]),
+    st.sampled_from(
+        [
+            "application/json", "text/html", "-1", "5", "nan", "1e999", "-7", "",
+            "Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 99 Oct 99999 07:28:00 GMT",
+        ]
+    )
+    | st.text('12-: a', max_size=10),
+)  # fmt: skip
+
+
+# The first examples pay for imports; on a busy machine that is no sign of ill health.
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.parametrize("operation", _OPERATIONS)
+@given(
+    status=st.integers(-1, 1000) | st.sampled_from([200, 204, 302, 400, 403, 404, 500]),
+    headers=_HEADERS,
+    body=_bodies(),
+)
+def test_gives_a_receipt_only_for_a_2xx_and_else_an_error_of_ours(
+    operation: Operation[Any, Any], status: int, headers: dict[str, str], body: bytes
+) -> None:
+    """Whatever comes, a receipt is of a 2xx, and what is none is an error that says whose it is."""
+    result = operation.decipher(status, headers, body)
+    if not isinstance(result, OmedaAsyncError):
+        assert 200 <= status <= 299
+        return
+    assert isinstance(result, ApiError | UnreadableAnswer)
+    assert (result.provider, result.operation) == (operation.provider, operation.name)
+    assert result.status == status
+    assert len(result.body) <= 200
+
+
+@pytest.mark.parametrize("operation", _OPERATIONS)
+@pytest.mark.parametrize("body", [b"[" * 1000 + b"]" * 1000, b'{"Errors":' * 900 + b"1" + b"}" * 900, b"\xff\xfe"])
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_takes_deep_and_broken_bodies(operation: Operation[Any, Any], body: bytes, status: int) -> None:
+    """Nesting as deep as JSON readers allow, and bytes that are no UTF-8, end in an error of ours or a receipt."""
+    result = operation.decipher(status, {}, body)
+    assert isinstance(result, OmedaAsyncError) or status == 200
+
+
+@pytest.mark.parametrize("operation", _OPERATIONS)
+@pytest.mark.parametrize("status", [100, 101, 199, 300, 304, 399, 600, 999, 0, -1])
+def test_a_status_that_is_neither_success_nor_refusal_is_no_answer(operation: Operation[Any, Any], status: int) -> None:
+    """Outside of 2xx, 4xx and 5xx nothing is read as a success or as a refusal."""
+    result = operation.decipher(status, {}, b'{"ResponseInfo":[{"TrackId":"F"}],"Success":"yes"}')
+    lost = operation.provider == "journey_manager" and 300 <= status <= 399
+    assert type(result).__name__ == ("SessionLost" if lost else "UnreadableAnswer")
+
+
+@pytest.mark.parametrize("operation", _OPERATIONS)
+@pytest.mark.parametrize(
+    ("status", "kind", "sent"),
+    [
+        (400, "BadRequest", False),
+        (401, "AuthenticationFailed", False),
+        (402, "ApiError", False),
+        (403, "AuthenticationFailed", False),
+        (404, "NotFound", False),
+        (405, "MethodNotAllowed", False),
+        (409, "Conflict", False),
+        (413, "ApiError", False),
+        (429, "RateLimited", False),
+        (499, "ApiError", False),
+        (500, "ServerError", True),
+        (502, "ServerError", True),
+        (503, "ServerError", False),
+        (504, "ServerError", True),
+        (599, "ServerError", True),
+    ],
+)
+def test_a_refusal_without_known_words_goes_by_its_status(
+    operation: Operation[Any, Any], status: int, kind: str, sent: bool
+) -> None:
+    """An error status keeps its class and what it says of the effect, whatever the body; the body is kept."""
+    for body in (b"", b"<html>Gateway</html>", b'{"cut": "jso', b"[]", b"null", b"{}"):
+        result = operation.decipher(status, {"Content-Type": "text/plain"}, body)
+        assert isinstance(result, ApiError)
+        assert (type(result).__name__, result.sent, result.status) == (kind, sent, status)
+        assert result.body == body.decode()
+        assert str(status) in str(result)
+
+
+@pytest.mark.parametrize("operation", _OPERATIONS)
+@pytest.mark.parametrize("body", [b"<!DOCTYPE html><html>x</html>", b'{"ResponseInfo":[{"Tra', b"OK", b'"OK"', b"7"])
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_a_2xx_that_cannot_be_read_is_no_success(operation: Operation[Any, Any], status: int, body: bytes) -> None:
+    """HTML, cut JSON and stray words under a 2xx prove nothing: the request may have been carried out."""
+    result = operation.decipher(status, {"Content-Type": "application/json"}, body)
+    lost = operation.provider == "journey_manager" and body.startswith(b"<")
+    assert type(result).__name__ == ("SessionLost" if lost else "UnreadableAnswer")
+    assert isinstance(result, OmedaAsyncError)
+    assert result.sent is not lost
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"Retry-After": "30"}, 30.0),
+        ({"Retry-After": " 0 "}, 0.0),
+        ({"Retry-After": "-1"}, -1.0),
+        ({"Retry-After": "-2"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "nan"}, None),
+        ({"Retry-After": "inf"}, None),
+        ({}, None),
+        ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT", "Date": "Wed, 21 Oct 2026 07:27:00 GMT"}, 60.0),
+        ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT", "Date": "Wed, 21 Oct 2026 07:29:00 GMT"}, 0.0),
+        ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT", "Date": "yesterday"}, None),
+    ],
+)
+@pytest.mark.parametrize("operation", _OPERATIONS)
+def test_keeps_how_long_it_was_asked_to_wait(
+    operation: Operation[Any, Any], headers: dict[str, str], expected: float | None
+) -> None:
+    """Seconds, a date beside the answer's own date, and -1 are kept; what makes no sense is None."""
+    result = operation.decipher(429, headers, b"")
+    assert isinstance(result, ApiError)
+    assert result.retry_after == expected
