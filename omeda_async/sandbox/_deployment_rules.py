@@ -238,7 +238,7 @@ def _testers(testers: object) -> Iterator[str]:
 
 def _billing(body: dict[str, Any], directory: Directory) -> Iterator[str]:
     code = body.get("BillingCategoryCode")
-    if code and code not in directory.billing_codes:
+    if code and isinstance(code, str) and code not in directory.billing_codes:
         yield f"Unknown category code '{code}' submitted for field 'BillingCategoryCode'."
 
 
@@ -246,12 +246,12 @@ def _recommendations(body: dict[str, Any], directory: Directory) -> Iterator[str
     if body.get("UseContentRecommendation") != 1:
         return
     owner = body.get("OwnerUserId")
-    if owner not in directory.recommenders:
+    if not isinstance(owner, str) or owner not in directory.recommenders:
         yield (f"OwnerUserId '{owner}' is not authorized to create deployments that Use Content Recommendations.")
     behavior = body.get("ContentRecommendationBehaviorId")
     if behavior is None:
         yield _REQUIRED_WITH_IT.format("ContentRecommendationBehaviorId")
-    elif behavior not in directory.behaviors:
+    elif type(behavior) is not int or behavior not in directory.behaviors:
         yield (
             f"The value '{behavior}' for field 'ContentRecommendationBehaviorId' "
             "is not a valid Content Recommendation Behavior."

@@ -2,6 +2,7 @@
 Omeda's search for deployments.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,7 @@ _STATUSES = {
     "CANCELLED": ("Cancelled",),
     "WAITING_REVIEW": ("Waiting Review",),
 }
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}( \d{2}:\d{2})?")
 _OPTIONS = frozenset(
     {
         "DeploymentName",
@@ -50,6 +52,9 @@ def found_by(body: dict[str, Any], deployments: Iterable[SandboxDeployment]) -> 
     most = body.get("NumResults", _MOST)
     if type(most) is not int or not 1 <= most <= _MOST:
         raise InvalidSearchError(f"The value '{most}' for field 'NumResults' must be between 1 and {_MOST}.")
+    for name in ("DeploymentDateStart", "DeploymentDateEnd"):
+        if name in body and not _DATE.fullmatch(str(body[name])):
+            raise InvalidSearchError(f"Invalid value '{body[name]}' for field '{name}'.")
     statuses = _statuses(body.get("Statuses"))
     found = [one for one in deployments if (not statuses or one.status in statuses) and _matches(one, body)]
     return found[:most]
@@ -57,10 +62,11 @@ def found_by(body: dict[str, Any], deployments: Iterable[SandboxDeployment]) -> 
 
 def _statuses(names: Any) -> set[str]:
     names = names or []
-    wrong = [name for name in names if name not in _STATUSES] if isinstance(names, list) else [names]
+    listed = names if isinstance(names, list) else [names]
+    wrong = [name for name in listed if not isinstance(name, str) or name not in _STATUSES]
     if wrong:
         raise InvalidSearchError(f"Invalid value '{wrong[0]}' for field 'Statuses'.")
-    return {status for name in names for status in _STATUSES[name]}
+    return {status for name in listed for status in _STATUSES[name]}
 
 
 def _matches(deployment: SandboxDeployment, body: dict[str, Any]) -> bool:

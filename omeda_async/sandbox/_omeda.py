@@ -148,11 +148,11 @@ class OmedaSandbox:
         Give the track id, name or e-mail addresses a request is about.
         """
         body = incoming.json_object or {}
-        found = {body.get("TrackId"), body.get("DeploymentName"), *incoming.segments[7:8]}
+        found = [body.get("TrackId"), body.get("DeploymentName"), *incoming.segments[7:8]]
         for level in opt_out_rules.LEVELS:
             entries = body.get(level)
             if isinstance(entries, list):
-                found.update(str(one.get("EmailAddress")) for one in entries if isinstance(one, dict))
+                found.extend(str(one.get("EmailAddress")) for one in entries if isinstance(one, dict))
         return frozenset(str(one) for one in found if one not in (None, "*"))
 
     def answer(self, incoming: Incoming) -> Answer:

@@ -180,7 +180,10 @@ async def test_search_narrows_by_everything_documented(api: Any, search: dict[st
     assert [one["TrackId"] for one in reply.json["Deployments"]] == found
 
 
-@pytest.mark.parametrize("search", [{"NumResults": 201}, {"Statuses": ["GONE"]}, {"Name": "x"}])
+@pytest.mark.parametrize(
+    "search",
+    [{"NumResults": 201}, {"Statuses": ["GONE"]}, {"Statuses": [[]]}, {"DeploymentDateEnd": "now"}, {"Name": "x"}],
+)
 async def test_a_search_with_wrong_options_is_400(api: Any, search: dict[str, object]) -> None:
     """NumResults ends at 200, statuses are a closed list, other options do not exist."""
     assert (await api.post(f"{BRAND}/search/*", search)).status == 400
