@@ -4,13 +4,15 @@ Credentials: fixed headers, a token that can be asked for again, a session that 
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Protocol
 
-from omeda_async.errors import AuthenticationFailed, ConfigurationError, OmedaAsyncError, SessionLost
+from omeda_async.errors import AuthenticationFailed, ClosedError, ConfigurationError, OmedaAsyncError, SessionLost
 from omeda_async.settings import Token
 
 Headers = Mapping[str, str]
+LEAST_SECRET = 6
+"""Characters a header of the caller's must have to be taken for a secret: hiding ``en`` would maim every text."""
 
 
 class Credentials(Protocol):
@@ -111,7 +113,7 @@ class RenewableCredentials:
         if not self._renew_on(error):
             return False
         async with self._lock:
-            if self._headers is None or self._headers == used:
+            if self._headers is None or self._headers is used:
                 self._headers = None
                 self._headers = await self._loaded()
         return True
@@ -125,13 +127,37 @@ class RenewableCredentials:
     async def _loaded(self) -> Headers:
         try:
             headers = dict(await self._load())
-        except OmedaAsyncError:
+        except (ClosedError, ConfigurationError):
             raise
         except Exception as error:
             raise ConfigurationError(f"the credentials could not be loaded: {type(error).__name__}") from error
-        for value in headers.values():
-            self._seen.update({value, value.rpartition(" ")[2]})
+        for name, value in headers.items():
+            if not _is_header(name) or not _is_header(value):
+                raise ConfigurationError("the credentials must be loaded as a mapping of printable header strings")
+            self._seen.update(_secrets_in(value))
         return headers
+
+
+def _is_header(text: object) -> bool:
+    return isinstance(text, str) and bool(text) and text.isprintable()
+
+
+def _secrets_in(value: str) -> Iterator[str]:
+    """
+    Name a header's value, its token, and what cookies in it hold.
+    """
+    yield value
+    yield value.rpartition(" ")[2]
+    pieces = (piece.partition("=")[2].strip() for piece in value.split(";"))
+    yield from (piece for piece in pieces if len(piece) >= LEAST_SECRET)
+
+
+def fixed_credentials(authorization: str, *secrets: str, extra: Headers) -> Credentials:
+    """
+    Sign with an Authorization header and the caller's own headers.
+    """
+    also = (value for value in extra.values() if len(value) >= LEAST_SECRET)
+    return FixedCredentials({"Authorization": authorization, **extra}, (*secrets, *also))
 
 
 def bearer(token: Token, extra: Headers | None = None) -> Credentials:
@@ -140,7 +166,7 @@ def bearer(token: Token, extra: Headers | None = None) -> Credentials:
     """
     fixed = dict(extra or {})
     if isinstance(token, str):
-        return FixedCredentials({"Authorization": f"Bearer {token}", **fixed}, (token, *fixed.values()))
+        return fixed_credentials(f"Bearer {token}", token, extra=fixed)
 
     async def load() -> Headers:
         given = token()

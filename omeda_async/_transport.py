@@ -3,11 +3,13 @@ The HTTP session: the only module that uses aiohttp's client. It maps aiohttp's 
 """
 
 import asyncio
+import math
 import platform
 from collections.abc import Mapping
 
 import aiohttp
 from aiohttp.client_exceptions import ClientConnectorError, InvalidURL
+from multidict import CIMultiDict
 from yarl import URL
 
 from omeda_async._operation import Answer, Request
@@ -104,30 +106,34 @@ class Transport:
 
         """
         session = self.session()
-        limits = aiohttp.ClientTimeout(total=timeout, sock_connect=connect_timeout)
+        # Should both run out at once, only the connecting one says that nothing has left; aiohttp would round both.
+        limits = aiohttp.ClientTimeout(
+            total=timeout, connect=min(connect_timeout, 0.95 * timeout), ceil_threshold=math.inf
+        )
         try:
             async with session.request(
                 request.method,
                 URL(base_url + request.path, encoded=True),
                 data=request.body,
-                headers={**_COMMON, **request.headers, **headers},
+                headers=_merged(_COMMON, request.headers, headers),
                 timeout=limits,
                 allow_redirects=False,
+                middlewares=(*getattr(session, "_middlewares", ()), _send_once),
             ) as response:
                 body = await _read(response)
                 return Answer(response.status, response.headers, body)
         except InvalidURL as error:
             raise ConfigurationError(f"{error} is no URL") from None
+        except ValueError as error:
+            raise ConfigurationError(
+                f"the HTTP session refuses the request ({type(error).__name__}): it must not sign requests itself"
+            ) from None
         except _NEVER_LEFT as error:
             raise ConnectionFailed(f"could not connect: {_tell(error)}") from None
         except TimeoutError:
             raise AnswerLost(f"no whole answer within {timeout:g} s", sent=True, timed_out=True) from None
         except (aiohttp.ClientError, OSError) as error:
             raise AnswerLost(f"the answer was lost: {_tell(error)}", sent=True) from None
-        except RuntimeError as error:
-            if session.closed:
-                raise ClosedError("the HTTP session was closed meanwhile", sent=True) from error
-            raise
 
     async def aclose(self) -> None:
         """
@@ -139,13 +145,33 @@ class Transport:
             await own.close()
 
 
+def _merged(*layers: Mapping[str, str]) -> CIMultiDict[str]:
+    """
+    Put headers together: the later layer wins, whatever the case of the names.
+    """
+    headers: CIMultiDict[str] = CIMultiDict()
+    for layer in layers:
+        headers.update(layer)
+    return headers
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """
+    Keep aiohttp from sending a GET or PUT again by itself when the connection ends: the limiter would not know.
+    """
+    try:
+        return await handler(request)
+    except ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise AnswerLost(f"the answer was lost: {_tell(error)}", sent=True) from None
+
+
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     declared = response.content_length
     parts: list[bytes] = []
     size = 0
     if declared is None or declared <= MAX_BODY:
-        if not hasattr(response.content, "iter_any"):
-            return await response.read()
         async for part in response.content.iter_any():
             parts.append(part)
             size += len(part)

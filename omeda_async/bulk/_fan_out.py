@@ -13,6 +13,7 @@ from omeda_async._result import Result
 from omeda_async.bulk._chunks import Chunker
 from omeda_async.bulk._outlet import Outlet
 from omeda_async.bulk._records import Duplicates, Item, Records, Work, not_sent
+from omeda_async.bulk._turns import Turns
 from omeda_async.errors import ClosedError, InvalidRecord, OmedaAsyncError
 from omeda_async.limits import Priority
 from omeda_async.outcomes import Outcome, OutcomeStatus, Tally
@@ -80,7 +81,8 @@ class FanOut:
         self._work = work
         self._records = records
         self._chunker = Chunker(options.max_entries, options.max_bytes)
-        self._queue: asyncio.Queue[list[Item] | None] = asyncio.Queue(maxsize=options.concurrency)
+        self._turns = Turns(max(work.look_ahead, options.concurrency))
+        self._breathe_every = max(work.look_ahead, BREATHE_EVERY)
         self._desks: set[_Desk] = set()
         self._position = 0
         self._reader: asyncio.Task[None] | None = None
@@ -131,9 +133,7 @@ class FanOut:
 
     def _left_over(self) -> list[Item]:
         items, self._in_hand = self._in_hand, []
-        while not self._queue.empty():
-            items += self._queue.get_nowait() or ()
-        return items + self._chunker.flush()
+        return items + self._turns.drain() + self._chunker.flush()
 
     def _leave(self, items: Sequence[Item]) -> None:
         cause = self.cause or ClosedError("the run was stopped before this record was sent")
@@ -151,8 +151,7 @@ class FanOut:
         if self.stopped:
             self._leave(self._left_over())
         await self._hand_over(self._chunker.flush())
-        for _ in range(self.options.concurrency):
-            await self._queue.put(None)
+        await self._turns.end(self.options.concurrency)
 
     async def _read_all(self) -> None:
         source = iterate(self._records)
@@ -162,7 +161,7 @@ class FanOut:
                 self._accept(record)
                 if self._in_hand:
                     await self._hand_over(self._in_hand)
-                elif self._position % BREATHE_EVERY == 0:
+                elif self._position % self._breathe_every == 0:
                     await self.outlet.room()
                     await asyncio.sleep(0)
                 if self.stopped and not isinstance(self._records, Sized):
@@ -184,10 +183,11 @@ class FanOut:
         """
         Hand over a batch that has waited long enough, unless the workers have enough to do.
         """
-        if self._queue.full():
+        if not len(self._chunker):
+            return True
+        if self._turns.full():
             return False
-        if len(self._chunker):
-            self._queue.put_nowait(self._chunker.flush())
+        self._turns.put_nowait(self._chunker.flush())
         return True
 
     def _accept(self, record: Any) -> None:
@@ -216,11 +216,11 @@ class FanOut:
     async def _hand_over(self, items: list[Item]) -> None:
         if items:
             self._in_hand = items
-            await self._queue.put(items)
+            await self._turns.put(items)
             self._in_hand = []
 
     async def _worker(self) -> None:
-        while (items := await self._queue.get()) is not None:
+        while (items := await self._turns.take()) is not None:
             if self.stopped:
                 self._leave(items)
                 continue

@@ -2,8 +2,10 @@
 What a run would do, without doing it.
 """
 
+import math
 from typing import Any
 
+from omeda_async import _clock
 from omeda_async.bulk._chunks import Chunker
 from omeda_async.bulk._fan_out import FanOutOptions, iterate
 from omeda_async.bulk._records import Item, Records, Work
@@ -39,6 +41,7 @@ async def make_plan(work: Work, records: Records, options: FanOutOptions) -> Pla
     seen: set[bytes] = set()
     refused: list[Outcome] = []
     batches: list[int] = []
+    due: list[Item] = []
     position = duplicates = refused_total = 0
     async for record in iterate(records):
         item = _read(work, record, position)
@@ -50,6 +53,7 @@ async def make_plan(work: Work, records: Records, options: FanOutOptions) -> Pla
             duplicates += 1
         else:
             seen.add(item.fingerprint)
+            due += [item] if item.due < math.inf else []
             batches += filter(None, [len(chunker.feed(item) or ())])
     batches += filter(None, [len(chunker.flush())])
     return Plan(
@@ -60,11 +64,27 @@ async def make_plan(work: Work, records: Records, options: FanOutOptions) -> Pla
         refused=tuple(refused),
         refused_total=refused_total,
         isolation_requests=min(isolation_cost(batches), options.isolation_budget),
+        late=_late(work.account.settings.rate_limit, due),
+    )
+
+
+def _late(limit: RateLimit, due: list[Item]) -> tuple[Outcome, ...]:
+    """
+    Find the records whose turn comes after they are due, when those due first go first.
+    """
+    now = _clock.utc_now().timestamp()
+    due.sort(key=lambda item: item.due)
+    late = [item for turn, item in enumerate(due) if now + least_seconds(limit, turn + 1) > item.due]
+    status = OutcomeStatus.TOO_LATE
+    return tuple(
+        Outcome(record=item.raw, key=item.key, position=item.position, status=status) for item in late[:FAILURES_KEPT]
     )
 
 
 def _read(work: Work, record: Any, position: int) -> Item | Outcome:
     try:
-        return work.read(record)
+        item = work.read(record)
     except InvalidRecord as error:
         return Outcome(record=record, key=None, position=position, status=OutcomeStatus.REJECTED, error=error)
+    item.position = position
+    return item

@@ -2,6 +2,7 @@
 What bulk runs are made of: records on their way, and what a provider has to bring to have them sent.
 """
 
+import math
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Protocol, TypeAlias
@@ -34,6 +35,8 @@ class Item:
     size: int = 0
     """Bytes it takes in a request."""
     position: int = -1
+    due: float = math.inf
+    """When it has to be done by, as a POSIX time; the nearest goes first."""
     doubtful: bool = False
     """May an earlier run have sent it?"""
     twins: list["Item"] | None = None
@@ -105,6 +108,8 @@ class Work(Protocol):
     """Bytes of one request at the most, by the items' sizes."""
     concurrency: int
     """Calls under way at the most, unless the run says otherwise."""
+    look_ahead: int
+    """Records read ahead to find those that are due first; 0 sends them as they come."""
 
     def read(self, raw: Any) -> Item:
         """
@@ -133,6 +138,7 @@ class OneByOne:
     read_record: Callable[[Any], Item]
     concurrency: int
     explain: bool = True
+    look_ahead: int = 0
     max_entries: int = 1
     max_bytes: int = 2**31
 

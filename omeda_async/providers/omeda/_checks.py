@@ -68,7 +68,7 @@ def check_email(field: str, value: object) -> None:
         raise InvalidRecord.of(field, f"has {len(value)} characters: at most {LONGEST_EMAIL} are allowed")
     if _EMAIL.fullmatch(value) is None:
         raise InvalidRecord.of(
-            field, "must be name@domain: one @, something on both sides of it, and no spaces"
+            field, "is no e-mail address: it needs one @, something on both sides of it, and no spaces"
         )
 
 
@@ -107,18 +107,23 @@ def check_opt_out(record: OptOut) -> None:
             check_text("promo_code", record.promo_code)
 
 
-def check_deployment(deployment: Deployment | DeploymentUpdate, now: datetime) -> None:
+def check_deployment(
+    deployment: Deployment | DeploymentUpdate, kind: type[Deployment | DeploymentUpdate], now: datetime
+) -> None:
     """
     Check a deployment to create or to update.
 
     Args:
         deployment: what is to be sent.
+        kind: the model it has to be.
         now: the time its date has to be after, aware.
 
     Raises:
         InvalidRecord: says which field and what would be right.
     """
-    for field in attrs.fields(type(deployment)):
+    if not isinstance(deployment, kind):
+        raise InvalidRecord.of(None, f"must be a {kind.__name__}, not {type(deployment).__name__}")
+    for field in attrs.fields(kind):
         value = getattr(deployment, field.name)
         if value is None and field.default is None:
             continue

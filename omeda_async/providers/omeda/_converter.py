@@ -108,9 +108,7 @@ def entry_of(record: OptOut) -> Entry:
 
 def _understood(cls: type) -> dict[str, str]:
     wire = wire_names(cls)
-    return {field.name: field.name for field in attrs.fields(cls)} | {
-        name: field for field, name in wire.items()
-    }
+    return {field.name: field.name for field in attrs.fields(cls)} | {name: field for field, name in wire.items()}
 
 
 _CANCEL_NAMES: Final = {**_understood(DeploymentCancel), "id": "track_id"}
@@ -161,9 +159,7 @@ def opt_out_from(obj: Any) -> OptOut:
     if isinstance(obj, ClientOptOut | BrandOptOut | DeploymentTypeOptOut):
         return obj
     if not isinstance(obj, Mapping):
-        raise InvalidRecord.of(
-            None, f"must be an opt-out or a mapping of its fields, not {type(obj).__name__}"
-        )
+        raise InvalidRecord.of(None, f"must be an opt-out or a mapping of its fields, not {type(obj).__name__}")
     fields = {name: value for name, value in obj.items() if name != "level"}
     kind = _level_named(obj["level"]) if obj.get("level") is not None else _level_of_fields(fields)
     # A field of another level is none of this one's: with nothing in it, it says nothing.
@@ -197,9 +193,7 @@ def _integer(text: str) -> int:
 
 
 def _level_of_fields(fields: Mapping[Any, Any]) -> type[OptOut]:
-    understood = {
-        _ANY_OPT_OUT_NAME[name]: value for name, value in fields.items() if name in _ANY_OPT_OUT_NAME
-    }
+    understood = {_ANY_OPT_OUT_NAME[name]: value for name, value in fields.items() if name in _ANY_OPT_OUT_NAME}
     present = [field for field in _IDS if field in understood]
     given = [field for field in present if understood[field] is not None]
     if len(given) == 2:
@@ -208,18 +202,12 @@ def _level_of_fields(fields: Mapping[Any, Any]) -> type[OptOut]:
         return _IDS[given[0]]
     # An opt-out of the whole client cannot be taken back: one empty field for ids may be a slip.
     if len(present) == 1:
-        raise InvalidRecord.of(
-            present[0], "is empty: give an id, or say in a field named level that none is meant"
-        )
+        raise InvalidRecord.of(present[0], "is empty: give an id, or say in a field named level that none is meant")
     return DeploymentTypeOptOut if understood.get("promo_code") is not None else ClientOptOut
 
 
 def _level_named(level: Any) -> type[OptOut]:
-    word = (
-        level.casefold().replace("_", "").replace(" ", "").removesuffix("optout")
-        if isinstance(level, str)
-        else ""
-    )
+    word = level.casefold().replace("_", "").replace(" ", "").removesuffix("optout") if isinstance(level, str) else ""
     if word not in _LEVEL_WORDS:
         raise InvalidRecord.of("level", f"must be one of {', '.join(LEVELS)}")
     return _LEVEL_WORDS[word]

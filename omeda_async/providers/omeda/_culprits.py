@@ -136,9 +136,7 @@ def _bare(record: OptOut) -> OptOut:
 def _with_ids(record: OptOut, ids: tuple[str | int, ...]) -> OptOut:
     if isinstance(record, BrandOptOut):
         return attrs.evolve(record, brand_ids=ids)
-    return (
-        attrs.evolve(record, deployment_type_ids=ids) if isinstance(record, DeploymentTypeOptOut) else record
-    )
+    return attrs.evolve(record, deployment_type_ids=ids) if isinstance(record, DeploymentTypeOptOut) else record
 
 
 def _names(culprit: Culprit, record: OptOut) -> bool:

@@ -62,9 +62,7 @@ def check_future(field: str, moment: object, now: datetime) -> None:
     """
     check_date(field, moment)
     if isinstance(moment, datetime) and moment.astimezone(UTC).replace(second=0, microsecond=0) <= now:
-        raise InvalidRecord.of(
-            field, f"is {to_central(moment)} US Central: it must be in the future, by whole minutes"
-        )
+        raise InvalidRecord.of(field, f"is {to_central(moment)} US Central: it must be in the future, by whole minutes")
 
 
 def read_date(value: Any) -> datetime | None:
@@ -79,8 +77,6 @@ def read_date(value: Any) -> datetime | None:
         text = text[: suffix.start()] + ("-06:00" if suffix["zone"].upper() == "CST" else "-05:00")
     try:
         moment = datetime.fromisoformat(text)
-        return (
-            moment.replace(tzinfo=central()) if moment.utcoffset() is None else moment.astimezone(central())
-        )
+        return moment.replace(tzinfo=central()) if moment.utcoffset() is None else moment.astimezone(central())
     except (ValueError, OverflowError):
         return None

@@ -29,13 +29,9 @@ _SALVAGED: Final = 1_000_000
 _REFUSES_A_BATCH: Final = frozenset({400, 409, 422})
 Meanings: TypeAlias = tuple[tuple[re.Pattern[str], type[ApiError]], ...]
 
-_CANCELLED: Final = re.compile(
-    r"^(?:the )?deployment\b.*\b(?:previously|already)\b.*\bcancell?ed\b", re.IGNORECASE
-)
+_CANCELLED: Final = re.compile(r"^(?:the )?deployment\b.*\b(?:previously|already)\b.*\bcancell?ed\b", re.IGNORECASE)
 _SENT: Final = re.compile(r"^(?:the )?deployment\b.*\b(?:was|been|is) (?:already )?sent\b", re.IGNORECASE)
-_NOT_AUTHORIZED: Final = re.compile(
-    r"^(?:the )?(?:user|\w*userid)\b.*\bnot authori[sz]ed to\b", re.IGNORECASE
-)
+_NOT_AUTHORIZED: Final = re.compile(r"^(?:the )?(?:user|\w*userid)\b.*\bnot authori[sz]ed to\b", re.IGNORECASE)
 _FORBIDDEN: Final = re.compile(r"^(?:the )?appid\b.*\bforbidden\b", re.IGNORECASE)
 _ALWAYS: Final[Meanings] = ((_NOT_AUTHORIZED, NotAuthorized), (_FORBIDDEN, AuthenticationFailed))
 # The state of the target comes first: it holds whoever asks.
@@ -129,11 +125,7 @@ def failure(
     if content is not None and content.failed:
         return _named(received, content.messages, content.submission_id, meanings, batch=batch)
     if received.accepted:
-        return (
-            None
-            if content is not None
-            else received.unreadable("no JSON object, neither success nor failure")
-        )
+        return None if content is not None else received.unreadable("no JSON object, neither success nor failure")
     if not received.refused:
         return received.unreadable("neither success nor failure")
     if content is not None:
@@ -156,9 +148,7 @@ def _named(
         "submission_id": submission_id,
         "fields": fields_in(messages),
     }
-    refused = batch and (
-        speaks_of_a_batch(messages) or received.accepted or received.status in _REFUSES_A_BATCH
-    )
+    refused = batch and (speaks_of_a_batch(messages) or received.accepted or received.status in _REFUSES_A_BATCH)
     if kind is None and refused:
         return received.error(BatchRejected, sent=False, culprits=culprits_in(messages), **details)
     return received.error(kind, sent=None if kind is None else False, **details)
@@ -170,9 +160,7 @@ def _salvaged(received: Received, meanings: Meanings, *, batch: bool) -> OmedaAs
     text = received.body[:_SALVAGED].decode("utf-8", "replace")
     messages = tuple(_unescaped(found) for found in _BROKEN_ERROR.findall(text))
     submission = _BROKEN_ID.search(text)
-    return _named(
-        received, messages, submission[1] if submission else None, meanings, batch=batch and bool(messages)
-    )
+    return _named(received, messages, submission[1] if submission else None, meanings, batch=batch and bool(messages))
 
 
 def _unescaped(quoted: str) -> str:

@@ -45,6 +45,7 @@ class OptOutWork:
     max_bytes: int = MAX_BYTES
     name: str = "opt_outs.submit_many"
     concurrency: int = CONCURRENCY
+    look_ahead: int = 0
     _largest: int | None = None
     """What the provider has shown to be the most bytes it takes; None while nothing was too large."""
 

@@ -97,7 +97,7 @@ def build_create(params: CreateDeployment) -> Request:
     Raises:
         InvalidRecord: says which field cannot be sent and why.
     """
-    check_deployment(params.deployment, params.now)
+    check_deployment(params.deployment, Deployment, params.now)
     body = to_wire(params.deployment)
     return Request("POST", _brand_path(params.brand, ""), orjson.dumps(body), _JSON)
 
@@ -110,7 +110,7 @@ def build_update(params: UpdateDeployment) -> Request:
         InvalidRecord: says which field cannot be sent and why.
     """
     check_id("track_id", params.track_id)
-    check_deployment(params.update, params.now)
+    check_deployment(params.update, DeploymentUpdate, params.now)
     body = {"TrackId": params.track_id, **to_wire(params.update)}
     return Request("PUT", _brand_path(params.brand, ""), orjson.dumps(body), _JSON)
 

@@ -93,9 +93,7 @@ def search_for_created(params: CreateDeployment) -> SearchDeployments:
     Its date is compared afterwards: the provider's own date filter looks at when a deployment was sent.
     """
     wanted = params.deployment
-    search = DeploymentSearch(
-        deployment_name=wanted.deployment_name, entered_by_or_assigned_to=wanted.owner_user_id
-    )
+    search = DeploymentSearch(deployment_name=wanted.deployment_name, entered_by_or_assigned_to=wanted.owner_user_id)
     return SearchDeployments(brand=params.brand, search=search)
 
 
@@ -122,9 +120,7 @@ def _may_be(params: CreateDeployment, row: DeploymentStatus) -> bool:
         return False
     if row.deployment_type_id not in {None, str(wanted.deployment_type_id)}:
         return False
-    if row.deployment_date is not None and to_central(row.deployment_date) != to_central(
-        wanted.deployment_date
-    ):
+    if row.deployment_date is not None and to_central(row.deployment_date) != to_central(wanted.deployment_date):
         return False
     return row.created_date is None or row.created_date >= params.now - _CLOCKS_APART
 

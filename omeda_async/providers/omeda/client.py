@@ -2,6 +2,7 @@
 Omeda: deployments and opt-outs.
 """
 
+import math
 from typing import Any, Unpack
 
 import attrs
@@ -25,6 +26,8 @@ from omeda_async.providers.omeda.models import (
     OptOutReceipt,
 )
 from omeda_async.settings import OmedaSettings
+
+LOOK_AHEAD = 1000
 
 
 class OmedaClient:
@@ -165,7 +168,7 @@ class Deployments:
         **options: Unpack[BulkOptions],
     ) -> BulkRun:
         """
-        Cancel many deployments, one request each.
+        Cancel many deployments, one request each; among the next 1,000 those with the nearest ``scheduled_for`` first.
 
         Args:
             records: Track ids, mappings or :class:`DeploymentCancel`; any iterable or async iterable.
@@ -182,9 +185,18 @@ class Deployments:
             params = _wire.CancelDeployment(brand=brand, track_id=record.track_id, user_id=record.user_id or user)
             _wire.CANCEL.build(params)
             key = record.track_id if record.key is None else record.key
-            return Item(raw=raw, key=key, params=params, fingerprint=fingerprint(brand, record.track_id))
+            due = math.inf if record.scheduled_for is None else record.scheduled_for.timestamp()
+            return Item(raw=raw, key=key, params=params, fingerprint=fingerprint(brand, record.track_id), due=due)
 
-        work = OneByOne(self._account, "deployments.cancel_many", _wire.CANCEL, read, concurrency=16, explain=explain)
+        work = OneByOne(
+            self._account,
+            "deployments.cancel_many",
+            _wire.CANCEL,
+            read,
+            concurrency=16,
+            explain=explain,
+            look_ahead=LOOK_AHEAD,
+        )
         return BulkRun(work, records, self._runs, **options)
 
 
