@@ -27,6 +27,9 @@ from omeda_async.errors import (
 NO_JSON: Final = object()
 """What ``load_json`` gives for a body that is none."""
 
+LONGEST_SENTENCE: Final = 1000
+"""How much of a provider's message is shown, and searched for its meaning; hostile ones are longer."""
+
 _BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
     400: BadRequest,
     401: AuthenticationFailed,
@@ -65,9 +68,7 @@ class Received:
         """
         return 400 <= self.status <= 599
 
-    def error(
-        self, kind: type[ApiError] | None = None, *, sent: bool | None = None, **details: Any
-    ) -> ApiError:
+    def error(self, kind: type[ApiError] | None = None, *, sent: bool | None = None, **details: Any) -> ApiError:
         """
         Make the error this answer is.
 
@@ -77,7 +78,9 @@ class Received:
             details: further attributes of the error; ``message`` defaults to the first of ``messages``.
         """
         kind = kind or class_of(self.status)
-        message = details.pop("message", None) or _sentence(details.get("messages", ())) or self._phrase()
+        message = (
+            _concise(details.pop("message", None) or "") or _sentence(details.get("messages", ())) or self._phrase()
+        )
         return kind(
             message,
             provider=self.provider,
@@ -216,4 +219,8 @@ def walk(value: Any) -> Iterator[tuple[str | None, Any]]:
 
 def _sentence(messages: tuple[str, ...]) -> str:
     more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
-    return f"{messages[0]}{more}" if messages else ""
+    return f"{_concise(messages[0])}{more}" if messages else ""
+
+
+def _concise(text: str) -> str:
+    return text if len(text) <= LONGEST_SENTENCE else f"{text[:LONGEST_SENTENCE]}…"

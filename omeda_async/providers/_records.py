@@ -65,9 +65,7 @@ def check_moment(field: str, value: object) -> None:
     if not isinstance(value, datetime):
         raise InvalidRecord.of(field, f"must be a datetime, not {type(value).__name__}")
     if value.utcoffset() is None:
-        raise InvalidRecord.of(
-            field, "has no time zone: give an aware datetime, such as datetime(…, tzinfo=UTC)"
-        )
+        raise InvalidRecord.of(field, "has no time zone: give an aware datetime, such as datetime(…, tzinfo=UTC)")
 
 
 def path_segment(field: str, value: str) -> str:
@@ -149,9 +147,7 @@ def register_wire_names(converter: OrjsonConverter, cls: type, names: Mapping[st
     converter.register_unstructure_hook(cls, make_dict_unstructure_fn(cls, converter, **renamed))
 
 
-def structure_record(
-    converter: OrjsonConverter, cls: type[M], names: Mapping[str, str], obj: Mapping[Any, Any]
-) -> M:
+def structure_record(converter: OrjsonConverter, cls: type[M], names: Mapping[str, str], obj: Mapping[Any, Any]) -> M:
     """
     Make a model from a mapping with Python names, wire names, or ``id``.
 
@@ -184,9 +180,7 @@ def _invalid(problem: Exception) -> InvalidRecord:
     found = _PATH.match(first)
     if found is None:
         return InvalidRecord.of(None, first)
-    return InvalidRecord.of(
-        found["field"], found["reason"] + (f" (at {found['rest']})" if found["rest"] else "")
-    )
+    return InvalidRecord.of(found["field"], found["reason"] + (f" (at {found['rest']})" if found["rest"] else ""))
 
 
 def _explain(problem: BaseException, kind: type | None) -> str:

@@ -1,9 +1,11 @@
 """Journey Manager's requests and answers."""
 
+from typing import Any
+
 import orjson
 import pytest
 
-from omeda_async._operation import Verdict
+from omeda_async._operation import Operation, Verdict
 from omeda_async.errors import (
     ApiError,
     AuthenticationFailed,
@@ -51,11 +53,10 @@ SHAPES = [
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("key", "text", "status", "kind", "sent"), ROWS)
-def test_an_error_key_is_found_wherever_it_stands(
-    shape: str, key: str, text: str, status: int, kind: type[ApiError], sent: bool
-) -> None:
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+def test_an_error_key_is_found_wherever_it_stands(shape: str, row: tuple[str, str, int, type[ApiError], bool]) -> None:
     """Each row of the error table is known by its key anywhere, or by its sentence alone."""
+    key, text, status, kind, sent = row
     result = wire.CANCEL.decipher(status, {}, shape.format(key=key, text=text).encode())
     assert type(result) is kind
     assert isinstance(result, ApiError)
@@ -113,7 +114,7 @@ def test_an_empty_body_or_json_without_an_error_is_a_success(body: bytes) -> Non
 )
 @pytest.mark.parametrize("operation", [wire.CANCEL, wire.QUERY], ids=["cancel", "query"])
 def test_a_dead_session_is_no_success(
-    operation: wire.Operation[object, object], status: int, headers: dict[str, str], body: bytes
+    operation: Operation[Any, Any], status: int, headers: dict[str, str], body: bytes
 ) -> None:
     """Redirects, HTML and the sentence of an expired session are a lost session: nothing was carried out."""
     result = operation.decipher(status, headers, body)

@@ -69,9 +69,7 @@ def build_query(query: TransactionQuery) -> Request:
     return Request("POST", f"{_TRANSACTIONS}/query", orjson.dumps(query_to_wire(query)), _JSON)
 
 
-def decipher_cancel(
-    status: int, headers: Mapping[str, str], body: bytes
-) -> TransactionReceipt | OmedaAsyncError:
+def decipher_cancel(status: int, headers: Mapping[str, str], body: bytes) -> TransactionReceipt | OmedaAsyncError:
     """
     Read the answer to a cancel: a success has no body, or JSON that holds no error.
     """
@@ -166,9 +164,7 @@ def judge_cancel(record: TransactionCancel, found: TransactionPage | OmedaAsyncE
     Tell from a transaction's form status whether it is abandoned. One that is not shown proves nothing.
     """
     rows = found.items if isinstance(found, TransactionPage) else ()
-    statuses = {
-        (row.form_status or "").strip().casefold() for row in rows if row.submit_key == record.submit_key
-    }
+    statuses = {(row.form_status or "").strip().casefold() for row in rows if row.submit_key == record.submit_key}
     if len(statuses) != 1 or "" in statuses:
         return Verdict.UNDECIDED
     match statuses.pop():
@@ -184,9 +180,7 @@ def question_of(record: TransactionCancel) -> TransactionQuery:
     """
     Ask for the one transaction; its key lifts the provider's restriction to recent, unfinished ones.
     """
-    return TransactionQuery(
-        submit_key=record.submit_key, attributes=("submitKey", "formStatus"), fetch_limit=10
-    )
+    return TransactionQuery(submit_key=record.submit_key, attributes=("submitKey", "formStatus"), fetch_limit=10)
 
 
 def _settled_cancel(_: TransactionCancel, _found: Any) -> TransactionReceipt:

@@ -89,9 +89,7 @@ def _check_query(query: CampaignQuery) -> None:
         check_id("statuses", status)
 
 
-def decipher_cancel(
-    status: int, headers: Mapping[str, str], body: bytes
-) -> CampaignReceipt | OmedaAsyncError:
+def decipher_cancel(status: int, headers: Mapping[str, str], body: bytes) -> CampaignReceipt | OmedaAsyncError:
     """
     Read the answer to a cancel: 204 is the success, whatever its content type says of a body it has not.
     """

@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 
 from omeda_async.errors import Culprit
+from omeda_async.providers._answers import LONGEST_SENTENCE
 from omeda_async.providers.omeda.models import BrandOptOut, ClientOptOut, DeploymentTypeOptOut, OptOut
 
 _LEVEL: Final = re.compile(r"\b(client|brand|deployment\s?type)\s?-?opt-?\s?outs?\b", re.IGNORECASE)
@@ -37,11 +38,12 @@ def culprit_in(message: str) -> Culprit | None:
     The wording is free: a level, an id in parentheses, an address. ``Culprit.level`` is empty
     where the message has an address and no level.
     """
-    named = _LEVEL.search(message) or _LEVEL_BY_FIELD.search(message)
+    telling = message[:LONGEST_SENTENCE]
+    named = _LEVEL.search(telling) or _LEVEL_BY_FIELD.search(telling)
     level = _LEVELS["".join(named[1].casefold().split())] if named else ""
-    found = _EMAIL.search(message)
+    found = _EMAIL.search(telling)
     email = found[0].strip(_AROUND_EMAIL) if found else None
-    bracketed = _ID.search(message) if level in {"BrandOptOut", "DeploymentTypeOptOut"} else None
+    bracketed = _ID.search(telling) if level in {"BrandOptOut", "DeploymentTypeOptOut"} else None
     refused_id = bracketed[1].strip("'\"") if bracketed and "@" not in bracketed[1] else None
     if email is None and refused_id is None:
         return None

@@ -17,13 +17,11 @@ from omeda_async.errors import (
     OmedaAsyncError,
     TooLate,
 )
-from omeda_async.providers._answers import NO_JSON, Received, load_json, lowered, text_of, texts_in
+from omeda_async.providers._answers import LONGEST_SENTENCE, NO_JSON, Received, load_json, lowered, text_of, texts_in
 from omeda_async.providers.omeda._culprits import culprits_in, speaks_of_a_batch
 from omeda_async.providers.omeda._dates import read_date
 from omeda_async.providers.omeda.models import DeploymentReceipt, DeploymentStatus, OptOutReceipt
 
-_TELLING: Final = 1000
-"""Characters of a message that are searched for its meaning."""
 _SALVAGED: Final = 1_000_000
 """Bytes of a broken body that are searched for messages."""
 _REFUSES_A_BATCH: Final = frozenset({400, 409, 422})
@@ -141,14 +139,14 @@ def _named(
     *,
     batch: bool,
 ) -> ApiError:
-    starts = [text[:_TELLING] for text in messages]
-    kind = next((kind for words, kind in meanings if any(map(words.search, starts))), None)
+    telling = [text[:LONGEST_SENTENCE] for text in messages]
+    kind = next((kind for words, kind in meanings if any(map(words.search, telling))), None)
     details: dict[str, Any] = {
         "messages": messages,
         "submission_id": submission_id,
-        "fields": fields_in(messages),
+        "fields": fields_in(telling),
     }
-    refused = batch and (speaks_of_a_batch(messages) or received.accepted or received.status in _REFUSES_A_BATCH)
+    refused = batch and (speaks_of_a_batch(telling) or received.accepted or received.status in _REFUSES_A_BATCH)
     if kind is None and refused:
         return received.error(BatchRejected, sent=False, culprits=culprits_in(messages), **details)
     return received.error(kind, sent=None if kind is None else False, **details)

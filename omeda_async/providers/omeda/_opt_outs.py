@@ -2,7 +2,7 @@
 How opt-outs go in bulk: many records in one request, and who of them is to blame when it is refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -11,8 +11,9 @@ import attrs
 from omeda_async._account import Account
 from omeda_async._call import Call
 from omeda_async._result import Result
-from omeda_async.bulk import Desk, Group, Isolation, Item, Part, not_sent
-from omeda_async.errors import ApiError, BadRequest, BatchRejected, OmedaAsyncError
+from omeda_async._retry import in_doubt
+from omeda_async.bulk import Desk, Evidence, Group, Isolation, Item, Part, not_sent
+from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError, ServerError
 from omeda_async.providers.omeda._converter import Entry, entry_of, opt_out_from
 from omeda_async.providers.omeda._culprits import blame, ids_of, merge, without_ids
 from omeda_async.providers.omeda._wire import SUBMIT_OPT_OUTS, SubmitOptOuts
@@ -46,8 +47,7 @@ class OptOutWork:
     name: str = "opt_outs.submit_many"
     concurrency: int = CONCURRENCY
     look_ahead: int = 0
-    _largest: int | None = None
-    """What the provider has shown to be the most bytes it takes; None while nothing was too large."""
+    _evidence: Evidence = attrs.field(factory=Evidence, init=False, repr=False)
 
     def read(self, raw: Any) -> Item:
         """
@@ -67,44 +67,57 @@ class OptOutWork:
         """
         Send the items in one request, and isolate the culprits if it is refused.
         """
-        isolation = Isolation(items, _blame, _without)
-        first = True
+        isolation = Isolation(items, _blame, _without, self._evidence)
         while (group := isolation.next()) is not None:
-            if desk.stopped or not (first or desk.spend_isolation()):
-                isolation.give_up(_left_out(desk.stopped), group)
-                isolation.give_up(_left_out(desk.stopped))
-                break
-            first = False
-            await self._send(group, isolation, desk)
-        for item, result in isolation.closed:
-            desk.close([item], result)
+            if desk.stopped or (group.isolating and not desk.spend_isolation()):
+                isolation.give_up(_left_out(desk), group)
+                isolation.give_up(_left_out(desk))
+            elif self._evidence.too_large(group):
+                isolation.halve(group)
+            else:
+                await self._send(group, isolation, desk)
+            # At once: should this be broken off, what is certain so far is known.
+            closed, isolation.closed = isolation.closed, []
+            for item, result in closed:
+                desk.close([item], result)
 
     async def _send(self, group: Group, isolation: Isolation, desk: Desk) -> None:
         params = SubmitOptOuts(client=self.client, opt_outs=_entries([part.params for part in group.parts]))
-        call = Call(self.account, SUBMIT_OPT_OUTS, params, desk.options(doubtful=group.doubtful))
-        result = await desk.run(call)
+        result = await desk.run(Call(self.account, SUBMIT_OPT_OUTS, params, desk.options()))
         error = result.error
         if error is None:
             isolation.accepted(group, result)
         elif SUBMIT_OPT_OUTS.hits_everyone(error):
-            isolation.give_up(lambda _: result, group)
+            isolation.failed(group, result)
             desk.stop(error)
-        elif isinstance(error, BadRequest | BatchRejected) and not result.doubtful:
+        elif isinstance(error, ApiError) and _refuses_the_batch(error):
             isolation.refused(group, error, result.attempts)
             if isolation.common_cause is not None:
                 desk.stop(isolation.common_cause)
-        elif desk.stopped:
-            isolation.give_up(lambda _: result, group)
-        else:
+        elif _may_be_for_size(error) and not desk.stopped:
             isolation.too_large(group, result)
+        else:
+            isolation.failed(group, result)
+
+
+def _refuses_the_batch(error: ApiError) -> bool:
+    return isinstance(error, BatchRejected) or error.status in {400, 409, 422}
+
+
+def _may_be_for_size(error: OmedaAsyncError) -> bool:
+    """
+    Tell whether a smaller request may fare better: the provider says so, or it broke down over this one.
+    """
+    if isinstance(error, ApiError) and not isinstance(error, ServerError):
+        return error.status == 413
+    return in_doubt(error)
 
 
 def _entries(ready: Sequence[Ready]) -> list[Entry]:
     """
     Give the entries of a request; records of the same address, level and source share one, as in Omeda's example.
     """
-    who = {(one.entry.level, one.record.email_address, one.record.source) for one in ready}
-    if len(who) == len(ready):
+    if len({one.record.email_address for one in ready}) == len(ready):
         return [one.entry for one in ready]
     return [entry_of(record) for record in merge(one.record for one in ready)]
 
@@ -118,12 +131,13 @@ def _without(ready: Ready, refused: Any) -> Ready | None:
     return None if left is None else Ready(left, entry_of(left))
 
 
-def _left_out(stopped: bool) -> Any:
+def _left_out(desk: Desk) -> Callable[[Part], Result[Any]]:
+    stopped = desk.stopped
     reason = "the run was stopped" if stopped else "the run's max_isolation_requests are used up"
 
     def make(part: Part) -> Result[Any]:
-        error = OmedaAsyncError(f"{reason} before it was known whether this record is a culprit")
-        return not_sent(error, part.attempts)
+        unclear = "it was known whether this record is a culprit" if part.attempts else "this record was sent"
+        return not_sent(ClosedError(f"{reason} before {unclear}"), part.attempts)
 
     return make
 
