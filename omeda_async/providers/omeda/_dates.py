@@ -6,9 +6,9 @@ import re
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from omeda_async.errors import InvalidRecord
+from omeda_async.errors import ConfigurationError, InvalidRecord
 from omeda_async.providers._records import check_moment
 
 _FORMAT: Final = "%Y-%m-%d %H:%M"
@@ -19,8 +19,14 @@ _SUFFIX: Final = re.compile(r"\s+(?P<zone>CST|CDT)$", re.IGNORECASE)
 def central() -> ZoneInfo:
     """
     Give the zone all of Omeda's dates are in.
+
+    Raises:
+        ConfigurationError: the system has no time zone data.
     """
-    return ZoneInfo("America/Chicago")
+    try:
+        return ZoneInfo("America/Chicago")
+    except ZoneInfoNotFoundError:
+        raise ConfigurationError("this system has no time zone data: install the package tzdata") from None
 
 
 def to_central(moment: datetime) -> str:
@@ -78,5 +84,5 @@ def read_date(value: Any) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
         return moment.replace(tzinfo=central()) if moment.utcoffset() is None else moment.astimezone(central())
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, ConfigurationError):
         return None

@@ -15,7 +15,7 @@ from omeda_async._retry import in_doubt
 from omeda_async.bulk import Desk, Evidence, Group, Isolation, Item, Part, not_sent
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError, ServerError
 from omeda_async.providers.omeda._converter import Entry, entry_of, opt_out_from
-from omeda_async.providers.omeda._culprits import blame, ids_of, merge, without_ids
+from omeda_async.providers.omeda._culprits import blame, merge, without_ids
 from omeda_async.providers.omeda._wire import SUBMIT_OPT_OUTS, SubmitOptOuts
 from omeda_async.providers.omeda.models import OptOut
 
@@ -48,6 +48,13 @@ class OptOutWork:
     concurrency: int = CONCURRENCY
     look_ahead: int = 0
     _evidence: Evidence = attrs.field(factory=Evidence, init=False, repr=False)
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        """
+        Tell what holds for every record.
+        """
+        return {"client": self.client}
 
     def read(self, raw: Any) -> Item:
         """
@@ -140,6 +147,3 @@ def _left_out(desk: Desk) -> Callable[[Part], Result[Any]]:
         return not_sent(ClosedError(f"{reason} before {unclear}"), part.attempts)
 
     return make
-
-
-__all__ = ["ApiError", "OptOutWork", "ids_of"]
