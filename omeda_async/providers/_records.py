@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import attrs
 import cattrs
+from cattrs.fns import identity
 from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import OrjsonConverter, make_converter as make_orjson_converter
 from cattrs.v import format_exception
@@ -21,6 +22,8 @@ M = TypeVar("M")
 
 _NAMES: Final[Mapping[type, str]] = {str: "a string", int: "an integer", bool: "true or false"}
 
+# orjson writes these as they are; a hook for each value would cost most of the time a record takes.
+_AS_IT_IS: Final = (str, int, str | None, int | None, tuple[str, ...], tuple[int, ...])
 _UNSENDABLE: Final = re.compile(r"[\ud800-\udfff]")
 _NO_ID: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _PATH: Final = re.compile(r"^(?P<reason>.*?) @ \$(?:\.(?P<field>\w+))?(?P<rest>.*)$", re.DOTALL)
@@ -141,7 +144,8 @@ def register_wire_names(converter: OrjsonConverter, cls: type, names: Mapping[st
     for field in attrs.fields(cls):
         if field.name in names:
             unset = field.default is None or field.default == ()
-            renamed[field.name] = override(rename=names[field.name], omit_if_default=unset)
+            hook = identity if field.type in _AS_IT_IS else None
+            renamed[field.name] = override(rename=names[field.name], omit_if_default=unset, unstruct_hook=hook)
         else:
             renamed[field.name] = override(omit=True)
     converter.register_unstructure_hook(cls, make_dict_unstructure_fn(cls, converter, **renamed))
