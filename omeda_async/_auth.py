@@ -134,7 +134,7 @@ class RenewableCredentials:
         for name, value in headers.items():
             if not _is_header(name) or not _is_header(value):
                 raise ConfigurationError("the credentials must be loaded as a mapping of printable header strings")
-            self._seen.update(_secrets_in(value))
+            self._seen.update(_secrets_in(name, value))
         return headers
 
 
@@ -142,14 +142,14 @@ def _is_header(text: object) -> bool:
     return isinstance(text, str) and bool(text) and text.isprintable()
 
 
-def _secrets_in(value: str) -> Iterator[str]:
+def _secrets_in(name: str, value: str) -> Iterator[str]:
     """
     Name a header's value, its token, and what cookies in it hold.
     """
-    yield value
-    yield value.rpartition(" ")[2]
+    if name.casefold() == "authorization":
+        yield value.rpartition(" ")[2]
     pieces = (piece.partition("=")[2].strip() for piece in value.split(";"))
-    yield from (piece for piece in pieces if len(piece) >= LEAST_SECRET)
+    yield from (piece for piece in (value, *pieces) if len(piece) >= LEAST_SECRET)
 
 
 def fixed_credentials(authorization: str, *secrets: str, extra: Headers) -> Credentials:

@@ -11,8 +11,8 @@ from omeda_async import _clock, events
 from omeda_async._account import Account
 from omeda_async._auth import Headers
 from omeda_async._operation import Answer, Operation, Request, Verdict
-from omeda_async._result import Result
-from omeda_async._retry import Retry, Stop, decide, in_doubt, may_repeat, refused_unseen
+from omeda_async._result import Result, read_answer
+from omeda_async._retry import Retry, Stop, decide, gave_up_waiting, in_doubt, may_repeat, refused_unseen
 from omeda_async.errors import (
     AlreadyDone,
     AnswerLost,
@@ -21,6 +21,7 @@ from omeda_async.errors import (
     ClosedError,
     ConfigurationError,
     ConnectionFailed,
+    InvalidRecord,
     LimitWaitExceeded,
     NotFound,
     OmedaAsyncError,
@@ -77,6 +78,8 @@ class Call(Generic[P, R]):
         self._policy = account.settings.retry
         self._errors: list[OmedaAsyncError] = []
         self._doubt: OmedaAsyncError | None = None
+        # After a time-out the provider may still be at work on it: what a read does not show yet stays unknown.
+        self._may_be_at_work = False
         self._renewed = False
         self._deadline: float | None = None
         self._used: Headers = {}
@@ -99,12 +102,16 @@ class Call(Generic[P, R]):
 
         Raises:
             InvalidRecord: The parameters cannot be sent; nothing was.
+            ClosedError: There is no session to send it with; nothing was.
 
         Cancelling it closes the connection of the attempt in flight; :meth:`interrupted` tells what is certain then.
 
         """
-        request = self._operation.build(self._params)
-        self._account.transport.session()
+        try:
+            request = self._operation.build(self._params)
+            self._account.transport.session()
+        except (InvalidRecord, ClosedError) as error:
+            raise self._signed(error, doubtful=self._doubt is not None) from None
         if not self._options.patient:
             self._start_deadline()
         if self._doubt is not None and not self._operation.repeat_tells:
@@ -124,17 +131,24 @@ class Call(Generic[P, R]):
         Say what is certain about a call that was stopped in the middle.
         """
         doubtful = self._flying or self._doubt is not None
-        kind = AnswerLost if doubtful else ClosedError
-        text = "interrupted while the answer was awaited" if doubtful else "interrupted before it was carried out"
-        error = self._signed(kind(text), doubtful=doubtful)
-        return Result(error=error, attempts=self.attempts, doubtful=doubtful)
+        error: OmedaAsyncError
+        if doubtful:
+            error = AnswerLost("interrupted while the answer was awaited")
+        elif self._errors:
+            error = self._errors[-1]
+        else:
+            error = ClosedError("interrupted before it was sent")
+        self.attempts += self._question.attempts if self._question is not None else 0
+        self._question = None
+        return Result(error=self._signed(error, doubtful=doubtful), attempts=self.attempts, doubtful=doubtful)
 
     async def _weigh(self, error: OmedaAsyncError) -> Result[R] | None:
         if isinstance(error, LimitWaitExceeded | ClosedError | ConfigurationError):
             return self._failed(self._errors[-1] if self._errors else error)
         self._errors.append(error)
-        if in_doubt(error):
+        if in_doubt(error, self._operation.repeat):
             self._doubt = error
+            self._may_be_at_work = self._may_be_at_work or gave_up_waiting(error)
         if isinstance(error, AlreadyDone) and self._doubt:
             return self._settled()
         if self._needs_reading(error):
@@ -167,6 +181,8 @@ class Call(Generic[P, R]):
         if verdict is Verdict.DONE and self._doubt:
             return self._settled()
         if verdict is Verdict.UNDECIDED:
+            if isinstance(error, NotFound) and error.messages:
+                self._doubt = None  # asked again, the provider says that there is no such thing: nothing was done to it
             return self._failed(error)
         self._doubt = None
         return self._failed(self._named(error, verdict))
@@ -180,11 +196,12 @@ class Call(Generic[P, R]):
         if verdict is Verdict.TOO_LATE:
             self._doubt = None
             return self._failed(self._named(error, verdict))
-        repeatable = may_repeat(self._operation, self._errors, self._policy)
+        shut_out = isinstance(error, AuthenticationFailed | SessionLost)
+        repeatable = may_repeat(self._operation, self._errors, self._policy) and not shut_out
         if repeatable and await self._pause(0.0):
             return None
-        if verdict is Verdict.NOT_DONE and not (isinstance(self._doubt, AnswerLost) and self._doubt.timed_out):
-            self._doubt = None  # after a time-out the provider may still be at work on it: that stays unknown
+        if verdict is Verdict.NOT_DONE and not self._may_be_at_work:
+            self._doubt = None
         return self._failed(error)
 
     async def _look(self) -> Verdict:
@@ -194,9 +211,11 @@ class Call(Generic[P, R]):
         options = attrs.evolve(self._options, max_wait=None, patient=False, doubtful=False, permit=None)
         question = Call(self._account, settling.operation, settling.question(self._params), options)
         question._deadline = self._deadline
+        question._renewed = self._renewed
         self._question = question
         result = await question.run()
         self._question = None
+        self._renewed = question._renewed
         self.attempts += question.attempts
         if result.error is None or isinstance(result.error, NotFound):
             self._found = result.receipt
@@ -248,6 +267,8 @@ class Call(Generic[P, R]):
                 wait=seconds,
                 error=type(self._errors[-1]).__name__,
             )
+            if self._options.stopped():
+                return False  # a hook that was told of the retry has stopped the run
             await _clock.sleep(seconds)
         return True
 
@@ -265,7 +286,7 @@ class Call(Generic[P, R]):
 
     async def _once(self, request: Request) -> R | OmedaAsyncError:
         if self._options.stopped():
-            return ClosedError("the run was stopped")
+            return ClosedError("stopped: nothing more is sent")
         try:
             await self._account.credentials.ready()
             permit, waited = await self._admitted()
@@ -279,7 +300,7 @@ class Call(Generic[P, R]):
         started = _clock.now()
         answer = await self._sent(request, permit)
         self._flying = False
-        result = answer if isinstance(answer, OmedaAsyncError) else self._deciphered(answer)
+        result = answer if isinstance(answer, OmedaAsyncError) else self._read(answer)
         self._tell(
             events.AttemptEnded,
             attempt=self.attempts,
@@ -327,8 +348,8 @@ class Call(Generic[P, R]):
             )
         return answer
 
-    def _deciphered(self, answer: Answer) -> R | OmedaAsyncError:
-        return self._operation.decipher(answer.status, answer.headers, answer.body)
+    def _read(self, answer: Answer) -> R | OmedaAsyncError:
+        return read_answer(self._operation, answer, self._account.credentials.secrets())
 
     def _tell(self, kind: type[events.Event], **values: Any) -> None:
         if self._account.hooks:

@@ -2,8 +2,10 @@
 Masking of e-mail addresses and secrets in text that may be shown or logged.
 """
 
+import json
 import re
 from collections.abc import Iterable
+from urllib.parse import quote
 
 # One class with an upper bound on both sides: linear in the length of the text, also on hostile input.
 _ADDRESS = re.compile(r"([^\s@\"'<>(),;:\[\]\\])[^\s@\"'<>(),;:\[\]\\]{0,254}@([^\s@\"'<>(),;:\[\]\\]{1,255})")
@@ -26,9 +28,9 @@ def masked_repr(value: object) -> str:
 
 def hide_secrets(text: str, secrets: Iterable[str]) -> str:
     """
-    Replace every secret that stands in a text.
+    Replace every secret that stands in a text: as it is, as JSON and URLs write it, the longest first.
     """
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, _HIDDEN)
+    forms = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""))}
+    for form in sorted(filter(None, forms), key=len, reverse=True):
+        text = text.replace(form, _HIDDEN)
     return text

@@ -2,10 +2,13 @@
 What became of a call, and the outcome that means for its record.
 """
 
-from typing import Generic, TypeVar
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar
 
 import attrs
 
+from omeda_async._masking import hide_secrets
+from omeda_async._operation import Answer, Operation
 from omeda_async._retry import refused_unseen
 from omeda_async.errors import (
     AlreadyDone,
@@ -66,3 +69,20 @@ def status_of(error: OmedaAsyncError, *, doubtful: bool) -> OutcomeStatus:
         return OutcomeStatus.NOT_SENT
     passing = isinstance(error, ServerError | AuthenticationFailed | SessionLost | TransportError | UnreadableAnswer)
     return OutcomeStatus.FAILED if passing or refused_unseen(error) else OutcomeStatus.REJECTED
+
+
+def read_answer(operation: Operation[Any, R], answer: Answer, secrets: Iterable[str]) -> R | OmedaAsyncError:
+    """
+    Decipher an answer, with the secrets that a provider may echo hidden.
+
+    An error's text is cut and masked: hiding them only afterwards would leave a part of one.
+    """
+    result = operation.decipher(answer.status, answer.headers, answer.body)
+    if not isinstance(result, OmedaAsyncError):
+        return result
+    body = answer.body.decode("utf-8", "surrogateescape")
+    clean = hide_secrets(body, secrets)
+    if clean == body:
+        return result
+    again = operation.decipher(answer.status, answer.headers, clean.encode("utf-8", "surrogateescape"))
+    return again if type(again) is type(result) else result

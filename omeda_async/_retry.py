@@ -53,15 +53,30 @@ class Stop:
 Step = Retry | Settle | Stop
 
 
-def in_doubt(error: OmedaAsyncError) -> bool:
+def in_doubt(error: OmedaAsyncError, repeat: Repeat = Repeat.HARMLESS) -> bool:
     """
     Tell whether the request may have been carried out all the same.
+
+    Args:
+        error: What the attempt ended with.
+        repeat: What sending it twice does. Where it doubles, a 503 counts as doubtful: it may come from a proxy that
+            had passed the request on.
+
     """
     if isinstance(error, AnswerLost):
         return True
     if isinstance(error, UnreadableAnswer):
         return error.status < 400
-    return isinstance(error, ServerError) and error.status != 503
+    return isinstance(error, ServerError) and (error.status != 503 or repeat is Repeat.DOUBLES)
+
+
+def gave_up_waiting(error: OmedaAsyncError) -> bool:
+    """
+    Tell whether we, or a gateway, stopped waiting for the provider: it may still be at work on the request.
+    """
+    if isinstance(error, AnswerLost):
+        return error.timed_out
+    return isinstance(error, ServerError) and error.status == 504
 
 
 def refused_unseen(error: OmedaAsyncError) -> bool:
@@ -100,12 +115,8 @@ def decide(
     error, attempt = errors[-1], len(errors)
     last = attempt >= policy.attempts
     wait = _wait(error, attempt, policy, uniform)
-    if refused_unseen(error):
-        # A 503 may come from a proxy that had passed the request on: no reason to risk a double.
-        risky = operation.repeat is Repeat.DOUBLES and isinstance(error, ServerError)
-        return Stop() if last or risky else Retry(wait)
-    if not in_doubt(error):
-        return Stop()
+    if not in_doubt(error, operation.repeat):
+        return Retry(wait) if refused_unseen(error) and not last else Stop()
     if operation.repeat is Repeat.DOUBLES or last or _second_500(errors):
         return Settle(wait)
     return Retry(wait) if operation.repeat_tells else Settle(wait)

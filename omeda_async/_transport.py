@@ -6,6 +6,7 @@ import asyncio
 import math
 import platform
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import aiohttp
 from aiohttp.client_exceptions import ClientConnectorError, InvalidURL
@@ -21,6 +22,9 @@ from omeda_async.errors import (
     ConnectionFailed,
     UnreadableAnswer,
 )
+
+ClientSession: TypeAlias = aiohttp.ClientSession
+"""What may be borrowed; the name is for those who must not know aiohttp's client."""
 
 MAX_BODY = 16 * 1024 * 1024
 USER_AGENT = f"omeda-async/{__version__} (aiohttp/{aiohttp.__version__}; Python/{platform.python_version()})"
@@ -39,7 +43,9 @@ class Transport:
 
     """
 
-    def __init__(self, borrowed: aiohttp.ClientSession | None = None) -> None:
+    def __init__(self, borrowed: ClientSession | None = None) -> None:
+        if borrowed is not None and not isinstance(borrowed, aiohttp.ClientSession):
+            raise ConfigurationError(f"http_session must be an aiohttp.ClientSession, not {type(borrowed).__name__}")
         self._borrowed = borrowed
         self._own: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -41,6 +41,26 @@ def cut_body(body: bytes | str) -> str:
     return mask_emails(text[: 2 * BODY_KEPT])[:BODY_KEPT]
 
 
+def _texts(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(given)
+
+
+def _pairs(given: "Iterable[Culprit]") -> "tuple[Culprit, ...]":
+    return tuple(given)
+
+
+_OURS = frozenset({"provider", "operation"})
+"""Attributes that never hold a provider's words."""
+
+
+def _cleaned(value: Any, secrets: tuple[str, ...]) -> Any:
+    if isinstance(value, str):
+        return hide_secrets(value, secrets)
+    if isinstance(value, Culprit):
+        return attrs.evolve(value, message=hide_secrets(value.message, secrets))
+    return tuple(_cleaned(item, secrets) for item in value) if isinstance(value, tuple) else value
+
+
 def _revive(cls: type["OmedaAsyncError"], state: dict[str, Any]) -> "OmedaAsyncError":
     error = cls.__new__(cls, state["message"])
     error.__dict__.update(state)
@@ -81,12 +101,10 @@ class OmedaAsyncError(Exception):
         """
         Take secrets out of every text this error holds, and give the error back.
         """
-        known = tuple(secret for secret in secrets if secret)
+        known = tuple(filter(None, secrets))
         for name, value in self.__dict__.items():
-            if isinstance(value, str):
-                self.__dict__[name] = hide_secrets(value, known)
-            elif isinstance(value, tuple) and all(isinstance(item, str) for item in value):
-                self.__dict__[name] = tuple(hide_secrets(item, known) for item in value)
+            if name not in _OURS:
+                self.__dict__[name] = _cleaned(value, known)
         self.args = (self.message,)
         return self
 
@@ -182,7 +200,7 @@ class ApiError(OmedaAsyncError):
 
     status: int = attrs.field(default=0, kw_only=True)
     """The HTTP status of the answer."""
-    messages: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=tuple)
+    messages: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=_texts)
     """The provider's own words, whole, in the order given: these may hold e-mail addresses."""
     submission_id: str | None = attrs.field(default=None, kw_only=True)
     """Omeda's id of the submission, to quote to its support."""
@@ -194,7 +212,7 @@ class ApiError(OmedaAsyncError):
     """The first 200 characters of the body, e-mail addresses masked."""
     code: str | None = attrs.field(default=None, kw_only=True)
     """The provider's machine-readable error key, where it has one (Journey Manager: ``txnNotFound`` …)."""
-    fields: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=tuple)
+    fields: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=_texts)
     """The provider's names of the fields its messages speak of."""
     error_log_id: str | None = attrs.field(default=None, kw_only=True)
     """Journey Manager's error log id, to quote to its administrator."""
@@ -298,5 +316,5 @@ class BatchRejected(ApiError):
     A whole batch was refused, and none of it processed; ``culprits`` are the pairs the provider named.
     """
 
-    culprits: tuple[Culprit, ...] = attrs.field(default=(), kw_only=True, converter=tuple)
+    culprits: tuple[Culprit, ...] = attrs.field(default=(), kw_only=True, converter=_pairs)
     """Whom the provider named; empty when it named nobody."""

@@ -8,12 +8,10 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-import aiohttp
-
 from omeda_async import events
 from omeda_async._account import Account, Activity
-from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, session
-from omeda_async._transport import Transport
+from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, fixed_credentials, session
+from omeda_async._transport import ClientSession, Transport
 from omeda_async.bulk import Runs
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import make_limiter
@@ -57,13 +55,16 @@ class SessionManager:
         omeda: OmedaSettings | None = None,
         ocamba: OcambaSettings | None = None,
         journey_manager: JourneyManagerSettings | None = None,
-        http_session: aiohttp.ClientSession | None = None,
+        http_session: ClientSession | None = None,
         hooks: Iterable[events.Hook] = (),
     ) -> None:
         if omeda is None and ocamba is None and journey_manager is None:
             raise ConfigurationError("no provider is configured: give omeda=, ocamba= or journey_manager=")
         self._transport = Transport(http_session)
-        self._hooks = tuple(hooks) or (events.log_event,)
+        _check_kind("omeda", omeda, OmedaSettings)
+        _check_kind("ocamba", ocamba, OcambaSettings)
+        _check_kind("journey_manager", journey_manager, JourneyManagerSettings)
+        self._hooks = _checked(hooks) or (events.log_event,)
         self._runs = Runs()
         self._activity = Activity()
         self._accounts: list[Account] = []
@@ -78,7 +79,7 @@ class SessionManager:
             self._journey_manager = JourneyManagerClient(account, self._runs)
 
     @classmethod
-    def from_env(cls, *, http_session: aiohttp.ClientSession | None = None, hooks: Iterable[events.Hook] = ()) -> Self:
+    def from_env(cls, *, http_session: ClientSession | None = None, hooks: Iterable[events.Hook] = ()) -> Self:
         """
         Make a manager of the providers that the environment names (see the README for the variables).
 
@@ -198,9 +199,7 @@ class SessionManager:
     def _journey_manager_credentials(self, settings: JourneyManagerSettings) -> Credentials:
         extra, auth = dict(settings.headers), settings.auth
         if isinstance(auth, BasicAuth):
-            header = auth.header
-            secrets = (auth.password, header.removeprefix("Basic "), *extra.values())
-            return FixedCredentials({"Authorization": header, **extra}, secrets)
+            return fixed_credentials(auth.header, auth.password, auth.header.removeprefix("Basic "), extra=extra)
         if isinstance(auth, BearerAuth):
             return bearer(auth.token, extra)
         prepare = auth.prepare
@@ -210,6 +209,18 @@ class SessionManager:
             return {**extra, **headers}
 
         return session(open_session)
+
+
+def _check_kind(name: str, value: object, kind: type[object]) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise ConfigurationError(f"{name} must be {kind.__name__}, not {type(value).__name__}")
+
+
+def _checked(hooks: Iterable[events.Hook]) -> tuple[events.Hook, ...]:
+    given = tuple(hooks) if isinstance(hooks, Iterable) else (None,)
+    if not all(map(callable, given)):
+        raise ConfigurationError("hooks must be a list of callables that take an event")
+    return given
 
 
 def _omeda_credentials(settings: OmedaSettings) -> Credentials:

@@ -111,6 +111,8 @@ class Plan:
     """Requests that finding the culprits of refused batches may cost at worst."""
     late: tuple[Outcome, ...] = ()
     """Records whose ``scheduled_for`` comes before their turn under the limits, at most the first 1,000."""
+    settled: int = 0
+    """Records that the journal says an earlier run has settled; they will be reported again, and not be sent."""
 
 
 class Tally:

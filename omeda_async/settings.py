@@ -4,22 +4,40 @@ Settings of the three providers, checked when they are made.
 Secrets are not part of any repr, and objects that hold them refuse to be pickled.
 """
 
-import base64
 import enum
-import ipaddress
-import math
 import os
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NoReturn, Protocol
-from urllib.parse import urlsplit
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 import attrs
 
+from omeda_async._auth_kinds import BasicAuth, BearerAuth, SessionAuth, Token
+from omeda_async._checks import (
+    check_base_url,
+    check_headers,
+    check_seconds,
+    check_text,
+    check_token,
+    refuse_pickle,
+)
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import RateLimit, Window
 
-Token = str | Callable[[], str | Awaitable[str]]
-"""A token, or a callable (which may be async) that returns the one in force."""
+__all__ = [
+    "BasicAuth",
+    "BearerAuth",
+    "Environment",
+    "EnvironmentSettings",
+    "JourneyManagerSettings",
+    "OcambaSettings",
+    "OmedaSettings",
+    "ProviderSettings",
+    "RetryPolicy",
+    "SessionAuth",
+    "Token",
+    "settings_from_env",
+]
 
 OMEDA_HOSTS = {"production": "https://ows.omeda.com", "staging": "https://ows.omedastaging.com"}
 OCAMBA_HOST = "https://api.ocamba.com"
@@ -38,64 +56,6 @@ class Environment(enum.Enum):
 
     PRODUCTION = "production"
     STAGING = "staging"
-
-
-def _refuse_pickle(self: object, _protocol: Any = None) -> NoReturn:
-    raise TypeError(f"{type(self).__name__} holds secrets and is not pickled; make it anew where it is needed")
-
-
-def _need(owner: object, field: str, value: object) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise ConfigurationError(f"{type(owner).__name__}.{field} is missing: it must be a non-empty string")
-    if not value.isprintable():
-        raise ConfigurationError(f"{type(owner).__name__}.{field} holds characters that no header can carry")
-
-
-def _need_token(owner: object, field: str, value: object) -> None:
-    if not callable(value):
-        _need(owner, field, value)
-
-
-def _positive(owner: object, field: str, value: object) -> None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
-    if not good:
-        raise ConfigurationError(f"{type(owner).__name__}.{field} must be a positive number of seconds, not {value!r}")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def check_base_url(owner: object, url: object) -> str:
-    """
-    Check a base URL and give it back without its last slash.
-
-    Raises:
-        ConfigurationError: It is no http(s) URL, has parts it should not have, or would send secrets in the clear.
-
-    """
-    where = f"{type(owner).__name__}.base_url"
-    if not isinstance(url, str):
-        raise ConfigurationError(f"{where} must be a string such as 'https://host/path'")
-    try:
-        parts = urlsplit(url)
-        port_is_good = parts.port is None or parts.port > 0
-    except ValueError as error:
-        raise ConfigurationError(f"{where} is no URL: {error}") from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_good or any(map(str.isspace, url)):
-        raise ConfigurationError(f"{where} must be a URL such as 'https://host/path'")
-    if parts.username or parts.password:
-        raise ConfigurationError(f"{where} must not hold a user name or password; they have settings of their own")
-    if parts.query or parts.fragment:
-        raise ConfigurationError(f"{where} must not have a query or fragment")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise ConfigurationError(f"{where} must use https: plain http is for this machine (127.0.0.1) only")
-    return url.rstrip("/")
 
 
 @attrs.frozen(kw_only=True)
@@ -117,7 +77,7 @@ class RetryPolicy:
         if not isinstance(self.attempts, int) or isinstance(self.attempts, bool) or self.attempts < 1:
             raise ConfigurationError(f"RetryPolicy.attempts must be a whole number from 1, not {self.attempts!r}")
         for name in ("base_delay", "max_delay", "deadline"):
-            _positive(self, name, getattr(self, name))
+            check_seconds(self, name, getattr(self, name))
 
 
 class ProviderSettings(Protocol):
@@ -156,9 +116,13 @@ class ProviderSettings(Protocol):
         """
 
 
+def _copied(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return dict(headers) if isinstance(headers, Mapping) else headers
+
+
 def _check_common(owner: Any) -> None:
-    _positive(owner, "timeout", owner.timeout)
-    _positive(owner, "connect_timeout", owner.connect_timeout)
+    check_seconds(owner, "timeout", owner.timeout)
+    check_seconds(owner, "connect_timeout", owner.connect_timeout)
     if not isinstance(owner.rate_limit, RateLimit):
         raise ConfigurationError(f"{type(owner).__name__}.rate_limit must be a RateLimit")
     if not isinstance(owner.retry, RetryPolicy):
@@ -196,13 +160,13 @@ class OmedaSettings:
     connect_timeout: float = 10.0
     """Seconds to connect."""
 
-    __reduce_ex__ = _refuse_pickle
+    __reduce_ex__ = refuse_pickle
 
     def __attrs_post_init__(self) -> None:
-        _need(self, "app_id", self.app_id)
+        check_text(self, "app_id", self.app_id)
         for name in ("brand", "client", "user_id", "input_id"):
             if getattr(self, name) is not None:
-                _need(self, name, getattr(self, name))
+                check_text(self, name, getattr(self, name))
         if self.brand is None and self.client is None:
             raise ConfigurationError(
                 "OmedaSettings.brand and OmedaSettings.client are both missing: deployments need the brand "
@@ -243,10 +207,10 @@ class OcambaSettings:
     connect_timeout: float = 10.0
     """Seconds to connect."""
 
-    __reduce_ex__ = _refuse_pickle
+    __reduce_ex__ = refuse_pickle
 
     def __attrs_post_init__(self) -> None:
-        _need_token(self, "token", self.token)
+        check_token(self, "token", self.token)
         check_base_url(self, self.base_url)
         _check_common(self)
 
@@ -256,64 +220,6 @@ class OcambaSettings:
         The base URL that requests go to.
         """
         return self.base_url.rstrip("/")
-
-
-@attrs.frozen
-class BasicAuth:
-    """
-    A user name and a password.
-    """
-
-    user: str
-    password: str = attrs.field(repr=False)
-
-    __reduce_ex__ = _refuse_pickle
-
-    def __attrs_post_init__(self) -> None:
-        _need(self, "user", self.user)
-        _need(self, "password", self.password)
-        if ":" in self.user:
-            raise ConfigurationError("BasicAuth.user must not hold a colon (RFC 7617)")
-
-    @property
-    def header(self) -> str:
-        """
-        The Authorization header.
-        """
-        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
-
-
-@attrs.frozen
-class BearerAuth:
-    """
-    A bearer token, or a callable (which may be async) that returns the one in force.
-    """
-
-    token: Token = attrs.field(repr=False)
-
-    __reduce_ex__ = _refuse_pickle
-
-    def __attrs_post_init__(self) -> None:
-        _need_token(self, "token", self.token)
-
-
-@attrs.frozen
-class SessionAuth:
-    """
-    A session that has to be opened first, by a form login for instance.
-
-    ``prepare`` is given the HTTP session and the base URL, and returns the headers that every request shall carry
-    (``Cookie``, a CSRF header). It is never run twice at a time, and once more when the provider has lost the
-    session. Journey Manager allows one active session per user: give this an account of its own.
-    """
-
-    prepare: Callable[[Any, str], Awaitable[Mapping[str, str]]] = attrs.field(repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        if not callable(self.prepare):
-            raise ConfigurationError(
-                "SessionAuth.prepare must be an async callable (http_session, base_url) -> headers"
-            )
 
 
 @attrs.frozen(kw_only=True)
@@ -329,7 +235,7 @@ class JourneyManagerSettings:
     base_url: str
     """With the context path, which is ``/workspaces`` unless the server says otherwise."""
     auth: BasicAuth | BearerAuth | SessionAuth
-    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False, converter=_copied)
     """Sent with every request, a CSRF header for instance."""
     rate_limit: RateLimit = JOURNEY_MANAGER_COURTESY
     """No limit is published: the default, 5 per second and 2 in flight, is a courtesy of ours."""
@@ -339,14 +245,13 @@ class JourneyManagerSettings:
     connect_timeout: float = 10.0
     """Seconds to connect."""
 
-    __reduce_ex__ = _refuse_pickle
+    __reduce_ex__ = refuse_pickle
 
     def __attrs_post_init__(self) -> None:
         check_base_url(self, self.base_url)
         if not isinstance(self.auth, BasicAuth | BearerAuth | SessionAuth):
             raise ConfigurationError("JourneyManagerSettings.auth must be a BasicAuth, BearerAuth or SessionAuth")
-        for name, value in self.headers.items():
-            _need(self, f"headers[{name!r}]", value)
+        check_headers(self, "headers", self.headers)
         _check_common(self)
 
     @property
@@ -368,18 +273,47 @@ class EnvironmentSettings:
     journey_manager: JourneyManagerSettings | None
 
 
+_OMEDA = ("OMEDA_APP_ID", "OMEDA_BRAND", "OMEDA_CLIENT", "OMEDA_USER_ID", "OMEDA_ENVIRONMENT", "OMEDA_BASE_URL")
+_OCAMBA = ("OCAMBA_TOKEN", "OCAMBA_BASE_URL")
+_JOURNEY_MANAGER = (
+    "JOURNEY_MANAGER_BASE_URL",
+    "JOURNEY_MANAGER_USERNAME",
+    "JOURNEY_MANAGER_PASSWORD",
+    "JOURNEY_MANAGER_TOKEN",
+)
+_VARIABLES = {
+    "OmedaSettings.app_id": "OMEDA_APP_ID",
+    "OmedaSettings.brand": "OMEDA_BRAND",
+    "OmedaSettings.client": "OMEDA_CLIENT",
+    "OmedaSettings.user_id": "OMEDA_USER_ID",
+    "OmedaSettings.base_url": "OMEDA_BASE_URL",
+    "OcambaSettings.token": "OCAMBA_TOKEN",
+    "OcambaSettings.base_url": "OCAMBA_BASE_URL",
+    "JourneyManagerSettings.base_url": "JOURNEY_MANAGER_BASE_URL",
+    "BasicAuth.user": "JOURNEY_MANAGER_USERNAME",
+    "BasicAuth.password": "JOURNEY_MANAGER_PASSWORD",
+    "BearerAuth.token": "JOURNEY_MANAGER_TOKEN",
+}
+_SETTING = re.compile("|".join(rf"{re.escape(name)}\b" for name in _VARIABLES))
+
+
 def settings_from_env(environ: Mapping[str, str] | None = None) -> EnvironmentSettings:
     """
-    Read the settings of every provider that the environment names.
+    Read the settings of every provider that the environment names; an empty variable is none.
 
     Raises:
         ConfigurationError: A variable is missing or wrong; the message names it.
 
     """
-    env = {name: value for name, value in (os.environ if environ is None else environ).items() if value}
-    found = EnvironmentSettings(
-        omeda=_omeda_from(env), ocamba=_ocamba_from(env), journey_manager=_journey_manager_from(env)
-    )
+    given = os.environ if environ is None else environ
+    env = {name: given[name] for name in (*_OMEDA, *_OCAMBA, *_JOURNEY_MANAGER) if given.get(name)}
+    try:
+        found = EnvironmentSettings(
+            omeda=_omeda_from(env), ocamba=_ocamba_from(env), journey_manager=_journey_manager_from(env)
+        )
+    except ConfigurationError as error:
+        named = _SETTING.sub(lambda match: _VARIABLES[match[0]], error.message)
+        raise ConfigurationError(named) from None
     if not (found.omeda or found.ocamba or found.journey_manager):
         raise ConfigurationError(
             "no provider is configured: set OMEDA_APP_ID, OCAMBA_TOKEN or JOURNEY_MANAGER_BASE_URL"
@@ -393,12 +327,12 @@ def _required(env: Mapping[str, str], name: str, given: str) -> str:
     return env[name]
 
 
-def _first_set(env: Mapping[str, str], prefix: str) -> str | None:
-    return next((name for name in sorted(env) if name.startswith(prefix)), None)
+def _first_set(env: Mapping[str, str], names: Iterable[str]) -> str | None:
+    return next((name for name in names if name in env), None)
 
 
 def _omeda_from(env: Mapping[str, str]) -> OmedaSettings | None:
-    given = _first_set(env, "OMEDA_")
+    given = _first_set(env, _OMEDA)
     if given is None:
         return None
     name = env.get("OMEDA_ENVIRONMENT", "production").lower()
@@ -415,14 +349,14 @@ def _omeda_from(env: Mapping[str, str]) -> OmedaSettings | None:
 
 
 def _ocamba_from(env: Mapping[str, str]) -> OcambaSettings | None:
-    given = _first_set(env, "OCAMBA_")
+    given = _first_set(env, _OCAMBA)
     if given is None:
         return None
     return OcambaSettings(token=_required(env, "OCAMBA_TOKEN", given), base_url=env.get("OCAMBA_BASE_URL", OCAMBA_HOST))
 
 
 def _journey_manager_from(env: Mapping[str, str]) -> JourneyManagerSettings | None:
-    given = _first_set(env, "JOURNEY_MANAGER_")
+    given = _first_set(env, _JOURNEY_MANAGER)
     if given is None:
         return None
     auth: BasicAuth | BearerAuth

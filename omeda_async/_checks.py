@@ -1,0 +1,120 @@
+"""
+Checks of settings: each says which one is wrong, and never shows a value that may be a secret.
+"""
+
+import ipaddress
+import math
+import re
+from typing import Any, NoReturn
+from urllib.parse import SplitResult, urlsplit
+
+from omeda_async.errors import ConfigurationError
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def refuse_pickle(self: object, _protocol: Any = None) -> NoReturn:
+    """
+    Refuse to be pickled or copied by pickle's protocol.
+
+    Raises:
+        TypeError: Always.
+
+    """
+    raise TypeError(f"{type(self).__name__} holds secrets and is not pickled; make it anew where it is needed")
+
+
+def check_text(owner: object, field: str, value: object) -> None:
+    """
+    Check a text that goes into a header, a path or a body.
+
+    Raises:
+        ConfigurationError: It is no string, is empty, or holds control characters.
+
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError(f"{type(owner).__name__}.{field} is missing: it must be a non-empty string")
+    if not value.isprintable():
+        raise ConfigurationError(f"{type(owner).__name__}.{field} holds characters that no header can carry")
+
+
+def check_token(owner: object, field: str, value: object) -> None:
+    """
+    Check a token, or what returns one.
+
+    Raises:
+        ConfigurationError: It is neither a usable string nor callable.
+
+    """
+    if not callable(value):
+        check_text(owner, field, value)
+
+
+def check_headers(owner: object, field: str, headers: object) -> None:
+    """
+    Check headers that are sent with every request.
+
+    Raises:
+        ConfigurationError: It is no mapping of header names to texts.
+
+    """
+    if not isinstance(headers, dict):
+        raise ConfigurationError(f"{type(owner).__name__}.{field} must be a mapping of header names to strings")
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise ConfigurationError(f"{type(owner).__name__}.{field} holds a name that is no header's: {name!r}")
+        check_text(owner, f"{field}[{name!r}]", value)
+
+
+def check_seconds(owner: object, field: str, value: object) -> None:
+    """
+    Check a duration.
+
+    Raises:
+        ConfigurationError: It is no finite number above 0.
+
+    """
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    if not good:
+        raise ConfigurationError(f"{type(owner).__name__}.{field} must be a positive number of seconds, not {value!r}")
+
+
+def check_base_url(owner: object, url: object) -> None:
+    """
+    Check a base URL.
+
+    Raises:
+        ConfigurationError: It is no http(s) URL, has parts it should not have, or would send secrets in the clear.
+
+    """
+    where = f"{type(owner).__name__}.base_url"
+    parts = _split(url) if isinstance(url, str) else None
+    if not isinstance(url, str) or parts is None:
+        raise ConfigurationError(f"{where} must be a URL such as 'https://host/path'")
+    if "@" in parts.netloc:
+        raise ConfigurationError(f"{where} must not hold a user name or password; they have settings of their own")
+    if "?" in url or "#" in url:
+        raise ConfigurationError(f"{where} must not have a query or fragment")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise ConfigurationError(f"{where} must use https: plain http is for this machine (127.0.0.1) only")
+
+
+def _split(url: str) -> SplitResult | None:
+    if not (url.isascii() and url.isprintable()) or " " in url or "\\" in url:
+        return None
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    good = parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0
+    return parts if good else None
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,155 @@
+"""
+The commands.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from omeda_async import OutcomeStatus, __version__
+from omeda_async.cli._bulk import JOURNEY_MANAGER, OCAMBA, OMEDA, Make
+from omeda_async.cli._demo import show_demo
+from omeda_async.cli._options import bulk_command
+from omeda_async.cli._sandbox import run_sandbox
+from omeda_async.cli._screen import Format
+from omeda_async.cli._status import show_status, write_failed
+from omeda_async.rows import CAMPAIGNS, DEPLOYMENTS, OPT_OUTS, TRANSACTIONS
+
+app = typer.Typer(
+    name="omeda-async",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    epilog="Settings come from the environment. Exit codes: 0 all done, 1 some record is not done, "
+    "2 usage or configuration, 130 interrupted.",
+)
+Reason = Annotated[str | None, typer.Option(help="Why, where a row does not say.")]
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    """
+    Submit irreversible things in bulk, and always know what happened to each one.
+    """
+    if show:
+        typer.echo(f"omeda-async {__version__}")
+        raise typer.Exit
+
+
+@bulk_command(app, "opt-out", OPT_OUTS, OMEDA, "submit")
+def opt_out(
+    max_entries: Annotated[int, typer.Option(min=1, help="Records in one request at the most.")] = 500,
+    journal_pii: Annotated[
+        str, typer.Option(metavar="keep|hash", help="hash keeps addresses out of the journal.")
+    ] = "keep",
+) -> Make:
+    """
+    Submit e-mail opt-outs to Omeda.
+
+    Columns: email_address; brand_ids or deployment_type_ids (several ids are separated by |), without either the
+    address is opted out of the whole client; level, source, promo_code, key.
+    """
+    return lambda manager, rows, options: manager.omeda.opt_outs.submit_many(
+        rows, max_entries=max_entries, journal_pii=journal_pii, **options
+    )
+
+
+@bulk_command(app, "cancel-deployments", DEPLOYMENTS, OMEDA)
+def cancel_deployments(
+    user_id: Annotated[
+        str | None, typer.Option(help="In whose name, where a row names nobody; by default OMEDA_USER_ID.")
+    ] = None,
+) -> Make:
+    """
+    Cancel e-mail deployments at Omeda.
+
+    Columns: track_id, user_id, scheduled_for, key; or one track id a line.
+    """
+    return lambda manager, rows, options: manager.omeda.deployments.cancel_many(rows, user_id=user_id, **options)
+
+
+@bulk_command(app, "cancel-campaigns", CAMPAIGNS, OCAMBA)
+def cancel_campaigns(reason: Reason = None) -> Make:
+    """
+    Cancel campaigns at Ocamba, for good.
+
+    Columns: campaign_id, reason, key; or one campaign id a line.
+    """
+    return lambda manager, rows, options: manager.ocamba.campaigns.cancel_many(rows, reason=reason, **options)
+
+
+@bulk_command(app, "cancel-transactions", TRANSACTIONS, JOURNEY_MANAGER)
+def cancel_transactions(
+    reason: Reason = None,
+    milestones: Annotated[str | None, typer.Option(help="A milestone to add, where a row names none.")] = None,
+) -> Make:
+    """
+    Cancel (abandon) transactions at Journey Manager.
+
+    Columns: submit_key, reason, milestones, key; or one submit key a line.
+    """
+    return lambda manager, rows, options: manager.journey_manager.transactions.cancel_many(
+        rows, reason=reason, milestones=milestones, **options
+    )
+
+
+@app.command()
+def status(
+    journal: Annotated[Path, typer.Argument(metavar="RUN.sqlite3", help="The journal of a run.")],
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Write the records that are not done as input again.")
+    ] = False,
+    only: Annotated[
+        list[OutcomeStatus] | None, typer.Option(metavar="STATUS", help="With --failed: only these; repeatable.")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="With --failed: where to; .csv, .jsonl or .txt chooses the format."),
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="A table, or one JSON document.")] = Format.TABLE,
+) -> None:
+    """
+    Show what a journal holds: counts, requests, times, causes.
+    """
+    if failed:
+        write_failed(journal, only, output)
+    show_status(journal, form)
+
+
+@app.command()
+def demo(
+    journal: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the journals there; stopped halfway, the same command goes on."),
+    ] = None,
+) -> None:
+    """
+    Show the whole thing against the built-in sandbox; nothing leaves this machine.
+    """
+    show_demo(journal)
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FAULT",
+            help="What goes wrong, such as 'drop,after,match=campaigns.cancel,times=3'; repeatable.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random in it.")] = 0,
+    latency: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Of each way.")] = 0.0,
+    demo_data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Seed it with the demo's records, and write them as files there."),
+    ] = None,
+) -> None:
+    """
+    Emulate the three providers on 127.0.0.1 until interrupted.
+    """
+    run_sandbox(port=port, faults=fault or [], seed=seed, latency=latency, demo_data=demo_data)

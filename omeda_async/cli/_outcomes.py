@@ -1,0 +1,139 @@
+"""
+Outcomes as text and as JSON: which row, what became of it, and the provider's words with addresses masked.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+
+from omeda_async import BulkReport, ConfigurationError, InvalidRecord, OmedaAsyncError, Outcome
+from omeda_async.cli._screen import shown
+from omeda_async.rows import Row
+
+SHOWN = 20
+
+
+class Write(Protocol):
+    """
+    Takes the outcomes of a run, one by one.
+    """
+
+    def __call__(self, outcome: Outcome) -> object:
+        """
+        Take one outcome.
+        """
+
+
+def masked(text: str) -> str:
+    """
+    Mask the e-mail addresses in a text, as every error's message has them masked.
+    """
+    return OmedaAsyncError(text).message
+
+
+def reason(outcome: Outcome) -> str:
+    """
+    Say why a record is not done, with the column as the file names it.
+    """
+    error = outcome.error
+    if error is None:
+        return ""
+    if isinstance(error, InvalidRecord) and error.field and isinstance(outcome.record, Row):
+        return f"column {outcome.record.column(error.field)}: {error.reason}"
+    return error.message
+
+
+def place(outcome: Outcome) -> str:
+    """
+    Say which record it was: its row, else its place in the input from 1, and its key with addresses masked.
+    """
+    number = f"row {outcome.record.number}" if isinstance(outcome.record, Row) else f"record {outcome.position + 1}"
+    return number if outcome.key is None else f"{number} ({masked(str(outcome.key))})"
+
+
+def line(outcome: Outcome) -> str:
+    """
+    Give an outcome as a line of text.
+    """
+    status = outcome.status.value.replace("_", " ")
+    return shown(f"{place(outcome)}: {status}: {reason(outcome)}")
+
+
+def as_dict(outcome: Outcome) -> dict[str, Any]:
+    """
+    Give an outcome as a JSON object. The key is the caller's own, and is given as it is.
+    """
+    error = outcome.error
+    found: dict[str, Any] = {
+        "row": outcome.record.number if isinstance(outcome.record, Row) else None,
+        "position": outcome.position,
+        "key": outcome.key,
+        "status": outcome.status.value,
+        "attempts": outcome.attempts,
+        "error": None if error is None else type(error).__name__,
+        "message": None if error is None else reason(outcome),
+        "receipt": _receipt(outcome.receipt),
+    }
+    refused = [one.id for one in getattr(error, "culprits", ())]
+    return found | ({"refused_ids": refused} if refused else {})
+
+
+def _receipt(receipt: Any) -> Any:
+    if not attrs.has(type(receipt)):
+        return receipt
+    fields = attrs.asdict(receipt, recurse=False).items()
+    return {name: _masked_texts(value) for name, value in fields if value is not None and value != ()}
+
+
+def _masked_texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return masked(value)
+    return [masked(str(one)) for one in value] if isinstance(value, tuple) else value
+
+
+def summary(report: BulkReport, **more: Any) -> dict[str, Any]:
+    """
+    Give a report as a JSON object; failures are those that the report keeps.
+    """
+    not_done = sum(count for status, count in report.counts.items() if not status.is_done)
+    failures = [as_dict(outcome) for outcome in report.failures]
+    for failure in failures:
+        failure["key"] = None if failure["key"] is None else masked(str(failure["key"]))
+    return {
+        **more,
+        "total": report.total,
+        "counts": {status.value: count for status, count in report.counts.items()},
+        "requests": report.requests,
+        "seconds": round(report.duration, 3),
+        "complete": report.complete,
+        "failures": failures,
+        "failures_left_out": not_done - len(failures),
+    }
+
+
+@contextmanager
+def writing(path: str | None) -> Iterator[Write]:
+    """
+    Write outcomes to a file, one JSON object a line; without a path, nowhere.
+
+    Raises:
+        ConfigurationError: The file cannot be written.
+
+    """
+    if path is None:
+        yield lambda _: None
+        return
+    try:
+        file = Path(path).open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 it is closed below
+    except OSError as problem:
+        raise ConfigurationError(f"{path} cannot be written: {problem.strerror}") from problem
+    try:
+        yield lambda outcome: file.write(json.dumps(as_dict(outcome), ensure_ascii=False, default=str) + "\n")
+    finally:
+        # Each line has been written by now; what could not be has been said.
+        with suppress(OSError):
+            file.close()

@@ -1,0 +1,103 @@
+"""
+Reports and plans as tables.
+"""
+
+from collections.abc import Sequence
+from operator import attrgetter
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from omeda_async import BulkReport, Outcome, OutcomeStatus, Plan
+from omeda_async.cli._outcomes import SHOWN, line
+from omeda_async.cli._screen import say, seconds_in_words
+
+STYLES = {
+    OutcomeStatus.DONE: "green",
+    OutcomeStatus.ALREADY_DONE: "green",
+    OutcomeStatus.PARTLY_DONE: "yellow",
+    OutcomeStatus.TOO_LATE: "yellow",
+    OutcomeStatus.UNKNOWN: "bold red",
+    OutcomeStatus.NOT_SENT: "yellow",
+}
+
+
+def words(status: OutcomeStatus) -> str:
+    """
+    Give a status as people say it.
+    """
+    return status.value.replace("_", " ")
+
+
+def new_table(*headings: str) -> Table:
+    """
+    Make an empty table: the first column is text, the others are numbers.
+    """
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for position, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if position else "left", no_wrap=not position)
+    return table
+
+
+def show_report(console: Console, report: BulkReport, title: str, *, cause: str | None = None) -> None:
+    """
+    Show the counts of a run, and what is not done.
+
+    Args:
+        console: Where.
+        report: The run's.
+        title: What was done, and where.
+        cause: Why the run was stopped before its end, if it was: then what was not sent is counted only.
+
+    """
+    table = new_table("outcome", "records")
+    for status in OutcomeStatus:
+        if count := report.counts.get(status):
+            table.add_row(words(status), f"{count:,}", style=STYLES.get(status, "red"))
+    table.add_section()
+    table.add_row("all", f"{report.total:,}", style="bold")
+    say(console, title, "bold")
+    console.print(table)
+    requests = "1 request" if report.requests == 1 else f"{report.requests:,} requests"
+    say(console, f"{requests} in {seconds_in_words(report.duration)}", "dim")
+    left_out = {OutcomeStatus.NOT_SENT} if cause else set()
+    counts = {status: count for status, count in report.counts.items() if status not in left_out}
+    not_done = sum(count for status, count in counts.items() if not status.is_done)
+    show_failures(console, [one for one in report.failures if one.status in counts], not_done)
+    if cause:
+        say(console, f"\nStopped before the end: {cause}", "bold red")
+
+
+def show_failures(console: Console, failures: Sequence[Outcome], count: int) -> None:
+    """
+    Show the first of the records that are not done, and how many more there are.
+    """
+    if failures:
+        say(console, "")
+    for outcome in sorted(failures, key=attrgetter("position"))[:SHOWN]:
+        say(console, line(outcome), STYLES.get(outcome.status, "red"))
+    if count > SHOWN:
+        say(console, f"… and {count - min(SHOWN, len(failures)):,} more; --output FILE has them all", "dim")
+
+
+def show_plan(console: Console, plan: Plan, title: str) -> None:
+    """
+    Show what a run would do.
+    """
+    table = new_table("plan", "")
+    table.add_row("records", f"{plan.records:,}")
+    table.add_row("repeats of an earlier record", f"{plan.duplicates:,}")
+    table.add_row("cannot be sent", f"{plan.refused_total:,}", style="red" if plan.refused_total else "")
+    table.add_row("requests", f"{plan.requests:,}")
+    if plan.isolation_requests:
+        table.add_row("more, to find culprits, at worst", f"{plan.isolation_requests:,}")
+    table.add_row("least time under the limits", seconds_in_words(plan.seconds))
+    if plan.late:
+        table.add_row("due before their turn", f"{len(plan.late):,}", style="red")
+    say(console, title, "bold")
+    console.print(table)
+    show_failures(console, plan.refused, plan.refused_total)
+    for outcome in plan.late[:SHOWN]:
+        say(console, f"{line(outcome)} its turn may come too late", "yellow")
+    say(console, "Nothing was sent.", "bold")

@@ -1,0 +1,67 @@
+"""
+The sandbox as a server of its own.
+"""
+
+import asyncio
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+import typer
+
+from omeda_async import ConfigurationError
+from omeda_async.cli._demo_data import seed_sandbox, write_files
+from omeda_async.cli._screen import complaints, notes, say
+from omeda_async.cli._signals import SIGNALS
+from omeda_async.sandbox import Fault, Sandbox, serve
+
+
+def run_sandbox(*, port: int, faults: Iterable[str], seed: int, latency: float, demo_data: Path | None) -> None:
+    """
+    Run a sandbox until it is interrupted, having shown the variables that lead a client to it.
+    """
+    with complaints():
+        arranged = [_fault(text) for text in faults]
+        server = Sandbox(port=port, seed=seed, latency=latency)
+        if demo_data is not None:
+            seed_sandbox(server)
+            _write(demo_data)
+        try:
+            asyncio.run(_serve(server, arranged))
+        except OSError as problem:
+            raise ConfigurationError(f"port {port} cannot be used: {problem.strerror}") from problem
+
+
+def _fault(text: str) -> Fault:
+    try:
+        return Fault.parse(text)
+    except ValueError as problem:
+        raise ConfigurationError(f"--fault {text!r}: {problem}") from problem
+
+
+def _write(directory: Path) -> None:
+    try:
+        for path in write_files(directory):
+            say(notes(), f"wrote {path}", "dim")
+    except OSError as problem:
+        raise ConfigurationError(f"{directory} cannot be written: {problem.strerror}") from problem
+
+
+async def _serve(server: Sandbox, faults: Iterable[Fault]) -> None:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is not None:
+        for number in SIGNALS:
+            try:
+                loop.add_signal_handler(number, task.cancel)
+            except (NotImplementedError, RuntimeError, ValueError):
+                break
+    try:
+        await serve(server, faults=faults, ready=_announce)
+    except asyncio.CancelledError:
+        say(notes(), f"{sum(server.audit.counts.values()):,} requests; stopped.", "dim")
+
+
+def _announce(server: Sandbox) -> None:
+    for name, value in server.settings_env().items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+    say(notes(), f"The three providers answer at {server.url} until Ctrl-C; {server.url}/_sandbox/state shows all.")

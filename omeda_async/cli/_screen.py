@@ -1,0 +1,100 @@
+"""
+What is shown, and where: results on standard output, everything else on standard error.
+"""
+
+import enum
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from omeda_async import ConfigurationError, JournalError
+
+
+class Exit(enum.IntEnum):
+    """
+    The exit codes of every command.
+    """
+
+    DONE = 0
+    NOT_ALL_DONE = 1
+    USAGE = 2
+    INTERRUPTED = 130
+
+
+class Format(enum.StrEnum):
+    """
+    How results are shown.
+    """
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def results() -> Console:
+    """
+    Give the console of results.
+    """
+    return Console(file=sys.stdout, highlight=False)
+
+
+def notes() -> Console:
+    """
+    Give the console of progress, questions and complaints.
+    """
+    return Console(file=sys.stderr, highlight=False)
+
+
+def shown(text: str) -> str:
+    """
+    Make a text of a provider or a file fit to be shown: what could steer a terminal is replaced.
+    """
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """
+    Print a line as it is, however long.
+    """
+    console.print(Text(text, style=style), soft_wrap=True)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """
+    Print one JSON document on standard output.
+    """
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))
+
+
+def seconds_in_words(seconds: float) -> str:
+    """
+    Give a duration as people say it: ``0.4 s``, ``12 s``, ``3 min 5 s``, ``2 h 10 min``.
+    """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+@contextmanager
+def complaints() -> Iterator[None]:
+    """
+    Turn what is wrong with settings, files and journals into a sentence and an exit code.
+    """
+    try:
+        yield
+    except (ConfigurationError, JournalError) as error:
+        say(notes(), f"Error: {shown(error.message)}", "bold red")
+        raise typer.Exit(Exit.USAGE) from None
+    except KeyboardInterrupt:
+        say(notes(), "Interrupted; nothing was sent.", "bold")
+        raise typer.Exit(Exit.INTERRUPTED) from None

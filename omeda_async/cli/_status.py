@@ -1,0 +1,131 @@
+"""
+What a journal holds.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import typer
+from rich.console import Console
+
+from omeda_async import ConfigurationError, OutcomeStatus
+from omeda_async.cli._again import Survey, write_again
+from omeda_async.cli._report import STYLES, new_table, words
+from omeda_async.cli._screen import Exit, Format, complaints, notes, print_json, results, say, shown
+from omeda_async.journal import JournalRun, JournalStatus, read_status
+
+
+def show_status(path: Path, form: Format) -> None:
+    """
+    Show the counts, requests, times and causes of a journal; exit 0 if all is done, else 1.
+    """
+    with complaints():
+        status = read_status(path)
+    if form is Format.JSON:
+        print_json(_document(status))
+    else:
+        _show(results(), status)
+    done = status.complete and all(one.is_done for one in status.counts)
+    raise typer.Exit(Exit.DONE if done else Exit.NOT_ALL_DONE)
+
+
+def write_failed(path: Path, only: list[OutcomeStatus] | None, output: str | None) -> None:
+    """
+    Write the records that are not done as input again: to a file, or to standard output.
+    """
+    statuses = only or [status for status in OutcomeStatus if not status.is_done]
+    with complaints(), _opened(output) as stream:
+        survey = write_again(path, statuses, stream, output or "")
+    _tell_lost(survey)
+    raise typer.Exit(Exit.NOT_ALL_DONE if survey.lost_in_all else Exit.DONE)
+
+
+def _tell_lost(survey: Survey) -> None:
+    if survey.lost_in_all:
+        places = ", ".join(f"{place:,}" for place in survey.lost)
+        more = f" and {survey.lost_in_all - len(survey.lost):,} more" if survey.lost_in_all > len(survey.lost) else ""
+        say(
+            notes(),
+            f"The journal does not hold {survey.lost_in_all:,} of them, as they could not be read or it keeps no "
+            f"records; counted from 1 they are records {places}{more} of the input.",
+            "bold",
+        )
+
+
+@contextmanager
+def _opened(output: str | None) -> Iterator[TextIO]:
+    if output is None:
+        yield sys.stdout
+        return
+    try:
+        with Path(output).open("w", encoding="utf-8", newline="") as file:
+            yield file
+    except OSError as problem:
+        raise ConfigurationError(f"{output} cannot be written: {problem.strerror}") from problem
+
+
+def _show(console: Console, status: JournalStatus) -> None:
+    say(console, f"{status.provider} {status.operation} at {status.base_url}", "bold")
+    table = new_table("outcome", "records")
+    for outcome, count in status.counts.items():
+        table.add_row(words(outcome), f"{count:,}", style=STYLES.get(outcome, "red"))
+    if status.under_way:
+        under_way = "on its way" if status.running else "begun, and not heard of since"
+        table.add_row(under_way, f"{status.under_way:,}", style="yellow")
+    table.add_section()
+    table.add_row("all", f"{status.total:,}", style="bold")
+    console.print(table)
+    for cause in status.causes:
+        text = f"{cause.records:,} {words(cause.status)}: {shown(cause.message)}"
+        say(console, text, STYLES.get(cause.status, "red"))
+    if status.causes:
+        say(console, "")
+    for number, run in enumerate(status.runs, 1):
+        say(console, _run_in_words(number, run, running=status.running and number == len(status.runs)), "dim")
+
+
+def _run_in_words(number: int, run: JournalRun, *, running: bool) -> str:
+    if run.ended is not None:
+        until = f"to {_moment(run.ended)}, {'complete' if run.complete else 'stopped'}"
+        until += f" ({shown(run.cause)})" if run.cause else ""
+    else:
+        until = "under way" if running else "killed"
+    return f"run {number}: {_moment(run.started)} {until}; {run.requests:,} requests"
+
+
+def _moment(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _document(status: JournalStatus) -> dict[str, Any]:
+    return {
+        "journal": str(status.path),
+        "provider": status.provider,
+        "operation": status.operation,
+        "base_url": status.base_url,
+        "running": status.running,
+        "complete": status.complete,
+        "total": status.total,
+        "counts": {outcome.value: count for outcome, count in status.counts.items()},
+        "under_way": status.under_way,
+        "repeats": status.repeats,
+        "requests": status.requests,
+        "causes": [
+            {"status": one.status.value, "error": one.error, "message": one.message, "records": one.records}
+            for one in status.causes
+        ],
+        "runs": [
+            {
+                "started": run.started.isoformat(),
+                "ended": None if run.ended is None else run.ended.isoformat(),
+                "complete": run.complete,
+                "requests": run.requests,
+                "cause": run.cause,
+            }
+            for run in status.runs
+        ],
+    }

@@ -1,0 +1,203 @@
+"""
+A file of rows: its format is found out, and its rows are numbered as a spreadsheet or an editor shows them.
+"""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
+
+from omeda_async.errors import ConfigurationError, InvalidRecord
+from omeda_async.rows import _convert
+from omeda_async.rows._kinds import RowKind, plain
+from omeda_async.rows._row import Row
+
+_DELIMITERS: Final = (",", ";", "\t")
+_FORMS: Final = {".csv": "csv", ".tsv": "csv", ".json": "jsonl", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_MARKS: Final = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_NEVER_CLOSED: Final = ("unexpected end of data", "field larger than field limit")
+Numbered: TypeAlias = tuple[int, Any]
+
+
+class _Layout(NamedTuple):
+    """
+    How a file is to be read.
+    """
+
+    form: str
+    encoding: str
+    delimiter: str = ","
+    header: int = 0
+    """The row the header stands in; 0 when there is none."""
+    fields: tuple[str | None, ...] = ()
+    """The field of each column; None for a column to be ignored."""
+    columns: Mapping[str, str] | None = None
+    """The file's own names of the fields."""
+
+
+class RowFile(Iterable[Row]):
+    """
+    The rows of a file, which can be gone through any number of times, one row in memory at a time.
+
+    Its length is the number of rows that are not blank; they are counted when it is made.
+
+    Args:
+        kind: What the rows are about.
+        opened: Opens the file for reading bytes, at its start.
+        name: The file's name; its ending tells the format, else its content does.
+        ignore: Columns to leave out, by the names the file has for them.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or not as rows of this kind; says what was expected.
+
+    """
+
+    def __init__(self, kind: RowKind, opened: Callable[[], BinaryIO], name: str, ignore: Iterable[str] = ()) -> None:
+        self.kind = kind
+        self.name = name
+        self._open = opened
+        self._ignored = frozenset(map(plain, ignore))
+        try:
+            self._layout = self._detect()
+            self._count = sum(1 for _ in self._numbered())
+        except (OSError, UnicodeError, csv.Error) as problem:
+            reason = problem.strerror if isinstance(problem, OSError) else "it is no text in UTF-8 or UTF-16"
+            raise ConfigurationError(f"{name} cannot be read: {reason}") from problem
+
+    @classmethod
+    def at(cls, kind: RowKind, path: str | Path, ignore: Iterable[str] = ()) -> "RowFile":
+        """
+        Open a file by its path.
+
+        Raises:
+            ConfigurationError: It cannot be read, or not as rows of this kind.
+
+        """
+        return cls(kind, lambda: Path(path).open("rb"), str(path), ignore)
+
+    @property
+    def format(self) -> str:
+        """
+        Tell the format that was found: ``"csv"``, ``"jsonl"`` or ``"ids"``.
+        """
+        return self._layout.form
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Row]:
+        read, columns = self._reader(), self._layout.columns
+        return (Row(number, source, read, columns) for number, source in self._numbered())
+
+    def _reader(self) -> Callable[[Any], dict[str, Any]]:
+        kind, ignored, fields = self.kind, self._ignored, self._layout.fields
+        readers: dict[str, Callable[[Any], dict[str, Any]]] = {
+            "csv": lambda cells: _convert.from_cells(cells, fields),
+            "jsonl": lambda text: _convert.from_json(text, kind, ignored),
+            "ids": lambda text: _convert.from_line(text, kind),
+        }
+        return readers[self.format]
+
+    def _text(self, encoding: str) -> TextIOWrapper:
+        return TextIOWrapper(self._open(), encoding=encoding, errors="surrogateescape", newline="")
+
+    def _detect(self) -> _Layout:
+        encoding = self._encoding()
+        with self._text(encoding) as lines:
+            first = next((line for line in lines if line.strip()), None)
+        if first is None:
+            raise ConfigurationError(f"{self.name} holds no rows: {self.kind.expected}")
+        form = _FORMS.get(Path(self.name).suffix.lower())
+        if form == "jsonl" or (form is None and first.lstrip()[0] in '{["'):
+            return self._with_json(first, encoding)
+        delimiter = max(_DELIMITERS, key=lambda one: self._known_in(first, one))
+        if form == "csv" or self._known_in(first, delimiter) or any(one in first for one in _DELIMITERS):
+            return self._with_header(_Layout("csv", encoding, delimiter))
+        if not self.kind.bare:
+            raise ConfigurationError(f"{self.name} has no usable column: {self.kind.expected}")
+        return _Layout("ids", encoding)
+
+    def _encoding(self) -> str:
+        with self._open() as file:
+            start = file.read(1024)
+        if start.startswith(b"PK\x03\x04"):
+            raise ConfigurationError(f"{self.name} is a workbook or an archive: save the sheet as CSV first")
+        encoding = _MARKS.get(start[:2], "utf-8-sig")
+        if encoding == "utf-8-sig" and b"\0" in start:
+            raise ConfigurationError(f"{self.name} is no text file: {self.kind.expected}")
+        return encoding
+
+    def _known_in(self, line: str, delimiter: str) -> int:
+        cells = next(csv.reader([line], delimiter=delimiter), [])
+        return sum(self.kind.field(cell) is not None for cell in cells)
+
+    def _with_json(self, first: str, encoding: str) -> _Layout:
+        if first.lstrip().startswith("["):
+            raise ConfigurationError(f"{self.name} is a JSON array: give JSON Lines, one object a line")
+        return _Layout("jsonl", encoding)
+
+    def _with_header(self, layout: _Layout) -> _Layout:
+        with self._text(layout.encoding) as lines:
+            number, cells = next(_csv_rows(lines, layout.delimiter, self.name))
+        if isinstance(cells, InvalidRecord):
+            raise ConfigurationError(f"{self.name}: the header (row {number}) {cells.reason}")
+        names = [cell.strip() for cell in cells]
+        while names and not names[-1]:
+            names.pop()
+        fields = tuple(None if plain(name) in self._ignored else self.kind.field(name) for name in names)
+        self._check_header(names, fields)
+        columns = {field: name for field, name in zip(fields, names, strict=True) if field is not None}
+        return layout._replace(header=number, fields=fields, columns=columns)
+
+    def _check_header(self, names: list[str], fields: tuple[str | None, ...]) -> None:
+        if self.kind.target not in fields:
+            raise ConfigurationError(f"{self.name} has no usable column: {self.kind.expected}")
+        for position, (name, field) in enumerate(zip(names, fields, strict=True)):
+            if field is None and plain(name) not in self._ignored:
+                shown = f"column {name!r}" if name else f"column {position + 1}, which has no name,"
+                raise ConfigurationError(
+                    f"{self.name}: {shown} stands for no field of {self.kind.what} (known are "
+                    f"{', '.join(self.kind.fields)}): rename it, remove it, or have it ignored"
+                )
+            if field is not None and field in fields[:position]:
+                earlier = names[fields.index(field)]
+                raise ConfigurationError(f"{self.name}: columns {earlier!r} and {name!r} both are {field}")
+
+    def _numbered(self) -> Iterator[Numbered]:
+        """
+        Give what stands in each row that is not blank, with the number of the row.
+        """
+        layout = self._layout
+        with self._text(layout.encoding) as lines:
+            if layout.form == "csv":
+                rows = _csv_rows(lines, layout.delimiter, self.name)
+                yield from (row for row in rows if row[0] > layout.header)
+            else:
+                for number, line in enumerate(lines, 1):
+                    if text := line.strip():
+                        yield number, text
+
+
+def _csv_rows(lines: Iterable[str], delimiter: str, name: str) -> Iterator[Numbered]:
+    """
+    Give the cells of each row that is not blank, or why it has none, with the number of the row.
+
+    Raises:
+        ConfigurationError: A quote is never closed, so that nobody can tell where the rows end.
+
+    """
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    number = 0
+    while True:
+        number += 1
+        try:
+            cells: list[str] | InvalidRecord | None = next(reader, None)
+        except csv.Error as problem:
+            if str(problem).startswith(_NEVER_CLOSED):
+                raise ConfigurationError(f"{name}: a quote opened in row {number} is never closed") from None
+            cells = InvalidRecord.of(None, f"cannot be read as CSV: {problem}")
+        if cells is None:
+            return
+        if isinstance(cells, InvalidRecord) or any(map(str.strip, cells)):
+            yield number, cells

@@ -1,0 +1,83 @@
+"""
+What the rows of a file may be about, and how their columns may be named.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+
+def plain(name: str) -> str:
+    """
+    Give what matters of a column's name: ``EmailAddress``, ``email_address`` and ``E-mail address`` are the same.
+    """
+    return "".join(filter(str.isalnum, name.casefold()))
+
+
+@attrs.frozen(kw_only=True)
+class RowKind:
+    """
+    What the rows of a file are about.
+    """
+
+    what: str
+    """The records in words, such as ``"campaigns"``."""
+    target: str
+    """The field without which a row says nothing."""
+    fields: tuple[str, ...]
+    """The fields by their Python names. A column's name is read without regard to case, spaces, ``-`` and ``_``."""
+    also: Mapping[str, str] = attrs.field(factory=dict)
+    """Further names of fields."""
+    bare: bool = True
+    """May a row be the target alone, one a line?"""
+
+    _fields: dict[str, str] = attrs.field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        names = {plain(name): field for name, field in self.also.items()}
+        object.__setattr__(self, "_fields", names | {plain(field): field for field in self.fields})
+
+    def field(self, name: str) -> str | None:
+        """
+        Give the field that a column's name stands for; None when it stands for none.
+        """
+        return self._fields.get(plain(name))
+
+    @property
+    def expected(self) -> str:
+        """
+        Say what a file of such rows looks like.
+        """
+        lines = ", or one id a line" if self.bare else ""
+        return (
+            f"expected is CSV with a header row or JSON Lines{lines}; "
+            f"{self.target} is required, known are {', '.join(self.fields)}"
+        )
+
+
+OPT_OUTS: Final = RowKind(
+    what="opt-outs",
+    target="email_address",
+    fields=("email_address", "brand_ids", "deployment_type_ids", "level", "source", "promo_code", "key"),
+    also={"email": "email_address", "BrandId": "brand_ids", "DeploymentTypeId": "deployment_type_ids"},
+    bare=False,
+)
+DEPLOYMENTS: Final = RowKind(
+    what="deployments",
+    target="track_id",
+    fields=("track_id", "user_id", "scheduled_for", "key"),
+    also={"id": "track_id"},
+)
+CAMPAIGNS: Final = RowKind(
+    what="campaigns",
+    target="campaign_id",
+    fields=("campaign_id", "reason", "key"),
+    also={"id": "campaign_id"},
+)
+TRANSACTIONS: Final = RowKind(
+    what="transactions",
+    target="submit_key",
+    fields=("submit_key", "reason", "milestones", "key"),
+    also={"id": "submit_key"},
+)

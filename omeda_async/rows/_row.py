@@ -1,0 +1,73 @@
+"""
+One row of a file, as a record.
+"""
+
+from collections.abc import Callable, ItemsView, Iterator, Mapping
+from typing import Any
+
+
+class Row(Mapping[str, Any]):
+    """
+    One row of a file: a record by the Python names of its fields, with the number of the row.
+
+    Args:
+        number: The row as a spreadsheet or an editor shows it, from 1, the header counted.
+        source: What stands in the file.
+        read: Makes the record of it.
+        columns: The file's own names of the fields.
+
+    Raises:
+        InvalidRecord: Looking into a row that cannot be converted; says which column and why.
+
+    """
+
+    __slots__ = ("_columns", "_read", "_record", "_source", "number")
+
+    def __init__(
+        self,
+        number: int,
+        source: Any,
+        read: Callable[[Any], dict[str, Any]],
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
+        self.number = number
+        self._source = source
+        self._read = read
+        self._record: dict[str, Any] | None = None
+        self._columns = columns
+
+    def _fields(self) -> dict[str, Any]:
+        if self._record is None:
+            self._record = self._read(self._source)
+        return self._record
+
+    def __getitem__(self, field: str) -> Any:
+        return self._fields()[field]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields())
+
+    def __len__(self) -> int:
+        return len(self._fields())
+
+    # What a Mapping has of its own looks up one field after the other: a million rows would feel that.
+    def items(self) -> ItemsView[str, Any]:
+        """
+        Give the fields with what stands in them.
+        """
+        return self._fields().items()
+
+    def get(self, field: str, default: Any = None) -> Any:
+        """
+        Give what stands in a field; the default where there is no such field.
+        """
+        return self._fields().get(field, default)
+
+    def __repr__(self) -> str:
+        return f"Row({self.number})"
+
+    def column(self, field: str) -> str:
+        """
+        Give the name that the file has for a field.
+        """
+        return (self._columns or {}).get(field, field)

@@ -1,0 +1,37 @@
+"""
+A scene for every test of a command.
+"""
+
+from pathlib import Path
+
+import pytest
+from cli_scene import Scene, free_port
+
+from omeda_async.sandbox import Sandbox
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """
+    Lead the commands to a sandbox by the environment.
+    """
+    sandbox = Sandbox(port=free_port())
+    url = f"http://127.0.0.1:{sandbox.port}"
+    environment = {
+        "OMEDA_APP_ID": sandbox.app_id,
+        "OMEDA_BRAND": sandbox.brand,
+        "OMEDA_CLIENT": sandbox.client,
+        "OMEDA_USER_ID": sandbox.user_id,
+        "OMEDA_BASE_URL": url,
+        "OCAMBA_TOKEN": sandbox.ocamba_token,
+        "OCAMBA_BASE_URL": url,
+        "JOURNEY_MANAGER_BASE_URL": f"{url}/workspaces",
+        "JOURNEY_MANAGER_USERNAME": sandbox.journey_manager_user,
+        "JOURNEY_MANAGER_PASSWORD": sandbox.journey_manager_password,
+        "COLUMNS": "120",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    made = Scene(sandbox, tmp_path)
+    monkeypatch.setattr("omeda_async.cli._bulk.asyncio.run", made.run)
+    return made

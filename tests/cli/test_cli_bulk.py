@@ -1,0 +1,241 @@
+"""
+The bulk commands, from a file to the sandbox and back.
+"""
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from cli_scene import Scene
+
+from omeda_async.sandbox import Fault
+
+
+def test_opt_outs_of_a_file_arrive_and_bad_rows_are_named(scene: Scene) -> None:
+    """Good rows are applied, each bad one has its row, its column and the provider's words, and the exit is 1."""
+    text = "Email,BrandId\na@x.com,XXG\nnobody,XXG\nb@x.com,ZZZ\nc@x.com,XXH|QQQ\n\nd@x.com,\n"
+    output = scene.directory / "out.jsonl"
+    result = scene.give("opt-out", scene.file("in.csv", text), "--yes", "--output", output)
+    assert result.exit_code == 1
+    assert scene.sandbox.omeda.opt_outs.applied() == {("brand", "a@x.com", "XXG"), ("brand", "c@x.com", "XXH")}
+    by_row = {line["row"]: line for line in scene.lines(output)}
+    assert {row: line["status"] for row, line in by_row.items()} == {
+        2: "done",
+        3: "rejected",
+        4: "rejected",
+        5: "partly_done",
+        7: "rejected",
+    }
+    assert by_row[3]["error"] == "InvalidRecord"
+    assert by_row[3]["message"].startswith("column Email:")
+    assert by_row[7]["message"].startswith("column BrandId: is empty")
+    assert by_row[4]["refused_ids"] == ["ZZZ"]
+    assert "row 4: rejected: BrandOptOut submission (ZZZ)" in result.stdout
+    assert "b@x.com" not in result.output + output.read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "target"), [("cancel-campaigns", "c"), ("cancel-deployments", "d"), ("cancel-transactions", "t")]
+)
+def test_each_cancel_reaches_its_provider(scene: Scene, command: str, target: str) -> None:
+    """Ids of a plain list, on standard input, are cancelled, and all done is exit 0."""
+    scene.sandbox.ocamba.seed_campaign("c")
+    scene.sandbox.omeda.seed_deployment("d")
+    scene.sandbox.journey_manager.seed_transaction("t")
+    result = scene.give(command, "-", "--yes", stdin=f"{target}\n".encode())
+    assert result.exit_code == 0, result.output
+    states = {
+        "c": scene.sandbox.ocamba.campaigns["c"].status == "canceled",
+        "d": scene.sandbox.omeda.deployments["d"].status == "Cancelled",
+        "t": scene.sandbox.journey_manager.transactions["t"].form_status == "Abandoned",
+    }
+    assert {name for name, is_cancelled in states.items() if is_cancelled} == {target}
+
+
+def test_options_fill_in_what_a_row_does_not_say(scene: Scene) -> None:
+    """Reason and milestone of the command line hold for rows without their own."""
+    for key in ("t1", "t2"):
+        scene.sandbox.journey_manager.seed_transaction(key)
+    file = scene.file("in.csv", "submit_key,reason\nt1,own\nt2,\n")
+    result = scene.give("cancel-transactions", file, "--yes", "--reason", "ours", "--milestones", "M")
+    assert result.exit_code == 0, result.output
+    found = scene.sandbox.journey_manager.transactions
+    assert [(found[key].reason, found[key].milestones) for key in ("t1", "t2")] == [("own", ["M"]), ("ours", ["M"])]
+
+
+def test_without_yes_and_without_a_terminal_nothing_is_sent(scene: Scene) -> None:
+    """Where nobody can be asked, an irreversible command is refused as a usage error."""
+    result = scene.give("cancel-campaigns", scene.file("in.txt", "1\n"))
+    assert result.exit_code == 2
+    assert "--yes" in result.stderr
+    assert scene.sandbox.requests == []
+
+
+@pytest.mark.parametrize(("answer", "code", "sent"), [("y", 0, 1), ("n", 1, 0), ("", 130, 0)])
+def test_on_a_terminal_it_asks_first(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, sent: int
+) -> None:
+    """The question says what, how many and where; only a yes sends anything."""
+    monkeypatch.setattr("omeda_async.cli._bulk.someone_there", lambda: True)
+    scene.sandbox.ocamba.seed_campaign("1")
+    result = scene.give(
+        "cancel-campaigns", scene.file("in.txt", "1\n"), stdin=f"{answer}\n".encode() if answer else b""
+    )
+    assert result.exit_code == code
+    question = f"Cancel campaigns: 1 records, at Ocamba (127.0.0.1:{scene.sandbox.port}). This cannot be undone. Go on?"
+    assert question in result.stderr
+    assert len(scene.sandbox.requests) == sent
+
+
+def test_a_plan_sends_nothing_and_counts_everything(scene: Scene) -> None:
+    """Requests, repeats and rows that cannot be sent are found out without a request; such rows make it exit 1."""
+    file = scene.file("in.csv", "email,brand_ids\na@x.com,XXG\na@x.com,XXG\nnobody,XXG\n")
+    result = scene.give("opt-out", file, "--plan", "--format", "json")
+    plan = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert (plan["records"], plan["requests"], plan["duplicates"]) == (3, 1, 1)
+    assert [(one["row"], one["status"]) for one in plan["refused"]] == [(4, "rejected")]
+    table = scene.give("opt-out", file, "--plan")
+    assert "row 4: rejected: column email" in table.stdout
+    assert "Nothing was sent." in table.stdout
+    assert scene.sandbox.requests == []
+
+
+def test_json_is_one_document_and_nothing_else_on_stdout(scene: Scene) -> None:
+    """Counts, failures and where it went, with addresses masked even in keys."""
+    file = scene.file("in.csv", "email,brand_ids,key\na@x.com,XXG,k1\nb@x.com,ZZZ,b@x.com\n")
+    result = scene.give("opt-out", file, "--yes", "--format", "json")
+    found = json.loads(result.stdout)
+    assert found["counts"] == {"done": 1, "rejected": 1}
+    assert found["total"] == 2
+    assert found["complete"] is True
+    assert found["failures"][0]["key"] == "b***@x.com"
+    assert found["failures_left_out"] == 0
+    assert "b@x.com" not in result.output
+
+
+def test_many_failures_are_cut_and_counted(scene: Scene) -> None:
+    """Of thirty rows that fail, twenty are shown, and how many more there are."""
+    result = scene.give("cancel-transactions", scene.file("in.txt", "".join(f"k{i}\n" for i in range(30))), "--yes")
+    shown = [line for line in result.stdout.splitlines() if line.startswith("row ")]
+    assert [line.split(":")[0] for line in shown] == [f"row {i} (k{i - 1})" for i in range(1, 21)]
+    assert "and 10 more" in result.stdout
+
+
+def test_a_cause_that_meets_everyone_is_said_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a wrong token the run stops, and the records that were not sent are counted, not listed."""
+    monkeypatch.setenv("OCAMBA_TOKEN", "wrong")
+    result = scene.give("cancel-campaigns", scene.file("in.txt", "".join(f"{i}\n" for i in range(50))), "--yes")
+    assert result.exit_code == 1
+    assert "Stopped before the end: ocamba: The access token is not valid." in result.stdout
+    assert "not sent: " not in result.stdout
+    assert "wrong" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["cancel-campaigns", "none.csv", "--yes"], "No such file"),
+        (["cancel-campaigns", "in.csv", "--yes"], "no usable column"),
+        (["cancel-campaigns", "ids.txt", "--yes", "--output", "none/out"], "cannot be written"),
+        (["opt-out", "emails.csv", "--yes", "--journal-pii", "some"], "journal_pii"),
+        (["cancel-campaigns", "ids.txt", "--format", "xml"], "--format"),
+        (["cancel-campaigns", "ids.txt", "--concurrency", "0"], "--concurrency"),
+        (["cancel-campaigns"], "FILE"),
+    ],
+)
+def test_wrong_use_is_exit_2_with_a_sentence(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
+) -> None:
+    """Files, options and columns that will not do are named, without a traceback and without a request."""
+    monkeypatch.chdir(scene.directory)
+    scene.file("in.csv", "a,b\n1,2\n")
+    scene.file("ids.txt", "1\n")
+    scene.file("emails.csv", "email\na@x.com\n")
+    result = scene.give(*arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.output
+    assert scene.sandbox.requests == []
+
+
+def test_a_missing_setting_is_exit_2_and_named(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command whose provider is not configured says which variable to set."""
+    for name in ("OCAMBA_TOKEN", "OCAMBA_BASE_URL"):
+        monkeypatch.delenv(name)
+    result = scene.give("cancel-campaigns", scene.file("in.txt", "1\n"), "--yes")
+    assert result.exit_code == 2
+    assert "Ocamba is not configured: set OCAMBA_TOKEN" in result.stderr
+
+
+def test_a_pipe_can_be_the_file(scene: Scene) -> None:
+    """A named pipe is read to its end first, as it can be read once only."""
+    pipe = scene.directory / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"1\n2\n",))
+    writer.start()
+    result = scene.give("cancel-campaigns", pipe, "--plan", "--format", "json")
+    writer.join()
+    assert json.loads(result.stdout)["records"] == 2
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def hundred_campaigns(scene: Scene) -> Path:
+    ids = [str(number) for number in range(100)]
+    scene.sandbox.ocamba.seed_campaigns(ids)
+    return scene.file("in.txt", "\n".join(ids))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_stops_in_order_and_accounts_for_every_row(scene: Scene, number: int) -> None:
+    """What is on its way ends, nothing new is sent, every row has its line, and the exit is 130."""
+    scene.timers.append((2.5, lambda: os.kill(os.getpid(), number)))
+    output = scene.directory / "out.jsonl"
+    file = hundred_campaigns(scene)
+    result = scene.give("cancel-campaigns", file, "--yes", "--reason", "x", "--output", output)
+    assert result.exit_code == 130, result.output
+    lines = scene.lines(output)
+    assert sorted(line["row"] for line in lines) == list(range(1, 101))
+    done = {str(line["row"] - 1) for line in lines if line["status"] == "done"}
+    assert 10 <= len(done) < 100
+    assert {line["status"] for line in lines} == {"done", "not_sent"}
+    campaigns = scene.sandbox.ocamba.campaigns.values()
+    assert {one.id for one in campaigns if one.status == "canceled"} == done
+    assert "Again to stop at once" in result.stderr
+    assert "With --journal" in result.stderr
+
+
+def test_a_second_signal_stops_at_once_and_the_sums_still_hold(scene: Scene) -> None:
+    """Attempts not awaited any more are unknown, the rest is not sent, and the total is that of the file."""
+    scene.sandbox.fault(Fault("slow", "after", times=None, seconds=20.0))
+    scene.timers += [(0.5, interrupt), (1.0, interrupt)]
+    result = scene.give("cancel-campaigns", hundred_campaigns(scene), "--yes", "--format", "json")
+    assert result.exit_code == 130, result.output
+    found = json.loads(result.stdout)
+    assert found["interrupted"] is True
+    assert found["total"] == sum(found["counts"].values()) == 100
+    assert found["counts"].keys() == {"unknown", "not_sent"}
+    assert found["seconds"] < 5
+
+
+def test_a_deadline_stops_the_run_and_says_so(scene: Scene) -> None:
+    """What is left when the time is up is not sent, and the exit is 1, as nobody interrupted it."""
+    result = scene.give("cancel-campaigns", hundred_campaigns(scene), "--yes", "--deadline", "3", "--format", "json")
+    found = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert "deadline" in found["stopped_by"]
+    assert found["total"] == 100
+
+
+def test_results_that_cannot_be_written_stop_the_run(scene: Scene) -> None:
+    """A full disk under --output ends the run in order, with a word about it."""
+    scene.sandbox.ocamba.seed_campaign("1")
+    result = scene.give("cancel-campaigns", scene.file("in.txt", "1\n"), "--yes", "--output", "/dev/full")
+    assert result.exit_code == 1
+    assert "/dev/full cannot be written: No space left" in result.stderr

@@ -1,0 +1,187 @@
+"""
+Rows of text files as records: what is understood, what is refused, and which row it was.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omeda_async import ConfigurationError, InvalidRecord
+from omeda_async.rows import CAMPAIGNS, DEPLOYMENTS, OPT_OUTS, TRANSACTIONS, RowFile, RowKind
+
+
+def rows(kind: RowKind, text: str | bytes, name: str = "input", ignore: tuple[str, ...] = ()) -> RowFile:
+    data = text if isinstance(text, bytes) else text.encode()
+    return RowFile(kind, lambda: io.BytesIO(data), name, ignore)
+
+
+def read(file: RowFile) -> dict[int, Any]:
+    """
+    Give each row by its number: the record, or the field and reason why there is none.
+    """
+    found: dict[int, Any] = {}
+    for row in file:
+        try:
+            found[row.number] = dict(row)
+        except InvalidRecord as error:
+            found[row.number] = (error.field, error.reason)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "record"),
+    [
+        (
+            OPT_OUTS,
+            "EmailAddress,BrandId\na@x.com,XXG|XXH\n",
+            {"email_address": "a@x.com", "brand_ids": ("XXG", "XXH")},
+        ),
+        (OPT_OUTS, "Email Address,brand_ids\na@x.com,XXG\n", {"email_address": "a@x.com", "brand_ids": ("XXG",)}),
+        (
+            OPT_OUTS,
+            "email;DEPLOYMENT-TYPE-IDS\na@x.com;23 | 25\n",
+            {"email_address": "a@x.com", "deployment_type_ids": (23, 25)},
+        ),
+        (
+            OPT_OUTS,
+            "email\tDeploymentTypeId\na@x.com\t23\n",
+            {"email_address": "a@x.com", "deployment_type_ids": (23,)},
+        ),
+        (DEPLOYMENTS, "TrackId,UserId\nFOO1,me\n", {"track_id": "FOO1", "user_id": "me"}),
+        (CAMPAIGNS, 'id,reason\n12,"late, and wrong"\n', {"campaign_id": "12", "reason": "late, and wrong"}),
+        (TRANSACTIONS, "submitKey,milestones\nab,Cancelled\n", {"submit_key": "ab", "milestones": "Cancelled"}),
+    ],
+)
+def test_a_column_is_known_by_the_models_name_and_by_the_providers(
+    kind: RowKind, text: str, record: dict[str, Any]
+) -> None:
+    """A header may hold either name, in any case, and comma, semicolon or tab may separate."""
+    file = rows(kind, text)
+    assert file.format == "csv"
+    assert read(file) == {2: record}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_encodings_and_line_ends_make_no_difference(encoding: str, end: str) -> None:
+    """A byte order mark, UTF-16 and every kind of line end are understood."""
+    text = end.join(["campaign_id,reason", "1,zu spät", "", "2,"]) + end
+    assert read(rows(CAMPAIGNS, text.encode(encoding))) == {
+        2: {"campaign_id": "1", "reason": "zu spät"},
+        4: {"campaign_id": "2"},
+    }
+
+
+def test_row_numbers_are_those_of_a_spreadsheet() -> None:
+    """Blank rows and the header are counted, a cell of two lines is one row, and a row of empty cells is blank."""
+    text = 'id,reason\n\n1,"two\nlines"\n,\n2,x\n'
+    assert list(read(rows(CAMPAIGNS, text))) == [3, 5]
+
+
+def test_one_id_a_line_needs_no_header() -> None:
+    """A file without any known column name and without separators is a list of ids."""
+    file = rows(CAMPAIGNS, "1000248\n\n  1000249  \n")
+    assert file.format == "ids"
+    assert read(file) == {1: {"campaign_id": "1000248"}, 3: {"campaign_id": "1000249"}}
+
+
+def test_json_lines_are_known_by_ending_or_content() -> None:
+    """Each line is an object with either kind of names, or the id alone."""
+    text = '{"TrackId": "F1", "UserId": "u"}\n\n{"id": "F2", "key": "k"}\n'
+    expected = {1: {"track_id": "F1", "user_id": "u"}, 3: {"track_id": "F2", "key": "k"}}
+    assert read(rows(DEPLOYMENTS, text)) == expected
+    assert read(rows(DEPLOYMENTS, '"F3"\n', "x.jsonl")) == {1: {"track_id": "F3"}}
+
+
+def test_a_bad_line_of_json_is_one_bad_row() -> None:
+    """What is no object, no JSON, or names a field twice says so, and the rest goes on."""
+    text = '{"id":"1"}\n[1]\n{"id":\n{"id":"2","campaign_id":"3"}\n{"id":NaN}\n' + "[" * 100_000 + '\n{"id":"4"}\n'
+    found = read(rows(CAMPAIGNS, text, "x.jsonl"))
+    assert found[1] == {"campaign_id": "1"}
+    assert found[2] == (None, "must be a JSON object with the fields of one record")
+    assert found[3][1].startswith("is no JSON")
+    assert found[4] == ("campaign_id", "is given twice")
+    assert found[5][1].startswith("is no JSON")
+    assert found[6][1].startswith("is no JSON")
+    assert found[7] == {"campaign_id": "4"}
+
+
+def test_a_bad_row_of_csv_names_what_is_wrong_and_the_rest_goes_on() -> None:
+    """Ragged rows, stray quotes, ids that are no numbers and bytes that are no text each spoil their own row only."""
+    text = (
+        b'email,deployment_type_ids\na@x.com\nb@x.com,23,\nc@x.com,23,x\n"d"@x.com,1\n'
+        b"e@x.com,12a\n\xff@x.com,1\nf@x.com,1\n"
+    )
+    found = read(rows(OPT_OUTS, text))
+    assert found[2] == (None, "the number of cells is 1, and the header has 2")
+    assert found[3] == {"email_address": "b@x.com", "deployment_type_ids": (23,)}
+    assert found[4] == (None, "the number of cells is 3, and the header has 2")
+    assert found[5][1].startswith("cannot be read as CSV")
+    assert found[6] == ("deployment_type_ids", "holds '12a', which is no whole number")
+    assert found[7] == ("email_address", "holds bytes that are not UTF-8: save the file as UTF-8")
+    assert found[8] == {"email_address": "f@x.com", "deployment_type_ids": (1,)}
+
+
+def test_an_empty_cell_for_ids_is_told_from_a_missing_column() -> None:
+    """An opt-out whose ids are blank must not silently become one of the whole client."""
+    assert read(rows(OPT_OUTS, "email,brand_ids\na@x.com,\n")) == {2: {"email_address": "a@x.com", "brand_ids": None}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "name", "expected"),
+    [
+        (CAMPAIGNS, "", "x.csv", "holds no rows"),
+        (CAMPAIGNS, "\n \n", "x.csv", "holds no rows"),
+        (CAMPAIGNS, "name,status\na,b\n", "x", "no usable column.*campaign_id is required"),
+        (CAMPAIGNS, "1\n2\n", "x.csv", "no usable column"),
+        (OPT_OUTS, "a@x.com\nb@x.com\n", "x", "no usable column.*email_address is required"),
+        (OPT_OUTS, "email,brands\na@x.com,XXG\n", "x", "column 'brands' stands for no field"),
+        (OPT_OUTS, "email,,source\na@x.com,,s\n", "x", "column 2, which has no name"),
+        (OPT_OUTS, "email,EmailAddress\na@x.com,b@x.com\n", "x", "columns 'email' and 'EmailAddress' both are"),
+        (OPT_OUTS, 'email,source\na@x.com,"s\nb@x.com,t\n', "x", "quote opened in row 2 is never closed"),
+        (CAMPAIGNS, "id,reason\n1," + "x" * 200_000, "x", "row 2"),
+        (CAMPAIGNS, '[{"id": "1"}]', "x", "JSON array"),
+        (CAMPAIGNS, b"PK\x03\x04rest", "x.xlsx", "save the sheet as CSV"),
+        (CAMPAIGNS, b"\x00\x01\x02", "x", "no text file"),
+        (CAMPAIGNS, b"\xff\xfea", "x.csv", "UTF-8 or UTF-16"),
+    ],
+)
+def test_a_file_that_is_not_usable_says_what_was_expected(
+    kind: RowKind, text: str | bytes, name: str, expected: str
+) -> None:
+    """What is wrong with the file as a whole is said before a single row is read."""
+    with pytest.raises(ConfigurationError, match=expected):
+        rows(kind, text, name)
+
+
+def test_a_column_is_left_out_on_request_only() -> None:
+    """A column that stands for nothing stops the file, unless it is named as one to ignore."""
+    text = "email,Customer No\na@x.com,17\n"
+    assert read(rows(OPT_OUTS, text, ignore=("customer no",))) == {2: {"email_address": "a@x.com"}}
+    line = '{"email": "a@x.com", "Customer No": 17}\n'
+    assert read(rows(OPT_OUTS, line, ignore=("Customer No",))) == {1: {"email_address": "a@x.com"}}
+
+
+def test_rows_can_be_counted_and_gone_through_again(tmp_path: Path) -> None:
+    """The length is that of what is read, and a second pass gives the same."""
+    path = tmp_path / "ids.txt"
+    path.write_text("1\n\n2\n")
+    file = RowFile.at(CAMPAIGNS, path)
+    assert len(file) == 2
+    assert read(file) == read(file) == {1: {"campaign_id": "1"}, 3: {"campaign_id": "2"}}
+
+
+def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
+    """The name and the system's reason are given."""
+    with pytest.raises(ConfigurationError, match=r"none\.csv cannot be read: No such file"):
+        RowFile.at(CAMPAIGNS, tmp_path / "none.csv")
+
+
+def test_a_row_shows_its_number_and_never_its_contents() -> None:
+    """A repr goes into logs, where no address may stand."""
+    row = next(iter(rows(OPT_OUTS, "email\na@x.com\n")))
+    assert repr(row) == "Row(2)"
+    assert len(row) == 1
+    assert row.column("email_address") == "email"

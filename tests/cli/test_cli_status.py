@@ -1,0 +1,108 @@
+"""
+Journals on the command line: resuming, looking into one, and writing what is not done as input again.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_scene import Scene
+
+from omeda_async.rows import OPT_OUTS, RowFile
+
+ROWS = "email,brand_ids,deployment_type_ids\na@x.com,XXG,\nb@x.com,ZZZ|QQQ,\nc@x.com,,23\nd@x.com,XXG\n"
+
+
+def opted_out(scene: Scene) -> Path:
+    journal = scene.directory / "run.sqlite3"
+    scene.give("opt-out", scene.file("in.csv", ROWS), "--yes", "--journal", journal)
+    return journal
+
+
+def test_the_same_command_with_a_journal_sends_nothing_twice(scene: Scene) -> None:
+    """What was settled is reported again, with its row, and no request is made for it."""
+    journal, sent = opted_out(scene), len(scene.sandbox.requests)
+    again = scene.give("opt-out", scene.directory / "in.csv", "--yes", "--journal", journal, "--format", "json")
+    found = json.loads(again.stdout)
+    assert found["counts"] == {"done": 2, "rejected": 2}
+    assert found["requests"] == 0
+    assert sorted(one["row"] for one in found["failures"]) == [3, 5]
+    assert len(scene.sandbox.requests) == sent > 0
+
+
+def test_status_shows_counts_causes_and_runs(scene: Scene) -> None:
+    """The counts add up, each cause is said in the provider's words, and no address is shown."""
+    result = scene.give("status", opted_out(scene))
+    assert result.exit_code == 1
+    words = " ".join(result.stdout.split())
+    assert "omeda opt_outs.submit_many at http://127.0.0.1" in words
+    assert "done 2 rejected 2 all 4" in words.replace("─", "")
+    assert "1 rejected: BrandOptOut submission (ZZZ)" in words
+    assert "run 1: " in words
+    assert "complete" in words
+    assert "b@x.com" not in result.output
+
+
+def test_status_as_json_is_one_document(scene: Scene) -> None:
+    """A program can read it."""
+    found = json.loads(scene.give("status", opted_out(scene), "--format", "json").stdout)
+    assert found["total"] == sum(found["counts"].values()) == 4
+    assert found["running"] is False
+    assert sum(cause["records"] for cause in found["causes"]) == 2
+    assert len(found["runs"]) == 1
+
+
+def test_failed_records_are_written_as_input_again(scene: Scene) -> None:
+    """The file holds the records that are not done and can be read as it is; a row that had no record is named."""
+    output = scene.directory / "again.csv"
+    result = scene.give("status", opted_out(scene), "--failed", "--output", output)
+    assert result.exit_code == 1
+    assert "records 4 of the input" in result.stderr
+    assert [dict(row) for row in RowFile.at(OPT_OUTS, output)] == [
+        {"email_address": "b@x.com", "brand_ids": ("ZZZ", "QQQ"), "deployment_type_ids": None}
+    ]
+
+
+def test_failed_ids_come_out_one_a_line(scene: Scene) -> None:
+    """What came in as a list of ids goes out as one, on standard output."""
+    journal = scene.directory / "run.sqlite3"
+    scene.sandbox.ocamba.seed_campaign("1")
+    scene.give("cancel-campaigns", scene.file("in.txt", "1\n2\n3\n"), "--yes", "--journal", journal)
+    result = scene.give("status", journal, "--failed")
+    assert (result.exit_code, result.stdout) == (0, "2\n3\n")
+    none = scene.give("status", journal, "--failed", "--only", "failed")
+    assert (none.exit_code, none.stdout) == (0, "")
+
+
+def test_opt_outs_that_a_csv_would_change_are_written_as_json_lines(scene: Scene) -> None:
+    """Next to each other in a CSV, an opt-out with a blank field for ids would become one of the whole client."""
+    text = '{"email": "a@x.com", "brand_ids": []}\n{"email": "b@x.com", "deployment_type_ids": [99999]}\n'
+    journal = scene.directory / "run.sqlite3"
+    scene.give("opt-out", scene.file("in.jsonl", text), "--yes", "--journal", journal)
+    result = scene.give("status", journal, "--failed")
+    assert [json.loads(line) for line in result.stdout.splitlines()] == [
+        {"email_address": "a@x.com", "brand_ids": []},
+        {"email_address": "b@x.com", "deployment_type_ids": [99999]},
+    ]
+    refused = scene.give("status", journal, "--failed", "--output", scene.directory / "x.csv")
+    assert refused.exit_code == 2
+    assert ".jsonl" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["none.sqlite3", "in.csv"])
+def test_what_is_no_journal_is_exit_2(scene: Scene, name: str) -> None:
+    """A file that is not there or holds something else is named."""
+    scene.file("in.csv", ROWS)
+    result = scene.give("status", scene.directory / name)
+    assert result.exit_code == 2
+    assert name in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_journal_of_another_command_is_refused(scene: Scene) -> None:
+    """It is exit 2 and nothing is sent."""
+    journal, sent = opted_out(scene), len(scene.sandbox.requests)
+    result = scene.give("cancel-campaigns", scene.file("ids.txt", "1\n"), "--yes", "--journal", journal)
+    assert result.exit_code == 2
+    assert "belongs to another run" in result.stderr
+    assert len(scene.sandbox.requests) == sent

@@ -1,0 +1,202 @@
+"""
+The tree of errors: what each keeps, and what none shows.
+"""
+
+import copy
+import pickle
+import time
+import traceback
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given, strategies as st
+
+from omeda_async import errors
+from omeda_async._masking import hide_secrets, mask_emails
+from omeda_async.errors import ApiError, BatchRejected, Culprit, InvalidRecord, OmedaAsyncError
+
+TREE = {
+    "OmedaAsyncError": "Exception",
+    "ConfigurationError": "OmedaAsyncError",
+    "ClosedError": "OmedaAsyncError",
+    "InvalidRecord": "OmedaAsyncError",
+    "LimitWaitExceeded": "OmedaAsyncError",
+    "JournalError": "OmedaAsyncError",
+    "TransportError": "OmedaAsyncError",
+    "ConnectionFailed": "TransportError",
+    "AnswerLost": "TransportError",
+    "UnreadableAnswer": "OmedaAsyncError",
+    "ApiError": "OmedaAsyncError",
+    "BadRequest": "ApiError",
+    "AuthenticationFailed": "ApiError",
+    "NotFound": "ApiError",
+    "MethodNotAllowed": "ApiError",
+    "Conflict": "ApiError",
+    "RateLimited": "ApiError",
+    "ServerError": "ApiError",
+    "AlreadyDone": "ApiError",
+    "TooLate": "ApiError",
+    "NotAuthorized": "ApiError",
+    "SessionLost": "ApiError",
+    "BatchRejected": "ApiError",
+}
+CLASSES = [getattr(errors, name) for name in TREE]
+ADDRESS = "someone.private@omeda.com"
+
+
+def _filled(kind: type[OmedaAsyncError]) -> OmedaAsyncError:
+    """
+    An error with a telling value in every field.
+    """
+    values: dict[str, Any] = {}
+    for field in attrs.fields(kind):
+        values[field.name] = {
+            "provider": "omeda",
+            "operation": "deployments.cancel",
+            "attempts": 3,
+            "sent": True,
+            "status": 400,
+            "retry_after": 2.5,
+            "max_wait": 1.5,
+            "next_slot_in": 2.0,
+            "timed_out": True,
+            "messages": (f"the address {ADDRESS} is wrong",),
+            "fields": ("TrackId",),
+            "culprits": (Culprit("BrandOptOut", "XXG", ADDRESS, f"{ADDRESS} was not opted out"),),
+        }.get(field.name, f"{field.name} of {ADDRESS}")
+    return kind(values.pop("message"), **values)
+
+
+def test_the_tree_is_the_documented_one() -> None:
+    """
+    Every error class has the parent that the documentation draws, and there are no others.
+    """
+    found = {
+        name: value.__mro__[1].__name__
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, BaseException)
+    }
+    assert found == TREE
+
+
+def _copied(error: OmedaAsyncError, way: str) -> Any:
+    if way == "pickle":
+        return pickle.loads(pickle.dumps(error))  # noqa: S301 our own pickle, made a moment ago
+    return copy.copy(error) if way == "copy" else copy.deepcopy(error)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("way", ["pickle", "copy", "deepcopy"])
+def test_a_copy_keeps_every_field(kind: type[OmedaAsyncError], way: str) -> None:
+    """
+    Each class comes back from pickle and copy whole, with its class, text, arguments and fields.
+    """
+    error = _filled(kind)
+    error.__cause__ = ValueError("not a part of it")
+    again = _copied(error, way)
+    assert type(again) is kind
+    assert (str(again), repr(again), again.args) == (str(error), repr(error), error.args)
+    for field in attrs.fields(kind):
+        assert getattr(again, field.name) == getattr(error, field.name)
+    assert again.__cause__ is None
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_no_text_of_an_error_shows_an_address(kind: type[OmedaAsyncError]) -> None:
+    """
+    str, repr, arguments, the traceback and every field but the provider's own words are masked.
+    """
+    error = _filled(kind)
+    shown = [str(error), repr(error), repr(error.args), "".join(traceback.format_exception(error))]
+    shown += [repr(one) for one in getattr(error, "culprits", ())]
+    shown += [getattr(error, name) for name in ("message", "body", "reason") if hasattr(error, name)]
+    assert all("someone.private" not in text for text in shown)
+    assert "s***@omeda.com" in str(error)
+
+
+def test_the_providers_own_words_stay_whole() -> None:
+    """
+    ``messages`` and ``culprits`` keep the address, for the caller to act on.
+    """
+    error = _filled(BatchRejected)
+    assert isinstance(error, BatchRejected)
+    assert ADDRESS in error.messages[0]
+    assert error.culprits[0].email_address == ADDRESS
+
+
+def test_a_body_is_cut_at_200_characters_after_masking() -> None:
+    """
+    A long body keeps its first 200 characters, and an address at the cut is masked first.
+    """
+    error = ApiError("no", body="x" * 190 + " " + ADDRESS + "y" * 1000)
+    assert len(error.body) == 200
+    assert error.body.endswith("s***@omed")
+
+
+def test_an_invalid_record_names_its_field() -> None:
+    """
+    The message is the field and the reason; without a field the reason alone.
+    """
+    assert str(InvalidRecord.of("track_id", "must not be empty")) == "track_id: must not be empty"
+    assert str(InvalidRecord.of(None, f"{ADDRESS} twice")) == "s***@omeda.com twice"
+
+
+def test_another_class_of_the_same_error_keeps_what_the_provider_said() -> None:
+    """
+    Once its meaning is known, an error changes its class and nothing else.
+    """
+    before = _filled(errors.BadRequest)
+    assert isinstance(before, ApiError)
+    after = before.as_kind(errors.TooLate)
+    assert type(after) is errors.TooLate
+    for field in attrs.fields(ApiError):
+        assert getattr(after, field.name) == getattr(before, field.name)
+
+
+def test_secrets_leave_every_text_but_not_our_own_names() -> None:
+    """
+    A secret is hidden in the message, the body, the messages and the culprits; the provider's name stays.
+    """
+    culprit = Culprit("BrandOptOut", "XXG", None, "AppId omeda is wrong")
+    error = BatchRejected(
+        "omeda is wrong", provider="omeda", body="omeda!", messages=("a", "omeda"), culprits=(culprit,)
+    ).without(["omeda", ""])
+    assert (error.message, error.args, error.body) == ("*** is wrong", ("*** is wrong",), "***!")
+    assert error.messages == ("a", "***")
+    assert error.culprits[0].message == "AppId *** is wrong"
+    assert error.provider == "omeda"
+
+
+def test_secrets_are_hidden_as_json_and_urls_write_them() -> None:
+    """
+    Escaped, quoted and overlapping secrets are hidden whole.
+    """
+    secrets = ["pass", 'pass"wörd/1']
+    assert hide_secrets('got pass"wörd/1', secrets) == "got ***"
+    assert hide_secrets(r'{"x": "pass\"w\u00f6rd/1"}', secrets) == '{"x": "***"}'
+    assert hide_secrets("?p=pass%22w%C3%B6rd%2F1", secrets) == "?p=***"
+
+
+@given(
+    st.text(max_size=30).filter(lambda text: "@" not in text),
+    st.from_regex(r"[a-z][a-z0-9._+-]{1,20}", fullmatch=True),
+    st.text(max_size=30).filter(lambda text: "@" not in text),
+)
+def test_no_local_part_survives_masking(before: str, local: str, after: str) -> None:
+    """
+    Whatever stands around an address, its local part is not shown.
+    """
+    masked = mask_emails(f"{before} {local}@example.com {after}")
+    assert f"{local}@" not in masked
+    assert f"{local[0]}***@example.com" in masked
+
+
+def test_masking_a_long_hostile_text_is_quick() -> None:
+    """
+    A text made to confuse a regular expression takes no longer than its length: else this took minutes.
+    """
+    before = time.process_time()
+    masked = mask_emails("a" * 50_000 + "@" + "a@" * 5_000)
+    assert time.process_time() - before < 5
+    assert "***@" in masked

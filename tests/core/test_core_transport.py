@@ -1,0 +1,591 @@
+"""
+The transport on real sockets: every way an answer fails to come, and what goes out on the wire.
+"""
+
+import asyncio
+import gc
+import gzip
+import socket
+import ssl
+import traceback
+import warnings
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import attrs
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from omeda_async import (
+    AnswerLost,
+    ClosedError,
+    ConfigurationError,
+    ConnectionFailed,
+    OcambaSettings,
+    OmedaAsyncError,
+    SessionManager,
+    UnreadableAnswer,
+    __version__,
+)
+from omeda_async._operation import Answer, Request
+from omeda_async._transport import MAX_BODY, Transport
+from omeda_async.testing import MovedClockLoop
+
+POST = Request("POST", "/some/path/*", b'{"a":1}', {"Content-Type": "application/json"})
+GET = Request("GET", "/some/path/*")
+SECRET = {"Authorization": "Bearer top-secret-token"}
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@attrs.define
+class Server:
+    """
+    A raw server: what it was sent, and what it says.
+    """
+
+    talk: Talk
+    url: str = ""
+    requests: list[bytes] = attrs.field(factory=list)
+    connections: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """
+        Read requests and answer each, until the connection ends.
+        """
+        self.connections += 1
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = [line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
+                body = await reader.readexactly(int(length[0].split(b":")[1])) if length else b""
+                self.requests.append(head + body)
+                await self.talk(reader, writer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def serving(talk: Talk) -> AsyncIterator[Server]:
+    """
+    A server on a free port of this machine.
+    """
+    made = Server(talk)
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield made
+    finally:
+        server.close()
+        await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def transporting(borrowed: aiohttp.ClientSession | None = None) -> AsyncIterator[Transport]:
+    """
+    A transport, closed at the end.
+    """
+    transport = Transport(borrowed)
+    try:
+        yield transport
+    finally:
+        await transport.aclose()
+        await asyncio.sleep(0.05)
+
+
+def says(*parts: bytes, close: bool = False, reset: bool = False) -> Talk:
+    """
+    Say these bytes, and then perhaps end the connection, gently or not.
+    """
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        if reset:
+            linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+        elif close:
+            writer.close()
+
+    return talk
+
+
+async def send(transport: Transport, url: str, request: Request = POST, **options: Any) -> Answer:
+    """
+    Send with a secret, and limits that suit a test.
+    """
+    options = {"timeout": 30.0, "connect_timeout": 5.0, **options}
+    headers: Mapping[str, str] = options.pop("headers", SECRET)
+    return await transport.send(url, request, headers, **options)
+
+
+async def failing(talk: Talk, request: Request = POST) -> tuple[OmedaAsyncError, Server]:
+    """
+    The error that sending to such a server ends in.
+    """
+    async with serving(talk) as server, transporting() as transport:
+        with pytest.raises(OmedaAsyncError) as caught:
+            await send(transport, server.url, request)
+    return caught.value, server
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+async def test_what_goes_out_is_exact() -> None:
+    """
+    Method, path with its literal star, headers and body are on the wire as built; nothing is added but the usual.
+    """
+    async with serving(says(OK)) as server, transporting() as transport:
+        answer = await send(transport, server.url)
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    first, *lines = head.decode("ascii").split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    assert first == "POST /some/path/* HTTP/1.1"
+    assert headers.pop("Host") == server.url.removeprefix("http://")
+    assert headers.pop("User-Agent").startswith(f"omeda-async/{__version__} (aiohttp/")
+    assert set(headers.pop("Accept-Encoding").split(", ")) >= {"gzip", "deflate"}
+    assert headers == {
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        "Content-Length": "7",
+        "Authorization": "Bearer top-secret-token",
+    }
+    assert (body, answer.status, answer.body) == (b'{"a":1}', 200, b"{}")
+    assert answer.headers["content-type"] == "application/json"
+
+
+async def test_a_percent_encoded_path_stays_as_it_is() -> None:
+    """
+    An id with a slash, a space or a percent sign is not unquoted, nor quoted twice.
+    """
+    path = "/v1/a%2Fb%20c%25d%40e/lookup/*?q=%2B"
+    async with serving(says(OK)) as server, transporting() as transport:
+        await send(transport, server.url + "/base", Request("GET", path))
+    assert server.requests[0].startswith(f"GET /base{path} HTTP/1.1\r\n".encode())
+
+
+async def test_a_later_header_replaces_an_earlier_one_whatever_its_case() -> None:
+    """
+    Credentials and headers of the settings are sent once, not beside a default.
+    """
+    async with serving(says(OK)) as server, transporting() as transport:
+        await send(transport, server.url, headers={"user-agent": "mine", "content-TYPE": "text/x"})
+    head = server.requests[0].lower()
+    assert (head.count(b"user-agent:"), head.count(b"content-type:")) == (1, 1)
+    assert b"user-agent: mine" in head
+
+
+async def test_a_refused_connection_never_left() -> None:
+    """
+    Nobody listens: connection failed, certainly unsent.
+    """
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        async with transporting() as transport:
+            with pytest.raises(ConnectionFailed, match="could not connect") as caught:
+                await send(transport, url)
+    assert not caught.value.sent
+
+
+class Resolver(AbstractResolver):
+    """
+    Answers as told: an error, or never.
+    """
+
+    def __init__(self, error: OSError | None) -> None:
+        self._error = error
+
+    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[ResolveResult]:  # noqa: ARG002 the resolver's signature
+        """
+        Fail, or wait for ever.
+        """
+        if self._error is not None:
+            raise self._error
+        await asyncio.get_running_loop().create_future()
+        return []
+
+    async def close(self) -> None:
+        """
+        There is nothing to close.
+        """
+
+
+@asynccontextmanager
+async def resolving(error: OSError | None) -> AsyncIterator[Transport]:
+    """
+    A transport whose names are resolved so.
+    """
+    connector = aiohttp.TCPConnector(resolver=Resolver(error))
+    async with aiohttp.ClientSession(connector=connector) as session, transporting(session) as transport:
+        yield transport
+
+
+async def test_an_unknown_name_never_left() -> None:
+    """
+    DNS says no: connection failed.
+    """
+    async with resolving(OSError(None, "no such name")) as transport:
+        with pytest.raises(ConnectionFailed):
+            await send(transport, "https://nowhere.example")
+
+
+@pytest.mark.parametrize(
+    ("timeout", "connect_timeout", "after"), [(30.0, 5.0, 5.0), (4.0, 10.0, 3.8), (30.0, 30.0, 28.5)]
+)
+async def test_a_name_that_is_never_resolved_never_left(timeout: float, connect_timeout: float, after: float) -> None:  # noqa: ASYNC109 a parameter of the test
+    """
+    Time spent on connecting is told apart from time spent on the answer, also when the whole time is the shorter.
+    """
+    loop = asyncio.get_running_loop()
+    async with resolving(None) as transport:
+        before = loop.time()
+        with pytest.raises(ConnectionFailed):
+            await send(transport, "https://slow.example", timeout=timeout, connect_timeout=connect_timeout)
+        assert loop.time() - before == pytest.approx(after, abs=0.01)
+
+
+async def test_a_certificate_that_is_not_trusted_never_left() -> None:
+    """
+    TLS is checked: a server that does not speak it is refused before anything is sent.
+    """
+    async with serving(says(OK)) as server, transporting() as transport:
+        with pytest.raises(ConnectionFailed) as caught:
+            await send(transport, server.url.replace("http:", "https:"))
+    assert server.requests == []
+    assert not caught.value.sent
+    assert ssl.create_default_context().verify_mode is ssl.CERT_REQUIRED
+
+
+LOST = {
+    "closed before the answer": says(close=True),
+    "reset before the answer": says(reset=True),
+    "closed in the head": says(b"HTTP/1.1 200 OK\r\nContent-", close=True),
+    "closed in the body": says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", close=True),
+    "reset in the body": says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", reset=True),
+    "cut between chunks": says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", close=True),
+    "cut in a chunk": says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{}", close=True),
+    "chunks of nonsense": says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}", close=True),
+    "no HTTP at all": says(b"SSH-2.0-OpenSSH_9.6\r\n\r\n", close=True),
+    "two lengths": says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", close=True),
+    "a head too long": says(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", close=True),
+    "gzip that is none": says(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n{1}", close=True),
+}
+
+
+@pytest.mark.parametrize("talk", LOST.values(), ids=LOST)
+@pytest.mark.parametrize("request_", [POST, GET, attrs.evolve(POST, method="PUT")], ids=lambda one: one.method)
+async def test_an_answer_that_does_not_come_whole_is_lost(talk: Talk, request_: Request) -> None:
+    """
+    The request left, once: aiohttp's own second try of a GET or PUT is off, as no permit was given for it.
+    """
+    error, server = await failing(talk, request_)
+    assert type(error) is AnswerLost
+    assert (error.sent, error.timed_out) == (True, False)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("talk", LOST.values(), ids=LOST)
+async def test_an_error_of_the_transport_shows_no_header(talk: Talk) -> None:
+    """
+    Neither the error nor its traceback holds what aiohttp's own error shows.
+    """
+    error, _ = await failing(talk)
+    shown = "".join(traceback.format_exception(error))
+    assert "top-secret" not in shown
+    assert (error.__cause__, error.__suppress_context__) == (None, True)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
+async def test_a_connection_that_the_server_closed_meanwhile_costs_one_request(method: str) -> None:
+    """
+    On a kept connection that dies with the second request, the second request goes out once.
+    """
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(server.requests) == 1:
+            writer.write(OK)
+        else:
+            writer.close()
+
+    async with serving(talk) as server, transporting() as transport:
+        request = attrs.evolve(GET, method=method)
+        await send(transport, server.url, request)
+        with pytest.raises(AnswerLost):
+            await send(transport, server.url, request)
+    assert (len(server.requests), server.connections) == (2, 1)
+
+
+async def test_a_borrowed_session_keeps_its_own_middlewares_and_sends_once_too() -> None:
+    """
+    What the caller's session does to requests goes on, and aiohttp's second try is off there as well.
+    """
+    seen: list[str] = []
+
+    async def note(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        seen.append(request.method)
+        return await handler(request)
+
+    async with (
+        serving(says(close=True)) as server,
+        aiohttp.ClientSession(middlewares=(note,)) as session,
+        transporting(session) as transport,
+    ):
+        with pytest.raises(AnswerLost):
+            await send(transport, server.url, GET)
+    assert (seen, len(server.requests)) == (["GET"], 1)
+
+
+SLOW = {
+    "no answer": says(),
+    "half a head": says(b"HTTP/1.1 200 OK\r\n"),
+    "half a body": says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"),
+}
+
+
+@pytest.mark.parametrize("talk", SLOW.values(), ids=SLOW)
+async def test_an_answer_that_takes_too_long_is_lost_after_the_time_out(talk: Talk) -> None:
+    """
+    The whole attempt has one time, to the second, and the error says that we stopped waiting.
+    """
+    loop = asyncio.get_running_loop()
+    async with serving(talk) as server, transporting() as transport:
+        before = loop.time()
+        with pytest.raises(AnswerLost, match=r"within 30 s") as caught:
+            await send(transport, server.url)
+        assert loop.time() - before == pytest.approx(30.0, abs=0.1)
+    assert (caught.value.sent, caught.value.timed_out) == (True, True)
+
+
+async def test_a_body_that_trickles_in_is_read_to_its_end() -> None:
+    """
+    Slowness within the time-out is no failure.
+    """
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n")
+        for _step in range(20):
+            await asyncio.sleep(1)
+            writer.write(b"x")
+
+    async with serving(talk) as server, transporting() as transport:
+        assert (await send(transport, server.url)).body == b"x" * 20
+
+
+BIG = b"x" * (1024 * 1024)
+_GZIPPED = gzip.compress(b"\0" * (MAX_BODY + 1))
+_DEFLATED = zlib.compress(b"\0" * (MAX_BODY * 4))
+TOO_LARGE = {
+    "declared": says(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n{" % (MAX_BODY + 1)),
+    "chunked": says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"100000\r\n" + BIG + b"\r\n"] * 17),
+    "until the end": says(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", *[BIG] * 17, close=True),
+    "gzip": says(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(_GZIPPED), _GZIPPED),
+    "deflate": says(
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\nContent-Length: %d\r\n\r\n" % len(_DEFLATED), _DEFLATED
+    ),
+}
+
+
+@pytest.mark.parametrize("talk", TOO_LARGE.values(), ids=TOO_LARGE)
+async def test_an_answer_over_16_mib_is_refused_while_reading(talk: Talk) -> None:
+    """
+    However it is declared or packed, no more than that is ever read, and its status is kept.
+    """
+    error, server = await failing(talk)
+    assert isinstance(error, UnreadableAnswer)
+    assert (error.status, error.sent, len(server.requests)) == (200, True, 1)
+    assert "larger than 16 MiB" in str(error)
+    assert len(error.body) <= 200
+
+
+async def test_an_answer_of_exactly_16_mib_is_read() -> None:
+    """
+    The bound itself is allowed.
+    """
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % MAX_BODY
+    async with serving(says(head, *[BIG] * 16)) as server, transporting() as transport:
+        assert len((await send(transport, server.url)).body) == MAX_BODY
+
+
+async def test_a_packed_answer_is_unpacked() -> None:
+    """
+    What is packed with gzip within the bound is read like any other.
+    """
+    packed = gzip.compress(b'{"a": 1}')
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    async with serving(says(head, packed)) as server, transporting() as transport:
+        assert (await send(transport, server.url)).body == b'{"a": 1}'
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_an_answer_and_takes_no_credentials_anywhere(status: int) -> None:
+    """
+    It is given back as it is, and the host it names hears nothing.
+    """
+    async with serving(says(OK)) as other, transporting() as transport:
+        redirect = b"HTTP/1.1 %d Moved\r\nLocation: %s/x\r\nContent-Length: 0\r\n\r\n" % (status, other.url.encode())
+        async with serving(says(redirect)) as server:
+            answer = await send(transport, server.url, headers={**SECRET, "x-omeda-appid": "app"})
+    assert (answer.status, other.connections) == (status, 0)
+
+
+async def test_a_cookie_of_an_answer_is_not_sent_back() -> None:
+    """
+    Sessions are the credentials' business: our own HTTP session keeps none.
+    """
+    talk = says(OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: JSESSIONID=x; Path=/\r\n\r\n"))
+    async with serving(talk) as server, transporting() as transport:
+        await send(transport, server.url)
+        await send(transport, server.url)
+        assert isinstance(transport.session().cookie_jar, aiohttp.DummyCookieJar)
+    assert (len(server.requests), b"Cookie" in server.requests[1]) == (2, False)
+
+
+async def test_a_url_that_cannot_be_is_a_configuration_error() -> None:
+    """
+    What aiohttp refuses to make a request of never left.
+    """
+    async with transporting() as transport:
+        with pytest.raises(ConfigurationError):
+            await send(transport, "https://")
+
+
+async def test_our_signature_goes_before_one_of_a_borrowed_session() -> None:
+    """
+    A default header of the caller's session is not sent beside ours.
+    """
+    signing = aiohttp.ClientSession(headers={"Authorization": "Basic x"})
+    async with signing, transporting(signing) as transport, serving(says(OK)) as server:
+        await send(transport, server.url)
+    assert server.requests[0].count(b"Authorization:") == 1
+    assert b"top-secret" in server.requests[0]
+
+
+async def test_a_header_that_http_cannot_carry_is_a_configuration_error() -> None:
+    """
+    What aiohttp refuses to write never left, and the error does not show it.
+    """
+    async with serving(says(OK)) as server, transporting() as transport:
+        with pytest.raises(ConfigurationError, match="refuses the request") as caught:
+            await send(transport, server.url, headers={"Authorization": f"{SECRET['Authorization']}\r\nX: y"})
+    assert server.requests == []
+    assert "top-secret" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_cancelling_ends_the_connection() -> None:
+    """
+    The server sees it go, and the next request has a new one.
+    """
+    gone = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(server.requests) > 1:
+            writer.write(OK)
+        elif not await reader.read(1):
+            gone.set()
+            writer.close()
+
+    async with serving(talk) as server, transporting() as transport:
+        task = asyncio.create_task(send(transport, server.url))
+        while not server.requests:  # noqa: ASYNC110 the moved clock makes this a wait for input
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await gone.wait()
+        assert (await send(transport, server.url)).status == 200
+    assert server.connections == 2
+
+
+async def test_no_session_is_made_before_it_is_needed() -> None:
+    """
+    It is made on first use, on the running loop, and then kept.
+    """
+    async with transporting() as transport:
+        assert not transport.unclosed
+        session = transport.session()
+        assert transport.unclosed
+        assert transport.session() is session
+    assert session.closed
+
+
+async def test_a_borrowed_session_is_never_closed() -> None:
+    """
+    It belongs to the caller; once the caller has closed it, that is said.
+    """
+    async with aiohttp.ClientSession() as session:
+        transport = Transport(session)
+        assert transport.session() is session
+        await transport.aclose()
+        assert not session.closed
+        with pytest.raises(ClosedError, match="closed"):
+            transport.session()
+    with pytest.raises(ClosedError, match="borrowed HTTP session is closed"):
+        Transport(session).session()
+
+
+async def test_use_after_close_is_an_error_and_closing_twice_is_none() -> None:
+    """
+    The error says what to do.
+    """
+    transport = Transport()
+    transport.session()
+    await transport.aclose()
+    await transport.aclose()
+    with pytest.raises(ClosedError, match="is closed; make a new one"):
+        await send(transport, "http://127.0.0.1:1")
+
+
+def test_another_loop_is_told_that_it_is_another() -> None:
+    """
+    A session belongs to the loop that made it.
+    """
+    transport = Transport()
+    first, second = MovedClockLoop(), MovedClockLoop()
+
+    async def use() -> None:
+        transport.session()
+
+    try:
+        first.run_until_complete(use())
+        with pytest.raises(ClosedError, match="belongs to another event loop"):
+            second.run_until_complete(use())
+        first.run_until_complete(transport.aclose())
+    finally:
+        first.close()
+        second.close()
+
+
+async def test_what_is_no_session_cannot_be_borrowed() -> None:
+    """
+    The kind is checked when it is given.
+    """
+    with pytest.raises(ConfigurationError, match=r"http_session must be an aiohttp\.ClientSession, not str"):
+        Transport("session")  # type: ignore[arg-type]  # wrong on purpose
+
+
+async def test_a_manager_that_is_forgotten_unclosed_warns() -> None:
+    """
+    ResourceWarning tells whoever looks; a closed or never used manager is quiet.
+    """
+    manager = SessionManager(ocamba=OcambaSettings(token="t"))
+    session = manager._transport.session()
+    with pytest.warns(ResourceWarning, match="unclosed SessionManager"):  # noqa: PT031 both let it go
+        del manager
+        gc.collect()
+    assert not session.closed
+    await session.close()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", ResourceWarning)
+        quiet = SessionManager(ocamba=OcambaSettings(token="t"))
+        del quiet
+        gc.collect()
+    assert seen == []

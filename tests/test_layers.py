@@ -1,0 +1,281 @@
+"""
+Who may import whom: down only, and each outside library in its one place.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+import omeda_async
+
+ROOT = Path(omeda_async.__file__).parent
+FRONT = "omeda_async"
+OWN = "<own package>"
+
+# Each row: the modules it is about, what of ours they may import, what of others. All are whole-name patterns without
+# "omeda_async."; OWN is the rest of the module's own package. The standard library is free but for SPECIAL below.
+ROWS: list[tuple[str, str, str]] = [
+    (r"_masking|_version|_clock", r"", r""),
+    (r"errors", r"_masking", r"attrs"),
+    (r"outcomes|events", r"errors", r"attrs"),
+    (r"_operation", r"errors", r"attrs"),
+    (r"limits(\..*)?", rf"errors|_clock|{OWN}", r"attrs|aiolimiter"),
+    (r"_checks", r"errors", r""),
+    (r"_auth_kinds", r"errors|_checks", r"attrs"),
+    (r"settings", r"errors|limits|_checks|_auth_kinds", r"attrs"),
+    (r"_retry", r"errors|settings|_operation", r"attrs"),
+    (r"_auth", r"errors|settings", r""),
+    (r"_transport", r"errors|_operation|_version", r"aiohttp(\..*)?|yarl|multidict"),
+    (r"_account", r"events|limits|settings|_auth|_transport", r"attrs"),
+    (r"_result", r"errors|outcomes|_masking|_operation|_retry", r"attrs"),
+    (
+        r"_call",
+        r"errors|outcomes|events|limits|settings|_masking|_clock|_operation|_retry|_auth|_transport|_account|_result",
+        r"attrs",
+    ),
+    (r"providers(\.[a-z]\w*)?", r"", r""),
+    (r"providers\._(answers|records)", r"errors|_masking", r"attrs|orjson|cattrs(\..*)?"),
+    (r"providers\.[a-z_]+\.models", r"_masking", r"attrs"),
+    (
+        r"providers\.[a-z_]+\._(converter|checks|dates|culprits|decipher)",
+        rf"errors|providers\._(answers|records)|{OWN}",
+        r"attrs|orjson|cattrs(\..*)?",
+    ),
+    (
+        r"providers\.[a-z_]+\._(wire|requests)",
+        rf"errors|_operation|providers\._(answers|records)|{OWN}",
+        r"attrs|orjson",
+    ),
+    (r"providers\.omeda\._opt_outs", rf"errors|_account|_call|_result|_retry|bulk|{OWN}", r"attrs"),
+    (r"providers\.[a-z_]+\.client", rf"errors|limits|settings|_clock|_account|_call|bulk|{OWN}", r"attrs"),
+    (
+        r"bulk(\..*)?",
+        rf"errors|outcomes|events|limits|settings|_masking|_version|_clock|_operation|_account|_result|_call|{OWN}",
+        r"attrs|orjson|aiosqlite",
+    ),
+    (r"journal", r"errors|outcomes|bulk\._journal.*", r"attrs"),
+    (
+        r"manager",
+        r"errors|events|limits|settings|_auth|_transport|_account|bulk|providers\.[a-z_]+\.client",
+        r"",
+    ),
+    (r"", r"errors|outcomes|limits|settings|manager|bulk|_version|providers\.[a-z_]+\.models", r""),
+    (r"sandbox(\..*)?", OWN, r"attrs|aiohttp"),
+    (r"rows(\..*)?", rf"errors|{OWN}", r"attrs"),
+    (r"testing", r"sandbox|errors|outcomes|events|limits|settings|", r"attrs|pytest"),
+    (
+        r"cli(\..*)?|__main__",
+        rf"errors|outcomes|events|limits|settings|sandbox|journal|rows|cli||{OWN}",
+        r"attrs|typer|rich(\..*)?",
+    ),
+]
+
+# What only some modules may touch, by the dotted name imported.
+SPECIAL: list[tuple[str, str]] = [
+    (r"aiohttp(?!\.web(\.|$)).*", r"_transport"),
+    (r"aiohttp\.web(\..*)?", r"sandbox\..*"),
+    (r"aiolimiter.*", r"limits\._local"),
+    (r"(sqlite3|aiosqlite).*", r"bulk\._journal.*"),
+    (r"os\.(environ|getenv|environb|putenv)", r"settings|cli\..*"),
+    (r"random(\..*)?", r"_retry|sandbox\..*"),
+    (r"time(\..*)?", r"sandbox\..*"),
+    (r"(asyncio\.)?(sleep|create_task|ensure_future)", r"_clock|sandbox\..*|bulk\..*|cli\..*"),
+    (r"asyncio(\..*)?", r"(?!providers\.[a-z_]+\._(wire|requests|decipher|converter)|errors|outcomes|events|_retry).*"),
+    (r"datetime\.(datetime|date)\.(now|utcnow|today)", r"_clock|sandbox\..*"),
+    (r"(requests|httpx|urllib3|http\.client|urllib\.request).*", r"(?!.*).*"),
+    (r"omeda_async\.(?!sandbox).*", r"(?!sandbox).*"),
+]
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+@attrs.frozen
+class Use:
+    """
+    One dotted name that a module imports or reads.
+    """
+
+    line: int
+    name: str
+
+
+def name_of(path: Path) -> str:
+    """
+    The dotted name of a module inside the package; empty for the front door.
+    """
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _is_module(dotted: str) -> bool:
+    path = ROOT.joinpath(*dotted.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def uses_in(source: str) -> Iterator[Use]:
+    """
+    Every name imported, whole, wherever it stands in the module; and every ``name.attribute`` of what was imported.
+    """
+    tree = ast.parse(source)
+    known: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                known[alias.asname or alias.name] = alias.name
+                yield Use(node.lineno, alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute"
+            for alias in node.names:
+                known[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+                yield Use(node.lineno, f"{node.module}.{alias.name}")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            root, _, rest = ast.unparse(node).partition(".")
+            if root in known:
+                yield Use(node.lineno, f"{known[root]}.{rest}")
+
+
+def _ours(name: str) -> str | None:
+    """
+    The module of ours that an imported name belongs to; None for others'.
+    """
+    if name.partition(".")[0] != FRONT:
+        return None
+    inner = name.partition(".")[2]
+    while inner and not _is_module(inner):
+        inner = inner.rpartition(".")[0]
+    return inner
+
+
+def _row_of(module: str) -> tuple[str, str]:
+    rows = [(ours, others) for pattern, ours, others in ROWS if re.fullmatch(pattern, module)]
+    assert len(rows) == 1, f"{module or FRONT} stands in {len(rows)} rows of the table; it belongs in one"
+    return rows[0]
+
+
+def _package_of(module: str) -> str:
+    if (ROOT.joinpath(*module.split(".")) / "__init__.py").is_file():
+        return module
+    return module.rpartition(".")[0]
+
+
+def _wrong(module: str, use: Use) -> bool:
+    allowed, others = _row_of(module)
+    target = _ours(use.name)
+    if target is None:
+        top = use.name.partition(".")[0]
+        stranger = top not in sys.stdlib_module_names
+        return stranger and not re.fullmatch(others, use.name) and not re.fullmatch(others, top)
+    package = _package_of(module)
+    own = rf"{re.escape(package)}(\..*)?" if package else "(?!)"
+    return not re.fullmatch(allowed.replace(OWN, own), target)
+
+
+def findings(module: str, source: str) -> list[str]:
+    """
+    What a module imports or uses that it may not.
+    """
+    found = []
+    for use in uses_in(source):
+        special = [allowed for pattern, allowed in SPECIAL if re.fullmatch(pattern, use.name)]
+        if _wrong(module, use) or not all(re.fullmatch(allowed, module) for allowed in special):
+            found.append(f"{module or FRONT}:{use.line} may not use {use.name}")
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: name_of(path) or FRONT)
+def test_a_module_imports_downward_only(path: Path) -> None:
+    """
+    Each module uses what its row of the table allows, and nothing else.
+    """
+    assert findings(name_of(path), path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("errors", "from omeda_async.outcomes import Outcome"),
+        ("errors", "from omeda_async import _clock"),
+        ("_retry", "from omeda_async._call import Call"),
+        ("_retry", "import asyncio"),
+        ("settings", "from omeda_async.manager import SessionManager"),
+        ("limits._windows", "from omeda_async._transport import Transport"),
+        ("limits._account", "import aiolimiter"),
+        ("limits._local", "import random"),
+        ("_call", "from omeda_async.bulk import BulkRun"),
+        ("_call", "import aiohttp"),
+        ("_call", "import time"),
+        ("_call", "import asyncio\nasync def wait() -> None:\n    await asyncio.sleep(1)"),
+        ("events", "from datetime import datetime\nnow = datetime.now"),
+        ("events", "import datetime as dt\nnow = dt.datetime.now(dt.UTC)"),
+        ("manager", "import aiohttp"),
+        ("manager", "from aiohttp import ClientSession"),
+        ("manager", "import os\nprint(os.environ)"),
+        ("bulk._run", "from omeda_async.providers.omeda.client import OmedaClient"),
+        ("bulk._run", "from omeda_async.providers import _answers"),
+        ("bulk._fan_out", "import sqlite3"),
+        ("bulk._fan_out", "def late():\n    import sqlite3"),
+        ("providers.omeda.models", "import cattrs"),
+        ("providers.omeda.models", "from omeda_async.errors import ApiError"),
+        ("providers.omeda._wire", "import asyncio"),
+        ("providers.omeda._wire", "from omeda_async._call import call"),
+        ("providers.omeda._converter", "from omeda_async.providers.ocamba.models import Campaign"),
+        ("providers.ocamba.client", "from omeda_async.providers.omeda import client"),
+        ("providers.ocamba.client", "from omeda_async._transport import Transport"),
+        ("sandbox._server", "from omeda_async.errors import ApiError"),
+        ("sandbox._server", "from omeda_async.providers.omeda import models"),
+        ("sandbox._server", "import aiohttp"),
+        ("sandbox._server", "from aiohttp import ClientSession"),
+        ("cli._bulk", "from omeda_async._call import call"),
+        ("testing", "from omeda_async import _transport"),
+        ("", "from omeda_async.sandbox import Sandbox"),
+        ("_transport", "import httpx"),
+        ("settings", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import orjson"),
+    ],
+)
+def test_a_planted_arrow_upward_is_found(module: str, line: str) -> None:
+    """
+    The check can fail: each of these is reported, with its line.
+    """
+    found = findings(module, f'"""A docstring."""\n{line}\n')
+    assert len(found) >= 1
+    assert found[-1].startswith(f"{module or FRONT}:")
+
+
+def test_a_module_without_a_row_is_found() -> None:
+    """
+    A new module has to be put into the table.
+    """
+    with pytest.raises(AssertionError, match="stands in 0 rows"):
+        findings("helpers", "import attrs")
+
+
+def test_an_allowed_import_is_not_reported() -> None:
+    """
+    The check can pass: what the table allows is no finding.
+    """
+    assert findings("_transport", "import aiohttp\nfrom omeda_async.errors import AnswerLost") == []
+    assert findings("sandbox._server", "from aiohttp import web\nfrom omeda_async.sandbox import _audit") == []
+    assert findings("settings", "import os\nprint(os.environ)") == []
+
+
+def test_no_module_is_longer_than_400_lines() -> None:
+    """
+    A module that grows past it is divided.
+    """
+    long = {name_of(path): len(path.read_text("utf-8").splitlines()) for path in MODULES}
+    assert {name: lines for name, lines in long.items() if lines > 400} == {}
+
+
+def test_the_models_of_one_provider_do_not_know_the_others() -> None:
+    """
+    Providers never import each other, by the table's own words.
+    """
+    for path in sorted((ROOT / "providers").glob("*/*.py")):
+        own = path.parent.name
+        others = {use.name.split(".")[2] for use in uses_in(path.read_text("utf-8")) if ".providers." in use.name}
+        assert {name for name in others if not name.startswith("_")} <= {own}

@@ -1,0 +1,126 @@
+"""
+The wheel: what is in it, what it says of itself, and that it imports without the extras.
+"""
+
+import importlib.util
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+import omeda_async
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+    """The wheel, built from the checkout; where the backend is installed, that needs no network."""
+    target = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(target), str(ROOT)]
+    if importlib.util.find_spec("hatchling") is not None:
+        command.insert(4, "--no-isolation")
+    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 our own words
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = target.glob("*.whl")
+    with zipfile.ZipFile(path) as opened:
+        yield opened
+
+
+def _metadata(wheel: zipfile.ZipFile, name: str) -> str:
+    (found,) = [one for one in wheel.namelist() if one.endswith(f".dist-info/{name}")]
+    return wheel.read(found).decode("utf-8")
+
+
+@pytest.fixture(scope="module")
+def about(wheel: zipfile.ZipFile) -> Message:
+    """What the wheel says of itself."""
+    return Parser().parsestr(_metadata(wheel, "METADATA"))
+
+
+def test_the_wheel_holds_every_module_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    """
+    The package with its py.typed, its metadata, and no test, benchmark or document.
+    """
+    names = {PurePosixPath(name) for name in wheel.namelist()}
+    inside = {str(name) for name in names if name.parts[0] == "omeda_async"}
+    sources = ROOT / "omeda_async"
+    expected = {
+        str(path.relative_to(ROOT).as_posix())
+        for path in sources.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert inside == expected
+    assert {"omeda_async/py.typed", "omeda_async/__init__.py", "omeda_async/sandbox/__init__.py"} <= inside
+    assert {name.parts[0] for name in names} == {
+        "omeda_async",
+        f"omeda_async-{omeda_async.__version__}.dist-info",
+    }
+
+
+def test_the_licence_is_in_it(wheel: zipfile.ZipFile, about: Message) -> None:
+    """
+    MIT, as the file says.
+    """
+    assert about["License-Expression"] == "MIT"
+    assert about.get_all("License-File") == ["LICENSE"]
+    assert "MIT License" in _metadata(wheel, "licenses/LICENSE")
+
+
+def test_the_metadata_names_the_library(about: Message) -> None:
+    """
+    Name, version, what it needs, and its README.
+    """
+    assert (about["Name"], about["Version"]) == ("omeda-async", omeda_async.__version__)
+    assert about["Requires-Python"] == ">=3.11"
+    needed = {
+        one.split(">")[0].split(";")[0].strip() for one in about.get_all("Requires-Dist", []) if "extra" not in one
+    }
+    assert needed == {"aiohttp", "aiolimiter", "aiosqlite", "attrs", "cattrs", "orjson", "tzdata"}
+    assert set(about.get_all("Provides-Extra", [])) >= {"cli", "dev"}
+    assert "Typing :: Typed" in about.get_all("Classifier", [])
+    assert about["Description-Content-Type"] == "text/markdown"
+    assert str(about.get_payload()).startswith("# ")
+
+
+def test_the_command_and_the_pytest_plugin_are_declared(wheel: zipfile.ZipFile) -> None:
+    """
+    ``omeda-async`` starts the command line, and pytest finds the fixtures.
+    """
+    entries = _metadata(wheel, "entry_points.txt")
+    assert "[console_scripts]\nomeda-async = omeda_async.__main__:main" in entries
+    assert "[pytest11]\nomeda_async = omeda_async.testing" in entries
+
+
+IMPORTS = """
+import importlib, sys
+absent = {"typer", "rich", "pytest", "hypothesis", "aioresponses", "click"}
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in absent:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Finder())
+sys.path.insert(0, sys.argv[1])
+import omeda_async, omeda_async.sandbox, omeda_async.events, omeda_async.limits
+assert omeda_async.__file__.startswith(sys.argv[1]), omeda_async.__file__
+from omeda_async import SessionManager, OcambaSettings
+SessionManager(ocamba=OcambaSettings(token="t"))
+print("imported")
+"""
+
+
+def test_the_wheel_imports_without_the_extras(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    """
+    Unpacked anywhere, with neither the command line's nor the developers' packages, it works.
+    """
+    wheel.extractall(tmp_path)
+    command = [sys.executable, "-c", IMPORTS, str(tmp_path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)  # noqa: S603 our own words
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "imported\n"
+    assert done.stderr == ""
