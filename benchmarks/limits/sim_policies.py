@@ -110,7 +110,7 @@ def aiolimiter_paced() -> Queued:
 
 def aiolimiter_both_paced() -> Queued:
     """
-    Two paces, ten a second and 2.5 a second, the second of them allowing no burst.
+    Two paces, neither of them with a burst.
     """
     second, minute = AsyncLimiter(1, 0.1), AsyncLimiter(1, 0.4)
 
@@ -146,7 +146,7 @@ def limits_moving() -> Queued:
         for window in windows:
             while not await strategy.hit(window, "account"):
                 stats = await strategy.get_window_stats(window, "account")
-                await asyncio.sleep(max(0.001, stats.reset_time - time.time()))
+                await asyncio.sleep(max(0.02, stats.reset_time - time.time()))
 
     return Queued(ask)
 
@@ -204,7 +204,8 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "ours, no headers": lambda: Ours(headers=False),
     "log of send times": SendLog,
     "aiolimiter, stacked": aiolimiter_stacked,
-    "aiolimiter, (1, 0.1) + (1, 0.4)": aiolimiter_both_paced,
+    "aiolimiter, paced (1, 0.1) + (1, 0.4)": aiolimiter_both_paced,
+    "aiolimiter, paced (1, 0.4)": aiolimiter_paced,
     "pyrate-limiter, window log": pyrate,
     "limits, moving window": limits_moving,
     "throttled-py, GCRA": throttled_gcra,

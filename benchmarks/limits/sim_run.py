@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import attrs
-from sim_policies import POLICIES, Headers, Policy
-from sim_servers import Server, make_server, optimum
 
+from benchmarks.limits.sim_policies import POLICIES, Headers, Policy
+from benchmarks.limits.sim_servers import Server, make_server, optimum
 from omeda_async.testing import MovedClockLoop
 
 ROUNDINGS: dict[str, Callable[[float], str]] = {
@@ -51,8 +51,9 @@ class Result:
     refusals: int
     ratio: float
     """The time the last request was taken, over the earliest possible."""
-    arrivals: tuple[float, ...]
-    rounding: str
+    arrivals: tuple[tuple[float, bool], ...]
+    """When each request came to the server, and whether it was taken."""
+    phase: float
 
 
 class Network:
@@ -89,8 +90,7 @@ class Client:
         self._round = ROUNDINGS[rounding]
         self._network = Network(run.seed)
         self._sent = 0
-        self.refusals = 0
-        self.arrivals: list[float] = []
+        self.arrivals: list[tuple[float, bool]] = []
 
     async def call(self) -> None:
         """
@@ -107,10 +107,7 @@ class Client:
         now = asyncio.get_running_loop().time()
         taken = self._server.take(now)
         headers = self._headers(now, taken=taken)
-        if taken:
-            self.arrivals.append(now)
-        else:
-            self.refusals += 1
+        self.arrivals.append((now, taken))
         await asyncio.sleep(back)
         await self._policy.release(permit, 204 if taken else 429, headers)
         return taken
@@ -176,7 +173,7 @@ def simulate(run: Run) -> Result:
     phase, drift = (run.seed % 20 + chance.random()) * 3, chance.uniform(-0.0005, 0.0005)
     rounding = list(ROUNDINGS)[run.seed % len(ROUNDINGS)]
     server = make_server(run.server, phase, drift)
-    loop = MovedClockLoop()
+    loop = MovedClockLoop(patience=0.0)
     with _virtual_time(loop), asyncio.Runner(loop_factory=lambda: loop) as runner:
 
         async def main() -> Client:
@@ -187,4 +184,5 @@ def simulate(run: Run) -> Result:
         client = runner.run(main())
     network = Network(run.seed)
     best = optimum(run.server, phase, drift, [network.trip(i)[0] for i in range(run.requests)])
-    return Result(run, client.refusals, max(client.arrivals) / best, tuple(client.arrivals), rounding)
+    refusals = sum(not taken for _, taken in client.arrivals)
+    return Result(run, refusals, client.arrivals[-1][0] / best, tuple(client.arrivals), phase)

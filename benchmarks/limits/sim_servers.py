@@ -108,9 +108,7 @@ class SlidingLog:
         Write it down, also when it is refused.
         """
         at = now * self._rate
-        good = all(
-            len(self._log) < calls or self._log[-calls] + seconds <= at for calls, seconds in self._limits
-        )
+        good = all(len(self._log) < calls or self._log[-calls] + seconds <= at for calls, seconds in self._limits)
         self._log.append(at)
         return good
 

@@ -3,13 +3,14 @@ Everything that decides whether an attempt may go: windows, evidence and caution
 """
 
 import datetime as dt
+import math
 from collections.abc import Callable, Mapping
 
 import attrs
 
 from omeda_async.limits._caution import Caution, Stage
 from omeda_async.limits._evidence import Ledger, Reading
-from omeda_async.limits._headers import Advice, read_advice, read_retry_after
+from omeda_async.limits._headers import TOO_MANY_PARALLEL, Advice, read_advice, read_retry_after
 from omeda_async.limits._rules import Priority, RateLimit
 from omeda_async.limits._view import LimitsView, WindowView
 from omeda_async.limits._windows import DRIFT, Slots
@@ -24,6 +25,7 @@ class Mark:
     grants: int
     in_flight: int
     released: int
+    counted: int
     before: tuple[Reading | None, ...]
     """The last reading about each window."""
 
@@ -61,19 +63,20 @@ class Gate:
         """
         return self.slots.free(now) > 0
 
-    def probe_at(self, now: float) -> float | None:
+    def probe_at(self, now: float, last_grant: float) -> float | None:
         """
         Tell when an attempt may find out whether the provider's window has ended, though every slot is used.
         """
         span, oldest = self.ledger.reset_span(now), self.slots.oldest_received()
-        # One of ours at least is from before the end, so that the new window has not seen all of them.
-        return span[1] if span and oldest is not None and oldest < span[0] else None
+        # At least one of ours came before the end, and none has taken its place: neither a new window nor a
+        # sliding one can be full.
+        return span[1] if span and oldest is not None and max(oldest, last_grant) < span[0] else None
 
-    def changes_at(self, now: float, *, may_probe: bool) -> float | None:
+    def changes_at(self, now: float, probe_at: float | None) -> float | None:
         """
         Tell when this may be open; None when that hangs on an answer.
         """
-        times = (self.slots.changes_at(now), self.probe_at(now) if may_probe else None)
+        times = (self.slots.changes_at(now), probe_at)
         return min((time for time in times if time is not None), default=None)
 
     def earliest(self, now: float, ahead: int) -> float:
@@ -117,7 +120,9 @@ class Account:
         self._gates = [Gate(Slots(window), Ledger(window.seconds)) for window in rate_limit.windows]
         self._caution = Caution(rate_limit, uniform)
         self._grants = 0
+        self._last_grant = -math.inf
         self._released = 0
+        self._counted = 0
         self._probing = False
         self._stray: Reading | None = None
         self._stray_until = 0.0
@@ -130,7 +135,7 @@ class Account:
             return False
         for gate in self._gates:
             if not gate.is_open(now):
-                probe_at = None if self._probing else gate.probe_at(now)
+                probe_at = self._probe_at(gate, now)
                 if probe_at is None or now < probe_at:
                     return False
         return True
@@ -145,8 +150,8 @@ class Account:
                 gate.ledger.spend_reset()
                 permit.probes = self._probing = True
             gate.slots.take()
-        self._caution.granted(now, by_headers=self._left(now) is not None)
-        self._grants += 1
+        self._caution.granted(now, self._left(now))
+        self._grants, self._last_grant = self._grants + 1, now
         self.in_flight += 1
         self.mark(permit, now)
         return permit
@@ -157,7 +162,7 @@ class Account:
         """
         permit.granted_at = now
         before = tuple(gate.ledger.last for gate in self._gates)
-        permit.mark = Mark(self._grants, self.in_flight - 1, self._released, before)
+        permit.mark = Mark(self._grants, self.in_flight - 1, self._released, self._counted, before)
 
     def give_back(self, permit: Permit) -> None:
         """
@@ -193,6 +198,7 @@ class Account:
         self._caution.accepted(permit.granted_at, now)
         advice = read_advice(headers)
         if advice is not None and permit.mark is not None:
+            self._counted += 1
             self._learn(permit.mark, permit.granted_at, now, advice)
         wait = read_retry_after(headers, utc_now) if status == 503 else None
         return self._caution.pause(now, wait) if wait is not None and wait > 0 else 0.0
@@ -202,11 +208,11 @@ class Account:
         Tell when an attempt may go, at the earliest; None when that hangs on an answer.
         """
         left = self._left(now)
-        times = [self._caution.changes_at(now, self.in_flight, by_headers=left is not None)]
+        times = [self._caution.changes_at(now, self.in_flight, left)]
         if left is not None and not self._caution.is_enough(left):
             times.append(self._fresh_until(now))
         closed = [gate for gate in self._gates if not gate.is_open(now)]
-        times += [gate.changes_at(now, may_probe=not self._probing) for gate in closed]
+        times += [gate.changes_at(now, self._probe_at(gate, now)) for gate in closed]
         known = [time for time in times if time is not None]
         return max(known) if len(known) == len(times) else None
 
@@ -222,6 +228,7 @@ class Account:
         Show it all.
         """
         at = now if self.may_go(now) else self.changes_at(now)
+        pace = self._caution.pace(self._left(now))
         return LimitsView(
             windows=tuple(gate.view(now) for gate in self._gates),
             waiting=waiting,
@@ -230,8 +237,11 @@ class Account:
             next_slot_in=None if at is None else max(0.0, at - now),
             paused_for=max(0.0, self._caution.paused_until - now),
             refusals=self._caution.refusals,
-            pace=self._caution.pace,
+            pace=None if pace is None else pace.rate,
         )
+
+    def _probe_at(self, gate: Gate, now: float) -> float | None:
+        return None if self._probing else gate.probe_at(now, self._last_grant)
 
     def _end(self, permit: Permit) -> None:
         permit.done = True
@@ -240,9 +250,15 @@ class Account:
             self._probing = False
 
     def _refused(self, permit: Permit, now: float, retry_after: float | None) -> float:
+        left = self._least_left(now)
+        short = retry_after is not None and 0 < retry_after <= max(1.0, self.rate_limit.shortest)
         for gate in self._gates:
-            gate.ledger.doubt(now + gate.slots.lap)
-        return self._caution.refused(permit.granted_at, now, retry_after, self.in_flight)
+            # A short wait is for the short window: it says nothing against what the headers say of a longer one.
+            if retry_after != TOO_MANY_PARALLEL and (
+                not short or gate.slots.window.seconds == self.rate_limit.shortest
+            ):
+                gate.ledger.doubt(now + gate.slots.lap)
+        return self._caution.refused(permit.granted_at, now, retry_after, self.in_flight, left)
 
     def _learn(self, mark: Mark, sent: float, now: float, advice: Advice) -> None:
         reading = Reading(
@@ -253,21 +269,20 @@ class Account:
             grants=mark.grants,
             in_flight=mark.in_flight,
             released=mark.released,
+            known=mark.counted,
         )
         for gate, before in zip(self._gates, mark.before, strict=True):
             if gate.slots.window.calls == advice.limit:
                 self._learn_window(gate, reading, before, advice)
                 return
-        shortest = min((gate.slots.lap for gate in self._gates), default=1.0)
-        longest = max((gate.slots.lap for gate in self._gates), default=60.0)
-        wait = shortest if advice.reset is None else advice.reset + advice.slack
-        self._stray, self._stray_until = reading, now + min(wait, longest)
+        wait = self.rate_limit.shortest if advice.reset is None else advice.reset + advice.slack
+        self._stray, self._stray_until = reading, now + min(wait, self.rate_limit.longest)
 
     def _learn_window(self, gate: Gate, reading: Reading, before: Reading | None, advice: Advice) -> None:
         slots, ledger, now = gate.slots, gate.ledger, reading.received
         explained = slots.used(now)
         possible = self._released - before.released + self.in_flight if before else 0
-        ledger.learn(reading, before, possible=possible)
+        ledger.learn(reading, before, possible=possible, known=self._counted + self.in_flight)
         ledger.learn_reset(reading, advice)
         if ledger.tells_of_others(reading):
             slots.hold(max(0, reading.counted - explained), now + slots.lap)
@@ -276,15 +291,19 @@ class Account:
             slots.keep_newest(reading.counted + self._released - reading.released - 1)
 
     def _left(self, now: float) -> int | None:
+        if self._caution.stage is Stage.CAREFUL:
+            return self._least_left(now)
+        return self._stray.left(self._grants) if self._stray and now < self._stray_until else None
+
+    def _least_left(self, now: float) -> int | None:
         """
         Tell how many more may go by the readings that speak of the present; None when none does.
         """
         counts = [self._stray.left(self._grants)] if self._stray and now < self._stray_until else []
-        if self._caution.stage is Stage.CAREFUL:
-            for gate in self._gates:
-                last = gate.ledger.last
-                if last is not None and now < gate.ledger.fresh_until(now):
-                    counts.append(last.left(self._grants))
+        for gate in self._gates:
+            last = gate.ledger.last
+            if last is not None and now < gate.ledger.fresh_until(now):
+                counts.append(last.left(self._grants))
         return min(counts, default=None)
 
     def _fresh_until(self, now: float) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import attrs
 
 from omeda_async.limits._headers import TOO_MANY_PARALLEL
+from omeda_async.limits._pace import SLOWER, Pace
 from omeda_async.limits._rules import RateLimit
 
 FIRST_PAUSE = 1.0
@@ -20,12 +21,8 @@ JITTER = 0.1
 """A pause is longer than asked for by up to this part of it, and one second at most."""
 BREATHER = 4.0
 """Attempts' worth of time without one after a refusal, so that a leaking bucket gets some reserve."""
-SLOWER = 0.8
-FASTER = 0.05
-"""Each clean while, a pace grows by this part of the steady one."""
 RESERVE = 1
 """What remains by the headers is not used to the last, for the sake of others on the account."""
-LONGEST_WHILE = 3600.0
 
 
 class Stage(enum.Enum):
@@ -51,21 +48,26 @@ class Caution:
     refusals: int = 0
     paused_until: float = -math.inf
     stage: Stage = Stage.FREE
-    pace: float | None = None
-    """Attempts a second, once learned."""
+    steady: Pace | None = None
+    """The pace kept to, once learned, while the headers say nothing of the present."""
+    brisk: Pace | None = None
+    """The pace kept to, once learned, while the headers say that there is plenty left."""
     _began: float = -math.inf
     _streak: int = 0
-    _next_at: float = -math.inf
-    _while: float = attrs.field(init=False)
-    _clean_since: float = 0.0
-    _grown: float = 0.0
     _halved_at: float = -math.inf
     _awaits_end: bool = False
     _successes: int = 0
 
     def __attrs_post_init__(self) -> None:
         self.parallel = self.rate_limit.parallel
-        self._while = max((window.seconds for window in self.rate_limit.windows), default=LONGEST_PAUSE)
+
+    def pace(self, left: int | None) -> Pace | None:
+        """
+        Give the pace that applies now; None when there is none.
+        """
+        if self.stage is not Stage.CAREFUL:
+            return None
+        return self.steady if left is None else self.brisk
 
     def may_go(self, now: float, in_flight: int, left: int | None) -> bool:
         """
@@ -79,8 +81,9 @@ class Caution:
         """
         if now < self.paused_until or self._awaits_end or not self._has_room(in_flight):
             return False
-        if self.stage is Stage.CAREFUL and left is None:
-            return now >= self._next_at
+        pace = self.pace(left)
+        if pace is not None and now < pace.next_at:
+            return False
         return left is None or self.is_enough(left)
 
     def is_enough(self, left: int) -> bool:
@@ -89,25 +92,22 @@ class Caution:
         """
         return left > (RESERVE if self.stage is Stage.CAREFUL else 0)
 
-    def changes_at(self, now: float, in_flight: int, *, by_headers: bool) -> float | None:
+    def changes_at(self, now: float, in_flight: int, left: int | None) -> float | None:
         """
         Tell when another attempt may go, for all this knows; None when that hangs on an answer.
         """
         if self._awaits_end or not self._has_room(in_flight):
             return None
-        paced = self.stage is Stage.CAREFUL and not by_headers
-        return max(now, self.paused_until, self._next_at if paced else now)
+        pace = self.pace(left)
+        return max(now, self.paused_until, pace.next_at if pace else now)
 
-    def granted(self, now: float, *, by_headers: bool) -> None:
+    def granted(self, now: float, left: int | None) -> None:
         """
         Note that an attempt goes.
         """
-        if self.pace is None:
-            return
-        self._next_at = max(now, self._next_at) + 1.0 / self.pace
-        if not by_headers and now >= self._clean_since + self._while:
-            self._clean_since, self._grown = now, self._grown + FASTER * self.rate_limit.steady
-            self.pace += FASTER * self.rate_limit.steady
+        pace = self.pace(left)
+        if pace is not None:
+            pace.spend(now)
 
     def accepted(self, granted_at: float, now: float) -> None:
         """
@@ -127,7 +127,9 @@ class Caution:
         """
         self._awaits_end = False
 
-    def refused(self, granted_at: float, now: float, retry_after: float | None, in_flight: int) -> float:
+    def refused(
+        self, granted_at: float, now: float, retry_after: float | None, in_flight: int, left: int | None
+    ) -> float:
         """
         Note a 429, and tell for how many seconds the account pauses.
 
@@ -136,6 +138,7 @@ class Caution:
             now: The time.
             retry_after: Seconds that the provider asked for, -1 for too many in flight, None for nothing.
             in_flight: How many are still in flight.
+            left: How many more the headers say may go; None when they say nothing of the present.
 
         """
         self.refusals += 1
@@ -143,7 +146,7 @@ class Caution:
             return self._too_many(granted_at, now, in_flight)
         if granted_at >= max(self._began, self.paused_until):
             self._streak += 1
-            self._slow_down()
+            self._slow_down(left)
             self._began = now
         elif self.stage is Stage.FREE:
             self._began = now
@@ -166,24 +169,27 @@ class Caution:
     def _back_off(self) -> float:
         return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._streak - 1, 30)))
 
-    def _slow_down(self) -> None:
-        if self.stage is not Stage.CAREFUL or self.pace is None:
-            return
-        if self._grown:
-            self.pace, self._grown = self.pace - self._grown, 0.0
-        else:
-            self.pace *= SLOWER
-        self._while = min(LONGEST_WHILE, self._while * 2)
+    def _slow_down(self, left: int | None) -> None:
+        if left is not None and self.is_enough(left):
+            self.brisk = self._slower(self.brisk, SLOWER * self.rate_limit.briskest)
+        elif self.stage is not Stage.ONE_BY_ONE:
+            first = self.rate_limit.steady if self.rate_limit.windows else SLOWER * self.rate_limit.steady
+            self.steady = self._slower(self.steady, first)
+
+    def _slower(self, pace: Pace | None, first: float) -> Pace:
+        if pace is None:
+            return Pace(first, self.rate_limit.longest)
+        pace.slow_down()
+        return pace
 
     def _become_careful(self, now: float) -> None:
         self.stage, self._streak = Stage.CAREFUL, 0
-        if self.pace is None:
-            self.pace = self.rate_limit.steady if self.rate_limit.windows else SLOWER * self.rate_limit.steady
-        self._next_at = now + BREATHER / self.pace
-        self._clean_since = now
+        for pace in (self.steady, self.brisk):
+            if pace is not None:
+                pace.rest(now + BREATHER / pace.rate)
 
     def _too_many(self, granted_at: float, now: float, in_flight: int) -> float:
-        if granted_at >= self._halved_at:
+        if granted_at > self._halved_at:
             self.parallel = max(1, (in_flight + 1) // 2)
             self._halved_at, self._successes = now, 0
         self._awaits_end = in_flight > 0

@@ -11,7 +11,7 @@ from omeda_async.limits._headers import Advice
 from omeda_async.limits._windows import DRIFT
 
 PROOF = 8
-"""So many times in a row the counter must have been seen to count before it may loosen anything."""
+"""So many higher counts in a row must have been seen before the counter may loosen anything."""
 OTHERS = 5
 """Calls of someone else between two of our answers that do not cost the counter its credit."""
 MARGIN = 0.05
@@ -35,6 +35,8 @@ class Reading:
     """How many others were in flight."""
     released: int
     """How many had ended."""
+    known: int
+    """How many had been answered with headers like these: those the provider counted for certain."""
 
     def left(self, grants: int) -> int:
         """
@@ -67,13 +69,15 @@ class Ledger:
     last: Reading | None = None
     """The latest answer that certainly belongs to the provider's present window or a later one."""
     _climbs: int = 0
-    _climbed_from: Reading | None = None
+    _top: int = 0
     _doubted_until: float = 0.0
     _rolled_after: float | None = None
     _rolled_by: float = 0.0
     _countdown: _Countdown | None = None
+    # So many had been counted or were in flight when the counter last began anew: it holds all that came after.
+    _base: int = 0
 
-    def learn(self, reading: Reading, before: Reading | None, *, possible: int) -> None:
+    def learn(self, reading: Reading, before: Reading | None, *, possible: int, known: int) -> None:
         """
         Take in an answer.
 
@@ -81,12 +85,15 @@ class Ledger:
             reading: What it says.
             before: The last reading there was when its attempt left.
             possible: How many of our attempts may have been counted between the two, at most.
+            known: How many of our attempts have been counted for certain, or are in flight.
 
         """
         if reading.sent < self._rolled_by:
             return  # it may be from before the provider's counter began anew, and come late
-        if before is not None and before.sent >= self._rolled_by:
-            self._compare(reading, before, possible)
+        if reading.counted <= reading.known - self._base:
+            self._roll(reading, before, known)
+        elif before is not None and before.sent >= self._rolled_by:
+            self._compare(reading, before, possible, known)
         if self.last is None or reading.sent > self.last.sent:
             self.last = reading
 
@@ -159,23 +166,32 @@ class Ledger:
             return "doubted"
         return "trusted" if self.trusted(now) else "advice"
 
-    def _compare(self, reading: Reading, before: Reading, possible: int) -> None:
+    def _compare(self, reading: Reading, before: Reading, possible: int, known: int) -> None:
         growth = reading.counted - before.counted
         if growth < 1:
-            self._roll(reading, before)
+            self._roll(reading, before, known)
         elif growth > 2 * possible + OTHERS:
-            self._climbs = 0
-        elif before is not self._climbed_from:
+            self._climbs, self._top = 0, reading.counted
+        elif reading.counted > self._top:
             self._climbs += 1
-            self._climbed_from = before
+            self._top = reading.counted
 
-    def _roll(self, reading: Reading, before: Reading) -> None:
-        # A true window lasts its length: what begins anew sooner is no counter of it.
-        lasted = self._rolled_after is None or reading.received >= self._rolled_after + self.seconds * (
-            1 - 2 * DRIFT
-        )
-        if self._climbs < PROOF or not lasted:
+    def _roll(self, reading: Reading, before: Reading | None, known: int) -> None:
+        self._base = known
+        self._top = reading.counted
+        ended = self._may_have_ended(reading.received)
+        if not ended:
+            self.doubt(reading.received + self.seconds)
+        if not ended or self._climbs < PROOF:
             self._climbs = 0
-            self.doubt(reading.received + (0.0 if lasted else self.seconds))
             return
-        self._rolled_after, self._rolled_by = before.sent, reading.received
+        self._rolled_after = before.sent if before else self._rolled_after
+        self._rolled_by = reading.received
+
+    def _may_have_ended(self, now: float) -> bool:
+        """
+        Tell whether the provider's window may be another one than that of the last reading.
+        """
+        # A true window lasts its length, and ends when it says: what begins anew sooner is no counter of it.
+        lasted = self._rolled_after is None or now >= self._rolled_after + self.seconds * (1 - 2 * DRIFT)
+        return lasted and (self._countdown is None or now >= self._countdown.earliest)

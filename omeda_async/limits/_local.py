@@ -21,9 +21,7 @@ class Limiter(Protocol):
     What grants the attempts of one account.
     """
 
-    async def acquire(
-        self, *, priority: Priority = Priority.INTERACTIVE, max_wait: float | None = None
-    ) -> Permit:
+    async def acquire(self, *, priority: Priority = Priority.INTERACTIVE, max_wait: float | None = None) -> Permit:
         """
         Wait until an attempt may go.
 
@@ -105,9 +103,7 @@ class _LocalLimiter:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    async def acquire(
-        self, *, priority: Priority = Priority.INTERACTIVE, max_wait: float | None = None
-    ) -> Permit:
+    async def acquire(self, *, priority: Priority = Priority.INTERACTIVE, max_wait: float | None = None) -> Permit:
         loop = self._bind()
         if max_wait is None:
             return await self._acquire(loop, priority)
@@ -239,11 +235,7 @@ def _closed() -> ClosedError:
 
 
 def _too_long(max_wait: float, next_slot_in: float | None) -> LimitWaitExceeded:
-    free = (
-        "hangs on answers to come"
-        if next_slot_in is None
-        else f"is free in {next_slot_in:.3f} s at the earliest"
-    )
+    free = "hangs on answers to come" if next_slot_in is None else f"is free in {next_slot_in:.3f} s at the earliest"
     return LimitWaitExceeded(
         f"the wait for the limit would pass max_wait={max_wait:g} s: the next slot {free}",
         max_wait=max_wait,

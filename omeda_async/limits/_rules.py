@@ -125,10 +125,35 @@ class RateLimit:
     @property
     def steady(self) -> float:
         """
-        The attempts a second this allows for ever.
+        The attempts a second that this allows for ever.
         """
+        return min(self._rates, default=math.inf)
+
+    @property
+    def briskest(self) -> float:
+        """
+        The attempts a second that this allows for a while.
+        """
+        return max(self._rates, default=math.inf)
+
+    @property
+    def shortest(self) -> float:
+        """
+        The seconds of the shortest window; a second without windows.
+        """
+        return min((window.seconds for window in self.windows), default=1.0)
+
+    @property
+    def longest(self) -> float:
+        """
+        The seconds of the longest window; a minute without windows.
+        """
+        return max((window.seconds for window in self.windows), default=60.0)
+
+    @property
+    def _rates(self) -> list[float]:
         rates = [window.calls / window.seconds for window in self.windows]
-        return min([*rates, 1.0 / self.pace] if self.pace else rates, default=math.inf)
+        return rates or ([1.0 / self.pace] if self.pace else [])
 
     def __repr__(self) -> str:
         parts = [f"Window({window.calls}, {window.seconds:g})" for window in self.windows]

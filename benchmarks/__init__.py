@@ -1,0 +1,3 @@
+"""
+Benchmarks: what the library costs beside the bare tools it is made of. ``python -m benchmarks`` runs them all.
+"""

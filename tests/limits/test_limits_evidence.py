@@ -1,0 +1,195 @@
+"""What headers may do: tighten always, loosen only as confirmed."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import pytest
+from limits_help import advice, attempt, settled, take_all
+
+from omeda_async.limits import Limiter, RateLimit, Window, make_limiter
+
+LIMIT = RateLimit(Window(10, 1.0), Window(40, 60.0), parallel=10)
+SKIPPED = 20.0
+"""The provider's minute began so many seconds before the first attempt."""
+
+
+async def spend(limiter: Limiter, count: int, say: Callable[[int, float], Mapping[str, str]]) -> list[float]:
+    """Make attempts whose answers say what a function makes of the count and the rest of the minute."""
+    counts: dict[int, int] = {}
+
+    async def one() -> float:
+        permit = await limiter.acquire()
+        went = asyncio.get_running_loop().time()
+        minute, passed = divmod(went + SKIPPED, 60.0)
+        counts[int(minute)] = counts.get(int(minute), 0) + 1
+        headers = say(counts[int(minute)], 60.0 - passed)
+        await asyncio.sleep(0.01)
+        limiter.release(permit, status=204, headers=headers)
+        return went
+
+    return sorted(await asyncio.gather(*(one() for _ in range(count))))
+
+
+def truth(count: int, rest: float) -> dict[str, str]:
+    """Say how it is, in whole seconds."""
+    return advice(40 - count, limit=40, reset=str(round(rest)))
+
+
+async def test_true_headers_give_the_next_minute_as_soon_as_it_begins() -> None:
+    """Forty are spent at once; the next forty go when the provider's minute is over, a probe ahead of them."""
+    limiter = make_limiter(LIMIT)
+    times = await spend(limiter, 80, truth)
+    assert times[39] < 5
+    assert 40.0 <= times[40] < 42.0
+    assert times[41] - times[40] >= 0.01
+    assert times[79] < 47.0
+    assert limiter.view().windows[1].headers == "trusted"
+
+
+async def test_only_one_goes_before_the_new_minute_is_confirmed() -> None:
+    """While the probe has no answer, nobody follows it; an answer that confirms nothing frees nothing."""
+    limiter = make_limiter(LIMIT)
+    await spend(limiter, 40, truth)
+    waiters = [asyncio.create_task(limiter.acquire()) for _ in range(5)]
+    await asyncio.sleep(45)
+    granted = [waiter for waiter in waiters if waiter.done()]
+    assert len(granted) == 1
+    limiter.release(granted[0].result(), status=500)
+    await asyncio.sleep(5)
+    assert sum(waiter.done() for waiter in waiters) == 1
+    assert asyncio.get_running_loop().time() < 60
+    for waiter in waiters:
+        waiter.cancel()
+
+
+async def test_the_answer_of_the_probe_frees_the_rest() -> None:
+    """One counted in the new minute: all other slots were the old minute's."""
+    limiter = make_limiter(LIMIT)
+    await spend(limiter, 40, truth)
+    permit = await limiter.acquire()
+    assert limiter.view().windows[1].free == 0
+    limiter.release(permit, status=204, headers=advice(39, limit=40, reset="58"))
+    assert (limiter.view().windows[1].used, limiter.view().windows[1].free) == (1, 39)
+
+
+LIES: dict[str, Callable[[int, float], Mapping[str, str]]] = {
+    "no headers": lambda _count, _rest: {},
+    "always as good as full": lambda _count, _rest: advice(39, limit=40, reset="30"),
+    "always about to begin anew": lambda count, _rest: advice(max(0, 40 - count), limit=40, reset="0"),
+    "a reset that stands still": lambda count, _rest: advice(max(0, 40 - count), limit=40, reset="7"),
+    "another limit": lambda _count, _rest: advice(4990, limit=5000, reset="3"),
+    "no numbers": lambda _count, _rest: {"X-RateLimit-Limit": "40", "X-RateLimit-Remaining": "many"},
+    "a counter that begins anew at every fifth": lambda count, rest: advice(
+        39 - count % 5, limit=40, reset=str(int(rest))
+    ),
+}
+
+
+def two_endpoints(count: int, rest: float) -> dict[str, str]:
+    """Count each of two endpoints by itself, though both spend one budget; every fifth call is of the second."""
+    second = count // 5
+    return advice(40 - (second if count % 5 == 0 else count - second), limit=40, reset=str(round(rest)))
+
+
+LIES["a counter for each endpoint"] = two_endpoints
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES.keys())
+async def test_headers_that_prove_nothing_change_nothing(lie: Callable[[int, float], Mapping[str, str]]) -> None:
+    """Absent, contradictory and nonsense headers: the slots hold, to the moment."""
+    times = await spend(make_limiter(LIMIT), 80, lie)
+    plain = await spend(make_limiter(LIMIT), 80, LIES["no headers"])
+    begin = plain[0]
+    assert times == pytest.approx([moment - begin for moment in plain], abs=0.01)
+    assert times[40] >= 60.0
+
+
+async def test_what_someone_else_spent_is_held_for_a_minute() -> None:
+    """The provider counted 30 where we sent 1: 29 slots are not ours, until the evidence is a window old."""
+    limiter = make_limiter(LIMIT)
+    await attempt(limiter, headers=advice(10, limit=40))
+    window = limiter.view().windows[1]
+    assert (window.used, window.held, window.free) == (1, 29, 10)
+    times = sorted(await asyncio.gather(*(attempt(limiter) for _ in range(11))))
+    assert times[9] < 2
+    assert times[10] == pytest.approx(60.07, abs=0.01)
+    assert limiter.view().windows[1].held == 0
+
+
+async def test_a_newer_answer_replaces_what_was_held() -> None:
+    """The other one's minute is over, as the next answer shows."""
+    limiter = make_limiter(LIMIT)
+    await attempt(limiter, headers=advice(10, limit=40))
+    await attempt(limiter, headers=advice(38, limit=40))
+    assert limiter.view().windows[1].held == 0
+
+
+async def test_an_answer_that_comes_late_does_not_take_back_what_a_newer_one_proved() -> None:
+    """An old count that overtook nobody neither holds slots nor begins a new minute."""
+    limiter = make_limiter(LIMIT)
+    await spend(limiter, 39, truth)
+    (slow,) = await take_all(limiter, 1)
+    await asyncio.sleep(38)
+    probe = asyncio.create_task(attempt(limiter, headers=advice(39, limit=40, reset="58")))
+    await probe
+    free = limiter.view().windows[1].free
+    limiter.release(slow, status=204, headers=advice(0, limit=40, reset="30"))
+    assert limiter.view().windows[1].held == 0
+    assert limiter.view().windows[1].free == free == 38
+
+
+async def test_a_limit_of_an_unknown_window_may_only_tighten() -> None:
+    """None left of 5,000, for three seconds: nobody goes before, and no slot is freed."""
+    limiter = make_limiter(LIMIT)
+    await attempt(limiter, headers=advice(0, limit=5000, reset="3"))
+    assert await attempt(limiter) == pytest.approx(4.01, abs=0.01)
+    assert limiter.view().windows[1].used == 2
+
+
+async def test_a_refusal_ends_the_trust_for_a_window() -> None:
+    """After a 429 the counter loosens nothing until a whole window was clean."""
+    limiter = make_limiter(LIMIT)
+    await spend(limiter, 30, truth)
+    assert limiter.view().windows[1].headers == "trusted"
+    await attempt(limiter, 429, {"Retry-After": "5"})
+    assert limiter.view().windows[1].headers == "doubted"
+    await asyncio.sleep(61)
+    assert limiter.view().windows[1].headers == "trusted"
+
+
+async def test_too_many_in_flight_says_nothing_against_the_counter() -> None:
+    """-1 is about what is in flight, not about a window: the trust stays."""
+    limiter = make_limiter(LIMIT)
+    await spend(limiter, 30, truth)
+    await attempt(limiter, 429, {"Retry-After": "-1"})
+    assert limiter.view().windows[1].headers == "trusted"
+
+
+async def test_failures_that_a_proxy_answers_do_not_cost_the_counter_its_credit() -> None:
+    """What came back without headers may not have been counted: a lower count after it is no contradiction."""
+    limiter = make_limiter(LIMIT)
+    await spend(limiter, 30, truth)
+    for _ in range(3):
+        await attempt(limiter, 502)
+    await attempt(limiter, headers=advice(9, limit=40, reset="30"))
+    assert limiter.view().windows[1].headers == "trusted"
+
+
+async def test_headers_about_the_second_are_about_the_second() -> None:
+    """A limit of 10 is the window of 10: three of someone else's are held there, none in the minute."""
+    limiter = make_limiter(LIMIT)
+    await attempt(limiter, headers=advice(6, limit=10, reset="0"))
+    assert [window.held for window in limiter.view().windows] == [3, 0]
+
+
+async def test_an_attempt_without_an_answer_is_never_freed_by_a_header() -> None:
+    """It may come late: what the provider has counted says nothing of it."""
+    limiter = make_limiter(LIMIT)
+    await spend(limiter, 30, truth)
+    lost = await take_all(limiter, 5)
+    for permit in lost:
+        limiter.release(permit, sent=True)
+    await asyncio.sleep(40)
+    await attempt(limiter, headers=advice(39, limit=40, reset="58"))
+    assert limiter.view().windows[1].used == 6
+    await settled()

@@ -1,0 +1,227 @@
+"""The queue in front: two lanes, first come first served, and nothing left behind."""
+
+import asyncio
+import time
+
+import pytest
+from limits_help import attempt, settled, take_all
+
+from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceeded
+from omeda_async.limits import Limiter, Priority, RateLimit, Window, make_limiter
+from omeda_async.testing import run_moved
+
+ONE = RateLimit(Window(1, 1.0))
+
+
+async def in_order(limiter: Limiter, lanes: str) -> str:
+    """Let one waiter after the other come, and give the order they went in."""
+    order: list[str] = []
+
+    async def one(lane: str) -> None:
+        await attempt(limiter, priority=Priority.BULK if lane == "b" else Priority.INTERACTIVE)
+        order.append(lane)
+
+    await asyncio.gather(*(one(lane) for lane in lanes))
+    return "".join(order)
+
+
+async def test_interactive_goes_ahead_of_bulk_that_came_before() -> None:
+    """The first takes the free slot, then interactive ones go, then bulk."""
+    assert await in_order(make_limiter(ONE), "bbbiii") == "biiibb"
+
+
+async def test_bulk_gets_one_grant_in_ten_while_both_wait() -> None:
+    """However many interactive ones wait, bulk is not starved."""
+    order = await in_order(make_limiter(ONE), "b" * 5 + "i" * 40)
+    assert order == "b" + ("i" * 9 + "b") * 4 + "i" * 4
+
+
+async def test_inside_a_lane_the_first_to_come_is_the_first_to_go() -> None:
+    """Nobody overtakes in a lane, newcomers neither."""
+    limiter, order = make_limiter(ONE), list[int]()
+
+    async def one(number: int) -> None:
+        await asyncio.sleep(number * 0.3)
+        await attempt(limiter)
+        order.append(number)
+
+    await asyncio.gather(*(one(number) for number in range(12)))
+    assert order == list(range(12))
+
+
+async def test_a_cancelled_waiter_leaves_and_the_next_one_goes() -> None:
+    """The place of one that left is taken by the one behind."""
+    limiter = make_limiter(ONE)
+    await attempt(limiter)
+    waiters = [asyncio.create_task(attempt(limiter)) for _ in range(3)]
+    await settled()
+    waiters[0].cancel()
+    await asyncio.gather(waiters[1])
+    assert asyncio.get_running_loop().time() == pytest.approx(1.021, abs=0.001)
+    await waiters[2]
+    assert sum(limiter.view().waiting.values()) == 0
+
+
+async def test_a_permit_granted_to_one_cancelled_at_that_moment_is_given_back() -> None:
+    """The slot of a grant that nobody took is free again at once."""
+    limiter = make_limiter(RateLimit(Window(1, 60.0)))
+    (permit,) = await take_all(limiter, 1)
+    waiter, second = (asyncio.create_task(limiter.acquire()) for _ in range(2))
+    await settled()
+    limiter.release(permit, sent=False)
+    waiter.cancel()
+    granted = await second
+    assert asyncio.get_running_loop().time() < 0.001
+    assert waiter.cancelled()
+    limiter.release(granted, sent=False)
+    assert limiter.view().used == limiter.view().in_flight == 0
+
+
+@pytest.mark.parametrize("passes", range(8))
+@pytest.mark.parametrize("pace", [None, 0.5])
+async def test_cancelling_at_any_moment_of_a_wait_leaks_nothing(passes: int, pace: float | None) -> None:
+    """Whichever await a cancellation hits, the slot is free, the queue goes on, the pace too."""
+    limiter = make_limiter(RateLimit(Window(2, 1.0), parallel=2, pace=pace))
+    held = await take_all(limiter, 2)
+    victims = [asyncio.create_task(attempt(limiter)) for _ in range(3)]
+    await settled()
+    for permit in held:
+        limiter.release(permit, sent=False)
+    for _ in range(passes):
+        await asyncio.sleep(0)
+    for victim in victims:
+        victim.cancel()
+    await asyncio.gather(*victims, return_exceptions=True)
+    await asyncio.wait_for(asyncio.gather(*(attempt(limiter) for _ in range(4))), 5)
+    await asyncio.sleep(1.1)
+    view = limiter.view()
+    assert (view.used, view.free, view.in_flight, sum(view.waiting.values())) == (0, 2, 0, 0)
+
+
+async def test_the_last_waiter_to_leave_takes_the_timer_with_it() -> None:
+    """An empty queue has no timer."""
+    limiter = make_limiter(RateLimit(Window(1, 600.0)))
+    await attempt(limiter)
+    waiters = [asyncio.create_task(limiter.acquire()) for _ in range(3)]
+    await settled()
+    loop: object = asyncio.get_running_loop()
+    timers = [handle for handle in loop._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]  # asyncio's own heap
+    assert len(timers) == 1
+    for waiter in waiters:
+        waiter.cancel()
+    await asyncio.gather(*waiters, return_exceptions=True)
+    assert not [handle for handle in loop._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]  # the same
+
+
+async def test_the_timer_rings_no_more_often_than_slots_become_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody polls: sixty waits for a slot ring sixty times at most, hours of waiting or not."""
+    limiter, rings = make_limiter(RateLimit(Window(1, 100.0), Window(20, 4000.0))), list[float]()
+    ring = limiter._ring  # type: ignore[attr-defined]  # the one callback of the one timer
+
+    def counted(loop: asyncio.AbstractEventLoop) -> None:
+        rings.append(loop.time())
+        ring(loop)
+
+    monkeypatch.setattr(limiter, "_ring", counted)
+    await asyncio.gather(*(attempt(limiter) for _ in range(60)))
+    assert asyncio.get_running_loop().time() > 9000
+    assert 50 < len(rings) <= 65
+
+
+def test_a_crowd_of_waiters_leaves_nothing_behind_and_costs_the_same_each() -> None:
+    """Ten times the waiters cost about ten times the work, and the cancelled ones are forgotten at once."""
+
+    async def crowd(size: int) -> tuple[float, int]:
+        limiter = make_limiter(RateLimit(Window(1000, 1.0)))
+        began = time.perf_counter()
+        tasks = [asyncio.create_task(attempt(limiter, takes=0)) for _ in range(size)]
+        await asyncio.sleep(0)
+        for task in tasks[::10]:
+            task.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        waiting = sum(limiter.view().waiting.values())
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert sum(limiter.view().waiting.values()) == limiter.view().in_flight == 0
+        return (time.perf_counter() - began) / size, waiting
+
+    small, _ = run_moved(crowd(1_000), debug=False)
+    large, waiting = run_moved(crowd(10_000), debug=False)
+    assert waiting == 10_000 - 1_000 - 1_000 + 100
+    assert large < 5 * small
+
+
+@pytest.mark.parametrize("max_wait", [-1, -0.001, float("nan"), True, "5"])
+async def test_a_max_wait_that_is_no_wait_is_refused_by_name(max_wait: object) -> None:
+    """Seconds to wait are a number, 0 or more."""
+    with pytest.raises(ConfigurationError, match="max_wait"):
+        await make_limiter(ONE).acquire(max_wait=max_wait)  # type: ignore[arg-type]  # that is the point
+
+
+async def test_a_wait_that_is_bound_to_be_longer_is_refused_at_once() -> None:
+    """No time passes, nothing is left in the queue, and the error tells when a slot is free."""
+    limiter = make_limiter(RateLimit(Window(1, 60.0)))
+    await attempt(limiter)
+    with pytest.raises(LimitWaitExceeded, match=r"max_wait=5 s.*60\.060 s") as caught:
+        await limiter.acquire(max_wait=5)
+    assert asyncio.get_running_loop().time() == pytest.approx(0.01, abs=1e-6)
+    assert caught.value.next_slot_in == pytest.approx(60.06, abs=1e-6)
+    assert caught.value.max_wait == 5
+    assert sum(limiter.view().waiting.values()) == 0
+
+
+async def test_the_place_in_the_queue_counts_for_the_wait() -> None:
+    """With four ahead in the lane, the fifth slot is what a newcomer waits for."""
+    limiter = make_limiter(ONE)
+    await attempt(limiter)
+    queue = [asyncio.create_task(attempt(limiter)) for _ in range(4)]
+    await settled()
+    with pytest.raises(LimitWaitExceeded) as caught:
+        await limiter.acquire(max_wait=4)
+    assert caught.value.next_slot_in == pytest.approx(5.005, abs=0.01)
+    late = asyncio.create_task(attempt(limiter, max_wait=6))
+    await asyncio.gather(*queue)
+    assert await late == pytest.approx(5.06, abs=0.02)
+
+
+async def test_a_wait_that_hangs_on_answers_ends_when_its_time_is_over() -> None:
+    """What could not be known at once is refused when it has been waited for."""
+    limiter = make_limiter(RateLimit(Window(5, 1.0), parallel=1))
+    await take_all(limiter, 1)
+    with pytest.raises(LimitWaitExceeded, match="hangs on answers") as caught:
+        await limiter.acquire(max_wait=3)
+    assert asyncio.get_running_loop().time() == pytest.approx(3.0, abs=1e-6)
+    assert caught.value.next_slot_in is None
+    assert sum(limiter.view().waiting.values()) == 0
+
+
+async def test_no_wait_at_all_is_granted_when_a_slot_is_free() -> None:
+    """max_wait=0 takes what is free, and nothing else."""
+    limiter = make_limiter(ONE)
+    permit = await limiter.acquire(max_wait=0)
+    limiter.release(permit, status=204)
+    with pytest.raises(LimitWaitExceeded):
+        await limiter.acquire(max_wait=0)
+
+
+async def test_closing_fails_who_waits_and_who_comes() -> None:
+    """Waiters get the error at once, and permits can still be given back."""
+    limiter = make_limiter(ONE)
+    (permit,) = await take_all(limiter, 1)
+    waiter = asyncio.create_task(limiter.acquire())
+    await settled()
+    limiter.close()
+    with pytest.raises(ClosedError):
+        await waiter
+    with pytest.raises(ClosedError):
+        await limiter.acquire()
+    limiter.release(permit, status=204)
+    assert limiter.view().in_flight == 0
+
+
+def test_a_limiter_says_so_when_it_is_used_from_another_loop() -> None:
+    """It belongs to the loop that first waited for it."""
+    limiter = make_limiter(RateLimit(Window(5, 1.0)))
+    run_moved(take_all(limiter, 1))
+    with pytest.raises(ConfigurationError, match="another event loop"):
+        run_moved(take_all(limiter, 1))
