@@ -3,7 +3,7 @@ Bulk runs: any number of records in, one outcome for each out. It knows operatio
 """
 
 from omeda_async.bulk._coalesce import Batcher
-from omeda_async.bulk._isolate import Group, Isolation, Part
+from omeda_async.bulk._isolate import Evidence, Group, Isolation, Part
 from omeda_async.bulk._records import Desk, Item, OneByOne, Records, Work, fingerprint, not_sent
 from omeda_async.bulk._run import BulkOptions, BulkRun, Runs
 
@@ -12,6 +12,7 @@ __all__ = [
     "BulkOptions",
     "BulkRun",
     "Desk",
+    "Evidence",
     "Group",
     "Isolation",
     "Item",

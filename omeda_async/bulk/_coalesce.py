@@ -11,7 +11,7 @@ from omeda_async._account import Account
 from omeda_async._call import Call, CallOptions
 from omeda_async._result import Result
 from omeda_async.bulk._chunks import Chunker
-from omeda_async.bulk._records import Item, Work, not_sent
+from omeda_async.bulk._records import Item, Work, not_sent, read_item, still_doubtful
 from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, OmedaAsyncError
 from omeda_async.limits import Permit, Priority
 from omeda_async.outcomes import Outcome, OutcomeStatus
@@ -65,10 +65,9 @@ class Batcher:
             raise ClosedError("the batcher is closed")
         self._account.transport.session()
         position, self._position = self._position, self._position + 1
-        try:
-            item = self._work.read(record)
-        except InvalidRecord as error:
-            return Outcome(record=record, key=None, position=position, status=OutcomeStatus.REJECTED, error=error)
+        item = read_item(self._work, record)
+        if isinstance(item, InvalidRecord):
+            return Outcome(record=record, key=None, position=position, status=OutcomeStatus.REJECTED, error=item)
         item.position = position
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting[item] = future
@@ -100,6 +99,7 @@ class Batcher:
                 self._timer.cancel()
             for task in self._senders:
                 task.cancel()
+            self._refuse(ClosedError("the batcher was closed before this record was sent"))
 
     def _arrange(self) -> None:
         """
@@ -139,7 +139,8 @@ class Batcher:
         try:
             taken = self._take()
             if taken:
-                await _Delivery(self._account, taken, permit, self._priority).perform(self._work)
+                with self._account.activity:
+                    await _Delivery(self._account, taken, permit, self._priority).perform(self._work)
         finally:
             limiter.release(permit, sent=False)  # does nothing where an attempt has used it
 
@@ -187,7 +188,13 @@ class _Delivery:
 
     def options(self, *, doubtful: bool = False) -> CallOptions:
         permit, self._permit = self._permit, None
-        return CallOptions(priority=self._priority, patient=True, doubtful=doubtful, permit=permit)
+        return CallOptions(
+            priority=self._priority,
+            patient=True,
+            doubtful=doubtful,
+            permit=permit,
+            stopped=lambda: self._account.activity.closing,
+        )
 
     def spend_isolation(self) -> bool:
         self._isolation_left -= 1
@@ -215,4 +222,5 @@ class _Delivery:
             if self._open:
                 closed = ClosedError("the batcher was closed before this record was sent")
                 result = self._call.interrupted() if self._call is not None else not_sent(closed)
-                self.close(list(self._open), result)
+                for item in list(self._open):
+                    self.close([item], still_doubtful(item, result))

@@ -3,40 +3,24 @@ The engine of a bulk run: one reader, some workers, and an outcome for every rec
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence, Sized
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator, Callable, Sequence, Sized
+from typing import Any
 
 import attrs
 
 from omeda_async._call import Call, CallOptions
 from omeda_async._result import Result
 from omeda_async.bulk._chunks import Chunker
+from omeda_async.bulk._input import END, Linger, iterate
+from omeda_async.bulk._ledger import Ledger
 from omeda_async.bulk._outlet import Outlet
-from omeda_async.bulk._records import Duplicates, Item, Records, Work, not_sent
+from omeda_async.bulk._records import Duplicates, Item, Records, Work, not_sent, read_item, still_doubtful
 from omeda_async.bulk._turns import Turns
 from omeda_async.errors import ClosedError, InvalidRecord, OmedaAsyncError
 from omeda_async.limits import Priority
 from omeda_async.outcomes import Outcome, OutcomeStatus, Tally
 
 BREATHE_EVERY = 64
-
-
-class Ledger(Protocol):
-    """
-    Remembers a run: the intents before the attempts, the outcomes before the caller sees them.
-    """
-
-    async def begin(self, items: Sequence[Item]) -> dict[Item, Result[Any]]:
-        """
-        Write down that items are about to be sent; give the results of those settled by an earlier run.
-
-        Those an earlier run may have sent are marked as doubtful.
-        """
-
-    async def record(self, outcomes: Sequence[tuple[Item, Result[Any]]]) -> None:
-        """
-        Write down results.
-        """
 
 
 @attrs.frozen(kw_only=True)
@@ -87,7 +71,11 @@ class FanOut:
         self._position = 0
         self._reader: asyncio.Task[None] | None = None
         self._awaiting_input = False
+        self._read_on = True
         self._in_hand: list[Item] = []
+        self._twins = 0
+        self._most_twins = options.concurrency * max(options.max_entries, BREATHE_EVERY)
+        self._few_twins = asyncio.Event()
 
     async def run(self) -> None:
         """
@@ -108,9 +96,19 @@ class FanOut:
             self._leave(self._left_over())
             self.outlet.end()
 
+    def abandon(self, cause: OmedaAsyncError) -> None:
+        """
+        Stop, and read nothing more.
+        """
+        self._read_on = False
+        self.outlet.unbind()
+        self.stop(cause)
+
     def stop(self, cause: OmedaAsyncError) -> None:
         """
         Send nothing new; attempts in flight go on, calls that wait for their turn end at once.
+
+        An input whose length is known is read to its end, so that every record of it has an outcome.
         """
         if self.stopped:
             return
@@ -118,14 +116,21 @@ class FanOut:
         self.cause = cause
         for desk in self._desks:
             desk.interrupt_wait()
-        if self._reader is not None and self._awaiting_input:
-            self._reader.cancel()
+        reader = self._reader
+        if reader is not None and self._awaiting_input and reader is not asyncio.current_task():
+            reader.cancel()
 
     def close(self, item: Item, result: Result[Any]) -> list[Outcome]:
         """
         Make the outcomes of an item and its twins, and count them.
         """
-        outcomes = [one.outcome(result) for one in (item, *(item.twins or ()))]
+        twins, item.twins = item.twins or (), None
+        if twins and self.ledger is not None:
+            self.ledger.set_aside([(twin, result) for twin in twins])
+        if twins:
+            self._twins -= len(twins)
+            self._few_twins.set()
+        outcomes = [one.outcome(result) for one in (item, *twins)]
         for outcome in outcomes:
             self.tally.add(outcome)
         self.duplicates.closed(item, result)
@@ -136,8 +141,16 @@ class FanOut:
         return items + self._turns.drain() + self._chunker.flush()
 
     def _leave(self, items: Sequence[Item]) -> None:
-        cause = self.cause or ClosedError("the run was stopped before this record was sent")
-        self.outlet.push([outcome for item in items for outcome in self.close(item, not_sent(cause))])
+        result = not_sent(self.cause or ClosedError("the run was stopped before this record was sent"))
+        if self.ledger is not None:
+            self.ledger.leave([(item, result) for item in items])
+        self.outlet.push([outcome for item in items for outcome in self.close(item, result)])
+        self.options.on_outcomes()
+
+    def _set_aside(self, item: Item, result: Result[Any]) -> None:
+        if self.ledger is not None:
+            self.ledger.set_aside([(item, result)])
+        self.outlet.push(self.close(item, result))
         self.options.on_outcomes()
 
     async def _read(self) -> None:
@@ -155,16 +168,18 @@ class FanOut:
 
     async def _read_all(self) -> None:
         source = iterate(self._records)
-        linger = _Linger(self.options.linger, self._flush)
+        linger = Linger(self.options.linger, self._flush)
         try:
-            while (record := await self._next(source)) is not _END:
+            while (record := await self._next(source)) is not END:
                 self._accept(record)
                 if self._in_hand:
+                    linger.cancel()  # what is left waits its own time
                     await self._hand_over(self._in_hand)
+                elif self._twins > self._most_twins:
+                    await self._wait_for_twins()
                 elif self._position % self._breathe_every == 0:
-                    await self.outlet.room()
-                    await asyncio.sleep(0)
-                if self.stopped and not isinstance(self._records, Sized):
+                    await self._breathe()
+                if self.stopped and not (self._read_on and isinstance(self._records, Sized)):
                     return
                 if len(self._chunker):
                     linger.start()
@@ -172,10 +187,25 @@ class FanOut:
             linger.cancel()
             await source.aclose()
 
+    async def _breathe(self) -> None:
+        await self.outlet.room()
+        if self.ledger is not None:
+            await self.ledger.room()
+        await asyncio.sleep(0)
+
+    async def _wait_for_twins(self) -> None:
+        """
+        Read no further while too many repeats wait for what is on its way.
+        """
+        await self._hand_over(self._chunker.flush())
+        while self._twins > self._most_twins:
+            self._few_twins.clear()
+            await self._few_twins.wait()
+
     async def _next(self, source: AsyncGenerator[Any, None]) -> Any:
         self._awaiting_input = True
         try:
-            return await anext(source, _END)
+            return await anext(source, END)
         finally:
             self._awaiting_input = False
 
@@ -192,22 +222,19 @@ class FanOut:
 
     def _accept(self, record: Any) -> None:
         position, self._position = self._position, self._position + 1
-        try:
-            item = self._work.read(record)
-        except InvalidRecord as error:
-            error.provider = self._work.account.provider
-            error.operation = self._work.name
-            item = Item(raw=record, key=None, params=None, fingerprint=b"", position=position)
-            self.outlet.push(self.close(item, Result(error=error, known=OutcomeStatus.REJECTED)))
-            self.options.on_outcomes()
+        item = read_item(self._work, record)
+        if isinstance(item, InvalidRecord):
+            refused = Item(raw=record, key=None, params=None, fingerprint=b"", position=position)
+            self._set_aside(refused, Result(error=item, known=OutcomeStatus.REJECTED))
             return
         item.position = position
         earlier = self.duplicates.find(item)
         if isinstance(earlier, Item):
-            earlier.twins = [*(earlier.twins or ()), item]
+            earlier.twins = earlier.twins or []
+            earlier.twins.append(item)
+            self._twins += 1
         elif earlier is not None:
-            self.outlet.push(self.close(item, earlier))
-            self.options.on_outcomes()
+            self._set_aside(item, earlier)
         elif self.stopped:
             self._leave([item])
         else:
@@ -242,6 +269,7 @@ class _Desk:
         self._run = run
         self._open = dict.fromkeys(items)
         self._closed: list[tuple[Item, Result[Any]]] = []
+        self._recorded = False
         self._call: Call[Any, Any] | None = None
         self._task = asyncio.current_task()
 
@@ -288,8 +316,10 @@ class _Desk:
         """
         End a call that has no attempt in flight.
         """
-        if self._call is not None and not self._call.in_flight and self._task is not None:
-            self._task.cancel()
+        task = self._task
+        if self._call is None or self._call.in_flight or task is None or task is asyncio.current_task():
+            return  # a call whose own hook stops the run sees it before its next attempt
+        task.cancel()
 
     async def perform(self, work: Work) -> None:
         """
@@ -303,6 +333,7 @@ class _Desk:
             if self._open:
                 await work.perform(list(self._open), self)
             if ledger is not None:
+                self._recorded = True
                 await ledger.record(self._closed)
         except asyncio.CancelledError:
             self._abandon(self._interrupted())
@@ -310,7 +341,8 @@ class _Desk:
         except Exception as error:  # noqa: BLE001 not even a defect of ours may cost a record its outcome
             self._run.failure = self._run.failure or error
             self._abandon(self._interrupted())
-            self._run.stop(ClosedError(f"the run broke off: {type(error).__name__}"))
+            cause = error if isinstance(error, OmedaAsyncError) else None
+            self._run.stop(cause or ClosedError(f"the run broke off: {type(error).__name__}"))
         self._deliver()
 
     def _interrupted(self) -> Result[Any]:
@@ -319,7 +351,10 @@ class _Desk:
         return not_sent(ClosedError("the run was stopped before this record was sent"))
 
     def _abandon(self, result: Result[Any]) -> None:
-        self.close(list(self._open), result)
+        for item in list(self._open):
+            self.close([item], still_doubtful(item, result))
+        if self._run.ledger is not None and not self._recorded:
+            self._run.ledger.leave(self._closed)
         self._deliver()
 
     def _deliver(self) -> None:
@@ -328,48 +363,9 @@ class _Desk:
         self._run.options.on_outcomes()
 
 
-class _Linger:
-    """
-    One timer that calls back until it is told that the batch is gone.
-    """
-
-    def __init__(self, seconds: float, flush: Callable[[], bool]) -> None:
-        self._seconds = seconds
-        self._flush = flush
-        self._handle: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        if self._handle is None:
-            self._handle = asyncio.get_running_loop().call_later(self._seconds, self._fire)
-
-    def _fire(self) -> None:
-        self._handle = None
-        if not self._flush():
-            self.start()
-
-    def cancel(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-
-
 def _cancelled_again() -> bool:
     """
     Take back the cancellation by which a stop woke this task; tell whether there was another one besides.
     """
     task = asyncio.current_task()
     return task is not None and task.uncancel() > 0
-
-
-_END = object()
-
-
-async def iterate(records: Records) -> AsyncGenerator[Any, None]:
-    """
-    Read any kind of input, lazily.
-    """
-    if isinstance(records, AsyncIterable):
-        async for record in records:
-            yield record
-    else:
-        for record in records:
-            yield record

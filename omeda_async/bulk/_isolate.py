@@ -5,6 +5,7 @@ A provider that processes all records of a request or none refuses the good with
 and the rest sent again; where it names nobody the batch is halved until the culprit stands alone.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
@@ -13,7 +14,7 @@ import attrs
 
 from omeda_async._masking import mask_emails
 from omeda_async._result import Result
-from omeda_async.bulk._records import Item
+from omeda_async.bulk._records import Item, still_doubtful
 from omeda_async.errors import ApiError, BatchRejected, Culprit
 from omeda_async.outcomes import OutcomeStatus
 
@@ -22,7 +23,8 @@ Without: TypeAlias = Callable[[Any, Iterable[str | None]], Any]
 Closed: TypeAlias = list[tuple[Item, Result[Any]]]
 
 SIZE_SPLITS = 2
-SMALLEST_PROOF = 8
+WITNESSES = 4
+"""Records of each half that have to be refused alone, in the same words, before that is put down to no record."""
 
 
 @attrs.define(eq=False)
@@ -36,9 +38,10 @@ class Part:
     refusal: BatchRejected | None = None
     """What was refused of it, in the provider's words; None while nothing was."""
     attempts: int = 0
-    doubtful: bool = False
     half: int = 0
     """Which half of the first batch it was in."""
+    earlier_doubt: bool = False
+    """May an earlier run have carried it out? The refusal of a request of this run does not disprove that."""
 
 
 @attrs.define(eq=False)
@@ -54,14 +57,53 @@ class Group:
     """The other half of a refused group, which holds the culprit if this one is accepted."""
     cause: ApiError | None = None
     """The refusal of the group that this one and its partner were halved from."""
+    isolating: bool = False
+    """Is it sent to find culprits?"""
     size_splits: int = 0
+    halved_from: int = 0
+    """The size of the request that failed and may have been too large; 0 when none did."""
 
     @property
-    def doubtful(self) -> bool:
+    def size(self) -> int:
         """
-        May any of it have been processed already?
+        The bytes of its records.
         """
-        return any(part.doubtful for part in self.parts)
+        return sum(part.item.size for part in self.parts)
+
+
+@attrs.define
+class Evidence:
+    """
+    What the requests of a run have shown about what the provider takes.
+    """
+
+    accepted: bool = False
+    """Was any request accepted? Then no refusal is for a cause that meets every record."""
+    largest_taken: int = 0
+    smallest_refused: float = math.inf
+
+    def took(self, group: Group) -> None:
+        """
+        Note an accepted request; if it was halved from a failed one, that one was too large.
+        """
+        self.accepted = True
+        self.largest_taken = max(self.largest_taken, group.size)
+        self.refused_size(group.halved_from)
+        if self.largest_taken >= self.smallest_refused:
+            self.smallest_refused = math.inf
+
+    def refused_size(self, size: int) -> None:
+        """
+        Note that a request was too large, unless a larger one has gone through.
+        """
+        if size > self.largest_taken:
+            self.smallest_refused = min(self.smallest_refused, size)
+
+    def too_large(self, group: Group) -> bool:
+        """
+        Tell whether a request would be refused for its size, as far as is known.
+        """
+        return len(group.parts) > 1 and group.size >= self.smallest_refused
 
 
 class Isolation:
@@ -72,21 +114,22 @@ class Isolation:
         items: The batch.
         blame: Finds whom culprits name among parameters, by position.
         without: Takes refused ids out of parameters; None when nothing is left.
+        evidence: What the run has shown so far.
 
     """
 
-    def __init__(self, items: Sequence[Item], blame: Blame, without: Without) -> None:
+    def __init__(self, items: Sequence[Item], blame: Blame, without: Without, evidence: Evidence | None = None) -> None:
         middle = (len(items) + 1) // 2
         parts = [
-            Part(item, item.params, doubtful=item.doubtful, half=int(place >= middle))
+            Part(item, item.params, half=int(place >= middle), earlier_doubt=item.doubtful)
             for place, item in enumerate(items)
         ]
         self._groups = deque([Group(parts)])
         self._blame = blame
         self._without = without
-        self._accepted = False
-        self._provable = len(items) >= SMALLEST_PROOF
-        self._lone_texts: dict[int, str] = {}
+        self._evidence = evidence or Evidence()
+        self._witnesses = [0, 0]
+        self._texts: set[str] = set()
         self.closed: Closed = []
         self.common_cause: ApiError | None = None
         """Set once the evidence says that the cause would meet every record."""
@@ -106,11 +149,13 @@ class Isolation:
         """
         Take a success: its records are done, and its other half must hold the culprit.
         """
-        self._accepted = True
+        self._evidence.took(group)
         for part in group.parts:
             part.attempts += result.attempts
-            known = OutcomeStatus.PARTLY_DONE if part.refusal else None
-            self._close(part, attrs.evolve(result, error=part.refusal, known=known))
+            if part.refusal is None:
+                self._close(part, result)
+            else:
+                self._close(part, attrs.evolve(result, error=part.refusal, known=OutcomeStatus.PARTLY_DONE))
         if group.partner is not None and group.partner in self._groups:
             group.partner.suspect = group.cause
 
@@ -133,13 +178,37 @@ class Isolation:
         Take a failure that a smaller request may not meet: halve a few times, then take it as it is.
         """
         endless = isinstance(result.error, ApiError) and result.error.status == 413
-        self._count(group, result.attempts, doubtful=result.doubtful)
+        if endless:
+            self._evidence.refused_size(group.size)
         if len(group.parts) == 1 or (group.size_splits >= SIZE_SPLITS and not endless):
-            for part in group.parts:
-                self._close(part, result)
+            self.failed(group, result)
             return
+        self._count(group, result.attempts, doubtful=result.doubtful)
+        self.halve(group, failed=True)
+
+    def halve(self, group: Group, *, failed: bool = False) -> None:
+        """
+        Have the halves of a group sent instead, as the whole is or may be too large.
+        """
         for half in reversed(_halves(group.parts)):
-            self._groups.append(Group(half, size_splits=group.size_splits + 1))
+            self._groups.append(
+                Group(
+                    half,
+                    isolating=group.isolating,
+                    size_splits=group.size_splits + failed,
+                    halved_from=group.size if failed else group.halved_from,
+                )
+            )
+
+    def failed(self, group: Group, result: Result[Any]) -> None:
+        """
+        Take a failure as the end of all records of a group.
+        """
+        doubts = [part.item.doubtful for part in group.parts]
+        self._count(group, result.attempts, doubtful=result.doubtful)
+        for part, doubt in zip(group.parts, doubts, strict=True):
+            part.item.doubtful = part.item.doubtful or doubt
+            self._close(part, still_doubtful(part.item, result))
 
     def give_up(self, make: Callable[[Part], Result[Any]], group: Group | None = None) -> None:
         """
@@ -149,19 +218,26 @@ class Isolation:
         if group is None:
             self._groups.clear()
         for part in [part for one in groups for part in one.parts]:
-            self._close(part, make(part))
+            self._close(part, still_doubtful(part.item, make(part)))
 
     def _take(self) -> Group:
-        # One record stands refused alone and nothing was accepted yet: look at the far end before going on here.
-        if len(self._lone_texts) == 1 and not self._accepted and self._provable:
-            return self._groups.popleft()
+        enough = [witnesses >= WITNESSES for witnesses in self._witnesses]
+        if sum(enough) == 1 and not self._evidence.accepted and len(self._texts) == 1:
+            # Everything here was refused, one by one and in the same words: see whether the other half is too.
+            other = enough.index(False)
+            for group in reversed(self._groups):
+                if group.parts[0].half == other:
+                    self._groups.remove(group)
+                    return group
         return self._groups.pop()
 
     def _split_or_reject(self, group: Group, error: ApiError) -> None:
         if len(group.parts) == 1:
-            self._close(group.parts[0], Result(error=error, known=OutcomeStatus.REJECTED))
+            part = group.parts[0]
+            own = error if part.refusal is None else _joined(part.refusal, error)
+            self._close(part, Result(error=own, known=OutcomeStatus.REJECTED))
             return
-        left, right = (Group(half, cause=error) for half in _halves(group.parts))
+        left, right = (Group(half, cause=error, isolating=True) for half in _halves(group.parts))
         left.partner = right
         self._groups.extend((right, left))
 
@@ -172,27 +248,31 @@ class Isolation:
             if named:
                 part.refusal = _refusal(part, named, error)
                 part.params = self._without(part.params, [culprit.id for culprit in named])
+                # With the refused id in it, whatever request held it before was refused too.
+                part.item.doubtful = part.earlier_doubt = False
             if part.params is None:
                 self._close(part, Result(error=part.refusal, known=OutcomeStatus.REJECTED))
             else:
                 rest.append(part)
         if rest:
-            self._groups.append(Group(rest, size_splits=group.size_splits))
+            self._groups.append(Group(rest, isolating=True))
 
     def _note_lone(self, part: Part, error: ApiError) -> None:
-        text = mask_emails(error.message)
-        self._lone_texts.setdefault(part.half, text)
-        same = len(set(self._lone_texts.values())) == 1
-        if self._provable and not self._accepted and same and len(self._lone_texts) > 1:
+        self._witnesses[part.half] += 1
+        self._texts.add(mask_emails(error.message))
+        enough = min(self._witnesses) >= WITNESSES
+        if enough and not self._evidence.accepted and len(self._texts) == 1:
             self.common_cause = error
 
     def _count(self, group: Group, attempts: int, *, doubtful: bool) -> None:
         for part in group.parts:
             part.attempts += attempts
-            part.doubtful = doubtful
+            part.item.doubtful = doubtful or part.earlier_doubt
 
     def _close(self, part: Part, result: Result[Any]) -> None:
-        self.closed.append((part.item, attrs.evolve(result, attempts=part.attempts)))
+        if result.attempts != part.attempts:
+            result = attrs.evolve(result, attempts=part.attempts)
+        self.closed.append((part.item, result))
 
 
 def _halves(parts: list[Part]) -> tuple[list[Part], list[Part]]:
@@ -210,5 +290,17 @@ def _refusal(part: Part, named: tuple[Culprit, ...], error: ApiError) -> BatchRe
     own.messages = tuple(culprit.message for culprit in culprits)
     own.message = "; ".join(map(mask_emails, own.messages))
     own.body = ""
+    own.args = (own.message,)
+    return own
+
+
+def _joined(refusal: BatchRejected, error: ApiError) -> BatchRejected:
+    """
+    Make the error of a record that was refused piece by piece: some ids named, and then the rest.
+    """
+    own: BatchRejected = error.as_kind(BatchRejected)
+    own.culprits = refusal.culprits
+    own.messages = (*refusal.messages, *error.messages)
+    own.message = f"{refusal.message}; {error.message}"
     own.args = (own.message,)
     return own

@@ -3,6 +3,7 @@ Where outcomes wait for the caller: in bounded memory, and none is lost.
 """
 
 import asyncio
+import math
 from collections import deque
 
 from omeda_async.outcomes import Outcome
@@ -18,7 +19,7 @@ class Outlet:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self._limit: float = limit
         self._held: deque[list[Outcome]] = deque()
         self._count = 0
         self._changed = asyncio.Event()
@@ -65,7 +66,14 @@ class Outlet:
         """
         self._unwanted = True
         self._held.clear()
+        self.unbind()
+
+    def unbind(self) -> None:
+        """
+        Hold any number from now on: a run that ends must not wait for someone who may have gone.
+        """
         self._count = 0
+        self._limit = math.inf
         self._room.set()
 
     def end(self) -> None:

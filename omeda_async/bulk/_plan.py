@@ -3,12 +3,14 @@ What a run would do, without doing it.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from omeda_async import _clock
 from omeda_async.bulk._chunks import Chunker
-from omeda_async.bulk._fan_out import FanOutOptions, iterate
-from omeda_async.bulk._records import Item, Records, Work
+from omeda_async.bulk._fan_out import FanOutOptions
+from omeda_async.bulk._input import iterate
+from omeda_async.bulk._records import Item, Records, Work, read_item
 from omeda_async.errors import InvalidRecord
 from omeda_async.limits import RateLimit
 from omeda_async.outcomes import FAILURES_KEPT, Outcome, OutcomeStatus, Plan
@@ -33,16 +35,25 @@ def isolation_cost(batches: list[int]) -> int:
     return sum(2 * size - 2 for size in batches)
 
 
-async def make_plan(work: Work, records: Records, options: FanOutOptions) -> Plan:
+async def make_plan(
+    work: Work, records: Records, options: FanOutOptions, settled: Callable[[Item], bool] = lambda _: False
+) -> Plan:
     """
     Read the input to its end, and count.
+
+    Args:
+        work: How items are read and sent.
+        records: The input.
+        options: How the run would be made.
+        settled: Has an earlier run settled an item?
+
     """
     chunker = Chunker(options.max_entries, options.max_bytes)
     seen: set[bytes] = set()
     refused: list[Outcome] = []
     batches: list[int] = []
     due: list[Item] = []
-    position = duplicates = refused_total = 0
+    position = duplicates = refused_total = earlier = 0
     async for record in iterate(records):
         item = _read(work, record, position)
         position += 1
@@ -53,9 +64,10 @@ async def make_plan(work: Work, records: Records, options: FanOutOptions) -> Pla
             duplicates += 1
         else:
             seen.add(item.fingerprint)
-            due += [item] if item.due < math.inf else []
-            batches += filter(None, [len(chunker.feed(item) or ())])
-    batches += filter(None, [len(chunker.flush())])
+            earlier += settled(item)
+            due += [item] if item.due < math.inf and not settled(item) else []
+            batches.append(_unsettled(chunker.feed(item) or (), settled))
+    batches = [size for size in [*batches, _unsettled(chunker.flush(), settled)] if size]
     return Plan(
         records=position,
         requests=len(batches),
@@ -65,7 +77,12 @@ async def make_plan(work: Work, records: Records, options: FanOutOptions) -> Pla
         refused_total=refused_total,
         isolation_requests=min(isolation_cost(batches), options.isolation_budget),
         late=_late(work.account.settings.rate_limit, due),
+        settled=earlier,
     )
+
+
+def _unsettled(items: Sequence[Item], settled: Callable[[Item], bool]) -> int:
+    return sum(not settled(item) for item in items)
 
 
 def _late(limit: RateLimit, due: list[Item]) -> tuple[Outcome, ...]:
@@ -82,9 +99,8 @@ def _late(limit: RateLimit, due: list[Item]) -> tuple[Outcome, ...]:
 
 
 def _read(work: Work, record: Any, position: int) -> Item | Outcome:
-    try:
-        item = work.read(record)
-    except InvalidRecord as error:
-        return Outcome(record=record, key=None, position=position, status=OutcomeStatus.REJECTED, error=error)
+    item = read_item(work, record)
+    if isinstance(item, InvalidRecord):
+        return Outcome(record=record, key=None, position=position, status=OutcomeStatus.REJECTED, error=item)
     item.position = position
     return item

@@ -3,7 +3,7 @@ What bulk runs are made of: records on their way, and what a provider has to bri
 """
 
 import math
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Protocol, TypeAlias
 
@@ -12,7 +12,7 @@ import attrs
 from omeda_async._account import Account
 from omeda_async._call import Call, CallOptions
 from omeda_async._result import Result
-from omeda_async.errors import OmedaAsyncError
+from omeda_async.errors import InvalidRecord, OmedaAsyncError
 from omeda_async.outcomes import Outcome, OutcomeStatus
 
 Records: TypeAlias = Iterable[Any] | AsyncIterable[Any]
@@ -38,7 +38,7 @@ class Item:
     due: float = math.inf
     """When it has to be done by, as a POSIX time; the nearest goes first."""
     doubtful: bool = False
-    """May an earlier run have sent it?"""
+    """May an earlier run or request have carried it out, with nothing to settle it?"""
     twins: list["Item"] | None = None
     """Later records that ask for the same thing, and share the outcome."""
 
@@ -111,6 +111,12 @@ class Work(Protocol):
     look_ahead: int
     """Records read ahead to find those that are due first; 0 sends them as they come."""
 
+    @property
+    def scope(self) -> Mapping[str, Any]:
+        """
+        Tell what holds for every record of the run (brand, client, reason …): a journal belongs to one such.
+        """
+
     def read(self, raw: Any) -> Item:
         """
         Turn a record into an item.
@@ -138,6 +144,7 @@ class OneByOne:
     read_record: Callable[[Any], Item]
     concurrency: int
     explain: bool = True
+    scope: Mapping[str, Any] = attrs.field(factory=dict)
     look_ahead: int = 0
     max_entries: int = 1
     max_bytes: int = 2**31
@@ -165,7 +172,7 @@ class Duplicates:
     Finds records that ask for what an earlier one asked for, among the last 50,000 to 100,000 distinct ones.
 
     The bound keeps the memory of an endless run flat; what lies further back is sent again, which is harmless for
-    every operation that has a bulk form. A journal remembers all of them.
+    every operation that has a bulk form. A journal remembers those of earlier runs, all of them.
     """
 
     def __init__(self, kept: int = DUPLICATES_KEPT) -> None:
@@ -194,6 +201,28 @@ class Duplicates:
         if len(self._young) >= self._kept:
             self._old, self._young = self._young, {}
         self._young[fingerprint] = item
+
+
+def read_item(work: Work, raw: Any) -> Item | InvalidRecord:
+    """
+    Turn a record into an item, or into the error that says why it is none. Not even the oddest record ends a run.
+    """
+    try:
+        return work.read(raw)
+    except InvalidRecord as error:
+        invalid = error
+    except Exception as error:  # noqa: BLE001 the record is the caller's: reading it may raise anything
+        invalid = InvalidRecord.of(None, f"cannot be read: {type(error).__name__}")
+        invalid.__cause__ = error
+    invalid.provider, invalid.operation = work.account.provider, work.name
+    return invalid
+
+
+def still_doubtful(item: Item, result: Result[Any]) -> Result[Any]:
+    """
+    Give the result of an item nothing more is done for: not that it was not sent, if it may have been before.
+    """
+    return attrs.evolve(result, known=None, doubtful=True) if item.doubtful else result
 
 
 def not_sent(error: OmedaAsyncError, attempts: int = 0) -> Result[Any]:

@@ -4,16 +4,19 @@ A bulk run as the caller sees it: awaited, iterated, planned, stopped.
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterator
-from os import PathLike
+from os import PathLike, fspath
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 from weakref import WeakSet
 
 from omeda_async import _clock, events
 from omeda_async.bulk._fan_out import FanOut, FanOutOptions
+from omeda_async.bulk._journal import Identity, Journal
+from omeda_async.bulk._journal_reader import settled_in
 from omeda_async.bulk._plan import make_plan
 from omeda_async.bulk._records import Records, Work
-from omeda_async.errors import ClosedError, ConfigurationError, OmedaAsyncError
+from omeda_async.errors import ClosedError, ConfigurationError, JournalError, OmedaAsyncError
 from omeda_async.limits import Priority
 from omeda_async.outcomes import BulkReport, Outcome, Plan
 
@@ -88,7 +91,7 @@ class BulkRun:
         self._work = work
         self._records = records
         self._runs = runs
-        self._journal = options.get("journal")
+        self._journal = _path(options.get("journal"))
         self._journal_pii = options.get("journal_pii", "keep")
         self._on_progress = options.get("on_progress")
         self._options = _checked(work, options, self._progressed)
@@ -123,13 +126,17 @@ class BulkRun:
 
         Raises:
             ClosedError: The run has begun.
+            JournalError: The journal is another run's.
 
         """
         if self._engine is not None:
             raise ClosedError("the run has begun; plan it before")
         if isinstance(self._records, Iterator | AsyncIterator):
             self._records = await _gathered(self._records)
-        return await make_plan(self._work, self._records, self._options)
+        if self._journal is None:
+            return await make_plan(self._work, self._records, self._options)
+        settled = await asyncio.to_thread(settled_in, self._journal, self._identity())
+        return await make_plan(self._work, self._records, self._options, settled)
 
     def __await__(self) -> Generator[Any, None, BulkReport]:
         return self._drained().__await__()
@@ -141,6 +148,7 @@ class BulkRun:
                 for outcome in outcomes:
                     yield outcome
         except BaseException:
+            engine.outlet.discard()
             await self.aclose()
             raise
         await self._finish()
@@ -165,8 +173,7 @@ class BulkRun:
         """
         if self._engine is None or self._driver is None or self._driver.done():
             return
-        self._engine.outlet.discard()
-        self._engine.stop(ClosedError("the run was stopped"))
+        self._engine.abandon(ClosedError("the run was stopped"))
         try:
             await asyncio.wait({self._driver}, timeout=timeout)
         finally:
@@ -177,6 +184,8 @@ class BulkRun:
     def stop(self) -> None:
         """
         Send nothing new, and let the iteration go on to the outcomes that remain.
+
+        An input whose length is known is read to its end: what has not been sent is reported as such.
         """
         if self._engine is not None:
             self._engine.stop(ClosedError("the run was stopped"))
@@ -204,17 +213,54 @@ class BulkRun:
 
     async def _drive(self, engine: FanOut) -> None:
         try:
-            await engine.run()
+            if self._journal is None:
+                await engine.run()
+            else:
+                await self._remembered(engine, Journal(self._journal, self._identity()))
         finally:
             self._ended = _clock.now()
             self._progressed(at_the_end=True)
             self._tell()
 
+    async def _remembered(self, engine: FanOut, journal: Journal) -> None:
+        try:
+            await journal.open(engine.tally)
+        except JournalError as error:
+            engine.failure = error
+            return
+        finally:
+            if not journal.is_open:
+                engine.outlet.end()
+        engine.ledger = journal
+        cause: BaseException | None = ClosedError("the run was broken off")
+        try:
+            await engine.run()
+            cause = engine.cause or engine.failure
+        finally:
+            try:
+                await journal.close(cause)
+            except JournalError as error:
+                engine.failure = engine.failure or error
+
+    def _identity(self) -> Identity:
+        account = self._work.account
+        return Identity(
+            provider=account.provider,
+            operation=self._work.name,
+            base_url=account.settings.url,
+            scope=self._work.scope,
+            pii=self._journal_pii,
+        )
+
     async def _finish(self) -> None:
-        if self._driver is not None and self._engine is not None:
-            await asyncio.shield(self._driver)
-            if self._engine.failure is not None:
-                raise self._engine.failure
+        if self._driver is None or self._engine is None:
+            return
+        await asyncio.wait({self._driver})
+        # A close that lost patience cancels the driver: that is the end of the run, not of who waits for it.
+        if not (self._driver.cancelled() and self._engine.stopped):
+            self._driver.result()
+        if self._engine.failure is not None:
+            raise self._engine.failure
 
     def _progressed(self, *, at_the_end: bool = False) -> None:
         if self._on_progress is None:
@@ -237,6 +283,14 @@ class BulkRun:
                 complete=report.complete,
             )
             events.emit(account.hooks, event)
+
+
+def _path(journal: object) -> Path | None:
+    if journal is None:
+        return None
+    if not isinstance(journal, str | PathLike) or not isinstance(fspath(journal), str) or not fspath(journal):
+        raise ConfigurationError("journal must be the path of a file")
+    return Path(journal)
 
 
 def _checked(work: Work, options: BulkOptions, on_outcomes: Callable[[], Any]) -> FanOutOptions:

@@ -151,5 +151,13 @@ class Transactions:
             key = record.submit_key if record.key is None else record.key
             return Item(raw=raw, key=key, params=record, fingerprint=fingerprint(record.submit_key))
 
-        work = OneByOne(self._account, "transactions.cancel_many", _wire.CANCEL, read, concurrency=4, explain=explain)
+        work = OneByOne(
+            self._account,
+            "transactions.cancel_many",
+            _wire.CANCEL,
+            read,
+            concurrency=4,
+            explain=explain,
+            scope={"reason": reason, "milestones": milestones},
+        )
         return BulkRun(work, records, self._runs, **options)

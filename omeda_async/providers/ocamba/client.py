@@ -144,5 +144,13 @@ class Campaigns:
             key = record.campaign_id if record.key is None else record.key
             return Item(raw=raw, key=key, params=record, fingerprint=fingerprint(record.campaign_id))
 
-        work = OneByOne(self._account, "campaigns.cancel_many", _wire.CANCEL, read, concurrency=16, explain=explain)
+        work = OneByOne(
+            self._account,
+            "campaigns.cancel_many",
+            _wire.CANCEL,
+            read,
+            concurrency=16,
+            explain=explain,
+            scope={"reason": reason},
+        )
         return BulkRun(work, records, self._runs, **options)

@@ -195,6 +195,7 @@ class Deployments:
             read,
             concurrency=16,
             explain=explain,
+            scope={"brand": brand, "user_id": user},
             look_ahead=LOOK_AHEAD,
         )
         return BulkRun(work, records, self._runs, **options)

@@ -1,0 +1,315 @@
+"""
+What is written into a journal and looked up in it, a whole group in one transaction; runs in the journal's thread.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+
+import attrs
+import orjson
+
+from omeda_async import _clock
+from omeda_async._result import Result
+from omeda_async.bulk._journal_codec import SETTLED, STATUS_CODES, STATUSES, result_of
+from omeda_async.bulk._journal_file import Identity, JournalFile, unusable
+from omeda_async.bulk._records import Item
+from omeda_async.outcomes import OutcomeStatus, Tally
+
+T = TypeVar("T")
+Pairs: TypeAlias = list[tuple[Item, Result[Any]]]
+
+# Few statements, many rows: each step of SQLite lets go of the interpreter, and has to wait to get it back.
+_LOOK_UP: Final = """
+WITH RECURSIVE n (place) AS (SELECT 0 UNION ALL SELECT place + 1 FROM n WHERE place + 1 < :count)
+SELECT json_group_array(json_array(place, id, json_extract(entry, '$[0]'), status, attempts, answer))
+FROM n CROSS JOIN prints ON prints.fingerprint = substr(:prints, 16 * place + 1, 16)
+JOIN records ON records.id = prints.record LEFT JOIN results ON results.record = records.id
+"""
+_INSERT_RECORDS: Final = """
+INSERT INTO records SELECT :first + key, substr(:prints, 16 * key + 1, 16), value FROM json_each(:entries)
+"""
+_INSERT_RESULTS: Final = """
+INSERT OR REPLACE INTO results
+WITH RECURSIVE n (id) AS (SELECT ?1 UNION ALL SELECT id + 1 FROM n WHERE id < ?2) SELECT id, ?3, ?4, ?5 FROM n
+"""
+_AGAIN: Final = frozenset({OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT})
+_ANSWERS_KEPT: Final = 1000
+
+
+class Known(NamedTuple):
+    """
+    What an earlier run has written about an item.
+    """
+
+    place: int
+    record: int
+    position: int
+    status: int | None
+    """None: it was about to be sent, and no result was noted."""
+    attempts: int
+    answer: int
+
+
+class Ending(NamedTuple):
+    """
+    What is written of a result, besides whose it is.
+    """
+
+    status: int
+    attempts: int
+    answer: int
+
+
+@attrs.define
+class Group:
+    """
+    What is written in one transaction.
+    """
+
+    begun: list[Sequence[Item]] = attrs.field(factory=list)
+    """About to be sent."""
+    results: Pairs = attrs.field(factory=list)
+    left: Pairs = attrs.field(factory=list)
+    """What became of items that were perhaps never begun."""
+    asides: Pairs = attrs.field(factory=list)
+    """Records that are counted and never sent: repeats of earlier ones, and those refused locally."""
+    requests: int = 0
+
+
+class Book:
+    """
+    A journal's tables, from the inside.
+
+    Args:
+        path: The file.
+        identity: Whose run it is.
+
+    """
+
+    def __init__(self, path: Path, identity: Identity) -> None:
+        self._path = path
+        self._identity = identity
+        self._begun: dict[Item, int] = {}
+        self._repeating: set[Item] = set()
+        self._answers: dict[str, int] = {}
+        self._results: dict[tuple[Any, ...], Result[Any]] = {}
+
+    def open(self) -> sqlite3.Connection:
+        """
+        Open the file for a run.
+
+        Raises:
+            JournalError: It cannot be used.
+
+        """
+        self._file = JournalFile.open(self._path, self._identity)
+        self._codec = self._file.codec
+        self._sql = self._file.connection
+        self._next_record = 1 + self._number("SELECT ifnull(max(id), 0) FROM records")
+        self._indexed = bool(self._number("SELECT count(*) FROM (SELECT 1 FROM prints LIMIT 1)"))
+        return self._sql
+
+    def _number(self, sql: str) -> int:
+        number: int = self._sql.execute(sql).fetchone()[0]
+        return number
+
+    def write(self, group: Group) -> dict[Item, Result[Any]]:
+        """
+        Write a group; give the results of those begun that an earlier run has settled.
+
+        Raises:
+            JournalError: It could not be written; nothing of it was.
+
+        """
+        return self._transaction(lambda: self._write(group))
+
+    def end(self, tally: Tally, cause: BaseException | None) -> None:
+        """
+        Note how the run ended.
+
+        Raises:
+            JournalError: It could not be written.
+
+        """
+        self._transaction(lambda: self._end(tally, cause))
+
+    def close(self) -> None:
+        """
+        Close the file.
+        """
+        self._file.close()
+
+    def _transaction(self, work: Callable[[], T]) -> T:
+        try:
+            self._sql.execute("BEGIN IMMEDIATE")
+            try:
+                given = work()
+                self._sql.execute("COMMIT")
+            except BaseException:
+                if self._sql.in_transaction:
+                    self._sql.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise unusable(self._path, error) from error
+        return given
+
+    def _write(self, group: Group) -> dict[Item, Result[Any]]:
+        settled = self._begin([item for items in group.begun for item in items])
+        self._settle(group.results + self._left(group.left))
+        self._aside(group.asides)
+        self._sql.execute("UPDATE runs SET requests = ? WHERE id = ?", (group.requests, self._file.run))
+        return settled
+
+    def _end(self, tally: Tally, cause: BaseException | None) -> None:
+        if cause is None:  # the whole input was read: what this run has not met is no part of it any more
+            self._sql.execute("DELETE FROM asides WHERE run != ?", (self._file.run,))
+        counts = {status.value: number for status, number in tally.counts.items()}
+        why = None if cause is None else self._codec.text(f"{type(cause).__name__}: {cause}")
+        now, counted = _clock.utc_now().timestamp(), orjson.dumps(counts).decode()
+        self._sql.execute(
+            "UPDATE runs SET ended = ?, requests = ?, complete = ?, counts = ?, cause = ? WHERE id = ?",
+            (now, tally.requests, cause is None, counted, why, self._file.run),
+        )
+
+    def _begin(self, items: list[Item]) -> dict[Item, Result[Any]]:
+        settled: dict[Item, Result[Any]] = {}
+        again: list[tuple[int]] = []
+        for known, item in self._enter(items):
+            repeats = self._repeats(known, item)
+            status = STATUSES[known.status] if known.status is not None else None
+            if status in SETTLED:
+                settled[item] = self._result(known)
+                self._aside([(item, settled[item])] if repeats else [])
+                continue
+            self._begun[item] = known.record
+            if repeats:
+                self._repeating.add(item)
+            item.doubtful = status not in _AGAIN
+            if not item.doubtful:
+                again.append((known.record,))
+        self._sql.executemany("DELETE FROM results WHERE record = ?", again)
+        return settled
+
+    def _left(self, pairs: Pairs) -> Pairs:
+        """
+        Write down those never begun; what an earlier run wrote of one stands.
+        """
+        results = dict(pairs)
+        for known, item in self._enter([item for item in results if item not in self._begun]):
+            self._aside([(item, results[item])] if self._repeats(known, item) else [])
+        return pairs
+
+    def _enter(self, items: list[Item]) -> list[tuple[Known, Item]]:
+        """
+        Write down the items that are new; give the others, with what is known about them.
+        """
+        prints = self._codec.prints(items)
+        found = self._look_up(prints, len(items)) if self._indexed and items else []
+        if found:
+            places = {known.place for known in found}
+            fresh = [item for place, item in enumerate(items) if place not in places]
+            self._insert(fresh, self._codec.prints(fresh))
+        else:
+            self._insert(items, prints)
+        return [(known, items[known.place]) for known in found]
+
+    def _look_up(self, prints: bytes, number: int) -> list[Known]:
+        row = self._sql.execute(_LOOK_UP, {"prints": prints, "count": number}).fetchone()
+        return [Known(*values) for values in orjson.loads(row[0])]
+
+    def _insert(self, items: list[Item], prints: bytes) -> None:
+        if items:
+            first = self._next_record
+            self._next_record += len(items)
+            values = {"first": first, "prints": prints, "entries": self._codec.entries(items)}
+            self._sql.execute(_INSERT_RECORDS, values)
+            self._begun.update(zip(items, range(first, self._next_record), strict=True))
+
+    def _repeats(self, known: Known, item: Item) -> bool:
+        """
+        Does an item repeat a record further up? One that has moved up itself, as lines before it were taken out, not.
+        """
+        if known.position > item.position:
+            sql = "UPDATE records SET entry = json_set(entry, '$[0]', ?) WHERE id = ?"
+            self._sql.execute(sql, (item.position, known.record))
+        return known.position < item.position
+
+    def _result(self, known: Known) -> Result[Any]:
+        """
+        Give the result of a settled record; records of one request share their receipt again.
+        """
+        key = known[3:]
+        if key not in self._results:
+            if len(self._results) >= _ANSWERS_KEPT:
+                self._results.clear()
+            row = self._sql.execute("SELECT answer FROM answers WHERE id = ?", (known.answer,)).fetchone()
+            self._results[key] = result_of(row[0], known.status or 0, known.attempts)
+        return self._results[key]
+
+    def _settle(self, pairs: Pairs) -> None:
+        self._sql.executemany(_INSERT_RESULTS, self._ranges(pairs))
+        if self._repeating:
+            self._aside([pair for pair in pairs if pair[0] in self._repeating])
+            self._repeating.difference_update(item for item, _ in pairs)
+
+    def _ranges(self, pairs: Pairs) -> Iterator[tuple[int, int, int, int, int]]:
+        """
+        Join neighbours with the same result: first and last record, status, attempts, answer.
+        """
+        ending_of = self._endings()
+        first = last = 0
+        ending: Ending | None = None
+        for item, result in pairs:
+            record = self._begun.pop(item, None)
+            if record is None:
+                continue  # an earlier run has settled it
+            its = ending_of(result)
+            if its is not ending or record != last + 1:
+                if ending is not None:
+                    yield first, last, *ending
+                first, ending = record, its
+            last = record
+        if ending is not None:
+            yield first, last, *ending
+
+    def _aside(self, pairs: Pairs) -> None:
+        ending_of = self._endings()
+        rows = [
+            (
+                item.position,
+                self._file.run,
+                bool(item.fingerprint),
+                *ending_of(result),
+                None if item.fingerprint else self._codec.entries([item])[1:-1],
+            )
+            for item, result in pairs
+        ]
+        self._sql.executemany("INSERT OR REPLACE INTO asides VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def _endings(self) -> Callable[[Result[Any]], Ending]:
+        """
+        Make what writes a result's answer and says the rest: once, however many records share it.
+        """
+        seen: dict[tuple[int, ...], Ending] = {}
+
+        def find(result: Result[Any]) -> Ending:
+            receipt, error, known = id(result.receipt), id(result.error), id(result.known)
+            key = (receipt, error, known, result.attempts, result.settled, result.doubtful)
+            ending = seen.get(key)
+            if ending is None:
+                answer = self._answer_id(self._codec.answer(result))
+                ending = seen[key] = Ending(STATUS_CODES[result.status], result.attempts, answer)
+            return ending
+
+        return find
+
+    def _answer_id(self, answer: str) -> int:
+        known = self._answers.get(answer)
+        if known is None:
+            if len(self._answers) >= _ANSWERS_KEPT:
+                self._answers.clear()
+            known = self._sql.execute("INSERT INTO answers (answer) VALUES (?)", (answer,)).lastrowid or 0
+            self._answers[answer] = known
+        return known

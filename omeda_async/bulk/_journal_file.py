@@ -1,0 +1,311 @@
+"""
+The file of a journal: its tables, its identity, and the lock that keeps a second process out.
+"""
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import orjson
+
+from omeda_async import _clock
+from omeda_async._version import __version__
+from omeda_async.bulk._journal_codec import Codec
+from omeda_async.errors import JournalError
+
+APPLICATION: Final = 0x6F6D6A6C
+SCHEMA: Final = 1
+BUSY_SECONDS: Final = 5.0
+_LOCK: Final = "-lock"
+_PEEK_MILLISECONDS: Final = 250  # whoever only looks whether it is locked is gone by then
+# What a checkpoint costs is paid once in so many pages of 4 KiB.
+_CHECKPOINT_PAGES: Final = 4000
+_MARKS: Final = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
+_TABLES: Final = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, requests INTEGER NOT NULL DEFAULT 0,
+    complete INTEGER NOT NULL DEFAULT 0, counts TEXT NOT NULL DEFAULT '{}', cause TEXT, version TEXT NOT NULL
+);
+CREATE TABLE records (id INTEGER PRIMARY KEY, fingerprint BLOB NOT NULL, entry TEXT NOT NULL);
+CREATE TABLE prints (fingerprint BLOB PRIMARY KEY, record INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE results (
+    record INTEGER PRIMARY KEY, status INTEGER NOT NULL, attempts INTEGER NOT NULL, answer INTEGER NOT NULL
+);
+CREATE TABLE answers (id INTEGER PRIMARY KEY, answer TEXT NOT NULL);
+CREATE TABLE asides (
+    position INTEGER PRIMARY KEY, run INTEGER NOT NULL, repeats INTEGER NOT NULL, status INTEGER NOT NULL,
+    attempts INTEGER NOT NULL, answer INTEGER NOT NULL, entry TEXT
+);
+INSERT INTO meta VALUES ('indexed', 0);
+"""
+_UNINDEXED: Final = "SELECT count(*) FROM records WHERE id > (SELECT value FROM meta WHERE name = 'indexed')"
+_INDEX_NEW: Final = """
+INSERT OR IGNORE INTO prints
+SELECT fingerprint, id FROM records WHERE id > (SELECT value FROM meta WHERE name = 'indexed')
+ORDER BY fingerprint, id
+"""
+# A record that came again too late to be recognised was sent again; from here on it counts as what it is.
+_FIND_LATE_REPEATS: Final = """
+CREATE TEMP TABLE late AS SELECT id FROM records
+WHERE id > (SELECT value FROM meta WHERE name = 'indexed')
+AND id != (SELECT record FROM prints WHERE prints.fingerprint = records.fingerprint)
+"""
+_SET_LATE_REPEATS_ASIDE: Final = (
+    """
+    INSERT OR REPLACE INTO asides
+    SELECT json_extract(entry, '$[0]'), (SELECT max(id) FROM runs), 1, status, attempts, answer, NULL
+    FROM late JOIN records ON records.id = late.id JOIN results ON results.record = late.id
+    """,
+    "DELETE FROM results WHERE record IN (SELECT id FROM late)",
+    "DELETE FROM records WHERE id IN (SELECT id FROM late)",
+    "DROP TABLE late",
+)
+
+
+@attrs.frozen(kw_only=True)
+class Identity:
+    """
+    Whose run a journal remembers: another's is refused.
+    """
+
+    provider: str
+    operation: str
+    base_url: str
+    scope: Mapping[str, Any] = attrs.field(factory=dict)
+    """What holds for every record of the run: brand, client, reason …"""
+    pii: str = "keep"
+
+    def kept(self, codec: Codec) -> dict[str, Any]:
+        """
+        Give what a journal keeps of it, by name; of the scope only salted hashes where the journal keeps no records.
+        """
+        named = {"provider": self.provider, "operation": self.operation, "base_url": self.base_url}
+        scope = {name: value for name, value in self.scope.items() if value is not None}
+        if codec.salt is not None:
+            scope = {name: codec.salted(str(value).encode()).hex() for name, value in scope.items()}
+        return {**named, "journal_pii": self.pii, **scope}
+
+    def check(self, found: Mapping[str, Any], codec: Codec, where: Path) -> None:
+        """
+        Compare with what a journal says.
+
+        Raises:
+            JournalError: It is another run's; the message names both.
+
+        """
+        own = self.kept(codec)
+        for name in [*own, *found]:
+            if own.get(name) != found.get(name):
+                hidden = codec.salt is not None and name in {*self.scope}
+                both = "is another one" if hidden else f"is {found.get(name)!r} there and {own.get(name)!r} here"
+                raise JournalError(
+                    f"the journal {where} belongs to another run: {name} {both}; give each run its own file"
+                )
+
+
+def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
+    """
+    Open an SQLite file that exists; statements commit by themselves unless a transaction was begun.
+    """
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
+def check_format(connection: sqlite3.Connection, path: Path) -> bool:
+    """
+    Check that a file is a journal this version can read; False when it is still empty.
+
+    Raises:
+        JournalError: It is something else.
+
+    """
+    application, schema, tables = (connection.execute(sql).fetchone()[0] for sql in _MARKS)
+    if not (application or schema or tables):
+        return False
+    if application != APPLICATION:
+        raise JournalError(f"{path} is an SQLite file, but no journal of this library; give another file")
+    if schema > SCHEMA:
+        raise JournalError(
+            f"the journal {path} was written by a newer version of omeda-async "
+            f"(format {schema}; this version {__version__} reads {SCHEMA}): upgrade, or give another file"
+        )
+    return True
+
+
+def identity_of(connection: sqlite3.Connection) -> dict[str, Any]:
+    """
+    Read whose run a journal remembers.
+    """
+    row = connection.execute("SELECT value FROM meta WHERE name = 'identity'").fetchone()
+    identity: dict[str, Any] = orjson.loads(row[0])
+    return identity
+
+
+def codec_of(connection: sqlite3.Connection) -> Codec:
+    """
+    Read how a journal keeps records.
+    """
+    row = connection.execute("SELECT value FROM meta WHERE name = 'salt'").fetchone()
+    return Codec(row[0] if row else None)
+
+
+@attrs.define
+class JournalFile:
+    """
+    A journal that is open for a run, and locked until it is closed or its process dies.
+    """
+
+    path: Path
+    connection: sqlite3.Connection
+    codec: Codec
+    run: int
+    """The number of this run of the journal, from 1."""
+    _guard: sqlite3.Connection
+
+    @classmethod
+    def open(cls, path: Path, identity: Identity) -> "JournalFile":
+        """
+        Open or create a journal, and note that a run begins.
+
+        Raises:
+            JournalError: It cannot be written, is in use, or is another run's.
+
+        """
+        opened: list[sqlite3.Connection] = []
+        try:
+            _create(path)
+            opened.append(connect(path))
+            _check(opened[0], path, identity)
+            opened.append(_locked(path))
+            codec = _prepared(opened[0], path, identity)
+            run = _begun(opened[0])
+        except BaseException as error:
+            for connection in opened:
+                connection.close()
+            if isinstance(error, sqlite3.Error | OSError):
+                raise unusable(path, error) from error
+            raise
+        return cls(path, opened[0], codec, run, opened[1])
+
+    def close(self) -> None:
+        """
+        Close it and let go of the lock. Unless someone is reading it, it is a single file then.
+        """
+        try:
+            with suppress(sqlite3.OperationalError):
+                self.connection.execute("PRAGMA busy_timeout = 0")
+                self.connection.execute("PRAGMA journal_mode = DELETE")
+            self.connection.close()
+        finally:
+            self._guard.close()
+
+
+def unusable(path: Path, error: Exception) -> JournalError:
+    """
+    Make the error for a journal that the operating system or SQLite refuses.
+    """
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return JournalError(f"the journal {path} cannot be used: {reason}")
+
+
+def _create(path: Path) -> None:
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+def _guarding(path: Path) -> Path:
+    """
+    Name the file beside a journal that is locked in its place, so that the journal itself stays readable.
+    """
+    return path.with_name(path.name + _LOCK)
+
+
+def _locked(path: Path) -> sqlite3.Connection:
+    """
+    Lock a journal; the lock dies with the process, however that ends.
+    """
+    _create(_guarding(path))
+    guard = connect(_guarding(path))
+    try:
+        guard.execute(f"PRAGMA busy_timeout = {_PEEK_MILLISECONDS}")
+        guard.execute("BEGIN EXCLUSIVE")
+    except sqlite3.Error as error:
+        guard.close()
+        if _is_busy(error):
+            raise JournalError(f"the journal {path} is in use by another run; wait until that has ended") from error
+        raise
+    return guard
+
+
+def in_use(path: Path) -> bool:
+    """
+    Tell whether a run has a journal open now.
+    """
+    if not _guarding(path).exists():
+        return False
+    with closing(connect(_guarding(path), mode="ro")) as guard:
+        try:
+            guard.execute("PRAGMA busy_timeout = 0")
+            guard.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except sqlite3.OperationalError as error:
+            return _is_busy(error)
+    return False
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _prepared(connection: sqlite3.Connection, path: Path, identity: Identity) -> Codec:
+    path.chmod(0o600)  # what SQLite makes beside it gets the same mode
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -8000")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    connection.execute("BEGIN IMMEDIATE")
+    if not _check(connection, path, identity):
+        _fill(connection, identity)
+    _index(connection)
+    connection.execute("COMMIT")
+    return codec_of(connection)
+
+
+def _check(connection: sqlite3.Connection, path: Path, identity: Identity) -> bool:
+    filled = check_format(connection, path)
+    if filled:
+        identity.check(identity_of(connection), codec_of(connection), path)
+    return filled
+
+
+def _fill(connection: sqlite3.Connection, identity: Identity) -> None:
+    for statement in _TABLES.split(";")[:-1]:
+        connection.execute(statement)
+    salt = secrets.token_bytes(32) if identity.pii == "hash" else None
+    if salt is not None:
+        connection.execute("INSERT INTO meta VALUES ('salt', ?)", (salt,))
+    kept = orjson.dumps(identity.kept(Codec(salt))).decode()
+    connection.execute("INSERT INTO meta VALUES ('identity', ?)", (kept,))
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def _index(connection: sqlite3.Connection) -> None:
+    """
+    Make what earlier runs wrote findable by fingerprint: sorted and at once, which is far cheaper than as it comes.
+    """
+    new = connection.execute(_UNINDEXED).fetchone()[0]
+    if connection.execute(_INDEX_NEW).rowcount < new:
+        for statement in (_FIND_LATE_REPEATS, *_SET_LATE_REPEATS_ASIDE):
+            connection.execute(statement)
+    connection.execute("UPDATE meta SET value = (SELECT ifnull(max(id), 0) FROM records) WHERE name = 'indexed'")
+
+
+def _begun(connection: sqlite3.Connection) -> int:
+    row = (_clock.utc_now().timestamp(), __version__)
+    return connection.execute("INSERT INTO runs (started, version) VALUES (?, ?)", row).lastrowid or 0

@@ -1,0 +1,206 @@
+"""
+A provider made of plain Python for tests of the bulk engine, and what those tests count with.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Any, Self
+
+import attrs
+
+from omeda_async import OmedaAsyncError, Outcome
+from omeda_async._result import Result
+from omeda_async.bulk import BulkOptions, BulkRun, Desk, Item, Runs, fingerprint
+from omeda_async.errors import AnswerLost, ClosedError, InvalidRecord
+from omeda_async.limits import RateLimit
+
+
+class FakeTransport:
+    """A transport that has a session to give, and counts how often it is asked for it."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def session(self) -> None:
+        """Give nothing: no request is ever made."""
+        self.asked += 1
+
+
+@attrs.define
+class FakeSettings:
+    """As much of settings as a plan needs."""
+
+    rate_limit: RateLimit = attrs.field(factory=lambda: RateLimit.courtesy(per_second=10, parallel=8))
+
+
+@attrs.define
+class FakeAccount:
+    """As much of an account as a run needs."""
+
+    provider: str = "fake"
+    hooks: tuple[Any, ...] = ()
+    transport: FakeTransport = attrs.field(factory=FakeTransport)
+    settings: FakeSettings = attrs.field(factory=FakeSettings)
+
+
+class FakeCall:
+    """A call that waits for its turn, is in flight for a while, and ends as it was told to."""
+
+    def __init__(self, work: "FakeWork", items: list[Item], count: Callable[[], Any]) -> None:
+        self.in_flight = False
+        self.attempts = 0
+        self._work = work
+        self._items = items
+        self._count = count
+
+    async def run(self) -> Result[Any]:
+        """Make the call."""
+        if self._work.turn:
+            await asyncio.sleep(self._work.turn)
+        self.attempts += 1
+        self._count()
+        self._work.flying += 1
+        self._work.peak = max(self._work.peak, self._work.flying)
+        self._work.sent += [item.raw for item in self._items]
+        self.in_flight = True
+        try:
+            await asyncio.sleep(self._work.answer_time(self._items))
+        finally:
+            self._work.flying -= 1
+        self.in_flight = False
+        self._work.applied += [item.raw for item in self._items]
+        return self._work.answer(self._items)
+
+    def interrupted(self) -> Result[Any]:
+        """Say what is certain."""
+        kind = AnswerLost if self.in_flight else ClosedError
+        return Result(error=kind("interrupted"), attempts=self.attempts, doubtful=self.in_flight)
+
+
+@attrs.define
+class FakeWork:
+    """
+    Work whose records are anything; a record ``"bad…"`` is invalid.
+    """
+
+    account: Any = attrs.field(factory=FakeAccount)
+    name: str = "fakes.do_many"
+    max_entries: int = 1
+    max_bytes: int = 2**31
+    concurrency: int = 4
+    look_ahead: int = 0
+    turn: float = 0.0
+    """Seconds a call waits for its turn."""
+    answer_time: Callable[[list[Item]], float] = lambda _: 0.01
+    answer: Callable[[list[Item]], Result[Any]] = lambda items: Result(receipt="ok", attempts=1)  # noqa: ARG005 the signature
+    sent: list[Any] = attrs.field(factory=list)
+    applied: list[Any] = attrs.field(factory=list)
+    flying: int = 0
+    peak: int = 0
+    reads: int = 0
+
+    def read(self, raw: Any) -> Item:
+        """Turn a record into an item."""
+        self.reads += 1
+        if isinstance(raw, str) and raw.startswith("bad"):
+            raise InvalidRecord.of("name", "is bad")
+        if isinstance(raw, Exception):
+            raise raw
+        key = raw["key"] if isinstance(raw, dict) else raw
+        return Item(raw=raw, key=key, params=raw, fingerprint=fingerprint(str(raw)), size=10)
+
+    async def perform(self, items: list[Item], desk: Desk) -> None:
+        """Make one call for all the items."""
+        if desk.stopped:
+            desk.close(items, Result(error=ClosedError("stopped")))
+            return
+        call: Any = FakeCall(self, items, desk.options().on_request)
+        desk.close(items, await desk.run(call))
+
+
+def run_of(work: Any, records: Any, **options: Any) -> BulkRun:
+    """Make a run of some fake work."""
+    given: BulkOptions = options  # type: ignore[assignment]  # each test gives options of the right kinds
+    return BulkRun(work, records, Runs(), **given)
+
+
+class Watched:
+    """A synchronous input that counts how much of it was read."""
+
+    def __init__(self, records: Iterable[Any], *, fail_at: int | None = None) -> None:
+        self._records = iter(records)
+        self._fail_at = fail_at
+        self.read = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if self.read == self._fail_at:
+            raise InputBrokeError
+        record = next(self._records)
+        self.read += 1
+        return record
+
+
+class WatchedAsync:
+    """The same, asynchronous, with a pause before each record."""
+
+    def __init__(self, records: Iterable[Any], *, pause: float = 0.0, fail_at: int | None = None) -> None:
+        self._watched = Watched(records, fail_at=fail_at)
+        self._pause = pause
+
+    @property
+    def read(self) -> int:
+        """How much of it was read."""
+        return self._watched.read
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._pause:
+            await asyncio.sleep(self._pause)
+        try:
+            return next(self._watched)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+
+class InputBrokeError(Exception):
+    """What a broken input raises."""
+
+
+def positions(outcomes: Iterable[Outcome]) -> list[int]:
+    """The positions of outcomes, sorted: every record once is ``list(range(n))``."""
+    return sorted(outcome.position for outcome in outcomes)
+
+
+def adds_up(run: BulkRun, total: int | None = None) -> bool:
+    """Do the sums of a report hold, and is it complete?"""
+    report = run.report
+    same = report.total == sum(report.counts.values())
+    return same and report.complete and (total is None or report.total == total)
+
+
+def statuses(outcomes: Iterable[Outcome]) -> Counter[str]:
+    """Count outcomes by the name of their status."""
+    return Counter(outcome.status.value for outcome in outcomes)
+
+
+async def collect(run: BulkRun) -> list[Outcome]:
+    """All the outcomes of a run."""
+    return [outcome async for outcome in run]
+
+
+async def slowly(run: BulkRun, pause: float) -> AsyncIterator[Outcome]:
+    """The outcomes of a run, with a pause after each."""
+    async for outcome in run:
+        yield outcome
+        await asyncio.sleep(pause)
+
+
+def refusal(text: str = "no") -> OmedaAsyncError:
+    """An error as a provider's refusal of one record would be."""
+    return OmedaAsyncError(text)

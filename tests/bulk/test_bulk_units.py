@@ -1,0 +1,245 @@
+"""
+The plain objects a bulk run is made of: chunks, the outlet, duplicates, the sums of a plan.
+"""
+
+import asyncio
+from itertools import count, islice
+
+import pytest
+from bulk_fakes import FakeAccount, FakeSettings, FakeWork, run_of
+from hypothesis import given, strategies as st
+
+from omeda_async import ClosedError, Outcome, OutcomeStatus, RateLimit, Window
+from omeda_async._result import Result
+from omeda_async.bulk._chunks import Chunker
+from omeda_async.bulk._input import Linger
+from omeda_async.bulk._outlet import Outlet
+from omeda_async.bulk._plan import isolation_cost, least_seconds
+from omeda_async.bulk._records import Duplicates, Item
+
+
+def item(name: object, size: int = 1) -> Item:
+    return Item(raw=name, key=name, params=name, fingerprint=str(name).encode(), size=size)
+
+
+def outcomes(*places: int) -> list[Outcome]:
+    return [Outcome(record=place, key=None, position=place, status=OutcomeStatus.DONE) for place in places]
+
+
+@given(
+    st.lists(st.integers(0, 50), max_size=60),
+    st.integers(1, 10),
+    st.integers(1, 120),
+)
+def test_chunks_hold_every_item_once_in_order_and_within_both_bounds(
+    sizes: list[int], max_entries: int, max_bytes: int
+) -> None:
+    """Whatever the sizes, no batch passes a bound unless it is one item that does so alone."""
+    chunker = Chunker(max_entries, max_bytes)
+    items = [item(number, size) for number, size in enumerate(sizes)]
+    batches = [batch for one in items if (batch := chunker.feed(one))]
+    last = chunker.flush()
+    assert [one for batch in [*batches, last] for one in batch] == items
+    for batch in [*batches, last]:
+        assert len(batch) <= max_entries
+        assert len(batch) == 1 or sum(one.size for one in batch) <= max_bytes
+    assert not len(chunker)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 10), st.integers(1, 120))
+def test_chunks_are_full(sizes: list[int], max_entries: int, max_bytes: int) -> None:
+    """A batch is given only when the next item would not have fitted, or the entries are reached."""
+    chunker = Chunker(max_entries, max_bytes)
+    batches = [batch for number, size in enumerate(sizes) if (batch := chunker.feed(item(number, size)))]
+    everything = [*batches, chunker.flush()]
+    for batch, following in zip(everything, everything[1:], strict=False):
+        full = len(batch) == max_entries
+        assert full or not following or sum(one.size for one in batch) + following[0].size > max_bytes
+
+
+def test_an_item_larger_than_a_batch_stands_alone() -> None:
+    """What is too large by itself is neither dropped nor sent with others."""
+    chunker = Chunker(10, 100)
+    small, large, after = item("a", 60), item("b", 500), item("c", 1)
+    assert chunker.feed(small) is None
+    assert chunker.feed(large) == [small]
+    assert chunker.feed(after) == [large]
+    assert chunker.flush() == [after]
+
+
+async def test_the_outlet_gives_what_it_was_given_in_order() -> None:
+    """Everything pushed before the end is taken, and then there is None."""
+    outlet = Outlet(limit=2)
+    outlet.push(outcomes(0, 1))
+    outlet.push([])
+    outlet.push(outcomes(2))
+    outlet.end()
+    assert await outlet.take() == outcomes(0, 1)
+    assert await outlet.take() == outcomes(2)
+    assert await outlet.take() is None
+    assert await outlet.take() is None
+
+
+async def test_the_outlet_makes_producers_wait_until_there_is_room() -> None:
+    """At the limit ``room`` waits; taking enough lets it go on."""
+    outlet = Outlet(limit=3)
+    outlet.push(outcomes(0, 1))
+    await outlet.room()
+    outlet.push(outcomes(2, 3))
+    waiting = asyncio.ensure_future(outlet.room())
+    await asyncio.sleep(1)
+    assert not waiting.done()
+    await outlet.take()
+    await asyncio.sleep(0)
+    assert waiting.done()
+
+
+async def test_cancelling_a_take_or_a_wait_for_room_loses_nothing() -> None:
+    """What was cancelled while it waited has taken nothing with it."""
+    outlet = Outlet(limit=1)
+    taking = asyncio.ensure_future(outlet.take())
+    await asyncio.sleep(0)
+    outlet.push(outcomes(0))
+    taking.cancel()
+    await asyncio.wait({taking})
+    assert taking.cancelled()
+    waiting = asyncio.ensure_future(outlet.room())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert await outlet.take() == outcomes(0)
+    await outlet.room()
+
+
+async def test_a_discarded_outlet_holds_nothing_back() -> None:
+    """Once nobody takes, pushing keeps nothing and producers never wait."""
+    outlet = Outlet(limit=1)
+    outlet.push(outcomes(0, 1))
+    outlet.discard()
+    outlet.push(outcomes(2, 3))
+    await outlet.room()
+    outlet.end()
+    assert await outlet.take() is None
+
+
+async def test_an_unbound_outlet_keeps_what_it_holds() -> None:
+    """A run that ends pushes without waiting, and who still takes gets all of it."""
+    outlet = Outlet(limit=1)
+    outlet.push(outcomes(0, 1))
+    outlet.unbind()
+    outlet.push(outcomes(2))
+    await outlet.room()
+    assert [await outlet.take(), await outlet.take()] == [outcomes(0, 1), outcomes(2)]
+
+
+def test_a_duplicate_finds_the_item_on_its_way_and_later_its_result() -> None:
+    """The first is the first; then come the item, and once it is closed its result."""
+    duplicates = Duplicates()
+    first, result = item("a"), Result(receipt="r")
+    assert duplicates.find(first) is None
+    assert duplicates.find(item("a")) is first
+    assert duplicates.find(item("b")) is None
+    duplicates.closed(first, result)
+    assert duplicates.find(item("a")) is result
+
+
+def test_duplicates_remember_at_least_the_last_and_at_most_twice_so_many() -> None:
+    """The memory is bounded: the newest are known, the oldest are forgotten."""
+    duplicates = Duplicates(kept=10)
+    for number in range(35):
+        assert duplicates.find(item(number)) is None
+    assert all(isinstance(duplicates.find(item(number)), Item) for number in reversed(range(25, 35)))
+    assert duplicates.find(item(14)) is None
+
+
+def test_closing_a_forgotten_item_does_not_bring_it_back() -> None:
+    """A result whose item was forgotten meanwhile is not kept: the memory stays bounded."""
+    duplicates = Duplicates(kept=1)
+    first = item("a")
+    duplicates.find(first)
+    for name in "bc":
+        duplicates.find(item(name))
+    duplicates.closed(first, Result(receipt="r"))
+    assert duplicates.find(item("a")) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "requests", "seconds"),
+    [
+        (RateLimit(Window(10, 1.0)), 0, 0.0),
+        (RateLimit(Window(10, 1.0)), 10, 0.0),
+        (RateLimit(Window(10, 1.0)), 11, 1.0),
+        (RateLimit(Window(10, 1.0), Window(150, 60.0)), 150, 14.0),
+        (RateLimit(Window(10, 1.0), Window(150, 60.0)), 151, 60.0),
+        (RateLimit(Window(10, 1.0), Window(150, 60.0)), 161, 61.0),
+        (RateLimit(Window(150, 60.0), Window(10, 1.0)), 301, 120.0),
+        (RateLimit.courtesy(per_second=10, parallel=8), 1, 0.0),
+        (RateLimit.courtesy(per_second=10, parallel=8), 101, 10.0),
+    ],
+)
+def test_the_time_of_a_plan_is_that_of_its_windows(limit: RateLimit, requests: int, seconds: float) -> None:
+    """Every full window before the last request takes its time, the longest first; a pace counts too."""
+    assert least_seconds(limit, requests) == pytest.approx(seconds)
+
+
+def test_isolation_costs_at_worst_what_halving_to_single_records_does() -> None:
+    """A batch of n that falls apart wholly takes 2n - 1 requests, of which one is the batch itself."""
+    assert isolation_cost([1]) == 0
+    assert isolation_cost([2, 8]) == 2 + 14
+
+
+async def test_a_plan_counts_and_sends_nothing() -> None:
+    """Requests, duplicates, invalid rows and the worst of isolating, with no call made."""
+    settings = FakeSettings(RateLimit(Window(1, 2.0)))
+    work = FakeWork(account=FakeAccount(settings=settings), max_entries=3)
+    run = run_of(work, ["a", "b", "a", "bad1", "c", "d", "d", ValueError("odd")])
+    plan = await run.plan()
+    assert (plan.records, plan.requests, plan.duplicates, plan.refused_total) == (8, 2, 2, 2)
+    assert [outcome.position for outcome in plan.refused] == [3, 7]
+    assert plan.seconds == pytest.approx(2.0)
+    assert plan.isolation_requests == 4
+    assert work.sent == []
+    assert run.report.total == 0
+
+
+async def test_a_plan_keeps_a_one_pass_input_for_the_run() -> None:
+    """Planning an iterator does not use it up: the run that follows has every record."""
+    work = FakeWork()
+    run = run_of(work, iter("abc"))
+    assert (await run.plan()).records == 3
+    assert (await run).total == 3
+    with pytest.raises(ClosedError):
+        await run.plan()
+
+
+async def test_the_budget_of_isolation_bounds_what_a_plan_foresees() -> None:
+    """A plan never foresees more than ``max_isolation_requests``."""
+    run = run_of(FakeWork(max_entries=100), list(islice(count(), 100)), max_isolation_requests=7)
+    assert (await run.plan()).isolation_requests == 7
+
+
+async def test_a_linger_calls_back_until_the_batch_is_gone() -> None:
+    """It asks again after each period for as long as it is told no, and not after that."""
+    loop = asyncio.get_running_loop()
+    asked: list[float] = []
+
+    def flush() -> bool:
+        asked.append(round(loop.time(), 3))
+        return len(asked) == 3
+
+    linger = Linger(2.0, flush)
+    linger.start()
+    linger.start()
+    await asyncio.sleep(20)
+    assert asked == [2.0, 4.0, 6.0]
+
+
+async def test_a_cancelled_linger_is_silent() -> None:
+    """After cancelling it nothing is flushed any more."""
+    asked: list[int] = []
+    linger = Linger(2.0, lambda: bool(asked.append(1)) or True)
+    linger.cancel()
+    linger.start()
+    linger.cancel()
+    await asyncio.sleep(20)
+    assert asked == []

@@ -1,0 +1,224 @@
+# ruff: noqa: ASYNC240 the files are looked at while no run is under way, or to see what is in them just then
+"""
+Runs that are broken off anywhere: by cancellation, by a loss of power. The journal stays whole, and nothing is lost.
+"""
+
+import asyncio
+import gc
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from bulk_fakes import adds_up, collect, positions
+from journal_help import Work, identity, journalled, rows
+
+from omeda_async import ClosedError, JournalError, OutcomeStatus
+from omeda_async._result import Result
+from omeda_async.bulk import Item, fingerprint, not_sent
+from omeda_async.bulk._journal import Journal
+from omeda_async.bulk._journal_book import Group
+from omeda_async.journal import read_status
+from omeda_async.outcomes import Tally
+
+S = OutcomeStatus
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.sqlite3"
+
+
+def item(name: str, position: int) -> Item:
+    return Item(raw=name, key=name, params=name, fingerprint=fingerprint(name), position=position)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("passes", [0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89])
+async def test_a_cancellation_at_any_moment_loses_nothing(path: Path, passes: int, times: int) -> None:
+    """After so many passes of the loop the task is cancelled, once or twice; the next run completes the work."""
+    records = [f"r{number % 90}" for number in range(100)]
+    work = Work(max_entries=3, concurrency=3, answer_time=lambda items: 0.01 * len(items))
+    run = journalled(path, records, work)
+    task = asyncio.ensure_future(run)
+    for _ in range(passes):
+        await asyncio.sleep(0)
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait({task})
+    assert run.report.total == sum(run.report.counts.values())
+    if path.exists() and path.stat().st_size:
+        assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+        status = read_status(path)
+        assert status.total == sum(status.counts.values()) + status.under_way == run.report.total
+        assert status.counts.get(S.DONE, 0) == run.report.counts.get(S.DONE, 0)
+    again = Work(max_entries=3)
+    outcomes = await collect(journalled(path, records, again))
+    assert positions(outcomes) == list(range(100))
+    assert {outcome.status for outcome in outcomes} == {S.DONE}
+    twice = (Counter(work.sent) & Counter(again.sent)).keys()
+    assert twice <= set(again.doubtful) | set(records) - set(work.applied)
+    assert not set(work.applied) & set(again.sent) - set(again.doubtful)
+    assert not [thread for thread in threading.enumerate() if "aiosqlite" in str(thread)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_a_loss_of_power_at_any_moment_loses_nothing(tmp_path: Path, seed: int) -> None:
+    """
+    A copy of the files, taken at a random moment, knows of everything sent by then, and a run resumes from it.
+
+    What the copy calls settled was sent and is not sent again; all the rest is, and what may have been, as doubtful.
+    """
+    rng, path, copy = Random(seed), tmp_path / "run.sqlite3", tmp_path / "copy"  # noqa: S311 it has to be repeatable
+    records = [f"r{number}" for number in range(150)]
+    work = Work(max_entries=7, concurrency=4)
+    moment, sent = rng.randrange(1, 20), []
+
+    def look(_: list[Item]) -> float:
+        nonlocal moment
+        moment -= 1
+        if not moment:
+            copy.mkdir()
+            for file in ("run.sqlite3-wal", "run.sqlite3"):
+                shutil.copy(tmp_path / file, copy / file)
+            sent.extend(work.sent)
+        return rng.choice([0.001, 0.01, 0.5])
+
+    work.answer_time = look
+    await journalled(path, records, work)
+    again = Work(max_entries=7)
+    outcomes = await collect(journalled(copy / "run.sqlite3", records, again))
+    assert positions(outcomes) == list(range(150))
+    assert {outcome.status for outcome in outcomes} == {S.DONE}
+    settled = set(records) - set(again.sent)
+    assert settled <= set(sent)
+    assert set(sent) - settled <= set(again.doubtful)
+    assert read_status(copy / "run.sqlite3").counts == {S.DONE: 150}
+
+
+async def test_what_many_ask_for_at_once_is_written_in_few_transactions(path: Path) -> None:
+    """A hundred workers that begin together share commits; each gets its own records' results."""
+    journal = Journal(path, identity())
+    await journal.open(Tally())
+    items = [item(f"r{number}", number) for number in range(100)]
+    writes: list[Group] = []
+    write = journal._book.write
+
+    def counted(group: Group) -> dict[Item, Result[Any]]:
+        writes.append(group)
+        return write(group)
+
+    journal._book.write = counted  # type: ignore[method-assign]  # to count
+    await asyncio.gather(*(journal.begin([one]) for one in items))
+    await asyncio.gather(*(journal.record([(one, Result(attempts=one.position))]) for one in items))
+    await journal.close(None)
+    assert len(writes) <= 6
+    again = Journal(path, identity())
+    await again.open(Tally())
+    results = await asyncio.gather(*(again.begin([one]) for one in items))
+    await again.close(None)
+    assert [result[one].attempts for one, result in zip(items, results, strict=True)] == list(range(100))
+
+
+async def test_a_worker_cancelled_while_it_waits_leaves_the_others_their_results(path: Path) -> None:
+    """The one that goes takes nothing along; what it hands back is noted as not sent."""
+    journal = Journal(path, identity())
+    await journal.open(Tally())
+    items = [item(f"r{number}", number) for number in range(5)]
+    tasks = [asyncio.ensure_future(journal.begin([one])) for one in items]
+    await asyncio.sleep(0)
+    tasks[2].cancel()
+    await asyncio.wait(tasks)
+    assert [task.cancelled() for task in tasks] == [False, False, True, False, False]
+    journal.leave([(items[2], not_sent(ClosedError("stopped")))])
+    await journal.record([(one, Result(attempts=1)) for one in items if one is not items[2]])
+    await journal.close(None)
+    assert read_status(path).counts == {S.DONE: 4, S.NOT_SENT: 1}
+
+
+@pytest.mark.parametrize("passes", range(8))
+async def test_cancelling_the_opening_leaves_nothing_open(path: Path, passes: int) -> None:
+    """Whether the file was open by then or not, it is free at once, and the thread is gone."""
+    opening = asyncio.ensure_future(Journal(path, identity()).open(Tally()))
+    for _ in range(passes):
+        await asyncio.sleep(0)
+    opening.cancel()
+    await asyncio.wait({opening})
+    assert opening.cancelled()
+    gc.collect()
+    journal = Journal(path, identity())
+    await journal.open(Tally())
+    await journal.close(None)
+    assert len(read_status(path).runs) >= 1
+
+
+@pytest.mark.parametrize("passes", range(1, 8))
+async def test_cancelling_the_closing_puts_it_off_until_all_is_written(path: Path, passes: int) -> None:
+    """The cancellation arrives, and the journal is complete and closed all the same."""
+    journal = Journal(path, identity())
+    await journal.open(Tally())
+    one = item("a", 0)
+    await journal.begin([one])
+    recording = asyncio.ensure_future(journal.record([(one, Result(attempts=1))]))
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(journal.close(None))
+    for _ in range(passes):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait({closing, recording})
+    assert closing.cancelled()
+    assert read_status(path).runs[0].complete
+    assert not read_status(path).running
+    assert read_status(path).counts == {S.DONE: 1}
+    with pytest.raises(ClosedError):
+        await journal.begin([one])
+
+
+async def test_a_defect_while_writing_is_told_to_all_who_wait(path: Path) -> None:
+    """Nobody is left waiting, whatever goes wrong in the journal's thread."""
+    journal = Journal(path, identity())
+    await journal.open(Tally())
+    broken = Item(raw="x", key=None, params=None, fingerprint="no bytes", position=0)  # type: ignore[arg-type]  # a defect
+    results = await asyncio.gather(*(journal.begin([broken]) for _ in range(5)), return_exceptions=True)
+    assert [type(result) for result in results] == [JournalError] * 5
+    with pytest.raises(JournalError):
+        await journal.close(None)
+    assert read_status(path).total == 0
+
+
+async def test_a_defect_of_the_input_is_noted_as_the_cause(path: Path) -> None:
+    """An input that raises half-way ends the run; the journal says why, with addresses masked, and is resumable."""
+
+    def records() -> Iterator[str]:
+        yield from ("a", "b")
+        raise LookupError("jane.doe@example.com")
+
+    run = journalled(path, records())
+    with pytest.raises(LookupError):
+        await run
+    assert adds_up(run, 2)
+    (noted,) = read_status(path).runs
+    assert (noted.complete, noted.cause) == (False, "LookupError: j***@example.com")
+
+
+async def test_a_run_whose_loop_is_torn_down_is_not_noted_as_complete(path: Path) -> None:
+    """Cancelled from outside, as when a program ends: the journal is closed, and says that the run was broken off."""
+    work = Work(answer_time=lambda _: 50.0)
+    task = asyncio.ensure_future(journalled(path, ["a", "b"], work))
+    while not work.sent:  # noqa: ASYNC110 the work is a stand-in that tells nobody
+        await asyncio.sleep(0.1)
+    for other in asyncio.all_tasks() - {asyncio.current_task()}:
+        other.cancel()
+    await asyncio.wait({task})
+    status = read_status(path)
+    assert not status.running
+    assert not status.runs[0].complete
+    assert status.total == sum(status.counts.values()) + status.under_way
+    again = Work()
+    await journalled(path, ["a", "b"], again)
+    assert set(work.sent) <= set(again.doubtful)

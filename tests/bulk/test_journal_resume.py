@@ -1,0 +1,258 @@
+# ruff: noqa: ASYNC240 the files are looked at while no run is under way
+"""
+A run that is begun again with its journal: what is settled stays so, what is not is tried, and the sums hold.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bulk_fakes import adds_up, collect, positions, refusal, statuses
+from journal_help import Work, journalled, rows
+
+from omeda_async import AnswerLost, BatchRejected, ClosedError, Culprit, OutcomeStatus, TooLate
+from omeda_async._result import Result
+from omeda_async.bulk import Item, _fan_out
+from omeda_async.bulk._records import Duplicates
+from omeda_async.journal import JournalStatus, read_not_done, read_status
+from omeda_async.providers.omeda.models import OptOutReceipt
+
+S = OutcomeStatus
+ENDINGS: dict[str, Result[Any]] = {
+    "done": Result(receipt=OptOutReceipt("S-1", "queued", warnings=("w",)), attempts=2),
+    "already": Result(receipt=OptOutReceipt(settled=True), attempts=3, settled=True),
+    "partly": Result(
+        receipt=OptOutReceipt("S-2"),
+        error=BatchRejected("no", status=400, culprits=[Culprit("BrandOptOut", "X", "a@example.com", "a@example.com")]),
+        attempts=2,
+        known=S.PARTLY_DONE,
+    ),
+    "late": Result(error=TooLate("sent", status=400, messages=["it was sent"]), attempts=1),
+    "refused": Result(error=refusal(), attempts=1, known=S.REJECTED),
+    "failed": Result(error=refusal(), attempts=5, known=S.FAILED),
+    "unknown": Result(error=AnswerLost("cut", timed_out=True), attempts=1, doubtful=True),
+    "unsent": Result(error=ClosedError("stopped"), known=S.NOT_SENT),
+}
+SETTLED = ("done", "already", "partly", "late", "refused")
+
+
+def sums_hold(status: JournalStatus, total: int) -> bool:
+    return status.total == total == sum(status.counts.values()) + status.under_way
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.sqlite3"
+
+
+async def test_a_record_is_in_the_journal_before_it_is_sent(path: Path) -> None:
+    """When an attempt leaves, every record sent so far is written down, and none has a result it does not have."""
+    work, seen = Work(max_entries=10), []
+
+    def look(items: list[Item]) -> float:
+        kept = {entry for (entry,) in rows(path, "SELECT json_extract(entry, '$[1]') FROM records")}
+        seen.append({item.raw for item in items} <= kept)
+        return 0.01
+
+    work.answer_time = look
+    await journalled(path, [f"r{number}" for number in range(95)], work)
+    assert seen == [True] * 10
+
+
+async def test_an_outcome_is_in_the_journal_before_the_caller_sees_it(path: Path) -> None:
+    """Whoever takes an outcome finds it noted already."""
+    run, taken = journalled(path, [f"r{number}" for number in range(50)], Work(max_entries=7)), 0
+    async for _ in run:
+        taken += 1
+        assert rows(path, "SELECT count(*) FROM results")[0][0] >= taken
+    assert taken == 50
+
+
+@pytest.mark.parametrize("name", SETTLED)
+async def test_what_is_settled_is_reported_again_and_not_sent(path: Path, name: str) -> None:
+    """The second run gives the same status, attempts, receipt and error, and makes no request."""
+    (first,) = await collect(journalled(path, [name], Work(endings=ENDINGS)))
+    work = Work()
+    run = journalled(path, [name], work)
+    (second,) = await collect(run)
+    assert (second.status, second.attempts, second.receipt) == (first.status, first.attempts, first.receipt)
+    assert type(second.error) is type(first.error)
+    assert second.error is None or second.error.__dict__ == first.error.__dict__
+    assert work.sent == []
+    assert run.report.requests == 0
+
+
+@pytest.mark.parametrize(("name", "doubtful"), [("failed", False), ("unsent", False), ("unknown", True)])
+async def test_what_is_not_settled_is_tried_again(path: Path, name: str, doubtful: bool) -> None:
+    """A record that failed or was not sent is sent as new; one whose fate is unknown is sent as doubtful."""
+    await journalled(path, [name], Work(endings=ENDINGS))
+    work = Work()
+    report = await journalled(path, [name], work)
+    assert work.sent == [name]
+    assert work.doubtful == ([name] if doubtful else [])
+    assert report.counts == {S.DONE: 1}
+    assert read_status(path).counts == {S.DONE: 1}
+
+
+async def test_a_record_that_was_under_way_is_doubtful(path: Path) -> None:
+    """An intent without a result, as a killed run leaves it, may have been sent."""
+    await journalled(path, ["a", "b"])
+    rows_changed(path, "DELETE FROM results WHERE record = 1")
+    assert read_status(path).under_way == 1
+    work = Work()
+    await journalled(path, ["a", "b"], work)
+    assert work.doubtful == ["a"]
+    assert read_status(path).under_way == 0
+
+
+def rows_changed(path: Path, sql: str) -> None:
+    import sqlite3  # noqa: PLC0415 only here the tests write into a journal
+
+    connection = sqlite3.connect(path)
+    connection.execute(sql)
+    connection.commit()
+    connection.close()
+
+
+async def test_repeats_and_invalid_records_are_counted_once_however_often_it_is_resumed(path: Path) -> None:
+    """The total is the number of records read, after each of three runs."""
+    records = ["a", "bad 1", "a", "b", "c", "b", "bad 2", "a"]
+    for _ in range(3):
+        run = journalled(path, records)
+        outcomes = await collect(run)
+        assert positions(outcomes) == list(range(8))
+        assert statuses(outcomes) == {"done": 6, "rejected": 2}
+        status = read_status(path)
+        assert sums_hold(status, 8)
+        assert (status.repeats, status.counts) == (3, {S.DONE: 6, S.REJECTED: 2})
+
+
+async def test_records_left_over_by_a_stop_are_counted_and_sent_by_the_next_run(path: Path) -> None:
+    """Stopped in the middle, the journal accounts for all that was read; resumed, each record is applied once."""
+    records = [f"r{number}" for number in range(200)]
+    work = Work(max_entries=5, concurrency=2)
+    run = journalled(path, records, work)
+    async for _ in run:
+        run.stop()
+    assert adds_up(run, 200)
+    status = read_status(path)
+    assert sums_hold(status, 200)
+    assert status.counts == run.report.counts
+    assert not status.complete
+    again = Work(max_entries=5)
+    await journalled(path, records, again)
+    assert sorted(work.applied + again.applied) == sorted(records)
+    assert read_status(path).counts == {S.DONE: 200}
+    assert read_status(path).complete
+
+
+async def test_an_earlier_result_outlives_a_later_run_that_is_stopped(path: Path) -> None:
+    """A run that is stopped before it comes to a record writes nothing over what is known about it."""
+    await journalled(path, ["a", "b", "c"])
+    run = journalled(path, ["z", "a", "b", "c"], Work(concurrency=1, answer_time=lambda _: 5.0))
+    async for _ in run:
+        break
+    await run.aclose()
+    assert read_status(path).counts[S.DONE] >= 3
+
+
+async def test_lines_taken_out_of_the_input_do_not_upset_the_sums(path: Path) -> None:
+    """After the first lines are gone, the journal still counts every record once, and repeats as they are now."""
+    await journalled(path, ["a", "b", "b", "c", "d", "d"], Work(endings={"d": ENDINGS["failed"]}))
+    await journalled(path, ["b", "b", "c", "d", "d"])
+    status = read_status(path)
+    assert sums_hold(status, 6)
+    assert (status.repeats, status.counts) == (2, {S.DONE: 6})
+
+
+async def test_repeats_that_come_too_late_to_be_known_are_counted_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond what a run keeps in mind a repeat is sent again; the journal still counts every position once."""
+    monkeypatch.setattr(_fan_out, "Duplicates", lambda: Duplicates(2))
+    records = ["a", "b", "c", "d", "e", "f", "a", "b"]
+    work = Work(concurrency=1)
+    await journalled(path, records, work)
+    assert work.sent == records
+    assert sums_hold(read_status(path), 8)
+    work = Work(concurrency=1)
+    outcomes = await collect(journalled(path, records, work))
+    assert work.sent == []
+    assert positions(outcomes) == list(range(8))
+    assert sums_hold(read_status(path), 8)
+    assert read_status(path).repeats == 2
+
+
+async def test_the_records_not_done_come_back_as_they_came_in(path: Path) -> None:
+    """A mapping, a string, an invalid one: each is given with its position, status and error; the rest is not."""
+    records = ["done", {"key": "k", "n": 1, "date": None}, "failed", "bad", "late", "failed", object()]
+    work = Work(endings=ENDINGS)
+    await journalled(path, records, work)
+    found = list(read_not_done(path))
+    assert [(one.position, one.record, one.status) for one in found] == [
+        (2, "failed", S.FAILED),
+        (3, "bad", S.REJECTED),
+        (4, "late", S.TOO_LATE),
+    ]
+    assert type(found[2].error) is TooLate
+    assert [one.position for one in read_not_done(path, [S.TOO_LATE])] == [4]
+
+
+async def test_a_status_tells_requests_times_and_causes_of_all_runs(path: Path) -> None:
+    """Every resume is a row of its own, and the requests are their sum."""
+    records = ["done", "failed", "late", "unsent"]
+    await journalled(path, records, Work(endings=ENDINGS))
+    await journalled(path, records, Work(endings=ENDINGS))
+    status = read_status(path)
+    assert (status.provider, status.operation) == ("fake", "fakes.do_many")
+    assert [run.requests for run in status.runs] == [4, 2]
+    assert status.requests == 6
+    assert all(run.complete and run.ended and run.ended >= run.started for run in status.runs)
+    assert dict(status.runs[0].counts) == {S.DONE: 1, S.FAILED: 1, S.TOO_LATE: 1, S.NOT_SENT: 1}
+    assert {(cause.status, cause.error, cause.message) for cause in status.causes} == {
+        (S.FAILED, "OmedaAsyncError", "no"),
+        (S.TOO_LATE, "TooLate", "sent"),
+        (S.NOT_SENT, "ClosedError", "stopped"),
+    }
+    assert not status.running
+
+
+async def test_a_plan_says_how_many_are_settled(path: Path) -> None:
+    """Requests are planned for the rest only, and planning writes nothing."""
+    records = [f"r{number}" for number in range(10)]
+    fresh = await journalled(path, records).plan()
+    assert (fresh.settled, fresh.requests) == (0, 10)
+    assert not path.exists()
+    await journalled(path, records[:6])
+    plan = await journalled(path, [*records, "r0"]).plan()
+    assert (plan.records, plan.settled, plan.requests, plan.duplicates) == (11, 6, 4, 1)
+    assert len(read_status(path).runs) == 1
+
+
+async def test_hashes_keep_every_trace_of_an_address_out(path: Path) -> None:
+    """With ``journal_pii="hash"`` neither a record nor an address is in the files, and resuming works all the same."""
+    records = ["partly", "failed-jane.doe@example.com", "bad john@example.org", "jane.doe@example.com"]
+    endings = {
+        "partly": ENDINGS["partly"],
+        "failed-jane.doe@example.com": Result(
+            error=TooLate("x jane.doe@example.com", messages=["jane.doe@example.com"])
+        ),
+    }
+    work = Work(endings=endings, scope={"reason": "asked by jane.doe@example.com"})
+    traces: list[bytes] = []
+
+    def look(_: list[Item]) -> float:
+        traces.extend(file.read_bytes() for file in path.parent.iterdir())
+        return 0.01
+
+    work.answer_time = look
+    await journalled(path, records, work, journal_pii="hash")
+    traces.extend(file.read_bytes() for file in path.parent.iterdir())
+    assert not [trace for trace in traces for word in (b"@example", b"jane", b"john") if word in trace]
+    again = Work(scope={"reason": "asked by jane.doe@example.com"})
+    report = await journalled(path, records, again, journal_pii="hash")
+    assert again.sent == []
+    assert sums_hold(read_status(path), 4)
+    assert report.counts == read_status(path).counts
+    assert not read_status(path).keeps_records
+    assert [(one.position, one.record) for one in read_not_done(path)] == [(0, None), (1, None), (2, None)]

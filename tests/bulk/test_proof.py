@@ -1,0 +1,158 @@
+"""
+The proof over random fault plans: nothing lost, nothing guessed, nothing sent twice, never over the limit.
+"""
+
+import asyncio
+import datetime as dt
+from typing import Any
+from unittest import mock
+
+import attrs
+import pytest
+from fault_plans import OPT_OUT_PLANS, PLANS, FaultPlan, check, execute
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
+from sandboxed import manager_on
+
+from omeda_async import ClosedError, Deployment, OmedaAsyncError
+from omeda_async._result import Result
+from omeda_async.bulk import Group, Isolation, not_sent
+from omeda_async.providers.omeda import _opt_outs
+from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
+from omeda_async.testing import run_moved
+
+PATIENCE = 0.0005
+STOPPED = PLANS.filter(lambda plan: plan.stop != "no")
+PROOF = settings(
+    max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+
+
+@PROOF
+@given(PLANS)
+def test_every_record_has_one_outcome_that_agrees_with_the_provider(plan: FaultPlan) -> None:
+    """Whatever goes wrong and whenever it is stopped: one outcome a record, and the provider's state bears it out."""
+    check(run_moved(execute(plan), patience=PATIENCE, debug=False))
+
+
+@settings(PROOF, max_examples=50)
+@given(STOPPED)
+def test_stopping_at_any_moment_keeps_the_promises_too(plan: FaultPlan) -> None:
+    """The same, with every run stopped somehow: by cancelling, closing, leaving the loop, or closing the manager."""
+    check(run_moved(execute(plan), patience=PATIENCE, debug=False))
+
+
+CREATE_FAULT = st.tuples(
+    st.sampled_from(
+        [(kind, FaultPoint.BEFORE) for kind in FaultKind]
+        + [
+            (kind, FaultPoint.AFTER)
+            for kind in (
+                FaultKind.DROP,
+                FaultKind.SLOW,
+                FaultKind.INTERNAL_ERROR,
+                FaultKind.BAD_GATEWAY,
+                FaultKind.GATEWAY_TIMEOUT,
+                FaultKind.WRONG_JSON,
+                FaultKind.CUT_JSON,
+                FaultKind.HTML,
+                FaultKind.EMPTY,
+            )
+        ]
+        + [(FaultKind.DROP, FaultPoint.MID)]
+    ),
+    st.sampled_from([1, 1, 2, None]),
+    st.sampled_from(["deployments.create", "deployments.create", "deployments.search", None]),
+)
+
+
+@settings(PROOF, max_examples=80)
+@given(st.lists(CREATE_FAULT, max_size=4), st.sampled_from([0.0, 20.0]), st.sampled_from([None, None, 0.0, 0.3]))
+def test_a_deployment_is_never_created_twice(
+    faults: list[tuple[Any, ...]], visible_after: float, cancel_after: float | None
+) -> None:
+    """A create happens once if there is a receipt, never if the error says it was not sent, and at most once else."""
+    run_moved(_created(faults, visible_after, cancel_after), patience=PATIENCE, debug=False)
+
+
+async def _created(faults: list[tuple[Any, ...]], visible_after: float, cancel_after: float | None) -> None:
+    async with Sandbox() as sandbox:
+        sandbox.omeda.visible_after = visible_after
+        for (kind, point), times, match in faults:
+            sandbox.fault(Fault(kind, point, match, times=times, seconds=3.0))
+        deployment = Deployment(
+            deployment_name="Weekly",
+            deployment_date=dt.datetime.now(dt.UTC) + dt.timedelta(days=30),
+            deployment_type_id=23,
+            owner_user_id=sandbox.user_id,
+            track_opens=True,
+            track_links=True,
+        )
+        async with manager_on(sandbox) as manager:
+            task = asyncio.ensure_future(manager.omeda.deployments.create(deployment))
+            if cancel_after is not None:
+                await asyncio.sleep(cancel_after)
+                task.cancel()
+            await asyncio.wait({task})
+        await asyncio.sleep(30)
+        created = sandbox.omeda.creates["Weekly"]
+        assert created <= 1, "created twice"
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            assert created == 1
+            assert task.result().track_id in sandbox.omeda.deployments
+        else:
+            assert isinstance(error, OmedaAsyncError)
+            assert error.sent or not created, f"created, though the error says that it was not sent: {error!r}"
+
+
+def _breaks(target: str, replacement: Any, plans: st.SearchStrategy[FaultPlan] = PLANS) -> None:
+    """Fail unless the property finds out that something was replaced by something wrong."""
+
+    @settings(PROOF, max_examples=200, phases=[Phase.generate], report_multiple_bugs=False)
+    @given(plans)
+    def proof(plan: FaultPlan) -> None:
+        check(run_moved(execute(plan), patience=PATIENCE, debug=False))
+
+    with mock.patch(target, replacement), pytest.raises((AssertionError, ExceptionGroup)):
+        proof()
+
+
+def test_the_proof_notices_lost_answers_taken_for_failures() -> None:
+    """Were a lost answer not in doubt, records would be reported as failed that were applied."""
+    _breaks("omeda_async._call.in_doubt", lambda _error: False)
+
+
+def test_the_proof_notices_records_that_are_dropped_when_a_run_stops() -> None:
+    """Were the records in the queue forgotten by a stop, some would have no outcome."""
+    _breaks("omeda_async.bulk._fan_out.FanOut._leave", lambda _self, _items: None, STOPPED)
+
+
+def test_the_proof_notices_an_interrupted_attempt_taken_for_not_sent() -> None:
+    """Were an attempt in flight taken for one that never left, records would be not sent and yet applied."""
+    _breaks(
+        "omeda_async._call.Call.interrupted", lambda self: not_sent(ClosedError("interrupted"), self.attempts), STOPPED
+    )
+
+
+def test_the_proof_notices_culprits_that_are_mapped_by_position() -> None:
+    """Were the culprits of a batch mapped one place off, good records would be rejected."""
+    right = _opt_outs._blame
+
+    def shifted(ready: Any, culprits: Any) -> dict[int, Any]:
+        return {
+            (place + 1) % len(ready): tuple(attrs.evolve(culprit, id=None) for culprit in named)
+            for place, named in right(ready, culprits).items()
+        }
+
+    _breaks("omeda_async.providers.omeda._opt_outs._blame", shifted, OPT_OUT_PLANS)
+
+
+def test_the_proof_notices_a_batch_taken_for_accepted() -> None:
+    """Were a refused batch counted as done, the provider's state would not bear it out."""
+
+    def accepted(self: Isolation, group: Group, _error: Any, attempts: int) -> None:
+        self.accepted(group, Result(receipt="ok", attempts=attempts))
+
+    _breaks("omeda_async.bulk._isolate.Isolation.refused", accepted, OPT_OUT_PLANS)
