@@ -88,7 +88,14 @@ def refused_unseen(error: OmedaAsyncError) -> bool:
     return isinstance(error, ConnectionFailed | RateLimited)
 
 
-def backoff(attempt: int, policy: RetryPolicy, uniform: Callable[[], float] = random.random) -> float:
+def chance() -> float:
+    """
+    Give a number between 0 and 1: the only source of chance, so that a test can put another in its place.
+    """
+    return random.random()  # noqa: S311 jitter is no secret
+
+
+def backoff(attempt: int, policy: RetryPolicy, uniform: Callable[[], float] = chance) -> float:
     """
     Give the seconds to wait after the given attempt (from 1): doubling, bounded, with positive jitter.
     """
@@ -100,7 +107,7 @@ def decide(
     operation: Operation[Any, Any],
     errors: Sequence[OmedaAsyncError],
     policy: RetryPolicy,
-    uniform: Callable[[], float] = random.random,
+    uniform: Callable[[], float] = chance,
 ) -> Step:
     """
     Decide what follows a failed attempt.

@@ -58,12 +58,12 @@ class Transport:
         """
         return self._own is not None and not self._own.closed
 
-    def session(self) -> aiohttp.ClientSession:
+    def bind(self) -> None:
         """
-        Give the session, made on first use on the running loop.
+        Belong to the running loop from now on.
 
         Raises:
-            ClosedError: The transport or the borrowed session is closed, or another loop made the session.
+            ClosedError: The transport is closed, or belongs to another loop.
 
         """
         loop = asyncio.get_running_loop()
@@ -73,6 +73,16 @@ class Transport:
             raise ClosedError("the session manager is closed; make a new one")
         if self._loop is not loop:
             raise ClosedError("the session manager belongs to another event loop; make one per loop")
+
+    def session(self) -> aiohttp.ClientSession:
+        """
+        Give the session, made on first use on the running loop.
+
+        Raises:
+            ClosedError: The transport or the borrowed session is closed, or another loop made the session.
+
+        """
+        self.bind()
         if self._borrowed is not None:
             if self._borrowed.closed:
                 raise ClosedError("the borrowed HTTP session is closed")

@@ -11,6 +11,7 @@ from typing import Any, Self
 from omeda_async import events
 from omeda_async._account import Account, Activity
 from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, fixed_credentials, session
+from omeda_async._retry import chance
 from omeda_async._transport import ClientSession, Transport
 from omeda_async.bulk import Runs
 from omeda_async.errors import ConfigurationError
@@ -139,7 +140,7 @@ class SessionManager:
         return self._journey_manager
 
     async def __aenter__(self) -> Self:
-        self._transport.session()
+        self._transport.bind()
         return self
 
     async def __aexit__(
@@ -188,7 +189,7 @@ class SessionManager:
             provider=provider,
             settings=settings,
             transport=self._transport,
-            limiter=make_limiter(settings.rate_limit, on_pause=paused),
+            limiter=make_limiter(settings.rate_limit, on_pause=paused, uniform=chance),
             credentials=credentials,
             hooks=self._hooks,
             activity=self._activity,

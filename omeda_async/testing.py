@@ -1,8 +1,7 @@
 """
-Help for the tests of programs that use this library, and for its own: a moved clock and a sandbox fixture.
+Help for the tests of programs that use this library, and for its own: a moved clock.
 
-Use it as a pytest plugin (``pytest -p omeda_async.testing``, or in ``addopts``) for the ``sandbox`` fixture, or
-import :class:`MovedClockLoop` and :func:`run_moved` alone.
+The providers themselves are in :mod:`omeda_async.sandbox`, and fixtures for both in :mod:`omeda_async.pytest_plugin`.
 """
 
 import asyncio

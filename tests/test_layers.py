@@ -61,13 +61,14 @@ ROWS: list[tuple[str, str, str]] = [
     (r"journal", r"errors|outcomes|bulk\._journal.*", r"attrs"),
     (
         r"manager",
-        r"errors|events|limits|settings|_auth|_transport|_account|bulk|providers\.[a-z_]+\.client",
+        r"errors|events|limits|settings|_auth|_retry|_transport|_account|bulk|providers\.[a-z_]+\.client",
         r"",
     ),
     (r"", r"errors|outcomes|limits|settings|manager|bulk|_version|providers\.[a-z_]+\.models", r""),
     (r"sandbox(\..*)?", OWN, r"attrs|aiohttp"),
     (r"rows(\..*)?", rf"errors|{OWN}", r"attrs"),
-    (r"testing", r"sandbox|errors|outcomes|events|limits|settings|", r"attrs|pytest"),
+    (r"testing", r"", r""),
+    (r"pytest_plugin", r"sandbox|", r"pytest_asyncio"),
     (
         r"cli(\..*)?|__main__",
         rf"errors|outcomes|events|limits|settings|sandbox|journal|rows|cli||{OWN}",

@@ -204,10 +204,3 @@ def _explain(problem: BaseException, kind: type | None) -> str:
     if isinstance(problem, KeyError):
         return "is required"
     return str(problem) if isinstance(problem, TypeError | ValueError) else format_exception(problem, kind)
-
-
-def filled_cells(row: Mapping[str, str | None]) -> dict[str, str]:
-    """
-    Give the cells of a file's row that are not empty, without the spaces around them.
-    """
-    return {name: text for name, cell in row.items() if cell is not None and (text := cell.strip())}

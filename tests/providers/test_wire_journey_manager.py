@@ -18,7 +18,7 @@ from omeda_async.errors import (
     UnreadableAnswer,
 )
 from omeda_async.providers.journey_manager import _wire as wire
-from omeda_async.providers.journey_manager._converter import cancel_from, cancel_from_row
+from omeda_async.providers.journey_manager._converter import cancel_from
 from omeda_async.providers.journey_manager.models import (
     Transaction,
     TransactionCancel,
@@ -292,11 +292,10 @@ def test_another_transaction_or_none_settles_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", ["submit_key", "submitKey", "id"])
-def test_a_record_is_an_id_a_model_a_mapping_or_a_row(name: str) -> None:
+def test_a_record_is_an_id_a_model_or_a_mapping(name: str) -> None:
     """All ways to give a record mean the same."""
     record = TransactionCancel("k", "r", "m", "mine")
     assert cancel_from({name: "k", "reason": "r", "milestones": "m", "key": "mine"}) == record
-    assert cancel_from_row({name: "k", "reason": "r", "milestones": " m", "key": None}) == record
     assert cancel_from(record) is record
     assert cancel_from("k") == TransactionCancel("k")
 

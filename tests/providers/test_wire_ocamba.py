@@ -16,7 +16,7 @@ from omeda_async.errors import (
     UnreadableAnswer,
 )
 from omeda_async.providers.ocamba import _wire as wire
-from omeda_async.providers.ocamba._converter import cancel_from, cancel_from_row
+from omeda_async.providers.ocamba._converter import cancel_from
 from omeda_async.providers.ocamba.models import (
     Campaign,
     CampaignCancel,
@@ -221,10 +221,10 @@ def test_a_record_is_a_model_or_a_mapping(given: object) -> None:
     assert (record.campaign_id, record.reason, record.key) == ("7", "r", "k")
 
 
-def test_a_record_is_an_id_or_a_row_of_text() -> None:
-    """An id alone is enough, and empty cells are unset."""
+def test_a_record_is_an_id_or_a_mapping_with_one() -> None:
+    """An id alone is enough."""
     assert cancel_from("7") == CampaignCancel("7")
-    assert cancel_from_row({"campaign_id": " 7 ", "reason": ""}) == CampaignCancel("7")
+    assert cancel_from({"campaign_id": "7"}) == CampaignCancel("7")
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,8 @@ from omeda_async.providers.omeda import _wire as wire
 from omeda_async.providers.omeda._converter import (
     Entry,
     cancel_from,
-    cancel_from_row,
     entry_of,
     opt_out_from,
-    opt_out_from_row,
 )
 from omeda_async.providers.omeda._culprits import blame, culprit_in, culprits_in, ids_of, merge, without_ids
 from omeda_async.providers.omeda.models import (
@@ -180,51 +178,14 @@ def test_a_mapping_that_is_no_opt_out_names_its_field(given_: object, field: str
     assert caught.value.field == field
 
 
-@pytest.mark.parametrize(
-    ("row", "expected"),
-    [
-        (
-            {"email_address": " a@b ", "brand_ids": "X | Y", "deployment_type_ids": ""},
-            BrandOptOut("a@b", ["X", "Y"]),
-        ),
-        (
-            {"EmailAddress": "a@b", "BrandId": None, "DeploymentTypeId": "1|2"},
-            DeploymentTypeOptOut("a@b", [1, 2]),
-        ),
-        ({"EmailAddress": "a@b", "BrandId": "", "DeploymentTypeId": " "}, ClientOptOut("a@b")),
-        ({"EmailAddress": "a@b", "Source": "s"}, ClientOptOut("a@b", "s")),
-        ({"EmailAddress": "a@b", "BrandId": "", "level": "client"}, ClientOptOut("a@b")),
-    ],
-)
-def test_a_row_of_a_file_is_an_opt_out(row: dict[str, str | None], expected: OptOut) -> None:
-    """Cells are text, empty ones unset, ids separated by a bar."""
-    assert opt_out_from_row(row) == expected
-
-
-@pytest.mark.parametrize(
-    ("row", "field"),
-    [
-        ({"EmailAddress": "a@b", "BrandId": ""}, "brand_ids"),
-        ({"EmailAddress": "a@b", "DeploymentTypeId": "1|x"}, "deployment_type_ids"),
-        ({"EmailAddress": "a@b", "DeploymentTypeId": "-1"}, "deployment_type_ids"),
-        ({"EmailAddress": ""}, "email_address"),
-    ],
-)
-def test_a_row_that_may_be_a_slip_is_refused(row: dict[str, str | None], field: str) -> None:
-    """An empty cell in the only column of ids does not opt someone out of everything."""
-    with pytest.raises(InvalidRecord) as caught:
-        opt_out_from_row(row)
-    assert caught.value.field == field
-
-
-def test_a_deployment_to_cancel_is_an_id_a_model_a_mapping_or_a_row() -> None:
+def test_a_deployment_to_cancel_is_an_id_a_model_or_a_mapping() -> None:
     """All ways to give a record mean the same; an ISO date is a date."""
     when = datetime(2026, 1, 1, tzinfo=UTC)
     record = DeploymentCancel("F1", "u", "mine", when)
     assert cancel_from("F1") == DeploymentCancel("F1")
     assert cancel_from(record) is record
     assert cancel_from({"TrackId": "F1", "UserId": "u", "key": "x", "scheduled_for": when}) == record
-    assert cancel_from_row({"id": "F1", "user_id": "u", "scheduled_for": "2026-01-01T00:00:00Z"}) == record
+    assert cancel_from({"id": "F1", "user_id": "u", "scheduled_for": "2026-01-01T00:00:00Z"}) == record
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from omeda_async.providers._answers import lowered, text_of
 from omeda_async.providers._records import (
     check_id,
     check_text,
-    filled_cells,
     make_strict_converter,
     register_wire_names,
     structure_record,
@@ -115,16 +114,6 @@ def cancel_from(obj: Any) -> TransactionCancel:
         record = obj if isinstance(obj, TransactionCancel) else TransactionCancel(obj)
     check_cancel(record)
     return record
-
-
-def cancel_from_row(row: Mapping[str, str | None]) -> TransactionCancel:
-    """
-    Make a transaction to cancel of a file's row: text cells, of which the empty ones are unset.
-
-    Raises:
-        InvalidRecord: says which column and what would be right.
-    """
-    return cancel_from(filled_cells(row))
 
 
 def transaction_from(raw: Mapping[str, Any]) -> Transaction:

@@ -13,7 +13,6 @@ from omeda_async.providers._answers import lowered, text_of
 from omeda_async.providers._records import (
     check_id,
     check_text,
-    filled_cells,
     make_strict_converter,
     register_wire_names,
     structure_record,
@@ -73,16 +72,6 @@ def cancel_from(obj: Any) -> CampaignCancel:
         record = obj if isinstance(obj, CampaignCancel) else CampaignCancel(obj)
     check_cancel(record)
     return record
-
-
-def cancel_from_row(row: Mapping[str, str | None]) -> CampaignCancel:
-    """
-    Make a campaign to cancel of a file's row: text cells, of which the empty ones are unset.
-
-    Raises:
-        InvalidRecord: says which column and what would be right.
-    """
-    return cancel_from(filled_cells(row))
 
 
 def campaign_from(raw: Any) -> Campaign | None:

@@ -13,7 +13,6 @@ from cattrs.preconf.orjson import OrjsonConverter
 
 from omeda_async.errors import InvalidRecord
 from omeda_async.providers._records import (
-    filled_cells,
     make_strict_converter,
     register_wire_names,
     structure_record,
@@ -135,16 +134,6 @@ def cancel_from(obj: Any) -> DeploymentCancel:
     return record
 
 
-def cancel_from_row(row: Mapping[str, str | None]) -> DeploymentCancel:
-    """
-    Make a deployment to cancel of a file's row: text cells, of which the empty ones are unset.
-
-    Raises:
-        InvalidRecord: says which column and what would be right.
-    """
-    return cancel_from(filled_cells(row))
-
-
 def opt_out_from(obj: Any) -> OptOut:
     """
     Make an opt-out of what a caller gives for one; ``entry_of`` checks what it holds.
@@ -169,22 +158,6 @@ def opt_out_from(obj: Any) -> OptOut:
         if fields.pop(name) is not None:
             raise InvalidRecord.of(_ANY_OPT_OUT_NAME[name], f"is no field of a {_LEVEL_OF[kind]}")
     return structure_record(_converter, kind, _OPT_OUT_NAMES[kind], fields)
-
-
-def opt_out_from_row(row: Mapping[str, str | None]) -> OptOut:
-    """
-    Make an opt-out of a file's row: text cells, the empty ones unset, ids separated by ``|``.
-
-    Raises:
-        InvalidRecord: says which column and what would be right.
-    """
-    cells: dict[str, Any] = dict.fromkeys(row) | filled_cells(row)
-    for name, text in cells.items():
-        field = _ANY_OPT_OUT_NAME.get(name)
-        if text is not None and field in _IDS:
-            parts = tuple(part.strip() for part in text.split("|") if part.strip())
-            cells[name] = parts if field == "brand_ids" else tuple(_integer(part) for part in parts)
-    return opt_out_from(cells)
 
 
 def _integer(text: str) -> int:
