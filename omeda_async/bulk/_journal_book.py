@@ -32,7 +32,7 @@ INSERT INTO records SELECT :first + key, substr(:prints, 16 * key + 1, 16), valu
 """
 _INSERT_RESULTS: Final = """
 INSERT OR REPLACE INTO results
-WITH RECURSIVE n (id) AS (SELECT ?1 UNION ALL SELECT id + 1 FROM n WHERE id < ?2) SELECT id, ?3, ?4, ?5 FROM n
+WITH RECURSIVE n (id) AS (SELECT ? UNION ALL SELECT id + 1 FROM n WHERE id < ?) SELECT id, ?, ?, ? FROM n
 """
 _AGAIN: Final = frozenset({OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT})
 _ANSWERS_KEPT: Final = 1000

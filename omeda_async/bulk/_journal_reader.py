@@ -39,12 +39,12 @@ SELECT fingerprint FROM results JOIN records ON records.id = results.record
 WHERE status IN (SELECT value FROM json_each(?))
 """
 _NOT_DONE: Final = """
-SELECT entry, ifnull(status, ?2), attempts, answers.answer, json_extract(entry, '$[0]') AS position
+SELECT entry, ifnull(status, :unknown), attempts, answers.answer, json_extract(entry, '$[0]') AS position
 FROM records LEFT JOIN results ON results.record = records.id LEFT JOIN answers ON answers.id = results.answer
-WHERE ifnull(status, ?2) IN (SELECT value FROM json_each(?1))
+WHERE ifnull(status, :unknown) IN (SELECT value FROM json_each(:codes))
 UNION ALL SELECT entry, status, attempts, answers.answer, position
 FROM asides JOIN answers ON answers.id = asides.answer
-WHERE NOT repeats AND status IN (SELECT value FROM json_each(?1))
+WHERE NOT repeats AND status IN (SELECT value FROM json_each(:codes))
 ORDER BY position
 """
 
@@ -187,7 +187,7 @@ def read_not_done(path: str | PathLike[str], statuses: Iterable[OutcomeStatus] =
     codes = orjson.dumps([STATUS_CODES[status] for status in statuses]).decode()
     with opened(Path(path)) as connection:
         for entry, code, attempts, answer, position in connection.execute(
-            _NOT_DONE, (codes, STATUS_CODES[OutcomeStatus.UNKNOWN])
+            _NOT_DONE, {"codes": codes, "unknown": STATUS_CODES[OutcomeStatus.UNKNOWN]}
         ):
             yield JournalRecord(
                 position=position,
