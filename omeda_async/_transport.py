@@ -134,7 +134,7 @@ class Transport:
                 headers=_merged(_COMMON, request.headers, headers),
                 timeout=limits,
                 allow_redirects=False,
-                middlewares=(*getattr(session, "_middlewares", ()), _send_once),
+                middlewares=_once_only(session, request.method),
             ) as response:
                 body = await _read(response)
                 return Answer(response.status, response.headers, body)
@@ -171,6 +171,13 @@ def _merged(*layers: Mapping[str, str]) -> CIMultiDict[str]:
     return headers
 
 
+def _once_only(session: aiohttp.ClientSession, method: str) -> tuple[aiohttp.ClientMiddlewareType, ...] | None:
+    """
+    Give the middlewares of a request; None for the session's own, as aiohttp never sends a POST again.
+    """
+    return None if method == "POST" else (*getattr(session, "_middlewares", ()), _send_once)
+
+
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """
     Keep aiohttp from sending a GET or PUT again by itself when the connection ends: the limiter would not know.
@@ -185,6 +192,8 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     declared = response.content_length
+    if declared is not None and declared <= MAX_BODY and "Content-Encoding" not in response.headers:
+        return await response.read()
     parts: list[bytes] = []
     size = 0
     if declared is None or declared <= MAX_BODY:

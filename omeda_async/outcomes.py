@@ -35,6 +35,9 @@ class OutcomeStatus(enum.Enum):
     NOT_SENT = "not_sent"
     """No attempt was left for it: interrupted, run stopped, or limiter refused."""
 
+    # Each member exists once: what it is hashed by need not be its name, which a million records would feel.
+    __hash__ = object.__hash__
+
     @property
     def is_done(self) -> bool:
         """

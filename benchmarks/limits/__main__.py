@@ -25,8 +25,6 @@ OTHER = "fixed windows, someone else sends 1 per second"
 README = Path(__file__).parents[1] / "README.md"
 PICTURE = Path(__file__).parent / "arrivals.svg"
 BEGIN, END = "<!-- limits:begin -->", "<!-- limits:end -->"
-SLOW = "limits, moving window"
-"""It looks through its whole log for each request: one seed for N of 600 and more."""
 SHOWN = ("ours, with headers", "ours, no headers", "aiolimiter, stacked", "limits, moving window")
 
 Cells = dict[tuple[str, str, int], list[tuple[int, float]]]
@@ -38,11 +36,9 @@ def _brief(run: Run) -> tuple[Run, int, float]:
 
 
 def _seeds_of(policy: str, size: int, seeds: int) -> int:
-    if policy.startswith("ours") or size < 600:
+    if policy.startswith("ours") or size < 3000:
         return seeds
-    if policy == SLOW:
-        return 1
-    return seeds if size < 3000 else max(1, seeds // 4)
+    return max(1, seeds // 4)
 
 
 def _runs(seeds: int) -> Iterable[Run]:
@@ -105,8 +101,8 @@ def _text(cells: Cells, costs: list[str], seeds: int) -> str:
             "second after a burst of 10, which the client does not know). Trips one way are lognormal with a mean of",
             "40 ms, and two in a hundred take 500 ms; the clocks drift by up to 0.05 %; headers come with their",
             f"seconds rounded down, up, to the nearest, and to hundredths in turn. {seeds} seeds; the phases of the",
-            "windows are drawn one from each twentieth of the minute. Other libraries get a quarter of the seeds at",
-            f"N = 3000, and {SLOW}, which takes long, one seed from N = 600 on.",
+            "windows are drawn one from each twentieth of the minute. The other libraries get a quarter of the seeds",
+            "at N = 3000. Refused requests count as any other, but not in the buckets.",
             "",
             "Each cell: the mean number of 429s / the mean time until the last request was taken, over the earliest",
             "possible for a sender that knows the server's state and has the same trips. With someone else on the",

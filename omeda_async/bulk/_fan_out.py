@@ -3,7 +3,7 @@ The engine of a bulk run: one reader, some workers, and an outcome for every rec
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Sequence, Sized
 from typing import Any
 
 import attrs
@@ -167,7 +167,7 @@ class FanOut:
         await self._turns.end(self.options.concurrency)
 
     async def _read_all(self) -> None:
-        source = iterate(self._records)
+        source = self._source()
         linger = Linger(self.options.linger, self._flush)
         try:
             while (record := await self._next(source)) is not END:
@@ -185,7 +185,8 @@ class FanOut:
                     linger.start()
         finally:
             linger.cancel()
-            await source.aclose()
+            if isinstance(source, AsyncGenerator):
+                await source.aclose()
 
     async def _breathe(self) -> None:
         await self.outlet.room()
@@ -202,7 +203,12 @@ class FanOut:
             self._few_twins.clear()
             await self._few_twins.wait()
 
-    async def _next(self, source: AsyncGenerator[Any, None]) -> Any:
+    def _source(self) -> Iterator[Any] | AsyncGenerator[Any, None]:
+        return iterate(self._records) if isinstance(self._records, AsyncIterable) else iter(self._records)
+
+    async def _next(self, source: Iterator[Any] | AsyncGenerator[Any, None]) -> Any:
+        if isinstance(source, Iterator):
+            return next(source, END)
         self._awaiting_input = True
         try:
             return await anext(source, END)

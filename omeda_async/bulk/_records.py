@@ -4,6 +4,7 @@ What bulk runs are made of: records on their way, and what a provider has to bri
 
 import math
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from copy import copy
 from hashlib import blake2b
 from typing import Any, Protocol, TypeAlias
 
@@ -222,7 +223,11 @@ def still_doubtful(item: Item, result: Result[Any]) -> Result[Any]:
     """
     Give the result of an item nothing more is done for: not that it was not sent, if it may have been before.
     """
-    return attrs.evolve(result, known=None, doubtful=True) if item.doubtful else result
+    if not item.doubtful or result.error is None:
+        return result
+    error = copy(result.error)  # others may have the same one, and are not in doubt
+    error.sent = True
+    return attrs.evolve(result, error=error, known=None, doubtful=True)
 
 
 def not_sent(error: OmedaAsyncError, attempts: int = 0) -> Result[Any]:

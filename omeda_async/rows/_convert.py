@@ -28,7 +28,7 @@ def from_cells(cells: list[str] | InvalidRecord, fields: tuple[str | None, ...])
     if isinstance(cells, InvalidRecord):
         raise cells
     if len(cells) != len(fields) and (len(cells) < len(fields) or any(map(str.strip, cells[len(fields) :]))):
-        raise InvalidRecord.of(None, f"has {len(cells)} cells, where the header has {len(fields)}")
+        raise InvalidRecord.of(None, f"the number of cells is {len(cells)}, and the header has {len(fields)}")
     record: dict[str, Any] = {}
     for field, cell in zip(fields, cells, strict=False):
         if field is None:
