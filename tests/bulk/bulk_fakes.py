@@ -4,12 +4,12 @@ A provider made of plain Python for tests of the bulk engine, and what those tes
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
 import attrs
 
-from omeda_async import OmedaAsyncError, Outcome
+from omeda_async import OmedaAsyncError, Outcome, OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import BulkOptions, BulkRun, Desk, Item, Runs, fingerprint
 from omeda_async.errors import AnswerLost, ClosedError, InvalidRecord
@@ -99,6 +99,7 @@ class FakeWork:
     flying: int = 0
     peak: int = 0
     reads: int = 0
+    scope: dict[str, Any] = attrs.field(factory=dict)
 
     def read(self, raw: Any) -> Item:
         """Turn a record into an item."""
@@ -194,13 +195,15 @@ async def collect(run: BulkRun) -> list[Outcome]:
     return [outcome async for outcome in run]
 
 
-async def slowly(run: BulkRun, pause: float) -> AsyncIterator[Outcome]:
-    """The outcomes of a run, with a pause after each."""
-    async for outcome in run:
-        yield outcome
-        await asyncio.sleep(pause)
-
-
 def refusal(text: str = "no") -> OmedaAsyncError:
     """An error as a provider's refusal of one record would be."""
     return OmedaAsyncError(text)
+
+
+def consistent(run: BulkRun, work: FakeWork, read: int) -> None:
+    """Fail unless all that was read is accounted for, and as it truly is."""
+    assert adds_up(run, read), run.report
+    counts = run.report.counts
+    assert counts.get(OutcomeStatus.DONE, 0) == len(work.applied)
+    assert counts.get(OutcomeStatus.UNKNOWN, 0) == len(work.sent) - len(work.applied)
+    assert counts.get(OutcomeStatus.NOT_SENT, 0) == read - len(work.sent)

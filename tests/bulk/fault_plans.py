@@ -216,7 +216,8 @@ def check(result: Result) -> None:
     assert len(places) == len(set(places)), "a record has two outcomes"
     assert report.total == sum(report.counts.values()) == len(places)
     if report.complete:
-        assert places == list(range(len(places))), "a record that was read has no outcome"
+        read = 0 if result.run._engine is None else result.run._engine._position
+        assert places == list(range(read)), "a record that was read has no outcome"
     if plan.stop == "no":
         assert report.complete
         assert places == list(range(len(plan.states)))

@@ -31,7 +31,7 @@ async def manager_on(
     sandbox: Sandbox,
     *,
     retry: RetryPolicy = QUICK,
-    timeout: float = 2.0,
+    timeout: float = 2.0,  # noqa: ASYNC109 the setting of that name
     limits: dict[str, RateLimit] | None = None,
     hooks: Sequence[Any] = (ignore,),
 ) -> AsyncIterator[SessionManager]:

@@ -3,7 +3,7 @@ The plain objects a bulk run is made of: chunks, the outlet, duplicates, the sum
 """
 
 import asyncio
-from itertools import count, islice
+from itertools import count, islice, pairwise
 
 import pytest
 from bulk_fakes import FakeAccount, FakeSettings, FakeWork, run_of
@@ -52,7 +52,7 @@ def test_chunks_are_full(sizes: list[int], max_entries: int, max_bytes: int) -> 
     chunker = Chunker(max_entries, max_bytes)
     batches = [batch for number, size in enumerate(sizes) if (batch := chunker.feed(item(number, size)))]
     everything = [*batches, chunker.flush()]
-    for batch, following in zip(everything, everything[1:], strict=False):
+    for batch, following in pairwise(everything):
         full = len(batch) == max_entries
         assert full or not following or sum(one.size for one in batch) + following[0].size > max_bytes
 
@@ -237,9 +237,32 @@ async def test_a_linger_calls_back_until_the_batch_is_gone() -> None:
 async def test_a_cancelled_linger_is_silent() -> None:
     """After cancelling it nothing is flushed any more."""
     asked: list[int] = []
-    linger = Linger(2.0, lambda: bool(asked.append(1)) or True)
+
+    def flush() -> bool:
+        asked.append(1)
+        return True
+
+    linger = Linger(2.0, flush)
     linger.cancel()
     linger.start()
     linger.cancel()
     await asyncio.sleep(20)
     assert asked == []
+
+
+async def test_a_linger_starts_anew_after_it_was_cancelled() -> None:
+    """A batch that went full takes its timer along; the next one has its own whole time."""
+    loop = asyncio.get_running_loop()
+    asked: list[float] = []
+
+    def flush() -> bool:
+        asked.append(round(loop.time(), 3))
+        return True
+
+    linger = Linger(2.0, flush)
+    linger.start()
+    await asyncio.sleep(1.5)
+    linger.cancel()
+    linger.start()
+    await asyncio.sleep(20)
+    assert asked == [3.5]

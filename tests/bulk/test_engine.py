@@ -3,16 +3,14 @@ The engine with work made of plain Python: what it reads, sends, counts and give
 """
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Iterator
-from itertools import count, repeat
+from itertools import count, pairwise, repeat
 from typing import Any
 
 import pytest
 from bulk_fakes import (
     FakeAccount,
     FakeWork,
-    InputBrokeError,
     Watched,
     WatchedAsync,
     adds_up,
@@ -23,7 +21,7 @@ from bulk_fakes import (
     statuses,
 )
 
-from omeda_async import BulkReport, ClosedError, ConfigurationError, InvalidRecord, Outcome, OutcomeStatus
+from omeda_async import BulkReport, ClosedError, InvalidRecord, OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import Item
 from omeda_async.events import Event, RunEnded
@@ -260,11 +258,9 @@ async def test_a_record_that_cannot_even_be_looked_at_is_rejected() -> None:
 
 async def test_the_sums_hold_at_every_moment() -> None:
     """Whenever the report is looked at, its total is the sum of its counts, and it is complete at the end only."""
-    seen: list[BulkReport] = []
     work = FakeWork(max_entries=3, answer=lambda items: Result(error=refusal() if items[0].raw == "c" else None))
     run = run_of(work, ["a", "bad", *"bcdefgabc"])
-    async for _ in run:
-        seen.append(run.report)
+    seen = [run.report async for _ in run]
     seen.append(run.report)
     assert all(report.total == sum(report.counts.values()) for report in seen)
     assert [report.complete for report in seen[:3]] == [False] * 3
@@ -278,7 +274,7 @@ async def test_progress_is_told_at_most_ten_times_a_second_and_at_the_end() -> N
     loop = asyncio.get_running_loop()
     told: list[tuple[float, BulkReport]] = []
     await run_of(FakeWork(), range(500), on_progress=lambda report: told.append((loop.time(), report)))
-    gaps = [later[0] - earlier[0] for earlier, later in zip(told, told[1:-1], strict=False)]
+    gaps = [later[0] - earlier[0] for earlier, later in pairwise(told[:-1])]
     assert len(told) >= 5
     assert min(gaps) >= 0.1 - 1e-6
     assert told[-1][1].complete
@@ -311,95 +307,3 @@ async def test_the_end_of_a_run_is_an_event() -> None:
             complete=True,
         )
     ]
-
-
-@pytest.mark.parametrize("asynchronous", [False, True])
-@pytest.mark.parametrize("entries", [1, 4])
-async def test_an_input_that_breaks_is_raised_after_all_that_was_read(asynchronous: bool, entries: int) -> None:
-    """The records before the break are sent and have their outcomes; then the input's own error is raised."""
-    records = WatchedAsync("abcdef", fail_at=3) if asynchronous else Watched("abcdef", fail_at=3)
-    work = FakeWork(max_entries=entries)
-    run = run_of(work, records)
-    outcomes: list[Outcome] = []
-
-    async def drain() -> None:
-        async for outcome in run:
-            outcomes.append(outcome)
-
-    with pytest.raises(InputBrokeError):
-        await drain()
-    assert positions(outcomes) == [0, 1, 2]
-    assert statuses(outcomes) == {"done": 3}
-    assert adds_up(run, 3)
-
-
-async def test_awaiting_a_run_raises_what_its_input_raised() -> None:
-    """The report is complete for what was read all the same."""
-    run = run_of(FakeWork(), Watched("abc", fail_at=2))
-    with pytest.raises(InputBrokeError):
-        await run
-    assert adds_up(run, 2)
-
-
-async def test_a_defect_in_the_work_loses_no_record() -> None:
-    """Work that raises, or closes too little, ends the run with an outcome for every record and its error raised."""
-
-    class Broken(FakeWork):
-        async def perform(self, items: list[Item], desk: Any) -> None:
-            await super().perform(items, desk)
-            if "d" in self.sent:
-                raise LookupError("a defect")
-
-    work = Broken(concurrency=1)
-    run = run_of(work, list("abcdefgh"))
-    with pytest.raises(LookupError, match="a defect"):
-        await run
-    assert adds_up(run, 8)
-    assert run.report.counts == {OutcomeStatus.DONE: 4, OutcomeStatus.NOT_SENT: 4}
-    assert isinstance(run.stopped_by, ClosedError)
-
-
-async def test_work_that_breaks_in_flight_leaves_its_records_unknown() -> None:
-    """If it raised while its attempt was out, nobody knows what became of that."""
-
-    def broken(_items: list[Item]) -> float:
-        raise LookupError("a defect")
-
-    run = run_of(FakeWork(answer_time=broken, max_entries=2, concurrency=1), list("abcd"))
-    with pytest.raises(LookupError):
-        await run
-    assert run.report.counts == {OutcomeStatus.UNKNOWN: 2, OutcomeStatus.NOT_SENT: 2}
-
-
-async def test_only_the_first_thousand_failures_are_kept_and_all_are_counted() -> None:
-    """The memory of a report is bounded."""
-    report = await run_of(FakeWork(), repeat("bad", 1500))
-    assert (report.total, len(report.failures)) == (1500, 1000)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"concurrency": 0},
-        {"concurrency": True},
-        {"concurrency": 1.5},
-        {"max_isolation_requests": -1},
-        {"max_isolation_requests": "all"},
-        {"deadline": 0},
-        {"journal_pii": "maybe"},
-    ],
-    ids=str,
-)
-async def test_an_option_out_of_range_is_named_at_once(options: dict[str, Any]) -> None:
-    """Making the run fails, and says which option it is."""
-    (name,) = options
-    with pytest.raises(ConfigurationError, match=name):
-        run_of(FakeWork(), [], **options)
-
-
-async def test_a_run_leaves_nothing_behind() -> None:
-    """When it has ended no task of it is left."""
-    before = asyncio.all_tasks()
-    await run_of(FakeWork(), range(30))
-    gc.collect()
-    assert asyncio.all_tasks() == before

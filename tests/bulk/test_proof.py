@@ -23,7 +23,7 @@ from omeda_async.testing import run_moved
 PATIENCE = 0.0005
 STOPPED = PLANS.filter(lambda plan: plan.stop != "no")
 PROOF = settings(
-    max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=400, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -121,7 +121,7 @@ def _breaks(target: str, replacement: Any, plans: st.SearchStrategy[FaultPlan] =
 
 def test_the_proof_notices_lost_answers_taken_for_failures() -> None:
     """Were a lost answer not in doubt, records would be reported as failed that were applied."""
-    _breaks("omeda_async._call.in_doubt", lambda _error: False)
+    _breaks("omeda_async._call.in_doubt", lambda *_: False)
 
 
 def test_the_proof_notices_records_that_are_dropped_when_a_run_stops() -> None:
