@@ -181,7 +181,7 @@ class Call(Generic[P, R]):
         if verdict is Verdict.DONE and self._doubt:
             return self._settled()
         if verdict is Verdict.UNDECIDED:
-            if isinstance(error, NotFound) and error.messages:
+            if self._operation.absent(error):
                 self._doubt = None  # asked again, the provider says that there is no such thing: nothing was done to it
             return self._failed(error)
         self._doubt = None

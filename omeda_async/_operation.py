@@ -91,6 +91,13 @@ def hits_everyone(error: OmedaAsyncError) -> bool:
     return isinstance(error, AuthenticationFailed | MethodNotAllowed | SessionLost | ConfigurationError)
 
 
+def names_the_absent(error: OmedaAsyncError) -> bool:
+    """
+    Tell whether an error says, in words, that what the request names does not exist.
+    """
+    return isinstance(error, NotFound) and bool(error.messages)
+
+
 @attrs.frozen(kw_only=True)
 class Operation(Generic[P, R]):
     """
@@ -113,5 +120,7 @@ class Operation(Generic[P, R]):
     """Does the answer to a repeat tell what became of a lost attempt? If not, the read goes first."""
     unexplained: Callable[[OmedaAsyncError], bool] = lambda _: False
     """Is this a refusal that does not say whether it was done before or is too late? The read will tell."""
+    absent: Callable[[OmedaAsyncError], bool] = names_the_absent
+    """Does this error say that there is no such target? Then no earlier attempt was carried out either."""
     hits_everyone: Callable[[OmedaAsyncError], bool] = hits_everyone
     """Would this error meet every other record of a bulk run too? Then the run stops."""

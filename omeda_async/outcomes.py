@@ -103,7 +103,7 @@ class Plan:
     requests: int
     """Requests it takes when nothing goes wrong."""
     seconds: float
-    """The least time those requests take under the limits: an estimate of ours, not a promise."""
+    """How long those requests take under the limits: an estimate of ours, which a provider's headers may shorten."""
     duplicates: int
     """Records that repeat an earlier one, and will not be sent again."""
     refused: tuple[Outcome, ...]
@@ -111,7 +111,7 @@ class Plan:
     refused_total: int
     """All the records that are invalid locally."""
     isolation_requests: int
-    """Requests that finding the culprits of refused batches may cost at worst."""
+    """Requests that finding the culprits of refused batches may cost at worst, where each record has one id."""
     late: tuple[Outcome, ...] = ()
     """Records whose ``scheduled_for`` comes before their turn under the limits, at most the first 1,000."""
     settled: int = 0

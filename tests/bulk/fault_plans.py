@@ -10,12 +10,12 @@ from unittest import mock
 
 import attrs
 from hypothesis import strategies as st
-from sandboxed import manager_on
 
 from omeda_async import BrandOptOut, BulkRun, Outcome, OutcomeStatus, SessionManager
 from omeda_async.errors import BatchRejected
 from omeda_async.outcomes import Tally
 from omeda_async.sandbox import Fault, FaultKind as Kind, FaultPoint, Sandbox
+from tests.bulk.sandboxed import manager_on
 
 BEFORE, AFTER, MID = FaultPoint.BEFORE, FaultPoint.AFTER, FaultPoint.MID
 OPERATIONS = ("deployments", "campaigns", "transactions", "opt_outs")

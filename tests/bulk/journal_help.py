@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from bulk_fakes import FakeAccount, FakeSettings, FakeWork, run_of
 
 from omeda_async import BulkRun
 from omeda_async._result import Result
 from omeda_async.bulk import Item
 from omeda_async.bulk._journal_file import Identity
+from tests.bulk.bulk_fakes import FakeAccount, FakeSettings, FakeWork, run_of
 
 
 @attrs.define

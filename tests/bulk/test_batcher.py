@@ -7,7 +7,6 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from sandboxed import manager_on
 
 from omeda_async import (
     BrandOptOut,
@@ -21,6 +20,7 @@ from omeda_async import (
     Window,
 )
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
+from tests.bulk.sandboxed import manager_on
 
 
 def client(number: int) -> ClientOptOut:

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from bulk_fakes import positions, statuses
-from sandboxed import manager_on
-
 from omeda_async import OutcomeStatus
 from omeda_async.sandbox import Latency, Sandbox
 from omeda_async.testing import run_moved
+from tests.bulk.bulk_fakes import positions, statuses
+from tests.bulk.sandboxed import manager_on
 
 BRANDS = ("FOO", "XXD", "XXG", "XXH", "XXL", "XXM", "XXP", "XXQ")
 TYPES = (4194, 4804, 4807)

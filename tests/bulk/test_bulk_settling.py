@@ -6,8 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from bulk_fakes import adds_up, collect
-from sandboxed import manager_on
 
 from omeda_async import (
     BrandOptOut,
@@ -24,6 +22,8 @@ from omeda_async import (
 from omeda_async.errors import AlreadyDone, AuthenticationFailed, BatchRejected, InvalidRecord, NotFound, TooLate
 from omeda_async.sandbox import Fault, FaultKind as Kind, FaultPoint as Point, Sandbox
 from omeda_async.sandbox._message import html_answer
+from tests.bulk.bulk_fakes import adds_up, collect
+from tests.bulk.sandboxed import manager_on
 
 Start = Callable[..., BulkRun]
 DONE, ALREADY, TOO_LATE = OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE, OutcomeStatus.TOO_LATE

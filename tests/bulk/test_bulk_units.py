@@ -6,7 +6,6 @@ import asyncio
 from itertools import count, islice, pairwise
 
 import pytest
-from bulk_fakes import FakeAccount, FakeSettings, FakeWork, run_of
 from hypothesis import given, strategies as st
 
 from omeda_async import ClosedError, Outcome, OutcomeStatus, RateLimit, Window
@@ -16,6 +15,7 @@ from omeda_async.bulk._input import Linger
 from omeda_async.bulk._outlet import Outlet
 from omeda_async.bulk._plan import isolation_cost, least_seconds
 from omeda_async.bulk._records import Duplicates, Item
+from tests.bulk.bulk_fakes import FakeAccount, FakeSettings, FakeWork, run_of
 
 
 def item(name: object, size: int = 1) -> Item:

@@ -8,7 +8,12 @@ from itertools import count, pairwise, repeat
 from typing import Any
 
 import pytest
-from bulk_fakes import (
+
+from omeda_async import BulkReport, ClosedError, InvalidRecord, OutcomeStatus
+from omeda_async._result import Result
+from omeda_async.bulk import Item
+from omeda_async.events import Event, RunEnded
+from tests.bulk.bulk_fakes import (
     FakeAccount,
     FakeWork,
     Watched,
@@ -20,11 +25,6 @@ from bulk_fakes import (
     run_of,
     statuses,
 )
-
-from omeda_async import BulkReport, ClosedError, InvalidRecord, OutcomeStatus
-from omeda_async._result import Result
-from omeda_async.bulk import Item
-from omeda_async.events import Event, RunEnded
 
 
 async def agen(records: Any) -> AsyncIterator[Any]:

@@ -8,7 +8,10 @@ from itertools import repeat
 from typing import Any
 
 import pytest
-from bulk_fakes import (
+
+from omeda_async import ClosedError, ConfigurationError, Outcome, OutcomeStatus
+from omeda_async.bulk import Item
+from tests.bulk.bulk_fakes import (
     FakeWork,
     InputBrokeError,
     Watched,
@@ -18,9 +21,6 @@ from bulk_fakes import (
     run_of,
     statuses,
 )
-
-from omeda_async import ClosedError, ConfigurationError, Outcome, OutcomeStatus
-from omeda_async.bulk import Item
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])

@@ -8,7 +8,6 @@ from random import Random
 
 import pytest
 from hypothesis import given, settings, strategies as st
-from oracle import GENERIC, Oracle, Pair, isolate, make_item, words
 
 from omeda_async import OutcomeStatus
 from omeda_async._result import Result
@@ -16,6 +15,7 @@ from omeda_async.bulk import Evidence, Group
 from omeda_async.bulk._isolate import WITNESSES
 from omeda_async.bulk._records import Item
 from omeda_async.errors import AnswerLost, ApiError, BatchRejected
+from tests.bulk.oracle import GENERIC, Oracle, Pair, isolate, make_item, words
 
 DONE, PARTLY, REJECTED = OutcomeStatus.DONE, OutcomeStatus.PARTLY_DONE, OutcomeStatus.REJECTED
 

@@ -5,12 +5,12 @@ Isolation that is broken off: what was accepted so far is done, what is in doubt
 import asyncio
 
 import pytest
-from bulk_fakes import adds_up
-from fault_plans import every_outcome
-from sandboxed import manager_on
 
 from omeda_async import BrandOptOut, OutcomeStatus, RetryPolicy
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
+from tests.bulk.bulk_fakes import adds_up
+from tests.bulk.fault_plans import every_outcome
+from tests.bulk.sandboxed import manager_on
 
 RECORDS = [BrandOptOut(f"a{place}@example.com", brand_ids=["NOPE" if place == 13 else "XXG"]) for place in range(16)]
 ONCE = RetryPolicy(attempts=1, base_delay=0.1, max_delay=0.1, deadline=20.0)

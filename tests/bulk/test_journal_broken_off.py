@@ -14,8 +14,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from bulk_fakes import adds_up, collect, positions
-from journal_help import Work, identity, journalled, rows
 
 from omeda_async import ClosedError, JournalError, OutcomeStatus
 from omeda_async._result import Result
@@ -24,6 +22,8 @@ from omeda_async.bulk._journal import Journal
 from omeda_async.bulk._journal_book import Group
 from omeda_async.journal import read_status
 from omeda_async.outcomes import Tally
+from tests.bulk.bulk_fakes import adds_up, collect, positions
+from tests.bulk.journal_help import Work, identity, journalled, rows
 
 S = OutcomeStatus
 

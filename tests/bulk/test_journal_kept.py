@@ -9,8 +9,6 @@ from typing import Any
 import attrs
 import orjson
 import pytest
-from bulk_fakes import collect
-from journal_help import journalled
 
 from omeda_async import (
     BrandOptOut,
@@ -33,6 +31,8 @@ from omeda_async.bulk import Item
 from omeda_async.bulk._journal_codec import STATUS_CODES, Codec, record_of, result_of
 from omeda_async.journal import read_not_done, read_status
 from omeda_async.sandbox import Sandbox
+from tests.bulk.bulk_fakes import collect
+from tests.bulk.journal_help import journalled
 
 S = OutcomeStatus
 ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, OmedaAsyncError)]

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk_fakes import adds_up, collect, positions
-from journal_help import Account, Settings, Work, journalled, rows
 
 from omeda_async import BulkRun, ConfigurationError, JournalError, Outcome, OutcomeStatus
 from omeda_async.bulk import Item, _journal_file
 from omeda_async.journal import read_not_done, read_status
+from tests.bulk.bulk_fakes import adds_up, collect, positions
+from tests.bulk.journal_help import Account, Settings, Work, journalled, rows
 
 
 @pytest.fixture

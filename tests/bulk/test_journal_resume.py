@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk_fakes import adds_up, collect, positions, refusal, statuses
-from journal_help import Work, journalled, rows
 
 from omeda_async import AnswerLost, BatchRejected, ClosedError, Culprit, OutcomeStatus, TooLate
 from omeda_async._result import Result
@@ -16,6 +14,8 @@ from omeda_async.bulk import Item, _fan_out
 from omeda_async.bulk._records import Duplicates
 from omeda_async.journal import JournalStatus, read_not_done, read_status
 from omeda_async.providers.omeda.models import OptOutReceipt
+from tests.bulk.bulk_fakes import adds_up, collect, positions, refusal, statuses
+from tests.bulk.journal_help import Work, journalled, rows
 
 S = OutcomeStatus
 ENDINGS: dict[str, Result[Any]] = {

@@ -9,9 +9,7 @@ from unittest import mock
 
 import attrs
 import pytest
-from fault_plans import OPT_OUT_PLANS, PLANS, FaultPlan, check, execute
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
-from sandboxed import manager_on
 
 from omeda_async import ClosedError, Deployment, OmedaAsyncError
 from omeda_async._result import Result
@@ -19,6 +17,8 @@ from omeda_async.bulk import Group, Isolation, not_sent
 from omeda_async.providers.omeda import _opt_outs
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
 from omeda_async.testing import run_moved
+from tests.bulk.fault_plans import OPT_OUT_PLANS, PLANS, FaultPlan, check, execute
+from tests.bulk.sandboxed import manager_on
 
 PATIENCE = 0.0005
 STOPPED = PLANS.filter(lambda plan: plan.stop != "no")

@@ -7,7 +7,9 @@ import gc
 from itertools import count
 
 import pytest
-from bulk_fakes import (
+
+from omeda_async import BulkRun, OutcomeStatus
+from tests.bulk.bulk_fakes import (
     FakeWork,
     Watched,
     WatchedAsync,
@@ -16,8 +18,6 @@ from bulk_fakes import (
     consistent,
     run_of,
 )
-
-from omeda_async import BulkRun, OutcomeStatus
 
 DONE, UNKNOWN, NOT_SENT = OutcomeStatus.DONE, OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_SENT
 

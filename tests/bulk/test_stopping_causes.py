@@ -8,7 +8,12 @@ from itertools import count
 from typing import Any
 
 import pytest
-from bulk_fakes import (
+
+from omeda_async import BulkRun, ClosedError, OutcomeStatus
+from omeda_async._result import Result
+from omeda_async.bulk import Item, Runs
+from omeda_async.errors import AuthenticationFailed
+from tests.bulk.bulk_fakes import (
     FakeAccount,
     FakeWork,
     Watched,
@@ -20,11 +25,6 @@ from bulk_fakes import (
     run_of,
     statuses,
 )
-
-from omeda_async import BulkRun, ClosedError, OutcomeStatus
-from omeda_async._result import Result
-from omeda_async.bulk import Item, Runs
-from omeda_async.errors import AuthenticationFailed
 
 DONE, UNKNOWN, NOT_SENT = OutcomeStatus.DONE, OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_SENT
 

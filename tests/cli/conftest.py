@@ -5,9 +5,9 @@ A scene for every test of a command.
 from pathlib import Path
 
 import pytest
-from cli_scene import Scene, free_port
 
 from omeda_async.sandbox import Sandbox
+from tests.cli.cli_scene import Scene, free_port
 
 
 @pytest.fixture

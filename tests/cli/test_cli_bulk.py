@@ -9,9 +9,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from cli_scene import Scene
 
 from omeda_async.sandbox import Fault
+from tests.cli.cli_scene import Scene
 
 
 def test_opt_outs_of_a_file_arrive_and_bad_rows_are_named(scene: Scene) -> None:

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_scene import Scene
 
 from omeda_async.rows import OPT_OUTS, RowFile
+from tests.cli.cli_scene import Scene
 
 ROWS = "email,brand_ids,deployment_type_ids\na@x.com,XXG,\nb@x.com,ZZZ|QQQ,\nc@x.com,,23\nd@x.com,XXG\n"
 

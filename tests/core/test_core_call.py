@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 from multidict import CIMultiDict
-from scripted import (
+
+from omeda_async import ClientOptOut, DeploymentUpdate, OutcomeStatus, RateLimit, Window, errors
+from omeda_async._call import call
+from omeda_async._operation import Answer
+from omeda_async.providers.omeda import _wire as omeda
+from tests.core.scripted import (
     CAMPAIGN_CANCEL,
     CANCELLED,
     DEPLOYMENT_CANCEL,
@@ -32,11 +37,6 @@ from scripted import (
     transaction,
     unsent,
 )
-
-from omeda_async import ClientOptOut, DeploymentUpdate, OutcomeStatus, RateLimit, Window, errors
-from omeda_async._call import call
-from omeda_async._operation import Answer
-from omeda_async.providers.omeda import _wire as omeda
 
 OPT_OUT_RECEIPT = answer(200, {"SubmissionId": "762eae76", "Success": "Your submission was successful"})
 OPT_OUTS = Case(
@@ -600,3 +600,22 @@ async def test_an_attempt_that_never_left_gives_its_slot_back_at_once() -> None:
     owner, _ = account(*[unsent() for _ in range(5)], rate_limit=RateLimit(Window(5, 1000.0)))
     await OPT_OUTS.run(owner)
     assert owner.limiter.view().windows[0].free == 5
+
+
+@pytest.mark.parametrize(
+    ("case", "refusal", "nothing"),
+    [
+        (TRANSACTION_CANCEL, answer(400, {"errorKey": "txnNotFound"}), answer(200, {"result": []})),
+        (CAMPAIGN_CANCEL, answer(404, {"title": "Not found."}), answer(404, {"title": "Not found."})),
+    ],
+    ids=["transaction", "campaign"],
+)
+async def test_what_does_not_exist_was_not_cancelled_by_a_lost_attempt(
+    case: Case, refusal: Answer, nothing: Answer
+) -> None:
+    """
+    After a lost answer the repeat says that there is no such target: rejected, and certainly not done.
+    """
+    owner, _ = account(lost(), nothing, refusal, nothing)
+    result = await case.run(owner)
+    assert (result.status, result.error and result.error.sent) == (D.REJECTED, False)

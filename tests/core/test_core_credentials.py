@@ -10,7 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from scripted import (
+
+from omeda_async import OutcomeStatus, RateLimit, errors, events
+from omeda_async._auth import Credentials, FixedCredentials, bearer, session
+from omeda_async._call import call
+from tests.core.scripted import (
     CAMPAIGN_CANCEL,
     DEPLOYMENT_CANCEL,
     TRANSACTION_CANCEL,
@@ -23,10 +27,6 @@ from scripted import (
     omeda_error,
     transaction,
 )
-
-from omeda_async import OutcomeStatus, RateLimit, errors, events
-from omeda_async._auth import Credentials, FixedCredentials, bearer, session
-from omeda_async._call import call
 
 REFUSED = answer(401, {})
 LOGIN_PAGE = answer(302, text="", Location="/login")

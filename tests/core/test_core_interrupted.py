@@ -8,7 +8,13 @@ from typing import Any
 
 import attrs
 import pytest
-from scripted import (
+
+from omeda_async import OutcomeStatus, RateLimit, Window, errors
+from omeda_async._account import Account
+from omeda_async._auth import session
+from omeda_async._call import Call, call
+from omeda_async._result import Result
+from tests.core.scripted import (
     CAMPAIGN_CANCEL,
     DEPLOYMENT_CANCEL,
     TRANSACTION_CANCEL,
@@ -23,12 +29,6 @@ from scripted import (
     ocamba_error,
     unsent,
 )
-
-from omeda_async import OutcomeStatus, RateLimit, Window, errors
-from omeda_async._account import Account
-from omeda_async._auth import session
-from omeda_async._call import Call, call
-from omeda_async._result import Result
 
 D = OutcomeStatus
 SLOTS = RateLimit(Window(2, 10.0), parallel=1)

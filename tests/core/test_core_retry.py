@@ -7,7 +7,6 @@ from typing import Any
 import attrs
 import pytest
 from hypothesis import given, strategies as st
-from scripted import CAMPAIGN_CANCEL, DEPLOYMENT_CANCEL, DEPLOYMENT_CREATE, lost, unsent
 
 from omeda_async import (
     AlreadyDone,
@@ -30,6 +29,7 @@ from omeda_async._retry import Retry, Settle, Stop, backoff, decide, in_doubt, m
 from omeda_async.providers.journey_manager import _wire as journey_manager
 from omeda_async.providers.ocamba import _wire as ocamba
 from omeda_async.providers.omeda import _wire as omeda
+from tests.core.scripted import CAMPAIGN_CANCEL, DEPLOYMENT_CANCEL, DEPLOYMENT_CREATE, lost, unsent
 
 POLICY = RetryPolicy(attempts=5, base_delay=0.5, max_delay=30.0)
 REPEATABLE = DEPLOYMENT_CANCEL.operation

@@ -12,8 +12,6 @@ import attrs
 import orjson
 import pytest
 from aioresponses import aioresponses
-from mocked import Wire
-from samples_loader import Sample, load_samples
 
 from omeda_async import (
     BasicAuth,
@@ -28,6 +26,8 @@ from omeda_async import (
     _clock,
     errors,
 )
+from tests.core.mocked import Wire
+from tests.samples_loader import Sample, load_samples
 
 ONCE = RetryPolicy(attempts=1)
 APP_ID = "11111111-1111-1111-1111-111111111111"

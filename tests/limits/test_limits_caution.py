@@ -4,11 +4,11 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from limits_help import advice, attempt, settled, take_all
 
 from omeda_async.limits import Limiter, RateLimit, Window, make_limiter
 from omeda_async.limits._caution import Caution
 from omeda_async.limits._pace import Pace
+from tests.limits.limits_help import advice, attempt, settled, take_all
 
 LIMIT = RateLimit(Window(10, 1.0), Window(150, 60.0), parallel=10)
 

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import pytest
-from limits_help import advice, attempt, settled, take_all
 
 from omeda_async.limits import Limiter, RateLimit, Window, make_limiter
+from tests.limits.limits_help import advice, attempt, settled, take_all
 
 LIMIT = RateLimit(Window(10, 1.0), Window(40, 60.0), parallel=10)
 SKIPPED = 20.0

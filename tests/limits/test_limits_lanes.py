@@ -4,11 +4,11 @@ import asyncio
 import time
 
 import pytest
-from limits_help import attempt, settled, take_all
 
 from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceeded
 from omeda_async.limits import Limiter, Priority, RateLimit, Window, make_limiter
 from omeda_async.testing import run_moved
+from tests.limits.limits_help import attempt, settled, take_all
 
 ONE = RateLimit(Window(1, 1.0))
 

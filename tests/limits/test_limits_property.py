@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from limits_world import HEADERS, SERVERS, Play, World
 
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import Permit, RateLimit, Window, make_limiter
 from omeda_async.testing import run_moved
+from tests.limits.limits_world import HEADERS, SERVERS, Play, World
 
 TRUE_HEADERS = HEADERS[:5]
 

@@ -4,9 +4,9 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from limits_help import attempt, settled, take_all
 
 from omeda_async.limits import RateLimit, Window, make_limiter
+from tests.limits.limits_help import attempt, settled, take_all
 
 LIMIT = RateLimit(Window(10, 1.0), Window(150, 60.0), parallel=10)
 

@@ -7,7 +7,6 @@ import attrs
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from samples_loader import OPERATIONS, load_samples
 
 from omeda_async._operation import Operation
 from omeda_async.errors import ApiError, InvalidRecord, OmedaAsyncError, UnreadableAnswer
@@ -24,6 +23,7 @@ from omeda_async.providers.omeda.models import (
     DeploymentTypeOptOut,
     DeploymentUpdate,
 )
+from tests.samples_loader import OPERATIONS, load_samples
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _OPERATIONS = [pytest.param(operation, id=name) for name, operation in OPERATIONS.items()]

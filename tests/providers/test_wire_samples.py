@@ -5,9 +5,9 @@ from typing import Any
 import attrs
 import orjson
 import pytest
-from samples_loader import OPERATIONS, Sample, load_samples
 
 from omeda_async import errors
+from tests.samples_loader import OPERATIONS, Sample, load_samples
 
 
 def _named(samples: list[Sample]) -> list[Any]:

@@ -211,6 +211,7 @@ CANCEL: Final[Operation[TransactionCancel, TransactionReceipt]] = Operation(
     settled=_settled_cancel,
     repeat_tells=False,  # "already finished" does not say whether completed or abandoned
     unexplained=is_unexplained,
+    absent=lambda error: isinstance(error, ApiError) and error.code == "txnNotFound",
     # An unknown transaction is a 400 here: a 404 means that the URL is wrong (seed: error responses).
     hits_everyone=lambda error: isinstance(error, NotFound) or hits_everyone(error),
 )
