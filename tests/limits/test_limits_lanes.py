@@ -133,7 +133,7 @@ def test_a_crowd_of_waiters_leaves_nothing_behind_and_costs_the_same_each() -> N
 
     async def crowd(size: int) -> tuple[float, int]:
         limiter = make_limiter(RateLimit(Window(1000, 1.0)))
-        began = time.perf_counter()
+        began = time.process_time()
         tasks = [asyncio.create_task(attempt(limiter, takes=0)) for _ in range(size)]
         await asyncio.sleep(0)
         for task in tasks[::10]:
@@ -143,9 +143,9 @@ def test_a_crowd_of_waiters_leaves_nothing_behind_and_costs_the_same_each() -> N
         waiting = sum(limiter.view().waiting.values())
         await asyncio.gather(*tasks, return_exceptions=True)
         assert sum(limiter.view().waiting.values()) == limiter.view().in_flight == 0
-        return (time.perf_counter() - began) / size, waiting
+        return (time.process_time() - began) / size, waiting
 
-    small, _ = run_moved(crowd(1_000), debug=False)
+    small = min(run_moved(crowd(1_000), debug=False)[0] for _ in range(3))
     large, waiting = run_moved(crowd(10_000), debug=False)
     assert waiting == 10_000 - 1_000 - 1_000 + 100
     assert large < 5 * small
