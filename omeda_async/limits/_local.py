@@ -107,6 +107,9 @@ class _LocalLimiter:
         loop = self._bind()
         if max_wait is None:
             return await self._acquire(loop, priority)
+        _check_wait(max_wait)
+        if self._pacer is None and not self._lanes and self._account.may_go(loop.time()):
+            return self._grant(loop.time(), priority)
         self._refuse_hopeless(loop.time(), priority, max_wait)
         try:
             async with asyncio.timeout(max_wait):
@@ -222,12 +225,15 @@ class _LocalLimiter:
             self._timer.cancel()
             self._timer = None
 
-    def _refuse_hopeless(self, now: float, priority: Priority, max_wait: object) -> None:
-        if isinstance(max_wait, bool) or not isinstance(max_wait, int | float) or not max_wait >= 0:
-            raise ConfigurationError(f"max_wait must be 0 seconds or more, or None, not {max_wait!r}")
+    def _refuse_hopeless(self, now: float, priority: Priority, max_wait: float) -> None:
         next_slot_in = self._account.earliest(now, self._lanes.ahead(priority)) - now
         if next_slot_in > max_wait:
             raise _too_long(max_wait, next_slot_in)
+
+
+def _check_wait(max_wait: object) -> None:
+    if isinstance(max_wait, bool) or not isinstance(max_wait, int | float) or not max_wait >= 0:
+        raise ConfigurationError(f"max_wait must be 0 seconds or more, or None, not {max_wait!r}")
 
 
 def _closed() -> ClosedError:

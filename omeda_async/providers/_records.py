@@ -118,6 +118,8 @@ def _only_itself(value: object, kind: type[M]) -> M:
 
 def _exact_tuple(value: object, kind: Any) -> tuple[Any, ...]:
     wanted = get_args(kind)[0]
+    if isinstance(value, tuple | list):  # first what it mostly is: an abstract class takes long to ask
+        return tuple(_only_itself(item, wanted) for item in value)
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise TypeError(f"must be a list of ids, not {type(value).__name__}")
     return tuple(_only_itself(item, wanted) for item in value)

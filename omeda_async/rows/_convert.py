@@ -104,6 +104,8 @@ def _readable(field: str | None, text: str) -> str:
 
 
 def _parts(text: str) -> tuple[str, ...]:
+    if "|" not in text:
+        return (text,)
     return tuple(filter(None, map(str.strip, text.split("|"))))
 
 

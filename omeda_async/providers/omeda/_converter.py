@@ -114,6 +114,8 @@ def _understood(cls: type) -> dict[str, str]:
 _CANCEL_NAMES: Final = {**_understood(DeploymentCancel), "id": "track_id"}
 _OPT_OUT_NAMES: Final = {cls: {**_understood(cls), "email": "email_address"} for cls in LEVELS.values()}
 _ANY_OPT_OUT_NAME: Final = {name: field for names in _OPT_OUT_NAMES.values() for name, field in names.items()}
+_ID_NAMES: Final = {name: field for name, field in _ANY_OPT_OUT_NAME.items() if field in _IDS}
+_PROMO_NAMES: Final = tuple(name for name, field in _ANY_OPT_OUT_NAME.items() if field == "promo_code")
 
 
 def cancel_from(obj: Any) -> DeploymentCancel:
@@ -150,14 +152,16 @@ def opt_out_from(obj: Any) -> OptOut:
         return obj
     if not isinstance(obj, Mapping):
         raise InvalidRecord.of(None, f"must be an opt-out or a mapping of its fields, not {type(obj).__name__}")
-    fields = {name: value for name, value in obj.items() if name != "level"}
-    kind = _level_named(obj["level"]) if obj.get("level") is not None else _level_of_fields(fields)
+    fields = dict(obj.items())
+    level = fields.pop("level", None)
+    kind = _level_of_fields(fields) if level is None else _level_named(level)
+    names = _OPT_OUT_NAMES[kind]
     # A field of another level is none of this one's: with nothing in it, it says nothing.
-    foreign = [name for name in fields if name in _ANY_OPT_OUT_NAME and name not in _OPT_OUT_NAMES[kind]]
+    foreign = [name for name in fields if name not in names and name in _ANY_OPT_OUT_NAME]
     for name in foreign:
         if fields.pop(name) is not None:
             raise InvalidRecord.of(_ANY_OPT_OUT_NAME[name], f"is no field of a {_LEVEL_OF[kind]}")
-    return structure_record(_converter, kind, _OPT_OUT_NAMES[kind], fields)
+    return structure_record(_converter, kind, names, fields)
 
 
 def _integer(text: str) -> int:
@@ -167,17 +171,19 @@ def _integer(text: str) -> int:
 
 
 def _level_of_fields(fields: Mapping[Any, Any]) -> type[OptOut]:
-    understood = {_ANY_OPT_OUT_NAME[name]: value for name, value in fields.items() if name in _ANY_OPT_OUT_NAME}
-    present = [field for field in _IDS if field in understood]
-    given = [field for field in present if understood[field] is not None]
+    present = {_ID_NAMES[name]: value for name, value in fields.items() if name in _ID_NAMES}
+    given = [field for field, value in present.items() if value is not None]
     if len(given) == 2:
         raise InvalidRecord.of("deployment_type_ids", "is given together with brand_ids: make it two records")
     if given:
         return _IDS[given[0]]
     # An opt-out of the whole client cannot be taken back: one empty field for ids may be a slip.
     if len(present) == 1:
-        raise InvalidRecord.of(present[0], "is empty: give an id, or say in a field named level that none is meant")
-    return DeploymentTypeOptOut if understood.get("promo_code") is not None else ClientOptOut
+        raise InvalidRecord.of(
+            next(iter(present)), "is empty: give an id, or say in a field named level that none is meant"
+        )
+    promoted = any(fields.get(name) is not None for name in _PROMO_NAMES)
+    return DeploymentTypeOptOut if promoted else ClientOptOut
 
 
 def _level_named(level: Any) -> type[OptOut]:

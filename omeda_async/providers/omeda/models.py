@@ -17,6 +17,8 @@ def _to_tuple(value: Any) -> Any:
     """
     Turn an iterable into a tuple; a string or a mapping stays what it is, to be refused with its reason.
     """
+    if type(value) is tuple:
+        return value
     return value if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) else tuple(value)
 
 

@@ -1,0 +1,75 @@
+"""
+``import omeda_async`` beside ``import aiohttp`` alone.
+"""
+
+import subprocess
+import sys
+from functools import partial
+
+from benchmarks import _harness
+from benchmarks._harness import ROOT, Failed, Measured
+
+SCRIPT = """
+import resource, sys
+def cpu():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+before = cpu()
+import {module}
+print(cpu() - before, len(sys.modules))
+"""
+
+
+def measure(module: str) -> Measured:
+    """
+    Import a module in a new process, from files compiled before.
+    """
+    command = [sys.executable, "-c", SCRIPT.format(module=module)]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S603 ourselves
+    cpu, modules = said.split()
+    return {"cpu": float(cpu), "modules": int(modules)}
+
+
+def compare(rounds: int) -> dict[str, list[Measured]]:
+    """
+    Compare in turns, after one round that fills the caches.
+    """
+    runs = {module: partial(measure, module) for module in ("omeda_async", "aiohttp")}
+    _harness.in_turns(runs, 1)
+    return _harness.in_turns(runs, rounds)
+
+
+def report() -> str:
+    """
+    Measure in full, and write the section.
+    """
+    results = compare(21)
+    rows = [
+        [
+            f"`import {module}`",
+            f"{1e3 * _harness.median(ran, 'cpu'):.0f} ms",
+            f"{_harness.ratio(results, module, 'aiohttp'):.2f} x",
+            f"{ran[0]['modules']}",
+        ]
+        for module, ran in results.items()
+    ]
+    return f"""### Importing
+
+CPU of a new process, 21 times in turns. Target: ≤ 1.25 x `import aiohttp` alone.
+
+{_harness.table(("what", "CPU", "to aiohttp", "modules loaded"), rows)}"""
+
+
+def gate() -> None:
+    """
+    Fail where noise can no longer be the reason.
+
+    Raises:
+        Failed: Importing costs far more than it should.
+
+    """
+    results = compare(5)
+    times = _harness.ratio(results, "omeda_async", "aiohttp")
+    print(f"importing: {times:.2f} x aiohttp")
+    if times > 2.5:
+        raise Failed(f"importing takes {times:.2f} x the CPU of importing aiohttp")
