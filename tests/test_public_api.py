@@ -93,7 +93,12 @@ METHODS: list[tuple[Callable[..., Any], list[str], dict[str, Any], set[str]]] = 
 ]
 
 
-@pytest.mark.parametrize(("method", "positional", "keywords", "options"), METHODS, ids=lambda value: getattr(value, "__qualname__", ""))
+@pytest.mark.parametrize(
+    ("method", "positional", "keywords", "options"),
+    METHODS,
+    ids=lambda value: getattr(value, "__qualname__", ""),
+)
+)
 def test_a_method_takes_what_was_promised(
     method: Callable[..., Any], positional: list[str], keywords: dict[str, Any], options: set[str]
 ) -> None:

@@ -130,7 +130,8 @@ class FanOut:
         if twins:
             self._twins -= len(twins)
             self._few_twins.set()
-        outcomes = [one.outcome(result) for one in (item, *twins)]
+        outcomes = [item.outcome(result)]
+        outcomes += [twin.outcome(result) for twin in twins]
         for outcome in outcomes:
             self.tally.add(outcome)
         self.duplicates.closed(item, result)

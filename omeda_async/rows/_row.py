@@ -38,7 +38,7 @@ class Row(Mapping[str, Any]):
 
     def _fields(self) -> dict[str, Any]:
         if self._record is None:
-            self._record = self._read(self._source)
+            self._record, self._source = self._read(self._source), None
         return self._record
 
     def __getitem__(self, field: str) -> Any:

@@ -365,7 +365,9 @@ async def test_a_wrong_url_stops_the_run(operation: str, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("operation", [*CANCELS, "opt_outs"])
-@pytest.mark.parametrize("record", [None, 7, b"x", [], {}, {"nonsense": 1}, object(), ""], ids=lambda record: type(record).__name__)
+@pytest.mark.parametrize(
+    "record", [None, 7, b"x", [], {}, {"nonsense": 1}, object(), ""], ids=lambda record: type(record).__name__
+)
 async def test_whatever_is_no_record_is_rejected_with_its_reason(operation: str, record: Any) -> None:
     """The oddest input costs its own outcome, says what is wrong, and sends nothing."""
     async with Sandbox() as sandbox, manager_on(sandbox) as manager:

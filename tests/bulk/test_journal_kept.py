@@ -141,7 +141,9 @@ def test_a_record_comes_back_as_it_came_in(record: Any) -> None:
     assert record_of(entry) == record
 
 
-@pytest.mark.parametrize("odd", [object(), {1, 2}, 2**70, "\ud800", {"a": object()}, b"bytes"], ids=lambda odd: type(odd).__name__)
+@pytest.mark.parametrize(
+    "odd", [object(), {1, 2}, 2**70, "\ud800", {"a": object()}, b"bytes"], ids=lambda odd: type(odd).__name__
+)
 def test_a_record_that_json_cannot_hold_costs_its_neighbours_nothing(odd: Any) -> None:
     """It is known by its position; the others are kept."""
     items = [

@@ -38,7 +38,8 @@ def _body(*opt_outs: OptOut | Entry) -> Any:
 
 def test_an_entry_holds_what_is_set_and_not_the_callers_key() -> None:
     """Unset options and the caller's key stay away."""
-    assert entry_of(ClientOptOut("a@b", key="mine")) == Entry("ClientOptOut", b'{"EmailAddress":"a@b"}')
+    record = ClientOptOut("a@b", key="mine")
+    assert entry_of(record) == Entry("ClientOptOut", b'{"EmailAddress":"a@b"}', record)
     assert orjson.loads(entry_of(TYPES).data) == {
         "EmailAddress": "test66@omeda.com",
         "DeploymentTypeId": [4194, 4804],

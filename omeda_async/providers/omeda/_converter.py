@@ -56,6 +56,8 @@ class Entry(NamedTuple):
     """A key of ``LEVELS``."""
     data: bytes
     """One JSON object."""
+    record: OptOut
+    """What it was made of, checked."""
 
     def __repr__(self) -> str:
         return f"Entry({self.level!r}, {len(self.data)} bytes)"
@@ -103,7 +105,7 @@ def entry_of(record: OptOut) -> Entry:
     check_opt_out(record)
     kind = type(record)
     # A copy: what orjson returns is cut from a larger piece of memory, which keeping it would pin (ten times slower).
-    return Entry(_LEVEL_OF[kind], b"%b" % orjson.dumps(_UNSTRUCTURE[kind](record)))
+    return Entry(_LEVEL_OF[kind], b"%b" % orjson.dumps(_UNSTRUCTURE[kind](record)), record)
 
 
 def _understood(cls: type) -> dict[str, str]:
@@ -114,6 +116,11 @@ def _understood(cls: type) -> dict[str, str]:
 _CANCEL_NAMES: Final = {**_understood(DeploymentCancel), "id": "track_id"}
 _OPT_OUT_NAMES: Final = {cls: {**_understood(cls), "email": "email_address"} for cls in LEVELS.values()}
 _ANY_OPT_OUT_NAME: Final = {name: field for names in _OPT_OUT_NAMES.values() for name, field in names.items()}
+_FIELDS: Final = {cls: frozenset(field.name for field in attrs.fields(cls)) for cls in LEVELS.values()}
+_REQUIRED: Final = {
+    cls: frozenset(field.name for field in attrs.fields(cls) if field.default is attrs.NOTHING)
+    for cls in LEVELS.values()
+}
 _ID_NAMES: Final = {name: field for name, field in _ANY_OPT_OUT_NAME.items() if field in _IDS}
 _PROMO_NAMES: Final = tuple(name for name, field in _ANY_OPT_OUT_NAME.items() if field == "promo_code")
 
@@ -161,6 +168,8 @@ def opt_out_from(obj: Any) -> OptOut:
     for name in foreign:
         if fields.pop(name) is not None:
             raise InvalidRecord.of(_ANY_OPT_OUT_NAME[name], f"is no field of a {_LEVEL_OF[kind]}")
+    if _REQUIRED[kind] <= fields.keys() <= _FIELDS[kind]:
+        return kind(**fields)  # by the fields' own names; entry_of checks what they hold
     return structure_record(_converter, kind, names, fields)
 
 

@@ -4,7 +4,7 @@ How opt-outs go in bulk: many records in one request, and who of them is to blam
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 import attrs
 
@@ -17,21 +17,11 @@ from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncE
 from omeda_async.providers.omeda._converter import Entry, entry_of, opt_out_from
 from omeda_async.providers.omeda._culprits import blame, merge, without_ids
 from omeda_async.providers.omeda._wire import SUBMIT_OPT_OUTS, SubmitOptOuts
-from omeda_async.providers.omeda.models import OptOut
 
 # Omeda publishes no limit on the size of a request: these are ours.
 MAX_ENTRIES = 500
 MAX_BYTES = 256 * 1024
 CONCURRENCY = 8
-
-
-class Ready(NamedTuple):
-    """
-    An opt-out, checked and serialised once.
-    """
-
-    record: OptOut
-    entry: Entry
 
 
 @attrs.define
@@ -68,7 +58,7 @@ class OptOutWork:
         entry = entry_of(record)
         key = raw.get("key") if isinstance(raw, dict) else record.key
         fingerprint = blake2b(entry.data, digest_size=16, person=entry.level[:16].encode()).digest()
-        return Item(raw=raw, key=key, params=Ready(record, entry), fingerprint=fingerprint, size=len(entry.data) + 1)
+        return Item(raw=raw, key=key, params=entry, fingerprint=fingerprint, size=len(entry.data) + 1)
 
     async def perform(self, items: list[Item], desk: Desk) -> None:
         """
@@ -120,22 +110,22 @@ def _may_be_for_size(error: OmedaAsyncError) -> bool:
     return in_doubt(error)
 
 
-def _entries(ready: Sequence[Ready]) -> list[Entry]:
+def _entries(entries: list[Entry]) -> list[Entry]:
     """
     Give the entries of a request; records of the same address, level and source share one, as in Omeda's example.
     """
-    if len({one.record.email_address for one in ready}) == len(ready):
-        return [one.entry for one in ready]
-    return [entry_of(record) for record in merge(one.record for one in ready)]
+    if len({entry.record.email_address for entry in entries}) == len(entries):
+        return entries
+    return [entry_of(record) for record in merge(entry.record for entry in entries)]
 
 
-def _blame(ready: Sequence[Ready], culprits: Any) -> dict[int, Any]:
-    return blame([one.record for one in ready], culprits) if culprits else {}
+def _blame(entries: Sequence[Entry], culprits: Any) -> dict[int, Any]:
+    return blame([entry.record for entry in entries], culprits) if culprits else {}
 
 
-def _without(ready: Ready, refused: Any) -> Ready | None:
-    left = without_ids(ready.record, refused)
-    return None if left is None else Ready(left, entry_of(left))
+def _without(entry: Entry, refused: Any) -> Entry | None:
+    left = without_ids(entry.record, refused)
+    return None if left is None else entry_of(left)
 
 
 def _left_out(desk: Desk) -> Callable[[Part], Result[Any]]:

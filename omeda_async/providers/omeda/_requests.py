@@ -161,8 +161,8 @@ def build_opt_outs(params: SubmitOptOuts) -> Request:
     path = f"/webservices/rest/client/{path_segment('client', params.client)}/optoutfilterqueue/*"
     by_level: dict[str, list[bytes]] = {level: [] for level in LEVELS}
     for one in params.opt_outs:
-        level, data = one if isinstance(one, Entry) else entry_of(one)
-        by_level[level].append(data)
+        entry = one if isinstance(one, Entry) else entry_of(one)
+        by_level[entry.level].append(entry.data)
     parts = [b'"%s":[%s]' % (level.encode(), b",".join(found)) for level, found in by_level.items() if found]
     if not parts:
         raise InvalidRecord.of(None, "there are no opt-outs to submit: give at least one")
