@@ -98,7 +98,6 @@ METHODS: list[tuple[Callable[..., Any], list[str], dict[str, Any], set[str]]] = 
     METHODS,
     ids=lambda value: getattr(value, "__qualname__", ""),
 )
-)
 def test_a_method_takes_what_was_promised(
     method: Callable[..., Any], positional: list[str], keywords: dict[str, Any], options: set[str]
 ) -> None:
