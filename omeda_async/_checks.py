@@ -68,15 +68,52 @@ def check_headers(owner: object, field: str, headers: object) -> None:
 
 def check_seconds(owner: object, field: str, value: object) -> None:
     """
-    Check a duration.
+    Check a duration among the settings.
 
     Raises:
         ConfigurationError: It is no finite number above 0.
 
     """
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
-    if not good:
-        raise ConfigurationError(f"{type(owner).__name__}.{field} must be a positive number of seconds, not {value!r}")
+    check_duration(f"{type(owner).__name__}.{field}", value)
+
+
+def check_duration(name: str, value: object, *, zero: bool = False) -> None:
+    """
+    Check a duration.
+
+    Raises:
+        ConfigurationError: It is no finite number above 0, or, where that is allowed, 0.
+
+    """
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not (math.isfinite(number) and (number > 0 or (zero and number == 0))):
+        wanted = "0 or more seconds" if zero else "a positive number of seconds"
+        raise ConfigurationError(f"{name} must be {wanted}, not {value!r}")
+
+
+def check_whole(name: str, value: object, least: int = 1) -> None:
+    """
+    Check a count.
+
+    Raises:
+        ConfigurationError: It is no whole number, or below the least.
+
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigurationError(f"{name} must be a whole number from {least}, not {value!r}")
+
+
+def check_one_of(name: str, value: object, kind: type[Any]) -> None:
+    """
+    Check a choice.
+
+    Raises:
+        ConfigurationError: It is none of the kind's members.
+
+    """
+    if not isinstance(value, kind):
+        members = " or ".join(str(member) for member in kind)
+        raise ConfigurationError(f"{name} must be {members}, not {value!r}")
 
 
 def check_base_url(owner: object, url: object) -> None:

@@ -22,7 +22,8 @@ OWN = "<own package>"
 ROWS: list[tuple[str, str, str]] = [
     (r"_masking|_version|_clock", r"", r""),
     (r"errors", r"_masking", r"attrs"),
-    (r"outcomes|events", r"errors", r"attrs"),
+    (r"outcomes", r"errors|_masking", r"attrs"),
+    (r"events", r"errors", r"attrs"),
     (r"_operation", r"errors", r"attrs"),
     (r"limits(\..*)?", rf"errors|_clock|{OWN}", r"attrs|aiolimiter"),
     (r"_checks", r"errors", r""),
@@ -40,7 +41,8 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (r"providers(\.[a-z]\w*)?", r"", r""),
     (r"providers\._(answers|records)", r"errors|_masking", r"attrs|orjson|cattrs(\..*)?"),
-    (r"providers\.[a-z_]+\.models", r"_masking", r"attrs"),
+    (r"providers\._models", r"", r""),
+    (r"providers\.[a-z_]+\.models", r"_masking|providers\._models", r"attrs"),
     (
         r"providers\.[a-z_]+\._(converter|checks|dates|culprits|decipher)",
         rf"errors|providers\._(answers|records)|{OWN}",
@@ -55,7 +57,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"providers\.[a-z_]+\.client", rf"errors|limits|settings|_clock|_account|_call|bulk|{OWN}", r"attrs"),
     (
         r"bulk(\..*)?",
-        rf"errors|outcomes|events|limits|settings|_masking|_version|_clock|_operation|_account|_result|_call|{OWN}",
+        rf"errors|outcomes|events|limits|settings|_masking|_version|_clock|_checks|_operation|_account|_result|_call|{OWN}",
         r"attrs|orjson|aiosqlite",
     ),
     (r"journal", r"errors|outcomes|bulk\._journal.*", r"attrs"),

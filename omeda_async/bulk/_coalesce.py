@@ -9,10 +9,11 @@ from typing import Any, Self
 
 from omeda_async._account import Account
 from omeda_async._call import Call, CallOptions
+from omeda_async._checks import check_duration, check_one_of
 from omeda_async._result import Result
 from omeda_async.bulk._chunks import Chunker
-from omeda_async.bulk._records import Item, Work, not_sent, read_item, still_doubtful
-from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, OmedaAsyncError
+from omeda_async.bulk._records import Item, Work, check_sizes, not_sent, read_item, still_doubtful
+from omeda_async.errors import ClosedError, InvalidRecord, OmedaAsyncError
 from omeda_async.limits import Permit, Priority
 from omeda_async.outcomes import Outcome, OutcomeStatus
 
@@ -32,13 +33,14 @@ class Batcher:
         priority: The lane at the limiter.
 
     Raises:
-        ConfigurationError: ``max_delay`` is negative.
+        ConfigurationError: An option is out of range; the message names it.
 
     """
 
     def __init__(self, work: Work, *, max_delay: float, priority: Priority = Priority.INTERACTIVE) -> None:
-        if not max_delay >= 0:
-            raise ConfigurationError(f"max_delay must be 0 or more seconds, not {max_delay!r}")
+        check_duration("max_delay", max_delay, zero=True)
+        check_one_of("priority", priority, Priority)
+        check_sizes(work)
         self._work = work
         self._account: Account = work.account
         self._max_delay = max_delay
@@ -100,6 +102,13 @@ class Batcher:
             for task in self._senders:
                 task.cancel()
             self._refuse(ClosedError("the batcher was closed before this record was sent"))
+
+    def stop(self) -> None:
+        """
+        Take no more records, and send nothing new: who waits is told so. Requests in flight go on.
+        """
+        self._closed = True
+        self._refuse(ClosedError("the session manager was closed before this record was sent"))
 
     def _arrange(self) -> None:
         """

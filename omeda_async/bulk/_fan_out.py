@@ -171,7 +171,7 @@ class FanOut:
         source = self._source()
         linger = Linger(self.options.linger, self._flush)
         try:
-            while (record := await self._next(source)) is not END:
+            while not self._over() and (record := await self._next(source)) is not END:
                 self._accept(record)
                 if self._in_hand:
                     linger.cancel()  # what is left waits its own time
@@ -180,14 +180,18 @@ class FanOut:
                     await self._wait_for_twins()
                 elif self._position % self._breathe_every == 0:
                     await self._breathe()
-                if self.stopped and not (self._read_on and isinstance(self._records, Sized)):
-                    return
                 if len(self._chunker):
                     linger.start()
         finally:
             linger.cancel()
             if isinstance(source, AsyncGenerator):
                 await source.aclose()
+
+    def _over(self) -> bool:
+        """
+        Tell whether nothing more is to be read, though there may be more.
+        """
+        return self.stopped and not (self._read_on and isinstance(self._records, Sized))
 
     async def _breathe(self) -> None:
         await self.outlet.room()

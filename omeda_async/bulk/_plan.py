@@ -8,7 +8,7 @@ from typing import Any
 
 from omeda_async import _clock
 from omeda_async.bulk._chunks import Chunker
-from omeda_async.bulk._fan_out import FanOutOptions
+from omeda_async.bulk._fan_out import BREATHE_EVERY, FanOutOptions
 from omeda_async.bulk._input import iterate
 from omeda_async.bulk._records import Item, Records, Work, read_item
 from omeda_async.errors import InvalidRecord
@@ -53,6 +53,7 @@ async def make_plan(
     refused: list[Outcome] = []
     batches: list[int] = []
     due: list[Item] = []
+    done: set[bytes] = set()
     position = duplicates = refused_total = earlier = 0
     async for record in iterate(records):
         item = _read(work, record, position)
@@ -64,10 +65,15 @@ async def make_plan(
             duplicates += 1
         else:
             seen.add(item.fingerprint)
-            earlier += settled(item)
-            due += [item] if item.due < math.inf and not settled(item) else []
-            batches.append(_unsettled(chunker.feed(item) or (), settled))
-    batches = [size for size in [*batches, _unsettled(chunker.flush(), settled)] if size]
+            if settled(item):
+                earlier += 1
+                done.add(item.fingerprint)
+            elif item.due < math.inf:
+                due.append(item)
+            batches += _unsettled(chunker.feed(item) or (), done)
+        if position % BREATHE_EVERY == 0:
+            await _clock.sleep(0)
+    batches += _unsettled(chunker.flush(), done)
     return Plan(
         records=position,
         requests=len(batches),
@@ -81,8 +87,9 @@ async def make_plan(
     )
 
 
-def _unsettled(items: Sequence[Item], settled: Callable[[Item], bool]) -> int:
-    return sum(not settled(item) for item in items)
+def _unsettled(items: Sequence[Item], done: set[bytes]) -> list[int]:
+    size = sum(item.fingerprint not in done for item in items)
+    return [size] if size else []
 
 
 def _late(limit: RateLimit, due: list[Item]) -> tuple[Outcome, ...]:

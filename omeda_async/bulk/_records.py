@@ -12,6 +12,7 @@ import attrs
 
 from omeda_async._account import Account
 from omeda_async._call import Call, CallOptions
+from omeda_async._checks import check_whole
 from omeda_async._result import Result
 from omeda_async.errors import InvalidRecord, OmedaAsyncError
 from omeda_async.outcomes import Outcome, OutcomeStatus
@@ -202,6 +203,18 @@ class Duplicates:
         if len(self._young) >= self._kept:
             self._old, self._young = self._young, {}
         self._young[fingerprint] = item
+
+
+def check_sizes(work: Work) -> None:
+    """
+    Check how large a request may be.
+
+    Raises:
+        ConfigurationError: ``max_entries`` or ``max_bytes`` is no whole number from 1.
+
+    """
+    check_whole("max_entries", work.max_entries)
+    check_whole("max_bytes", work.max_bytes)
 
 
 def read_item(work: Work, raw: Any) -> Item | InvalidRecord:

@@ -3,7 +3,7 @@ A bulk run as the caller sees it: awaited, iterated, planned, stopped.
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
@@ -11,12 +11,14 @@ from typing import Any, Self, TypedDict, Unpack
 from weakref import WeakSet
 
 from omeda_async import _clock, events
+from omeda_async._checks import check_duration, check_one_of, check_whole
+from omeda_async.bulk._coalesce import Batcher
 from omeda_async.bulk._fan_out import FanOut, FanOutOptions
 from omeda_async.bulk._journal import Identity, Journal
 from omeda_async.bulk._journal_reader import settled_in
 from omeda_async.bulk._plan import make_plan
-from omeda_async.bulk._records import Records, Work
-from omeda_async.errors import ClosedError, ConfigurationError, JournalError, OmedaAsyncError
+from omeda_async.bulk._records import Records, Work, check_sizes
+from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, JournalError, OmedaAsyncError
 from omeda_async.limits import Priority
 from omeda_async.outcomes import BulkReport, Outcome, Plan
 
@@ -47,12 +49,20 @@ class BulkOptions(TypedDict, total=False):
 
 class Runs:
     """
-    The bulk runs under way of one session manager.
+    The bulk runs under way and the batchers of one session manager.
     """
 
     def __init__(self) -> None:
         self._runs: WeakSet[BulkRun] = WeakSet()
+        self._batchers: WeakSet[Batcher] = WeakSet()
         self.closed = False
+
+    def add_batcher(self, batcher: Batcher) -> Batcher:
+        """
+        Remember a batcher.
+        """
+        self._batchers.add(batcher)
+        return batcher
 
     def add(self, run: "BulkRun") -> None:
         """
@@ -68,9 +78,11 @@ class Runs:
 
     async def aclose(self, timeout: float) -> None:  # noqa: ASYNC109 a stop with a grace, not a time-out of ours
         """
-        Stop every run, with so many seconds for the attempts in flight.
+        Stop every run and batcher, with so many seconds for the attempts in flight.
         """
         self.closed = True
+        for batcher in list(self._batchers):
+            batcher.stop()
         await asyncio.gather(*(run.aclose(timeout) for run in list(self._runs)))
 
 
@@ -84,12 +96,17 @@ class BulkRun:
 
     Raises:
         ConfigurationError: An option is out of range; the message names it.
+        InvalidRecord: The records are no iterable of records: a string or a mapping is one record, not many.
+        TypeError: There is no such option.
 
     """
 
     def __init__(self, work: Work, records: Records, runs: Runs, **options: Unpack[BulkOptions]) -> None:
+        unknown = options.keys() - BulkOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"{work.name} has no option {', '.join(sorted(unknown))}")
         self._work = work
-        self._records = records
+        self._records = _many(records)
         self._runs = runs
         self._journal = _path(options.get("journal"))
         self._journal_pii = options.get("journal_pii", "keep")
@@ -285,6 +302,16 @@ class BulkRun:
             events.emit(account.hooks, event)
 
 
+def _many(records: Any) -> Records:
+    # An id is an iterable too: of its characters, each of which would be sent.
+    single = isinstance(records, str | bytes | bytearray | Mapping)
+    if single or not isinstance(records, Iterable | AsyncIterable):
+        raise InvalidRecord.of(
+            "records", f"must be an iterable of records, not {type(records).__name__}: put a single one into a list"
+        )
+    return records
+
+
 def _path(journal: object) -> Path | None:
     if journal is None:
         return None
@@ -298,24 +325,20 @@ def _checked(work: Work, options: BulkOptions, on_outcomes: Callable[[], Any]) -
     concurrency = work.concurrency if concurrency is None else concurrency
     deadline = options.get("deadline")
     isolation = options.get("max_isolation_requests", 1000)
-    for name, value in (
-        ("concurrency", concurrency),
-        ("max_entries", work.max_entries),
-        ("max_bytes", work.max_bytes),
-    ):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ConfigurationError(f"{name} must be a whole number from 1, not {value!r}")
-    if not isinstance(isolation, int) or isinstance(isolation, bool) or isolation < 0:
-        raise ConfigurationError(f"max_isolation_requests must be a whole number from 0, not {isolation!r}")
-    if deadline is not None and not deadline > 0:
-        raise ConfigurationError(f"deadline must be a positive number of seconds, not {deadline!r}")
+    priority = options.get("priority", Priority.BULK)
+    check_whole("concurrency", concurrency)
+    check_sizes(work)
+    check_whole("max_isolation_requests", isolation, least=0)
+    check_one_of("priority", priority, Priority)
+    if deadline is not None:
+        check_duration("deadline", deadline)
     if options.get("journal_pii", "keep") not in {"keep", "hash"}:
         raise ConfigurationError("journal_pii must be 'keep' or 'hash'")
     return FanOutOptions(
         concurrency=concurrency,
         max_entries=work.max_entries,
         max_bytes=work.max_bytes,
-        priority=options.get("priority", Priority.BULK),
+        priority=priority,
         linger=1.0,
         isolation_budget=isolation,
         deadline=deadline,

@@ -42,7 +42,7 @@ def gen(records: Any) -> Iterator[Any]:
     [
         ["a", "b", "c"],
         ("a", "b", "c"),
-        {"a": 1, "b": 2, "c": 3},
+        {"a": 1, "b": 2, "c": 3}.keys(),
         iter("abc"),
         gen("abc"),
         agen("abc"),
@@ -76,7 +76,7 @@ async def test_an_empty_input_makes_an_empty_report() -> None:
 async def test_awaiting_again_gives_the_same_report() -> None:
     """A run that has ended can be awaited for its report; nothing is sent twice."""
     work = FakeWork()
-    run = run_of(work, "abc")
+    run = run_of(work, list("abc"))
     first = await run
     assert (await run) == first
     assert sorted(work.sent) == ["a", "b", "c"]
@@ -84,7 +84,7 @@ async def test_awaiting_again_gives_the_same_report() -> None:
 
 async def test_a_run_begins_once() -> None:
     """Iterating a run that has begun is an error that says so, while it runs and afterwards."""
-    run = run_of(FakeWork(), "abc")
+    run = run_of(FakeWork(), list("abc"))
     iteration = aiter(run)
     await anext(iteration)
     with pytest.raises(ClosedError, match="has begun"):

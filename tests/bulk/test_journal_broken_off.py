@@ -107,13 +107,15 @@ async def test_what_many_ask_for_at_once_is_written_in_few_transactions(path: Pa
     await journal.open(Tally())
     items = [item(f"r{number}", number) for number in range(100)]
     writes: list[Group] = []
-    write = journal._book.write
+    book = journal._thread._book
+    assert book is not None
+    write = book.write
 
     def counted(group: Group) -> dict[Item, Result[Any]]:
         writes.append(group)
         return write(group)
 
-    journal._book.write = counted  # type: ignore[method-assign]  # to count
+    book.write = counted  # type: ignore[method-assign]  # to count
     await asyncio.gather(*(journal.begin([one]) for one in items))
     await asyncio.gather(*(journal.record([(one, Result(attempts=one.position))]) for one in items))
     await journal.close(None)

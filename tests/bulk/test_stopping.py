@@ -155,7 +155,7 @@ async def test_closing_with_no_grace_stops_at_once() -> None:
 async def test_closing_twice_or_before_the_beginning_does_nothing() -> None:
     """Closing is safe at any time."""
     work = FakeWork()
-    run = run_of(work, "abc")
+    run = run_of(work, list("abc"))
     await run.aclose()
     assert not run.report.complete
     await run

@@ -220,7 +220,7 @@ async def test_closing_all_runs_closes_each_and_refuses_new_ones() -> None:
         consistent(run, work, given.read)
     await asyncio.gather(*draining)
     with pytest.raises(ClosedError, match="closed"):
-        await BulkRun(FakeWork(account=account), "abc", runs)
+        await BulkRun(FakeWork(account=account), list("abc"), runs)
 
 
 async def test_a_loop_that_shuts_down_takes_the_run_with_it() -> None:
