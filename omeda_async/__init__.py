@@ -3,7 +3,7 @@ Submit irreversible things in bulk to other people's APIs, and always know what 
 """
 
 from omeda_async._version import __version__
-from omeda_async.bulk import BulkRun
+from omeda_async.bulk import Batcher, BulkRun
 from omeda_async.errors import (
     AlreadyDone,
     AnswerLost,
@@ -30,7 +30,7 @@ from omeda_async.errors import (
     TransportError,
     UnreadableAnswer,
 )
-from omeda_async.limits import Priority, RateLimit, Window
+from omeda_async.limits import LimitsView, Priority, RateLimit, Window, WindowView
 from omeda_async.manager import SessionManager
 from omeda_async.outcomes import BulkReport, Outcome, OutcomeStatus, Plan
 from omeda_async.providers.journey_manager.models import Transaction, TransactionCancel, TransactionReceipt
@@ -45,6 +45,7 @@ from omeda_async.providers.omeda.models import (
     DeploymentStatus,
     DeploymentTypeOptOut,
     DeploymentUpdate,
+    OptOut,
     OptOutReceipt,
     Tester,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "BadRequest",
     "BasicAuth",
     "BatchRejected",
+    "Batcher",
     "BearerAuth",
     "BrandOptOut",
     "BulkReport",
@@ -92,12 +94,14 @@ __all__ = [
     "JournalError",
     "JourneyManagerSettings",
     "LimitWaitExceeded",
+    "LimitsView",
     "MethodNotAllowed",
     "NotAuthorized",
     "NotFound",
     "OcambaSettings",
     "OmedaAsyncError",
     "OmedaSettings",
+    "OptOut",
     "OptOutReceipt",
     "Outcome",
     "OutcomeStatus",
@@ -118,5 +122,6 @@ __all__ = [
     "TransportError",
     "UnreadableAnswer",
     "Window",
+    "WindowView",
     "__version__",
 ]

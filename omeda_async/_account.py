@@ -25,8 +25,9 @@ class Activity:
         self._idle.set()
 
     def __enter__(self) -> None:
+        if not self._count:
+            self._idle.clear()
         self._count += 1
-        self._idle.clear()
 
     def __exit__(self, *_: object) -> None:
         self._count -= 1
@@ -40,7 +41,7 @@ class Activity:
         await self._idle.wait()
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Account:
     """
     What a provider counts limits by: one limiter, one set of credentials, one base URL.

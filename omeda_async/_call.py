@@ -3,7 +3,7 @@ One call: wait for the limit, send, decipher, and then it is done, or settled, o
 """
 
 from collections.abc import Callable
-from typing import Any, Generic, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
 
@@ -29,12 +29,17 @@ from omeda_async.errors import (
     TooLate,
 )
 from omeda_async.limits import Permit, Priority
+from omeda_async.outcomes import OutcomeStatus
 
 P = TypeVar("P")
 R = TypeVar("R")
+BEGIN_BEFORE = 1.0
+"""Seconds before its deadline that a call may begin an attempt at the latest."""
+ShutOut: TypeAlias = AuthenticationFailed | SessionLost
+"""What other credentials may mend."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class CallOptions:
     """
     How one call is made.
@@ -53,6 +58,8 @@ class CallOptions:
     """Called for every HTTP request made."""
     permit: Permit | None = None
     """What the limiter has granted already, for the first attempt."""
+    attempts: int | None = None
+    """Attempts at the most, if fewer than the policy allows."""
     stopped: Callable[[], bool] = lambda: False
     """Asked before every attempt: is nothing new to be sent?"""
 
@@ -76,6 +83,10 @@ class Call(Generic[P, R]):
         self._params = params
         self._options = options
         self._policy = account.settings.retry
+        if options.attempts is not None:
+            self._policy = attrs.evolve(self._policy, attempts=min(options.attempts, self._policy.attempts))
+        # An attempt begun with less time than this would be given up by ourselves, and leave a doubt.
+        self._least = min(BEGIN_BEFORE, account.settings.timeout, self._policy.deadline / 2)
         self._errors: list[OmedaAsyncError] = []
         self._doubt: OmedaAsyncError | None = None
         # After a time-out the provider may still be at work on it: what a read does not show yet stays unknown.
@@ -86,6 +97,7 @@ class Call(Generic[P, R]):
         self._flying = False
         self._question: Call[Any, Any] | None = None
         self._found: Any = None
+        self._unread = False
         if options.doubtful:
             self._doubt = AnswerLost("an earlier run was interrupted before the answer came")
 
@@ -113,13 +125,15 @@ class Call(Generic[P, R]):
         except (InvalidRecord, ClosedError) as error:
             raise self._signed(error, doubtful=self._doubt is not None) from None
         if not self._options.patient:
-            self._start_deadline()
+            self._start_deadline(_clock.now())
         if self._doubt is not None and not self._operation.repeat_tells:
             result = await self._settle(self._doubt, 0.0)
             if result is not None:
                 return result
         while True:
             answer = await self._attempt(request)
+            if isinstance(answer, ShutOut) and not self._renewed:
+                answer = await self._renewed_attempt(request, answer)
             if not isinstance(answer, OmedaAsyncError):
                 return Result(receipt=answer, attempts=self.attempts)
             result = await self._weigh(answer)
@@ -140,7 +154,9 @@ class Call(Generic[P, R]):
             error = ClosedError("interrupted before it was sent")
         self.attempts += self._question.attempts if self._question is not None else 0
         self._question = None
-        return Result(error=self._signed(error, doubtful=doubtful), attempts=self.attempts, doubtful=doubtful)
+        known = self._unexplained_yet() if self._errors and not doubtful else None
+        signed = self._signed(error, doubtful=doubtful)
+        return Result(error=signed, attempts=self.attempts, doubtful=doubtful, known=known)
 
     async def _weigh(self, error: OmedaAsyncError) -> Result[R] | None:
         if isinstance(error, LimitWaitExceeded | ClosedError | ConfigurationError):
@@ -174,7 +190,7 @@ class Call(Generic[P, R]):
     def _is_refusal(error: OmedaAsyncError) -> bool:
         if not isinstance(error, ApiError) or in_doubt(error) or refused_unseen(error):
             return False
-        return not isinstance(error, AuthenticationFailed | SessionLost)
+        return not isinstance(error, ShutOut)
 
     async def _explained(self, error: OmedaAsyncError) -> Result[R]:
         verdict = await self._look()
@@ -183,7 +199,7 @@ class Call(Generic[P, R]):
         if verdict is Verdict.UNDECIDED:
             if self._operation.absent(error):
                 self._doubt = None  # asked again, the provider says that there is no such thing: nothing was done to it
-            return self._failed(error)
+            return self._failed(error, known=self._unexplained_yet() if self._unread else None)
         self._doubt = None
         return self._failed(self._named(error, verdict))
 
@@ -196,8 +212,7 @@ class Call(Generic[P, R]):
         if verdict is Verdict.TOO_LATE:
             self._doubt = None
             return self._failed(self._named(error, verdict))
-        shut_out = isinstance(error, AuthenticationFailed | SessionLost)
-        repeatable = may_repeat(self._operation, self._errors, self._policy) and not shut_out
+        repeatable = may_repeat(self._operation, self._errors, self._policy) and not isinstance(error, ShutOut)
         if repeatable and await self._pause(0.0):
             return None
         if verdict is Verdict.NOT_DONE and not self._may_be_at_work:
@@ -213,15 +228,19 @@ class Call(Generic[P, R]):
         question._deadline = self._deadline
         question._renewed = self._renewed
         self._question = question
-        result = await question.run()
+        try:
+            result = await question.run()
+        except (ClosedError, InvalidRecord) as error:
+            result = Result(error=error)
         self._question = None
         self._renewed = question._renewed
         self.attempts += question.attempts
-        if result.error is None or isinstance(result.error, NotFound):
+        self._unread = result.error is not None and not isinstance(result.error, NotFound)
+        if self._unread:
+            verdict = Verdict.UNDECIDED
+        else:
             self._found = result.receipt
             verdict = settling.judge(self._params, result.error or result.receipt)
-        else:
-            verdict = Verdict.UNDECIDED
         self._tell(events.Settled, verdict=verdict.value)
         return verdict
 
@@ -239,9 +258,17 @@ class Call(Generic[P, R]):
         receipt = make(self._params, self._found) if make else None
         return Result(receipt=receipt, attempts=self.attempts, settled=True)
 
-    def _failed(self, error: OmedaAsyncError) -> Result[R]:
+    def _unexplained_yet(self) -> OutcomeStatus | None:
+        """
+        Give the outcome of a refusal that the read did not get to explain: not done by us, and to be asked again.
+        """
+        ambiguous = self._doubt is None and self._options.explain and self._operation.unexplained(self._errors[-1])
+        return OutcomeStatus.FAILED if ambiguous else None
+
+    def _failed(self, error: OmedaAsyncError, *, known: OutcomeStatus | None = None) -> Result[R]:
         doubtful = self._doubt is not None
-        return Result(error=self._signed(error, doubtful=doubtful), attempts=self.attempts, doubtful=doubtful)
+        signed = self._signed(error, doubtful=doubtful)
+        return Result(error=signed, attempts=self.attempts, doubtful=doubtful, known=known)
 
     def _signed(self, error: OmedaAsyncError, *, doubtful: bool) -> OmedaAsyncError:
         error.provider = self._account.provider
@@ -250,15 +277,15 @@ class Call(Generic[P, R]):
         error.sent = doubtful
         return error.without(self._account.credentials.secrets())
 
-    def _start_deadline(self) -> None:
+    def _start_deadline(self, now: float) -> None:
         if self._deadline is None:
-            self._deadline = _clock.now() + self._policy.deadline
+            self._deadline = now + self._policy.deadline
 
-    def _left(self) -> float:
-        return self._policy.deadline if self._deadline is None else self._deadline - _clock.now()
+    def _left(self, now: float) -> float:
+        return self._policy.deadline if self._deadline is None else self._deadline - now
 
     async def _pause(self, seconds: float) -> bool:
-        if self._left() <= seconds or self._options.stopped():
+        if self._left(_clock.now()) <= seconds or self._options.stopped():
             return False
         if seconds > 0:
             self._tell(
@@ -270,59 +297,62 @@ class Call(Generic[P, R]):
             if self._options.stopped():
                 return False  # a hook that was told of the retry has stopped the run
             await _clock.sleep(seconds)
-        return True
+        return not self._options.stopped()
 
-    async def _attempt(self, request: Request) -> R | OmedaAsyncError:
-        answer = await self._once(request)
-        if isinstance(answer, AuthenticationFailed | SessionLost) and not self._renewed:
-            self._renewed = True
-            try:
-                renewed = await self._account.credentials.renew(answer, self._used)
-            except OmedaAsyncError as error:
-                return error
-            if renewed:
-                return await self._once(request)
-        return answer
-
-    async def _once(self, request: Request) -> R | OmedaAsyncError:
-        if self._options.stopped():
-            return ClosedError("stopped: nothing more is sent")
+    async def _renewed_attempt(self, request: Request, refusal: ShutOut) -> R | OmedaAsyncError:
+        self._renewed = True
         try:
-            await self._account.credentials.ready()
-            permit, waited = await self._admitted()
+            renewed = await self._account.credentials.renew(refusal, self._used)
         except OmedaAsyncError as error:
             return error
-        self._start_deadline()
-        self._used = self._account.credentials.headers()
+        return await self._attempt(request) if renewed else refusal
+
+    async def _attempt(self, request: Request) -> R | OmedaAsyncError:
+        account, options = self._account, self._options
+        if options.stopped():
+            return ClosedError("stopped: nothing more is sent")
+        try:
+            await account.credentials.ready()
+            asked = _clock.now()
+            if options.permit is not None and not self.attempts:
+                permit = options.permit
+            else:
+                permit = await account.limiter.acquire(priority=options.priority, max_wait=self._max_wait(asked))
+        except OmedaAsyncError as error:
+            return error
+        sent = _clock.now()
+        self._start_deadline(sent)
+        if self._left(sent) < self._least:
+            account.limiter.release(permit, sent=False)
+            return LimitWaitExceeded(
+                "the call's deadline is too near for another attempt", max_wait=self._policy.deadline
+            )
+        self._used = account.credentials.headers()
         self.attempts += 1
-        self._options.on_request()
+        options.on_request()
         self._flying = True
-        started = _clock.now()
-        answer = await self._sent(request, permit)
+        answer = await self._sent(request, permit, self._left(sent))
         self._flying = False
         result = answer if isinstance(answer, OmedaAsyncError) else self._read(answer)
-        self._tell(
-            events.AttemptEnded,
-            attempt=self.attempts,
-            status=answer.status if isinstance(answer, Answer) else None,
-            seconds=_clock.now() - started,
-            waited=waited,
-            error=type(result).__name__ if isinstance(result, OmedaAsyncError) else None,
-        )
+        if events.is_heard(account.hooks):
+            self._tell(
+                events.AttemptEnded,
+                attempt=self.attempts,
+                status=answer.status if isinstance(answer, Answer) else None,
+                seconds=_clock.now() - sent,
+                waited=sent - asked,
+                error=type(result).__name__ if isinstance(result, OmedaAsyncError) else None,
+            )
         return result
 
-    async def _admitted(self) -> tuple[Permit, float]:
-        if self._options.permit is not None and not self.attempts:
-            return self._options.permit, 0.0
-        asked = _clock.now()
+    def _max_wait(self, now: float) -> float | None:
         max_wait = self._options.max_wait
-        if self._deadline is not None:
-            left = max(0.0, self._left())
-            max_wait = left if max_wait is None else min(max_wait, left)
-        permit = await self._account.limiter.acquire(priority=self._options.priority, max_wait=max_wait)
-        return permit, _clock.now() - asked
+        if self._deadline is None:
+            return max_wait
+        left = max(0.0, self._left(now) - self._least)
+        return left if max_wait is None else min(max_wait, left)
 
-    async def _sent(self, request: Request, permit: Permit) -> Answer | OmedaAsyncError:
+    async def _sent(self, request: Request, permit: Permit, seconds: float) -> Answer | OmedaAsyncError:
         settings, limiter = self._account.settings, self._account.limiter
         answer: Answer | None = None
         left = True
@@ -331,7 +361,7 @@ class Call(Generic[P, R]):
                 settings.url,
                 request,
                 self._used,
-                timeout=min(settings.timeout, max(self._left(), 0.001)),
+                timeout=min(settings.timeout, seconds),
                 connect_timeout=settings.connect_timeout,
             )
         except OmedaAsyncError as error:
@@ -352,42 +382,5 @@ class Call(Generic[P, R]):
         return read_answer(self._operation, answer, self._account.credentials.secrets())
 
     def _tell(self, kind: type[events.Event], **values: Any) -> None:
-        if self._account.hooks:
-            event = kind(provider=self._account.provider, operation=self._operation.name, **values)
-            events.emit(self._account.hooks, event)
-
-
-class SingleOptions(TypedDict, total=False):
-    """
-    What every single call takes.
-    """
-
-    priority: Priority
-    """The lane at the limiter; interactive by default."""
-    max_wait: float | None
-    """Seconds the limiter may make the call wait; passing it raises LimitWaitExceeded at once."""
-
-
-async def call(
-    account: Account,
-    operation: Operation[P, R],
-    params: P,
-    *,
-    explain: bool = True,
-    **options: Unpack[SingleOptions],
-) -> R:
-    """
-    Make one call, and give its receipt.
-
-    Raises:
-        OmedaAsyncError: It is not done; ``sent`` tells whether it may have been carried out all the same.
-
-    Cancelling it while an attempt is in flight leaves unknown whether that was carried out.
-
-    """
-    how = CallOptions(explain=explain, stopped=lambda: account.activity.closing, **options)
-    with account.activity:
-        result = await Call(account, operation, params, how).run()
-    if result.error is not None:
-        raise result.error
-    return result.receipt  # type: ignore[return-value]  # a result without an error has its receipt
+        event = kind(provider=self._account.provider, operation=self._operation.name, **values)
+        events.emit(self._account.hooks, event)

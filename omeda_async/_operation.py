@@ -43,7 +43,7 @@ class Verdict(enum.Enum):
     UNDECIDED = "undecided"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Request:
     """
     An HTTP request, without the host and the credentials.
@@ -56,7 +56,7 @@ class Request:
     headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Answer:
     """
     A whole HTTP answer.
@@ -68,7 +68,7 @@ class Answer:
     body: bytes = attrs.field(repr=False)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Settling(Generic[P]):
     """
     The read that tells what became of an attempt.
@@ -98,7 +98,7 @@ def names_the_absent(error: OmedaAsyncError) -> bool:
     return isinstance(error, NotFound) and bool(error.messages)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Operation(Generic[P, R]):
     """
     One endpoint of one provider. Everything here is pure; the sending is done elsewhere.

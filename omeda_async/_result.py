@@ -28,7 +28,7 @@ from omeda_async.outcomes import OutcomeStatus
 R = TypeVar("R")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Result(Generic[R]):
     """
     What became of a call.

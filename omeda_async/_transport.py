@@ -3,6 +3,7 @@ The HTTP session: the only module that uses aiohttp's client. It maps aiohttp's 
 """
 
 import asyncio
+import functools
 import math
 import platform
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import TypeAlias
 
 import aiohttp
 from aiohttp.client_exceptions import ClientConnectorError, InvalidURL
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from omeda_async._operation import Answer, Request
@@ -49,6 +50,7 @@ class Transport:
         self._borrowed = borrowed
         self._own: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._signed: tuple[Mapping[str, str], Mapping[str, str], CIMultiDictProxy[str]] = ({}, {}, _merged())
         self.closed = False
 
     @property
@@ -122,17 +124,13 @@ class Transport:
 
         """
         session = self.session()
-        # Should both run out at once, only the connecting one says that nothing has left; aiohttp would round both.
-        limits = aiohttp.ClientTimeout(
-            total=timeout, connect=min(connect_timeout, 0.95 * timeout), ceil_threshold=math.inf
-        )
         try:
             async with session.request(
                 request.method,
                 URL(base_url + request.path, encoded=True),
                 data=request.body,
-                headers=_merged(_COMMON, request.headers, headers),
-                timeout=limits,
+                headers=self._headers(request.headers, headers),
+                timeout=_timeouts(timeout, connect_timeout),
                 allow_redirects=False,
                 middlewares=_once_only(session, request.method),
             ) as response:
@@ -151,6 +149,12 @@ class Transport:
         except (aiohttp.ClientError, OSError) as error:
             raise AnswerLost(f"the answer was lost: {_tell(error)}", sent=True) from None
 
+    def _headers(self, own: Mapping[str, str], credentials: Mapping[str, str]) -> CIMultiDictProxy[str]:
+        # One call after the other is signed with the very same two mappings, which nobody changes.
+        if self._signed[0] is not own or self._signed[1] is not credentials:
+            self._signed = (own, credentials, _merged(_COMMON, own, credentials))
+        return self._signed[2]
+
     async def aclose(self) -> None:
         """
         Close the session if it is ours; further use is an error.
@@ -161,14 +165,20 @@ class Transport:
             await own.close()
 
 
-def _merged(*layers: Mapping[str, str]) -> CIMultiDict[str]:
+@functools.lru_cache(maxsize=64)
+def _timeouts(total: float, connect: float) -> aiohttp.ClientTimeout:
+    # Should both run out at once, only the connecting one says that nothing has left; aiohttp would round both.
+    return aiohttp.ClientTimeout(total=total, connect=min(connect, 0.95 * total), ceil_threshold=math.inf)
+
+
+def _merged(*layers: Mapping[str, str]) -> CIMultiDictProxy[str]:
     """
     Put headers together: the later layer wins, whatever the case of the names.
     """
     headers: CIMultiDict[str] = CIMultiDict()
     for layer in layers:
         headers.update(layer)
-    return headers
+    return CIMultiDictProxy(headers)
 
 
 def _once_only(session: aiohttp.ClientSession, method: str) -> tuple[aiohttp.ClientMiddlewareType, ...] | None:

@@ -97,6 +97,16 @@ def log_event(event: Event) -> None:
         logger.log(level, "%s", event)
 
 
+LOGGED_ONLY: tuple[Hook, ...] = (log_event,)
+
+
+def is_heard(hooks: tuple[Hook, ...]) -> bool:
+    """
+    Tell whether anybody takes notice of an event of a single call: one made for nobody only costs time.
+    """
+    return bool(hooks) and (hooks != LOGGED_ONLY or logger.isEnabledFor(logging.DEBUG))
+
+
 def observe(observer: Callable[[Any], Any], what: Any) -> None:
     """
     Tell one observer; if it fails, that is logged by its type alone, and stops nothing.

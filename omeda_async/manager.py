@@ -3,10 +3,11 @@ The session manager: one HTTP session, one limiter for each account, the three p
 """
 
 import asyncio
+import contextlib
 import warnings
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from omeda_async import events
 from omeda_async._account import Account, Activity
@@ -16,9 +17,6 @@ from omeda_async._transport import ClientSession, Transport
 from omeda_async.bulk import Runs
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import make_limiter
-from omeda_async.providers.journey_manager.client import JourneyManagerClient
-from omeda_async.providers.ocamba.client import OcambaClient
-from omeda_async.providers.omeda.client import OmedaClient
 from omeda_async.settings import (
     BasicAuth,
     BearerAuth,
@@ -28,6 +26,11 @@ from omeda_async.settings import (
     ProviderSettings,
     settings_from_env,
 )
+
+if TYPE_CHECKING:
+    from omeda_async.providers.journey_manager.client import JourneyManagerClient
+    from omeda_async.providers.ocamba.client import OcambaClient
+    from omeda_async.providers.omeda.client import OmedaClient
 
 CLOSE_TIMEOUT = 30.0
 
@@ -71,10 +74,16 @@ class SessionManager:
         self._accounts: list[Account] = []
         self._omeda = self._ocamba = self._journey_manager = None
         if omeda is not None:
+            from omeda_async.providers.omeda.client import OmedaClient  # noqa: PLC0415 a provider that is not used costs nothing to load
+
             self._omeda = OmedaClient(self._account("omeda", omeda, _omeda_credentials(omeda)), omeda, self._runs)
         if ocamba is not None:
+            from omeda_async.providers.ocamba.client import OcambaClient  # noqa: PLC0415 a provider that is not used costs nothing to load
+
             self._ocamba = OcambaClient(self._account("ocamba", ocamba, bearer(ocamba.token)), self._runs)
         if journey_manager is not None:
+            from omeda_async.providers.journey_manager.client import JourneyManagerClient  # noqa: PLC0415 a provider that is not used costs nothing to load
+
             credentials = self._journey_manager_credentials(journey_manager)
             account = self._account("journey_manager", journey_manager, credentials)
             self._journey_manager = JourneyManagerClient(account, self._runs)
@@ -98,7 +107,7 @@ class SessionManager:
         )
 
     @property
-    def omeda(self) -> OmedaClient:
+    def omeda(self) -> "OmedaClient":
         """
         Omeda.
 
@@ -111,7 +120,7 @@ class SessionManager:
         return self._omeda
 
     @property
-    def ocamba(self) -> OcambaClient:
+    def ocamba(self) -> "OcambaClient":
         """
         Ocamba Hood.
 
@@ -124,7 +133,7 @@ class SessionManager:
         return self._ocamba
 
     @property
-    def journey_manager(self) -> JourneyManagerClient:
+    def journey_manager(self) -> "JourneyManagerClient":
         """
         Temenos Journey Manager.
 
@@ -162,12 +171,11 @@ class SessionManager:
         try:
             for account in self._accounts:
                 account.limiter.close()
-            await self._runs.aclose(timeout)
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._activity.idle()
-            except TimeoutError:
-                pass
+            # Both wait at the same time: the time-out is for all there is.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout), asyncio.TaskGroup() as group:
+                    group.create_task(self._runs.aclose(timeout))
+                    group.create_task(self._activity.idle())
         finally:
             await self._transport.aclose()
 

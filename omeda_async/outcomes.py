@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from omeda_async._masking import masked_repr
 from omeda_async.errors import OmedaAsyncError
 
 FAILURES_KEPT = 1000
@@ -57,9 +58,7 @@ class Outcome:
 
     record: Any = attrs.field(repr=False)
     """The record as it was given."""
-    key: Any = attrs.field(
-        repr=lambda key: repr(key) if isinstance(key, int) else "…" if "@" in str(key) else repr(key)
-    )
+    key: Any = attrs.field(repr=masked_repr)
     """The caller's key; for cancels without one, the id."""
     position: int
     """The place in the input, from 0."""

@@ -81,20 +81,22 @@ def test_the_metadata_names_the_library(about: Message) -> None:
     needed = {
         one.split(">")[0].split(";")[0].strip() for one in about.get_all("Requires-Dist", []) if "extra" not in one
     }
-    assert needed == {"aiohttp", "aiolimiter", "aiosqlite", "attrs", "cattrs", "orjson", "tzdata"}
+    assert needed == {"aiohttp", "aiolimiter", "aiosqlite", "attrs", "cattrs", "multidict", "orjson", "tzdata", "yarl"}
     assert set(about.get_all("Provides-Extra", [])) >= {"cli", "dev"}
     assert "Typing :: Typed" in about.get_all("Classifier", [])
     assert about["Description-Content-Type"] == "text/markdown"
     assert str(about.get_payload()).startswith("# ")
 
 
-def test_the_command_and_the_pytest_plugin_are_declared(wheel: zipfile.ZipFile) -> None:
+def test_the_command_is_the_only_entry_point(wheel: zipfile.ZipFile) -> None:
     """
-    ``omeda-async`` starts the command line, and pytest finds the fixtures.
+    ``omeda-async`` starts the command line; nothing is loaded into the pytest of those who did not ask for it.
     """
-    entries = _metadata(wheel, "entry_points.txt")
-    assert "[console_scripts]\nomeda-async = omeda_async.__main__:main" in entries
-    assert "[pytest11]\nomeda_async = omeda_async.testing" in entries
+    assert _metadata(wheel, "entry_points.txt").split("\n") == [
+        "[console_scripts]",
+        "omeda-async = omeda_async.__main__:main",
+        "",
+    ]
 
 
 IMPORTS = """

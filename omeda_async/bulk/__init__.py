@@ -4,7 +4,7 @@ Bulk runs: any number of records in, one outcome for each out. It knows operatio
 
 from omeda_async.bulk._coalesce import Batcher
 from omeda_async.bulk._isolate import Evidence, Group, Isolation, Part
-from omeda_async.bulk._records import Desk, Item, OneByOne, Records, Work, fingerprint, not_sent
+from omeda_async.bulk._records import Desk, Item, OneByOne, Records, Work, fingerprint, in_vain, not_sent
 from omeda_async.bulk._run import BulkOptions, BulkRun, Runs
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "Runs",
     "Work",
     "fingerprint",
+    "in_vain",
     "not_sent",
 ]

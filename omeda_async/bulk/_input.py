@@ -4,6 +4,7 @@ Reading the input: lazily, whatever it is, and no longer than a moment where it 
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from omeda_async.bulk._records import Records
@@ -14,11 +15,14 @@ END: Final = object()
 
 async def iterate(records: Records) -> AsyncGenerator[Any, None]:
     """
-    Read any kind of input, lazily.
+    Read any kind of input, lazily; a generator that is not read to its end is closed.
     """
     if isinstance(records, AsyncIterable):
-        async for record in records:
-            yield record
+        async with AsyncExitStack() as stack:
+            if isinstance(records, AsyncGenerator):
+                stack.push_async_callback(records.aclose)  # what is left of it would keep its file or cursor open
+            async for record in records:
+                yield record
     else:
         for record in records:
             yield record

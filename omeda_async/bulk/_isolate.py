@@ -81,6 +81,17 @@ class Evidence:
     """Was any request accepted? Then no refusal is for a cause that meets every record."""
     largest_taken: int = 0
     smallest_refused: float = math.inf
+    witnesses: list[int] = attrs.field(factory=lambda: [0, 0])
+    """Records refused alone while nothing was accepted, by the half of the batch they were in."""
+    texts: set[str] = attrs.field(factory=set)
+    """The words they were refused in."""
+
+    @property
+    def meets_everyone(self) -> bool:
+        """
+        Is what was refused so far refused for a cause that is no record's own?
+        """
+        return not self.accepted and min(self.witnesses) >= WITNESSES and len(self.texts) == 1
 
     def took(self, group: Group) -> None:
         """
@@ -128,8 +139,7 @@ class Isolation:
         self._blame = blame
         self._without = without
         self._evidence = evidence or Evidence()
-        self._witnesses = [0, 0]
-        self._texts: set[str] = set()
+        self._alone: list[tuple[Part, ApiError]] = []
         self.closed: Closed = []
         self.common_cause: ApiError | None = None
         """Set once the evidence says that the cause would meet every record."""
@@ -143,6 +153,7 @@ class Isolation:
             if group.suspect is None:
                 return group
             self._split_or_reject(group, group.suspect)
+        self._judge_alone()
         return None
 
     def accepted(self, group: Group, result: Result[Any]) -> None:
@@ -150,6 +161,7 @@ class Isolation:
         Take a success: its records are done, and its other half must hold the culprit.
         """
         self._evidence.took(group)
+        self._judge_alone()
         for part in group.parts:
             part.attempts += result.attempts
             if part.refusal is None:
@@ -214,6 +226,7 @@ class Isolation:
         """
         Close a group, or all that is left, with results of the caller's making.
         """
+        self._judge_alone()
         groups = [group] if group is not None else list(self._groups)
         if group is None:
             self._groups.clear()
@@ -221,8 +234,8 @@ class Isolation:
             self._close(part, still_doubtful(part.item, make(part)))
 
     def _take(self) -> Group:
-        enough = [witnesses >= WITNESSES for witnesses in self._witnesses]
-        if sum(enough) == 1 and not self._evidence.accepted and len(self._texts) == 1:
+        enough = [witnesses >= WITNESSES for witnesses in self._evidence.witnesses]
+        if sum(enough) == 1 and not self._evidence.accepted and len(self._evidence.texts) == 1:
             # Everything here was refused, one by one and in the same words: see whether the other half is too.
             other = enough.index(False)
             for group in reversed(self._groups):
@@ -235,7 +248,9 @@ class Isolation:
         if len(group.parts) == 1:
             part = group.parts[0]
             own = error if part.refusal is None else _joined(part.refusal, error)
-            self._close(part, Result(error=own, known=OutcomeStatus.REJECTED))
+            self._alone.append((part, own))
+            if self._evidence.accepted:
+                self._judge_alone()
             return
         left, right = (Group(half, cause=error, isolating=True) for half in _halves(group.parts))
         left.partner = right
@@ -258,11 +273,21 @@ class Isolation:
             self._groups.append(Group(rest, isolating=True))
 
     def _note_lone(self, part: Part, error: ApiError) -> None:
-        self._witnesses[part.half] += 1
-        self._texts.add(mask_emails(error.message))
-        enough = min(self._witnesses) >= WITNESSES
-        if enough and not self._evidence.accepted and len(self._texts) == 1:
+        if self._evidence.accepted:
+            return
+        self._evidence.witnesses[part.half] += 1
+        self._evidence.texts.add(mask_emails(error.message))
+        if self._evidence.meets_everyone:
             self.common_cause = error
+
+    def _judge_alone(self) -> None:
+        """
+        Close those who were refused alone: for a reason of their own, unless the cause meets everyone.
+        """
+        known = OutcomeStatus.FAILED if self.common_cause is not None else OutcomeStatus.REJECTED
+        alone, self._alone = self._alone, []
+        for part, error in alone:
+            self._close(part, Result(error=error, known=known))
 
     def _count(self, group: Group, attempts: int, *, doubtful: bool) -> None:
         for part in group.parts:

@@ -5,6 +5,7 @@ Whatever many workers ask for at the same time is written in one transaction, by
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
@@ -13,7 +14,7 @@ import aiosqlite
 
 from omeda_async._result import Result
 from omeda_async.bulk._journal_book import Book, Group
-from omeda_async.bulk._journal_file import Identity
+from omeda_async.bulk._journal_file import Identity, JournalFile
 from omeda_async.bulk._records import Item
 from omeda_async.errors import ClosedError, JournalError
 from omeda_async.outcomes import Tally
@@ -36,8 +37,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, identity: Identity) -> None:
-        self._book = Book(path, identity)
-        self._thread = _Thread(self._book)
+        self._thread = _Thread(path, identity)
         self._group = Group()
         self._waiting: list[_Waiter] = []
         self._wake = asyncio.Event()
@@ -154,12 +154,12 @@ class Journal:
                 await self._write()
             if self._failure is not None:
                 raise self._failure
-            await self._thread.do(lambda: self._book.end(self._tally, cause))
+            await self._thread.do(lambda book: book.end(self._tally, cause))
         finally:
             await self._shut()
 
     async def _shut(self) -> None:
-        await self._thread.do(self._book.close)
+        await self._thread.do(Book.close)
         await self._thread.close()
 
     def _check(self) -> None:
@@ -191,7 +191,7 @@ class Journal:
         settled: dict[Item, Result[Any]] = {}
         if self._failure is None:
             try:
-                settled = await self._thread.do(lambda: self._book.write(group))
+                settled = await self._thread.do(lambda book: book.write(group))
             except JournalError as error:
                 self._failure = error
             except Exception as error:  # noqa: BLE001 whoever waits has to be told, whatever it was
@@ -209,9 +209,17 @@ class _Thread(aiosqlite.Connection):
     The thread that a journal is written in: a whole transaction for one change of threads.
     """
 
-    def __init__(self, book: Book) -> None:
-        super().__init__(book.open, iter_chunk_size=64)
+    def __init__(self, path: Path, identity: Identity) -> None:
+        super().__init__(self._open, iter_chunk_size=64)
         self._thread.daemon = True  # a program that is being ended does not wait for a loop that is gone
+        self._path = path
+        self._identity = identity
+        self._book: Book | None = None
+
+    def _open(self) -> sqlite3.Connection:
+        file = JournalFile.open(self._path, self._identity)
+        self._book = Book(file)
+        return file.connection
 
     async def start(self) -> None:
         """
@@ -223,11 +231,11 @@ class _Thread(aiosqlite.Connection):
             self._thread.join()  # it is told to end already; a loop that is closed first would make it stumble
             raise
 
-    async def do(self, work: Callable[[], T]) -> T:
+    async def do(self, work: Callable[[Book], T]) -> T:
         """
-        Call something in the thread.
+        Call something in the thread, with the book that has been opened there.
         """
-        given: T = await self._execute(work)  # type: ignore[no-untyped-call]  # aiosqlite leaves it untyped
+        given: T = await self._execute(work, self._book)  # type: ignore[no-untyped-call]  # aiosqlite leaves it untyped
         return given
 
 

@@ -4,7 +4,6 @@ What is written into a journal and looked up in it, a whole group in one transac
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import attrs
@@ -13,7 +12,7 @@ import orjson
 from omeda_async import _clock
 from omeda_async._result import Result
 from omeda_async.bulk._journal_codec import SETTLED, STATUS_CODES, STATUSES, result_of
-from omeda_async.bulk._journal_file import Identity, JournalFile, unusable
+from omeda_async.bulk._journal_file import JournalFile, unusable
 from omeda_async.bulk._records import Item
 from omeda_async.outcomes import OutcomeStatus, Tally
 
@@ -83,33 +82,20 @@ class Book:
     A journal's tables, from the inside.
 
     Args:
-        path: The file.
-        identity: Whose run it is.
+        file: The journal, open for a run; closed with the book.
 
     """
 
-    def __init__(self, path: Path, identity: Identity) -> None:
-        self._path = path
-        self._identity = identity
+    def __init__(self, file: JournalFile) -> None:
+        self._file = file
+        self._codec = file.codec
+        self._sql = file.connection
+        self._next_record = 1 + self._number("SELECT ifnull(max(id), 0) FROM records")
+        self._indexed = bool(self._number("SELECT count(*) FROM (SELECT 1 FROM prints LIMIT 1)"))
         self._begun: dict[Item, int] = {}
         self._repeating: set[Item] = set()
         self._answers: dict[str, int] = {}
         self._results: dict[tuple[Any, ...], Result[Any]] = {}
-
-    def open(self) -> sqlite3.Connection:
-        """
-        Open the file for a run.
-
-        Raises:
-            JournalError: It cannot be used.
-
-        """
-        self._file = JournalFile.open(self._path, self._identity)
-        self._codec = self._file.codec
-        self._sql = self._file.connection
-        self._next_record = 1 + self._number("SELECT ifnull(max(id), 0) FROM records")
-        self._indexed = bool(self._number("SELECT count(*) FROM (SELECT 1 FROM prints LIMIT 1)"))
-        return self._sql
 
     def _number(self, sql: str) -> int:
         number: int = self._sql.execute(sql).fetchone()[0]
@@ -152,7 +138,7 @@ class Book:
                     self._sql.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise unusable(self._path, error) from error
+            raise unusable(self._file.path, error) from error
         return given
 
     def _write(self, group: Group) -> dict[Item, Result[Any]]:

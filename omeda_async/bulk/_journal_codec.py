@@ -36,7 +36,7 @@ SETTLED: Final = frozenset(
 _CLASS: Final = "__class__"
 _HOMES: Final = ("omeda_async.errors", "omeda_async.providers.")
 _HIDDEN: Final = "***"
-_WITH_ADDRESS = re.compile(r"\S*@\S*")
+_WORD: Final = re.compile(r"\S+")
 
 
 @attrs.frozen
@@ -197,7 +197,7 @@ def _class_of(path: Any) -> Any:
 
 def _without_addresses(value: Any) -> Any:
     if isinstance(value, str):
-        return _WITH_ADDRESS.sub(_HIDDEN, mask_emails(value)) if "@" in value else value
+        return _WORD.sub(lambda word: _HIDDEN if "@" in word[0] else word[0], value) if "@" in value else value
     if isinstance(value, dict):
         return {name: _without_addresses(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

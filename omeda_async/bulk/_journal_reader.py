@@ -23,6 +23,7 @@ from omeda_async.outcomes import OutcomeStatus
 CAUSES_SHOWN: Final = 20
 NOT_DONE: Final = frozenset(status for status in OutcomeStatus if not status.is_done)
 
+_RUNS: Final = "SELECT started, ended, requests, complete, counts, cause, version FROM runs ORDER BY id"
 _COUNTS: Final = """
 SELECT status, count(*) FROM records LEFT JOIN results ON results.record = records.id GROUP BY status
 UNION ALL SELECT status, count(*) FROM asides GROUP BY status
@@ -216,11 +217,15 @@ def settled_in(path: Path, identity: Identity) -> Callable[[Item], bool]:
     return lambda item: codec.salted(item.fingerprint) in known
 
 
-_RUNS: Final = "SELECT started, ended, requests, complete, counts, cause, version FROM runs ORDER BY id"
-
-
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """
+    Open a journal to read what it holds at this moment, whatever a run writes meanwhile.
+
+    Raises:
+        JournalError: It cannot be read, or is no journal.
+
+    """
     if not path.is_file():
         raise JournalError(f"there is no journal {path}")
     try:

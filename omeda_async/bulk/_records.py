@@ -164,9 +164,12 @@ class OneByOne:
         for item in items:
             options = attrs.evolve(desk.options(doubtful=item.doubtful), explain=self.explain)
             result = await desk.run(Call(self.account, self.operation, item.params, options))
-            desk.close([item], result)
-            if result.error is not None and self.operation.hits_everyone(result.error):
-                desk.stop(result.error)
+            cause = result.error
+            if cause is None or not self.operation.hits_everyone(cause):
+                desk.close([item], result)
+            else:
+                desk.close([item], in_vain(result))
+                desk.stop(cause)
 
 
 class Duplicates:
@@ -241,6 +244,13 @@ def still_doubtful(item: Item, result: Result[Any]) -> Result[Any]:
     error = copy(result.error)  # others may have the same one, and are not in doubt
     error.sent = True
     return attrs.evolve(result, error=error, known=None, doubtful=True)
+
+
+def in_vain(result: Result[Any]) -> Result[Any]:
+    """
+    Give the result of an item refused for a cause that is not its own: not done, and worth trying again later.
+    """
+    return attrs.evolve(result, known=OutcomeStatus.FAILED) if result.status is OutcomeStatus.REJECTED else result
 
 
 def not_sent(error: OmedaAsyncError, attempts: int = 0) -> Result[Any]:

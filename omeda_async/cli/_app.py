@@ -9,7 +9,7 @@ import typer
 
 from omeda_async import OutcomeStatus, __version__
 from omeda_async.cli._bulk import JOURNEY_MANAGER, OCAMBA, OMEDA, Make
-from omeda_async.cli._demo import show_demo
+from omeda_async.cli._demo import DIRECTORY, show_demo
 from omeda_async.cli._options import bulk_command
 from omeda_async.cli._sandbox import run_sandbox
 from omeda_async.cli._screen import Format
@@ -116,15 +116,21 @@ def status(
     """
     if failed:
         write_failed(journal, only, output)
-    show_status(journal, form)
+    elif only or output is not None:
+        raise typer.BadParameter("they say which records --failed writes, and where to", param_hint="--only, --output")
+    else:
+        show_status(journal, form)
 
 
 @app.command()
 def demo(
     journal: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Keep the journals there; stopped halfway, the same command goes on."),
-    ] = None,
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Keep the journals there until all is done; stopped or killed halfway, the same command goes on.",
+        ),
+    ] = DIRECTORY,
 ) -> None:
     """
     Show the whole thing against the built-in sandbox; nothing leaves this machine.

@@ -3,8 +3,10 @@ The demo: four runs at once against the sandbox, and what its audit says of them
 """
 
 import asyncio
+import errno
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +26,7 @@ from omeda_async import (
     SessionManager,
 )
 from omeda_async.cli import _demo_data as data
+from omeda_async.cli._files import journal_files
 from omeda_async.cli._outcomes import line
 from omeda_async.cli._progress import Watched, watching
 from omeda_async.cli._report import STYLES, new_table, words
@@ -33,6 +36,8 @@ from omeda_async.sandbox import Latency, Sandbox
 
 LATENCY = Latency(0.03, 0.4)
 SEED = 2026
+DIRECTORY = Path("omeda-async-demo")
+"""Where its journals are, unless another place is given."""
 PORT_FILE = "sandbox-port"
 EXPECTED = {
     "opt-outs": {OutcomeStatus.DONE: data.OPT_OUTS - len(data.BAD), OutcomeStatus.REJECTED: len(data.BAD)},
@@ -57,56 +62,89 @@ class Ended:
     sandbox: Sandbox
     interrupted: bool
 
+    @property
+    def finished(self) -> bool:
+        """
+        Is nothing left that the same command could go on with?
+        """
+        left = (OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_SENT)
+        reports = [one.run.report for one in self.watched]
+        return all(report.complete and not any(map(report.counts.get, left)) for report in reports)
 
-def show_demo(journal: Path | None) -> None:
+
+def show_demo(directory: Path) -> None:
     """
-    Run the demo, show what came of it, and exit: 0 if all is as it must be.
+    Run the demo or go on with it, show what came of it, and exit: 0 if all is as it must be.
     """
     with complaints():
         try:
-            ended = asyncio.run(play(notes(), journal))
+            ended = asyncio.run(play(notes(), directory))
         except OSError as problem:
-            raise ConfigurationError(f"the demo cannot run: {problem.strerror or problem}") from problem
+            raise ConfigurationError(f"the demo cannot run: {_why(problem, directory)}") from problem
         show(results(), ended)
+    if ended.finished:
+        _clear(directory)
     if ended.interrupted:
-        again = f"The same command goes on from {journal}." if journal else "With --journal DIR it could go on."
-        say(notes(), f"Interrupted. {again}", "bold")
+        again = "begins anew" if ended.finished else f"goes on from {directory}"
+        say(notes(), f"Interrupted. The same command {again}.", "bold")
         raise typer.Exit(Exit.INTERRUPTED)
     raise typer.Exit(Exit.DONE if _findings(ended) == [] else Exit.NOT_ALL_DONE)
 
 
-async def play(console: Console, journal: Path | None) -> Ended:
+async def play(console: Console, directory: Path) -> Ended:
     """
-    Start the sandbox, and make the four runs at once.
+    Start the sandbox, and make the four runs at once, or what is left of them.
     """
-    async with Sandbox(seed=SEED, latency=LATENCY, port=_port(journal)) as sandbox:
+    port = _port(directory)
+    async with Sandbox(seed=SEED, latency=LATENCY, port=port) as sandbox:
         data.seed_sandbox(sandbox)
-        if journal is not None:
-            (journal / PORT_FILE).write_text(str(urlsplit(sandbox.url).port), encoding="ascii")
+        (directory / PORT_FILE).write_text(str(urlsplit(sandbox.url).port), encoding="ascii")
         say(console, f"The sandbox answers at {sandbox.url} as Omeda, Ocamba and Journey Manager.", "dim")
+        if port:
+            say(console, f"It goes on where the demo in {directory} was stopped.", "bold")
         async with _manager(sandbox) as manager:
-            watched = _runs(manager, journal)
+            watched = _runs(manager, directory)
             with watching(watched, console) as note:
                 async with stopping([one.run for one in watched], note) as stopper:
                     await _drain_all(watched, stopper)
         return Ended(watched, sandbox, stopper.asked > 0)
 
 
-def _port(journal: Path | None) -> int:
+def _port(directory: Path) -> int:
     """
-    Give the port to listen at: with journals the same each time, as a journal is another provider's elsewhere.
+    Give the port to listen at: that of the demo that was stopped, as a journal is another provider's elsewhere.
 
     Raises:
         OSError: The directory for the journals cannot be used.
 
     """
-    if journal is None:
-        return 0
-    journal.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     try:
-        return int((journal / PORT_FILE).read_text(encoding="ascii"))
+        return int((directory / PORT_FILE).read_text(encoding="ascii"))
     except (FileNotFoundError, ValueError):
         return 0
+
+
+def _journal(directory: Path, title: str) -> Path:
+    return directory / f"{title}.sqlite3"
+
+
+def _clear(directory: Path) -> None:
+    """
+    Remove what the demo wrote, so that the next one begins anew, and the directory if nothing else is in it.
+    """
+    with suppress(OSError):
+        for title in EXPECTED:
+            for path in journal_files(_journal(directory, title)):
+                path.unlink(missing_ok=True)
+        (directory / PORT_FILE).unlink(missing_ok=True)
+        directory.rmdir()
+
+
+def _why(problem: OSError, directory: Path) -> str:
+    if problem.errno == errno.EADDRINUSE:
+        return f"its port is in use; wait until a demo in {directory} has ended, or remove {directory} to begin anew"
+    return f"{problem.strerror or problem}" + (f": {problem.filename}" if problem.filename else "")
 
 
 def _manager(sandbox: Sandbox) -> SessionManager:
@@ -126,11 +164,11 @@ def _manager(sandbox: Sandbox) -> SessionManager:
     )
 
 
-def _runs(manager: SessionManager, journal: Path | None) -> list[Watched]:
+def _runs(manager: SessionManager, directory: Path) -> list[Watched]:
     omeda, ocamba, journeys = manager.omeda, manager.ocamba, manager.journey_manager
 
     def kept(name: str) -> Any:
-        return {"journal": None if journal is None else journal / f"{name}.sqlite3"}
+        return {"journal": _journal(directory, name)}
 
     runs: list[tuple[BulkRun, int, Callable[[], Any]]] = [
         (

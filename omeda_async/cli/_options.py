@@ -14,13 +14,17 @@ from omeda_async.cli._screen import Format
 from omeda_async.rows import RowKind
 
 
+def _file(kind: RowKind) -> Any:
+    if kind.bare:
+        text = "CSV with a header row, JSON Lines, one id a line, or - for standard input."
+    else:
+        text = "CSV with a header row, JSON Lines, or - for standard input."
+        text += f" For one a line, let the first line be {kind.short}."
+    return Annotated[str, typer.Argument(metavar="FILE", help=text)]
+
+
 def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE", help="CSV with a header row, JSON Lines, one id a line, or - for standard input."
-        ),
-    ],
+    file: str,
     journal: Annotated[
         Path | None,
         typer.Option(metavar="RUN.sqlite3", help="Remember the run there; the same command then goes on with it."),
@@ -56,10 +60,13 @@ def bulk_command(
         mine = inspect.signature(own).parameters
 
         def command(**given: Any) -> None:
-            make = own(**{option: given.pop(option) for option in mine})
-            perform(Order(kind=kind, verb=verb, provider=provider, make=make, asked=Asked(**given)))
+            options = {option: given.pop(option) for option in mine}
+            order = Order(
+                kind=kind, verb=verb, provider=provider, make=own(**options), own=options, asked=Asked(**given)
+            )
+            perform(order)
 
-        parameters = [first, *mine.values(), *others]
+        parameters = [first.replace(annotation=_file(kind)), *mine.values(), *others]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions may have one
         command.__annotations__ = {one.name: one.annotation for one in parameters}
         app.command(name, help=_unwrapped(inspect.getdoc(own) or ""))(command)

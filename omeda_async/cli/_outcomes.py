@@ -3,10 +3,12 @@ Outcomes as text and as JSON: which row, what became of it, and the provider's w
 """
 
 import json
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import attrs
 
@@ -115,10 +117,37 @@ def summary(report: BulkReport, **more: Any) -> dict[str, Any]:
     }
 
 
+@attrs.define
+class Lines:
+    """
+    Outcomes in a file, one JSON object a line.
+    """
+
+    file: TextIO
+    begun: bool = False
+
+    def begin(self) -> None:
+        """
+        Empty the file of what an earlier run wrote: only now is it known that this one is not refused.
+        """
+        if not self.begun and stat.S_ISREG(os.fstat(self.file.fileno()).st_mode):
+            self.file.truncate(0)
+        self.begun = True
+
+    def __call__(self, outcome: Outcome) -> None:
+        """
+        Write one outcome.
+        """
+        self.begin()
+        self.file.write(json.dumps(as_dict(outcome), ensure_ascii=False, default=str) + "\n")
+
+
 @contextmanager
 def writing(path: str | None) -> Iterator[Write]:
     """
     Write outcomes to a file, one JSON object a line; without a path, nowhere.
+
+    What the file holds stays until the first outcome comes, or the run ends without any.
 
     Raises:
         ConfigurationError: The file cannot be written.
@@ -128,11 +157,13 @@ def writing(path: str | None) -> Iterator[Write]:
         yield lambda _: None
         return
     try:
-        file = Path(path).open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 it is closed below
+        file = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 it is closed below
     except OSError as problem:
         raise ConfigurationError(f"{path} cannot be written: {problem.strerror}") from problem
     try:
-        yield lambda outcome: file.write(json.dumps(as_dict(outcome), ensure_ascii=False, default=str) + "\n")
+        lines = Lines(file)
+        yield lines
+        lines.begin()
     finally:
         # Each line has been written by now; what could not be has been said.
         with suppress(OSError):

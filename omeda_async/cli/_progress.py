@@ -3,6 +3,7 @@ How far runs have come: a live bar on a terminal, a plain line every few seconds
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,8 +12,9 @@ import attrs
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from omeda_async import BulkReport, BulkRun
+from omeda_async import BulkReport, BulkRun, OutcomeStatus
 from omeda_async.cli._screen import say, seconds_in_words
+from omeda_async.events import AccountPaused, Event
 from omeda_async.limits import LimitsView
 
 LIVE_EVERY = 0.2
@@ -30,34 +32,84 @@ class Watched:
     total: int
     limits: Callable[[], LimitsView]
 
-    def figures(self, report: BulkReport) -> dict[str, str]:
+    def columns(self, report: BulkReport) -> tuple[str, str, str, str]:
         """
-        Give the figures to show beside the bar.
+        Give the title, how many records are settled, how many of them are not done, and how many were not sent.
         """
-        failed = sum(count for status, count in report.counts.items() if not status.is_done)
-        rate = report.total / report.duration if report.duration > 0 else 0.0
-        over = report.complete or not rate
-        return {
-            "failed": f"{failed:,} not done" if failed else "",
-            "rate": f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s",
-            "left": "" if over else f"{seconds_in_words((self.total - report.total) / rate)} left",
-            "limit": "" if report.complete else limit_in_words(self.limits()),
-        }
+        failed, unsent = _failed(report), report.counts.get(OutcomeStatus.NOT_SENT)
+        total = f"{self.total:,}"
+        return (
+            self.title,
+            f"{_settled(report):>{len(total)},}/{total}",
+            f"{failed:,} not done" if failed else "",
+            f"{unsent:,} not sent" if unsent else "",
+        )
+
+    def beside(self, report: BulkReport, room: float = math.inf) -> str:
+        """
+        Give the rate, the time left and what the limiter allows, or as much of it as there is room for.
+        """
+        rate = _settled(report) / report.duration if report.duration > 0 else 0.0
+        speed = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
+        if report.complete or self.run.stopped_by is not None:
+            forms = [[speed]]
+        else:
+            left = f"{seconds_in_words((self.total - report.total) / rate)} left" if rate else ""
+            long, short = (limit_in_words(self.limits(), short=short) for short in (False, True))
+            forms = [[speed, left, long], [speed, left, short], [left, short], [short]]
+        texts = (" · ".join(filter(None, form)) for form in forms)
+        return next((text for text in texts if len(text) <= room), "")
 
 
-def limit_in_words(view: LimitsView) -> str:
+def _settled(report: BulkReport) -> int:
+    return report.total - report.counts.get(OutcomeStatus.NOT_SENT, 0)
+
+
+def _failed(report: BulkReport) -> int:
+    done = sum(count for status, count in report.counts.items() if status.is_done)
+    return _settled(report) - done
+
+
+def limit_in_words(view: LimitsView, *, short: bool = False) -> str:
     """
-    Say what the limiter allows now.
+    Say what the limiter allows now; in short, only what matters most.
     """
     if view.paused_for > 0:
-        return f"paused by the provider for {seconds_in_words(view.paused_for)}"
-    free = ", ".join(f"{one.free}/{one.window.calls} free in {one.window.seconds:g} s" for one in view.windows)
-    words = [free] if free else []
-    if not free:
-        words.append(f"{view.in_flight} on the way" + (f" of {view.parallel}" if view.parallel else ""))
-    if view.next_slot_in is not None and view.next_slot_in > 1:
-        words.append(f"next in {seconds_in_words(view.next_slot_in)}")
-    return " · ".join(words)
+        return f"paused {'' if short else 'by the provider '}for {seconds_in_words(view.paused_for)}"
+    waits = view.next_slot_in is not None and view.next_slot_in > 1
+    turn = f"next slot in {seconds_in_words(view.next_slot_in or 0.0)}" if waits else ""
+    if short and turn:
+        return turn
+    tightest = min(view.windows, key=lambda one: one.free, default=None)
+    if tightest is None:
+        used = f"{view.in_flight} on the way" + (f" of {view.parallel}" if view.parallel else "")
+    elif short:
+        used = f"{tightest.used}/{tightest.window.calls} used"
+    else:
+        used = ", ".join(f"{one.used}/{one.window.calls} used in {one.window.seconds:g} s" for one in view.windows)
+    return " · ".join(filter(None, (used, turn)))
+
+
+@attrs.define
+class Pauses:
+    """
+    A hook that tells of the pauses that providers ask for, each provider's every few seconds at the most.
+    """
+
+    tell: Callable[[str], object] = attrs.field(default=lambda _: None)
+    """Shows a line."""
+    _told: dict[str, float] = attrs.field(factory=dict, init=False)
+
+    def __call__(self, event: Event) -> None:
+        """
+        Take an event.
+        """
+        if isinstance(event, AccountPaused):
+            now = asyncio.get_running_loop().time()
+            if now - self._told.get(event.provider, -math.inf) >= PLAIN_EVERY:
+                self._told[event.provider] = now
+                provider = event.provider.replace("_", " ").title()
+                self.tell(f"{provider} asked for a pause of {seconds_in_words(event.seconds)}.")
 
 
 @contextmanager
@@ -75,27 +127,27 @@ def watching(watched: Sequence[Watched], console: Console) -> Iterator[Callable[
 
 @contextmanager
 def _live(watched: Sequence[Watched], console: Console) -> Iterator[Callable[[], None]]:
-    wide = console.width >= 100
-    bar = BarColumn(bar_width=24 if wide else 10, complete_style="cyan", finished_style="green")
+    bar = BarColumn(bar_width=24 if console.width >= 100 else 10, complete_style="cyan", finished_style="green")
     columns = [
         TextColumn("{task.description}"),
         bar,
-        TextColumn("{task.completed:>7,}/{task.total:,}"),
+        TextColumn("{task.fields[count]}", justify="right"),
         TextColumn("{task.fields[failed]}", style="red"),
+        TextColumn("{task.fields[unsent]}", style="yellow"),
         TextColumn("{task.fields[beside]}", style="dim"),
     ]
-    texts = max(len(one.title) + len(f"{one.total:,}") for one in watched) + len("1234567/ 1,234 not done    ")
-    room = max(10, console.width - texts - (bar.bar_width or 0))
-    blank: dict[str, Any] = {"failed": "", "beside": ""}
+    blank: dict[str, Any] = dict.fromkeys(("count", "failed", "unsent", "beside"), "")
     with Progress(*columns, console=console, auto_refresh=False, transient=False) as progress:
         bars = {progress.add_task(one.title, total=one.total, **blank): one for one in watched}
 
         def draw() -> None:
-            for bar_id, one in bars.items():
-                report = one.run.report
-                failed, *others = one.figures(report).values()
-                beside: Any = " · ".join(filter(None, others))[:room]
-                progress.update(bar_id, completed=report.total, failed=failed, beside=beside)
+            reports = [one.run.report for one in bars.values()]
+            texts = [one.columns(report) for one, report in zip(bars.values(), reports, strict=True)]
+            taken = sum(max(map(len, column)) for column in zip(*texts, strict=True)) + (bar.bar_width or 0)
+            room = console.width - taken - len(columns)
+            for (bar_id, one), report, (_, *counts) in zip(bars.items(), reports, texts, strict=True):
+                fields: dict[str, Any] = dict(zip(blank, [*counts, one.beside(report, room)], strict=True))
+                progress.update(bar_id, completed=_settled(report), **fields)
             progress.refresh()
 
         draw()
@@ -108,8 +160,9 @@ def _plain(watched: Sequence[Watched], console: Console) -> Iterator[Callable[[]
         for one in watched:
             report = one.run.report
             if not report.complete:
-                figures = " · ".join(filter(None, one.figures(report).values()))
-                say(console, f"{one.title}: {report.total:,} of {one.total:,} · {figures}")
+                _, _, *counts = one.columns(report)
+                figures = " · ".join(filter(None, [*counts, one.beside(report)]))
+                say(console, f"{one.title}: {_settled(report):,} of {one.total:,} · {figures}")
 
     yield draw
 

@@ -2,7 +2,7 @@
 Reports and plans as tables.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
 from rich import box
@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from omeda_async import BulkReport, Outcome, OutcomeStatus, Plan
-from omeda_async.cli._outcomes import SHOWN, line
-from omeda_async.cli._screen import say, seconds_in_words
+from omeda_async.cli._outcomes import SHOWN, line, place
+from omeda_async.cli._screen import counted, say, seconds_in_words, shown
 
 STYLES = {
     OutcomeStatus.DONE: "green",
@@ -20,6 +20,15 @@ STYLES = {
     OutcomeStatus.TOO_LATE: "yellow",
     OutcomeStatus.UNKNOWN: "bold red",
     OutcomeStatus.NOT_SENT: "yellow",
+}
+
+
+DENSE = 6
+LEVELS = {
+    "deployment_type": "of deployment types",
+    "brand": "of brands",
+    "client": "of the whole client",
+    None: "whose level cannot be told",
 }
 
 
@@ -34,9 +43,14 @@ def new_table(*headings: str) -> Table:
     """
     Make an empty table: the first column is text, the others are numbers.
     """
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    # With many columns a heading of two words stands in two lines, and less is between them: ten fit into 80 characters.
+    dense = len(headings) > DENSE
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0 if dense else 1, 0, 0), pad_edge=False, show_edge=not dense)
     for position, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if position else "left", no_wrap=not position)
+        text = heading.replace(" ", "\n") if dense else heading
+        table.add_column(
+            text, justify="right" if position else "left", vertical="bottom", overflow="fold", no_wrap=not position
+        )
     return table
 
 
@@ -59,8 +73,7 @@ def show_report(console: Console, report: BulkReport, title: str, *, cause: str 
     table.add_row("all", f"{report.total:,}", style="bold")
     say(console, title, "bold")
     console.print(table)
-    requests = "1 request" if report.requests == 1 else f"{report.requests:,} requests"
-    say(console, f"{requests} in {seconds_in_words(report.duration)}", "dim")
+    say(console, f"{counted(report.requests, 'request')} in {seconds_in_words(report.duration)}", "dim")
     left_out = {OutcomeStatus.NOT_SENT} if cause else set()
     counts = {status: count for status, count in report.counts.items() if status not in left_out}
     not_done = sum(count for status, count in counts.items() if not status.is_done)
@@ -69,24 +82,44 @@ def show_report(console: Console, report: BulkReport, title: str, *, cause: str 
         say(console, f"\nStopped before the end: {cause}", "bold red")
 
 
-def show_failures(console: Console, failures: Sequence[Outcome], count: int) -> None:
+def show_failures(
+    console: Console, failures: Sequence[Outcome], count: int, *, rest: str = "--output FILE has them all"
+) -> None:
     """
-    Show the first of the records that are not done, and how many more there are.
+    Show the first of the records that are not done, and how many more there are, and where to find the rest.
     """
     if failures:
         say(console, "")
     for outcome in sorted(failures, key=attrgetter("position"))[:SHOWN]:
         say(console, line(outcome), STYLES.get(outcome.status, "red"))
     if count > SHOWN:
-        say(console, f"… and {count - min(SHOWN, len(failures)):,} more; --output FILE has them all", "dim")
+        say(console, f"… and {count - min(SHOWN, len(failures)):,} more; {rest}", "dim")
 
 
-def show_plan(console: Console, plan: Plan, title: str) -> None:
+def levels_in_words(levels: Mapping[str | None, int]) -> dict[str, int]:
+    """
+    Give the counts of records by how far they reach, as people say it.
+    """
+    return {text: levels[level] for level, text in LEVELS.items() if levels.get(level)}
+
+
+def show_plan(console: Console, plan: Plan, title: str, levels: Mapping[str | None, int]) -> None:
     """
     Show what a run would do.
+
+    Args:
+        console: Where.
+        plan: The run's.
+        title: What would be done, and where.
+        levels: How many records reach how far; empty where they do not differ in that.
+
     """
     table = new_table("plan", "")
     table.add_row("records", f"{plan.records:,}")
+    for level, count in levels_in_words(levels).items():
+        table.add_row(f"  {level}", f"{count:,}", style="bold" if level == LEVELS["client"] else "")
+    if plan.settled:
+        table.add_row("settled by an earlier run", f"{plan.settled:,}")
     table.add_row("repeats of an earlier record", f"{plan.duplicates:,}")
     table.add_row("cannot be sent", f"{plan.refused_total:,}", style="red" if plan.refused_total else "")
     table.add_row("requests", f"{plan.requests:,}")
@@ -97,7 +130,9 @@ def show_plan(console: Console, plan: Plan, title: str) -> None:
         table.add_row("due before their turn", f"{len(plan.late):,}", style="red")
     say(console, title, "bold")
     console.print(table)
-    show_failures(console, plan.refused, plan.refused_total)
+    show_failures(console, plan.refused, plan.refused_total, rest=f"--format json has {len(plan.refused):,} of them")
     for outcome in plan.late[:SHOWN]:
-        say(console, f"{line(outcome)} its turn may come too late", "yellow")
+        say(console, shown(f"{place(outcome)}: its turn may come too late"), "yellow")
+    if len(plan.late) > SHOWN:
+        say(console, f"… and {len(plan.late) - SHOWN:,} more that may come too late", "dim")
     say(console, "Nothing was sent.", "bold")

@@ -11,7 +11,7 @@ import typer
 
 from omeda_async import ConfigurationError
 from omeda_async.cli._demo_data import seed_sandbox, write_files
-from omeda_async.cli._screen import complaints, notes, say
+from omeda_async.cli._screen import complaints, counted, notes, say
 from omeda_async.cli._signals import SIGNALS
 from omeda_async.sandbox import Fault, Sandbox, serve
 
@@ -58,7 +58,7 @@ async def _serve(server: Sandbox, faults: Iterable[Fault]) -> None:
     try:
         await serve(server, faults=faults, ready=_announce)
     except asyncio.CancelledError:
-        say(notes(), f"{sum(server.audit.counts.values()):,} requests; stopped.", "dim")
+        say(notes(), f"{counted(sum(server.audit.counts.values()), 'request')}; stopped.", "dim")
 
 
 def _announce(server: Sandbox) -> None:

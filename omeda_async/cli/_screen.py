@@ -7,13 +7,15 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from omeda_async import ConfigurationError, JournalError
+
+BOUNDLESS = 1000
 
 
 class Exit(enum.IntEnum):
@@ -40,14 +42,26 @@ def results() -> Console:
     """
     Give the console of results.
     """
-    return Console(file=sys.stdout, highlight=False)
+    return _console(sys.stdout)
 
 
 def notes() -> Console:
     """
     Give the console of progress, questions and complaints.
     """
-    return Console(file=sys.stderr, highlight=False)
+    return _console(sys.stderr)
+
+
+def _console(file: TextIO) -> Console:
+    # A file or a pipe has no width: nothing in it may be cut or wrapped.
+    return Console(file=file, highlight=False, width=None if file.isatty() else BOUNDLESS)
+
+
+def counted(count: int, thing: str) -> str:
+    """
+    Give a count with what it counts: ``1 request``, ``1,200 records``.
+    """
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
 def shown(text: str) -> str:

@@ -3,17 +3,17 @@ What a journal holds.
 """
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import typer
 from rich.console import Console
 
-from omeda_async import ConfigurationError, OutcomeStatus
+from omeda_async import OutcomeStatus
 from omeda_async.cli._again import Survey, write_again
+from omeda_async.cli._files import check_output, replacing
 from omeda_async.cli._report import STYLES, new_table, words
 from omeda_async.cli._screen import Exit, Format, complaints, notes, print_json, results, say, shown
 from omeda_async.journal import JournalRun, JournalStatus, read_status
@@ -38,8 +38,10 @@ def write_failed(path: Path, only: list[OutcomeStatus] | None, output: str | Non
     Write the records that are not done as input again: to a file, or to standard output.
     """
     statuses = only or [status for status in OutcomeStatus if not status.is_done]
-    with complaints(), _opened(output) as stream:
-        survey = write_again(path, statuses, stream, output or "")
+    with complaints():
+        check_output(output, journal=path)
+        with nullcontext(sys.stdout) if output is None else replacing(output) as stream:
+            survey = write_again(path, statuses, stream, output or "")
     _tell_lost(survey)
     raise typer.Exit(Exit.NOT_ALL_DONE if survey.lost_in_all else Exit.DONE)
 
@@ -54,18 +56,6 @@ def _tell_lost(survey: Survey) -> None:
             f"records; counted from 1 they are records {places}{more} of the input.",
             "bold",
         )
-
-
-@contextmanager
-def _opened(output: str | None) -> Iterator[TextIO]:
-    if output is None:
-        yield sys.stdout
-        return
-    try:
-        with Path(output).open("w", encoding="utf-8", newline="") as file:
-            yield file
-    except OSError as problem:
-        raise ConfigurationError(f"{output} cannot be written: {problem.strerror}") from problem
 
 
 def _show(console: Console, status: JournalStatus) -> None:

@@ -16,7 +16,7 @@ from omeda_async.limits._view import LimitsView, WindowView
 from omeda_async.limits._windows import DRIFT, Slots
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Mark:
     """
     What was known when an attempt left.
@@ -161,7 +161,7 @@ class Account:
         Note what is known when an attempt leaves; its answer is compared with that.
         """
         permit.granted_at = now
-        before = tuple(gate.ledger.last for gate in self._gates)
+        before = tuple([gate.ledger.last for gate in self._gates])
         permit.mark = Mark(self._grants, self.in_flight - 1, self._released, self._counted, before)
 
     def give_back(self, permit: Permit) -> None:
@@ -173,7 +173,12 @@ class Account:
             gate.slots.give_back()
 
     def settle(
-        self, permit: Permit, now: float, status: int | None, headers: Mapping[str, str], utc_now: dt.datetime
+        self,
+        permit: Permit,
+        now: float,
+        status: int | None,
+        headers: Mapping[str, str],
+        utc_now: Callable[[], dt.datetime],
     ) -> float:
         """
         Take back a permit whose attempt may have left, learn from its answer, and tell the pause that follows.
@@ -183,7 +188,7 @@ class Account:
             now: The time.
             status: The HTTP status of the answer; None when there was none.
             headers: Those of the answer.
-            utc_now: The calendar time, for a ``Retry-After`` that is a date.
+            utc_now: Tells the calendar time, for a ``Retry-After`` that is a date.
 
         """
         self._end(permit)
@@ -194,13 +199,13 @@ class Account:
             self._caution.ended()
             return 0.0
         if status == 429:
-            return self._refused(permit, now, read_retry_after(headers, utc_now))
+            return self._refused(permit, now, read_retry_after(headers, utc_now()))
         self._caution.accepted(permit.granted_at, now)
         advice = read_advice(headers)
         if advice is not None and permit.mark is not None:
             self._counted += 1
             self._learn(permit.mark, permit.granted_at, now, advice)
-        wait = read_retry_after(headers, utc_now) if status == 503 else None
+        wait = read_retry_after(headers, utc_now()) if status == 503 else None
         return self._caution.pause(now, wait) if wait is not None and wait > 0 else 0.0
 
     def changes_at(self, now: float) -> float | None:

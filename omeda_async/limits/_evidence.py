@@ -18,7 +18,7 @@ MARGIN = 0.05
 """Seconds: the reset is taken for passed so much after it must have."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Reading:
     """
     What one answer said, and what we knew when its attempt left.
@@ -45,7 +45,7 @@ class Reading:
         return self.remaining - self.in_flight - (grants - self.grants)
 
 
-@attrs.define
+@attrs.define(eq=False)
 class _Countdown:
     """
     When the provider's window ends: the span in which all answers so far agree that it does.

@@ -37,7 +37,8 @@ def read_advice(headers: Mapping[str, str]) -> Advice | None:
     """
     Read the limit, what remains, and the reset; None when the first two are not both there and sensible.
     """
-    limit, remaining = _count(headers, "X-RateLimit-Limit"), _count(headers, "X-RateLimit-Remaining")
+    limit = _count(headers, "X-RateLimit-Limit")
+    remaining = None if limit is None else _count(headers, "X-RateLimit-Remaining")
     # The attempt that was answered counts, so that nothing can remain whole.
     if limit is None or remaining is None or remaining >= limit:
         return None

@@ -4,9 +4,7 @@ The limiter of one process: a queue, a dispatcher with one timer, and the gates 
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Protocol
-
-from aiolimiter import AsyncLimiter
+from typing import TYPE_CHECKING, Protocol
 
 from omeda_async._clock import utc_now
 from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceeded
@@ -14,6 +12,9 @@ from omeda_async.limits._account import Account, Permit
 from omeda_async.limits._lanes import Lanes
 from omeda_async.limits._rules import Priority, RateLimit
 from omeda_async.limits._view import LimitsView
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 
 class Limiter(Protocol):
@@ -97,7 +98,7 @@ class _LocalLimiter:
         self._account = Account(rate_limit, uniform)
         self._lanes = Lanes()
         self._on_pause = on_pause
-        self._pacer = AsyncLimiter(1, rate_limit.pace) if rate_limit.pace else None
+        self._pacer = _pacer(rate_limit.pace) if rate_limit.pace else None
         self._pacing: Permit | None = None
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -105,12 +106,14 @@ class _LocalLimiter:
 
     async def acquire(self, *, priority: Priority = Priority.INTERACTIVE, max_wait: float | None = None) -> Permit:
         loop = self._bind()
+        if max_wait is not None:
+            _check_wait(max_wait)
+        now = loop.time()
+        if self._pacer is None and not self._lanes and self._account.may_go(now):
+            return self._account.take(now, priority)
         if max_wait is None:
             return await self._acquire(loop, priority)
-        _check_wait(max_wait)
-        if self._pacer is None and not self._lanes and self._account.may_go(loop.time()):
-            return self._grant(loop.time(), priority)
-        self._refuse_hopeless(loop.time(), priority, max_wait)
+        self._refuse_hopeless(now, priority, max_wait)
         try:
             async with asyncio.timeout(max_wait):
                 return await self._acquire(loop, priority)
@@ -129,7 +132,7 @@ class _LocalLimiter:
             return
         pause = 0.0
         if sent:
-            pause = self._account.settle(permit, self._loop.time(), status, headers or {}, utc_now())
+            pause = self._account.settle(permit, self._loop.time(), status, headers or {}, utc_now)
         else:
             self._account.give_back(permit)
         if permit is self._pacing:
@@ -182,7 +185,7 @@ class _LocalLimiter:
                 self._disarm()
             raise
 
-    async def _pace(self, loop: asyncio.AbstractEventLoop, pacer: AsyncLimiter, permit: Permit) -> Permit:
+    async def _pace(self, loop: asyncio.AbstractEventLoop, pacer: "AsyncLimiter", permit: Permit) -> Permit:
         try:
             await pacer.acquire()
         except BaseException:
@@ -200,6 +203,9 @@ class _LocalLimiter:
         return permit
 
     def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._lanes:
+            self._disarm()
+            return
         now = loop.time()
         while self._lanes and self._pacing is None and self._account.may_go(now):
             waiter, priority = self._lanes.pop()
@@ -229,6 +235,12 @@ class _LocalLimiter:
         next_slot_in = self._account.earliest(now, self._lanes.ahead(priority)) - now
         if next_slot_in > max_wait:
             raise _too_long(max_wait, next_slot_in)
+
+
+def _pacer(seconds: float) -> "AsyncLimiter":
+    from aiolimiter import AsyncLimiter  # noqa: PLC0415 loading it takes longer than all of this package's limits
+
+    return AsyncLimiter(1, seconds)
 
 
 def _check_wait(max_wait: object) -> None:

@@ -42,7 +42,7 @@ _BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
 _MARKUP: Final = re.compile(rb"\s*<[!?a-zA-Z]")
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Received:
     """
     A whole answer with what it is the answer to; makes the errors that speak of it.
@@ -169,9 +169,9 @@ def text_of(value: Any) -> str | None:
     """
     Read an id or a name that comes as a string or an integer; anything else, and an empty one, is None.
     """
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value if isinstance(value, str) and value.strip() else None
+    if isinstance(value, str):
+        return value if value.strip() else None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def lowered(value: Any) -> dict[str, Any]:
@@ -189,6 +189,8 @@ def texts_in(value: Any, *names: str) -> tuple[str, ...]:
         value: such as ``[{"Error": "…"}, "…"]``.
         names: the lower-case keys an object has its text under; without any of them all its texts count.
     """
+    if value is None:
+        return ()
     items = value if isinstance(value, list) else [value]
     return tuple(text for item in items for text in _texts_of_item(item, names))
 

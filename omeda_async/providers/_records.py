@@ -3,7 +3,7 @@ What checking and converting a record has in common for all providers.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar, get_args, get_origin
 from urllib.parse import quote
@@ -34,7 +34,7 @@ def check_text(field: str, value: object, longest: int | None = None) -> None:
     Refuse what is no text that can be sent.
 
     Raises:
-        InvalidRecord: it is no string, is longer than ``longest`` characters, or holds half a surrogate pair.
+        InvalidRecord: It is no string, is longer than ``longest`` characters, or holds half a surrogate pair.
     """
     if not isinstance(value, str):
         raise InvalidRecord.of(field, f"must be a string, not {type(value).__name__}")
@@ -49,7 +49,7 @@ def check_id(field: str, value: object, longest: int | None = None) -> None:
     Refuse what is no id: an empty string, control characters, or no text at all.
 
     Raises:
-        InvalidRecord: says what is wrong with it.
+        InvalidRecord: Says what is wrong with it.
     """
     check_text(field, value, longest)
     if not isinstance(value, str) or not value.strip():
@@ -63,7 +63,7 @@ def check_moment(field: str, value: object) -> None:
     Refuse what is no moment: a datetime without its offset from UTC, or no datetime at all.
 
     Raises:
-        InvalidRecord: says what would be right.
+        InvalidRecord: Says what would be right.
     """
     if not isinstance(value, datetime):
         raise InvalidRecord.of(field, f"must be a datetime, not {type(value).__name__}")
@@ -76,7 +76,7 @@ def path_segment(field: str, value: str) -> str:
     Percent-encode an id as one segment of a path.
 
     Raises:
-        InvalidRecord: no path can hold it.
+        InvalidRecord: No path can hold it.
     """
     check_id(field, value)
     if value in {".", ".."}:
@@ -96,7 +96,7 @@ def make_strict_converter(*, detailed: bool = True) -> OrjsonConverter:
     Make a converter that coerces nothing: a string is a string, ``True`` is no 1, a list of ids is no string.
 
     Args:
-        detailed: tell where in a record a value is wrong; without, it is only refused, in half the time.
+        detailed: Tell where in a record a value is wrong; without, it is only refused, in half the time.
     """
     converter = make_orjson_converter(forbid_extra_keys=True, detailed_validation=detailed)
     for exact in (str, int, bool):
@@ -144,9 +144,9 @@ def register_wire_names(converter: OrjsonConverter, cls: type, names: Mapping[st
     Teach a converter a model: its wire names, what is left out when unset, and what never goes out.
 
     Args:
-        converter: learns it.
-        cls: the model.
-        names: from the fields' Python names to their wire names; the other fields are not sent.
+        converter: Learns it.
+        cls: The model.
+        names: From the fields' Python names to their wire names; the other fields are not sent.
     """
     renamed: dict[str, Any] = {}
     for field in attrs.fields(cls):
@@ -164,13 +164,13 @@ def structure_record(converter: OrjsonConverter, cls: type[M], names: Mapping[st
     Make a model from a mapping with Python names, wire names, or ``id``.
 
     Args:
-        converter: does it, strictly.
-        cls: the model.
-        names: every name that is understood, and the Python name of the field it stands for.
-        obj: what the caller gave.
+        converter: Does it, strictly.
+        cls: The model.
+        names: Every name that is understood, and the Python name of the field it stands for.
+        obj: What the caller gave.
 
     Raises:
-        InvalidRecord: a name is unknown, missing or given twice, or a value has the wrong type.
+        InvalidRecord: A name is unknown, missing or given twice, or a value has the wrong type.
     """
     given: dict[str, Any] = {}
     for name, value in obj.items():
@@ -180,7 +180,7 @@ def structure_record(converter: OrjsonConverter, cls: type[M], names: Mapping[st
             raise InvalidRecord.of(mask_emails(str(name))[:80], f"is no field of a record; known are {known}")
         if field in given:
             raise InvalidRecord.of(field, "is given twice, under two names")
-        given[field] = value
+        given[field] = tuple(value) if isinstance(value, Iterator) else value  # it is read twice below
     try:
         return _QUICK.structure(given, cls)
     except Exception:  # noqa: BLE001 whatever it was, the detailed converter tells where

@@ -3,6 +3,7 @@ A file of rows: its format is found out, and its rows are numbered as a spreadsh
 """
 
 import csv
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import TextIOWrapper
 from pathlib import Path
@@ -57,13 +58,17 @@ class RowFile(Iterable[Row]):
         self.kind = kind
         self.name = name
         self._open = opened
-        self._ignored = frozenset(map(plain, ignore))
+        self._ignored = {plain(name): name for name in ignore}
         try:
             self._layout = self._detect()
             self._count = sum(1 for _ in self._numbered())
         except (OSError, UnicodeError, csv.Error) as problem:
             reason = problem.strerror if isinstance(problem, OSError) else "it is no text in UTF-8 or UTF-16"
             raise ConfigurationError(f"{name} cannot be read: {reason}") from problem
+        if not self._count:
+            raise ConfigurationError(f"{name} holds no rows below its header")
+        if self.format != "csv" and self._ignored:
+            self._check_ignored((_convert.names_in(text) for _, text in self._numbered()), "field")
 
     @classmethod
     def at(cls, kind: RowKind, path: str | Path, ignore: Iterable[str] = ()) -> "RowFile":
@@ -82,6 +87,27 @@ class RowFile(Iterable[Row]):
         Tell the format that was found: ``"csv"``, ``"jsonl"`` or ``"ids"``.
         """
         return self._layout.form
+
+    def levels(self) -> Counter[str | None]:
+        """
+        Count the rows by how far they reach, where rows of this kind differ in that; None where it cannot be told.
+        """
+        counts: Counter[str | None] = Counter()
+        if self.kind.level is not None:
+            for row in self:
+                try:
+                    counts[self.kind.level(row)] += 1
+                except InvalidRecord:
+                    counts[None] += 1
+        return counts
+
+    def has(self, field: str) -> bool:
+        """
+        Tell whether there is a column for a field, or a line of JSON with it.
+        """
+        if self.format == "csv":
+            return field in self._layout.fields
+        return self.format == "jsonl" and any(map(_having(field), self))
 
     def __len__(self) -> int:
         return self._count
@@ -145,10 +171,21 @@ class RowFile(Iterable[Row]):
         names = [cell.strip() for cell in cells]
         while names and not names[-1]:
             names.pop()
+        self._check_ignored([set(map(plain, names))], "column")
         fields = tuple(None if plain(name) in self._ignored else self.kind.field(name) for name in names)
         self._check_header(names, fields)
         columns = {field: name for field, name in zip(fields, names, strict=True) if field is not None}
         return layout._replace(header=number, fields=fields, columns=columns)
+
+    def _check_ignored(self, found: Iterable[set[str]], word: str) -> None:
+        missing = dict(self._ignored)
+        for names in found:
+            for name in names & missing.keys():
+                del missing[name]
+            if not missing:
+                return
+        if missing:
+            raise ConfigurationError(f"{self.name} has no {word} {next(iter(missing.values()))!r} to leave out")
 
     def _check_header(self, names: list[str], fields: tuple[str | None, ...]) -> None:
         if self.kind.target not in fields:
@@ -177,6 +214,16 @@ class RowFile(Iterable[Row]):
                 for number, line in enumerate(lines, 1):
                     if text := line.strip():
                         yield number, text
+
+
+def _having(field: str) -> Callable[[Row], bool]:
+    def has(row: Row) -> bool:
+        try:
+            return row.get(field) is not None
+        except InvalidRecord:
+            return False
+
+    return has
 
 
 def _csv_rows(lines: Iterable[str], delimiter: str, name: str) -> Iterator[Numbered]:

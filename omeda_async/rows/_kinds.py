@@ -2,10 +2,12 @@
 What the rows of a file may be about, and how their columns may be named.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import attrs
+
+from omeda_async.rows._levels import level_of
 
 
 def plain(name: str) -> str:
@@ -31,6 +33,8 @@ class RowKind:
     """Further names of fields."""
     bare: bool = True
     """May a row be the target alone, one a line?"""
+    level: Callable[[Mapping[str, Any]], str | None] | None = None
+    """Tells how far a record reaches, where records of this kind differ in that; None when it cannot be told."""
 
     _fields: dict[str, str] = attrs.field(init=False, repr=False, eq=False)
 
@@ -50,10 +54,19 @@ class RowKind:
         Say what a file of such rows looks like.
         """
         lines = ", or one id a line" if self.bare else ""
+        alone = "" if self.bare else f"; for one a line, let the first line be {self.short}"
         return (
             f"expected is CSV with a header row or JSON Lines{lines}; "
-            f"{self.target} is required, known are {', '.join(self.fields)}"
+            f"{self.target} is required, known are {', '.join(self.fields)}{alone}"
         )
+
+    @property
+    def short(self) -> str:
+        """
+        Give the shortest name of the target.
+        """
+        names = [name for name, field in self.also.items() if field == self.target]
+        return min([*names, self.target], key=len)
 
 
 OPT_OUTS: Final = RowKind(
@@ -62,6 +75,7 @@ OPT_OUTS: Final = RowKind(
     fields=("email_address", "brand_ids", "deployment_type_ids", "level", "source", "promo_code", "key"),
     also={"email": "email_address", "BrandId": "brand_ids", "DeploymentTypeId": "deployment_type_ids"},
     bare=False,
+    level=level_of,
 )
 DEPLOYMENTS: Final = RowKind(
     what="deployments",

@@ -71,3 +71,9 @@ class Row(Mapping[str, Any]):
         Give the name that the file has for a field.
         """
         return (self._columns or {}).get(field, field)
+
+    def place(self, field: str) -> str:
+        """
+        Say where a field stands: a ``column`` of CSV by the file's own name for it, else a ``field``.
+        """
+        return f"field {field}" if self._columns is None else f"column {self.column(field)}"

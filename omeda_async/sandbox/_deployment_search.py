@@ -44,7 +44,7 @@ def found_by(body: dict[str, Any], deployments: Iterable[SandboxDeployment]) -> 
     Give the deployments a search finds, at most 200.
 
     Raises:
-        InvalidSearchError: an option does not exist or has a wrong value.
+        InvalidSearchError: An option does not exist or has a wrong value.
     """
     unknown = sorted(body.keys() - _OPTIONS)
     if unknown:

@@ -3,15 +3,17 @@ What goes wrong on purpose: seeded, scriptable, at a chosen point of a chosen re
 """
 
 import enum
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import attrs
-from attrs import validators
 
 from omeda_async.sandbox._message import Answer, Incoming, html_answer, json_answer
+
+E = TypeVar("E", bound=enum.StrEnum)
 
 
 class FaultKind(enum.StrEnum):
@@ -102,18 +104,46 @@ def _number(text: str) -> int | None:
     return None if text == "always" else int(text)
 
 
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    "match": str,
-    "times": _number,
-    "probability": float,
-    "seconds": float,
-    "retry_after": lambda text: None if text == "none" else text,
+_PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "match": (str, "a provider, an operation, an id or an address"),
+    "times": (_number, "a whole number from 1, or always"),
+    "probability": (float, "a number from 0 to 1"),
+    "seconds": (float, "a number from 0"),
+    "retry_after": (lambda text: None if text == "none" else text, "seconds, an HTTP date, or none"),
 }
+"""How each option is read, and what it may be."""
+
+
+def _option(name: str, text: str) -> Any:
+    if name not in _PARSERS:
+        raise ValueError(f"unknown option '{name}'; the options are {', '.join(_PARSERS)}")
+    read, allowed = _PARSERS[name]
+    try:
+        return read(text)
+    except ValueError:
+        raise ValueError(f"'{name}={text}': {name} must be {allowed}") from None
+
+
+def _member(kind: type[E], text: str, what: str) -> E:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"unknown {what} '{text}'; the {what}s are {', '.join(kind)}") from None
 
 
 def _at_least_once(_fault: object, _field: object, times: int | None) -> None:
     if times is not None and times < 1:
-        raise ValueError(f"times must be at least 1 or None, not {times}")
+        raise ValueError(f"times must be at least 1, or None for always, not {times}")
+
+
+def _from_zero(_fault: object, field: "attrs.Attribute[float]", number: float) -> None:
+    if not (number >= 0 and math.isfinite(number)):
+        raise ValueError(f"{field.name} must be a number from 0, not {number}")
+
+
+def _up_to_one(_fault: object, field: "attrs.Attribute[float]", number: float) -> None:
+    if not 0 <= number <= 1:
+        raise ValueError(f"{field.name} must be a number from 0 to 1, not {number}")
 
 
 @attrs.frozen(eq=False)
@@ -129,9 +159,9 @@ class Fault:
     address, or a predicate. None: every request."""
     times: int | None = attrs.field(default=1, kw_only=True, validator=_at_least_once)
     """How often it happens; None: always."""
-    probability: float = attrs.field(default=1.0, kw_only=True, validator=[validators.ge(0), validators.le(1)])
+    probability: float = attrs.field(default=1.0, kw_only=True, validator=_up_to_one)
     """Chance that it happens to a request that matches, drawn from the sandbox's seed."""
-    seconds: float = attrs.field(default=1.0, kw_only=True, validator=validators.ge(0))
+    seconds: float = attrs.field(default=1.0, kw_only=True, validator=_from_zero)
     """The delay of ``slow``."""
     retry_after: float | str | None = attrs.field(default=1, kw_only=True)
     """For 503 and 429: seconds, or an HTTP date; None: no header."""
@@ -148,18 +178,17 @@ class Fault:
         ``drop,after,match=campaigns.cancel,times=3`` or ``503,probability=0.1,times=always,retry_after=2``.
 
         Raises:
-            ValueError: the text is no fault; says which part.
+            ValueError: The text is no fault; says which part.
         """
         words = [part.strip() for part in text.split(",")]
         plain = [word for word in words if "=" not in word]
         options: dict[str, Any] = {}
         for name, _, value in (word.partition("=") for word in words if "=" in word):
-            if name not in _PARSERS:
-                raise ValueError(f"unknown option '{name}' in fault '{text}'; known: {', '.join(_PARSERS)}")
-            options[name] = _PARSERS[name](value)
+            options[name] = _option(name, value)
         if not 1 <= len(plain) <= 2:
             raise ValueError(f"fault '{text}' is not of the form kind[,where][,option=value…]")
-        return cls(FaultKind(plain[0]), FaultPoint(plain[1] if len(plain) == 2 else "before"), **options)
+        kind = _member(FaultKind, plain[0], "kind")
+        return cls(kind, _member(FaultPoint, plain[1] if len(plain) == 2 else "before", "point"), **options)
 
     @property
     def label(self) -> str:

@@ -62,7 +62,7 @@ def run(body: dict[str, Any], transactions: Iterable[SandboxTransaction], now: d
     Answer a query.
 
     Raises:
-        InvalidQueryError: an attribute of the query does not exist or has a wrong value; names it.
+        InvalidQueryError: An attribute of the query does not exist or has a wrong value; names it.
     """
     unknown = body.keys() - _OPTIONS
     if unknown:

@@ -36,7 +36,7 @@ class SandboxCampaign:
     create_time: str = "2024-01-01 00:00:00"
     """GMT, ``YYYY-MM-DD HH:MM:SS``."""
     reason: str | None = None
-    """The reason it was canceled for."""
+    """The reason it was cancelled for."""
     cancels: int = 0
     """How often a cancel was applied to it; more than once never happens."""
     cancel_attempts: int = 0

@@ -129,7 +129,7 @@ class Sandbox:
         Start to listen.
 
         Raises:
-            OSError: the port is taken.
+            OSError: The port is taken.
         """
         runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
@@ -164,7 +164,7 @@ class Sandbox:
         Give the base URL of Omeda and Ocamba; Journey Manager's is this and ``/workspaces``.
 
         Raises:
-            RuntimeError: the sandbox is not running.
+            RuntimeError: The sandbox is not running.
         """
         if self._runner is None:
             raise RuntimeError("the sandbox is not running: use it as 'async with Sandbox() as sandbox'")
@@ -211,7 +211,7 @@ class Sandbox:
         Tell in words where a limit was passed; nothing where all were kept.
 
         Args:
-            any_phase: look at every span of a window's length, wherever it begins, not only at the windows
+            any_phase: Look at every span of a window's length, wherever it begins, not only at the windows
                 that the server counts by.
         """
         return [f"ocamba: {finding}" for finding in self.limits.findings(any_phase=any_phase)]
@@ -221,7 +221,7 @@ class Sandbox:
         Fail if any limit was ever passed; see ``over_limit``.
 
         Raises:
-            AssertionError: with the figures.
+            AssertionError: With the figures.
         """
         findings = self.over_limit(any_phase=any_phase)
         if findings:
@@ -346,9 +346,9 @@ async def serve(
     Run a sandbox until the task is cancelled.
 
     Args:
-        sandbox: one that is not running yet.
-        faults: put in force at the start.
-        ready: called once it listens, with the sandbox.
+        sandbox: One that is not running yet.
+        faults: Put in force at the start.
+        ready: Called once it listens, with the sandbox.
     """
     sandbox.faults.add(*faults)
     async with sandbox:

@@ -326,7 +326,30 @@ async def test_a_refusal_of_everything_without_names_stops_the_run() -> None:
         assert adds_up(run, 5000)
         assert report.requests <= 35
         assert run.stopped_by is not None
-        assert report.counts.keys() == {REJECTED, OutcomeStatus.NOT_SENT}
+        assert report.counts.keys() == {OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}
+
+
+async def test_batches_find_out_together_whether_the_cause_meets_everyone() -> None:
+    """With eight batches at a time it takes hardly more requests than with one: each has sent its own once."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        sandbox.omeda.named_culprits = 0
+        records = [BrandOptOut(f"a{place}@example.com", brand_ids=["NOPE"]) for place in range(20_000)]
+        run = manager.omeda.opt_outs.submit_many(records)
+        report = await run
+        assert adds_up(run, 20_000)
+        assert report.requests <= 35 + 7
+        assert report.counts.keys() == {OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}
+
+
+async def test_a_cause_that_meets_everyone_rejects_nobody() -> None:
+    """A client that does not exist is no record's own reason: those tried have failed, to be tried again later."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        sandbox.omeda.client = "another"
+        records = [ClientOptOut(f"a{place}@example.com") for place in range(30)]
+        run = manager.omeda.opt_outs.submit_many(records, max_entries=5, concurrency=3)
+        report = await run
+        assert run.stopped_by is not None
+        assert report.counts.keys() == {OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}
 
 
 @pytest.mark.parametrize("operation", [*CANCELS, "opt_outs"])

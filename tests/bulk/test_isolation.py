@@ -266,10 +266,10 @@ def test_what_an_earlier_run_may_have_done_is_not_reported_as_not_sent() -> None
     results, isolation = isolate(items, Oracle(bad(*range(16))))
     assert isolation.common_cause is not None
     doubtful = results["r15"].status
-    assert doubtful in {OutcomeStatus.UNKNOWN, REJECTED}
+    assert doubtful in {OutcomeStatus.UNKNOWN, OutcomeStatus.FAILED}
     assert results["r15"].attempts >= 1
     others = {results[f"r{place}"].status for place in range(15)}
-    assert others == {REJECTED, OutcomeStatus.NOT_SENT}
+    assert others == {OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}
 
 
 def test_a_record_refused_piece_by_piece_says_all_of_it() -> None:

@@ -4,6 +4,7 @@ What a journal keeps of records, receipts and errors, and what comes back of it;
 
 import sqlite3
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import attrs
@@ -229,3 +230,11 @@ async def test_records_of_any_kind_are_journalled(path: Path) -> None:
     await journalled(path, [("a", 1), b"b", 2**80])
     report = await journalled(path, [("a", 1), b"b", 2**80])
     assert (report.counts, report.requests) == ({S.DONE: 3}, 0)
+
+
+def test_hiding_addresses_takes_time_in_proportion_to_the_text() -> None:
+    """A provider's endless word costs no more than as many short ones, and each word with an address is hidden."""
+    codec, long = Codec(b"salt"), "a" * 200_000
+    begun = process_time()
+    assert codec.text(f"{long} x@y.com, {long}@\n{long}") == f"{long} *** ***\n{long}"
+    assert process_time() - begun < 5

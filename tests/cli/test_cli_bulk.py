@@ -85,7 +85,7 @@ def test_on_a_terminal_it_asks_first(
         "cancel-campaigns", scene.file("in.txt", "1\n"), stdin=f"{answer}\n".encode() if answer else b""
     )
     assert result.exit_code == code
-    question = f"Cancel campaigns: 1 records, at Ocamba (127.0.0.1:{scene.sandbox.port}). This cannot be undone. Go on?"
+    question = f"Cancel campaigns: 1 record, at Ocamba (127.0.0.1:{scene.sandbox.port}). This cannot be undone. Go on?"
     assert question in result.stderr
     assert len(scene.sandbox.requests) == sent
 
@@ -239,3 +239,36 @@ def test_results_that_cannot_be_written_stop_the_run(scene: Scene) -> None:
     result = scene.give("cancel-campaigns", scene.file("in.txt", "1\n"), "--yes", "--output", "/dev/full")
     assert result.exit_code == 1
     assert "/dev/full cannot be written: No space left" in result.stderr
+
+
+@pytest.mark.parametrize("output", ["in.csv", "link.csv", "run.sqlite3", "run.sqlite3-lock"])
+def test_results_are_not_written_over_what_is_read(scene: Scene, monkeypatch: pytest.MonkeyPatch, output: str) -> None:
+    """Input and journal are refused as the output, also where they do not exist yet; nothing is sent or changed."""
+    monkeypatch.chdir(scene.directory)
+    file = scene.file("in.csv", "campaign_id\n1\n")
+    (scene.directory / "link.csv").symlink_to(file)
+    result = scene.give("cancel-campaigns", "in.csv", "--yes", "--journal", "run.sqlite3", "--output", output)
+    assert result.exit_code == 2
+    assert "which it would overwrite" in result.stderr
+    assert file.read_text() == "campaign_id\n1\n"
+    assert not (scene.directory / "run.sqlite3").exists()
+    assert scene.sandbox.requests == []
+
+
+def test_earlier_results_stay_when_a_run_is_refused(scene: Scene) -> None:
+    """A journal of another run is found out before the file is emptied; the run that begins replaces what it holds."""
+    scene.sandbox.ocamba.seed_campaign("1")
+    file, journal, output = scene.file("in.txt", "1\n"), scene.directory / "run.sqlite3", scene.file("out", "old\n")
+    command = ("cancel-campaigns", file, "--yes", "--journal", journal, "--output", output)
+    assert scene.give(*command, "--reason", "a").exit_code == 0
+    assert [line["status"] for line in scene.lines(output)] == ["done"]
+    written = output.read_text()
+    assert scene.give(*command, "--reason", "b").exit_code == 2
+    assert output.read_text() == written
+
+
+def test_earlier_results_stay_when_the_file_holds_no_records(scene: Scene) -> None:
+    """A header alone is refused before the output is touched."""
+    output = scene.file("out", "old\n")
+    assert scene.give("cancel-campaigns", scene.file("in.csv", "id\n"), "--yes", "--output", output).exit_code == 2
+    assert output.read_text() == "old\n"

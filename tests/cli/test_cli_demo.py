@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -16,16 +17,19 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from omeda_async import OutcomeStatus
 from omeda_async.cli import _demo_data, app
+from omeda_async.journal import read_status
 from omeda_async.rows import OPT_OUTS, RowFile
 from omeda_async.testing import run_moved
 
 
 @pytest.fixture
-def moved(monkeypatch: pytest.MonkeyPatch) -> None:
+def moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """
-    Have asyncio.run run on a moved clock.
+    Have asyncio.run run on a moved clock, in a directory of its own.
     """
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr("omeda_async.cli._demo.asyncio.run", run_moved)
 
@@ -51,6 +55,7 @@ def test_the_demo_accounts_for_every_record_and_keeps_every_limit() -> None:
     assert "(FOO0201001042): too late" in result.stdout
     assert "Never over a limit, no 429" in result.stdout
     assert "reader1234@" not in result.output
+    assert list(Path().iterdir()) == []
 
 
 @pytest.fixture
@@ -70,14 +75,70 @@ def test_the_demo_says_what_is_not_as_it_must_be() -> None:
     assert "campaigns: other outcomes than the records were made for" in result.stdout
 
 
+KILLED = """
+import asyncio, os, signal, sys
+from omeda_async.cli import _demo, app
+from omeda_async.testing import run_moved
+
+async def killed(main):
+    asyncio.get_running_loop().call_later(3.0, os.kill, os.getpid(), signal.SIGKILL)
+    await main
+
+_demo.asyncio.run = lambda main: run_moved(killed(main))
+app(["demo"])
+"""
+
+
+@pytest.mark.usefixtures("moved")
+def test_the_same_line_goes_on_with_a_demo_that_was_killed() -> None:
+    """Killed halfway, it goes on without any option: nothing settled is sent again, and all comes out as it must."""
+    killed = subprocess.run([sys.executable, "-c", KILLED], check=False, capture_output=True, text=True)  # noqa: S603 ours
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    before = read_status("omeda-async-demo/campaigns.sqlite3")
+    assert 0 < before.counts[OutcomeStatus.DONE] < 120
+    result = CliRunner().invoke(app, ["demo"])
+    assert result.exit_code == 0, result.output
+    assert "It goes on where the demo in omeda-async-demo was stopped." in result.stderr
+    assert figures(result.stdout, "all")[:5] == ["5,220", "5,213", "3", "1", "3"]
+    sent = int(figures(result.stdout, "campaigns")[5])
+    assert sent <= 120 - before.counts[OutcomeStatus.DONE] + before.under_way
+    assert list(Path().iterdir()) == []
+
+
 @pytest.mark.usefixtures("moved", "small")
-def test_the_demo_goes_on_from_its_journals(tmp_path: Path) -> None:
-    """Given again with the same directory, it reports what was done before and sends none of it again."""
-    first = CliRunner().invoke(app, ["demo", "--journal", str(tmp_path / "runs")])
-    again = CliRunner().invoke(app, ["demo", "--journal", str(tmp_path / "runs")])
-    assert "Audit: 0 requests arrived" in again.stdout
-    assert figures(first.stdout, "all")[:2] == figures(again.stdout, "all")[:2] == ["45", "45"]
-    assert {path.suffix for path in (tmp_path / "runs").iterdir()} >= {".sqlite3"}
+def test_a_finished_demo_begins_anew(tmp_path: Path) -> None:
+    """Given again with the same directory, it sends everything again; what is not its own in there stays."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "notes.txt").write_text("mine")
+    first = CliRunner().invoke(app, ["demo", "--journal", "runs"])
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["notes.txt"]
+    again = CliRunner().invoke(app, ["demo", "--journal", "runs"])
+    assert figures(first.stdout, "campaigns")[:6] == figures(again.stdout, "campaigns")[:6]
+    assert figures(again.stdout, "campaigns")[5] == "5"
+
+
+@pytest.mark.usefixtures("moved", "small")
+def test_a_demo_whose_port_is_taken_says_what_to_do(tmp_path: Path) -> None:
+    """Its journals know one address: where something else listens, it is exit 2, and they stay."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        (tmp_path / "runs").mkdir()
+        (tmp_path / "runs" / "sandbox-port").write_text(str(other.getsockname()[1]))
+        result = CliRunner().invoke(app, ["demo", "--journal", "runs"])
+    assert result.exit_code == 2
+    assert "its port is in use" in result.stderr
+    assert "remove runs to begin anew" in result.stderr
+    assert (tmp_path / "runs" / "sandbox-port").exists()
+
+
+@pytest.mark.usefixtures("moved")
+def test_a_demo_without_a_place_for_its_journals_says_which(tmp_path: Path) -> None:
+    """A file in the way of the directory is named, and the exit is 2."""
+    (tmp_path / "omeda-async-demo").write_text("")
+    result = CliRunner().invoke(app, ["demo"])
+    assert result.exit_code == 2
+    assert "File exists: omeda-async-demo" in result.stderr
 
 
 @pytest.mark.usefixtures("moved", "small")
@@ -89,20 +150,24 @@ def test_the_demo_refuses_journals_that_are_none(tmp_path: Path) -> None:
     assert "campaigns.sqlite3" in result.stderr
 
 
-def test_the_demo_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One signal stops all four runs in order; what was done is accounted for, and the exit is 130."""
+def test_the_demo_can_be_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One signal stops all four runs in order; what was done is accounted for, it can go on, and the exit is 130."""
 
     async def interrupted(main: Coroutine[Any, Any, Any]) -> Any:
         asyncio.get_running_loop().call_later(3.0, os.kill, os.getpid(), signal.SIGINT)
         return await main
 
     monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("omeda_async.cli._demo.asyncio.run", lambda main: run_moved(interrupted(main)))
     result = CliRunner().invoke(app, ["demo"])
     assert result.exit_code == 130, result.output
     assert "Never over a limit, no 429; what was done is accounted for." in result.stdout
     assert figures(result.stdout, "all")[0] == "5,220"
-    assert "With --journal DIR it could go on." in result.stderr
+    assert "The same command goes on from omeda-async-demo." in result.stderr
+    assert {path.name for path in Path("omeda-async-demo").glob("*.sqlite3")} == {
+        *("opt-outs.sqlite3", "campaigns.sqlite3", "deployments.sqlite3", "transactions.sqlite3")
+    }
 
 
 def test_the_demos_files_hold_the_demos_records(tmp_path: Path) -> None:

@@ -40,11 +40,11 @@ async def shown_while_cancelling(console: Console, count: int) -> None:
 
 
 async def test_a_terminal_sees_a_bar_with_what_the_limiter_allows() -> None:
-    """Done, not done, rate, time left and the free slots are beside the bar, and it ends full."""
+    """Done, not done, rate, time left and the slots in use are beside the bar, and it ends full."""
     file = io.StringIO()
     await shown_while_cancelling(Console(file=file, force_terminal=True, width=140), 60)
     seen = file.getvalue()
-    assert "free in 1 s" in seen
+    assert "/10 used in 1 s" in seen
     assert " left" in seen
     last = seen.rpartition("Cancel")[2]
     assert "60/60" in last
@@ -87,15 +87,15 @@ def view(**changed: Any) -> LimitsView:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({}, "7/10 free in 1 s"),
+        ({}, "3/10 used in 1 s"),
         ({"windows": ()}, "2 on the way of 8"),
         ({"windows": (), "parallel": None}, "2 on the way"),
-        ({"next_slot_in": 42.0}, "7/10 free in 1 s · next in 42 s"),
+        ({"next_slot_in": 42.0}, "3/10 used in 1 s · next slot in 42 s"),
         ({"paused_for": 61.0}, "paused by the provider for 1 min 1 s"),
     ],
 )
 def test_limits_are_said_in_words(changed: dict[str, Any], words: str) -> None:
-    """Windows with their free slots, or what is in flight; a pause before everything else."""
+    """Windows with their slots in use, or what is in flight; a pause before everything else."""
     assert limit_in_words(view(**changed)) == words
 
 

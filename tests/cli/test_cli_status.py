@@ -106,3 +106,62 @@ def test_a_journal_of_another_command_is_refused(scene: Scene) -> None:
     assert result.exit_code == 2
     assert "belongs to another run" in result.stderr
     assert len(scene.sandbox.requests) == sent
+
+
+@pytest.mark.parametrize("ending", ["", "-wal", "-lock"])
+def test_the_journal_is_never_written_over(scene: Scene, ending: str) -> None:
+    """Its own files are refused as the output, also by another name, and are as they were."""
+    journal = opted_out(scene)
+    taken = Path(f"{journal}{ending}")
+    link = scene.directory / "link.csv"
+    link.symlink_to(taken)
+    before = journal.read_bytes()
+    for output in (taken, link):
+        result = scene.give("status", journal, "--failed", "--output", output)
+        assert result.exit_code == 2
+        assert "is the journal" in result.stderr
+    assert journal.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["none.sqlite3", "run.sqlite3"])
+def test_an_earlier_file_stays_until_the_new_one_is_whole(scene: Scene, name: str) -> None:
+    """A journal that is not there, or records that do not fit, leave it as it was, and nothing beside it."""
+    opted_out(scene)
+    earlier = scene.file("earlier.txt", "a@x.com\n")
+    there = set(scene.directory.iterdir())
+    result = scene.give("status", scene.directory / name, "--failed", "--output", earlier)
+    assert result.exit_code == 2
+    assert earlier.read_text() == "a@x.com\n"
+    assert set(scene.directory.iterdir()) == there
+
+
+def test_an_earlier_file_is_replaced_where_it_is(scene: Scene) -> None:
+    """Behind a link too, with the mode it had, and nothing is left beside it."""
+    journal = opted_out(scene)
+    earlier = scene.file("earlier.csv", "x" * 1000)
+    earlier.chmod(0o640)
+    link = scene.directory / "link.csv"
+    link.symlink_to(earlier)
+    there = set(scene.directory.iterdir())
+    assert scene.give("status", journal, "--failed", "--output", link).exit_code == 1
+    assert earlier.read_text().startswith("email_address,")
+    assert earlier.stat().st_mode & 0o777 == 0o640
+    assert link.is_symlink()
+    assert set(scene.directory.iterdir()) == there
+
+
+def test_what_is_no_file_is_written_as_it_is(scene: Scene) -> None:
+    """A device takes the records, or says that it cannot; it is not replaced by a file."""
+    result = scene.give("status", opted_out(scene), "--failed", "--output", "/dev/full")
+    assert result.exit_code == 2
+    assert "/dev/full cannot be written: No space left" in result.stderr
+    assert Path("/dev/full").is_char_device()
+
+
+@pytest.mark.parametrize("option", [("--only", "failed"), ("--output", "x.csv")])
+def test_an_option_that_would_do_nothing_is_refused(scene: Scene, option: tuple[str, str]) -> None:
+    """Without --failed there is nothing to choose and nothing to write."""
+    result = scene.give("status", opted_out(scene), *option)
+    assert result.exit_code == 2
+    assert "--failed" in result.stderr
+    assert result.stdout == ""

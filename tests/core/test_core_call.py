@@ -11,8 +11,8 @@ import pytest
 from multidict import CIMultiDict
 
 from omeda_async import ClientOptOut, DeploymentUpdate, OutcomeStatus, RateLimit, Window, errors
-from omeda_async._call import call
 from omeda_async._operation import Answer
+from omeda_async._single import call
 from omeda_async.providers.omeda import _wire as omeda
 from tests.core.scripted import (
     CAMPAIGN_CANCEL,
@@ -369,13 +369,44 @@ async def test_explain_off_spares_the_read(case: Case, refusal: Answer) -> None:
 
 
 @pytest.mark.parametrize(("case", "refusal"), [(CAMPAIGN_CANCEL, ocamba_error(400)), (TRANSACTION_CANCEL, finished())])
-async def test_a_failed_read_leaves_the_refusal_as_it_is(case: Case, refusal: Answer) -> None:
+async def test_a_failed_read_leaves_the_refusal_to_be_asked_again(case: Case, refusal: Answer) -> None:
     """
-    When the read itself cannot be made, nothing is guessed: the refusal stands, and nothing is in doubt.
+    When the read itself cannot be made, nothing is guessed: not done by us, worth another try, and nothing in doubt.
     """
     owner, _ = account(refusal, *[unsent() for _ in range(5)])
     result = await case.run(owner)
-    assert (type(result.error), result.status, result.doubtful) == (errors.BadRequest, D.REJECTED, False)
+    assert (type(result.error), result.status, result.doubtful) == (errors.BadRequest, D.FAILED, False)
+
+
+async def test_an_attempt_is_not_begun_when_the_deadline_would_cut_it_short() -> None:
+    """
+    A slot that comes free a moment before the deadline is not used: our own patience must not leave a doubt.
+    """
+    owner, transport = account(answer(503, text="", Retry_After="9.5"), deadline=10.0)
+    result = await OPT_OUTS.run(owner)
+    assert (result.status, len(transport.sent)) == (D.FAILED, 1)
+    assert result.error is not None
+    assert not result.error.sent
+
+
+@pytest.mark.parametrize(("option", "value"), [("max_wait", "x"), ("max_wait", -1), ("priority", "bulk")])
+async def test_an_option_of_a_call_out_of_range_is_refused_by_name(option: str, value: Any) -> None:
+    """
+    The error names the option, and nothing is sent.
+    """
+    owner, transport = account()
+    with pytest.raises(errors.ConfigurationError, match=option):
+        await call(owner, CAMPAIGN_CANCEL.operation, CAMPAIGN_CANCEL.params, **{option: value})
+    assert not transport.sent
+
+
+async def test_a_call_takes_no_options_that_are_none_of_its_own() -> None:
+    """
+    What only the bulk engine may say cannot be said from outside.
+    """
+    owner, _ = account()
+    with pytest.raises(TypeError, match="doubtful"):
+        await call(owner, CAMPAIGN_CANCEL.operation, CAMPAIGN_CANCEL.params, doubtful=True)  # type: ignore[call-arg]  # that is the point
 
 
 async def test_an_unexplained_refusal_after_a_lost_answer_is_settled_even_with_explain_off() -> None:

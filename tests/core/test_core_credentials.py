@@ -13,7 +13,7 @@ import pytest
 
 from omeda_async import OutcomeStatus, RateLimit, errors, events
 from omeda_async._auth import Credentials, FixedCredentials, bearer, session
-from omeda_async._call import call
+from omeda_async._single import call
 from tests.core.scripted import (
     CAMPAIGN_CANCEL,
     DEPLOYMENT_CANCEL,

@@ -12,8 +12,9 @@ import pytest
 from omeda_async import OutcomeStatus, RateLimit, Window, errors
 from omeda_async._account import Account
 from omeda_async._auth import session
-from omeda_async._call import Call, call
+from omeda_async._call import Call
 from omeda_async._result import Result
+from omeda_async._single import call
 from tests.core.scripted import (
     CAMPAIGN_CANCEL,
     DEPLOYMENT_CANCEL,
@@ -83,7 +84,7 @@ STOPS = [
         "reading what a refusal meant",
         (ocamba_error(400), never),
         1.0,
-        D.REJECTED,
+        D.FAILED,
         errors.BadRequest,
         2,
         2,

@@ -90,10 +90,12 @@ def test_a_report_keeps_no_more_failures_than_it_says() -> None:
     assert (len(report.failures), report.total) == (FAILURES_KEPT, FAILURES_KEPT + 5)
 
 
-@pytest.mark.parametrize(("key", "shown"), [("FOO1", "'FOO1'"), (7, "7"), ("someone.private@omeda.com", "…")])
+@pytest.mark.parametrize(
+    ("key", "shown"), [("FOO1", "'FOO1'"), (7, "7"), ("someone.private@omeda.com", "'s***@omeda.com'")]
+)
 def test_an_outcome_shows_neither_its_record_nor_an_address(key: Any, shown: str) -> None:
     """
-    Position and key name the record; a key that is an address is not shown.
+    Position and key name the record; a key that is an address is masked.
     """
     text = repr(_outcome(D.DONE, 3, key))
     assert "someone" not in text

@@ -2,6 +2,12 @@
 The fixtures that the package ships for the tests of its users.
 """
 
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
 from omeda_async import OutcomeStatus, SessionManager
 from omeda_async.pytest_plugin import sandbox, session_manager  # noqa: F401 the fixtures under test
 from omeda_async.sandbox import Sandbox
@@ -21,3 +27,39 @@ async def test_the_fixtures_are_set_up_for_each_other(
         await session_manager.journey_manager.transactions.cancel_many(["key"]),
     ]
     assert [report.counts for report in reports] == [{OutcomeStatus.DONE: 1}] * 3
+
+
+CONFTEST = 'pytest_plugins = ["omeda_async.pytest_plugin"]\n'
+TEST = """
+import pytest
+
+@pytest.mark.asyncio
+async def test_them(session_manager, sandbox):
+    sandbox.ocamba.seed_campaign("1")
+    await session_manager.ocamba.campaigns.cancel("1")
+    assert sandbox.ocamba.campaigns["1"].status == "canceled"
+"""
+
+
+def run_pytest(directory: Path) -> subprocess.CompletedProcess[str]:
+    (directory / "test_them.py").write_text(TEST)
+    (directory / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(directory)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=directory)  # noqa: S603 our own words
+
+
+@pytest.mark.real_clock
+def test_one_line_in_a_conftest_is_enough(tmp_path: Path) -> None:
+    """Another project's pytest finds both fixtures through ``pytest_plugins``."""
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    done = run_pytest(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+@pytest.mark.real_clock
+def test_without_that_line_nothing_of_ours_is_loaded(tmp_path: Path) -> None:
+    """A project that merely has this library installed gets no fixtures from it."""
+    done = run_pytest(tmp_path)
+    assert done.returncode == 1
+    assert "fixture 'session_manager' not found" in done.stdout

@@ -66,7 +66,7 @@ def test_a_204_is_a_success_whatever_comes_with_it(body: bytes) -> None:
 
 @pytest.mark.parametrize("status", [200, 201, 202, 206])
 def test_another_2xx_is_not_the_documented_success(status: int) -> None:
-    """Only a 204 says that a campaign is canceled."""
+    """Only a 204 says that a campaign is cancelled."""
     result = wire.CANCEL.decipher(status, {}, b'{"code":200}')
     assert isinstance(result, UnreadableAnswer)
     assert result.sent is True
@@ -168,7 +168,7 @@ def test_another_campaign_or_none_settles_nothing() -> None:
 
 def test_a_list_is_asked_for_page_by_page_in_a_steady_order() -> None:
     """The status filter, the order and the page are in the query, escaped."""
-    query = CampaignQuery(statuses=iter(wire.CANCELLABLE), search="a&b=c", page=3, page_size=25)
+    query = CampaignQuery(statuses=iter(("running", "scheduled", "paused")), search="a&b=c", page=3, page_size=25)
     assert wire.LIST.build(query).path == (
         "/v1/hood/campaigns?page=3,25&sort=create_time&status=in:running,scheduled,paused&q=a%26b%3Dc"
     )

@@ -229,6 +229,17 @@ def test_a_rejected_batch_shows_no_address() -> None:
     assert result.culprits[0].email_address == "test@omeda.com"
 
 
+@pytest.mark.parametrize(
+    ("shown", "read"), [(5, 5), ("5", 5), (" 5 ", 5), ("five", None), ("٥", None), ("9" * 5000, None), (True, None)]
+)
+def test_a_deployment_type_is_an_integer_however_it_is_shown(shown: object, read: int | None) -> None:
+    """As a number or as its digits it is the same id; what is neither is left to ``raw``."""
+    result = wire.LOOKUP.decipher(200, {}, orjson.dumps({"TrackId": "F1", "DeploymentTypeId": shown}))
+    assert isinstance(result, DeploymentStatus)
+    assert result.deployment_type_id == read
+    assert result.raw["DeploymentTypeId"] == shown
+
+
 def test_a_look_up_is_read_with_all_its_dates_in_central_time() -> None:
     """The known fields are there under Python names, the rest under ``raw``."""
     body = {
@@ -238,7 +249,7 @@ def test_a_look_up_is_read_with_all_its_dates_in_central_time() -> None:
     }  # fmt: skip
     result = wire.LOOKUP.decipher(200, {}, orjson.dumps(body))
     assert isinstance(result, DeploymentStatus)
-    assert (result.track_id, result.status, result.deployment_type_id) == ("F1", "Sent", "5")
+    assert (result.track_id, result.status, result.deployment_type_id) == ("F1", "Sent", 5)
     assert str(result.sent_date) == "2012-07-01 15:10:11-05:00"
     assert str(result.created_date) == "2012-01-01 15:10:11.500000-06:00"
     assert result.deployment_date is None

@@ -315,7 +315,7 @@ def _row(**changes: Any) -> DeploymentStatus:
         "track_id": "F1",
         "deployment_name": "News",
         "owner_user_id": "OMAILUSER1",
-        "deployment_type_id": "124",
+        "deployment_type_id": 124,
         "created_date": NOW + timedelta(seconds=3),
         "url": "u",
     }
@@ -335,7 +335,7 @@ def _row(**changes: Any) -> DeploymentStatus:
         ((_row(created_date=NOW - timedelta(days=7)),), Verdict.UNDECIDED),
         ((_row(deployment_date=DATE + timedelta(days=7)),), Verdict.UNDECIDED),
         ((_row(owner_user_id="other"),), Verdict.UNDECIDED),
-        ((_row(deployment_type_id="5"),), Verdict.UNDECIDED),
+        ((_row(deployment_type_id=5),), Verdict.UNDECIDED),
         ((_row(track_id=None),), Verdict.UNDECIDED),
         (NotFound("none"), Verdict.UNDECIDED),
     ],

@@ -92,6 +92,8 @@ def test_a_request_of_nothing_is_refused() -> None:
         (ClientOptOut(None), "email_address"),  # type: ignore[arg-type] # what a caller may do
         (ClientOptOut(5), "email_address"),  # type: ignore[arg-type] # what a caller may do
         (ClientOptOut("a@b", 5), "source"),  # type: ignore[arg-type] # what a caller may do
+        (ClientOptOut("a@b", key=5), "key"),  # type: ignore[arg-type] # what a caller may do
+        (ClientOptOut("a@b", key="\ud800"), "key"),
         (BrandOptOut("a@b", "XXG"), "brand_ids"),
         (BrandOptOut("a@b", None), "brand_ids"),
         (BrandOptOut("a@b", []), "brand_ids"),
@@ -177,6 +179,24 @@ def test_a_mapping_that_is_no_opt_out_names_its_field(given_: object, field: str
     with pytest.raises(InvalidRecord) as caught:
         opt_out_from(given_)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("names", [("email_address", "key"), ("EmailAddress", "key")])
+def test_a_key_is_a_string_whichever_names_a_mapping_has(names: tuple[str, str]) -> None:
+    """A number as the key is refused on the quick way, by the fields' own names, as on the other."""
+    with pytest.raises(InvalidRecord) as caught:
+        entry_of(opt_out_from(dict(zip(names, ("a@b", 5), strict=True))))
+    assert caught.value.field == "key"
+    assert caught.value.reason == "must be a string, not int"
+
+
+def test_ids_that_come_one_by_one_are_all_looked_at() -> None:
+    """A wrong id in an iterator refuses the record; the ids after it do not make one of their own."""
+    with pytest.raises(InvalidRecord) as caught:
+        opt_out_from({"email": "a@b", "brand_ids": iter(["X", 5, "Y"])})
+    assert (caught.value.field, caught.value.reason[:24]) == ("brand_ids", "must be a string, not in")
+    good = opt_out_from({"email": "a@b", "brand_ids": (one for one in ("X", "Y"))})
+    assert good == BrandOptOut("a@b", ["X", "Y"])
 
 
 def test_a_deployment_to_cancel_is_an_id_a_model_or_a_mapping() -> None:

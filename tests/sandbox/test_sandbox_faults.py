@@ -254,15 +254,15 @@ def test_faults_can_be_written_on_a_command_line(text: str, expected: tuple[obje
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("explode", "explode"),
-        ("drop,sometimes", "sometimes"),
+        ("explode", "unknown kind .explode.; the kinds are drop, slow"),
+        ("drop,sometimes", "unknown point .sometimes.; the points are before, after, mid"),
         ("drop,after,twice", "kind"),
         ("times=3", "kind"),
         ("drop,how=often", "unknown option 'how'"),
         ("drop,times=0", "at least 1"),
-        ("drop,times=x", "invalid literal"),
+        ("drop,times=x", "times=x.*whole number from 1, or always"),
         ("503,mid", "only be 'drop'"),
-        ("drop,probability=2", "probability"),
+        ("drop,probability=2", "probability must be a number from 0 to 1"),
         ("slow,seconds=-1", "seconds"),
     ],
 )

@@ -1,5 +1,5 @@
 """
-The one converter between Journey Manager's models and its wire, and records from mappings and rows of a file.
+The one converter between Journey Manager's models and its wire, and records from mappings.
 """
 
 from collections.abc import Mapping
@@ -69,7 +69,7 @@ def check_cancel(record: TransactionCancel) -> None:
     Check a transaction to cancel.
 
     Raises:
-        InvalidRecord: says which field and what would be right.
+        InvalidRecord: Says which field and what would be right.
     """
     check_id("submit_key", record.submit_key)
     if record.reason is not None:
@@ -83,7 +83,7 @@ def check_query(query: TransactionQuery) -> None:
     Check what transactions are asked for.
 
     Raises:
-        InvalidRecord: says which field and what would be right.
+        InvalidRecord: Says which field and what would be right.
     """
     for field in ("submit_key", "form_status"):
         if getattr(query, field) is not None:
@@ -103,10 +103,10 @@ def cancel_from(obj: Any) -> TransactionCancel:
     Make a transaction to cancel of what a caller gives for one, and check it.
 
     Args:
-        obj: a submit key, a ``TransactionCancel``, or a mapping with Python or wire names, or ``id``.
+        obj: A submit key, a ``TransactionCancel``, or a mapping with Python or wire names, or ``id``.
 
     Raises:
-        InvalidRecord: says which field and what would be right.
+        InvalidRecord: Says which field and what would be right.
     """
     if isinstance(obj, Mapping):
         record = structure_record(_converter, TransactionCancel, _NAMES, obj)

@@ -52,7 +52,7 @@ def build_cancel(record: TransactionCancel) -> Request:
     Build the request that cancels a transaction.
 
     Raises:
-        InvalidRecord: says which field cannot be sent and why.
+        InvalidRecord: Says which field cannot be sent and why.
     """
     check_cancel(record)
     return Request("POST", f"{_TRANSACTIONS}/cancel", orjson.dumps(to_wire(record)), _JSON)
@@ -63,7 +63,7 @@ def build_query(query: TransactionQuery) -> Request:
     Build the request for one page of transactions.
 
     Raises:
-        InvalidRecord: says which field cannot be sent and why.
+        InvalidRecord: Says which field cannot be sent and why.
     """
     check_query(query)
     return Request("POST", f"{_TRANSACTIONS}/query", orjson.dumps(query_to_wire(query)), _JSON)
@@ -212,6 +212,6 @@ CANCEL: Final[Operation[TransactionCancel, TransactionReceipt]] = Operation(
     repeat_tells=False,  # "already finished" does not say whether completed or abandoned
     unexplained=is_unexplained,
     absent=lambda error: isinstance(error, ApiError) and error.code == "txnNotFound",
-    # An unknown transaction is a 400 here: a 404 means that the URL is wrong (seed: error responses).
+    # An unknown transaction is a 400 here: a 404 means that the URL is wrong (Journey Manager's page: error responses).
     hits_everyone=lambda error: isinstance(error, NotFound) or hits_everyone(error),
 )

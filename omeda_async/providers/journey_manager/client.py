@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import attrs
 
 from omeda_async._account import Account
-from omeda_async._call import SingleOptions, call
+from omeda_async._single import SingleOptions, call
 from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records, Runs, fingerprint
 from omeda_async.limits import LimitsView
 from omeda_async.providers.journey_manager import _wire
@@ -92,6 +92,9 @@ class Transactions:
         Give transactions, page by page as they are asked for; none twice.
 
         Without ``submit_key`` the server shows saved, opened and assigned ones of the last 14 days only.
+
+        A page is found by how many come before it. What you change while this goes on, so that it leaves the list,
+        makes the next page skip as many: collect first, then act.
 
         Args:
             submit_key: Only this one, whatever its status and age.

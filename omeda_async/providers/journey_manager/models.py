@@ -4,19 +4,13 @@ What Journey Manager is given and what it gives back, under Python names.
 Making one of these never fails for what it holds: everything is checked where it is about to be sent.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from omeda_async._masking import masked_repr
-
-
-def _to_tuple(value: Any) -> Any:
-    """
-    Turn an iterable into a tuple; a string or a mapping stays what it is, to be refused with its reason.
-    """
-    return value if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) else tuple(value)
+from omeda_async.providers._models import to_tuple
 
 
 @attrs.frozen
@@ -69,7 +63,7 @@ class TransactionQuery:
 
     submit_key: str | None = None
     form_status: str | None = None
-    attributes: tuple[str, ...] = attrs.field(default=(), converter=_to_tuple)
+    attributes: tuple[str, ...] = attrs.field(default=(), converter=to_tuple)
     """What to show of each, by Journey Manager's names; any iterable, an empty one means everything."""
     fetch_limit: int = 1000
     """Transactions on a page: 1 to 10,000."""

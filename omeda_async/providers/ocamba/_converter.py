@@ -1,5 +1,5 @@
 """
-The one converter between Ocamba's models and its wire, and records from mappings and rows of a file.
+The one converter between Ocamba's models and its wire, and records from mappings.
 """
 
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ def check_cancel(record: CampaignCancel) -> None:
     Check a campaign to cancel.
 
     Raises:
-        InvalidRecord: says which field and what would be right.
+        InvalidRecord: Says which field and what would be right.
     """
     check_id("campaign_id", record.campaign_id)
     if record.reason is not None:
@@ -61,10 +61,10 @@ def cancel_from(obj: Any) -> CampaignCancel:
     Make a campaign to cancel of what a caller gives for one, and check it.
 
     Args:
-        obj: a campaign id, a ``CampaignCancel``, or a mapping with its fields, or ``id``.
+        obj: A campaign id, a ``CampaignCancel``, or a mapping with its fields, or ``id``.
 
     Raises:
-        InvalidRecord: says which field and what would be right.
+        InvalidRecord: Says which field and what would be right.
     """
     if isinstance(obj, Mapping):
         record = structure_record(_converter, CampaignCancel, _NAMES, obj)

@@ -22,8 +22,6 @@ from omeda_async.providers.ocamba.models import (
 )
 
 PROVIDER: Final = "ocamba"
-CANCELLABLE: Final = ("running", "scheduled", "paused")
-"""The only statuses a campaign can be canceled in."""
 _CAMPAIGNS: Final = "/v1/hood/campaigns"
 _JSON: Final = {"Content-Type": "application/json"}
 
@@ -42,7 +40,7 @@ def build_cancel(record: CampaignCancel) -> Request:
     Build the request that cancels a campaign; its body is always a JSON object.
 
     Raises:
-        InvalidRecord: says which field cannot be sent and why.
+        InvalidRecord: Says which field cannot be sent and why.
     """
     check_cancel(record)
     path = f"{_CAMPAIGNS}/{path_segment('campaign_id', record.campaign_id)}/cancel"
@@ -54,7 +52,7 @@ def build_get(params: GetCampaign) -> Request:
     Build the request that reads a campaign.
 
     Raises:
-        InvalidRecord: the id cannot be sent.
+        InvalidRecord: The id cannot be sent.
     """
     return Request("GET", f"{_CAMPAIGNS}/{path_segment('campaign_id', params.campaign_id)}")
 
@@ -64,7 +62,7 @@ def build_list(query: CampaignQuery) -> Request:
     Build the request for one page of campaigns.
 
     Raises:
-        InvalidRecord: says which field cannot be sent and why.
+        InvalidRecord: Says which field cannot be sent and why.
     """
     _check_query(query)
     parts = [f"page={query.page},{query.page_size}", f"sort={query_value(query.sort)}"]
@@ -94,7 +92,7 @@ def decipher_cancel(status: int, headers: Mapping[str, str], body: bytes) -> Cam
     Read the answer to a cancel: 204 is the success, whatever its content type says of a body it has not.
     """
     received = Received(PROVIDER, "campaigns.cancel", status, headers, body)
-    return CampaignReceipt() if status == 204 else _failure(received, "only a 204 says that it is canceled")
+    return CampaignReceipt() if status == 204 else _failure(received, "only a 204 says that it is cancelled")
 
 
 def decipher_get(status: int, headers: Mapping[str, str], body: bytes) -> Campaign | OmedaAsyncError:
@@ -145,7 +143,7 @@ def _failure(received: Received, reason: str) -> OmedaAsyncError:
 
 def judge_cancel(record: CampaignCancel, found: Campaign | OmedaAsyncError) -> Verdict:
     """
-    Tell from a campaign's status whether it is canceled.
+    Tell from a campaign's status whether it is cancelled.
     """
     if not isinstance(found, Campaign) or found.id != record.campaign_id or found.status is None:
         return Verdict.UNDECIDED

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import attrs
 
 from omeda_async._account import Account
-from omeda_async._call import SingleOptions, call
+from omeda_async._single import SingleOptions, call
 from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records, Runs, fingerprint
 from omeda_async.limits import LimitsView
 from omeda_async.providers.ocamba import _wire
@@ -60,7 +60,7 @@ class Campaigns:
             options: ``priority`` and ``max_wait`` (seconds) at the limiter.
 
         Raises:
-            AlreadyDone: It had been canceled before.
+            AlreadyDone: It had been cancelled before.
             TooLate: It was sent.
             BadRequest: Ocamba refuses it otherwise, or ``explain`` is off.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
@@ -92,6 +92,9 @@ class Campaigns:
     ) -> AsyncIterator[Campaign]:
         """
         Give campaigns, oldest first, page by page as they are asked for; none twice.
+
+        A page is found by how many come before it. What you change while this goes on, so that it leaves the list,
+        makes the next page skip as many: collect first, then act.
 
         Args:
             statuses: Only campaigns in one of these; filtered by the provider, and again here.

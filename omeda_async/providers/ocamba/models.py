@@ -4,20 +4,14 @@ What Ocamba Hood is given and what it gives back, under Python names.
 Making one of these never fails for what it holds: everything is checked where it is about to be sent.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import attrs
 
 from omeda_async._masking import masked_repr
-
-
-def _to_tuple(value: Any) -> Any:
-    """
-    Turn an iterable into a tuple; a string or a mapping stays what it is, to be refused with its reason.
-    """
-    return value if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) else tuple(value)
+from omeda_async.providers._models import to_tuple
 
 
 @attrs.frozen
@@ -36,7 +30,7 @@ class CampaignCancel:
 @attrs.frozen
 class CampaignReceipt:
     """
-    Ocamba's word that a campaign is canceled; its answer holds nothing.
+    Ocamba's word that a campaign is cancelled; its answer holds nothing.
     """
 
     settled: bool = attrs.field(default=False, kw_only=True)
@@ -65,7 +59,7 @@ class CampaignQuery:
     What to ask for in a list of campaigns.
     """
 
-    statuses: tuple[str, ...] = attrs.field(default=(), converter=_to_tuple)
+    statuses: tuple[str, ...] = attrs.field(default=(), converter=to_tuple)
     """Only campaigns in one of these; takes any iterable, and an empty one means all."""
     search: str | None = attrs.field(default=None, repr=masked_repr)
     """A text to search for (``q``)."""

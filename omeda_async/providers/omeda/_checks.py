@@ -27,7 +27,7 @@ LONGEST_EMAIL: Final = 255
 MOST_RESULTS: Final = 200
 
 _EMAIL: Final = re.compile(r"[^\s@\x00-\x1f\x7f-\x9f\ud800-\udfff]+@[^\s@\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
-# The seed document says 50 for CampaignId, a newer page of the vendor 100: what may be right is let through.
+# Omeda's older document says 50 for CampaignId, its newer page 100: what may be right is let through.
 _IDS: Final = {
     "deployment_name": 80,
     "owner_user_id": None,
@@ -60,7 +60,7 @@ def check_email(field: str, value: object) -> None:
     Refuse what cannot be an e-mail address; whether it exists is not for us to say.
 
     Raises:
-        InvalidRecord: says what would be right.
+        InvalidRecord: Says what would be right.
     """
     if not isinstance(value, str):
         raise InvalidRecord.of(field, f"must be a string, not {type(value).__name__}")
@@ -77,7 +77,7 @@ def check_integer(field: str, value: object) -> None:
     Refuse what is no integer, or one that no JSON reader has to take.
 
     Raises:
-        InvalidRecord: says what would be right.
+        InvalidRecord: Says what would be right.
     """
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidRecord.of(field, f"must be an integer, not {type(value).__name__}")
@@ -90,13 +90,15 @@ def check_opt_out(record: OptOut) -> None:
     Check an opt-out of any level.
 
     Raises:
-        InvalidRecord: says which field and what would be right.
+        InvalidRecord: Says which field and what would be right.
     """
     if not isinstance(record, ClientOptOut | BrandOptOut | DeploymentTypeOptOut):
         raise InvalidRecord.of(None, f"must be an opt-out, not {type(record).__name__}")
     check_email("email_address", record.email_address)
     if record.source is not None:
         check_text("source", record.source)
+    if record.key is not None:
+        check_text("key", record.key)
     if isinstance(record, BrandOptOut):
         for brand_id in _some_ids("brand_ids", record.brand_ids):
             check_id("brand_ids", brand_id)
@@ -114,12 +116,12 @@ def check_deployment(
     Check a deployment to create or to update.
 
     Args:
-        deployment: what is to be sent.
-        kind: the model it has to be.
-        now: the time its date has to be after, aware.
+        deployment: What is to be sent.
+        kind: The model it has to be.
+        now: The time its date has to be after, aware.
 
     Raises:
-        InvalidRecord: says which field and what would be right.
+        InvalidRecord: Says which field and what would be right.
     """
     if not isinstance(deployment, kind):
         raise InvalidRecord.of(None, f"must be a {kind.__name__}, not {type(deployment).__name__}")
@@ -136,7 +138,7 @@ def check_cancel(record: DeploymentCancel) -> None:
     Check a deployment to cancel.
 
     Raises:
-        InvalidRecord: says which field and what would be right.
+        InvalidRecord: Says which field and what would be right.
     """
     check_id("track_id", record.track_id)
     if record.user_id is not None:
@@ -150,7 +152,7 @@ def check_search(search: DeploymentSearch) -> None:
     Check what deployments are searched for.
 
     Raises:
-        InvalidRecord: says which field and what would be right.
+        InvalidRecord: Says which field and what would be right.
     """
     for field in ("deployment_name", "track_id", "entered_by_or_assigned_to"):
         if getattr(search, field) is not None:

@@ -1,5 +1,5 @@
 """
-The one converter between Omeda's models and its wire, and records from mappings and rows of a file.
+The one converter between Omeda's models and its wire, and records from mappings.
 """
 
 from collections.abc import Mapping
@@ -100,7 +100,7 @@ def entry_of(record: OptOut) -> Entry:
     Check an opt-out and serialise it.
 
     Raises:
-        InvalidRecord: says which field and what would be right.
+        InvalidRecord: Says which field and what would be right.
     """
     check_opt_out(record)
     kind = type(record)
@@ -130,10 +130,10 @@ def cancel_from(obj: Any) -> DeploymentCancel:
     Make a deployment to cancel of what a caller gives for one, and check it.
 
     Args:
-        obj: a track id, a ``DeploymentCancel``, or a mapping with Python or wire names, or ``id``.
+        obj: A track id, a ``DeploymentCancel``, or a mapping with Python or wire names, or ``id``.
 
     Raises:
-        InvalidRecord: says which field and what would be right.
+        InvalidRecord: Says which field and what would be right.
     """
     if isinstance(obj, Mapping):
         record = structure_record(_converter, DeploymentCancel, _CANCEL_NAMES, obj)
@@ -148,12 +148,12 @@ def opt_out_from(obj: Any) -> OptOut:
     Make an opt-out of what a caller gives for one; ``entry_of`` checks what it holds.
 
     Args:
-        obj: an opt-out, or a mapping with Python or wire names. Its level is ``level`` where that is given,
+        obj: An opt-out, or a mapping with Python or wire names. Its level is ``level`` where that is given,
             else it follows from the ids: brands, deployment types, or neither for the whole client. A single
             field for ids with nothing in it is refused.
 
     Raises:
-        InvalidRecord: says which field and what would be right.
+        InvalidRecord: Says which field and what would be right.
     """
     if isinstance(obj, ClientOptOut | BrandOptOut | DeploymentTypeOptOut):
         return obj
@@ -171,12 +171,6 @@ def opt_out_from(obj: Any) -> OptOut:
     if _REQUIRED[kind] <= fields.keys() <= _FIELDS[kind]:
         return kind(**fields)  # by the fields' own names; entry_of checks what they hold
     return structure_record(_converter, kind, names, fields)
-
-
-def _integer(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise InvalidRecord.of("deployment_type_ids", f"holds {text[:40]!r}, which is no whole number")
-    return int(text)
 
 
 def _level_of_fields(fields: Mapping[Any, Any]) -> type[OptOut]:

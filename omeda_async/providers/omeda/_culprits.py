@@ -77,8 +77,8 @@ def blame(records: Sequence[OptOut], culprits: Iterable[Culprit]) -> dict[int, t
     Find the records that culprits speak of, by level, address and id.
 
     Args:
-        records: what was in the refused request.
-        culprits: whom the provider named.
+        records: What was in the refused request.
+        culprits: Whom the provider named.
 
     Returns:
         From positions in ``records`` to the culprits that name the record there.

@@ -21,7 +21,7 @@ def central() -> ZoneInfo:
     Give the zone all of Omeda's dates are in.
 
     Raises:
-        ConfigurationError: the system has no time zone data.
+        ConfigurationError: The system has no time zone data.
     """
     try:
         return ZoneInfo("America/Chicago")
@@ -41,7 +41,7 @@ def check_date(field: str, moment: object) -> None:
     Refuse a date that Omeda's format cannot say: a naive one, or one in the hour that autumn repeats.
 
     Raises:
-        InvalidRecord: says what would be right.
+        InvalidRecord: Says what would be right.
     """
     check_moment(field, moment)
     if not isinstance(moment, datetime):
@@ -64,7 +64,7 @@ def check_future(field: str, moment: object, now: datetime) -> None:
     Refuse a date that is not in the future once its seconds are dropped.
 
     Raises:
-        InvalidRecord: says what would be right.
+        InvalidRecord: Says what would be right.
     """
     check_date(field, moment)
     if isinstance(moment, datetime) and moment.astimezone(UTC).replace(second=0, microsecond=0) <= now:

@@ -53,7 +53,7 @@ _FIELD: Final = re.compile(
 _QUOTED_VALUE: Final = re.compile(r"\bvalue '.{0,500}?' (?=(?:submitted )?for\b)", re.IGNORECASE | re.DOTALL)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Content:
     """
     What the JSON of an answer holds, whichever of its shapes it has.
@@ -104,8 +104,10 @@ def read_content(body: bytes) -> Content | None:
     inner = lowered(info[0] if isinstance(info, list) and info else info)
     fields = {**inner, **lowered(value)}
     errors = [part for part in (inner.get("errors"), fields.get("errors"), fields.get("error")) if part]
+    if not errors:
+        return Content(fields, failed=False, messages=())
     messages = tuple(dict.fromkeys(text for part in errors for text in texts_in(part, "error", "message")))
-    return Content(fields, bool(errors), messages)
+    return Content(fields, failed=True, messages=messages)
 
 
 def failure(

@@ -2,7 +2,9 @@
 How opt-outs go in bulk: many records in one request, and who of them is to blame when it is refused.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from hashlib import blake2b
 from typing import Any
 
@@ -12,7 +14,7 @@ from omeda_async._account import Account
 from omeda_async._call import Call
 from omeda_async._result import Result
 from omeda_async._retry import in_doubt
-from omeda_async.bulk import Desk, Evidence, Group, Isolation, Item, Part, not_sent
+from omeda_async.bulk import Desk, Evidence, Group, Isolation, Item, Part, in_vain, not_sent
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError, ServerError
 from omeda_async.providers.omeda._converter import Entry, entry_of, opt_out_from
 from omeda_async.providers.omeda._culprits import blame, merge, without_ids
@@ -38,6 +40,7 @@ class OptOutWork:
     concurrency: int = CONCURRENCY
     look_ahead: int = 0
     _evidence: Evidence = attrs.field(factory=Evidence, init=False, repr=False)
+    _one_at_a_time: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False, repr=False)
 
     @property
     def scope(self) -> dict[str, Any]:
@@ -65,7 +68,16 @@ class OptOutWork:
         Send the items in one request, and isolate the culprits if it is refused.
         """
         isolation = Isolation(items, _blame, _without, self._evidence)
+        async with AsyncExitStack() as turn:
+            await self._isolate(isolation, desk, turn)
+
+    async def _isolate(self, isolation: Isolation, desk: Desk, turn: AsyncExitStack) -> None:
+        waited = False
         while (group := isolation.next()) is not None:
+            if group.cause is not None and not (waited or self._evidence.accepted):
+                # Nobody named, nothing accepted yet: one batch at a time finds out whether the cause meets everyone.
+                await turn.enter_async_context(self._one_at_a_time)
+                waited = True
             if desk.stopped or (group.isolating and not desk.spend_isolation()):
                 isolation.give_up(_left_out(desk), group)
                 isolation.give_up(_left_out(desk))
@@ -74,9 +86,8 @@ class OptOutWork:
             else:
                 await self._send(group, isolation, desk)
             # At once: should this be broken off, what is certain so far is known.
-            closed, isolation.closed = isolation.closed, []
-            for item, result in closed:
-                desk.close([item], result)
+            _close(isolation, desk)
+        _close(isolation, desk)
 
     async def _send(self, group: Group, isolation: Isolation, desk: Desk) -> None:
         params = SubmitOptOuts(client=self.client, opt_outs=_entries([part.params for part in group.parts]))
@@ -85,7 +96,7 @@ class OptOutWork:
         if error is None:
             isolation.accepted(group, result)
         elif SUBMIT_OPT_OUTS.hits_everyone(error):
-            isolation.failed(group, result)
+            isolation.failed(group, in_vain(result))
             desk.stop(error)
         elif isinstance(error, ApiError) and _refuses_the_batch(error):
             isolation.refused(group, error, result.attempts)
@@ -95,6 +106,12 @@ class OptOutWork:
             isolation.too_large(group, result)
         else:
             isolation.failed(group, result)
+
+
+def _close(isolation: Isolation, desk: Desk) -> None:
+    closed, isolation.closed = isolation.closed, []
+    for item, result in closed:
+        desk.close([item], result)
 
 
 def _refuses_the_batch(error: ApiError) -> bool:

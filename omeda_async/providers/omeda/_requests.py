@@ -95,7 +95,7 @@ def build_create(params: CreateDeployment) -> Request:
     Build the request that creates a deployment.
 
     Raises:
-        InvalidRecord: says which field cannot be sent and why.
+        InvalidRecord: Says which field cannot be sent and why.
     """
     check_deployment(params.deployment, Deployment, params.now)
     body = to_wire(params.deployment)
@@ -107,7 +107,7 @@ def build_update(params: UpdateDeployment) -> Request:
     Build the request that updates a deployment.
 
     Raises:
-        InvalidRecord: says which field cannot be sent and why.
+        InvalidRecord: Says which field cannot be sent and why.
     """
     check_id("track_id", params.track_id)
     check_deployment(params.update, DeploymentUpdate, params.now)
@@ -120,7 +120,7 @@ def build_cancel(params: CancelDeployment) -> Request:
     Build the request that cancels a deployment.
 
     Raises:
-        InvalidRecord: says which field cannot be sent and why.
+        InvalidRecord: Says which field cannot be sent and why.
     """
     check_id("track_id", params.track_id)
     if params.user_id is None:
@@ -135,7 +135,7 @@ def build_lookup(params: LookupDeployment) -> Request:
     Build the request that looks a deployment up.
 
     Raises:
-        InvalidRecord: says which field cannot be sent and why.
+        InvalidRecord: Says which field cannot be sent and why.
     """
     return Request("GET", _brand_path(params.brand, f"lookup/{path_segment('track_id', params.track_id)}/"))
 
@@ -145,7 +145,7 @@ def build_search(params: SearchDeployments) -> Request:
     Build the request that searches deployments.
 
     Raises:
-        InvalidRecord: says which field cannot be sent and why.
+        InvalidRecord: Says which field cannot be sent and why.
     """
     check_search(params.search)
     return Request("POST", _brand_path(params.brand, "search/"), orjson.dumps(to_wire(params.search)), _JSON)
@@ -156,7 +156,7 @@ def build_opt_outs(params: SubmitOptOuts) -> Request:
     Build one request of all the opt-outs, in their order within each level.
 
     Raises:
-        InvalidRecord: there are none, or one cannot be sent.
+        InvalidRecord: There are none, or one cannot be sent.
     """
     path = f"/webservices/rest/client/{path_segment('client', params.client)}/optoutfilterqueue/*"
     by_level: dict[str, list[bytes]] = {level: [] for level in LEVELS}

@@ -118,7 +118,7 @@ def _may_be(params: CreateDeployment, row: DeploymentStatus) -> bool:
         return False
     if row.owner_user_id is not None and row.owner_user_id.casefold() != wanted.owner_user_id.casefold():
         return False
-    if row.deployment_type_id not in {None, str(wanted.deployment_type_id)}:
+    if row.deployment_type_id not in {None, wanted.deployment_type_id}:
         return False
     if row.deployment_date is not None and to_central(row.deployment_date) != to_central(wanted.deployment_date):
         return False

@@ -9,7 +9,7 @@ import attrs
 
 from omeda_async import _clock
 from omeda_async._account import Account
-from omeda_async._call import SingleOptions, call
+from omeda_async._single import SingleOptions, call
 from omeda_async.bulk import Batcher, BulkOptions, BulkRun, Item, OneByOne, Records, Runs, fingerprint
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import LimitsView, Priority
@@ -87,6 +87,7 @@ class Deployments:
             options: ``priority`` and ``max_wait`` (seconds) at the limiter.
 
         Raises:
+            ConfigurationError: No user is named, neither here nor in the settings.
             AlreadyDone: It had been cancelled before.
             TooLate: It was sent.
             NotAuthorized: The user may not cancel it.
@@ -97,6 +98,10 @@ class Deployments:
 
         """
         user = self._settings.user_id if user_id is None else user_id
+        if user is None:
+            raise ConfigurationError(
+                "OmedaSettings.user_id (OMEDA_USER_ID) is missing: a deployment is cancelled in a user's name; give user_id="
+            )
         params = _wire.CancelDeployment(brand=self._brand(), track_id=track_id, user_id=user)
         return await call(self._account, _wire.CANCEL, params, **options)
 
@@ -195,7 +200,7 @@ class Deployments:
             read,
             concurrency=16,
             explain=explain,
-            scope={"brand": brand, "user_id": user},
+            scope={"brand": brand},
             look_ahead=LOOK_AHEAD,
         )
         return BulkRun(work, records, self._runs, **options)
@@ -256,7 +261,7 @@ class OptOuts:
 
         """
         work = OptOutWork(self._account, self._client(), max_entries=max_entries, max_bytes=max_bytes)
-        return Batcher(work, max_delay=max_delay, priority=priority)
+        return self._runs.add_batcher(Batcher(work, max_delay=max_delay, priority=priority))
 
     def submit_many(
         self,

@@ -4,22 +4,24 @@ What Omeda is given and what it gives back, under Python names.
 Making one of these never fails for what it holds: everything is checked where it is about to be sent.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar, TypeAlias
 
 import attrs
 
 from omeda_async._masking import masked_repr
+from omeda_async.providers._models import to_tuple
 
 
-def _to_tuple(value: Any) -> Any:
+def _to_integer(value: str | int | None) -> int | None:
     """
-    Turn an iterable into a tuple; a string or a mapping stays what it is, to be refused with its reason.
+    Read an id that comes as an integer or as its digits; anything else is None.
     """
-    if type(value) is tuple:
-        return value
-    return value if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) else tuple(value)
+    if isinstance(value, str):
+        text = value.strip()
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+    return value
 
 
 @attrs.frozen(kw_only=True)
@@ -62,7 +64,7 @@ class Deployment:
     """Omeda allows 1 only."""
     campaign_id: str | None = None
     """At most 100 characters."""
-    testers: tuple[Tester, ...] = attrs.field(default=(), converter=_to_tuple)
+    testers: tuple[Tester, ...] = attrs.field(default=(), converter=to_tuple)
     """Takes any iterable."""
     final_approver_user_id: str | None = attrs.field(default=None, repr=masked_repr)
     """An active user; None leaves it to Omeda, which takes the owner."""
@@ -94,7 +96,7 @@ class DeploymentUpdate:
     deployment_type_id: int | None = None
     splits: int | None = None
     campaign_id: str | None = None
-    testers: tuple[Tester, ...] | None = attrs.field(default=None, converter=_to_tuple)
+    testers: tuple[Tester, ...] | None = attrs.field(default=None, converter=to_tuple)
     """Takes any iterable; an empty one is sent as an empty list."""
     final_approver_user_id: str | None = attrs.field(default=None, repr=masked_repr)
     notes: str | None = attrs.field(default=None, repr=masked_repr)
@@ -141,7 +143,7 @@ class BrandOptOut:
     """
 
     email_address: str = attrs.field(repr=masked_repr)
-    brand_ids: tuple[str, ...] = attrs.field(converter=_to_tuple)
+    brand_ids: tuple[str, ...] = attrs.field(converter=to_tuple)
     """Takes any iterable."""
     source: str | None = attrs.field(default=None, repr=masked_repr)
     key: str | None = attrs.field(default=None, repr=masked_repr, eq=False, kw_only=True)
@@ -154,7 +156,7 @@ class DeploymentTypeOptOut:
     """
 
     email_address: str = attrs.field(repr=masked_repr)
-    deployment_type_ids: tuple[int, ...] = attrs.field(converter=_to_tuple)
+    deployment_type_ids: tuple[int, ...] = attrs.field(converter=to_tuple)
     """Takes any iterable."""
     source: str | None = attrs.field(default=None, repr=masked_repr)
     promo_code: str | None = None
@@ -162,6 +164,7 @@ class DeploymentTypeOptOut:
 
 
 OptOut: TypeAlias = ClientOptOut | BrandOptOut | DeploymentTypeOptOut
+"""An opt-out of any level."""
 
 
 @attrs.frozen(kw_only=True)
@@ -180,7 +183,7 @@ class DeploymentSearch:
     """Aware; sent after it."""
     deployment_date_end: datetime | None = None
     """Aware; sent before it."""
-    statuses: tuple[str, ...] = attrs.field(default=(), converter=_to_tuple)
+    statuses: tuple[str, ...] = attrs.field(default=(), converter=to_tuple)
     """Of NEW, SENT_OR_SENDING, SCHEDULED, SENDING, SENT, CANCELLED and WAITING_REVIEW; takes any iterable."""
     num_results: int | None = None
     """1 to 200; None leaves it to Omeda, which takes 200. There are no pages: narrow it by the dates."""
@@ -228,7 +231,7 @@ class DeploymentStatus:
     deployment_name: str | None = None
     status: str | None = None
     """An open set: New, Scheduled, Sending, Sent, Cancelled, Unscheduling and more."""
-    deployment_type_id: str | None = None
+    deployment_type_id: int | None = attrs.field(default=None, converter=_to_integer)
     owner_user_id: str | None = attrs.field(default=None, repr=masked_repr)
     created_by: str | None = attrs.field(default=None, repr=masked_repr)
     deployment_date: datetime | None = None

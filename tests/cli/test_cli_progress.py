@@ -1,0 +1,200 @@
+"""
+What is beside the bar: settled records apart from those not sent, pauses in calm words, and nothing cut off.
+"""
+
+import asyncio
+import io
+import json
+import logging
+import re
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from omeda_async import BulkReport, OcambaSettings, Outcome, OutcomeStatus, Plan, SessionManager
+from omeda_async.cli import _screen
+from omeda_async.cli._progress import Pauses, Watched, limit_in_words, watching
+from omeda_async.cli._report import new_table, show_plan
+from omeda_async.events import AccountPaused, AttemptEnded
+from omeda_async.limits import LimitsView, Window
+from omeda_async.limits._view import WindowView
+from omeda_async.sandbox import Fault, Sandbox
+from tests.cli.cli_scene import Scene
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+
+
+def view(**changed: Any) -> LimitsView:
+    minute = WindowView(window=Window(150, 60.0), used=128, free=2, held=20, headers="trusted")
+    second = WindowView(window=Window(10, 1.0), used=3, free=7, held=0, headers="trusted")
+    usual: dict[str, Any] = {
+        "windows": (second, minute),
+        "waiting": {},
+        "in_flight": 2,
+        "parallel": 8,
+        "next_slot_in": 0.0,
+        "paused_for": 0.0,
+        "refusals": 0,
+        "pace": None,
+    }
+    return LimitsView(**usual | changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, "128/150 used"),
+        ({"next_slot_in": 6.4}, "next slot in 6.4 s"),
+        ({"paused_for": 12.0, "next_slot_in": 12.0}, "paused for 12 s"),
+        ({"windows": ()}, "2 on the way of 8"),
+    ],
+)
+def test_in_short_the_limit_that_matters_most_is_said(changed: dict[str, Any], words: str) -> None:
+    """The tightest window, or the wait for the next slot, or the pause."""
+    assert limit_in_words(view(**changed), short=True) == words
+
+
+def report(duration: float = 10.0, **counts: int) -> BulkReport:
+    by_status = {OutcomeStatus[name.upper()]: count for name, count in counts.items()}
+    total = sum(counts.values())
+    return BulkReport(total=total, counts=by_status, requests=total, duration=duration, failures=(), complete=False)
+
+
+def watched(stopped_by: Exception | None = None, **changed: Any) -> Watched:
+    run: Any = SimpleNamespace(stopped_by=stopped_by, report=report(done=90, rejected=10))
+    return Watched(title="Cancel campaigns", run=run, total=1000, limits=lambda: view(**changed))
+
+
+@pytest.mark.parametrize(
+    ("room", "words"),
+    [
+        (200, "10/s · 1 min 30 s left · 3/10 used in 1 s, 128/150 used in 60 s · next slot in 6.4 s"),
+        (60, "10/s · 1 min 30 s left · next slot in 6.4 s"),
+        (42, "1 min 30 s left · next slot in 6.4 s"),
+        (20, "next slot in 6.4 s"),
+        (5, ""),
+    ],
+)
+def test_what_is_beside_the_bar_is_whole_or_not_there(room: int, words: str) -> None:
+    """With less room there is less of it, and the limit stays longest."""
+    assert watched(next_slot_in=6.4).beside(report(done=90, rejected=10), room) == words
+
+
+def test_records_not_sent_are_neither_progress_nor_rate() -> None:
+    """After a stop they stand beside what was settled, and no time is left to be told."""
+    one, stopped = watched(ConnectionError()), report(done=38, already_done=1, unknown=1, not_sent=960)
+    assert one.columns(stopped) == ("Cancel campaigns", "   40/1,000", "1 not done", "960 not sent")
+    assert one.beside(stopped) == "4.0/s"
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+async def test_no_line_beside_a_bar_is_cut(width: int) -> None:
+    """At the usual widths the line fits, with the limit whole at its end."""
+    file = io.StringIO()
+    with watching([watched(next_slot_in=6.4)], Console(file=file, force_terminal=True, width=width)):
+        pass
+    last = ESCAPES.sub("", file.getvalue()).replace("\r", "\n").rstrip().rpartition("\n")[2]
+    assert last.rstrip().endswith("next slot in 6.4 s")
+    assert "  100/1,000" in last
+    assert "…" not in last
+    assert len(last) <= width
+
+
+async def test_a_stopped_run_leaves_its_bar_unfilled() -> None:
+    """Of sixty cancels a few are settled when the run is stopped; the bar ends there."""
+    file, ids = io.StringIO(), [str(number) for number in range(60)]
+    async with Sandbox() as sandbox:
+        sandbox.ocamba.seed_campaigns(ids)
+        async with SessionManager(ocamba=OcambaSettings(token=sandbox.ocamba_token, base_url=sandbox.url)) as manager:
+            run = manager.ocamba.campaigns.cancel_many(ids)
+            one = Watched(title="Cancel", run=run, total=60, limits=lambda: manager.ocamba.limits)
+            with watching([one], Console(file=file, force_terminal=True, width=140)):
+                async for _ in run:
+                    run.stop()
+    last = file.getvalue().rpartition("Cancel")[2]
+    settled = run.report.counts[OutcomeStatus.DONE]
+    assert 0 < settled < 60
+    assert f"{settled}/60" in last
+    assert f"{60 - settled} not sent" in last
+
+
+async def test_pauses_are_told_once_in_a_while() -> None:
+    """Each provider's first one is, and another only some seconds later; other events are not."""
+    told: list[str] = []
+    pauses = Pauses(told.append)
+    for provider in ("omeda", "omeda", "journey_manager"):
+        pauses(AccountPaused(provider=provider, operation="*", seconds=1.0))
+    pauses(AttemptEnded(provider="omeda", operation="x", attempt=1, status=200, seconds=0.1, waited=0.0))
+    await asyncio.sleep(6)
+    pauses(AccountPaused(provider="omeda", operation="*", seconds=61.0))
+    assert told == [
+        "Omeda asked for a pause of 1.0 s.",
+        "Journey Manager asked for a pause of 1.0 s.",
+        "Omeda asked for a pause of 1 min 1 s.",
+    ]
+
+
+def test_a_pause_is_said_calmly(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that asks for a pause is no reason for a warning in the midst of the bars."""
+    last_resort = io.StringIO()
+    monkeypatch.setattr(logging, "lastResort", logging.StreamHandler(last_resort))
+    scene.sandbox.ocamba.seed_campaign("1")
+    scene.sandbox.fault(Fault("503", retry_after=3))
+    result = scene.give("cancel-campaigns", scene.file("in.txt", "1\n"), "--yes")
+    assert result.exit_code == 0, result.output
+    assert "Ocamba asked for a pause of 3" in result.stderr
+    assert "AccountPaused" not in result.output + last_resort.getvalue()
+
+
+def test_what_a_deadline_leaves_says_that_it_was_the_deadline(scene: Scene) -> None:
+    """Nobody interrupted it: every record that was not sent names the cause, and so does the summary."""
+    ids = [str(number) for number in range(100)]
+    scene.sandbox.ocamba.seed_campaigns(ids)
+    output = scene.directory / "out.jsonl"
+    command = ("cancel-campaigns", scene.file("in.txt", "\n".join(ids)), "--yes", "--deadline", "3")
+    result = scene.give(*command, "--output", output, "--format", "json")
+    left = [line["message"] for line in scene.lines(output) if line["status"] == "not_sent"]
+    assert left
+    assert set(left) == {"the run's deadline has passed"}
+    shown = {one["message"] for one in json.loads(result.stdout)["failures"]}
+    assert shown == {"the run's deadline has passed"}
+
+
+def test_a_table_in_a_file_is_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the output is no terminal it has no width, whatever the terminal beside it has."""
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    console, headings = _screen.results(), ["heading number one"] * 12
+    table = new_table(*headings)
+    table.add_row(*["1,000,000,000"] * 12)
+    console.print(table)
+    written = sys.stdout.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above
+    assert written.count("1,000,000,000") == 12
+    assert "…" not in written
+
+
+def test_at_eighty_columns_headings_are_whole() -> None:
+    """The demo's widest table still has every word of its headings in one piece."""
+    file = io.StringIO()
+    headings = ("records", "done", "already done", "too late", "rejected", "unknown", "not sent", "requests", "seconds")
+    table = new_table("", *headings)
+    table.add_row("transactions", "5,000", "4,997", "3", "1", "3", "12", "1,234", "5,123", "12.5")
+    Console(file=file, width=80).print(table)
+    words = file.getvalue().split()
+    assert set(" ".join(headings).split()) <= set(words)
+    assert {"4,997", "5,123", "12.5"} <= set(words)
+
+
+def test_a_record_due_before_its_turn_is_said_in_one_sentence() -> None:
+    """The line names the record and what may happen, without a gap where a reason would be."""
+    file = io.StringIO()
+    late = tuple(Outcome("r", f"d{place}", place, OutcomeStatus.TOO_LATE) for place in range(25))
+    plan = Plan(
+        records=25, requests=25, seconds=9.0, duplicates=0, refused=(), refused_total=0, isolation_requests=0, late=late
+    )
+    show_plan(Console(file=file, width=100), plan, "Cancel deployments", {})
+    assert "record 1 (d0): its turn may come too late\n" in file.getvalue()
+    assert "and 5 more that may come too late" in file.getvalue()

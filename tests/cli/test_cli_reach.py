@@ -1,0 +1,83 @@
+"""
+How far opt-outs of a file reach: said before anything is sent.
+"""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omeda_async import InvalidRecord
+from omeda_async.providers.omeda._converter import entry_of, opt_out_from
+from omeda_async.providers.omeda.models import BrandOptOut, ClientOptOut, DeploymentTypeOptOut
+from omeda_async.rows import CAMPAIGNS, OPT_OUTS, RowFile
+from omeda_async.rows._levels import level_of
+from tests.cli.cli_scene import Scene
+
+MIXED = """email,brand_ids,deployment_type_ids,level
+a@x.com,,23,
+b@x.com,,25,
+c@x.com,XXG,,
+d@x.com,,,
+e@x.com,,,client
+f@x.com,XXG,23,
+g@x.com,,twenty,
+"""
+NAMES = {ClientOptOut: "client", BrandOptOut: "brand", DeploymentTypeOptOut: "deployment_type"}
+
+
+@pytest.mark.parametrize("level", [None, "client", "Brand", "deployment_type", "DeploymentTypeOptOut", "all", 7])
+def test_the_level_counted_is_the_level_sent(level: object) -> None:
+    """Whatever a row names or leaves blank, it is counted as what the provider is sent for it."""
+    choices: dict[str, tuple[Any, ...]] = {
+        "brand_ids": ("left out", None, ("XXG",)),
+        "deployment_type_ids": ("left out", None, (23,)),
+        "promo_code": ("left out", "P"),
+    }
+    for values in itertools.product(*choices.values()):
+        record = {"email_address": "a@x.com", "level": level, **dict(zip(choices, values, strict=True))}
+        record = {field: value for field, value in record.items() if value != "left out"}
+        told = level_of(record)
+        try:
+            sent = entry_of(opt_out_from(record)).record
+        except InvalidRecord:
+            continue
+        assert told == NAMES[type(sent)], record
+
+
+def test_levels_are_counted_and_add_up(tmp_path: Path) -> None:
+    """Every row is counted once, those whose level cannot be told too; other kinds of rows have no levels."""
+    (tmp_path / "in.csv").write_text(MIXED)
+    (tmp_path / "ids.txt").write_text("1\n2\n")
+    found = RowFile.at(OPT_OUTS, tmp_path / "in.csv")
+    assert found.levels() == {"deployment_type": 2, "brand": 1, "client": 2, None: 2}
+    assert found.levels().total() == len(found)
+    assert RowFile.at(CAMPAIGNS, tmp_path / "ids.txt").levels() == {}
+
+
+def test_a_plan_shows_how_many_records_are_of_the_whole_client(scene: Scene) -> None:
+    """A blank cell too many must not go unseen: the plan has a line for each level."""
+    result = scene.give("opt-out", scene.file("in.csv", MIXED), "--plan")
+    table = {tuple(line.rsplit(maxsplit=1)) for line in map(str.strip, result.stdout.splitlines()) if " " in line}
+    assert table >= {
+        ("records", "7"),
+        ("of deployment types", "2"),
+        ("of brands", "1"),
+        ("of the whole client", "2"),
+        ("whose level cannot be told", "2"),
+        ("cannot be sent", "2"),
+    }
+    document = json.loads(scene.give("opt-out", scene.directory / "in.csv", "--plan", "--format", "json").stdout)
+    assert document["levels"] == {"deployment_type": 2, "brand": 1, "client": 2, "unknown": 2}
+
+
+def test_the_question_names_the_whole_client(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who says yes has read how far the records reach."""
+    monkeypatch.setattr("omeda_async.cli._bulk.someone_there", lambda: True)
+    result = scene.give("opt-out", scene.file("in.csv", MIXED), stdin=b"n\n")
+    assert result.exit_code == 1
+    levels = "2 of deployment types, 1 of brands, 2 of the whole client, 2 whose level cannot be told"
+    assert f"Submit opt-outs: 7 records ({levels}), at Omeda (127.0.0.1:" in result.stderr
+    assert scene.sandbox.requests == []

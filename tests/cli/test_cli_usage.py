@@ -1,0 +1,169 @@
+"""
+What a command refuses before it begins, and in which words.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from omeda_async.cli import app
+from tests.cli.cli_scene import Scene
+
+
+@pytest.fixture
+def nobody(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """
+    Leave the environment without a user of Omeda's.
+    """
+    monkeypatch.delenv("OMEDA_USER_ID")
+    scene.sandbox.omeda.seed_deployment("d")
+    return scene
+
+
+FILES = [("ids.txt", "d\n"), ("in.csv", "track_id,key\nd,k\n"), ("in.jsonl", '{"track_id": "d", "user_id": null}\n')]
+
+
+@pytest.mark.parametrize(("name", "text"), FILES)
+def test_a_missing_user_is_one_message_before_anything_is_made(nobody: Scene, name: str, text: str) -> None:
+    """It names the variable and the option; no journal, no results and no request come of it."""
+    journal, output = nobody.directory / "run.sqlite3", nobody.directory / "out.jsonl"
+    result = nobody.give(
+        "cancel-deployments", nobody.file(name, text), "--yes", "--journal", journal, "--output", output
+    )
+    assert result.exit_code == 2
+    assert "OMEDA_USER_ID" in result.stderr
+    assert "--user-id" in result.stderr
+    assert not journal.exists()
+    assert not output.exists()
+    assert nobody.sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "options"),
+    [
+        ("ids.txt", "d\n", ["--user-id", "u"]),
+        ("in.csv", "track_id,UserId\nd,u\n", []),
+        ("in.jsonl", '{"track_id": "d", "user_id": "u"}\n', []),
+    ],
+)
+def test_a_user_may_come_from_the_option_or_the_file(nobody: Scene, name: str, text: str, options: list[str]) -> None:
+    """Without the variable, either of the two will do."""
+    user = nobody.sandbox.user_id
+    result = nobody.give(
+        "cancel-deployments",
+        nobody.file(name, text.replace('"u"', f'"{user}"').replace(",u", f",{user}")),
+        *[user if option == "u" else option for option in options],
+        "--yes",
+    )
+    assert result.exit_code == 0, result.output
+    assert nobody.sandbox.omeda.deployments["d"].status == "Cancelled"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("in.csv", "id,reason\n1,x\n", "has no column 'Reson' to leave out"),
+        ("in.jsonl", '{"id": "1", "reason": "x"}\n', "has no field 'Reson' to leave out"),
+        ("ids.txt", "1\n2\n", "has no field 'Reson' to leave out"),
+    ],
+)
+def test_a_column_to_ignore_has_to_be_there(scene: Scene, name: str, text: str, message: str) -> None:
+    """A name that nothing has may be a slip for one that is then not left out."""
+    result = scene.give("cancel-campaigns", scene.file(name, text), "--yes", "--ignore-column", "Reson")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert scene.sandbox.requests == []
+
+
+def test_a_field_to_ignore_may_stand_in_a_later_line(scene: Scene) -> None:
+    """Lines of JSON need not have the same fields."""
+    file = scene.file("in.jsonl", '{"id": "1"}\nnonsense\n{"id": "2", "Note": 5}\n')
+    result = scene.give("cancel-campaigns", file, "--plan", "--format", "json", "--ignore-column", "note")
+    plan = json.loads(result.stdout)
+    assert (plan["records"], plan["requests"], [one["row"] for one in plan["refused"]]) == (3, 2, [2])
+
+
+def test_a_plan_with_an_output_is_refused(scene: Scene) -> None:
+    """There are no results to be written, and what the file holds stays."""
+    output = scene.file("out.jsonl", "earlier\n")
+    result = scene.give("cancel-campaigns", scene.file("in.txt", "1\n"), "--plan", "--output", output)
+    assert result.exit_code == 2
+    assert "--plan sends nothing" in result.stderr
+    assert output.read_text() == "earlier\n"
+
+
+def test_a_header_alone_is_no_input(scene: Scene) -> None:
+    """A file without a single row is refused like an empty one."""
+    result = scene.give("cancel-campaigns", scene.file("in.csv", "campaign_id,reason\n\n"), "--yes")
+    assert result.exit_code == 2
+    assert "holds no rows" in result.stderr
+
+
+def test_a_list_of_addresses_is_told_what_it_lacks(scene: Scene) -> None:
+    """An opt-out needs a header; the message and the help say which line makes one of such a list."""
+    result = scene.give("opt-out", scene.file("in.txt", "a@x.com\nb@x.com\n"), "--yes")
+    assert result.exit_code == 2
+    assert "let the first line be email" in result.stderr
+    found = scene.give("opt-out", scene.file("in.txt", "email\na@x.com\nb@x.com\n"), "--plan", "--format", "json")
+    assert json.loads(found.stdout)["levels"] == {"client": 2}
+    words = " ".join(CliRunner().invoke(app, ["opt-out", "--help"]).stdout.replace("│", " ").split())
+    assert "let the first line be email" in words
+    assert "one id a line" not in words
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("bogus", "unknown kind 'bogus'; the kinds are drop, slow, 500"),
+        ("drop,later", "unknown point 'later'; the points are before, after, mid"),
+        ("drop,times=abc", "'times=abc': times must be a whole number from 1, or always"),
+        ("503,probability=often", "'probability=often': probability must be a number from 0 to 1"),
+        ("slow,seconds=nan", "seconds must be a number from 0, not nan"),
+    ],
+)
+def test_a_wrong_fault_is_told_what_is_possible(fault: str, words: str) -> None:
+    """The part that is wrong is named, with what it may be."""
+    result = CliRunner().invoke(app, ["sandbox", "--fault", fault])
+    assert result.exit_code == 2
+    assert f"--fault {fault!r}: " in result.stderr
+    assert words in result.stderr
+
+
+def test_a_date_of_a_row_is_told_how_to_be_written(scene: Scene) -> None:
+    """The example is one that a file can hold, and the row is the only one spoilt."""
+    text = "track_id,scheduled_for\nd1,2026-01-01T10:00:00\nd2,tomorrow\nd3,2126-01-01T10:00:00-06:00\n"
+    result = scene.give("cancel-deployments", scene.file("in.csv", text), "--plan", "--format", "json")
+    plan = json.loads(result.stdout)
+    example = "such as 2026-01-01T10:00:00-06:00"
+    assert [(one["row"], one["message"]) for one in plan["refused"]] == [
+        (2, f"column scheduled_for: has no offset from UTC: give it with one, {example}"),
+        (3, f"column scheduled_for: is 'tomorrow': give ISO 8601, {example}"),
+    ]
+    assert plan["requests"] == 1
+
+
+@pytest.mark.parametrize("text", ['{"campaign_id": 2}\n', "2\n"])
+def test_a_number_may_be_an_id_in_json(scene: Scene, tmp_path: Path, text: str) -> None:
+    """Many programs write ids as numbers: it is the same id as their decimal text."""
+    scene.sandbox.ocamba.seed_campaign("2")
+    (tmp_path / "in.jsonl").write_text(text)
+    result = scene.give("cancel-campaigns", tmp_path / "in.jsonl", "--yes")
+    assert result.exit_code == 0, result.output
+    assert scene.sandbox.ocamba.campaigns["2"].status == "canceled"
+
+
+@pytest.mark.parametrize("text", ['{"campaign_id": true}\n', '{"campaign_id": 2.5}\n', "true\n", "2.5\n"])
+def test_what_is_no_id_in_json_stays_refused(scene: Scene, text: str) -> None:
+    """Truth values and fractions are ids of nothing."""
+    result = scene.give("cancel-campaigns", scene.file("in.jsonl", text), "--yes")
+    assert result.exit_code == 1
+    assert "rejected" in result.stdout
+    assert scene.sandbox.requests == []
+
+
+def test_a_line_of_json_has_fields_and_no_columns(scene: Scene) -> None:
+    """What is wrong is said in the words of the file's form."""
+    result = scene.give("opt-out", scene.file("in.jsonl", '{"email": "nobody"}\n'), "--yes")
+    assert "row 1: rejected: field email_address: is no e-mail address" in result.stdout
