@@ -12,7 +12,7 @@ from omeda_async._account import Account
 from omeda_async._auth import Headers
 from omeda_async._operation import Answer, Operation, Request, Verdict
 from omeda_async._result import Result, read_answer
-from omeda_async._retry import Retry, Stop, decide, gave_up_waiting, in_doubt, may_repeat, refused_unseen
+from omeda_async._retry import Retry, Settle, Stop, decide, gave_up_waiting, in_doubt, may_repeat, refused_unseen
 from omeda_async.errors import (
     AlreadyDone,
     AnswerLost,
@@ -58,8 +58,8 @@ class CallOptions:
     """Called for every HTTP request made."""
     permit: Permit | None = None
     """What the limiter has granted already, for the first attempt."""
-    attempts: int | None = None
-    """Attempts at the most, if fewer than the policy allows."""
+    hasty: bool = False
+    """Take the first failure that leaves a doubt for the last: something smaller is to be tried instead."""
     stopped: Callable[[], bool] = lambda: False
     """Asked before every attempt: is nothing new to be sent?"""
 
@@ -83,8 +83,6 @@ class Call(Generic[P, R]):
         self._params = params
         self._options = options
         self._policy = account.settings.retry
-        if options.attempts is not None:
-            self._policy = attrs.evolve(self._policy, attempts=min(options.attempts, self._policy.attempts))
         # An attempt begun with less time than this would be given up by ourselves, and leave a doubt.
         self._least = min(BEGIN_BEFORE, account.settings.timeout, self._policy.deadline / 2)
         self._errors: list[OmedaAsyncError] = []
@@ -172,7 +170,8 @@ class Call(Generic[P, R]):
         if self._is_refusal(error):
             # The same request was refused for what it is: so were the attempts before it.
             self._doubt = None
-        step = decide(self._operation, self._errors, self._policy)
+        hasty = self._options.hasty and self._doubt is error
+        step = Settle(0.0) if hasty else decide(self._operation, self._errors, self._policy)
         if isinstance(step, Retry):
             return None if await self._pause(step.wait) else self._failed(error)
         if isinstance(step, Stop):
@@ -223,7 +222,7 @@ class Call(Generic[P, R]):
         settling = self._operation.settling
         if settling is None:
             return Verdict.UNDECIDED
-        options = attrs.evolve(self._options, max_wait=None, patient=False, doubtful=False, permit=None)
+        options = attrs.evolve(self._options, max_wait=None, patient=False, doubtful=False, permit=None, hasty=False)
         question = Call(self._account, settling.operation, settling.question(self._params), options)
         question._deadline = self._deadline
         question._renewed = self._renewed

@@ -22,7 +22,6 @@ Blame: TypeAlias = Callable[[Sequence[Any], Iterable[Culprit]], dict[int, tuple[
 Without: TypeAlias = Callable[[Any, Iterable[str | None]], Any]
 Closed: TypeAlias = list[tuple[Item, Result[Any]]]
 
-SIZE_SPLITS = 2
 WITNESSES = 4
 """Records of each half that have to be refused alone, in the same words, before that is put down to no record."""
 
@@ -59,9 +58,15 @@ class Group:
     """The refusal of the group that this one and its partner were halved from."""
     isolating: bool = False
     """Is it sent to find culprits?"""
-    size_splits: int = 0
     halved_from: int = 0
     """The size of the request that failed and may have been too large; 0 when none did."""
+
+    @property
+    def probes_size(self) -> bool:
+        """
+        Is it sent to find out which size goes through?
+        """
+        return self.halved_from > 0 and len(self.parts) > 1
 
     @property
     def size(self) -> int:
@@ -140,6 +145,7 @@ class Isolation:
         self._without = without
         self._evidence = evidence or Evidence()
         self._alone: list[tuple[Part, ApiError]] = []
+        self._took_any = False
         self.closed: Closed = []
         self.common_cause: ApiError | None = None
         """Set once the evidence says that the cause would meet every record."""
@@ -161,6 +167,7 @@ class Isolation:
         Take a success: its records are done, and its other half must hold the culprit.
         """
         self._evidence.took(group)
+        self._took_any = True
         self._judge_alone()
         for part in group.parts:
             part.attempts += result.attempts
@@ -187,16 +194,22 @@ class Isolation:
 
     def too_large(self, group: Group, result: Result[Any]) -> None:
         """
-        Take a failure that a smaller request may not meet: halve a few times, then take it as it is.
+        Take a failure that a smaller request may not meet: halve until one goes through, or one record fails alone.
         """
-        endless = isinstance(result.error, ApiError) and result.error.status == 413
-        if endless:
+        said = isinstance(result.error, ApiError) and result.error.status == 413
+        if said:
             self._evidence.refused_size(group.size)
-        if len(group.parts) == 1 or (group.size_splits >= SIZE_SPLITS and not endless):
-            self.failed(group, result)
+        if len(group.parts) > 1:
+            self._count(group, result.attempts, doubtful=result.doubtful)
+            self.halve(group, failed=True)
             return
-        self._count(group, result.attempts, doubtful=result.doubtful)
-        self.halve(group, failed=True)
+        self.failed(group, result)
+        if not said and not self._took_any:
+            # Not even one alone goes through: it is not the size.
+            halves = [other for other in self._groups if other.halved_from]
+            self._groups = deque(other for other in self._groups if not other.halved_from)
+            for half in halves:
+                self.failed(half, attrs.evolve(result, attempts=0))
 
     def halve(self, group: Group, *, failed: bool = False) -> None:
         """
@@ -207,7 +220,6 @@ class Isolation:
                 Group(
                     half,
                     isolating=group.isolating,
-                    size_splits=group.size_splits + failed,
                     halved_from=group.size if failed else group.halved_from,
                 )
             )

@@ -222,8 +222,8 @@ def test_what_was_taken_for_too_large_is_forgotten_when_a_larger_request_goes_th
     assert evidence.smallest_refused == math.inf
 
 
-def test_a_failure_that_may_be_for_size_is_halved_twice_and_then_believed() -> None:
-    """A server that is down gets seven requests for a batch, not one for every record."""
+def test_a_failure_that_may_be_for_size_is_followed_down_to_one_record_and_then_believed() -> None:
+    """A server that is down gets one request for each halving of a batch, not one for every record."""
     sent: list[int] = []
 
     def send(group: Group) -> Result[str]:
@@ -231,9 +231,26 @@ def test_a_failure_that_may_be_for_size_is_halved_twice_and_then_believed() -> N
         return Result(error=ApiError("broken", status=500), attempts=1, doubtful=True)
 
     results, _ = isolate(batch(64), Oracle(frozenset()), send=send)
-    assert sent == [64, 32, 16, 16, 32, 16, 16]
+    assert sent == [64, 32, 16, 8, 4, 2, 1]
     assert {result.status for result in results.values()} == {OutcomeStatus.UNKNOWN}
-    assert {result.attempts for result in results.values()} == {3}
+    assert results["r0"].attempts == 7
+    assert results["r63"].attempts == 1
+
+
+def test_a_server_that_dies_of_size_is_followed_down_to_the_size_that_goes_through() -> None:
+    """Whatever that size is: everything is accepted in the end, and the size is remembered."""
+    sent: list[int] = []
+
+    def send(group: Group) -> Result[str]:
+        sent.append(len(group.parts))
+        if len(group.parts) > 5:
+            return Result(error=ApiError("broken", status=500), attempts=1, doubtful=True)
+        return Result(receipt="taken", attempts=1)
+
+    results, _ = isolate(batch(64), Oracle(frozenset()), send=send)
+    assert {result.status for result in results.values()} == {DONE}
+    assert sent.count(64) == sent.count(32) == 1
+    assert len(sent) == 4 + 16
 
 
 def test_a_doubt_outlives_a_later_failure_that_raises_none() -> None:

@@ -168,6 +168,8 @@ def opt_out_from(obj: Any) -> OptOut:
     for name in foreign:
         if fields.pop(name) is not None:
             raise InvalidRecord.of(_ANY_OPT_OUT_NAME[name], f"is no field of a {_LEVEL_OF[kind]}")
+    if level is not None:
+        _check_ids_of_level(kind, fields)
     if _REQUIRED[kind] <= fields.keys() <= _FIELDS[kind]:
         return kind(**fields)  # by the fields' own names; entry_of checks what they hold
     return structure_record(_converter, kind, names, fields)
@@ -189,8 +191,16 @@ def _level_of_fields(fields: Mapping[Any, Any]) -> type[OptOut]:
     return DeploymentTypeOptOut if promoted else ClientOptOut
 
 
+def _check_ids_of_level(kind: type[OptOut], fields: Mapping[Any, Any]) -> None:
+    for needed, owner in _IDS.items():
+        given = any(field == needed and fields.get(name) is not None for name, field in _ID_NAMES.items())
+        if owner is kind and not given:
+            level = needed.removesuffix("_ids")
+            raise InvalidRecord.of(needed, f"is missing or empty: an opt-out of the level {level} needs it")
+
+
 def _level_named(level: Any) -> type[OptOut]:
     word = level.casefold().replace("_", "").replace(" ", "").removesuffix("optout") if isinstance(level, str) else ""
     if word not in _LEVEL_WORDS:
-        raise InvalidRecord.of("level", f"must be one of {', '.join(LEVELS)}")
+        raise InvalidRecord.of("level", "must be client, brand or deployment_type")
     return _LEVEL_WORDS[word]

@@ -91,7 +91,8 @@ class OptOutWork:
 
     async def _send(self, group: Group, isolation: Isolation, desk: Desk) -> None:
         params = SubmitOptOuts(client=self.client, opt_outs=_entries([part.params for part in group.parts]))
-        result = await desk.run(Call(self.account, SUBMIT_OPT_OUTS, params, desk.options()))
+        options = attrs.evolve(desk.options(), hasty=group.probes_size)
+        result = await desk.run(Call(self.account, SUBMIT_OPT_OUTS, params, options))
         error = result.error
         if error is None:
             isolation.accepted(group, result)

@@ -97,12 +97,13 @@ class Deployments:
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
 
         """
+        brand = self._brand()
         user = self._settings.user_id if user_id is None else user_id
         if user is None:
             raise ConfigurationError(
-                "OmedaSettings.user_id (OMEDA_USER_ID) is missing: a deployment is cancelled in a user's name; give user_id="
+                "OmedaSettings.user_id (OMEDA_USER_ID) is missing: a deployment is cancelled in a user's name"
             )
-        params = _wire.CancelDeployment(brand=self._brand(), track_id=track_id, user_id=user)
+        params = _wire.CancelDeployment(brand=brand, track_id=track_id, user_id=user)
         return await call(self._account, _wire.CANCEL, params, **options)
 
     async def create(self, deployment: Deployment, **options: Unpack[SingleOptions]) -> DeploymentReceipt:
