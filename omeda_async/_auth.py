@@ -4,15 +4,40 @@ Credentials: fixed headers, a token that can be asked for again, a session that 
 
 import asyncio
 import inspect
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Protocol
 
-from omeda_async.errors import AuthenticationFailed, ClosedError, ConfigurationError, OmedaAsyncError, SessionLost
+from omeda_async.errors import (
+    AnswerLost,
+    AuthenticationFailed,
+    ClosedError,
+    ConfigurationError,
+    ConnectionFailed,
+    LimitWaitExceeded,
+    OmedaAsyncError,
+    RateLimited,
+    ServerError,
+    SessionLost,
+    UnreadableAnswer,
+)
 from omeda_async.settings import Token
 
 Headers = Mapping[str, str]
 LEAST_SECRET = 6
 """Characters a header of the caller's must have to be taken for a secret: hiding ``en`` would maim every text."""
+LOADS_KEPT = 5
+"""Of so many loads the secrets stay hidden: an answer may still come to what an earlier one has signed."""
+
+_OURS = (AuthenticationFailed, ClosedError, ConfigurationError, ConnectionFailed, LimitWaitExceeded, SessionLost)
+"""What a loader may raise and means the same for the request that waits for it."""
+_PASSING = (OSError, AnswerLost, RateLimited, ServerError, UnreadableAnswer)
+"""What may be over when it is tried again. None of it is in doubt for the request, which has not been made."""
+_MISTAKES = (
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, NotImplementedError,
+    OmedaAsyncError, SyntaxError, TypeError, ValueError,
+)  # fmt: skip
+"""What the loader itself does wrong. The rest is passing as well: what a client of a token service raises."""
 
 
 class Credentials(Protocol):
@@ -88,7 +113,8 @@ class RenewableCredentials:
         self._load = load
         self._renew_on = renew_on
         self._headers: Headers | None = None
-        self._seen: set[str] = set()
+        self._kept: deque[tuple[str, ...]] = deque(maxlen=LOADS_KEPT)
+        self._secrets: tuple[str, ...] = ()
         self._lock = asyncio.Lock()
 
     async def ready(self) -> None:
@@ -120,22 +146,29 @@ class RenewableCredentials:
 
     def secrets(self) -> tuple[str, ...]:
         """
-        Name what must not be shown: every header value ever loaded, and the token in it.
+        Name what must not be shown: the header values of the last few loads, and the tokens in them.
         """
-        return tuple(self._seen)
+        return self._secrets
 
     async def _loaded(self) -> Headers:
         try:
             headers = dict(await self._load())
-        except (ClosedError, ConfigurationError):
+        except _OURS:
             raise
         except Exception as error:
-            raise ConfigurationError(f"the credentials could not be loaded: {type(error).__name__}") from error
-        for name, value in headers.items():
-            if not _is_header(name) or not _is_header(value):
-                raise ConfigurationError("the credentials must be loaded as a mapping of printable header strings")
-            self._seen.update(_secrets_in(name, value))
+            passing = isinstance(error, _PASSING) or not isinstance(error, _MISTAKES)
+            kind = ConnectionFailed if passing else ConfigurationError
+            raise kind(f"the credentials could not be loaded: {type(error).__name__}") from error
+        if not all(_is_header(text) for pair in headers.items() for text in pair):
+            raise ConfigurationError("the credentials must be loaded as a mapping of printable header strings")
+        self._keep(tuple(secret for name, value in headers.items() for secret in _secrets_in(name, value)))
         return headers
+
+    def _keep(self, secrets: tuple[str, ...]) -> None:
+        if secrets in self._kept:
+            self._kept.remove(secrets)
+        self._kept.append(secrets)
+        self._secrets = tuple({secret for load in self._kept for secret in load})
 
 
 def _is_header(text: object) -> bool:

@@ -16,6 +16,7 @@ from omeda_async.errors import (
     OmedaAsyncError,
     RateLimited,
     ServerError,
+    SessionLost,
     UnreadableAnswer,
 )
 from omeda_async.settings import RetryPolicy
@@ -67,6 +68,8 @@ def in_doubt(error: OmedaAsyncError, repeat: Repeat = Repeat.HARMLESS) -> bool:
         return True
     if isinstance(error, UnreadableAnswer):
         return error.status < 400
+    if isinstance(error, SessionLost):
+        return error.sent  # a bare page under a 2xx: a proxy may have put it in the place of the answer
     return isinstance(error, ServerError) and (error.status != 503 or repeat is Repeat.DOUBLES)
 
 

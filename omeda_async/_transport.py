@@ -21,6 +21,7 @@ from omeda_async.errors import (
     ClosedError,
     ConfigurationError,
     ConnectionFailed,
+    OmedaAsyncError,
     UnreadableAnswer,
 )
 
@@ -42,11 +43,14 @@ class Transport:
     Args:
         borrowed: A session of the caller's, which is never closed here; None makes one on first use.
 
+    Raises:
+        ConfigurationError: What is borrowed is no session, or signs requests itself.
+
     """
 
     def __init__(self, borrowed: ClientSession | None = None) -> None:
-        if borrowed is not None and not isinstance(borrowed, aiohttp.ClientSession):
-            raise ConfigurationError(f"http_session must be an aiohttp.ClientSession, not {type(borrowed).__name__}")
+        if borrowed is not None:
+            _check_borrowed(borrowed)
         self._borrowed = borrowed
         self._own: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -117,6 +121,7 @@ class Transport:
         Raises:
             ConnectionFailed: The request never left.
             AnswerLost: It may have left, and no whole answer came back.
+            ConfigurationError: No request can be made of it, so that it never left.
             UnreadableAnswer: The answer is larger than 16 MiB.
             ClosedError: There is no session to send it with.
 
@@ -124,28 +129,28 @@ class Transport:
 
         """
         session = self.session()
+        signed = self._headers(request.headers, headers)
+        passage = _Passage()
         try:
             async with session.request(
                 request.method,
-                URL(base_url + request.path, encoded=True),
+                _url(base_url + request.path),
                 data=request.body,
-                headers=self._headers(request.headers, headers),
+                headers=signed,
                 timeout=_timeouts(timeout, connect_timeout),
                 allow_redirects=False,
-                middlewares=_once_only(session, request.method),
+                raise_for_status=False,
+                middlewares=self._middlewares(request.method, passage),
             ) as response:
                 body = await _read(response)
                 return Answer(response.status, response.headers, body)
-        except InvalidURL as error:
-            raise ConfigurationError(f"{error} is no URL") from None
-        except ValueError as error:
-            raise ConfigurationError(
-                f"the HTTP session refuses the request ({type(error).__name__}): it must not sign requests itself"
-            ) from None
+        # Some of these are ValueErrors too, so that they come first.
         except _NEVER_LEFT as error:
             raise ConnectionFailed(f"could not connect: {_tell(error)}") from None
         except TimeoutError:
             raise AnswerLost(f"no whole answer within {timeout:g} s", sent=True, timed_out=True) from None
+        except ValueError as error:
+            raise self._refused(error, passage) from None
         except (aiohttp.ClientError, OSError) as error:
             raise AnswerLost(f"the answer was lost: {_tell(error)}", sent=True) from None
 
@@ -154,6 +159,22 @@ class Transport:
         if self._signed[0] is not own or self._signed[1] is not credentials:
             self._signed = (own, credentials, _merged(_COMMON, own, credentials))
         return self._signed[2]
+
+    def _middlewares(self, method: str, passage: "_Passage") -> tuple[aiohttp.ClientMiddlewareType, ...] | None:
+        # None for the session's own. Ours has none, and aiohttp never sends a POST again: then there is no need.
+        if self._borrowed is None:
+            return None if method == "POST" else (passage,)
+        return (*getattr(self._borrowed, "_middlewares", ()), passage)
+
+    def _refused(self, error: ValueError, passage: "_Passage") -> OmedaAsyncError:
+        """
+        Tell what a ValueError means: only where the request has not come to the connection is it certain.
+        """
+        if passage.reached or (self._borrowed is None and not isinstance(error, InvalidURL)):
+            return AnswerLost(f"the answer was lost: {_tell(error)}", sent=True)
+        return ConfigurationError(
+            f"the HTTP session refuses the request ({_tell(error)}): it must not sign requests itself"
+        )
 
     async def aclose(self) -> None:
         """
@@ -165,6 +186,46 @@ class Transport:
             await own.close()
 
 
+class _Passage:
+    """
+    The innermost middleware of one request: it sees the request come to the connection, and lets nobody repeat it.
+
+    aiohttp sends a GET or PUT again by itself when the connection ends: the limiter would not know.
+    """
+
+    reached = False
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        self.reached = True
+        try:
+            return await handler(request)
+        except ClientConnectorError:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            raise AnswerLost(f"the answer was lost: {_tell(error)}", sent=True) from None
+
+
+def _check_borrowed(session: object) -> None:
+    if not isinstance(session, aiohttp.ClientSession):
+        raise ConfigurationError(f"http_session must be an aiohttp.ClientSession, not {type(session).__name__}")
+    if session.auth is not None or "Authorization" in session.headers:
+        raise ConfigurationError(
+            "http_session must not sign requests itself: make it without auth= and without an Authorization header"
+        )
+
+
+def _url(text: str) -> URL:
+    try:
+        url = URL(text, encoded=True)
+        if url.raw_host:
+            return url
+    except ValueError:
+        pass
+    raise ConfigurationError(f"{text} is no URL")
+
+
 @functools.lru_cache(maxsize=64)
 def _timeouts(total: float, connect: float) -> aiohttp.ClientTimeout:
     # Should both run out at once, only the connecting one says that nothing has left; aiohttp would round both.
@@ -174,30 +235,18 @@ def _timeouts(total: float, connect: float) -> aiohttp.ClientTimeout:
 def _merged(*layers: Mapping[str, str]) -> CIMultiDictProxy[str]:
     """
     Put headers together: the later layer wins, whatever the case of the names.
+
+    Raises:
+        ConfigurationError: HTTP cannot carry one; aiohttp would notice only once it has a connection.
+
     """
     headers: CIMultiDict[str] = CIMultiDict()
     for layer in layers:
         headers.update(layer)
+    for name, value in headers.items():
+        if not (name.isprintable() and value.isprintable()):
+            raise ConfigurationError("a header holds characters that HTTP cannot carry")
     return CIMultiDictProxy(headers)
-
-
-def _once_only(session: aiohttp.ClientSession, method: str) -> tuple[aiohttp.ClientMiddlewareType, ...] | None:
-    """
-    Give the middlewares of a request; None for the session's own, as aiohttp never sends a POST again.
-    """
-    return None if method == "POST" else (*getattr(session, "_middlewares", ()), _send_once)
-
-
-async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """
-    Keep aiohttp from sending a GET or PUT again by itself when the connection ends: the limiter would not know.
-    """
-    try:
-        return await handler(request)
-    except ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise AnswerLost(f"the answer was lost: {_tell(error)}", sent=True) from None
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -290,7 +290,10 @@ class NotAuthorized(ApiError):
 
 class SessionLost(ApiError):
     """
-    Journey Manager's session has expired or was never there; the request was not carried out.
+    Journey Manager's session has expired or was never there.
+
+    The request was not carried out; but where the only sign is a page under a 2xx, ``sent`` is True: it may be a
+    proxy's, in the place of the answer.
     """
 
 

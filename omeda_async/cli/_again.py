@@ -31,6 +31,8 @@ class Survey:
     lost: list[int] = attrs.field(factory=list)
     """The places, from 1, of the first records that the journal does not hold."""
     lost_in_all: int = 0
+    found: int = 0
+    """How many records there are, without those that the journal does not hold."""
 
     @property
     def form(self) -> str:
@@ -79,6 +81,7 @@ def _surveyed(path: Path, statuses: tuple[OutcomeStatus, ...]) -> Survey:
             survey.lost_in_all += 1
             survey.lost += [position + 1][: 20 - len(survey.lost)]
         else:
+            survey.found += 1
             survey.fields.update(dict.fromkeys(record))
             survey.ids.add(tuple(name in record for name in IDS))
     return survey

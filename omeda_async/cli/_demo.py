@@ -28,9 +28,9 @@ from omeda_async import (
 from omeda_async.cli import _demo_data as data
 from omeda_async.cli._files import journal_files
 from omeda_async.cli._outcomes import line
-from omeda_async.cli._progress import Watched, watching
+from omeda_async.cli._progress import Pauses, Watched, watching
 from omeda_async.cli._report import STYLES, new_table, words
-from omeda_async.cli._screen import Exit, complaints, notes, results, say
+from omeda_async.cli._screen import Exit, complaints, counted, notes, results, say
 from omeda_async.cli._signals import Stopper, stopping
 from omeda_async.sandbox import Latency, Sandbox
 
@@ -102,9 +102,11 @@ async def play(console: Console, directory: Path) -> Ended:
         say(console, f"The sandbox answers at {sandbox.url} as Omeda, Ocamba and Journey Manager.", "dim")
         if port:
             say(console, f"It goes on where the demo in {directory} was stopped.", "bold")
-        async with _manager(sandbox) as manager:
+        pauses = Pauses()
+        async with _manager(sandbox, pauses) as manager:
             watched = _runs(manager, directory)
             with watching(watched, console) as note:
+                pauses.tell = note
                 async with stopping([one.run for one in watched], note) as stopper:
                     await _drain_all(watched, stopper)
         return Ended(watched, sandbox, stopper.asked > 0)
@@ -147,9 +149,10 @@ def _why(problem: OSError, directory: Path) -> str:
     return f"{problem.strerror or problem}" + (f": {problem.filename}" if problem.filename else "")
 
 
-def _manager(sandbox: Sandbox) -> SessionManager:
+def _manager(sandbox: Sandbox, pauses: Pauses) -> SessionManager:
     account = sandbox.journey_manager
     return SessionManager(
+        hooks=[pauses],
         omeda=OmedaSettings(
             app_id=sandbox.app_id,
             brand=sandbox.brand,
@@ -248,7 +251,7 @@ def _show_verdict(console: Console, ended: Ended) -> None:
     arrived = sum(audit.counts.values())
     say(
         console,
-        f"Audit: {arrived:,} requests arrived; Ocamba got at most {per_second} in any second (10 are allowed) "
+        f"Audit: {counted(arrived, 'request')} arrived; Ocamba got at most {per_second} in any second (10 are allowed) "
         f"and {per_minute} in any minute (150 are allowed).",
     )
     findings = _findings(ended)

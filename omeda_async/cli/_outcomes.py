@@ -45,7 +45,7 @@ def reason(outcome: Outcome) -> str:
     if error is None:
         return ""
     if isinstance(error, InvalidRecord) and error.field and isinstance(outcome.record, Row):
-        return f"column {outcome.record.column(error.field)}: {error.reason}"
+        return f"{outcome.record.place(error.field)}: {error.reason}"
     return error.message
 
 

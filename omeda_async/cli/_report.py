@@ -43,7 +43,7 @@ def new_table(*headings: str) -> Table:
     """
     Make an empty table: the first column is text, the others are numbers.
     """
-    # With many columns a heading of two words stands in two lines, and less is between them: ten fit into 80 characters.
+    # Many columns fit into 80 characters where a heading of two words stands in two lines, with less between columns.
     dense = len(headings) > DENSE
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0 if dense else 1, 0, 0), pad_edge=False, show_edge=not dense)
     for position, heading in enumerate(headings):

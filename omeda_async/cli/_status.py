@@ -15,7 +15,7 @@ from omeda_async import OutcomeStatus
 from omeda_async.cli._again import Survey, write_again
 from omeda_async.cli._files import check_output, replacing
 from omeda_async.cli._report import STYLES, new_table, words
-from omeda_async.cli._screen import Exit, Format, complaints, notes, print_json, results, say, shown
+from omeda_async.cli._screen import Exit, Format, complaints, counted, notes, print_json, results, say, shown
 from omeda_async.journal import JournalRun, JournalStatus, read_status
 
 
@@ -42,6 +42,8 @@ def write_failed(path: Path, only: list[OutcomeStatus] | None, output: str | Non
         check_output(output, journal=path)
         with nullcontext(sys.stdout) if output is None else replacing(output) as stream:
             survey = write_again(path, statuses, stream, output or "")
+    if output is not None:
+        say(notes(), f"{counted(survey.found, 'record')} in {output}.", "dim")
     _tell_lost(survey)
     raise typer.Exit(Exit.NOT_ALL_DONE if survey.lost_in_all else Exit.DONE)
 
@@ -84,7 +86,7 @@ def _run_in_words(number: int, run: JournalRun, *, running: bool) -> str:
         until += f" ({shown(run.cause)})" if run.cause else ""
     else:
         until = "under way" if running else "killed"
-    return f"run {number}: {_moment(run.started)} {until}; {run.requests:,} requests"
+    return f"run {number}: {_moment(run.started)} {until}; {counted(run.requests, 'request')}"
 
 
 def _moment(moment: datetime) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import attrs
 
 LONGEST_WAIT = 86_400.0
-"""Seconds: a longer ``Retry-After`` is taken for nonsense."""
+"""Seconds: a longer ``Retry-After`` is cut to this, a longer reset is taken for nonsense."""
 TOO_MANY_PARALLEL = -1.0
 """Ocamba's ``Retry-After`` for too many requests in flight: no waiting time applies."""
 
@@ -48,7 +48,9 @@ def read_advice(headers: Mapping[str, str]) -> Advice | None:
 
 def read_retry_after(headers: Mapping[str, str], utc_now: dt.datetime) -> float | None:
     """
-    Read ``Retry-After`` as seconds above 0, or -1 for too many in flight; None when it says nothing sensible.
+    Read ``Retry-After`` as seconds from 0 to one day, or -1 for too many in flight; None when it says nothing sensible.
+
+    A longer wait is cut to one day: whoever asks for more must not be asked again at once. A date that has passed is 0.
     """
     text = _get(headers, "Retry-After")
     if text is None:
@@ -59,14 +61,14 @@ def read_retry_after(headers: Mapping[str, str], utc_now: dt.datetime) -> float 
         seconds = _until(text, headers, utc_now)
     if seconds == TOO_MANY_PARALLEL:
         return TOO_MANY_PARALLEL
-    return seconds if 0 < seconds <= LONGEST_WAIT else None
+    return min(seconds, LONGEST_WAIT) if math.isfinite(seconds) and seconds >= 0 else None
 
 
 def _until(text: str, headers: Mapping[str, str], utc_now: dt.datetime) -> float:
     moment = _date(text)
     # The provider's own clock, where it tells: ours may be wrong.
     now = _date(_get(headers, "Date") or "") or utc_now
-    return (moment - now).total_seconds() if moment else math.nan
+    return max(0.0, (moment - now).total_seconds()) if moment else math.nan
 
 
 def _date(text: str) -> dt.datetime | None:

@@ -154,8 +154,7 @@ class _LocalLimiter:
 
     def _bind(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
-        if self._closed:
-            raise _closed()
+        self._refuse_if_closed()
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
@@ -188,6 +187,7 @@ class _LocalLimiter:
     async def _pace(self, loop: asyncio.AbstractEventLoop, pacer: "AsyncLimiter", permit: Permit) -> Permit:
         try:
             await pacer.acquire()
+            self._refuse_if_closed()
         except BaseException:
             self.release(permit, sent=False)
             raise
@@ -230,6 +230,10 @@ class _LocalLimiter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise _closed()
 
     def _refuse_hopeless(self, now: float, priority: Priority, max_wait: float) -> None:
         next_slot_in = self._account.earliest(now, self._lanes.ahead(priority)) - now

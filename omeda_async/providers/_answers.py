@@ -5,6 +5,7 @@ What reading an answer has in common for all providers: JSON, headers, the error
 import math
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
@@ -27,6 +28,8 @@ from omeda_async.errors import (
 NO_JSON: Final = object()
 """What ``load_json`` gives for a body that is none."""
 
+LONGEST_WAIT: Final = 86_400.0
+"""Seconds: a longer ``Retry-After`` is cut to this."""
 LONGEST_SENTENCE: Final = 1000
 """How much of a provider's message is shown, and searched for its meaning; hostile ones are longer."""
 
@@ -146,23 +149,29 @@ def is_markup(headers: Mapping[str, str], body: bytes) -> bool:
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """
-    Read ``Retry-After`` in seconds; -1 is kept as it is, and what makes no sense is None.
+    Read ``Retry-After`` in seconds, at most a day; -1 is kept as it is, and what makes no sense is None.
 
-    An HTTP date counts from the answer's own ``Date`` header: that needs no clock of ours.
+    An HTTP date counts from the answer's own ``Date`` header: that needs no clock of ours. The limiter, which has a
+    clock, reads everything else alike.
     """
     text = headers.get("Retry-After", "").strip()
     try:
         seconds = float(text)
     except ValueError:
-        return _seconds_until(text, headers.get("Date", "")) if text else None
-    return seconds if math.isfinite(seconds) and (seconds >= 0 or seconds == -1) else None
+        seconds = _seconds_until(text, headers.get("Date", "")) if text else math.nan
+    return min(seconds, LONGEST_WAIT) if math.isfinite(seconds) and (seconds >= 0 or seconds == -1) else None
 
 
-def _seconds_until(until: str, now: str) -> float | None:
+def _seconds_until(until: str, now: str) -> float:
     try:
-        return max(0.0, (parsedate_to_datetime(until) - parsedate_to_datetime(now)).total_seconds())
+        return max(0.0, (_moment(until) - _moment(now)).total_seconds())
     except (ValueError, TypeError, IndexError, OverflowError):
-        return None
+        return math.nan
+
+
+def _moment(text: str) -> datetime:
+    moment = parsedate_to_datetime(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def text_of(value: Any) -> str | None:

@@ -167,3 +167,45 @@ def test_a_line_of_json_has_fields_and_no_columns(scene: Scene) -> None:
     """What is wrong is said in the words of the file's form."""
     result = scene.give("opt-out", scene.file("in.jsonl", '{"email": "nobody"}\n'), "--yes")
     assert "row 1: rejected: field email_address: is no e-mail address" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a@x.com,all,,", "column level: must be client, brand or deployment_type"),
+        ("a@x.com,brand,,", "column BrandId: is missing or empty: an opt-out of the level brand needs it"),
+        (
+            "a@x.com,deployment_type,,",
+            "column deployment_type_ids: is missing or empty: an opt-out of the level deployment_type needs it",
+        ),
+    ],
+)
+def test_a_wrong_level_is_told_which_words_and_columns_there_are(scene: Scene, row: str, message: str) -> None:
+    """The words are those of the documentation, and the column is the one to be filled in or added."""
+    text = f"email,level,BrandId,{'deployment_type_ids' if 'deploy' in row else 'source'}\n{row}\n"
+    result = scene.give("opt-out", scene.file("in.csv", text), "--plan")
+    assert f"row 2: rejected: {message}" in result.stdout
+
+
+def test_a_level_without_any_column_for_ids_names_the_column_to_add(scene: Scene) -> None:
+    """There is no such column yet, so that its documented name is given."""
+    result = scene.give("opt-out", scene.file("in.csv", "email,level\na@x.com,brand\n"), "--plan")
+    assert "row 2: rejected: column brand_ids: is missing or empty" in result.stdout
+
+
+def test_one_request_is_not_requests(scene: Scene) -> None:
+    """A count of one has its thing in the singular, in the summary and in the status of a journal."""
+    scene.sandbox.ocamba.seed_campaign("1")
+    journal = scene.directory / "run.sqlite3"
+    done = scene.give("cancel-campaigns", scene.file("in.txt", "1\n"), "--yes", "--journal", journal)
+    assert "1 request in " in done.stdout
+    assert scene.give("status", journal).stdout.rstrip().endswith("; 1 request")
+
+
+def test_how_many_records_were_written_again_is_told(scene: Scene) -> None:
+    """Of --failed with --output, standard error has the count, and standard output nothing."""
+    journal, output = scene.directory / "run.sqlite3", scene.directory / "again.txt"
+    scene.give("cancel-campaigns", scene.file("in.txt", "1\n2\n"), "--yes", "--journal", journal)
+    result = scene.give("status", journal, "--failed", "--output", output)
+    assert (result.stdout, result.stderr) == ("", f"2 records in {output}.\n")
+    assert output.read_text() == "1\n2\n"

@@ -134,7 +134,6 @@ REFUSALS: list[tuple[Case, Answer, type[errors.OmedaAsyncError], OutcomeStatus]]
     (CAMPAIGN_CANCEL, answer(404, {}), errors.NotFound, D.REJECTED),
     (TRANSACTION_CANCEL, answer(400, {"errorKey": "txnNotFound"}), errors.BadRequest, D.REJECTED),
     (TRANSACTION_CANCEL, answer(302, text="", Location="/login"), errors.SessionLost, D.FAILED),
-    (TRANSACTION_CANCEL, HTML, errors.SessionLost, D.FAILED),
     (TRANSACTION_CANCEL, answer(403, text=""), errors.AuthenticationFailed, D.FAILED),
     (TRANSACTION_CANCEL, answer(404, text=""), errors.NotFound, D.REJECTED),
 ]

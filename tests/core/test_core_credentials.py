@@ -6,13 +6,14 @@ import asyncio
 import json
 import logging
 import pickle
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from omeda_async import OutcomeStatus, RateLimit, errors, events
-from omeda_async._auth import Credentials, FixedCredentials, bearer, session
+from omeda_async._auth import LOADS_KEPT, Credentials, FixedCredentials, bearer, session
 from omeda_async._single import call
 from tests.core.scripted import (
     CAMPAIGN_CANCEL,
@@ -134,7 +135,9 @@ async def test_eight_calls_that_meet_401_renew_the_token_once(second: str) -> No
     assert (tokens.asked, tokens.most_at_work, len(transport.sent)) == (2, 1, 16)
 
 
-@pytest.mark.parametrize("given", ["", " ", "a\nb", None, 7, ValueError("top-secret")], ids=repr)
+@pytest.mark.parametrize(
+    "given", ["", " ", "a\nb", None, 7, ValueError("top-secret"), KeyError("top-secret")], ids=repr
+)
 async def test_a_callable_that_gives_no_token_is_a_configuration_error(given: Any) -> None:
     """
     Nothing is sent, no permit is kept, and the error shows nothing of what went wrong inside.
@@ -154,7 +157,108 @@ async def test_a_callable_that_fails_when_asked_again_is_reported_as_that() -> N
     tokens = Tokens("old", errors.AnswerLost("the token service is away", sent=True))
     owner, transport = account(REFUSED, credentials=bearer(tokens))
     result = await CAMPAIGN_CANCEL.run(owner)
-    assert (type(result.error), result.doubtful, len(transport.sent)) == (errors.ConfigurationError, False, 1)
+    assert (type(result.error), result.status, len(transport.sent)) == (errors.ConnectionFailed, D.FAILED, 1)
+    assert (result.doubtful, result.attempts) == (False, 1)
+
+
+class ServiceError(Exception):
+    """
+    What a client of a token service may raise: no class of Python's own.
+    """
+
+
+PASSING = [
+    OSError(101, "top-secret"),
+    TimeoutError("top-secret"),
+    ssl.SSLCertVerificationError("top-secret"),
+    ServiceError("top-secret"),
+    RuntimeError("top-secret"),
+    errors.AnswerLost("top-secret", sent=True),
+    errors.ServerError("top-secret", status=500, sent=True),
+    errors.UnreadableAnswer("top-secret", status=200, sent=True),
+    errors.RateLimited("top-secret", status=429),
+]
+
+
+@pytest.mark.parametrize("trouble", PASSING, ids=repr)
+async def test_a_token_service_that_is_away_for_a_while_ends_nothing(trouble: Exception) -> None:
+    """
+    The token is asked for again after the back-off, as after a connection that failed; the record is done.
+    """
+    tokens = Tokens(trouble, trouble, "new")
+    owner, transport = account(CAMPAIGN_CANCEL.done, credentials=bearer(tokens))
+    result = await CAMPAIGN_CANCEL.run(owner)
+    assert (result.status, tokens.asked, _signed(transport)) == (D.DONE, 3, ["Bearer new"])
+    assert transport.sent[0].at >= 3 + 0.5 + 1.0  # three askings of a second each, and the back-off between them
+
+
+@pytest.mark.parametrize("trouble", PASSING, ids=repr)
+async def test_a_token_service_that_stays_away_is_a_failed_connection(trouble: Exception) -> None:
+    """
+    Nothing left, so that nothing is in doubt, whatever the service's own error says of its own request.
+    """
+    owner, transport = account(credentials=bearer(Tokens(trouble)), attempts=2)
+    result = await CAMPAIGN_CANCEL.run(owner)
+    assert (type(result.error), result.status, result.doubtful) == (errors.ConnectionFailed, D.FAILED, False)
+    assert (transport.sent, result.error.sent) == ([], False)
+    assert "top-secret" not in repr(result.error)
+    assert type(trouble).__name__ in repr(result.error)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "kind", "status"),
+    [
+        (TypeError("x"), errors.ConfigurationError, D.NOT_SENT),
+        (json.JSONDecodeError("x", "", 0), errors.ConfigurationError, D.NOT_SENT),
+        (NotImplementedError("x"), errors.ConfigurationError, D.NOT_SENT),
+        (errors.BadRequest("x", status=400), errors.ConfigurationError, D.NOT_SENT),
+        (errors.InvalidRecord("x"), errors.ConfigurationError, D.NOT_SENT),
+        (errors.ConfigurationError("mine"), errors.ConfigurationError, D.NOT_SENT),
+        (errors.ClosedError("mine"), errors.ClosedError, D.NOT_SENT),
+        (errors.LimitWaitExceeded("mine"), errors.LimitWaitExceeded, D.NOT_SENT),
+        (errors.ConnectionFailed("mine"), errors.ConnectionFailed, D.FAILED),
+        (errors.AuthenticationFailed("mine", status=401), errors.AuthenticationFailed, D.FAILED),
+    ],
+    ids=repr,
+)
+async def test_what_a_token_callable_raises_is_told_as_what_it_is(
+    mistake: Exception, kind: type[errors.OmedaAsyncError], status: D
+) -> None:
+    """
+    Its own mistakes are a wrong setting; an error of ours that means the same for the request is given on as it is.
+    """
+    owner, transport = account(credentials=bearer(Tokens(mistake)), attempts=2)
+    result = await CAMPAIGN_CANCEL.run(owner)
+    assert (type(result.error), result.status, transport.sent) == (kind, status, [])
+    assert (result.error is mistake) is (getattr(mistake, "message", "") == "mine")
+
+
+async def test_the_secrets_of_the_last_few_loads_are_kept_and_no_more() -> None:
+    """
+    A token that is renewed for weeks does not fill the memory, nor slow the search for it in every answer.
+    """
+    numbers = iter(range(1000))
+    credentials = bearer(lambda: f"token-number-{next(numbers)}")
+    shut_out = errors.AuthenticationFailed("x", status=401)
+    await credentials.ready()
+    for _ in range(999):
+        assert await credentials.renew(shut_out, credentials.headers())
+    assert {secret for secret in credentials.secrets() if not secret.startswith("Bearer")} == {
+        f"token-number-{number}" for number in range(1000 - LOADS_KEPT, 1000)
+    }
+    assert len(credentials.secrets()) == 2 * LOADS_KEPT
+
+
+async def test_the_same_token_given_again_drives_no_other_out() -> None:
+    """
+    An answer to what an earlier token has signed may still come, however often the present one was given since.
+    """
+    tokens = iter(["the-first-token", *["the-second-token"] * 50])
+    credentials = bearer(lambda: next(tokens))
+    await credentials.ready()
+    for _ in range(50):
+        await credentials.renew(errors.AuthenticationFailed("x", status=401), credentials.headers())
+    assert {"the-first-token", "the-second-token"} <= set(credentials.secrets())
 
 
 async def test_a_session_is_prepared_once_for_many_calls() -> None:
@@ -193,6 +297,43 @@ async def test_a_session_lost_twice_is_reported() -> None:
     result = await TRANSACTION_CANCEL.run(owner)
     assert (type(result.error), result.status) == (errors.SessionLost, D.FAILED)
     assert (logins.asked, len(transport.sent)) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "sent"),
+    [
+        (transaction("Abandoned"), D.ALREADY_DONE, None),
+        (transaction("Completed"), D.TOO_LATE, False),
+        (transaction("Saved"), D.FAILED, False),
+        (answer(200, {"result": []}), D.UNKNOWN, True),
+        (HTML, D.UNKNOWN, True),
+        (LOGIN_PAGE, D.UNKNOWN, True),
+    ],
+    ids=["abandoned", "completed", "saved", "not shown", "another page", "login page"],
+)
+async def test_a_page_under_a_200_is_settled_by_the_form_status_or_unknown(
+    found: Any, status: D, sent: bool | None
+) -> None:
+    """
+    It may be a proxy's, and the cancel carried out behind it: only a read of the form status makes that certain.
+    """
+    logins = Tokens("abcdef1", "abcdef2")
+    owner, transport = account(HTML, HTML, found, credentials=session(logins.headers))
+    result = await TRANSACTION_CANCEL.run(owner)
+    assert (result.status, logins.asked) == (status, 2)
+    assert [one.path.rpartition("/")[2] for one in transport.sent] == ["cancel", "cancel", "query"]
+    assert (result.error.sent if result.error else None) is sent
+
+
+@pytest.mark.parametrize("sign", [LOGIN_PAGE, EXPIRED], ids=["302", "sentence"])
+async def test_a_redirect_or_the_sentence_is_certain_and_needs_no_read(sign: Any) -> None:
+    """
+    The provider itself says that the session is lost: the cancel was not carried out.
+    """
+    owner, transport = account(sign, sign, credentials=session(Tokens("abcdef1", "abcdef2").headers))
+    result = await TRANSACTION_CANCEL.run(owner)
+    assert (type(result.error), result.status, result.doubtful) == (errors.SessionLost, D.FAILED, False)
+    assert len(transport.sent) == 2
 
 
 async def test_a_403_opens_no_session() -> None:

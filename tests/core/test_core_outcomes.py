@@ -28,6 +28,7 @@ CERTAIN = [
     (errors.InvalidRecord("x"), D.REJECTED),
     (errors.AuthenticationFailed("x", status=401), D.FAILED),
     (errors.SessionLost("x"), D.FAILED),
+    (errors.SessionLost("a page", status=200, sent=True), D.FAILED),
     (errors.RateLimited("x", status=429), D.FAILED),
     (errors.ServerError("x", status=503), D.FAILED),
     (errors.ServerError("x", status=500), D.FAILED),

@@ -72,6 +72,7 @@ ROWS: list[tuple[OmedaAsyncError, type, type, type]] = [
     (AlreadyDone("no", status=400), Stop, Stop, Stop),
     (TooLate("no", status=400), Stop, Stop, Stop),
     (SessionLost("no", status=302), Stop, Stop, Stop),
+    (SessionLost("a page", status=200, sent=True), Retry, Settle, Settle),
 ]
 
 

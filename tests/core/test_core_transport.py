@@ -12,6 +12,7 @@ import warnings
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -71,13 +72,13 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(talk: Talk) -> AsyncIterator[Server]:
+async def serving(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     """
     A server on a free port of this machine.
     """
     made = Server(talk)
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=tls)
+    made.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield made
     finally:
@@ -265,6 +266,42 @@ async def test_a_certificate_that_is_not_trusted_never_left() -> None:
     assert ssl.create_default_context().verify_mode is ssl.CERT_REQUIRED
 
 
+# Signed by itself for 127.0.0.1: nobody trusts it, and its key protects nothing.
+SELF_SIGNED = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgz5DLRsamYaAKOoim
+7XFcNWdQjgL/VAKpfKWY3ZXgPxKhRANCAASkT9fNpqnnUDG10Co40guCLwEiPTSQ
+lJ2trRUi/a8gXAR/KgKyVNZiNrbmShZIIl6KTygyk4CUrR2GMx7Tfgn0
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBkTCCATagAwIBAgIUe2YcVpXqgfFFfw6g6+e4gKXZduwwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJMTI3LjAuMC4xMCAXDTI2MTEyMjE1NDIxNloYDzIxMjYxMDI5
+MTU0MjE2WjAUMRIwEAYDVQQDDAkxMjcuMC4wLjEwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAASkT9fNpqnnUDG10Co40guCLwEiPTSQlJ2trRUi/a8gXAR/KgKyVNZi
+NrbmShZIIl6KTygyk4CUrR2GMx7Tfgn0o2QwYjAdBgNVHQ4EFgQUkKirozdu6VJS
+eoKY6J7ahdgzbKUwHwYDVR0jBBgwFoAUkKirozdu6VJSeoKY6J7ahdgzbKUwDwYD
+VR0TAQH/BAUwAwEB/zAPBgNVHREECDAGhwR/AAABMAoGCCqGSM49BAMCA0kAMEYC
+IQCnYl8q3NZ9NVQeoDW29yNiJc9ublOYaXLrc0uxXiBUOAIhAL4yPmaW1qtvU1/w
+kr/1xEjsbo9agNtMFz10xO4i2ITv
+-----END CERTIFICATE-----
+"""
+
+
+async def test_a_certificate_signed_by_itself_is_a_failed_connection(tmp_path: Path) -> None:
+    """
+    It is told as that, not as a mistake of the settings, although the error is a ValueError too.
+    """
+    pem = tmp_path / "self-signed.pem"
+    pem.write_text(SELF_SIGNED, encoding="ascii")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pem)
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # the server is told of the refusal, and logs it
+    async with serving(says(OK), tls) as server, transporting() as transport:
+        with pytest.raises(ConnectionFailed, match="ClientConnectorCertificateError") as caught:
+            await send(transport, server.url)
+    assert (server.requests, caught.value.sent) == ([], False)
+
+
 LOST = {
     "closed before the answer": says(close=True),
     "reset before the answer": says(reset=True),
@@ -342,6 +379,74 @@ async def test_a_borrowed_session_keeps_its_own_middlewares_and_sends_once_too()
         with pytest.raises(AnswerLost):
             await send(transport, server.url, GET)
     assert (seen, len(server.requests)) == (["GET"], 1)
+
+
+async def _on_its_own(_: aiohttp.ClientResponse) -> None:
+    raise aiohttp.ClientError
+
+
+@pytest.mark.parametrize("check", [True, _on_its_own], ids=["all", "callable"])
+async def test_a_refusal_is_an_answer_on_a_borrowed_session_that_raises_for_one(check: Any) -> None:
+    """
+    Its raise_for_status does not hold for us: what the provider says is read, not lost.
+    """
+    talk = says(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}")
+    async with (
+        serving(talk) as server,
+        aiohttp.ClientSession(raise_for_status=check) as session,
+        transporting(session) as transport,
+    ):
+        answer = await send(transport, server.url)
+    assert (answer.status, answer.body) == (404, b"{}")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("error", [ValueError("top-secret"), aiohttp.InvalidURL("https://top-secret.example")])
+async def test_a_value_error_is_certain_only_before_the_request_has_left(error: ValueError, method: str) -> None:
+    """
+    A middleware of the caller's that breaks before it is a wrong setting; one that breaks after it loses the answer.
+    """
+
+    async def before(_request: aiohttp.ClientRequest, _handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        raise error
+
+    async def after(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        (await handler(request)).close()
+        raise error
+
+    seen: list[tuple[type, bool, int]] = []
+    for middleware in (before, after):
+        async with (
+            serving(says(OK)) as server,
+            aiohttp.ClientSession(middlewares=(middleware,)) as session,
+            transporting(session) as transport,
+        ):
+            with pytest.raises(OmedaAsyncError) as caught:
+                await send(transport, server.url, attrs.evolve(GET, method=method))
+        assert "top-secret" not in "".join(traceback.format_exception(caught.value))
+        seen.append((type(caught.value), caught.value.sent, len(server.requests)))
+    assert seen == [(ConfigurationError, False, 0), (AnswerLost, True, 1)]
+
+
+async def test_a_borrowed_session_sends_a_post_once_whatever_its_middlewares_try() -> None:
+    """
+    A middleware that would repeat what broke off finds an error it does not know.
+    """
+
+    async def stubborn(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        try:
+            return await handler(request)
+        except aiohttp.ClientError:
+            return await handler(request)
+
+    async with (
+        serving(says(close=True)) as server,
+        aiohttp.ClientSession(middlewares=(stubborn,)) as session,
+        transporting(session) as transport,
+    ):
+        with pytest.raises(AnswerLost):
+            await send(transport, server.url)
+    assert len(server.requests) == 1
 
 
 SLOW = {
@@ -458,25 +563,67 @@ async def test_a_url_that_cannot_be_is_a_configuration_error() -> None:
             await send(transport, "https://")
 
 
-async def test_our_signature_goes_before_one_of_a_borrowed_session() -> None:
+async def test_a_borrowed_session_that_signs_requests_is_refused_when_it_is_given() -> None:
     """
-    A default header of the caller's session is not sent beside ours.
+    Its signature would stand beside ours, or go to a provider that it is not for; a header of another kind may stay.
     """
-    signing = aiohttp.ClientSession(headers={"Authorization": "Basic x"})
-    async with signing, transporting(signing) as transport, serving(says(OK)) as server:
-        await send(transport, server.url)
-    assert server.requests[0].count(b"Authorization:") == 1
-    assert b"top-secret" in server.requests[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        basic = aiohttp.ClientSession(auth=aiohttp.BasicAuth("user", "top-secret"))
+    async with basic, aiohttp.ClientSession(headers={"authorization": "Basic top-secret"}) as header:
+        for session in (basic, header):
+            with pytest.raises(ConfigurationError, match="must not sign requests itself") as caught:
+                Transport(session)
+            assert "top-secret" not in str(caught.value)
+    async with aiohttp.ClientSession(headers={"X-Ours": "1"}) as plain:
+        assert Transport(plain).session() is plain
 
 
-async def test_a_header_that_http_cannot_carry_is_a_configuration_error() -> None:
+async def test_a_borrowed_session_that_signs_by_netrc_is_a_configuration_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    What aiohttp refuses to write never left, and the error does not show it.
+    That is found out with the request, and it is certain that it never left.
+    """
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login user password top-secret\n", encoding="ascii")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with (
+        serving(says(OK)) as server,
+        aiohttp.ClientSession(trust_env=True) as session,
+        transporting(session) as transport,
+    ):
+        for request in (GET, POST):
+            with pytest.raises(ConfigurationError, match="must not sign requests itself") as caught:
+                await send(transport, server.url, request)
+            assert not caught.value.sent
+    assert server.requests == []
+
+
+async def test_changed_credentials_change_the_headers_that_are_sent() -> None:
+    """
+    What is kept from one request to the next is kept for the same credentials and the same headers alone.
+    """
+    first, second = {"Authorization": "Bearer one"}, {"Authorization": "Bearer two"}
+    plain = attrs.evolve(POST, headers={"X-Of-The-Request": "1"})
+    async with serving(says(OK)) as server, transporting() as transport:
+        for request, credentials in ((POST, first), (POST, first), (POST, second), (plain, second), (POST, first)):
+            await send(transport, server.url, request, headers=credentials)
+    bearers = [head.partition(b"Authorization: Bearer ")[2][:3] for head in server.requests]
+    assert bearers == [b"one", b"one", b"two", b"two", b"one"]
+    assert [b"X-Of-The-Request: 1" in head for head in server.requests] == [False, False, False, True, False]
+
+
+@pytest.mark.parametrize("value", ["Bearer top-secret\r\nX: y", "top-secret\0", "top-secret\ud800"], ids=repr)
+async def test_a_header_that_http_cannot_carry_is_a_configuration_error(value: str) -> None:
+    """
+    It is refused before there is a connection, and the error does not show it.
     """
     async with serving(says(OK)) as server, transporting() as transport:
-        with pytest.raises(ConfigurationError, match="refuses the request") as caught:
-            await send(transport, server.url, headers={"Authorization": f"{SECRET['Authorization']}\r\nX: y"})
-    assert server.requests == []
+        with pytest.raises(ConfigurationError, match="HTTP cannot carry") as caught:
+            await send(transport, server.url, headers={"Authorization": value})
+    assert server.connections == 0
     assert "top-secret" not in "".join(traceback.format_exception(caught.value))
 
 

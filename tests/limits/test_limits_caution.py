@@ -1,11 +1,12 @@
 """After a 429 all the same: the account pauses, goes one by one, and then no faster than it may."""
 
 import asyncio
+import datetime as dt
 from itertools import pairwise
 
 import pytest
 
-from omeda_async.limits import Limiter, RateLimit, Window, make_limiter
+from omeda_async.limits import Limiter, RateLimit, Window, _local, make_limiter
 from omeda_async.limits._caution import Caution
 from omeda_async.limits._pace import Pace
 from tests.limits.limits_help import advice, attempt, settled, take_all
@@ -52,12 +53,49 @@ async def test_without_retry_after_the_pauses_double() -> None:
     assert pauses == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60])
 
 
-@pytest.mark.parametrize("nonsense", ["0", "soon", "-7", "1e99"])
+@pytest.mark.parametrize("nonsense", ["0", "soon", "-7", "inf", "Sun, 01 Mar 2026 12:00:00 GMT"])
 async def test_a_retry_after_that_makes_no_sense_counts_as_none(nonsense: str) -> None:
-    """What cannot be a wait is replaced by our own."""
+    """What cannot be a wait, and a date that has passed, are replaced by our own."""
     limiter, pauses = limiter_without_jitter()
     await refuse(limiter, nonsense)
     assert pauses == [1.0]
+
+
+@pytest.mark.parametrize("long", ["86401", "604800", "1e99"])
+async def test_a_retry_after_of_more_than_a_day_is_a_day(long: str) -> None:
+    """Whoever asks for a week is not asked again after a second."""
+    limiter, pauses = limiter_without_jitter()
+    await refuse(limiter, long)
+    assert pauses == [86_400.0]
+    assert await attempt(limiter) == pytest.approx(86_400.01, abs=1e-3)
+
+
+async def test_a_retry_after_that_is_a_date_counts_from_the_answers_own_date() -> None:
+    """The account waits until then by the provider's clock, however wrong ours is."""
+    limiter, pauses = limiter_without_jitter()
+    dates = {"Retry-After": "Sun, 01 Mar 2026 12:01:30 GMT", "Date": "Sun, 01 Mar 2026 12:00:00 GMT"}
+    await attempt(limiter, 429, dates)
+    assert pauses == [90.0]
+    assert await attempt(limiter) == pytest.approx(90.01, abs=1e-3)
+
+
+async def test_a_retry_after_that_is_a_date_counts_from_our_clock_where_the_answer_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Our calendar is asked when such an answer comes, not before: not once for an answer that needs none."""
+    asked: list[dt.datetime] = []
+
+    def noon() -> dt.datetime:
+        asked.append(dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC))
+        return asked[-1]
+
+    monkeypatch.setattr(_local, "utc_now", noon)
+    limiter, pauses = limiter_without_jitter()
+    await attempt(limiter, 204)
+    assert asked == []
+    await attempt(limiter, 429, {"Retry-After": "Sun, 01 Mar 2026 12:00:40 GMT"})
+    assert pauses == [40.0]
+    assert await attempt(limiter) == pytest.approx(40.02, abs=1e-3)
 
 
 async def test_refusals_of_one_burst_are_one_episode() -> None:

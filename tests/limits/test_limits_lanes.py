@@ -219,6 +219,22 @@ async def test_closing_fails_who_waits_and_who_comes() -> None:
     assert limiter.view().in_flight == 0
 
 
+async def test_closing_fails_who_waits_for_the_pace() -> None:
+    """Its slot was granted, its turn at the pace had not come: it does not go either, and nothing is kept."""
+    limiter = make_limiter(RateLimit(Window(5, 60.0), pace=2.0))
+    await attempt(limiter)
+    pacing, behind = (asyncio.create_task(limiter.acquire()) for _ in range(2))
+    await settled()
+    assert limiter.view().in_flight == 1
+    limiter.close()
+    with pytest.raises(ClosedError, match="no attempt may go"):
+        await pacing
+    with pytest.raises(ClosedError):
+        await behind
+    assert limiter.view().in_flight == 0
+    assert limiter.view().windows[0].used == 1  # the attempt that went before
+
+
 def test_a_limiter_says_so_when_it_is_used_from_another_loop() -> None:
     """It belongs to the loop that first waited for it."""
     limiter = make_limiter(RateLimit(Window(5, 1.0)))

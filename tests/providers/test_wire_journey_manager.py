@@ -104,9 +104,7 @@ def test_an_empty_body_or_json_without_an_error_is_a_success(body: bytes) -> Non
         (302, {"Location": "/login"}, b""),
         (303, {}, b"{}"),
         (307, {}, b""),
-        (200, {"Content-Type": "text/html;charset=UTF-8"}, b"Log in"),
-        (200, {}, b"\n  <!DOCTYPE html><html><body>Log in</body></html>"),
-        (200, {"Content-Type": "application/json"}, b"<html></html>"),
+        (200, {}, b"<html><p>This session has been expired (possibly due to multiple concurrent logins</p></html>"),
         (200, {}, b"This session has been expired (possibly due to multiple concurrent logins being attempted"),
         (200, {}, b'{"message":"This session has been expired (possibly due to multiple concurrent logins"}'),
         (401, {}, b"Your session has expired."),
@@ -116,10 +114,28 @@ def test_an_empty_body_or_json_without_an_error_is_a_success(body: bytes) -> Non
 def test_a_dead_session_is_no_success(
     operation: Operation[Any, Any], status: int, headers: dict[str, str], body: bytes
 ) -> None:
-    """Redirects, HTML and the sentence of an expired session are a lost session: nothing was carried out."""
+    """Redirects and the sentence of an expired session are a lost session: nothing was carried out."""
     result = operation.decipher(status, headers, body)
     assert isinstance(result, SessionLost)
     assert (result.sent, result.status) == (False, status)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"Content-Type": "text/html;charset=UTF-8"}, b"Log in"),
+        ({}, b"\n  <!DOCTYPE html><html><body>Log in</body></html>"),
+        ({"Content-Type": "application/json"}, b"<html></html>"),
+    ],
+)
+@pytest.mark.parametrize("operation", [wire.CANCEL, wire.QUERY], ids=["cancel", "query"])
+def test_a_page_under_a_200_is_a_lost_session_but_proves_nothing(
+    operation: Operation[Any, Any], headers: dict[str, str], body: bytes
+) -> None:
+    """A proxy's page may have taken the place of a success: the cancel is in doubt, a read never is."""
+    result = operation.decipher(200, headers, body)
+    assert isinstance(result, SessionLost)
+    assert (result.sent, result.status) == (operation is wire.CANCEL, 200)
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -92,16 +92,23 @@ def decipher_query(status: int, headers: Mapping[str, str], body: bytes) -> Tran
     rows = lowered(value).get("result")
     if status == 200 and isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
         return TransactionPage(items=tuple(map(transaction_from, rows)))
-    return _failure(received, value) or received.unreadable("it holds no list of transactions")
+    return _failure(received, value, reads=True) or received.unreadable("it holds no list of transactions")
 
 
-def _failure(received: Received, value: Any) -> OmedaAsyncError | None:
+def _failure(received: Received, value: Any, *, reads: bool = False) -> OmedaAsyncError | None:
     text = received.body[:_READ].decode("utf-8", "replace")
     if _session_lost(received, text):
         return received.error(
             SessionLost,
             sent=False,
             message="the session is lost: it has expired, or another login has ended it",
+        )
+    if received.accepted and is_markup(received.headers, received.body):
+        # A login page most likely; but a proxy's page may have taken the place of a success, which has no body.
+        return received.error(
+            SessionLost,
+            sent=not reads,
+            message="a page came in the place of the answer: most likely the session is lost",
         )
     if received.accepted or received.refused:
         key = _key_in(value, text)
@@ -113,9 +120,7 @@ def _failure(received: Received, value: Any) -> OmedaAsyncError | None:
 
 
 def _session_lost(received: Received, text: str) -> bool:
-    if 300 <= received.status <= 399 or _EXPIRED.search(text):
-        return True
-    return received.accepted and is_markup(received.headers, received.body)
+    return 300 <= received.status <= 399 or _EXPIRED.search(text) is not None
 
 
 def _key_in(value: Any, text: str) -> str | None:
