@@ -300,6 +300,8 @@ class Call(Generic[P, R]):
 
     async def _renewed_attempt(self, request: Request, refusal: ShutOut) -> R | OmedaAsyncError:
         self._renewed = True
+        if in_doubt(refusal, self._operation.repeat):
+            self._doubt = refusal  # what follows may fail for certain, this one has not
         try:
             renewed = await self._account.credentials.renew(refusal, self._used)
         except OmedaAsyncError as error:

@@ -30,7 +30,7 @@ ClientSession: TypeAlias = aiohttp.ClientSession
 
 MAX_BODY = 16 * 1024 * 1024
 USER_AGENT = f"omeda-async/{__version__} (aiohttp/{aiohttp.__version__}; Python/{platform.python_version()})"
-# Omeda asks for a content type on every call, with or without a body (seeds: technical requirements).
+# Omeda asks for a content type on every call, with or without a body (Omeda: Technical Requirements).
 _COMMON = {"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type": "application/json"}
 # What aiohttp raises before a single byte of the request has left.
 _NEVER_LEFT = (ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ServerFingerprintMismatch)

@@ -41,7 +41,7 @@ __all__ = [
 
 OMEDA_HOSTS = {"production": "https://ows.omeda.com", "staging": "https://ows.omedastaging.com"}
 OCAMBA_HOST = "https://api.ocamba.com"
-# The vendor publishes 10 per second and 150 per minute for cancels (seed: cancel a campaign), and a parallel cap
+# The vendor publishes 10 per second and 150 per minute for cancels (Ocamba: Cancel a Campaign), and a parallel cap
 # without its figure; 10 is from an example of the vendor's. The pace spreads a burst, which spares that cap.
 OCAMBA_CLASS_C = RateLimit(Window(10, 1.0), Window(150, 60.0), parallel=10, pace=0.05)
 # Omeda and Temenos publish no limits: these are courtesy limits of ours.

@@ -195,8 +195,8 @@ def texts_in(value: Any, *names: str) -> tuple[str, ...]:
     Collect the texts of a list of strings or objects, of one of them alone, or of an object's values.
 
     Args:
-        value: such as ``[{"Error": "…"}, "…"]``.
-        names: the lower-case keys an object has its text under; without any of them all its texts count.
+        value: Such as ``[{"Error": "…"}, "…"]``.
+        names: The lower-case keys an object has its text under; without any of them all its texts count.
     """
     if value is None:
         return ()

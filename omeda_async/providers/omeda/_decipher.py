@@ -117,9 +117,9 @@ def failure(
     Give the error an answer is; None when it may be a success.
 
     Args:
-        received: the answer.
+        received: The answer.
         content: what it holds.
-        meanings: what its sentences say, the most telling first.
+        meanings: What its sentences say, the most telling first.
         batch: was it asked for many records at once, all or none?
     """
     if content is not None and content.failed:
@@ -175,9 +175,9 @@ def read_receipt(
     Read the answer to a create, an update or a cancel.
 
     Args:
-        received: the answer.
-        meanings: what its sentences say.
-        needs_track_id: is a receipt without one of no use?
+        received: The answer.
+        meanings: What its sentences say.
+        needs_track_id: Is a receipt without one of no use?
     """
     content = read_content(received.body)
     error = failure(received, content, meanings)
