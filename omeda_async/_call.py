@@ -95,7 +95,7 @@ class Call(Generic[P, R]):
         self._flying = False
         self._question: Call[Any, Any] | None = None
         self._found: Any = None
-        self._unread = False
+        self._broken_off = False
         if options.doubtful:
             self._doubt = AnswerLost("an earlier run was interrupted before the answer came")
 
@@ -198,7 +198,7 @@ class Call(Generic[P, R]):
         if verdict is Verdict.UNDECIDED:
             if self._operation.absent(error):
                 self._doubt = None  # asked again, the provider says that there is no such thing: nothing was done to it
-            return self._failed(error, known=self._unexplained_yet() if self._unread else None)
+            return self._failed(error, known=self._unexplained_yet() if self._broken_off else None)
         self._doubt = None
         return self._failed(self._named(error, verdict))
 
@@ -234,8 +234,8 @@ class Call(Generic[P, R]):
         self._question = None
         self._renewed = question._renewed
         self.attempts += question.attempts
-        self._unread = result.error is not None and not isinstance(result.error, NotFound)
-        if self._unread:
+        self._broken_off = isinstance(result.error, ClosedError | LimitWaitExceeded)
+        if result.error is not None and not isinstance(result.error, NotFound):
             verdict = Verdict.UNDECIDED
         else:
             self._found = result.receipt

@@ -111,6 +111,8 @@ class BulkRun:
         self._journal = _path(options.get("journal"))
         self._journal_pii = options.get("journal_pii", "keep")
         self._on_progress = options.get("on_progress")
+        if self._on_progress is not None and not callable(self._on_progress):
+            raise ConfigurationError("on_progress must be callable: it is given the report so far")
         self._options = _checked(work, options, self._progressed)
         self._engine: FanOut | None = None
         self._driver: asyncio.Task[None] | None = None

@@ -39,6 +39,7 @@ async def test_a_misspelt_option_is_refused() -> None:
         ("max_isolation_requests", -1),
         ("journal_pii", "none"),
         ("journal", 5),
+        ("on_progress", 5),
     ],
 )
 async def test_an_option_out_of_range_is_refused_by_name(option: str, value: Any) -> None:

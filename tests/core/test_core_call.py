@@ -368,13 +368,13 @@ async def test_explain_off_spares_the_read(case: Case, refusal: Answer) -> None:
 
 
 @pytest.mark.parametrize(("case", "refusal"), [(CAMPAIGN_CANCEL, ocamba_error(400)), (TRANSACTION_CANCEL, finished())])
-async def test_a_failed_read_leaves_the_refusal_to_be_asked_again(case: Case, refusal: Answer) -> None:
+async def test_a_failed_read_leaves_the_refusal_as_it_is(case: Case, refusal: Answer) -> None:
     """
-    When the read itself cannot be made, nothing is guessed: not done by us, worth another try, and nothing in doubt.
+    When the read itself fails, nothing is guessed: the refusal stands, and nothing is in doubt.
     """
     owner, _ = account(refusal, *[unsent() for _ in range(5)])
     result = await case.run(owner)
-    assert (type(result.error), result.status, result.doubtful) == (errors.BadRequest, D.FAILED, False)
+    assert (type(result.error), result.status, result.doubtful) == (errors.BadRequest, D.REJECTED, False)
 
 
 async def test_an_attempt_is_not_begun_when_the_deadline_would_cut_it_short() -> None:
