@@ -76,7 +76,7 @@ def _plain_strict(record: OptOut) -> bytes:
 
 
 WAYS: dict[str, Callable[[], Dump]] = {
-    "omeda_async": lambda: lambda record: entry_of(record).data,
+    "omeda_async": lambda: lambda record: entry_of(record)[1],
     "cattrs, orjson preconf, the same checks": lambda: _with(make_orjson_converter(), orjson.dumps, strict=True),
     "cattrs, msgspec preconf, the same checks": lambda: _with(
         make_msgspec_converter(), msgspec.json.encode, strict=True

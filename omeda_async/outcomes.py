@@ -4,6 +4,7 @@ What became of records: one outcome each, and the sums over a run.
 
 import enum
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -127,13 +128,19 @@ class Tally:
         self.failures: list[Outcome] = []
         self.requests = 0
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, status: OutcomeStatus, number: int, outcomes: Sequence[Outcome]) -> None:
         """
-        Count one outcome.
+        Count outcomes of one status.
+
+        Args:
+            status: What became of the records.
+            number: How many there are.
+            outcomes: The outcomes themselves; of those that are done none are needed.
+
         """
-        self.counts[outcome.status] += 1
-        if not outcome.status.is_done and len(self.failures) < FAILURES_KEPT:
-            self.failures.append(outcome)
+        self.counts[status] += number
+        if not status.is_done:
+            self.failures += outcomes[: FAILURES_KEPT - len(self.failures)]
 
     def report(self, *, duration: float, complete: bool) -> BulkReport:
         """

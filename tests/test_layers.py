@@ -22,6 +22,7 @@ OWN = "<own package>"
 ROWS: list[tuple[str, str, str]] = [
     (r"_masking|_version|_clock", r"", r""),
     (r"errors", r"_masking", r"attrs"),
+    (r"_row", r"", r""),
     (r"outcomes", r"errors|_masking", r"attrs"),
     (r"events", r"errors", r"attrs"),
     (r"_operation", r"errors", r"attrs"),
@@ -46,7 +47,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"providers\.[a-z_]+\.models", r"_masking|providers\._models", r"attrs"),
     (
         r"providers\.[a-z_]+\._(converter|checks|dates|culprits|decipher)",
-        rf"errors|providers\._(answers|records)|{OWN}",
+        rf"errors|_row|providers\._(answers|records)|{OWN}",
         r"attrs|orjson|cattrs(\..*)?",
     ),
     (
@@ -69,7 +70,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (r"", r"errors|outcomes|limits|settings|manager|bulk|_version|providers\.[a-z_]+\.models", r""),
     (r"sandbox(\..*)?", OWN, r"attrs|aiohttp"),
-    (r"rows(\..*)?", rf"errors|{OWN}", r"attrs"),
+    (r"rows(\..*)?", rf"errors|_row|{OWN}", r"attrs"),
     (r"testing", r"", r""),
     (r"pytest_plugin", r"sandbox|", r"pytest_asyncio"),
     (

@@ -4,23 +4,25 @@ The engine of a bulk run: one reader, some workers, and an outcome for every rec
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Sequence, Sized
+from itertools import islice
 from typing import Any
 
 import attrs
 
-from omeda_async._call import Call, CallOptions
 from omeda_async._result import Result
 from omeda_async.bulk._chunks import Chunker
+from omeda_async.bulk._desk import RunDesk, cancelled_again
 from omeda_async.bulk._input import END, Linger, iterate
 from omeda_async.bulk._ledger import Ledger
 from omeda_async.bulk._outlet import Outlet
-from omeda_async.bulk._records import Duplicates, Item, Records, Work, not_sent, read_item, still_doubtful
+from omeda_async.bulk._records import Closed, Duplicates, Item, Records, Work, not_sent, refusal_of
 from omeda_async.bulk._turns import Turns
-from omeda_async.errors import ClosedError, InvalidRecord, OmedaAsyncError
+from omeda_async.errors import ClosedError, OmedaAsyncError
 from omeda_async.limits import Priority
-from omeda_async.outcomes import Outcome, OutcomeStatus, Tally
+from omeda_async.outcomes import OutcomeStatus, Tally
 
 BREATHE_EVERY = 64
+BATCHES_READY = 1
 
 
 @attrs.frozen(kw_only=True)
@@ -65,12 +67,13 @@ class FanOut:
         self._work = work
         self._records = records
         self._chunker = Chunker(options.max_entries, options.max_bytes)
-        self._turns = Turns(max(work.look_ahead, options.concurrency))
+        self._turns = Turns(max(work.look_ahead, BATCHES_READY))
         self._breathe_every = max(work.look_ahead, BREATHE_EVERY)
-        self._desks: set[_Desk] = set()
+        self._desks: set[RunDesk] = set()
         self._position = 0
         self._reader: asyncio.Task[None] | None = None
         self._awaiting_input = False
+        self._reader_woken = False
         self._read_on = True
         self._in_hand: list[Item] = []
         self._twins = 0
@@ -118,47 +121,54 @@ class FanOut:
             desk.interrupt_wait()
         reader = self._reader
         if reader is not None and self._awaiting_input and reader is not asyncio.current_task():
-            reader.cancel()
+            self._reader_woken = reader.cancel()
 
-    def close(self, item: Item, result: Result[Any]) -> list[Outcome]:
+    def deliver(self, closed: Sequence[Closed]) -> None:
         """
-        Make the outcomes of an item and its twins, and count them.
+        Count items and their twins, and hand out their outcomes.
         """
-        twins, item.twins = item.twins or (), None
-        if twins and self.ledger is not None:
-            self.ledger.set_aside([(twin, result) for twin in twins])
-        if twins:
-            self._twins -= len(twins)
-            self._few_twins.set()
-        outcomes = [item.outcome(result)]
-        outcomes += [twin.outcome(result) for twin in twins]
-        for outcome in outcomes:
-            self.tally.add(outcome)
-        self.duplicates.closed(item, result)
-        return outcomes
+        for items, result in closed:
+            everyone = self._with_twins(items, result)
+            self.duplicates.closed(items, result)
+            needed = self.outlet.wanted or not result.status.is_done
+            outcomes = [item.outcome(result) for item in everyone] if needed else []
+            self.tally.add(result.status, len(everyone), outcomes)
+            self.outlet.push(outcomes)
+        self.options.on_outcomes()
+
+    def _with_twins(self, items: Sequence[Item], result: Result[Any]) -> Sequence[Item]:
+        twins = [twin for item in items for twin in item.twins or ()] if self._twins else []
+        if not twins:
+            return items
+        for item in items:
+            item.twins = None
+        if self.ledger is not None:
+            self.ledger.set_aside([(twins, result)])
+        self._twins -= len(twins)
+        self._few_twins.set()
+        return [*items, *twins]
 
     def _left_over(self) -> list[Item]:
         items, self._in_hand = self._in_hand, []
         return items + self._turns.drain() + self._chunker.flush()
 
     def _leave(self, items: Sequence[Item]) -> None:
-        result = not_sent(self.cause or ClosedError("the run was stopped before this record was sent"))
-        if self.ledger is not None:
-            self.ledger.leave([(item, result) for item in items])
-        self.outlet.push([outcome for item in items for outcome in self.close(item, result)])
-        self.options.on_outcomes()
+        if items:
+            result = not_sent(self.cause or ClosedError("the run was stopped before this record was sent"))
+            if self.ledger is not None:
+                self.ledger.leave([(items, result)])
+            self.deliver([(items, result)])
 
     def _set_aside(self, item: Item, result: Result[Any]) -> None:
         if self.ledger is not None:
-            self.ledger.set_aside([(item, result)])
-        self.outlet.push(self.close(item, result))
-        self.options.on_outcomes()
+            self.ledger.set_aside([([item], result)])
+        self.deliver([([item], result)])
 
     async def _read(self) -> None:
         try:
             await self._read_all()
         except asyncio.CancelledError:
-            if not self.stopped or _cancelled_again():
+            if not self._reader_woken or cancelled_again():
                 raise
         except Exception as error:  # noqa: BLE001 the input is the caller's: whatever it raises ends the run, in order
             self.failure = error
@@ -168,11 +178,12 @@ class FanOut:
         await self._turns.end(self.options.concurrency)
 
     async def _read_all(self) -> None:
-        source = self._source()
+        source = iterate(self._records) if isinstance(self._records, AsyncIterable) else iter(self._records)
         linger = Linger(self.options.linger, self._flush)
         try:
-            while not self._over() and (record := await self._next(source)) is not END:
-                self._accept(record)
+            more = True
+            while more and not self._over():
+                more = await self._read_next(source) if isinstance(source, AsyncGenerator) else self._read_some(source)
                 if self._in_hand:
                     linger.cancel()  # what is left waits its own time
                     await self._hand_over(self._in_hand)
@@ -186,6 +197,28 @@ class FanOut:
             linger.cancel()
             if isinstance(source, AsyncGenerator):
                 await source.aclose()
+
+    def _read_some(self, source: Iterator[Any]) -> bool:
+        """
+        Read on until something has to be waited for; tell whether there may be more.
+        """
+        enough = self._breathe_every - self._position % self._breathe_every
+        for record in islice(source, enough):
+            self._accept(record)
+            enough -= 1
+            if self._in_hand or self.stopped or self._twins > self._most_twins:
+                return True
+        return not enough
+
+    async def _read_next(self, source: AsyncGenerator[Any, None]) -> bool:
+        self._awaiting_input = True
+        try:
+            record = await anext(source, END)
+        finally:
+            self._awaiting_input = False
+        if record is not END:
+            self._accept(record)
+        return record is not END
 
     def _over(self) -> bool:
         """
@@ -208,18 +241,6 @@ class FanOut:
             self._few_twins.clear()
             await self._few_twins.wait()
 
-    def _source(self) -> Iterator[Any] | AsyncGenerator[Any, None]:
-        return iterate(self._records) if isinstance(self._records, AsyncIterable) else iter(self._records)
-
-    async def _next(self, source: Iterator[Any] | AsyncGenerator[Any, None]) -> Any:
-        if isinstance(source, Iterator):
-            return next(source, END)
-        self._awaiting_input = True
-        try:
-            return await anext(source, END)
-        finally:
-            self._awaiting_input = False
-
     def _flush(self) -> bool:
         """
         Hand over a batch that has waited long enough, unless the workers have enough to do.
@@ -233,23 +254,28 @@ class FanOut:
 
     def _accept(self, record: Any) -> None:
         position, self._position = self._position, self._position + 1
-        item = read_item(self._work, record)
-        if isinstance(item, InvalidRecord):
+        try:
+            item = self._work.read(record)
+        except Exception as error:  # noqa: BLE001 the record is the caller's: reading it may raise anything
             refused = Item(raw=record, key=None, params=None, fingerprint=b"", position=position)
-            self._set_aside(refused, Result(error=item, known=OutcomeStatus.REJECTED))
+            self._set_aside(refused, Result(error=refusal_of(self._work, error), known=OutcomeStatus.REJECTED))
             return
         item.position = position
         earlier = self.duplicates.find(item)
-        if isinstance(earlier, Item):
-            earlier.twins = earlier.twins or []
-            earlier.twins.append(item)
-            self._twins += 1
-        elif earlier is not None:
-            self._set_aside(item, earlier)
+        if earlier is not None:
+            self._repeat(item, earlier)
         elif self.stopped:
             self._leave([item])
-        else:
-            self._in_hand = self._chunker.feed(item) or []
+        elif full := self._chunker.feed(item):
+            self._in_hand = full
+
+    def _repeat(self, item: Item, earlier: Item | Result[Any]) -> None:
+        if isinstance(earlier, Result):
+            self._set_aside(item, earlier)
+            return
+        earlier.twins = earlier.twins or []
+        earlier.twins.append(item)
+        self._twins += 1
 
     async def _hand_over(self, items: list[Item]) -> None:
         if items:
@@ -262,121 +288,10 @@ class FanOut:
             if self.stopped:
                 self._leave(items)
                 continue
-            desk = _Desk(self, items)
+            desk = RunDesk(self, items)
             self._desks.add(desk)
             try:
                 await desk.perform(self._work)
             finally:
                 self._desks.discard(desk)
             await self.outlet.room()
-
-
-class _Desk:
-    """
-    Where the work on some items reports to; sees to it that each has an outcome, whatever happens.
-    """
-
-    def __init__(self, run: FanOut, items: list[Item]) -> None:
-        self._run = run
-        self._open = dict.fromkeys(items)
-        self._closed: list[tuple[Item, Result[Any]]] = []
-        self._recorded = False
-        self._call: Call[Any, Any] | None = None
-        self._task = asyncio.current_task()
-
-    @property
-    def stopped(self) -> bool:
-        return self._run.stopped
-
-    def stop(self, cause: OmedaAsyncError) -> None:
-        self._run.stop(cause)
-
-    def options(self, *, doubtful: bool = False) -> CallOptions:
-        return CallOptions(
-            priority=self._run.options.priority,
-            patient=True,
-            doubtful=doubtful,
-            on_request=self._count,
-            stopped=lambda: self._run.stopped,
-        )
-
-    def _count(self) -> None:
-        self._run.tally.requests += 1
-
-    def spend_isolation(self) -> bool:
-        self._run.isolation_left -= 1
-        return self._run.isolation_left >= 0
-
-    def close(self, items: Sequence[Item], result: Result[Any]) -> None:
-        for item in items:
-            del self._open[item]
-            self._closed.append((item, result))
-
-    async def run(self, call: Call[Any, Any]) -> Result[Any]:
-        self._call = call
-        try:
-            result = await call.run()
-        except asyncio.CancelledError:
-            if not self._run.stopped or call.in_flight or _cancelled_again():
-                raise
-            result = call.interrupted()
-        self._call = None
-        return result
-
-    def interrupt_wait(self) -> None:
-        """
-        End a call that has no attempt in flight.
-        """
-        task = self._task
-        if self._call is None or self._call.in_flight or task is None or task is asyncio.current_task():
-            return  # a call whose own hook stops the run sees it before its next attempt
-        task.cancel()
-
-    async def perform(self, work: Work) -> None:
-        """
-        Have the items sent, and deliver their outcomes.
-        """
-        ledger = self._run.ledger
-        try:
-            if ledger is not None:
-                for item, result in (await ledger.begin(list(self._open))).items():
-                    self.close([item], result)
-            if self._open:
-                await work.perform(list(self._open), self)
-            if ledger is not None:
-                self._recorded = True
-                await ledger.record(self._closed)
-        except asyncio.CancelledError:
-            self._abandon(self._interrupted())
-            raise
-        except Exception as error:  # noqa: BLE001 not even a defect of ours may cost a record its outcome
-            self._run.failure = self._run.failure or error
-            self._abandon(self._interrupted())
-            cause = error if isinstance(error, OmedaAsyncError) else None
-            self._run.stop(cause or ClosedError(f"the run broke off: {type(error).__name__}"))
-        self._deliver()
-
-    def _interrupted(self) -> Result[Any]:
-        if self._call is not None:
-            return self._call.interrupted()
-        return not_sent(ClosedError("the run was stopped before this record was sent"))
-
-    def _abandon(self, result: Result[Any]) -> None:
-        for item in list(self._open):
-            self.close([item], still_doubtful(item, result))
-        if self._run.ledger is not None and not self._recorded:
-            self._run.ledger.leave(self._closed)
-        self._deliver()
-
-    def _deliver(self) -> None:
-        closed, self._closed = self._closed, []
-        self._run.outlet.push([outcome for item, result in closed for outcome in self._run.close(item, result)])
-        self._run.options.on_outcomes()
-
-
-def _cancelled_again() -> bool:
-    """
-    Take back the cancellation by which a stop woke this task; tell whether there was another one besides.
-    """
-    task = asyncio.current_task()
-    return task is not None and task.uncancel() > 0

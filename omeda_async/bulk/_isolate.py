@@ -20,7 +20,6 @@ from omeda_async.outcomes import OutcomeStatus
 
 Blame: TypeAlias = Callable[[Sequence[Any], Iterable[Culprit]], dict[int, tuple[Culprit, ...]]]
 Without: TypeAlias = Callable[[Any, Iterable[str | None]], Any]
-Closed: TypeAlias = list[tuple[Item, Result[Any]]]
 
 WITNESSES = 4
 """Records of each half that have to be refused alone, in the same words, before that is put down to no record."""
@@ -98,13 +97,13 @@ class Evidence:
         """
         return not self.accepted and min(self.witnesses) >= WITNESSES and len(self.texts) == 1
 
-    def took(self, group: Group) -> None:
+    def took(self, size: int, halved_from: int = 0) -> None:
         """
         Note an accepted request; if it was halved from a failed one, that one was too large.
         """
         self.accepted = True
-        self.largest_taken = max(self.largest_taken, group.size)
-        self.refused_size(group.halved_from)
+        self.largest_taken = max(self.largest_taken, size)
+        self.refused_size(halved_from)
         if self.largest_taken >= self.smallest_refused:
             self.smallest_refused = math.inf
 
@@ -115,11 +114,11 @@ class Evidence:
         if size > self.largest_taken:
             self.smallest_refused = min(self.smallest_refused, size)
 
-    def too_large(self, group: Group) -> bool:
+    def too_large(self, size: int, records: int) -> bool:
         """
         Tell whether a request would be refused for its size, as far as is known.
         """
-        return len(group.parts) > 1 and group.size >= self.smallest_refused
+        return records > 1 and size >= self.smallest_refused
 
 
 class Isolation:
@@ -146,7 +145,7 @@ class Isolation:
         self._evidence = evidence or Evidence()
         self._alone: list[tuple[Part, ApiError]] = []
         self._took_any = False
-        self.closed: Closed = []
+        self.closed: list[tuple[Item, Result[Any]]] = []
         self.common_cause: ApiError | None = None
         """Set once the evidence says that the cause would meet every record."""
 
@@ -166,7 +165,7 @@ class Isolation:
         """
         Take a success: its records are done, and its other half must hold the culprit.
         """
-        self._evidence.took(group)
+        self._evidence.took(group.size, group.halved_from)
         self._took_any = True
         self._judge_alone()
         for part in group.parts:

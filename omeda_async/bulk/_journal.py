@@ -15,7 +15,7 @@ import aiosqlite
 from omeda_async._result import Result
 from omeda_async.bulk._journal_book import Book, Group
 from omeda_async.bulk._journal_file import Identity, JournalFile
-from omeda_async.bulk._records import Item
+from omeda_async.bulk._records import Closed, Item
 from omeda_async.errors import ClosedError, JournalError
 from omeda_async.outcomes import Tally
 
@@ -86,7 +86,7 @@ class Journal:
         settled = await self._turn()
         return {item: settled[item] for item in items if item in settled} if settled else {}
 
-    async def record(self, outcomes: Sequence[tuple[Item, Result[Any]]]) -> None:
+    async def record(self, outcomes: Sequence[Closed]) -> None:
         """
         Write down results, durably.
 
@@ -100,14 +100,14 @@ class Journal:
         self._group.results += outcomes
         await self._turn()
 
-    def leave(self, outcomes: Sequence[tuple[Item, Result[Any]]]) -> None:
+    def leave(self, outcomes: Sequence[Closed]) -> None:
         """
         Have it written down what became of items that will not be sent, or whose sending was broken off.
         """
         self._group.left += outcomes
         self._wake.set()
 
-    def set_aside(self, outcomes: Sequence[tuple[Item, Result[Any]]]) -> None:
+    def set_aside(self, outcomes: Sequence[Closed]) -> None:
         """
         Have records counted that are never sent: repeats of earlier ones, and those refused locally.
         """
@@ -118,7 +118,7 @@ class Journal:
         """
         Wait until few notes are waiting to be written; at once when writing has failed.
         """
-        while self._failure is None and len(self._group.left) + len(self._group.asides) > NOTES_WAITING:
+        while self._failure is None and self._group.notes > NOTES_WAITING:
             self._written.clear()
             await self._written.wait()
 

@@ -4,7 +4,7 @@ What is written into a journal and looked up in it, a whole group in one transac
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import attrs
 import orjson
@@ -13,11 +13,10 @@ from omeda_async import _clock
 from omeda_async._result import Result
 from omeda_async.bulk._journal_codec import SETTLED, STATUS_CODES, STATUSES, result_of
 from omeda_async.bulk._journal_file import JournalFile, unusable
-from omeda_async.bulk._records import Item
+from omeda_async.bulk._records import Closed, Item
 from omeda_async.outcomes import OutcomeStatus, Tally
 
 T = TypeVar("T")
-Pairs: TypeAlias = list[tuple[Item, Result[Any]]]
 
 # Few statements, many rows: each step of SQLite lets go of the interpreter, and has to wait to get it back.
 _LOOK_UP: Final = """
@@ -69,12 +68,19 @@ class Group:
 
     begun: list[Sequence[Item]] = attrs.field(factory=list)
     """About to be sent."""
-    results: Pairs = attrs.field(factory=list)
-    left: Pairs = attrs.field(factory=list)
+    results: list[Closed] = attrs.field(factory=list)
+    left: list[Closed] = attrs.field(factory=list)
     """What became of items that were perhaps never begun."""
-    asides: Pairs = attrs.field(factory=list)
+    asides: list[Closed] = attrs.field(factory=list)
     """Records that are counted and never sent: repeats of earlier ones, and those refused locally."""
     requests: int = 0
+
+    @property
+    def notes(self) -> int:
+        """
+        Tell how many records nobody waits for.
+        """
+        return sum(len(items) for items, _ in [*self.left, *self.asides])
 
 
 class Book:
@@ -143,7 +149,8 @@ class Book:
 
     def _write(self, group: Group) -> dict[Item, Result[Any]]:
         settled = self._begin([item for items in group.begun for item in items])
-        self._settle(group.results + self._left(group.left))
+        self._enter_left(group.left)
+        self._settle(group.results + group.left)
         self._aside(group.asides)
         self._sql.execute("UPDATE runs SET requests = ? WHERE id = ?", (group.requests, self._file.run))
         return settled
@@ -167,7 +174,7 @@ class Book:
             status = STATUSES[known.status] if known.status is not None else None
             if status in SETTLED:
                 settled[item] = self._result(known)
-                self._aside([(item, settled[item])] if repeats else [])
+                self._aside([([item], settled[item])] if repeats else [])
                 continue
             self._begun[item] = known.record
             if repeats:
@@ -178,14 +185,13 @@ class Book:
         self._sql.executemany("DELETE FROM results WHERE record = ?", again)
         return settled
 
-    def _left(self, pairs: Pairs) -> Pairs:
+    def _enter_left(self, left: list[Closed]) -> None:
         """
         Write down those never begun; what an earlier run wrote of one stands.
         """
-        results = dict(pairs)
-        for known, item in self._enter([item for item in results if item not in self._begun]):
-            self._aside([(item, results[item])] if self._repeats(known, item) else [])
-        return pairs
+        results = {item: result for items, result in left for item in items if item not in self._begun}
+        for known, item in self._enter(list(results)):
+            self._aside([([item], results[item])] if self._repeats(known, item) else [])
 
     def _enter(self, items: list[Item]) -> list[tuple[Known, Item]]:
         """
@@ -234,33 +240,26 @@ class Book:
             self._results[key] = result_of(row[0], known.status or 0, known.attempts)
         return self._results[key]
 
-    def _settle(self, pairs: Pairs) -> None:
-        self._sql.executemany(_INSERT_RESULTS, self._ranges(pairs))
+    def _settle(self, closed: list[Closed]) -> None:
+        self._sql.executemany(_INSERT_RESULTS, self._ranges(closed))
         if self._repeating:
-            self._aside([pair for pair in pairs if pair[0] in self._repeating])
-            self._repeating.difference_update(item for item, _ in pairs)
+            for items, result in closed:
+                self._aside([([item], result) for item in items if item in self._repeating])
+                self._repeating.difference_update(items)
 
-    def _ranges(self, pairs: Pairs) -> Iterator[tuple[int, int, int, int, int]]:
+    def _ranges(self, closed: list[Closed]) -> Iterator[tuple[int, int, int, int, int]]:
         """
         Join neighbours with the same result: first and last record, status, attempts, answer.
         """
         ending_of = self._endings()
-        first = last = 0
-        ending: Ending | None = None
-        for item, result in pairs:
-            record = self._begun.pop(item, None)
-            if record is None:
-                continue  # an earlier run has settled it
-            its = ending_of(result)
-            if its is not ending or record != last + 1:
-                if ending is not None:
-                    yield first, last, *ending
-                first, ending = record, its
-            last = record
-        if ending is not None:
-            yield first, last, *ending
+        for items, result in closed:
+            ending = ending_of(result)
+            # Those an earlier run has settled are not among the begun.
+            records = [self._begun.pop(item) for item in items if item in self._begun]
+            for first, last in _runs(records):
+                yield first, last, *ending
 
-    def _aside(self, pairs: Pairs) -> None:
+    def _aside(self, closed: list[Closed]) -> None:
         ending_of = self._endings()
         rows = [
             (
@@ -270,7 +269,8 @@ class Book:
                 *ending_of(result),
                 None if item.fingerprint else self._codec.entries([item])[1:-1],
             )
-            for item, result in pairs
+            for items, result in closed
+            for item in items
         ]
         self._sql.executemany("INSERT OR REPLACE INTO asides VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
@@ -299,3 +299,14 @@ class Book:
             known = self._sql.execute("INSERT INTO answers (answer) VALUES (?)", (answer,)).lastrowid or 0
             self._answers[answer] = known
         return known
+
+
+def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """
+    Give the first and the last of numbers that follow on one another.
+    """
+    first = 0
+    for place in range(1, len(numbers) + 1):
+        if place == len(numbers) or numbers[place] != numbers[place - 1] + 1:
+            yield numbers[first], numbers[place - 1]
+            first = place

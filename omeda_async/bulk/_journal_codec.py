@@ -53,19 +53,16 @@ class Codec:
 
     def prints(self, items: Iterable[Item]) -> bytes:
         """
-        Give the fingerprints of items, 16 bytes each, one after the other.
+        Give the fingerprints of items as they are kept, 16 bytes each, one after the other.
         """
-        if self.salt is None:
-            return b"".join([item.fingerprint for item in items])
-        return b"".join([self.salted(item.fingerprint) for item in items])
+        key, of = self.salt or b"", blake2b
+        return b"".join([of(item.fingerprint, digest_size=PRINT_BYTES, key=key).digest() for item in items])
 
-    def salted(self, fingerprint: bytes) -> bytes:
+    def salted(self, content: bytes) -> bytes:
         """
         Give a fingerprint as it is kept.
         """
-        if self.salt is None:
-            return fingerprint
-        return blake2b(fingerprint, digest_size=PRINT_BYTES, key=self.salt).digest()
+        return blake2b(content, digest_size=PRINT_BYTES, key=self.salt or b"").digest()
 
     def entries(self, items: Sequence[Item]) -> str:
         """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from omeda_async._result import Result
-from omeda_async.bulk._records import Item
+from omeda_async.bulk._records import Closed, Item
 
 
 class Ledger(Protocol):
@@ -21,17 +21,17 @@ class Ledger(Protocol):
         Those an earlier run may have sent are marked as doubtful.
         """
 
-    async def record(self, outcomes: Sequence[tuple[Item, Result[Any]]]) -> None:
+    async def record(self, outcomes: Sequence[Closed]) -> None:
         """
         Write down results.
         """
 
-    def leave(self, outcomes: Sequence[tuple[Item, Result[Any]]]) -> None:
+    def leave(self, outcomes: Sequence[Closed]) -> None:
         """
         Have it written down what became of items that will not be sent, or whose sending was broken off.
         """
 
-    def set_aside(self, outcomes: Sequence[tuple[Item, Result[Any]]]) -> None:
+    def set_aside(self, outcomes: Sequence[Closed]) -> None:
         """
         Have records counted that are never sent: repeats of earlier ones, and those refused locally.
         """

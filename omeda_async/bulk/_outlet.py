@@ -28,6 +28,13 @@ class Outlet:
         self._ended = False
         self._unwanted = False
 
+    @property
+    def wanted(self) -> bool:
+        """
+        Does anybody take outcomes?
+        """
+        return not self._unwanted
+
     def push(self, outcomes: list[Outcome]) -> None:
         """
         Add outcomes; never waits, so that none is lost to a cancellation.

@@ -4,6 +4,7 @@ What a run would do, without doing it.
 
 import math
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from typing import Any
 
 from omeda_async import _clock
@@ -61,13 +62,13 @@ async def make_plan(
         if isinstance(item, Outcome):
             refused_total += 1
             refused += [item][: FAILURES_KEPT - len(refused)]
-        elif item.fingerprint in seen:
+        elif (print_ := _print_of(item)) in seen:
             duplicates += 1
         else:
-            seen.add(item.fingerprint)
+            seen.add(print_)
             if settled(item):
                 earlier += 1
-                done.add(item.fingerprint)
+                done.add(print_)
             elif item.due < math.inf:
                 due.append(item)
             batches += _unsettled(chunker.feed(item) or (), done)
@@ -87,8 +88,13 @@ async def make_plan(
     )
 
 
+def _print_of(item: Item) -> bytes:
+    # All of them are kept: those that are long would take more memory than they have to.
+    return blake2b(item.fingerprint, digest_size=16).digest()
+
+
 def _unsettled(items: Sequence[Item], done: set[bytes]) -> list[int]:
-    size = sum(item.fingerprint not in done for item in items)
+    size = sum(_print_of(item) not in done for item in items) if done else len(items)
     return [size] if size else []
 
 

@@ -18,6 +18,8 @@ from omeda_async.errors import InvalidRecord, OmedaAsyncError
 from omeda_async.outcomes import Outcome, OutcomeStatus
 
 Records: TypeAlias = Iterable[Any] | AsyncIterable[Any]
+Closed: TypeAlias = tuple[Sequence["Item"], Result[Any]]
+"""Items, and the result they share."""
 DUPLICATES_KEPT = 50_000
 
 
@@ -174,14 +176,14 @@ class OneByOne:
 
 class Duplicates:
     """
-    Finds records that ask for what an earlier one asked for, among the last 50,000 to 100,000 distinct ones.
+    Finds records that ask for what one on its way asks for, or one of the last 50,000 at least to be closed.
 
     The bound keeps the memory of an endless run flat; what lies further back is sent again, which is harmless for
     every operation that has a bulk form. A journal remembers those of earlier runs, all of them.
     """
 
     def __init__(self, kept: int = DUPLICATES_KEPT) -> None:
-        self._kept = kept
+        self._kept = self._full = kept
         self._young: dict[bytes, Item | Result[Any]] = {}
         self._old: dict[bytes, Item | Result[Any]] = {}
 
@@ -189,23 +191,28 @@ class Duplicates:
         """
         Give the earlier item if it is on its way, its result if it is closed, None if the item is the first.
         """
-        known = self._young.get(item.fingerprint) or self._old.get(item.fingerprint)
+        known = self._old.get(item.fingerprint)
         if known is None:
-            self._remember(item.fingerprint, item)
-        return known
+            known = self._young.setdefault(item.fingerprint, item)
+            if len(self._young) > self._full:
+                self._age()
+        return None if known is item else known
 
-    def closed(self, item: Item, result: Result[Any]) -> None:
+    def closed(self, items: Iterable[Item], result: Result[Any]) -> None:
         """
-        Keep the result of a first item for those to come.
+        Keep the result of items for those to come.
         """
-        generation = self._young if item.fingerprint in self._young else self._old
-        if item.fingerprint in generation:
-            generation[item.fingerprint] = result
+        for item in items:
+            self._young[item.fingerprint] = result
 
-    def _remember(self, fingerprint: bytes, item: Item) -> None:
-        if len(self._young) >= self._kept:
-            self._old, self._young = self._young, {}
-        self._young[fingerprint] = item
+    def _age(self) -> None:
+        """
+        Let go of the old, but of nothing that is on its way.
+        """
+        self._old, self._young = self._young, {}
+        for fingerprint in [one for one, known in self._old.items() if isinstance(known, Item)]:
+            self._young[fingerprint] = self._old.pop(fingerprint)
+        self._full = len(self._young) + self._kept
 
 
 def check_sizes(work: Work) -> None:
@@ -226,9 +233,16 @@ def read_item(work: Work, raw: Any) -> Item | InvalidRecord:
     """
     try:
         return work.read(raw)
-    except InvalidRecord as error:
-        invalid = error
     except Exception as error:  # noqa: BLE001 the record is the caller's: reading it may raise anything
+        return refusal_of(work, error)
+
+
+def refusal_of(work: Work, error: Exception) -> InvalidRecord:
+    """
+    Give the error of a record that cannot be read.
+    """
+    invalid = error
+    if not isinstance(invalid, InvalidRecord):
         invalid = InvalidRecord.of(None, f"cannot be read: {type(error).__name__}")
         invalid.__cause__ = error
     invalid.provider, invalid.operation = work.account.provider, work.name

@@ -5,8 +5,8 @@ A row is converted when the run reads it. One that cannot be converted becomes t
 column and the reason, and the rest goes on. What is wrong with the file as a whole is said before anything is sent.
 """
 
+from omeda_async._row import Row
 from omeda_async.rows._file import RowFile
 from omeda_async.rows._kinds import CAMPAIGNS, DEPLOYMENTS, OPT_OUTS, TRANSACTIONS, RowKind
-from omeda_async.rows._row import Row
 
 __all__ = ["CAMPAIGNS", "DEPLOYMENTS", "OPT_OUTS", "TRANSACTIONS", "Row", "RowFile", "RowKind"]

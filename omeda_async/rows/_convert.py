@@ -1,5 +1,5 @@
 """
-From what stands in a row to the fields of a record: pure.
+From what stands in a row to the fields of a record, for each form a file may have: pure.
 """
 
 import json
@@ -8,74 +8,144 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+import attrs
+
+from omeda_async._row import Row
 from omeda_async.errors import InvalidRecord
 from omeda_async.rows._kinds import RowKind, plain
 
 _UNDECODED: Final = re.compile(r"[\ud800-\udfff]")
 
 
-def from_cells(cells: list[str] | InvalidRecord, fields: tuple[str | None, ...]) -> dict[str, Any]:
+_ALIKE_KEPT: Final = 1000
+
+
+class CsvForm:
     """
-    Make a record of a CSV row: cells that are empty are unset, ids are separated by ``|``.
+    How the cells of a CSV row become a record: cells that are empty are unset, ids are separated by ``|``.
 
     Args:
-        cells: What stands in the row, or why that cannot be told.
+        kind: What the rows are about.
         fields: The field of each column; None for a column to be ignored.
-
-    Raises:
-        InvalidRecord: Says which field and why.
+        columns: The file's own names of the fields.
 
     """
-    if isinstance(cells, InvalidRecord):
-        raise cells
-    if len(cells) != len(fields) and (len(cells) < len(fields) or any(map(str.strip, cells[len(fields) :]))):
-        raise InvalidRecord.of(None, f"the number of cells is {len(cells)}, and the header has {len(fields)}")
-    record: dict[str, Any] = {}
-    for field, cell in zip(fields, cells, strict=False):
-        if field is None:
-            continue
-        text = cell.strip()
-        if not text.isascii():
-            _readable(field, text)
-        if field in _LISTS:
-            # None tells an empty cell from a column that is not there: an opt-out without ids reaches further.
-            record[field] = _LISTS[field](text) if text else None
-        elif text:
-            record[field] = _TEXTS[field](text) if field in _TEXTS else text
-    return record
+
+    def __init__(self, kind: RowKind, fields: tuple[str | None, ...], columns: Mapping[str, str]) -> None:
+        self.columns: Mapping[str, str] | None = columns
+        self._fields = fields
+        self._target = fields.index(kind.target)
+        self._key = fields.index("key") if "key" in fields else None
+        self._apart = [place for place, field in enumerate(fields) if field in {None, "key"}]
+        self._alike: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def row(self, number: int, cells: list[str] | InvalidRecord) -> Row:
+        """
+        Make a row. Those that differ in their target and key only share the rest.
+        """
+        if isinstance(cells, InvalidRecord) or len(cells) != len(self._fields):
+            return Row(number, self, cells)
+        target = cells[self._target].strip()
+        key = cells[self._key].strip() or None if self._key is not None else None
+        if not (target and target.isascii() and (key is None or key.isascii())):
+            return Row(number, self, cells)
+        cells[self._target] = ""
+        for place in self._apart:
+            cells[place] = ""
+        rest = tuple(cells)
+        return Row(number, self, self._alike.get(rest) or self._remember(rest), target, key)
+
+    def _remember(self, rest: tuple[str, ...]) -> tuple[str, ...]:
+        if len(self._alike) >= _ALIKE_KEPT:
+            self._alike.clear()
+        self._alike[rest] = rest
+        return rest
+
+    def read(self, row: Row) -> dict[str, Any]:
+        """
+        Make a record of a row's cells.
+
+        Raises:
+            InvalidRecord: Says which field and why.
+
+        """
+        if isinstance(row.source, InvalidRecord):
+            raise row.source
+        cells, fields = self._cells(row), self._fields
+        if len(cells) != len(fields) and (len(cells) < len(fields) or any(map(str.strip, cells[len(fields) :]))):
+            raise InvalidRecord.of(None, f"the number of cells is {len(cells)}, and the header has {len(fields)}")
+        record: dict[str, Any] = {}
+        for field, cell in zip(fields, cells, strict=False):
+            if field is None:
+                continue
+            text = _readable(field, cell.strip())
+            if field in _LISTS:
+                # None tells an empty cell from a column that is not there: an opt-out without ids reaches further.
+                record[field] = _LISTS[field](text) if text else None
+            elif text:
+                record[field] = _TEXTS[field](text) if field in _TEXTS else text
+        return record
+
+    def _cells(self, row: Row) -> list[str]:
+        cells = list(row.source)
+        if isinstance(row.source, tuple):
+            cells[self._target] = row.target
+            if self._key is not None:
+                cells[self._key] = row.key or ""
+        return cells
 
 
-def from_line(text: str, kind: RowKind) -> dict[str, Any]:
+@attrs.frozen
+class LineForm:
     """
-    Make a record of a line that holds the target alone.
-
-    Raises:
-        InvalidRecord: It holds bytes that are no text.
-
+    How a line that holds the target alone becomes a record.
     """
-    return {kind.target: _readable(kind.target, text)}
+
+    kind: RowKind
+    columns: None = None
+
+    def read(self, row: Row) -> dict[str, Any]:
+        """
+        Make a record of a line.
+
+        Raises:
+            InvalidRecord: It holds bytes that are no text.
+
+        """
+        return {self.kind.target: _readable(self.kind.target, row.source)}
 
 
-def from_json(text: str, kind: RowKind, ignored: Collection[str]) -> dict[str, Any]:
+@attrs.frozen
+class JsonForm:
     """
-    Make a record of a line of JSON: an object, or the target alone where that is allowed.
+    How a line of JSON becomes a record: an object, or the target alone where that is allowed.
 
     Where a row may be the target alone, the target may be a number, as many programs write ids.
-
-    Raises:
-        InvalidRecord: It is no JSON, or not of that form.
-
     """
-    try:
-        value = json.loads(_readable(None, text), object_pairs_hook=_Pairs, parse_constant=_no_number)
-    except (ValueError, RecursionError) as problem:
-        reason = problem.msg if isinstance(problem, json.JSONDecodeError) else "it cannot be read"
-        raise InvalidRecord.of(None, f"is no JSON: {reason}") from None
-    if isinstance(value, str | int) and not isinstance(value, bool) and kind.bare:
-        return {kind.target: str(value)}
-    if not isinstance(value, _Pairs):
-        raise InvalidRecord.of(None, "must be a JSON object with the fields of one record")
-    return _named(value, kind, ignored)
+
+    kind: RowKind
+    ignored: Collection[str]
+    columns: None = None
+
+    def read(self, row: Row) -> dict[str, Any]:
+        """
+        Make a record of a line.
+
+        Raises:
+            InvalidRecord: It is no JSON, or not of that form.
+
+        """
+        kind = self.kind
+        try:
+            value = json.loads(_readable(None, row.source), object_pairs_hook=_Pairs, parse_constant=_no_number)
+        except (ValueError, RecursionError) as problem:
+            reason = problem.msg if isinstance(problem, json.JSONDecodeError) else "it cannot be read"
+            raise InvalidRecord.of(None, f"is no JSON: {reason}") from None
+        if isinstance(value, str | int) and not isinstance(value, bool) and kind.bare:
+            return {kind.target: str(value)}
+        if not isinstance(value, _Pairs):
+            raise InvalidRecord.of(None, "must be a JSON object with the fields of one record")
+        return _named(value, kind, self.ignored)
 
 
 def names_in(text: str) -> set[str]:

@@ -6,19 +6,21 @@ import csv
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
+from types import MappingProxyType
+from typing import BinaryIO, Final, NamedTuple, TypeVar
 
+from omeda_async._row import Row
 from omeda_async.errors import ConfigurationError, InvalidRecord
-from omeda_async.rows import _convert
+from omeda_async.rows._convert import CsvForm, JsonForm, LineForm, names_in
 from omeda_async.rows._kinds import RowKind, plain
-from omeda_async.rows._row import Row
 
 _DELIMITERS: Final = (",", ";", "\t")
 _FORMS: Final = {".csv": "csv", ".tsv": "csv", ".json": "jsonl", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _MARKS: Final = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _NEVER_CLOSED: Final = ("unexpected end of data", "field larger than field limit")
-Numbered: TypeAlias = tuple[int, Any]
+T = TypeVar("T")
 
 
 class _Layout(NamedTuple):
@@ -29,11 +31,9 @@ class _Layout(NamedTuple):
     form: str
     encoding: str
     delimiter: str = ","
-    header: int = 0
-    """The row the header stands in; 0 when there is none."""
     fields: tuple[str | None, ...] = ()
     """The field of each column; None for a column to be ignored."""
-    columns: Mapping[str, str] | None = None
+    columns: Mapping[str, str] = MappingProxyType({})
     """The file's own names of the fields."""
 
 
@@ -61,14 +61,14 @@ class RowFile(Iterable[Row]):
         self._ignored = {plain(name): name for name in ignore}
         try:
             self._layout = self._detect()
-            self._count = sum(1 for _ in self._numbered())
+            self._count = self._counted()
         except (OSError, UnicodeError, csv.Error) as problem:
             reason = problem.strerror if isinstance(problem, OSError) else "it is no text in UTF-8 or UTF-16"
             raise ConfigurationError(f"{name} cannot be read: {reason}") from problem
         if not self._count:
             raise ConfigurationError(f"{name} holds no rows below its header")
         if self.format != "csv" and self._ignored:
-            self._check_ignored((_convert.names_in(text) for _, text in self._numbered()), "field")
+            self._check_ignored((names_in(text) for _, text in self._lines()), "field")
 
     @classmethod
     def at(cls, kind: RowKind, path: str | Path, ignore: Iterable[str] = ()) -> "RowFile":
@@ -113,17 +113,10 @@ class RowFile(Iterable[Row]):
         return self._count
 
     def __iter__(self) -> Iterator[Row]:
-        read, columns = self._reader(), self._layout.columns
-        return (Row(number, source, read, columns) for number, source in self._numbered())
-
-    def _reader(self) -> Callable[[Any], dict[str, Any]]:
-        kind, ignored, fields = self.kind, self._ignored, self._layout.fields
-        readers: dict[str, Callable[[Any], dict[str, Any]]] = {
-            "csv": lambda cells: _convert.from_cells(cells, fields),
-            "jsonl": lambda text: _convert.from_json(text, kind, ignored),
-            "ids": lambda text: _convert.from_line(text, kind),
-        }
-        return readers[self.format]
+        if self.format == "csv":
+            return self._below_header(CsvForm(self.kind, self._layout.fields, self._layout.columns).row)
+        form = JsonForm(self.kind, self._ignored.keys()) if self.format == "jsonl" else LineForm(self.kind)
+        return (Row(number, form, text) for number, text in self._lines())
 
     def _text(self, encoding: str) -> TextIOWrapper:
         return TextIOWrapper(self._open(), encoding=encoding, errors="surrogateescape", newline="")
@@ -165,7 +158,7 @@ class RowFile(Iterable[Row]):
 
     def _with_header(self, layout: _Layout) -> _Layout:
         with self._text(layout.encoding) as lines:
-            number, cells = next(_csv_rows(lines, layout.delimiter, self.name))
+            number, cells = next(_csv_rows(lines, layout.delimiter, self.name, lambda *row: row))
         if isinstance(cells, InvalidRecord):
             raise ConfigurationError(f"{self.name}: the header (row {number}) {cells.reason}")
         names = [cell.strip() for cell in cells]
@@ -175,7 +168,7 @@ class RowFile(Iterable[Row]):
         fields = tuple(None if plain(name) in self._ignored else self.kind.field(name) for name in names)
         self._check_header(names, fields)
         columns = {field: name for field, name in zip(fields, names, strict=True) if field is not None}
-        return layout._replace(header=number, fields=fields, columns=columns)
+        return layout._replace(fields=fields, columns=columns)
 
     def _check_ignored(self, found: Iterable[set[str]], word: str) -> None:
         missing = dict(self._ignored)
@@ -201,19 +194,26 @@ class RowFile(Iterable[Row]):
                 earlier = names[fields.index(field)]
                 raise ConfigurationError(f"{self.name}: columns {earlier!r} and {name!r} both are {field}")
 
-    def _numbered(self) -> Iterator[Numbered]:
-        """
-        Give what stands in each row that is not blank, with the number of the row.
-        """
-        layout = self._layout
-        with self._text(layout.encoding) as lines:
-            if layout.form == "csv":
-                rows = _csv_rows(lines, layout.delimiter, self.name)
-                yield from (row for row in rows if row[0] > layout.header)
-            else:
-                for number, line in enumerate(lines, 1):
-                    if text := line.strip():
-                        yield number, text
+    def _below_header(self, make: Callable[[int, list[str] | InvalidRecord], T]) -> Iterator[T]:
+        with self._text(self._layout.encoding) as lines:
+            yield from islice(_csv_rows(lines, self._layout.delimiter, self.name, make), 1, None)
+
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        with self._text(self._layout.encoding) as lines:
+            for number, line in enumerate(lines, 1):
+                if text := line.strip():
+                    yield number, text
+
+    def _counted(self) -> int:
+        if self.format != "csv":
+            return sum(1 for _ in self._lines())
+        below, longest = 0, csv.field_size_limit()
+        with self._text(self._layout.encoding) as lines:
+            for line in lines:
+                if '"' in line or len(line) > longest:  # only who reads the cells can tell what is a row
+                    return sum(1 for _ in self._below_header(lambda number, _: number))
+                below += line[0].isalnum() or bool(line.replace(self._layout.delimiter, "").strip())
+        return below - 1
 
 
 def _having(field: str) -> Callable[[Row], bool]:
@@ -226,9 +226,11 @@ def _having(field: str) -> Callable[[Row], bool]:
     return has
 
 
-def _csv_rows(lines: Iterable[str], delimiter: str, name: str) -> Iterator[Numbered]:
+def _csv_rows(
+    lines: Iterable[str], delimiter: str, name: str, make: Callable[[int, list[str] | InvalidRecord], T]
+) -> Iterator[T]:
     """
-    Give the cells of each row that is not blank, or why it has none, with the number of the row.
+    Make something of the number and the cells of each row that is not blank, the header among them.
 
     Raises:
         ConfigurationError: A quote is never closed, so that nobody can tell where the rows end.
@@ -237,14 +239,15 @@ def _csv_rows(lines: Iterable[str], delimiter: str, name: str) -> Iterator[Numbe
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     number = 0
     while True:
-        number += 1
         try:
-            cells: list[str] | InvalidRecord | None = next(reader, None)
+            for cells in reader:
+                number += 1
+                if (cells and cells[0].strip()) or any(map(str.strip, cells)):
+                    yield make(number, cells)
         except csv.Error as problem:
+            number += 1
             if str(problem).startswith(_NEVER_CLOSED):
                 raise ConfigurationError(f"{name}: a quote opened in row {number} is never closed") from None
-            cells = InvalidRecord.of(None, f"cannot be read as CSV: {problem}")
-        if cells is None:
+            yield make(number, InvalidRecord.of(None, f"cannot be read as CSV: {problem}"))
+        else:
             return
-        if isinstance(cells, InvalidRecord) or any(map(str.strip, cells)):
-            yield number, cells

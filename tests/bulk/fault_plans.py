@@ -3,7 +3,7 @@ Random fault plans for bulk runs, their execution against the sandbox, and what 
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -11,9 +11,10 @@ from unittest import mock
 import attrs
 from hypothesis import strategies as st
 
-from omeda_async import BrandOptOut, BulkRun, Outcome, OutcomeStatus, SessionManager
+from omeda_async import BrandOptOut, BulkRun, Outcome, OutcomeStatus, SessionManager, _result
+from omeda_async.bulk import Item
+from omeda_async.bulk._fan_out import FanOut
 from omeda_async.errors import BatchRejected
-from omeda_async.outcomes import Tally
 from omeda_async.sandbox import Fault, FaultKind as Kind, FaultPoint, Sandbox
 from tests.bulk.sandboxed import manager_on
 
@@ -98,13 +99,14 @@ class Result:
 def every_outcome() -> Iterator[list[Outcome]]:
     """Note each outcome that is counted, also those nobody takes any more."""
     noted: list[Outcome] = []
-    add = Tally.add
+    with_twins = FanOut._with_twins
 
-    def noting(self: Tally, outcome: Outcome) -> None:
-        noted.append(outcome)
-        add(self, outcome)
+    def noting(self: FanOut, items: Sequence[Item], result: _result.Result[Any]) -> Sequence[Item]:
+        everyone = with_twins(self, items, result)
+        noted.extend(item.outcome(result) for item in everyone)
+        return everyone
 
-    with mock.patch.object(Tally, "add", noting):
+    with mock.patch.object(FanOut, "_with_twins", noting):
         yield noted
 
 

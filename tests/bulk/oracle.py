@@ -103,7 +103,7 @@ def isolate(
         if isolation.common_cause is not None:
             isolation.give_up(_left, group)
             isolation.give_up(_left)
-        elif evidence.too_large(group):
+        elif evidence.too_large(group.size, len(group.parts)):
             isolation.halve(group)
         else:
             _take(isolation, group, (send or oracle.answer)(group))

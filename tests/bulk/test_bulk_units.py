@@ -139,28 +139,34 @@ def test_a_duplicate_finds_the_item_on_its_way_and_later_its_result() -> None:
     assert duplicates.find(first) is None
     assert duplicates.find(item("a")) is first
     assert duplicates.find(item("b")) is None
-    duplicates.closed(first, result)
+    duplicates.closed([first], result)
     assert duplicates.find(item("a")) is result
 
 
 def test_duplicates_remember_at_least_the_last_and_at_most_twice_so_many() -> None:
-    """The memory is bounded: the newest are known, the oldest are forgotten."""
+    """The memory is bounded: the newest are known, the oldest of those closed are forgotten."""
     duplicates = Duplicates(kept=10)
     for number in range(35):
-        assert duplicates.find(item(number)) is None
-    assert all(isinstance(duplicates.find(item(number)), Item) for number in reversed(range(25, 35)))
-    assert duplicates.find(item(14)) is None
+        first = item(number)
+        assert duplicates.find(first) is None
+        duplicates.closed([first], Result(receipt=number))
+    assert all(isinstance(duplicates.find(item(number)), Result) for number in reversed(range(25, 35)))
+    assert duplicates.find(item(12)) is None
 
 
-def test_closing_a_forgotten_item_does_not_bring_it_back() -> None:
-    """A result whose item was forgotten meanwhile is not kept: the memory stays bounded."""
-    duplicates = Duplicates(kept=1)
-    first = item("a")
-    duplicates.find(first)
-    for name in "bc":
-        duplicates.find(item(name))
-    duplicates.closed(first, Result(receipt="r"))
-    assert duplicates.find(item("a")) is None
+def test_what_is_on_its_way_is_never_forgotten() -> None:
+    """However many come after it, a repeat finds it, and its result once it is closed."""
+    duplicates = Duplicates(kept=3)
+    waiting = [item(f"w{number}") for number in range(20)]
+    assert [duplicates.find(one) for one in waiting] == [None] * 20
+    for number in range(50):
+        other = item(number)
+        duplicates.find(other)
+        duplicates.closed([other], Result())
+    assert [duplicates.find(item(f"w{number}")) for number in range(20)] == waiting
+    duplicates.closed(waiting, result := Result(receipt="r"))
+    assert duplicates.find(item("w7")) is result
+    assert len(duplicates._young) + len(duplicates._old) < 60
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ async def test_what_many_ask_for_at_once_is_written_in_few_transactions(path: Pa
 
     book.write = counted  # type: ignore[method-assign]  # to count
     await asyncio.gather(*(journal.begin([one]) for one in items))
-    await asyncio.gather(*(journal.record([(one, Result(attempts=one.position))]) for one in items))
+    await asyncio.gather(*(journal.record([([one], Result(attempts=one.position))]) for one in items))
     await journal.close(None)
     assert len(writes) <= 6
     again = Journal(path, identity())
@@ -137,8 +137,8 @@ async def test_a_worker_cancelled_while_it_waits_leaves_the_others_their_results
     tasks[2].cancel()
     await asyncio.wait(tasks)
     assert [task.cancelled() for task in tasks] == [False, False, True, False, False]
-    journal.leave([(items[2], not_sent(ClosedError("stopped")))])
-    await journal.record([(one, Result(attempts=1)) for one in items if one is not items[2]])
+    journal.leave([([items[2]], not_sent(ClosedError("stopped")))])
+    await journal.record([([one for one in items if one is not items[2]], Result(attempts=1))])
     await journal.close(None)
     assert read_status(path).counts == {S.DONE: 4, S.NOT_SENT: 1}
 
@@ -166,7 +166,7 @@ async def test_cancelling_the_closing_puts_it_off_until_all_is_written(path: Pat
     await journal.open(Tally())
     one = item("a", 0)
     await journal.begin([one])
-    recording = asyncio.ensure_future(journal.record([(one, Result(attempts=1))]))
+    recording = asyncio.ensure_future(journal.record([([one], Result(attempts=1))]))
     await asyncio.sleep(0)
     closing = asyncio.ensure_future(journal.close(None))
     for _ in range(passes):

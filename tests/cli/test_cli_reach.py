@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from omeda_async import InvalidRecord
-from omeda_async.providers.omeda._converter import entry_of, opt_out_from
+from omeda_async.providers.omeda._converter import entry_of, opt_out_from, record_of
 from omeda_async.providers.omeda.models import BrandOptOut, ClientOptOut, DeploymentTypeOptOut
 from omeda_async.rows import CAMPAIGNS, OPT_OUTS, RowFile
 from omeda_async.rows._levels import level_of
@@ -41,7 +41,7 @@ def test_the_level_counted_is_the_level_sent(level: object) -> None:
         record = {field: value for field, value in record.items() if value != "left out"}
         told = level_of(record)
         try:
-            sent = entry_of(opt_out_from(record)).record
+            sent = record_of(entry_of(opt_out_from(record)))
         except InvalidRecord:
             continue
         assert told == NAMES[type(sent)], record

@@ -72,7 +72,7 @@ def test_a_report_always_adds_up(statuses: list[D]) -> None:
     """
     tally = Tally()
     for position, status in enumerate(statuses):
-        tally.add(_outcome(status, position))
+        tally.add(status, 1, [_outcome(status, position)])
         report: BulkReport = tally.report(duration=1.0, complete=False)
         assert report.total == sum(report.counts.values()) == position + 1
     report = tally.report(duration=1.0, complete=True)
@@ -86,7 +86,7 @@ def test_a_report_keeps_no_more_failures_than_it_says() -> None:
     """
     tally = Tally()
     for position in range(FAILURES_KEPT + 5):
-        tally.add(_outcome(D.FAILED, position))
+        tally.add(D.FAILED, 1, [_outcome(D.FAILED, position)])
     report = tally.report(duration=1.0, complete=True)
     assert (len(report.failures), report.total) == (FAILURES_KEPT, FAILURES_KEPT + 5)
 

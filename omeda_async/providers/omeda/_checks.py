@@ -26,7 +26,10 @@ from omeda_async.providers.omeda.models import (
 LONGEST_EMAIL: Final = 255
 MOST_RESULTS: Final = 200
 
-_EMAIL: Final = re.compile(r"[^\s@\x00-\x1f\x7f-\x9f\ud800-\udfff]+@[^\s@\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+# The ranges say the same of ASCII as what follows them says of all characters, in less time.
+_EMAIL: Final = re.compile(
+    r"[!-?A-~]+@[!-?A-~]+|[^\s@\x00-\x1f\x7f-\x9f\ud800-\udfff]+@[^\s@\x00-\x1f\x7f-\x9f\ud800-\udfff]+"
+)
 # Omeda's older document says 50 for CampaignId, its newer page 100: what may be right is let through.
 _IDS: Final = {
     "deployment_name": 80,
@@ -55,9 +58,16 @@ _RECOMMENDATION: Final = (
 )
 
 
+def is_email(text: str) -> bool:
+    """
+    Tell whether a text may be an e-mail address; whether it exists is not for us to say.
+    """
+    return len(text) <= LONGEST_EMAIL and _EMAIL.fullmatch(text) is not None
+
+
 def check_email(field: str, value: object) -> None:
     """
-    Refuse what cannot be an e-mail address; whether it exists is not for us to say.
+    Refuse what cannot be an e-mail address.
 
     Raises:
         InvalidRecord: Says what would be right.

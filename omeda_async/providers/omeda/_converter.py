@@ -5,19 +5,20 @@ The one converter between Omeda's models and its wire, and records from mappings
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, TypeAlias
 
 import attrs
 import orjson
 from cattrs.preconf.orjson import OrjsonConverter
 
+from omeda_async._row import Form, Row
 from omeda_async.errors import InvalidRecord
 from omeda_async.providers._records import (
     make_strict_converter,
     register_wire_names,
     structure_record,
 )
-from omeda_async.providers.omeda._checks import check_cancel, check_opt_out
+from omeda_async.providers.omeda._checks import check_cancel, check_opt_out, is_email
 from omeda_async.providers.omeda._dates import to_central
 from omeda_async.providers.omeda.models import (
     BrandOptOut,
@@ -42,25 +43,19 @@ LEVELS: Final[Mapping[str, type[OptOut]]] = MappingProxyType(
 
 _LEVEL_OF: Final = {cls: level for level, cls in LEVELS.items()}
 _LEVEL_WORDS: Final = {"client": ClientOptOut, "brand": BrandOptOut, "deploymenttype": DeploymentTypeOptOut}
+_BEFORE: Final = b'{"EmailAddress":'
+_KNOWN_KEPT: Final = 1000
 _LOCAL: Final = frozenset({"key", "scheduled_for"})
 _IRREGULAR: Final = {"brand_ids": "BrandId", "deployment_type_ids": "DeploymentTypeId"}
 _IDS: Final = {"brand_ids": BrandOptOut, "deployment_type_ids": DeploymentTypeOptOut}
 
 
-class Entry(NamedTuple):
-    """
-    An opt-out as it goes out, serialised once.
-    """
+Entry: TypeAlias = tuple[str, bytes, str]
+"""
+An opt-out as it goes out, serialised once: its level (a key of ``LEVELS``), its JSON object, and its address.
 
-    level: str
-    """A key of ``LEVELS``."""
-    data: bytes
-    """One JSON object."""
-    record: OptOut
-    """What it was made of, checked."""
-
-    def __repr__(self) -> str:
-        return f"Entry({self.level!r}, {len(self.data)} bytes)"
+A plain tuple: of all small things, the garbage collector lets these alone.
+"""
 
 
 def wire_names(cls: type) -> dict[str, str]:
@@ -105,7 +100,50 @@ def entry_of(record: OptOut) -> Entry:
     check_opt_out(record)
     kind = type(record)
     # A copy: what orjson returns is cut from a larger piece of memory, which keeping it would pin (ten times slower).
-    return Entry(_LEVEL_OF[kind], b"%b" % orjson.dumps(_UNSTRUCTURE[kind](record)), record)
+    return _LEVEL_OF[kind], b"%b" % orjson.dumps(_UNSTRUCTURE[kind](record)), record.email_address
+
+
+def record_of(entry: Entry) -> OptOut:
+    """
+    Make the opt-out again that an entry was made of, without the caller's key.
+    """
+    level, data, _ = entry
+    return LEVELS[level](**{_FIELD_OF[name]: value for name, value in orjson.loads(data).items()})
+
+
+class EntryReader:
+    """
+    Makes entries of records; what rows of a file have alike is read, checked and serialised once.
+    """
+
+    def __init__(self) -> None:
+        self._form: Form | None = None
+        self._known: dict[tuple[str, ...], tuple[str, bytes]] = {}
+
+    def read(self, raw: Any) -> tuple[Entry, Any]:
+        """
+        Give the entry of a record, and the caller's key of it.
+
+        Raises:
+            InvalidRecord: It cannot be sent; says which field and what would be right.
+
+        """
+        rest = raw.source if isinstance(raw, Row) else None
+        alike = self._known.get(rest) if isinstance(rest, tuple) and raw.form is self._form else None
+        if alike is not None and is_email(raw.target):
+            level, after = alike
+            return (level, _BEFORE + orjson.dumps(raw.target) + after, raw.target), raw.key
+        record = opt_out_from(raw)
+        entry = entry_of(record)
+        if isinstance(rest, tuple):
+            self._remember(raw.form, rest, entry)
+        return entry, raw.get("key") if isinstance(raw, dict) else record.key
+
+    def _remember(self, form: Form, rest: tuple[str, ...], entry: Entry) -> None:
+        if form is not self._form or len(self._known) >= _KNOWN_KEPT:
+            self._form, self._known = form, {}
+        level, data, address = entry
+        self._known[rest] = level, data[len(_BEFORE) + len(orjson.dumps(address)) :]
 
 
 def _understood(cls: type) -> dict[str, str]:
@@ -121,6 +159,7 @@ _REQUIRED: Final = {
     cls: frozenset(field.name for field in attrs.fields(cls) if field.default is attrs.NOTHING)
     for cls in LEVELS.values()
 }
+_FIELD_OF: Final = {name: field for cls in LEVELS.values() for field, name in wire_names(cls).items()}
 _ID_NAMES: Final = {name: field for name, field in _ANY_OPT_OUT_NAME.items() if field in _IDS}
 _PROMO_NAMES: Final = tuple(name for name, field in _ANY_OPT_OUT_NAME.items() if field == "promo_code")
 

@@ -16,7 +16,7 @@ from omeda_async._result import Result
 from omeda_async._retry import in_doubt
 from omeda_async.bulk import Desk, Evidence, Group, Isolation, Item, Part, in_vain, not_sent
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError, ServerError
-from omeda_async.providers.omeda._converter import Entry, entry_of, opt_out_from
+from omeda_async.providers.omeda._converter import Entry, EntryReader, entry_of, record_of
 from omeda_async.providers.omeda._culprits import blame, merge, without_ids
 from omeda_async.providers.omeda._wire import SUBMIT_OPT_OUTS, SubmitOptOuts
 
@@ -24,6 +24,8 @@ from omeda_async.providers.omeda._wire import SUBMIT_OPT_OUTS, SubmitOptOuts
 MAX_ENTRIES = 500
 MAX_BYTES = 256 * 1024
 CONCURRENCY = 8
+SHORT = 200
+"""Bytes: an entry of so many is its own fingerprint; a longer one is hashed, for the sake of memory."""
 
 
 @attrs.define
@@ -39,6 +41,7 @@ class OptOutWork:
     name: str = "opt_outs.submit_many"
     concurrency: int = CONCURRENCY
     look_ahead: int = 0
+    _reader: EntryReader = attrs.field(factory=EntryReader, init=False, repr=False)
     _evidence: Evidence = attrs.field(factory=Evidence, init=False, repr=False)
     _one_at_a_time: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False, repr=False)
 
@@ -57,56 +60,72 @@ class OptOutWork:
             InvalidRecord: It cannot be sent.
 
         """
-        record = opt_out_from(raw)
-        entry = entry_of(record)
-        key = raw.get("key") if isinstance(raw, dict) else record.key
-        fingerprint = blake2b(entry.data, digest_size=16, person=entry.level[:16].encode()).digest()
-        return Item(raw=raw, key=key, params=entry, fingerprint=fingerprint, size=len(entry.data) + 1)
+        entry, key = self._reader.read(raw)
+        data = entry[1]
+        same = data if len(data) <= SHORT else blake2b(data, digest_size=16).digest()
+        return Item(raw, key, entry, same, len(data) + 1)
 
     async def perform(self, items: list[Item], desk: Desk) -> None:
         """
         Send the items in one request, and isolate the culprits if it is refused.
         """
+        size = sum([item.size for item in items])
+        result = None
+        if not (desk.stopped or self._evidence.too_large(size, len(items))):
+            result = await self._ask([item.params for item in items], desk)
+            if result.error is None:
+                self._evidence.took(size)
+                desk.close(items, result)
+                return
         isolation = Isolation(items, _blame, _without, self._evidence)
         async with AsyncExitStack() as turn:
-            await self._isolate(isolation, desk, turn)
+            await self._isolate(isolation, desk, turn, result)
 
-    async def _isolate(self, isolation: Isolation, desk: Desk, turn: AsyncExitStack) -> None:
+    async def _isolate(
+        self, isolation: Isolation, desk: Desk, turn: AsyncExitStack, result: Result[Any] | None
+    ) -> None:
         waited = False
         while (group := isolation.next()) is not None:
             if group.cause is not None and not (waited or self._evidence.accepted):
                 # Nobody named, nothing accepted yet: one batch at a time finds out whether the cause meets everyone.
                 await turn.enter_async_context(self._one_at_a_time)
                 waited = True
-            if desk.stopped or (group.isolating and not desk.spend_isolation()):
+            if result is not None:
+                _take(isolation, desk, group, result)
+                result = None
+            elif desk.stopped or (group.isolating and not desk.spend_isolation()):
                 isolation.give_up(_left_out(desk), group)
                 isolation.give_up(_left_out(desk))
-            elif self._evidence.too_large(group):
+            elif self._evidence.too_large(group.size, len(group.parts)):
                 isolation.halve(group)
             else:
-                await self._send(group, isolation, desk)
+                answer = await self._ask([part.params for part in group.parts], desk, hasty=group.probes_size)
+                _take(isolation, desk, group, answer)
             # At once: should this be broken off, what is certain so far is known.
             _close(isolation, desk)
         _close(isolation, desk)
 
-    async def _send(self, group: Group, isolation: Isolation, desk: Desk) -> None:
-        params = SubmitOptOuts(client=self.client, opt_outs=_entries([part.params for part in group.parts]))
-        options = attrs.evolve(desk.options(), hasty=group.probes_size)
-        result = await desk.run(Call(self.account, SUBMIT_OPT_OUTS, params, options))
-        error = result.error
-        if error is None:
-            isolation.accepted(group, result)
-        elif SUBMIT_OPT_OUTS.hits_everyone(error):
-            isolation.failed(group, in_vain(result))
-            desk.stop(error)
-        elif isinstance(error, ApiError) and _refuses_the_batch(error):
-            isolation.refused(group, error, result.attempts)
-            if isolation.common_cause is not None:
-                desk.stop(isolation.common_cause)
-        elif _may_be_for_size(error) and not desk.stopped:
-            isolation.too_large(group, result)
-        else:
-            isolation.failed(group, result)
+    async def _ask(self, entries: list[Entry], desk: Desk, *, hasty: bool = False) -> Result[Any]:
+        params = SubmitOptOuts(client=self.client, opt_outs=_entries(entries))
+        options = attrs.evolve(desk.options(), hasty=hasty) if hasty else desk.options()
+        return await desk.run(Call(self.account, SUBMIT_OPT_OUTS, params, options))
+
+
+def _take(isolation: Isolation, desk: Desk, group: Group, result: Result[Any]) -> None:
+    error = result.error
+    if error is None:
+        isolation.accepted(group, result)
+    elif SUBMIT_OPT_OUTS.hits_everyone(error):
+        isolation.failed(group, in_vain(result))
+        desk.stop(error)
+    elif isinstance(error, ApiError) and _refuses_the_batch(error):
+        isolation.refused(group, error, result.attempts)
+        if isolation.common_cause is not None:
+            desk.stop(isolation.common_cause)
+    elif _may_be_for_size(error) and not desk.stopped:
+        isolation.too_large(group, result)
+    else:
+        isolation.failed(group, result)
 
 
 def _close(isolation: Isolation, desk: Desk) -> None:
@@ -132,17 +151,17 @@ def _entries(entries: list[Entry]) -> list[Entry]:
     """
     Give the entries of a request; records of the same address, level and source share one, as in Omeda's example.
     """
-    if len({entry.record.email_address for entry in entries}) == len(entries):
+    if len({address for _, _, address in entries}) == len(entries):
         return entries
-    return [entry_of(record) for record in merge(entry.record for entry in entries)]
+    return [entry_of(record) for record in merge(map(record_of, entries))]
 
 
 def _blame(entries: Sequence[Entry], culprits: Any) -> dict[int, Any]:
-    return blame([entry.record for entry in entries], culprits) if culprits else {}
+    return blame(list(map(record_of, entries)), culprits) if culprits else {}
 
 
 def _without(entry: Entry, refused: Any) -> Entry | None:
-    left = without_ids(entry.record, refused)
+    left = without_ids(record_of(entry), refused)
     return None if left is None else entry_of(left)
 
 

@@ -159,11 +159,12 @@ def build_opt_outs(params: SubmitOptOuts) -> Request:
         InvalidRecord: There are none, or one cannot be sent.
     """
     path = f"/webservices/rest/client/{path_segment('client', params.client)}/optoutfilterqueue/*"
-    by_level: dict[str, list[bytes]] = {level: [] for level in LEVELS}
-    for one in params.opt_outs:
-        entry = one if isinstance(one, Entry) else entry_of(one)
-        by_level[entry.level].append(entry.data)
-    parts = [b'"%s":[%s]' % (level.encode(), b",".join(found)) for level, found in by_level.items() if found]
+    entries = [one if isinstance(one, tuple) else entry_of(one) for one in params.opt_outs]
+    parts = [
+        b'"%s":[%s]' % (level.encode(), b",".join(found))
+        for level in LEVELS
+        if (found := [data for its_level, data, _ in entries if its_level == level])
+    ]
     if not parts:
         raise InvalidRecord.of(None, "there are no opt-outs to submit: give at least one")
     return Request("POST", path, b"{%s}" % b",".join(parts), _JSON)

@@ -2,8 +2,29 @@
 One row of a file, as a record.
 """
 
-from collections.abc import Callable, ItemsView, Iterator, Mapping
-from typing import Any
+from collections.abc import ItemsView, Iterator, Mapping
+from typing import Any, Protocol
+
+
+class Form(Protocol):
+    """
+    How the rows of one file become records.
+    """
+
+    @property
+    def columns(self) -> Mapping[str, str] | None:
+        """
+        Give the file's own names of the fields; None where it has no columns.
+        """
+
+    def read(self, row: "Row") -> dict[str, Any]:
+        """
+        Make a record of what stands in a row.
+
+        Raises:
+            InvalidRecord: It cannot be converted; says which column and why.
+
+        """
 
 
 class Row(Mapping[str, Any]):
@@ -12,33 +33,31 @@ class Row(Mapping[str, Any]):
 
     Args:
         number: The row as a spreadsheet or an editor shows it, from 1, the header counted.
-        source: What stands in the file.
-        read: Makes the record of it.
-        columns: The file's own names of the fields.
+        form: Makes the record of it.
+        source: What stands in the file. A tuple holds what rows may have alike: all cells, but for the target and the
+            key, which are then given apart.
+        target: What the row is about.
+        key: The caller's key.
 
     Raises:
         InvalidRecord: Looking into a row that cannot be converted; says which column and why.
 
     """
 
-    __slots__ = ("_columns", "_read", "_record", "_source", "number")
+    __slots__ = ("_record", "form", "key", "number", "source", "target")
 
-    def __init__(
-        self,
-        number: int,
-        source: Any,
-        read: Callable[[Any], dict[str, Any]],
-        columns: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, number: int, form: Form, source: Any, target: str = "", key: str | None = None) -> None:
         self.number = number
-        self._source = source
-        self._read = read
+        self.form = form
+        self.source = source
+        self.target = target
+        self.key = key
         self._record: dict[str, Any] | None = None
-        self._columns = columns
 
     def _fields(self) -> dict[str, Any]:
         if self._record is None:
-            self._record, self._source = self._read(self._source), None
+            self._record = self.form.read(self)
+            self.source = None
         return self._record
 
     def __getitem__(self, field: str) -> Any:
@@ -70,10 +89,10 @@ class Row(Mapping[str, Any]):
         """
         Give the name that the file has for a field.
         """
-        return (self._columns or {}).get(field, field)
+        return (self.form.columns or {}).get(field, field)
 
     def place(self, field: str) -> str:
         """
         Say where a field stands: a ``column`` of CSV by the file's own name for it, else a ``field``.
         """
-        return f"field {field}" if self._columns is None else f"column {self.column(field)}"
+        return f"field {field}" if self.form.columns is None else f"column {self.column(field)}"
