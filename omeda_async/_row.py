@@ -60,6 +60,12 @@ class Row(Mapping[str, Any]):
             self.source = None
         return self._record
 
+    def fields(self) -> dict[str, Any]:
+        """
+        Give the record as a dictionary of the caller's own.
+        """
+        return self.form.read(self) if self._record is None else self._record.copy()
+
     def __getitem__(self, field: str) -> Any:
         return self._fields()[field]
 

@@ -59,7 +59,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"providers\.[a-z_]+\.client", rf"errors|limits|settings|_clock|_account|_single|bulk|{OWN}", r"attrs"),
     (
         r"bulk(\..*)?",
-        rf"errors|outcomes|events|limits|settings|_masking|_version|_clock|_checks|_operation|_account|_result|_call|{OWN}",
+        rf"errors|outcomes|events|limits|settings|_masking|_version|_clock|_checks|_operation|_account|_result|_row|_call|{OWN}",
         r"attrs|orjson|aiosqlite",
     ),
     (r"journal", r"errors|outcomes|bulk\._journal.*", r"attrs"),

@@ -21,17 +21,14 @@ T = TypeVar("T")
 # Few statements, many rows: each step of SQLite lets go of the interpreter, and has to wait to get it back.
 _LOOK_UP: Final = """
 WITH RECURSIVE n (place) AS (SELECT 0 UNION ALL SELECT place + 1 FROM n WHERE place + 1 < :count)
-SELECT json_group_array(json_array(place, id, json_extract(entry, '$[0]'), status, attempts, answer))
+SELECT json_group_array(json_array(place, outcomes.id, json_extract(entry, '$[0]'), status, attempts, answer))
 FROM n CROSS JOIN prints ON prints.fingerprint = substr(:prints, 16 * place + 1, 16)
-JOIN records ON records.id = prints.record LEFT JOIN results ON results.record = records.id
+JOIN outcomes ON outcomes.id = prints.record
 """
 _INSERT_RECORDS: Final = """
 INSERT INTO records SELECT :first + key, substr(:prints, 16 * key + 1, 16), value FROM json_each(:entries)
 """
-_INSERT_RESULTS: Final = """
-INSERT OR REPLACE INTO results
-WITH RECURSIVE n (id) AS (SELECT ? UNION ALL SELECT id + 1 FROM n WHERE id < ?) SELECT id, ?, ?, ? FROM n
-"""
+_INSERT_RESULTS: Final = "INSERT INTO results VALUES (?, ?, ?, ?, ?)"
 _AGAIN: Final = frozenset({OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT})
 _ANSWERS_KEPT: Final = 1000
 
@@ -182,7 +179,7 @@ class Book:
             item.doubtful = status not in _AGAIN
             if not item.doubtful:
                 again.append((known.record,))
-        self._sql.executemany("DELETE FROM results WHERE record = ?", again)
+        self._sql.executemany("DELETE FROM results WHERE first = ?", again)
         return settled
 
     def _enter_left(self, left: list[Closed]) -> None:
@@ -241,7 +238,10 @@ class Book:
         return self._results[key]
 
     def _settle(self, closed: list[Closed]) -> None:
-        self._sql.executemany(_INSERT_RESULTS, self._ranges(closed))
+        ranges = list(self._ranges(closed))
+        if self._indexed:  # what an earlier run left in doubt has a result of its own still
+            self._sql.executemany("DELETE FROM results WHERE first BETWEEN ? AND ?", [one[:2] for one in ranges])
+        self._sql.executemany(_INSERT_RESULTS, ranges)
         if self._repeating:
             for items, result in closed:
                 self._aside([([item], result) for item in items if item in self._repeating])

@@ -15,8 +15,9 @@ import orjson
 from omeda_async import errors
 from omeda_async._masking import mask_emails
 from omeda_async._result import Result
+from omeda_async._row import Row
 from omeda_async.bulk._records import Item
-from omeda_async.errors import OmedaAsyncError
+from omeda_async.errors import InvalidRecord, OmedaAsyncError
 from omeda_async.outcomes import OutcomeStatus
 
 PRINT_BYTES: Final = 16
@@ -71,8 +72,8 @@ class Codec:
         if self.salt is not None:
             return _dumped([(item.position, None) for item in items])
         try:
-            return _dumped([(item.position, item.raw) for item in items])
-        except (TypeError, ValueError):
+            return _dumped([(item.position, _as_dict(item.raw)) for item in items])
+        except (TypeError, ValueError, InvalidRecord):
             return "[" + ",".join([_entry(item) for item in items]) + "]"
 
     def text(self, text: str) -> str:
@@ -137,9 +138,13 @@ def record_of(kept: Any) -> Any:
 
 def _entry(item: Item) -> str:
     try:
-        return _dumped((item.position, item.raw))
-    except (TypeError, ValueError):
+        return _dumped((item.position, _as_dict(item.raw)))
+    except (TypeError, ValueError, InvalidRecord):
         return _dumped((item.position, None))
+
+
+def _as_dict(raw: Any) -> Any:
+    return raw.fields() if isinstance(raw, Row) else raw
 
 
 def _dumped(value: Any) -> str:

@@ -15,11 +15,11 @@ import orjson
 
 from omeda_async import _clock
 from omeda_async._version import __version__
-from omeda_async.bulk._journal_codec import Codec
+from omeda_async.bulk._journal_codec import SETTLED, STATUS_CODES, Codec
 from omeda_async.errors import JournalError
 
 APPLICATION: Final = 0x6F6D6A6C
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 BUSY_SECONDS: Final = 5.0
 _LOCK: Final = "-lock"
 _PEEK_MILLISECONDS: Final = 250  # whoever only looks whether it is locked is gone by then
@@ -35,8 +35,12 @@ CREATE TABLE runs (
 CREATE TABLE records (id INTEGER PRIMARY KEY, fingerprint BLOB NOT NULL, entry TEXT NOT NULL);
 CREATE TABLE prints (fingerprint BLOB PRIMARY KEY, record INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE results (
-    record INTEGER PRIMARY KEY, status INTEGER NOT NULL, attempts INTEGER NOT NULL, answer INTEGER NOT NULL
+    first INTEGER PRIMARY KEY, last INTEGER NOT NULL,
+    status INTEGER NOT NULL, attempts INTEGER NOT NULL, answer INTEGER NOT NULL
 );
+CREATE VIEW outcomes AS SELECT records.id, fingerprint, entry, status, attempts, answer
+FROM records LEFT JOIN results
+ON results.first = (SELECT max(first) FROM results WHERE first <= records.id) AND results.last >= records.id;
 CREATE TABLE answers (id INTEGER PRIMARY KEY, answer TEXT NOT NULL);
 CREATE TABLE asides (
     position INTEGER PRIMARY KEY, run INTEGER NOT NULL, repeats INTEGER NOT NULL, status INTEGER NOT NULL,
@@ -44,7 +48,6 @@ CREATE TABLE asides (
 );
 INSERT INTO meta VALUES ('indexed', 0);
 """
-_UNINDEXED: Final = "SELECT count(*) FROM records WHERE id > (SELECT value FROM meta WHERE name = 'indexed')"
 _INDEX_NEW: Final = """
 INSERT OR IGNORE INTO prints
 SELECT fingerprint, id FROM records WHERE id > (SELECT value FROM meta WHERE name = 'indexed')
@@ -60,10 +63,23 @@ _SET_LATE_REPEATS_ASIDE: Final = (
     """
     INSERT OR REPLACE INTO asides
     SELECT json_extract(entry, '$[0]'), (SELECT max(id) FROM runs), 1, status, attempts, answer, NULL
-    FROM late JOIN records ON records.id = late.id JOIN results ON results.record = late.id
+    FROM late JOIN outcomes ON outcomes.id = late.id WHERE status NOT NULL
     """,
-    "DELETE FROM results WHERE record IN (SELECT id FROM late)",
     "DELETE FROM records WHERE id IN (SELECT id FROM late)",
+)
+# Results that stay are kept by ranges; those that may change, and those with a gap, one by one.
+_LOOSEN: Final = (
+    """
+    CREATE TEMP TABLE loose AS SELECT * FROM results
+    WHERE status NOT IN (SELECT value FROM json_each(:settled)) AND last > first
+    OR EXISTS (SELECT 1 FROM late WHERE late.id BETWEEN first AND last)
+    """,
+    "DELETE FROM results WHERE first IN (SELECT first FROM loose)",
+    """
+    INSERT INTO results SELECT records.id, records.id, status, attempts, answer
+    FROM loose CROSS JOIN records ON records.id BETWEEN first AND last
+    """,
+    "DROP TABLE loose",
     "DROP TABLE late",
 )
 
@@ -130,6 +146,11 @@ def check_format(connection: sqlite3.Connection, path: Path) -> bool:
         return False
     if application != APPLICATION:
         raise JournalError(f"{path} is an SQLite file, but no journal of this library; give another file")
+    if schema < SCHEMA:
+        raise JournalError(
+            f"the journal {path} was written by an older version of omeda-async (format {schema}; this version "
+            f"{__version__} reads {SCHEMA}): finish it with that version, or give another file"
+        )
     if schema > SCHEMA:
         raise JournalError(
             f"the journal {path} was written by a newer version of omeda-async "
@@ -298,11 +319,13 @@ def _fill(connection: sqlite3.Connection, identity: Identity) -> None:
 def _index(connection: sqlite3.Connection) -> None:
     """
     Make what earlier runs wrote findable by fingerprint: sorted and at once, which is far cheaper than as it comes.
+
+    Their results are made such that each one which may still change stands alone.
     """
-    new = connection.execute(_UNINDEXED).fetchone()[0]
-    if connection.execute(_INDEX_NEW).rowcount < new:
-        for statement in (_FIND_LATE_REPEATS, *_SET_LATE_REPEATS_ASIDE):
-            connection.execute(statement)
+    settled = orjson.dumps([STATUS_CODES[status] for status in SETTLED]).decode()
+    connection.execute(_INDEX_NEW)
+    for statement in (_FIND_LATE_REPEATS, *_SET_LATE_REPEATS_ASIDE, *_LOOSEN):
+        connection.execute(statement, {"settled": settled} if ":settled" in statement else {})
     connection.execute("UPDATE meta SET value = (SELECT ifnull(max(id), 0) FROM records) WHERE name = 'indexed'")
 
 

@@ -15,7 +15,15 @@ import attrs
 import orjson
 
 from omeda_async.bulk._journal_codec import SETTLED, STATUS_CODES, STATUSES, record_of, result_of
-from omeda_async.bulk._journal_file import Identity, check_format, codec_of, connect, identity_of, in_use, unusable
+from omeda_async.bulk._journal_file import (
+    Identity,
+    check_format,
+    codec_of,
+    connect,
+    identity_of,
+    in_use,
+    unusable,
+)
 from omeda_async.bulk._records import Item
 from omeda_async.errors import JournalError, OmedaAsyncError
 from omeda_async.outcomes import OutcomeStatus
@@ -25,24 +33,28 @@ NOT_DONE: Final = frozenset(status for status in OutcomeStatus if not status.is_
 
 _RUNS: Final = "SELECT started, ended, requests, complete, counts, cause, version FROM runs ORDER BY id"
 _COUNTS: Final = """
-SELECT status, count(*) FROM records LEFT JOIN results ON results.record = records.id GROUP BY status
+SELECT status, sum(last - first + 1) FROM results GROUP BY status
+UNION ALL SELECT NULL, (SELECT count(*) FROM records) - (SELECT ifnull(sum(last - first + 1), 0) FROM results)
 UNION ALL SELECT status, count(*) FROM asides GROUP BY status
 """
 _CAUSES: Final = """
 SELECT status, attempts, answers.answer, sum(number) FROM (
-    SELECT status, max(attempts) AS attempts, answer, count(*) AS number FROM results GROUP BY status, answer
+    SELECT status, max(attempts) AS attempts, answer, sum(last - first + 1) AS number
+    FROM results GROUP BY status, answer
     UNION ALL SELECT status, max(attempts), answer, count(*) FROM asides GROUP BY status, answer
 ) AS seen JOIN answers ON answers.id = seen.answer
 WHERE status IN (SELECT value FROM json_each(?)) GROUP BY status, seen.answer
 """
 _SETTLED_PRINTS: Final = """
-SELECT fingerprint FROM results JOIN records ON records.id = results.record
+SELECT fingerprint FROM results CROSS JOIN records ON records.id BETWEEN first AND last
 WHERE status IN (SELECT value FROM json_each(?))
 """
 _NOT_DONE: Final = """
-SELECT entry, ifnull(status, :unknown), attempts, answers.answer, json_extract(entry, '$[0]') AS position
-FROM records LEFT JOIN results ON results.record = records.id LEFT JOIN answers ON answers.id = results.answer
-WHERE ifnull(status, :unknown) IN (SELECT value FROM json_each(:codes))
+SELECT entry, status, attempts, answers.answer, json_extract(entry, '$[0]') AS position
+FROM results CROSS JOIN records ON records.id BETWEEN first AND last JOIN answers ON answers.id = results.answer
+WHERE status IN (SELECT value FROM json_each(:codes))
+UNION ALL SELECT entry, :unknown, NULL, NULL, json_extract(entry, '$[0]')
+FROM outcomes WHERE status IS NULL AND :unknown IN (SELECT value FROM json_each(:codes))
 UNION ALL SELECT entry, status, attempts, answers.answer, position
 FROM asides JOIN answers ON answers.id = asides.answer
 WHERE NOT repeats AND status IN (SELECT value FROM json_each(:codes))

@@ -34,10 +34,12 @@ class CsvForm:
     def __init__(self, kind: RowKind, fields: tuple[str | None, ...], columns: Mapping[str, str]) -> None:
         self.columns: Mapping[str, str] | None = columns
         self._fields = fields
+        self._name = kind.target
         self._target = fields.index(kind.target)
         self._key = fields.index("key") if "key" in fields else None
         self._apart = [place for place, field in enumerate(fields) if field in {None, "key"}]
         self._alike: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._records: dict[tuple[Any, bool], dict[str, Any]] = {}
 
     def row(self, number: int, cells: list[str] | InvalidRecord) -> Row:
         """
@@ -58,6 +60,7 @@ class CsvForm:
     def _remember(self, rest: tuple[str, ...]) -> tuple[str, ...]:
         if len(self._alike) >= _ALIKE_KEPT:
             self._alike.clear()
+            self._records.clear()
         self._alike[rest] = rest
         return rest
 
@@ -71,7 +74,19 @@ class CsvForm:
         """
         if isinstance(row.source, InvalidRecord):
             raise row.source
-        cells, fields = self._cells(row), self._fields
+        if not isinstance(row.source, tuple):
+            return self._converted(row.source)
+        like = (row.source, row.key is None)
+        if like not in self._records:
+            self._records[like] = self._converted(self._whole(row))
+        record = self._records[like].copy()
+        record[self._name] = row.target
+        if row.key is not None:
+            record["key"] = row.key
+        return record
+
+    def _converted(self, cells: list[str]) -> dict[str, Any]:
+        fields = self._fields
         if len(cells) != len(fields) and (len(cells) < len(fields) or any(map(str.strip, cells[len(fields) :]))):
             raise InvalidRecord.of(None, f"the number of cells is {len(cells)}, and the header has {len(fields)}")
         record: dict[str, Any] = {}
@@ -86,12 +101,11 @@ class CsvForm:
                 record[field] = _TEXTS[field](text) if field in _TEXTS else text
         return record
 
-    def _cells(self, row: Row) -> list[str]:
+    def _whole(self, row: Row) -> list[str]:
         cells = list(row.source)
-        if isinstance(row.source, tuple):
-            cells[self._target] = row.target
-            if self._key is not None:
-                cells[self._key] = row.key or ""
+        cells[self._target] = row.target
+        if self._key is not None:
+            cells[self._key] = row.key or ""
         return cells
 
 

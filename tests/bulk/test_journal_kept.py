@@ -196,7 +196,7 @@ async def test_a_cancel_that_was_under_way_is_settled_by_a_read(path: Path) -> N
         sandbox.ocamba.seed_campaigns(["1", "2"])
         await manager.ocamba.campaigns.cancel_many(["1", "2"], journal=path)
         connection = sqlite3.connect(path)
-        connection.execute("DELETE FROM results WHERE record = 1")
+        connection.execute("DELETE FROM results WHERE first = 1")
         connection.commit()
         connection.close()
         asked = len(sandbox.requests)
