@@ -109,9 +109,11 @@ class RunDesk:
     def _abandon(self, result: Result[Any]) -> None:
         for item in list(self._open):
             self.close([item], still_doubtful(item, result))
-        if self._run.ledger is not None and not self._recorded:
-            self._run.ledger.leave(self._closed)
-        self._deliver()
+        if self._recorded:
+            self._deliver()
+        else:
+            self._run.leave(self._closed)
+            self._closed = []
 
     def _deliver(self) -> None:
         closed, self._closed = self._closed, []

@@ -4,6 +4,7 @@ The engine of a bulk run: one reader, some workers, and an outcome for every rec
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Sequence, Sized
+from copy import copy
 from itertools import islice
 from typing import Any
 
@@ -14,6 +15,7 @@ from omeda_async.bulk._chunks import Chunker
 from omeda_async.bulk._desk import RunDesk, cancelled_again
 from omeda_async.bulk._input import END, Linger, iterate
 from omeda_async.bulk._ledger import Ledger
+from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._outlet import Outlet
 from omeda_async.bulk._records import Closed, Duplicates, Item, Records, Work, not_sent, refusal_of
 from omeda_async.bulk._turns import Turns
@@ -23,6 +25,7 @@ from omeda_async.outcomes import OutcomeStatus, Tally
 
 BREATHE_EVERY = 64
 BATCHES_READY = 1
+LEFT_AT_ONCE = 1000
 
 
 @attrs.frozen(kw_only=True)
@@ -76,6 +79,7 @@ class FanOut:
         self._reader_woken = False
         self._read_on = True
         self._in_hand: list[Item] = []
+        self._left: list[Closed] = []
         self._twins = 0
         self._most_twins = options.concurrency * max(options.max_entries, BREATHE_EVERY)
         self._few_twins = asyncio.Event()
@@ -97,7 +101,10 @@ class FanOut:
             if timer is not None:
                 timer.cancel()
             self._leave(self._left_over())
-            self.outlet.end()
+            try:
+                await outlast(self._deliver_left())
+            finally:
+                self.outlet.end()
 
     def abandon(self, cause: OmedaAsyncError) -> None:
         """
@@ -152,12 +159,31 @@ class FanOut:
         items, self._in_hand = self._in_hand, []
         return items + self._turns.drain() + self._chunker.flush()
 
+    def leave(self, closed: Sequence[Closed]) -> None:
+        """
+        Take what became of items that will not be sent, or whose sending was broken off.
+
+        An earlier run may know more about them, which is asked before their outcomes are delivered.
+        """
+        if self.ledger is None:
+            self.deliver(closed)
+        else:
+            self._left += closed
+
+    async def _deliver_left(self) -> None:
+        left, self._left = self._left, []
+        if left and self.ledger is not None:
+            try:
+                left = await self.ledger.leave(left)
+            except OmedaAsyncError as error:
+                self.failure = self.failure or error
+        self.deliver(left)
+
     def _leave(self, items: Sequence[Item]) -> None:
         if items:
-            result = not_sent(self.cause or ClosedError("the run was stopped before this record was sent"))
-            if self.ledger is not None:
-                self.ledger.leave([(items, result)])
-            self.deliver([(items, result)])
+            error = copy(self.cause or ClosedError("the run was stopped before this record was sent"))
+            error.sent, error.attempts = False, 0  # the cause may be another record's
+            self.leave([(items, not_sent(error))])
 
     def _set_aside(self, item: Item, result: Result[Any]) -> None:
         if self.ledger is not None:
@@ -189,6 +215,8 @@ class FanOut:
                     await self._hand_over(self._in_hand)
                 elif self._twins > self._most_twins:
                     await self._wait_for_twins()
+                elif len(self._left) >= LEFT_AT_ONCE:
+                    await self._deliver_left()
                 elif self._position % self._breathe_every == 0:
                     await self._breathe()
                 if len(self._chunker):

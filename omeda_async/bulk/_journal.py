@@ -15,6 +15,7 @@ import aiosqlite
 from omeda_async._result import Result
 from omeda_async.bulk._journal_book import Book, Group
 from omeda_async.bulk._journal_file import Identity, JournalFile
+from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._records import Closed, Item
 from omeda_async.errors import ClosedError, JournalError
 from omeda_async.outcomes import Tally
@@ -60,12 +61,18 @@ class Journal:
 
         """
         self._tally = tally
-        opening = asyncio.create_task(self._thread.start())
+        started = False
+
+        async def start() -> None:
+            nonlocal started
+            await self._thread.start()
+            started = True
+
         try:
-            await _outlast(opening)
+            await outlast(start())
         except asyncio.CancelledError:
-            if opening.exception() is None:
-                await _outlast(asyncio.create_task(self._shut()))
+            if started:
+                await outlast(self._shut())
             raise
         self._writer = asyncio.create_task(self._write_on(), name="omeda_async journal")
 
@@ -100,12 +107,27 @@ class Journal:
         self._group.results += outcomes
         await self._turn()
 
-    def leave(self, outcomes: Sequence[Closed]) -> None:
+    async def leave(self, outcomes: Sequence[Closed]) -> list[Closed]:
         """
-        Have it written down what became of items that will not be sent, or whose sending was broken off.
+        Write down what became of items that will not be sent, or whose sending was broken off; give how that stands.
+
+        What an earlier run has found out about an item is not undone by one that did not get to it.
+
+        Raises:
+            JournalError: It could not be written.
+
+        Cancelling it loses nothing: they are written all the same.
+
         """
+        if self._failure is not None:
+            raise self._failure
         self._group.left += outcomes
-        self._wake.set()
+        written = self._waiter()
+        await outlast(self._write())  # not by the writer: a loop that is torn down may have ended that already
+        standing = await written
+        kept = [([item for item in items if item not in standing], result) for items, result in outcomes]
+        changed = [([item], standing[item]) for items, _ in outcomes for item in items if item in standing]
+        return [*((items, result) for items, result in kept if items), *changed]
 
     def set_aside(self, outcomes: Sequence[Closed]) -> None:
         """
@@ -142,7 +164,7 @@ class Journal:
         Cancelling it is put off until the file is closed.
 
         """
-        await _outlast(asyncio.create_task(self._close(cause)))
+        await outlast(self._close(cause))
 
     async def _close(self, cause: BaseException | None) -> None:
         if self._writer is None:
@@ -168,17 +190,20 @@ class Journal:
         if self._writer is None or self._writer.done():
             raise ClosedError("the journal is closed")
 
-    async def _turn(self) -> dict[Item, Result[Any]]:
-        waiter = asyncio.get_running_loop().create_future()
+    def _waiter(self) -> "_Waiter":
+        waiter: _Waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
+        return waiter
+
+    async def _turn(self) -> dict[Item, Result[Any]]:
+        waiter = self._waiter()
         self._wake.set()
-        settled: dict[Item, Result[Any]] = await waiter
-        return settled
+        return await waiter
 
     async def _write_on(self) -> None:
         while True:
             await self._wake.wait()
-            await _outlast(asyncio.create_task(self._write()))
+            await outlast(self._write())
 
     async def _write(self) -> None:
         """
@@ -188,10 +213,10 @@ class Journal:
         waiting, self._waiting = self._waiting, []
         self._wake.clear()
         group.requests = self._tally.requests
-        settled: dict[Item, Result[Any]] = {}
+        found: dict[Item, Result[Any]] = {}
         if self._failure is None:
             try:
-                settled = await self._thread.do(lambda book: book.write(group))
+                found = await self._thread.do(lambda book: book.write(group))
             except JournalError as error:
                 self._failure = error
             except Exception as error:  # noqa: BLE001 whoever waits has to be told, whatever it was
@@ -200,7 +225,7 @@ class Journal:
             if not waiter.done() and self._failure is not None:
                 waiter.set_exception(self._failure)
             elif not waiter.done():
-                waiter.set_result(settled)
+                waiter.set_result(found)
         self._written.set()
 
 
@@ -240,19 +265,3 @@ class _Thread(aiosqlite.Connection):
 
 
 _Waiter: TypeAlias = asyncio.Future[dict[Item, Result[Any]]]
-
-
-async def _outlast(task: asyncio.Task[T]) -> T:
-    """
-    Wait for a task that must not be broken off; a cancellation takes effect when it has ended.
-    """
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        task.exception()
-        raise cancelled
-    return task.result()

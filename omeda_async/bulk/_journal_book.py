@@ -13,7 +13,7 @@ from omeda_async import _clock
 from omeda_async._result import Result
 from omeda_async.bulk._journal_codec import SETTLED, STATUS_CODES, STATUSES, result_of
 from omeda_async.bulk._journal_file import JournalFile, unusable
-from omeda_async.bulk._records import Closed, Item
+from omeda_async.bulk._records import Closed, Item, still_doubtful
 from omeda_async.outcomes import OutcomeStatus, Tally
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class Group:
     """About to be sent."""
     results: list[Closed] = attrs.field(factory=list)
     left: list[Closed] = attrs.field(factory=list)
-    """What became of items that were perhaps never begun."""
+    """What became of items that were perhaps never begun, and that an earlier run may know more about."""
     asides: list[Closed] = attrs.field(factory=list)
     """Records that are counted and never sent: repeats of earlier ones, and those refused locally."""
     requests: int = 0
@@ -77,7 +77,7 @@ class Group:
         """
         Tell how many records nobody waits for.
         """
-        return sum(len(items) for items, _ in [*self.left, *self.asides])
+        return sum(len(items) for items, _ in self.asides)
 
 
 class Book:
@@ -106,7 +106,7 @@ class Book:
 
     def write(self, group: Group) -> dict[Item, Result[Any]]:
         """
-        Write a group; give the results of those begun that an earlier run has settled.
+        Write a group; give the results that an earlier run has noted of those begun, where settled, and of those left.
 
         Raises:
             JournalError: It could not be written; nothing of it was.
@@ -146,11 +146,11 @@ class Book:
 
     def _write(self, group: Group) -> dict[Item, Result[Any]]:
         settled = self._begin([item for items in group.begun for item in items])
-        self._enter_left(group.left)
+        standing = self._enter_left(group.left)
         self._settle(group.results + group.left)
         self._aside(group.asides)
         self._sql.execute("UPDATE runs SET requests = ? WHERE id = ?", (group.requests, self._file.run))
-        return settled
+        return settled | standing
 
     def _end(self, tally: Tally, cause: BaseException | None) -> None:
         if cause is None:  # the whole input was read: what this run has not met is no part of it any more
@@ -182,13 +182,22 @@ class Book:
         self._sql.executemany("DELETE FROM results WHERE first = ?", again)
         return settled
 
-    def _enter_left(self, left: list[Closed]) -> None:
+    def _enter_left(self, left: list[Closed]) -> dict[Item, Result[Any]]:
         """
-        Write down those never begun; what an earlier run wrote of one stands.
+        Write down those never begun; what an earlier run wrote of one stands, and is given.
         """
         results = {item: result for items, result in left for item in items if item not in self._begun}
+        standing: dict[Item, Result[Any]] = {}
         for known, item in self._enter(list(results)):
-            self._aside([([item], results[item])] if self._repeats(known, item) else [])
+            standing[item] = self._standing(known, item, results[item])
+            self._aside([([item], standing[item])] if self._repeats(known, item) else [])
+        return standing
+
+    def _standing(self, known: Known, item: Item, result: Result[Any]) -> Result[Any]:
+        if known.status is None:  # a run that was killed had sent it, or was about to
+            item.doubtful = True
+            return still_doubtful(item, result)
+        return result if STATUSES[known.status] is OutcomeStatus.NOT_SENT else self._result(known)
 
     def _enter(self, items: list[Item]) -> list[tuple[Known, Item]]:
         """

@@ -26,9 +26,11 @@ class Ledger(Protocol):
         Write down results.
         """
 
-    def leave(self, outcomes: Sequence[Closed]) -> None:
+    async def leave(self, outcomes: Sequence[Closed]) -> list[Closed]:
         """
-        Have it written down what became of items that will not be sent, or whose sending was broken off.
+        Write down what became of items that will not be sent, or whose sending was broken off; give how that stands.
+
+        What an earlier run has found out about an item is not undone.
         """
 
     def set_aside(self, outcomes: Sequence[Closed]) -> None:
@@ -38,5 +40,5 @@ class Ledger(Protocol):
 
     async def room(self) -> None:
         """
-        Wait until few of those two are waiting to be written.
+        Wait until few of those are waiting to be written.
         """

@@ -137,7 +137,7 @@ async def test_a_worker_cancelled_while_it_waits_leaves_the_others_their_results
     tasks[2].cancel()
     await asyncio.wait(tasks)
     assert [task.cancelled() for task in tasks] == [False, False, True, False, False]
-    journal.leave([([items[2]], not_sent(ClosedError("stopped")))])
+    await journal.leave([([items[2]], not_sent(ClosedError("stopped")))])
     await journal.record([([one for one in items if one is not items[2]], Result(attempts=1))])
     await journal.close(None)
     assert read_status(path).counts == {S.DONE: 4, S.NOT_SENT: 1}

@@ -8,13 +8,22 @@ from typing import Any
 
 import pytest
 
-from omeda_async import AnswerLost, BatchRejected, ClosedError, Culprit, OutcomeStatus, TooLate
+from omeda_async import (
+    AnswerLost,
+    AuthenticationFailed,
+    BatchRejected,
+    ClosedError,
+    Culprit,
+    Outcome,
+    OutcomeStatus,
+    TooLate,
+)
 from omeda_async._result import Result
 from omeda_async.bulk import Item, _fan_out
 from omeda_async.bulk._records import Duplicates
 from omeda_async.journal import JournalStatus, read_not_done, read_status
 from omeda_async.providers.omeda.models import OptOutReceipt
-from tests.bulk.bulk_fakes import adds_up, collect, positions, refusal, statuses
+from tests.bulk.bulk_fakes import FakeWork, adds_up, collect, positions, refusal, run_of, statuses
 from tests.bulk.journal_help import Work, journalled, rows
 
 S = OutcomeStatus
@@ -256,3 +265,39 @@ async def test_hashes_keep_every_trace_of_an_address_out(path: Path) -> None:
     assert report.counts == read_status(path).counts
     assert not read_status(path).keeps_records
     assert [(one.position, one.record) for one in read_not_done(path)] == [(0, None), (1, None), (2, None)]
+
+
+async def test_a_resumed_run_that_stops_early_reports_what_the_journal_knows(path: Path) -> None:
+    """What is not reached is not said to be not sent, where an earlier run has sent it: report and journal agree."""
+    known = ["done", "late", "unknown", "open", *(f"r{number}" for number in range(100)), "failed"]
+    records = [*known, *(f"s{number}" for number in range(100))]
+    await journalled(path, known, Work(endings=ENDINGS))
+    rows_changed(path, "DELETE FROM results WHERE first = 4")
+    run = journalled(path, records, Work(endings=ENDINGS, concurrency=1))
+    outcomes: list[Outcome] = []
+    async for outcome in run:
+        outcomes.append(outcome)
+        run.stop()
+    assert adds_up(run, len(records))
+    assert positions(outcomes) == list(range(len(records)))
+    by_position = {outcome.position: outcome for outcome in outcomes}
+    found = [by_position[place].status for place in range(len(records))]
+    assert found == [S.DONE, S.TOO_LATE, S.UNKNOWN, S.UNKNOWN, *[S.DONE] * 100, S.FAILED, *[S.NOT_SENT] * 100]
+    assert by_position[3].error is not None
+    assert by_position[3].error.sent
+    assert read_status(path).counts[S.DONE] == 101
+
+
+async def test_what_is_not_sent_carries_no_attempts_of_others(path: Path) -> None:
+    """The cause that stopped the run may have been sent; the error of a record that was not says that it was not."""
+    cause = AuthenticationFailed("no", status=401, attempts=3, sent=True)
+    for run in (run_of(FakeWork(concurrency=1), list("abcdef")), journalled(path, list("abcdef"), Work(concurrency=1))):
+        outcomes = []
+        async for outcome in run:
+            outcomes.append(outcome)
+            assert run._engine is not None
+            run._engine.stop(cause)
+        unsent = [outcome.error for outcome in outcomes if outcome.status is S.NOT_SENT]
+        assert len(unsent) >= 4
+        assert {(error.sent, error.attempts) for error in unsent if error is not None} == {(False, 0)}
+        assert AuthenticationFailed in {type(error) for error in unsent}
