@@ -3,6 +3,7 @@ An account: what a provider counts limits by, and the calls under way on it.
 """
 
 import asyncio
+import contextlib
 
 import attrs
 
@@ -34,11 +35,13 @@ class Activity:
         if not self._count:
             self._idle.set()
 
-    async def idle(self) -> None:
+    async def idle(self, timeout: float) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
         """
-        Wait until no call is under way.
+        Wait until no call is under way, but no longer than so many seconds.
         """
-        await self._idle.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
 
 
 @attrs.define(eq=False)

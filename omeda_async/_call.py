@@ -89,6 +89,7 @@ class Call(Generic[P, R]):
         self._doubt: OmedaAsyncError | None = None
         # After a time-out the provider may still be at work on it: what a read does not show yet stays unknown.
         self._may_be_at_work = False
+        self._lost = False
         self._renewed = False
         self._deadline: float | None = None
         self._used: Headers = {}
@@ -167,8 +168,9 @@ class Call(Generic[P, R]):
             return self._settled()
         if self._needs_reading(error):
             return await self._explained(error)
-        if self._is_refusal(error):
+        if self._is_refusal(error) and not self._operation.hits_everyone(error):
             # The same request was refused for what it is: so were the attempts before it.
+            self._lost = self._lost or self._doubt is not None
             self._doubt = None
         hasty = self._options.hasty and self._doubt is error
         step = Settle(0.0) if hasty else decide(self._operation, self._errors, self._policy)
@@ -267,7 +269,7 @@ class Call(Generic[P, R]):
     def _failed(self, error: OmedaAsyncError, *, known: OutcomeStatus | None = None) -> Result[R]:
         doubtful = self._doubt is not None
         signed = self._signed(error, doubtful=doubtful)
-        return Result(error=signed, attempts=self.attempts, doubtful=doubtful, known=known)
+        return Result(error=signed, attempts=self.attempts, doubtful=doubtful, lost=self._lost, known=known)
 
     def _signed(self, error: OmedaAsyncError, *, doubtful: bool) -> OmedaAsyncError:
         error.provider = self._account.provider

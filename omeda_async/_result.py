@@ -40,6 +40,8 @@ class Result(Generic[R]):
     settled: bool = False
     doubtful: bool = False
     """May an attempt have been carried out, with nothing to settle it?"""
+    lost: bool = False
+    """Was an attempt lost before another was refused? The refusal tells of it too, if the cause is the records' own."""
     known: OutcomeStatus | None = None
     """The outcome, where it does not follow from the rest."""
 

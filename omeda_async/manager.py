@@ -3,7 +3,6 @@ The session manager: one HTTP session, one limiter for each account, the three p
 """
 
 import asyncio
-import contextlib
 import warnings
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -171,11 +170,11 @@ class SessionManager:
         try:
             for account in self._accounts:
                 account.limiter.close()
+            self._runs.stop()
             # Both wait at the same time: the time-out is for all there is.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout), asyncio.TaskGroup() as group:
-                    group.create_task(self._runs.aclose(timeout))
-                    group.create_task(self._activity.idle())
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._runs.aclose(timeout))
+                group.create_task(self._activity.idle(timeout))
         finally:
             await self._transport.aclose()
 

@@ -12,7 +12,7 @@ from omeda_async._call import Call, CallOptions
 from omeda_async._checks import check_duration, check_one_of
 from omeda_async._result import Result
 from omeda_async.bulk._chunks import Chunker
-from omeda_async.bulk._records import Item, Work, check_sizes, not_sent, read_item, still_doubtful
+from omeda_async.bulk._records import Item, Work, check_sizes, key_of, not_sent, read_item, still_doubtful
 from omeda_async.errors import ClosedError, InvalidRecord, OmedaAsyncError
 from omeda_async.limits import Permit, Priority
 from omeda_async.outcomes import Outcome, OutcomeStatus
@@ -69,7 +69,8 @@ class Batcher:
         position, self._position = self._position, self._position + 1
         item = read_item(self._work, record)
         if isinstance(item, InvalidRecord):
-            return Outcome(record=record, key=None, position=position, status=OutcomeStatus.REJECTED, error=item)
+            key = key_of(record)
+            return Outcome(record=record, key=key, position=position, status=OutcomeStatus.REJECTED, error=item)
         item.position = position
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting[item] = future
@@ -190,7 +191,7 @@ class _Delivery:
 
     @property
     def stopped(self) -> bool:
-        return self.cause is not None
+        return self.cause is not None or self._account.activity.closing
 
     def stop(self, cause: OmedaAsyncError) -> None:
         self.cause = cause
@@ -211,7 +212,10 @@ class _Delivery:
 
     async def run(self, call: Call[Any, Any]) -> Result[Any]:
         self._call = call
-        result = await call.run()
+        try:
+            result = await call.run()
+        except ClosedError as error:  # nothing of this call was sent: there was no session left
+            result = not_sent(error)
         self._call = None
         return result
 

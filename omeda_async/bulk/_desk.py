@@ -65,6 +65,9 @@ class RunDesk:
             if not self._woken or call.in_flight or cancelled_again():
                 raise
             result = call.interrupted()
+        except ClosedError as error:  # nothing of this call was sent: there was no session left
+            self._run.stop(error)
+            result = not_sent(error)
         self._call = None
         return result
 

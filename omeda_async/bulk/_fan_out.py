@@ -17,7 +17,7 @@ from omeda_async.bulk._input import END, Linger, iterate
 from omeda_async.bulk._ledger import Ledger
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._outlet import Outlet
-from omeda_async.bulk._records import Closed, Duplicates, Item, Records, Work, not_sent, refusal_of
+from omeda_async.bulk._records import Closed, Duplicates, Item, Records, Work, key_of, not_sent, refusal_of
 from omeda_async.bulk._turns import Turns
 from omeda_async.errors import ClosedError, OmedaAsyncError
 from omeda_async.limits import Priority
@@ -285,7 +285,7 @@ class FanOut:
         try:
             item = self._work.read(record)
         except Exception as error:  # noqa: BLE001 the record is the caller's: reading it may raise anything
-            refused = Item(raw=record, key=None, params=None, fingerprint=b"", position=position)
+            refused = Item(raw=record, key=key_of(record), params=None, fingerprint=b"", position=position)
             self._set_aside(refused, Result(error=refusal_of(self._work, error), known=OutcomeStatus.REJECTED))
             return
         item.position = position

@@ -38,6 +38,8 @@ class Part:
     attempts: int = 0
     half: int = 0
     """Which half of the first batch it was in."""
+    lost: bool = False
+    """Was it in a request of this run whose answer was lost?"""
     earlier_doubt: bool = False
     """May an earlier run have carried it out? The refusal of a request of this run does not disprove that."""
 
@@ -177,11 +179,18 @@ class Isolation:
         if group.partner is not None and group.partner in self._groups:
             group.partner.suspect = group.cause
 
-    def refused(self, group: Group, error: ApiError, attempts: int) -> None:
+    def refused(self, group: Group, error: ApiError, attempts: int, *, lost: bool = False) -> None:
         """
         Take a refusal of the whole group, nothing of which was processed.
+
+        Args:
+            group: What was refused.
+            error: Why.
+            attempts: How many it took.
+            lost: Were some of them lost? The refusal of the last tells of them unless its cause meets everyone.
+
         """
-        self._count(group, attempts, doubtful=False)
+        self._count(group, attempts, doubtful=False, lost=lost)
         culprits = error.culprits if isinstance(error, BatchRejected) else ()
         blamed = self._blame([part.params for part in group.parts], culprits)
         if blamed:
@@ -195,15 +204,23 @@ class Isolation:
         """
         Take a failure that a smaller request may not meet: halve until one goes through, or one record fails alone.
         """
-        said = isinstance(result.error, ApiError) and result.error.status == 413
-        if said:
+        said = result.error if isinstance(result.error, ApiError) and result.error.status == 413 else None
+        if said is not None:
             self._evidence.refused_size(group.size)
         if len(group.parts) > 1:
             self._count(group, result.attempts, doubtful=result.doubtful)
             self.halve(group, failed=True)
-            return
+        elif said is not None:
+            # Unlike another refusal, it says nothing of what became of a larger request before.
+            self._count(group, result.attempts, doubtful=result.doubtful or group.parts[0].item.doubtful)
+            self._note_lone(group.parts[0], said)
+            self._split_or_reject(group, said)
+        else:
+            self._broke_down_alone(group, result)
+
+    def _broke_down_alone(self, group: Group, result: Result[Any]) -> None:
         self.failed(group, result)
-        if not said and not self._took_any:
+        if not self._took_any:
             # Not even one alone goes through: it is not the size.
             halves = [other for other in self._groups if other.halved_from]
             self._groups = deque(other for other in self._groups if not other.halved_from)
@@ -242,6 +259,7 @@ class Isolation:
         if group is None:
             self._groups.clear()
         for part in [part for one in groups for part in one.parts]:
+            self._recall_doubt(part)
             self._close(part, still_doubtful(part.item, make(part)))
 
     def _take(self) -> Group:
@@ -298,11 +316,22 @@ class Isolation:
         known = OutcomeStatus.FAILED if self.common_cause is not None else OutcomeStatus.REJECTED
         alone, self._alone = self._alone, []
         for part, error in alone:
-            self._close(part, Result(error=error, known=known))
+            self._recall_doubt(part)
+            result: Result[Any] = Result(error=error, known=known)
+            its_own = self.common_cause is None and error.status != 413
+            self._close(part, result if its_own else still_doubtful(part.item, result))
 
-    def _count(self, group: Group, attempts: int, *, doubtful: bool) -> None:
+    def _recall_doubt(self, part: Part) -> None:
+        """
+        A refusal that meets everyone does not tell what became of a request that was lost before it.
+        """
+        if self.common_cause is not None and part.lost:
+            part.item.doubtful = True
+
+    def _count(self, group: Group, attempts: int, *, doubtful: bool, lost: bool = False) -> None:
         for part in group.parts:
             part.attempts += attempts
+            part.lost = part.lost or doubtful or lost
             part.item.doubtful = doubtful or part.earlier_doubt
 
     def _close(self, part: Part, result: Result[Any]) -> None:

@@ -243,8 +243,11 @@ def _create(path: Path) -> None:
 def _guarding(path: Path) -> Path:
     """
     Name the file beside a journal that is locked in its place, so that the journal itself stays readable.
+
+    Whatever link a journal is opened by, it is the same one.
     """
-    return path.with_name(path.name + _LOCK)
+    real = path.resolve()
+    return real.with_name(real.name + _LOCK)
 
 
 def _locked(path: Path) -> sqlite3.Connection:

@@ -11,7 +11,7 @@ from omeda_async import _clock
 from omeda_async.bulk._chunks import Chunker
 from omeda_async.bulk._fan_out import BREATHE_EVERY, FanOutOptions
 from omeda_async.bulk._input import iterate
-from omeda_async.bulk._records import Item, Records, Work, read_item
+from omeda_async.bulk._records import Item, Records, Work, key_of, read_item
 from omeda_async.errors import InvalidRecord
 from omeda_async.limits import RateLimit
 from omeda_async.outcomes import FAILURES_KEPT, Outcome, OutcomeStatus, Plan
@@ -114,6 +114,6 @@ def _late(limit: RateLimit, due: list[Item]) -> tuple[Outcome, ...]:
 def _read(work: Work, record: Any, position: int) -> Item | Outcome:
     item = read_item(work, record)
     if isinstance(item, InvalidRecord):
-        return Outcome(record=record, key=None, position=position, status=OutcomeStatus.REJECTED, error=item)
+        return Outcome(record=record, key=key_of(record), position=position, status=OutcomeStatus.REJECTED, error=item)
     item.position = position
     return item

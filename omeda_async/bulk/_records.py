@@ -237,6 +237,16 @@ def read_item(work: Work, raw: Any) -> Item | InvalidRecord:
         return refusal_of(work, error)
 
 
+def key_of(raw: Any) -> Any:
+    """
+    Give the caller's key of a record that cannot be read otherwise; None where it shows none.
+    """
+    try:
+        return raw.get("key") if isinstance(raw, Mapping) else getattr(raw, "key", None)
+    except Exception:  # noqa: BLE001 the record is the caller's: looking into it may raise anything
+        return None
+
+
 def refusal_of(work: Work, error: Exception) -> InvalidRecord:
     """
     Give the error of a record that cannot be read.

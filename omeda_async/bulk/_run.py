@@ -76,13 +76,18 @@ class Runs:
             raise ClosedError("the session manager is closed; make a new one")
         self._runs.add(run)
 
-    async def aclose(self, timeout: float) -> None:  # noqa: ASYNC109 a stop with a grace, not a time-out of ours
+    def stop(self) -> None:
         """
-        Stop every run and batcher, with so many seconds for the attempts in flight.
+        Begin nothing new: batchers send no more. Requests in flight go on.
         """
         self.closed = True
         for batcher in list(self._batchers):
             batcher.stop()
+
+    async def aclose(self, timeout: float) -> None:  # noqa: ASYNC109 a stop with a grace, not a time-out of ours
+        """
+        Stop every run, with so many seconds for the attempts in flight.
+        """
         await asyncio.gather(*(run.aclose(timeout) for run in list(self._runs)))
 
 

@@ -20,6 +20,7 @@ from omeda_async import (
     Window,
 )
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
+from tests.bulk.bulk_fakes import adds_up
 from tests.bulk.sandboxed import manager_on
 
 
@@ -287,3 +288,33 @@ async def test_a_delay_that_is_none_is_refused(manager_alone: SessionManager, de
 async def manager_alone() -> Any:
     async with Sandbox() as sandbox, manager_on(sandbox) as manager:
         yield manager
+
+
+async def test_a_refused_record_keeps_its_key() -> None:
+    """What is invalid locally is named by the caller's own key, in a batcher as in a run."""
+    records = [ClientOptOut("nonsense", key="row-1"), {"email_address": "bad", "key": "row-2"}, {"key": "row-3"}]
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager, manager.omeda.opt_outs.batcher() as batcher:
+        outcomes = [await batcher.add(record) for record in records]
+        outcomes += [outcome async for outcome in manager.omeda.opt_outs.submit_many(records)]
+    assert [outcome.key for outcome in outcomes] == ["row-1", "row-2", "row-3"] * 2
+    assert {outcome.status for outcome in outcomes} == {OutcomeStatus.REJECTED}
+
+
+async def test_closing_the_manager_without_grace_tells_every_caller_the_truth() -> None:
+    """What was in flight is unknown with its attempt counted, what was not is not sent, and no task is left behind."""
+    async with Sandbox(latency=1.0) as sandbox, manager_on(sandbox) as manager:
+        batcher = manager.omeda.opt_outs.batcher(max_delay=0.0)
+        first = [asyncio.ensure_future(batcher.add(client(number))) for number in range(20)]
+        run = manager.omeda.opt_outs.submit_many([client(number) for number in range(100, 150)], max_entries=10)
+        task = asyncio.ensure_future(run)
+        await asyncio.sleep(0.5)
+        await manager.aclose(timeout=0)
+        outcomes = await asyncio.gather(*first)
+        report = await task
+        assert {(outcome.status, outcome.attempts) for outcome in outcomes} == {(OutcomeStatus.UNKNOWN, 1)}
+        assert report.counts.keys() <= {OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_SENT}
+        assert {failure.attempts for failure in report.failures if failure.status is OutcomeStatus.UNKNOWN} == {1}
+        assert adds_up(run, 50)
+        await asyncio.sleep(5)
+        assert len(sandbox.requests) == 6
+    assert [one for one in asyncio.all_tasks() if "omeda_async" in one.get_name()] == []

@@ -305,3 +305,24 @@ def test_attempts_count_the_requests_a_record_was_in() -> None:
     """The culprit of four was in all of a path's requests, its first neighbour in two."""
     results, _ = isolate(batch(4), Oracle(bad(3)))
     assert [results[f"r{place}"].attempts for place in range(4)] == [2, 2, 2, 1]
+
+
+def test_a_refusal_that_meets_everyone_tells_nothing_of_a_request_lost_before_it() -> None:
+    """Its cause is no record's own: what the lost request held may have been carried out, and is unknown."""
+    answers = iter([Result[str](error=AnswerLost("lost"), attempts=1, doubtful=True)])
+    oracle = Oracle(bad(*range(16)))
+
+    def send(group: Group) -> Result[str]:
+        return next(answers, None) or oracle.answer(group)
+
+    results, isolation = isolate(batch(16), oracle, send=send)
+    assert isolation.common_cause is not None
+    assert {result.status for result in results.values()} == {OutcomeStatus.UNKNOWN}
+    assert all(result.error is not None and result.error.sent for result in results.values())
+
+
+def test_what_no_request_was_lost_of_is_certain_when_the_cause_meets_everyone() -> None:
+    """Refused alone it failed, else it was not sent; nobody is in doubt."""
+    results, isolation = isolate(batch(16), Oracle(bad(*range(16))))
+    assert isolation.common_cause is not None
+    assert {result.status for result in results.values()} == {OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}

@@ -15,9 +15,11 @@ import pytest
 
 from omeda_async import BulkRun, ConfigurationError, JournalError, Outcome, OutcomeStatus
 from omeda_async.bulk import Item, _journal_file
+from omeda_async.bulk._journal import Journal
 from omeda_async.journal import read_not_done, read_status
+from omeda_async.outcomes import Tally
 from tests.bulk.bulk_fakes import adds_up, collect, positions
-from tests.bulk.journal_help import Account, Settings, Work, journalled, rows
+from tests.bulk.journal_help import Account, Settings, Work, identity, journalled, rows
 
 
 @pytest.fixture
@@ -152,6 +154,18 @@ async def test_a_second_run_on_the_same_journal_is_refused_while_the_first_is_un
     assert (await first).counts == {OutcomeStatus.DONE: 1}
     assert not read_status(path).running
     await journalled(path, ["a"])
+
+
+async def test_a_link_to_a_journal_is_the_same_journal(path: Path) -> None:
+    """By whatever name it is opened, a journal that is in use is refused."""
+    link = path.with_name("latest.sqlite3")
+    link.symlink_to(path.name)
+    first, second = Journal(path, identity()), Journal(link, identity())
+    await first.open(Tally())
+    with pytest.raises(JournalError, match="in use"):
+        await second.open(Tally())
+    assert read_status(link).running
+    await first.close(None)
 
 
 HOLD = """

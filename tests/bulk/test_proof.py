@@ -152,7 +152,7 @@ def test_the_proof_notices_culprits_that_are_mapped_by_position() -> None:
 def test_the_proof_notices_a_batch_taken_for_accepted() -> None:
     """Were a refused batch counted as done, the provider's state would not bear it out."""
 
-    def accepted(self: Isolation, group: Group, _error: Any, attempts: int) -> None:
+    def accepted(self: Isolation, group: Group, _error: Any, attempts: int, **_: Any) -> None:
         self.accepted(group, Result(receipt="ok", attempts=attempts))
 
     _breaks("omeda_async.bulk._isolate.Isolation.refused", accepted, OPT_OUT_PLANS)

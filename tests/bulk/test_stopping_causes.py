@@ -215,6 +215,7 @@ async def test_closing_all_runs_closes_each_and_refuses_new_ones() -> None:
     under_way = [BulkRun(work, given, runs) for work, given in zip(works, records, strict=True)]
     draining = [asyncio.ensure_future(run) for run in under_way]
     await asyncio.sleep(7)
+    runs.stop()
     await runs.aclose(30.0)
     for run, work, given in zip(under_way, works, records, strict=True):
         consistent(run, work, given.read)

@@ -119,13 +119,13 @@ def _take(isolation: Isolation, desk: Desk, group: Group, result: Result[Any]) -
         isolation.failed(group, in_vain(result))
         desk.stop(error)
     elif isinstance(error, ApiError) and _refuses_the_batch(error):
-        isolation.refused(group, error, result.attempts)
-        if isolation.common_cause is not None:
-            desk.stop(isolation.common_cause)
+        isolation.refused(group, error, result.attempts, lost=result.lost)
     elif _may_be_for_size(error) and not desk.stopped:
         isolation.too_large(group, result)
     else:
         isolation.failed(group, result)
+    if isolation.common_cause is not None:
+        desk.stop(isolation.common_cause)
 
 
 def _close(isolation: Isolation, desk: Desk) -> None:
