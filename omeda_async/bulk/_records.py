@@ -257,6 +257,9 @@ def not_sent(error: OmedaAsyncError, attempts: int = 0) -> Result[Any]:
     """
     Make the result of an item that nothing more is sent for, and nothing was applied for.
     """
+    if error.sent:  # what stopped the run may be in doubt; what never left is not
+        error = copy(error)
+        error.sent = False
     return Result(error=error, attempts=attempts, known=OutcomeStatus.NOT_SENT)
 
 

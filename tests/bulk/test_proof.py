@@ -34,7 +34,7 @@ def test_every_record_has_one_outcome_that_agrees_with_the_provider(plan: FaultP
     check(run_moved(execute(plan), patience=PATIENCE, debug=False))
 
 
-@settings(PROOF, max_examples=50)
+@settings(PROOF, max_examples=200)
 @given(STOPPED)
 def test_stopping_at_any_moment_keeps_the_promises_too(plan: FaultPlan) -> None:
     """The same, with every run stopped somehow: by cancelling, closing, leaving the loop, or closing the manager."""
