@@ -188,17 +188,24 @@ _SEEDERS = {
 }
 
 
-def start(manager: SessionManager, plan: FaultPlan, records: list[Any]) -> BulkRun:
+def start(manager: SessionManager, plan: FaultPlan, records: list[Any], **options: Any) -> BulkRun:
     """Make the run of a plan."""
     match plan.operation:
         case "deployments":
-            return manager.omeda.deployments.cancel_many(records, concurrency=3)
+            return manager.omeda.deployments.cancel_many(records, concurrency=3, **options)
         case "campaigns":
-            return manager.ocamba.campaigns.cancel_many(records, reason="a test", concurrency=3)
+            return manager.ocamba.campaigns.cancel_many(records, reason="a test", concurrency=3, **options)
         case "transactions":
-            return manager.journey_manager.transactions.cancel_many(records, concurrency=3)
+            return manager.journey_manager.transactions.cancel_many(records, concurrency=3, **options)
         case _:
-            return manager.omeda.opt_outs.submit_many(records, max_entries=plan.entries, concurrency=2)
+            return manager.omeda.opt_outs.submit_many(records, max_entries=plan.entries, concurrency=2, **options)
+
+
+def arm(sandbox: Sandbox, plan: FaultPlan) -> None:
+    """Put the faults of a plan in force."""
+    for (kind, point), times, probability, seconds, reads in plan.faults:
+        match = None if reads else _is_write
+        sandbox.fault(Fault(kind, point, match, times=times, probability=probability, seconds=seconds))
 
 
 async def execute(plan: FaultPlan) -> Result:
@@ -206,17 +213,22 @@ async def execute(plan: FaultPlan) -> Result:
     with every_outcome() as outcomes, every_exchange() as exchanges:
         async with Sandbox(seed=plan.seed, latency=plan.latency) as sandbox:
             records = seed(sandbox, plan)
-            for (kind, point), times, probability, seconds, reads in plan.faults:
-                match = None if reads else _is_write
-                fault = Fault(kind, point, match, times=times, probability=probability, seconds=seconds)
-                sandbox.fault(fault)
-            async with manager_on(sandbox, timeout=TIMEOUT) as manager:
-                run = start(manager, plan, records)
-                taken: list[Outcome] = []
-                async with asyncio.timeout(LONGEST):
-                    await _stopped(plan, manager, run, taken)
-            await asyncio.sleep(30)
-            return Result(plan, sandbox, run, outcomes, taken, exchanges)
+            arm(sandbox, plan)
+            return await broken_off(plan, sandbox, records, outcomes, exchanges)
+
+
+async def broken_off(
+    plan: FaultPlan, sandbox: Sandbox, records: list[Any], outcomes: list[Outcome], exchanges: Exchanges, **options: Any
+) -> Result:
+    """Run records, stop as the plan says, and let everything that is still on its way arrive."""
+    taken: list[Outcome] = []
+    async with manager_on(sandbox, timeout=TIMEOUT) as manager:
+        run = start(manager, plan, records, **options)
+        # A moved clock does not wait for a journal's thread, and so can give it no time.
+        async with asyncio.timeout(None if "journal" in options else LONGEST):
+            await _stopped(plan, manager, run, taken)
+    await asyncio.sleep(30)
+    return Result(plan, sandbox, run, list(outcomes), taken, exchanges)
 
 
 def _is_write(incoming: Any) -> bool:
@@ -264,9 +276,9 @@ def check(result: Result) -> None:
         assert report.complete
         assert places == list(range(len(plan.states)))
         assert sorted(outcome.position for outcome in result.taken) == places
-    applied = _applied(result.sandbox, plan)
+    times = applied(result.sandbox, plan)
     for outcome in result.outcomes:
-        _check_outcome(outcome, plan, applied[outcome.position])
+        check_outcome(outcome, plan, times[outcome.position])
         _check_exchanges(outcome, result)
     if plan.stop == "no":
         assert report.requests == len(result.sandbox.requests), "a request was not counted"
@@ -278,7 +290,7 @@ def check(result: Result) -> None:
     result.sandbox.assert_never_over_limit()
 
 
-def _applied(sandbox: Sandbox, plan: FaultPlan) -> list[int]:
+def applied(sandbox: Sandbox, plan: FaultPlan) -> list[int]:
     """Tell how often each record was applied; opt-outs by the ids that should be."""
     things: Mapping[str, Any]
     match plan.operation:
@@ -303,7 +315,8 @@ def _opted_out(sandbox: Sandbox, number: int) -> Iterable[int]:
         yield sum(("brand", f"id{place}@example.com", brand) in applied for brand in ("XXG", "XXH"))
 
 
-def _check_outcome(outcome: Outcome, plan: FaultPlan, applied: int) -> None:
+def check_outcome(outcome: Outcome, plan: FaultPlan, applied: int) -> None:
+    """Fail unless an outcome agrees with how often its record was applied."""
     state, status = plan.states[outcome.position], outcome.status
     text = f"{status} for {state}, applied {applied} times: {outcome.error!r}"
     wanted = 2 if plan.operation == "opt_outs" else 1
