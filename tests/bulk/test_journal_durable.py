@@ -11,11 +11,10 @@ from typing import Any
 import attrs
 import pytest
 
-from omeda_async import BrandOptOut, DeploymentSearch, OutcomeStatus, RateLimit, Window
+from omeda_async import BrandOptOut, BulkRun, DeploymentSearch, OutcomeStatus, RateLimit, Window
 from omeda_async.bulk import Item, _journal_file
 from omeda_async.journal import read_status
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
-from tests.bulk.bulk_fakes import collect
 from tests.bulk.journal_help import Work, journalled
 from tests.bulk.sandboxed import manager_on
 
@@ -68,8 +67,8 @@ async def test_an_intent_is_forced_to_the_disk_before_the_attempt(tmp_path: Path
     assert not [one for one in statements.said if one.startswith("BEGIN") and one.split()[1] == "DEFERRED"]
 
 
-@pytest.mark.parametrize("at_once", [True, False])
-async def test_what_the_last_run_left_in_doubt_stays_so_when_this_one_is_stopped(tmp_path: Path, at_once: bool) -> None:
+@pytest.mark.parametrize("way", ["at once", "gently", "torn down"])
+async def test_what_the_last_run_left_in_doubt_stays_so_when_this_one_is_stopped(tmp_path: Path, way: str) -> None:
     """Applied and lost, then resumed and stopped before it could go again: unknown, in the journal as well."""
     path = tmp_path / "run.sqlite3"
     records = [BrandOptOut(f"a{number}@example.com", brand_ids=["XXG"]) for number in range(4)]
@@ -81,12 +80,21 @@ async def test_what_the_last_run_left_in_doubt_stays_so_when_this_one_is_stopped
         sandbox.faults.clear()
         async with manager_on(sandbox, limits={"omeda": RateLimit(Window(1, 1e6))}) as manager:
             await manager.omeda.deployments.search(DeploymentSearch(deployment_name="x"))
+            before = asyncio.all_tasks()
             run = manager.omeda.opt_outs.submit_many(records, journal=path)
-            task = asyncio.create_task(collect(run))
+            task = asyncio.create_task(_drained(run))
             while not sum(manager.omeda.limits.waiting.values()):  # noqa: ASYNC110 the limiter tells nobody
                 await asyncio.sleep(0.1)
-            await run.aclose(timeout=0.0 if at_once else 30.0)
-            outcomes = await task
-    assert {one.status for one in outcomes} == {OutcomeStatus.UNKNOWN}
-    assert all(one.error is not None and one.error.sent for one in outcomes)
+            if way == "torn down":
+                for one in asyncio.all_tasks() - before:
+                    one.cancel()
+            else:
+                await run.aclose(timeout=0.0 if way == "at once" else 30.0)
+            await asyncio.wait({task})
+    assert run.report.counts == {OutcomeStatus.UNKNOWN: 4}
+    assert all(one.error is not None and one.error.sent for one in run.report.failures)
     assert read_status(path).counts == {OutcomeStatus.UNKNOWN: 4}
+
+
+async def _drained(run: BulkRun) -> None:
+    await run
