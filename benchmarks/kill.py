@@ -1,22 +1,29 @@
 """
 Kill journalled runs at random moments, resume them until they are complete, and check that nothing was lost.
 
-The sandbox runs in this process. A child runs a journalled job against it over real sockets: opt-outs in batches,
-deployments, or campaigns. It gets SIGKILL at a random moment, and the next child goes on with the same journal, until
-one comes through. Then the sandbox's own state, the journal and the outcomes are compared.
+The sandbox runs in this process. A child runs a journalled job against it over real sockets: opt-outs in batches, or
+the cancels of deployments, campaigns or transactions. It gets SIGKILL, and the next child goes on with the same
+journal. After one to ten kills a job is left to finish; then the sandbox's own state, the journal and the outcomes are
+compared, those too that a child had seen before it was killed. The moments are drawn in a mix: by the time since a
+child began, by the requests of it that the sandbox has seen, by the outcomes that it has seen itself.
 
-    python benchmarks/kill.py                   200 kills
-    python benchmarks/kill.py --kills 2000      the long form
+No operation that doubles has a bulk form, so there is none to kill here: that no deployment is created twice is
+proved in tests/bulk/test_proof.py.
+
+    python -m benchmarks.kill                           200 kills
+    python -m benchmarks.kill --kills 2000 --write      the long form; puts its tables into the README
 """
 
 import argparse
 import asyncio
 import json
+import math
 import multiprocessing
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
@@ -24,77 +31,70 @@ from typing import Any
 
 import attrs
 
-from omeda_async import BrandOptOut, BulkRun, OcambaSettings, OmedaSettings, OutcomeStatus, RateLimit, SessionManager
-from omeda_async.journal import JournalStatus, read_status
-from omeda_async.sandbox import Sandbox
+from benchmarks import _harness
+from benchmarks._killed import ENTRIES, SIZES, Job, in_child
+from omeda_async.journal import read_status
+from omeda_async.sandbox import Fault, FaultKind, Sandbox
 
-KINDS = ("opt-outs", "deployments", "campaigns")
-SIZES = {"opt-outs": 1000, "deployments": 60, "campaigns": 60}
-ENTRIES = 25
+MOMENTS = ("before the first request", "while requests were under way", "after the last answer")
+MOST_KILLS = 10
 LATENCY = 0.004
+TICK = 0.001
 GIVE_UP = 120.0
 PROCESSES = multiprocessing.get_context("forkserver")
-FAST = RateLimit.courtesy(per_second=2000, parallel=32)
 
 
-def names(kind: str, job: int) -> list[str]:
+@attrs.define
+class Life:
     """
-    Give the ids of a job's records: some repeat, and one in a hundred is bad.
+    What has been seen of one child.
     """
-    size = SIZES[kind]
-    found = [f"{kind[0].upper()}{job}x{number}" for number in range(size)]
-    found[size // 2] = found[0]
-    found[size // 3] = f"missing-{job}"
-    return found
+
+    requests: int = 0
+    """Those that have arrived at the sandbox."""
+    answered: int = 0
+    """Those whose end the child has seen."""
+    outcomes: list[tuple[int, str]] = attrs.field(factory=list)
+    """Position and status of those that its caller has seen."""
+    complete: bool | None = None
+    """None until it has come to its end."""
+    gone: bool = False
+
+    def hear(self, answers: Connection) -> None:
+        """
+        Take what the child has told by now.
+        """
+        try:
+            while not self.gone and answers.poll():
+                told = answers.recv()
+                if told is None:
+                    self.answered += 1
+                elif isinstance(told, tuple):
+                    self.outcomes.append(told)
+                else:
+                    self.complete = told
+        except EOFError:
+            self.gone = True
 
 
-def run_of(manager: SessionManager, kind: str, job: int, journal: Path) -> BulkRun:
+@attrs.frozen(kw_only=True)
+class Moment:
     """
-    Make the run of a job; the same call resumes it.
+    When a child is killed: some time after so many of its requests have arrived, and so many outcomes were seen.
     """
-    if kind == "opt-outs":
-        records = [
-            BrandOptOut(f"{name}@example.com", brand_ids=["NONE" if name.startswith("missing") else "XXG"])
-            for name in names(kind, job)
-        ]
-        return manager.omeda.opt_outs.submit_many(records, max_entries=ENTRIES, journal=journal)
-    if kind == "deployments":
-        return manager.omeda.deployments.cancel_many(names(kind, job), journal=journal)
-    return manager.ocamba.campaigns.cancel_many(names(kind, job), reason="killed", journal=journal)
+
+    requests: float = 0
+    outcomes: int = 0
+    pause: float = 0.0
+
+    def has_come(self, life: Life) -> bool:
+        """
+        Tell whether the pause begins.
+        """
+        return life.requests >= self.requests and len(life.outcomes) >= self.outcomes
 
 
-async def child(url: str, journal: Path, kind: str, job: int) -> dict[str, Any]:
-    """
-    Begin a job or resume it, and tell what came out.
-    """
-    known = Sandbox()
-    async with SessionManager(
-        omeda=OmedaSettings(
-            app_id=known.app_id,
-            brand=known.brand,
-            client=known.client,
-            user_id=known.user_id,
-            base_url=url,
-            rate_limit=FAST,
-        ),
-        ocamba=OcambaSettings(token=known.ocamba_token, base_url=url, rate_limit=FAST),
-        hooks=[lambda _: None],
-    ) as manager:
-        positions: Counter[int] = Counter()
-        statuses: Counter[str] = Counter()
-        run = run_of(manager, kind, job, journal)
-        async for outcome in run:
-            positions[outcome.position] += 1
-            statuses[outcome.status.value] += 1
-        once = positions == Counter(range(SIZES[kind]))
-        return {"counts": dict(statuses), "once": once, "complete": run.report.complete}
-
-
-def in_child(answers: Connection, *job: Any) -> None:
-    """
-    Work in a process of its own, which may be killed at any moment.
-    """
-    answers.send(asyncio.run(child(*job)))
+NEVER = Moment(requests=math.inf)
 
 
 @attrs.define
@@ -103,63 +103,29 @@ class Tally:
     What the kills have shown.
     """
 
-    kills: int = 0
-    killed_in: Counter[str] = attrs.field(factory=Counter)
-    """Kills while a run of that kind was under way."""
+    killed: dict[str, Counter[str]] = attrs.field(factory=lambda: {kind: Counter() for kind in SIZES})
+    """Kills by the kind of run and by the moment."""
     jobs: int = 0
     records: int = 0
+    requests: int = 0
+    seen: int = 0
+    """Outcomes that were seen by a child which was killed afterwards."""
     lost: int = 0
     """Records without exactly one outcome, or not applied though reported so."""
     wrong: int = 0
-    """Records applied though reported otherwise, or a journal whose sums do not hold."""
+    """Records that ended as they must not, were applied though reported otherwise, or journals that say otherwise."""
+    again: int = 0
+    """Records that were sent again, or ended otherwise, after their outcome had been seen."""
     repeats: int = 0
-    """Opt-outs applied more than once, and requests for cancels beyond one each: harmless for these operations."""
-    requests: int = 0
+    """Opt-outs and cancels that were sent again without an outcome: harmless for these operations."""
     seconds: float = 0.0
 
-
-def check(
-    tally: Tally, sandbox: Sandbox, kind: str, job: int, *, answer: dict[str, Any], journal: JournalStatus
-) -> None:
-    """
-    Compare what the child reported with the journal and with what the sandbox holds.
-    """
-    every = names(kind, job)
-    good = {name for name in every if not name.startswith("missing")}
-    applied = applied_in(sandbox, kind, good)
-    done = sum(answer["counts"].get(status.value, 0) for status in OutcomeStatus if status.is_done)
-    same = {status.value: number for status, number in journal.counts.items()} == answer["counts"]
-    tally.jobs += 1
-    tally.records += len(every)
-    tally.lost += len(good - applied.keys()) + (not answer["once"]) + (not answer["complete"])
-    tally.wrong += abs(done - (len(every) - 1)) + (answer["counts"].get("rejected", 0) != 1)
-    tally.wrong += (not same) + (not journal.complete) + (journal.total != len(every))
-
-
-def applied_in(sandbox: Sandbox, kind: str, good: set[str]) -> Counter[str]:
-    """
-    Count how often each record was applied, by the sandbox's own books.
-    """
-    if kind == "opt-outs":
-        counted = sandbox.omeda.opt_outs.counter()
-        return +Counter({name: counted["brand", f"{name}@example.com", "XXG"] for name in good})
-    if kind == "deployments":
-        held = sandbox.omeda.deployments
-        return Counter(name for name in good if held[name].status.lower() == "cancelled")
-    campaigns = sandbox.ocamba.campaigns
-    return Counter(name for name in good if campaigns[name].status == "canceled")
-
-
-def seed(sandbox: Sandbox, kind: str, job: int) -> None:
-    """
-    Give the sandbox what a job is about.
-    """
-    good = {name for name in names(kind, job) if not name.startswith("missing")}
-    if kind == "deployments":
-        for name in good:
-            sandbox.omeda.seed_deployment(name)
-    if kind == "campaigns":
-        sandbox.ocamba.seed_campaigns(good)
+    @property
+    def kills(self) -> int:
+        """
+        Count all kills.
+        """
+        return sum(counts.total() for counts in self.killed.values())
 
 
 @attrs.define
@@ -173,60 +139,118 @@ class Soak:
     sandbox: Sandbox
     folder: Path
     tally: Tally = attrs.field(factory=Tally)
-    took: dict[str, float] = attrs.field(factory=dict)
-    """Seconds that a run of each kind lately took from its start: the kills are spread over it."""
+    life: Life = attrs.field(factory=Life)
+    warming: float = 0.1
+    """Seconds that a child lately took to its first request."""
 
     async def run(self) -> None:
         """
-        Work through jobs, one kind after the other.
+        Work through jobs; the next is always of the kind that has been killed least.
         """
-        job = 0
         while self.tally.kills < self.kills:
-            kind, job = KINDS[job % len(KINDS)], job + 1
-            seed(self.sandbox, kind, job)
-            before = sum(self.sandbox.audit.counts.values())
-            journal = self.folder / f"{kind}-{job}.sqlite3"
-            answer = None
-            while answer is None:
-                answer = await asyncio.to_thread(self.attempt, self.sandbox.url, journal, kind, job)
-            status = await asyncio.to_thread(read_status, journal)
-            check(self.tally, self.sandbox, kind, job, answer=answer, journal=status)
-            requests = sum(self.sandbox.audit.counts.values()) - before
-            self.tally.requests += requests
-            self.tally.repeats += self.repeated(kind, job, requests)
+            kind = min(SIZES, key=lambda kind: self.tally.killed[kind].total())
+            job = Job(kind, self.tally.jobs)
+            self.sandbox.reset()
+            self.sandbox.fault(Fault(FaultKind.SLOW, match=self._arrived, times=None))
+            job.seed(self.sandbox)
+            await self._job(job, min(self.rng.randint(1, MOST_KILLS), self.kills - self.tally.kills))
 
-    def repeated(self, kind: str, job: int, requests: int) -> int:
-        """
-        Count what was done again.
-        """
-        every = set(names(kind, job))
-        if kind == "opt-outs":
-            return sum(applied_in(self.sandbox, kind, every).values()) - (len(every) - 1)
-        return requests - len(every)
+    def _arrived(self, _: Any) -> bool:
+        self.life.requests += 1
+        return False
 
-    def attempt(self, url: str, journal: Path, kind: str, job: int) -> dict[str, Any] | None:
+    async def _job(self, job: Job, kills: int) -> None:
         """
-        Run a job in a child, and kill it at a random moment; give its answer if it was done by then.
+        Kill a job so many times, unless it is quicker; let it finish, and compare.
         """
+        journal = self.folder / f"{job.number}.sqlite3"
+        seen: dict[int, tuple[str, int]] = {}
+        for left in range(kills, -1, -1):
+            await self._attempt(job, journal, self._moment(job, len(seen), left) if left else NEVER)
+            if self.life.complete is not None:
+                break
+            self.tally.killed[job.kind][self._when(job)] += 1
+            sent = job.processed(self.sandbox)
+            self.tally.seen += len(self.life.outcomes)
+            names = job.names
+            seen |= {position: (status, sent[names[position]]) for position, status in self.life.outcomes}
+        check(self.tally, self.sandbox, job, life=self.life, seen=seen, journal=journal)
+
+    def _moment(self, job: Job, settled: int, kills: int) -> Moment:
+        """
+        Draw a moment: early in what is left to do while there are more kills to come, and at its very end else.
+        """
+        way = self.rng.random()
+        records = SIZES[job.kind] - settled
+        if way < 0.2:
+            return Moment(pause=self.rng.uniform(0.0, self.warming))
+        if kills == 1 and way < 0.8:
+            return Moment(outcomes=SIZES[job.kind], pause=self.rng.uniform(0.0, LATENCY))
+        if way < 0.8:
+            requests = 2 + (records // ENTRIES if job.kind == "opt-outs" else records)
+            return Moment(requests=self._early(requests, kills), pause=self.rng.uniform(0.0, 3 * LATENCY))
+        return Moment(outcomes=settled + self._early(records, kills), pause=self.rng.uniform(0.0, LATENCY))
+
+    def _early(self, number: int, kills: int) -> int:
+        return self.rng.randint(1, max(1, 2 * number // (kills + 1)))
+
+    def _when(self, job: Job) -> str:
+        if not self.life.requests:
+            return MOMENTS[0]
+        over = self.life.requests == self.life.answered and job.good <= job.applied(self.sandbox)
+        return MOMENTS[2 if over else 1]
+
+    async def _attempt(self, job: Job, journal: Path, moment: Moment) -> None:
+        """
+        Run a job in a child, and kill it when the moment has come.
+        """
+        self.life = Life()
         ours, theirs = PROCESSES.Pipe(duplex=False)
-        process = PROCESSES.Process(target=in_child, args=(theirs, url, journal, kind, job))
-        started = time.monotonic()
+        process = PROCESSES.Process(target=in_child, args=(theirs, self.sandbox.url, journal, job))
         process.start()
         theirs.close()
-        enough = self.tally.kills >= self.kills
-        patience = GIVE_UP if enough else self.rng.uniform(0.0, self.took.get(kind, 0.5))
         try:
-            if ours.poll(patience):
-                answer: dict[str, Any] = ours.recv()
-                self.took[kind] = time.monotonic() - started
-                return answer
-            self.tally.kills += 1
-            self.tally.killed_in[kind] += 1
-            return None
+            await self._until(moment, ours)
         finally:
             process.kill()
-            process.join()
+            await asyncio.to_thread(process.join)
+            self.life.hear(ours)
             ours.close()
+        await asyncio.sleep(3 * LATENCY)  # what it has sent arrives, and is its own
+
+    async def _until(self, moment: Moment, ours: Connection) -> None:
+        began, life = time.monotonic(), self.life
+        async with asyncio.timeout(GIVE_UP):
+            while life.complete is None and not moment.has_come(life):
+                await asyncio.sleep(TICK)
+                life.hear(ours)
+                if life.gone and life.complete is None:
+                    raise RuntimeError("a child has ended by itself")
+        if life.requests == 1:
+            self.warming = time.monotonic() - began
+        await asyncio.sleep(moment.pause)
+
+
+def check(
+    tally: Tally, sandbox: Sandbox, job: Job, *, life: Life, seen: Mapping[int, tuple[str, int]], journal: Path
+) -> None:
+    """
+    Compare what the children reported with the journal and with what the sandbox holds.
+    """
+    names, sent, noted = job.names, job.processed(sandbox), read_status(journal)
+    final = dict(life.outcomes)
+    tally.jobs += 1
+    tally.records += len(names)
+    tally.requests += sandbox.audit.counts.total()
+    tally.repeats += sum(times - 1 for times in sent.values() if times)
+    tally.lost += len(job.good - job.applied(sandbox)) + (not life.complete)
+    tally.lost += Counter(position for position, _ in life.outcomes) != Counter(range(len(names)))
+    tally.wrong += sum(status not in job.allowed(names[position]) for position, status in final.items())
+    tally.wrong += len(job.applied(sandbox) - job.good - {name for name in names if "partly_done" in job.allowed(name)})
+    counts = {status.value: number for status, number in noted.counts.items()}
+    tally.wrong += (counts != Counter(final.values())) + (not noted.complete) + (noted.total != len(names))
+    for position, (status, times) in seen.items():
+        tally.again += final.get(position) != status or sent[names[position]] != times
 
 
 async def soak(kills: int, rng: Random) -> Tally:
@@ -243,26 +267,40 @@ async def soak(kills: int, rng: Random) -> Tally:
     return work.tally
 
 
+def report(tally: Tally) -> str:
+    """
+    Write what the kills have shown as two tables.
+    """
+    rows = [[kind, *counts_in(counts)] for kind, counts in tally.killed.items()]
+    total: Counter[str] = sum(tally.killed.values(), Counter())
+    met = _harness.table(("killed", *MOMENTS, "in all"), [*rows, ["in all", *counts_in(total)]])
+    shown = attrs.asdict(tally, filter=lambda field, _: field.name != "killed")
+    return f"{met}\n\n{_harness.table(('what', 'count'), [[name, str(value)] for name, value in shown.items()])}"
+
+
+def counts_in(counts: Counter[str]) -> list[str]:
+    """
+    Give the cells of a row of kills.
+    """
+    return [*(str(counts[moment]) for moment in MOMENTS), str(counts.total())]
+
+
 def main() -> None:
     """
-    Read the arguments, run, and print a table or JSON; exit with 1 if anything was lost or wrong.
+    Read the arguments, run, and print tables or JSON; exit with 1 if anything was lost, wrong, or done again.
     """
     parser = argparse.ArgumentParser(description="Kill journalled runs, resume them, and count what was lost.")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--write", action="store_true", help="put the tables into the README of the benchmarks")
     given = parser.parse_args()
-    PROCESSES.set_forkserver_preload(["omeda_async", "omeda_async.journal", "omeda_async.sandbox"])
+    PROCESSES.set_forkserver_preload(["benchmarks._killed", "benchmarks._harness", "omeda_async.journal"])
     tally = asyncio.run(soak(given.kills, Random(given.seed)))  # noqa: S311 it has to be repeatable
-    result = attrs.asdict(tally)
-    if given.json:
-        print(json.dumps(result, indent=2))
-    else:
-        print("| what | count |\n|---|---|")
-        for name, value in result.items():
-            shown = ", ".join(f"{kind} {count}" for kind, count in value.items()) if isinstance(value, dict) else value
-            print(f"| {name.replace('_', ' ')} | {shown} |")
-    sys.exit(bool(tally.lost or tally.wrong))
+    print(json.dumps(attrs.asdict(tally), indent=2) if given.json else report(tally))
+    if given.write:
+        _harness.write_section("kill", report(tally))
+    sys.exit(bool(tally.lost or tally.wrong or tally.again))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ The engine of a bulk run: one reader, some workers, and an outcome for every rec
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Sequence, Sized
-from copy import copy
 from itertools import islice
 from typing import Any
 
@@ -181,9 +180,8 @@ class FanOut:
 
     def _leave(self, items: Sequence[Item]) -> None:
         if items:
-            error = copy(self.cause or ClosedError("the run was stopped before this record was sent"))
-            error.sent, error.attempts = False, 0  # the cause may be another record's
-            self.leave([(items, not_sent(error))])
+            cause = self.cause or ClosedError("the run was stopped before this record was sent")
+            self.leave([(items, not_sent(cause))])
 
     def _set_aside(self, item: Item, result: Result[Any]) -> None:
         if self.ledger is not None:

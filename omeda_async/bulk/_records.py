@@ -281,6 +281,9 @@ def not_sent(error: OmedaAsyncError, attempts: int = 0) -> Result[Any]:
     """
     Make the result of an item that nothing more is sent for, and nothing was applied for.
     """
+    if error.sent or error.attempts != attempts:  # it is another record's, which says nothing of this one
+        error = copy(error)
+        error.sent, error.attempts = False, attempts
     return Result(error=error, attempts=attempts, known=OutcomeStatus.NOT_SENT)
 
 

@@ -79,7 +79,7 @@ class Caution:
             left: How many more the headers say may go; None when they say nothing of the present.
 
         """
-        if now < self.paused_until or self._awaits_end or not self._has_room(in_flight):
+        if now < self.paused_until or not self._has_room(in_flight):
             return False
         pace = self.pace(left)
         if pace is not None and now < pace.next_at:
@@ -96,7 +96,7 @@ class Caution:
         """
         Tell when another attempt may go, for all this knows; None when that hangs on an answer.
         """
-        if self._awaits_end or not self._has_room(in_flight):
+        if not self._has_room(in_flight):
             return None
         pace = self.pace(left)
         return max(now, self.paused_until, pace.next_at if pace else now)
@@ -162,7 +162,7 @@ class Caution:
         return self.paused_until - now
 
     def _has_room(self, in_flight: int) -> bool:
-        if self.stage is Stage.ONE_BY_ONE and in_flight:
+        if in_flight and (self._awaits_end or self.stage is Stage.ONE_BY_ONE):
             return False
         return self.parallel is None or in_flight < self.parallel
 

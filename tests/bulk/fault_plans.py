@@ -3,6 +3,8 @@ Random fault plans for bulk runs, their execution against the sandbox, and what 
 """
 
 import asyncio
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +23,9 @@ from tests.bulk.sandboxed import manager_on
 BEFORE, AFTER, MID = FaultPoint.BEFORE, FaultPoint.AFTER, FaultPoint.MID
 OPERATIONS = ("deployments", "campaigns", "transactions", "opt_outs")
 STATES = ("open", "open", "open", "open", "done", "gone", "missing")
+TIMEOUT = 2.0
+LONGEST = 3600.0
+"""Moved seconds after which a run is taken to hang."""
 CERTAIN = frozenset({OutcomeStatus.REJECTED, OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT, OutcomeStatus.TOO_LATE})
 
 # Refusals come before anything is applied; what else is said instead of an answer comes before or after.
@@ -53,6 +58,7 @@ class FaultPlan:
     moment: float
     """Seconds after the beginning, or tenths of the outcomes."""
     entries: int
+    latency: float
     seed: int
 
 
@@ -74,6 +80,7 @@ def _plans_of(operation: str) -> st.SearchStrategy[FaultPlan]:
         ),
         moment=st.sampled_from([0.0, 0.01, 0.2, 0.7, 2.1]),
         entries=st.sampled_from([2, 5, 500]),
+        latency=st.sampled_from([0.0, 0.0, 0.06]),
         seed=st.integers(0, 2**16),
     )
 
@@ -93,6 +100,40 @@ class Result:
     """Every outcome that was counted, whether or not somebody took it."""
     taken: list[Outcome]
     """Those the iteration gave."""
+    exchanges: "Exchanges"
+
+
+@attrs.frozen
+class Exchange:
+    """A request about a record, as the provider met it."""
+
+    told: bool
+    """Was it answered in time, and with what the provider had to say?"""
+    given_up: bool
+    """Did we or a gateway stop to wait? Then the provider may be at work on it still."""
+
+
+Exchanges = dict[str, list[Exchange]]
+
+
+@contextmanager
+def every_exchange() -> Iterator[Exchanges]:
+    """Note each request by the records it is about, reads too."""
+    noted: Exchanges = defaultdict(list)
+    decide = Sandbox._decide
+
+    async def noting(self: Sandbox, provider: Any, incoming: Any, beside: int) -> Any:
+        answer, fault = await decide(self, provider, incoming, beside)
+        late = fault is not None and fault.kind is Kind.SLOW and fault.seconds >= TIMEOUT
+        told = fault is None or (fault.kind is Kind.SLOW and not late)
+        given_up = late or (fault is not None and fault.kind is Kind.GATEWAY_TIMEOUT)
+        told = told and answer is not None and answer.status != 429
+        for name in set(re.findall(r"\bid\d+\b", incoming.path + incoming.body.decode())):
+            noted[name].append(Exchange(told, given_up))
+        return answer, fault
+
+    with mock.patch.object(Sandbox, "_decide", noting):
+        yield noted
 
 
 @contextmanager
@@ -149,34 +190,47 @@ _SEEDERS = {
 }
 
 
-def start(manager: SessionManager, plan: FaultPlan, records: list[Any]) -> BulkRun:
+def start(manager: SessionManager, plan: FaultPlan, records: list[Any], **options: Any) -> BulkRun:
     """Make the run of a plan."""
     match plan.operation:
         case "deployments":
-            return manager.omeda.deployments.cancel_many(records, concurrency=3)
+            return manager.omeda.deployments.cancel_many(records, concurrency=3, **options)
         case "campaigns":
-            return manager.ocamba.campaigns.cancel_many(records, reason="a test", concurrency=3)
+            return manager.ocamba.campaigns.cancel_many(records, reason="a test", concurrency=3, **options)
         case "transactions":
-            return manager.journey_manager.transactions.cancel_many(records, concurrency=3)
+            return manager.journey_manager.transactions.cancel_many(records, concurrency=3, **options)
         case _:
-            return manager.omeda.opt_outs.submit_many(records, max_entries=plan.entries, concurrency=2)
+            return manager.omeda.opt_outs.submit_many(records, max_entries=plan.entries, concurrency=2, **options)
+
+
+def arm(sandbox: Sandbox, plan: FaultPlan) -> None:
+    """Put the faults of a plan in force."""
+    for (kind, point), times, probability, seconds, reads in plan.faults:
+        match = None if reads else _is_write
+        sandbox.fault(Fault(kind, point, match, times=times, probability=probability, seconds=seconds))
 
 
 async def execute(plan: FaultPlan) -> Result:
     """Run a plan, and let everything that is still on its way arrive."""
-    with every_outcome() as outcomes:
-        async with Sandbox(seed=plan.seed) as sandbox:
+    with every_outcome() as outcomes, every_exchange() as exchanges:
+        async with Sandbox(seed=plan.seed, latency=plan.latency) as sandbox:
             records = seed(sandbox, plan)
-            for (kind, point), times, probability, seconds, reads in plan.faults:
-                match = None if reads else _is_write
-                fault = Fault(kind, point, match, times=times, probability=probability, seconds=seconds)
-                sandbox.fault(fault)
-            async with manager_on(sandbox) as manager:
-                run = start(manager, plan, records)
-                taken: list[Outcome] = []
-                await _stopped(plan, manager, run, taken)
-            await asyncio.sleep(30)
-            return Result(plan, sandbox, run, outcomes, taken)
+            arm(sandbox, plan)
+            return await broken_off(plan, sandbox, records, outcomes, exchanges)
+
+
+async def broken_off(
+    plan: FaultPlan, sandbox: Sandbox, records: list[Any], outcomes: list[Outcome], exchanges: Exchanges, **options: Any
+) -> Result:
+    """Run records, stop as the plan says, and let everything that is still on its way arrive."""
+    taken: list[Outcome] = []
+    async with manager_on(sandbox, timeout=TIMEOUT) as manager:
+        run = start(manager, plan, records, **options)
+        # A moved clock does not wait for a journal's thread, and so can give it no time.
+        async with asyncio.timeout(None if "journal" in options else LONGEST):
+            await _stopped(plan, manager, run, taken)
+    await asyncio.sleep(30)
+    return Result(plan, sandbox, run, list(outcomes), taken, exchanges)
 
 
 def _is_write(incoming: Any) -> bool:
@@ -224,9 +278,12 @@ def check(result: Result) -> None:
         assert report.complete
         assert places == list(range(len(plan.states)))
         assert sorted(outcome.position for outcome in result.taken) == places
-    applied = _applied(result.sandbox, plan)
+    times = applied(result.sandbox, plan)
     for outcome in result.outcomes:
-        _check_outcome(outcome, plan, applied[outcome.position])
+        check_outcome(outcome, plan, times[outcome.position])
+        _check_exchanges(outcome, result)
+    if plan.stop == "no":
+        assert report.requests == len(result.sandbox.requests), "a request was not counted"
     if plan.stop == "no" and sum(result.sandbox.faults.fired.values()) <= 1:
         unknown = {plan.states[one.position] for one in result.outcomes if one.status is OutcomeStatus.UNKNOWN}
         # Journey Manager's query shows no transaction that is not there, nor one that is not shown to this user.
@@ -235,7 +292,7 @@ def check(result: Result) -> None:
     result.sandbox.assert_never_over_limit()
 
 
-def _applied(sandbox: Sandbox, plan: FaultPlan) -> list[int]:
+def applied(sandbox: Sandbox, plan: FaultPlan) -> list[int]:
     """Tell how often each record was applied; opt-outs by the ids that should be."""
     things: Mapping[str, Any]
     match plan.operation:
@@ -260,7 +317,8 @@ def _opted_out(sandbox: Sandbox, number: int) -> Iterable[int]:
         yield sum(("brand", f"id{place}@example.com", brand) in applied for brand in ("XXG", "XXH"))
 
 
-def _check_outcome(outcome: Outcome, plan: FaultPlan, applied: int) -> None:
+def check_outcome(outcome: Outcome, plan: FaultPlan, applied: int) -> None:
+    """Fail unless an outcome agrees with how often its record was applied."""
     state, status = plan.states[outcome.position], outcome.status
     text = f"{status} for {state}, applied {applied} times: {outcome.error!r}"
     wanted = 2 if plan.operation == "opt_outs" else 1
@@ -268,6 +326,7 @@ def _check_outcome(outcome: Outcome, plan: FaultPlan, applied: int) -> None:
         assert applied == wanted, text
     elif status is OutcomeStatus.ALREADY_DONE:
         assert applied == wanted or state == "done", text
+        assert outcome.error is None or not applied, f"{text}: it was us, and nobody else"
     elif status is OutcomeStatus.PARTLY_DONE:
         assert applied == 1, text
         assert isinstance(outcome.error, BatchRejected), text
@@ -277,3 +336,20 @@ def _check_outcome(outcome: Outcome, plan: FaultPlan, applied: int) -> None:
     if status in {OutcomeStatus.TOO_LATE, OutcomeStatus.REJECTED}:
         assert state == "missing" if plan.operation == "opt_outs" else state != "open", text
     assert (outcome.error is None) == status.is_done or status is OutcomeStatus.ALREADY_DONE, text
+
+
+def _check_exchanges(outcome: Outcome, result: Result) -> None:
+    """Unknown only where the provider was not heard of again; not sent only where nothing was."""
+    plan, status = result.plan, outcome.status
+    exchanges = result.exchanges[f"id{outcome.position}"]
+    text = f"{status} after {exchanges}: {outcome.error!r}"
+    if status in {OutcomeStatus.UNKNOWN, OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}:
+        assert outcome.error is not None, text
+        assert outcome.error.sent is (status is OutcomeStatus.UNKNOWN), text
+    if status is OutcomeStatus.NOT_SENT and plan.operation != "opt_outs":
+        assert (outcome.attempts, exchanges) == (0, []), text
+    if status is not OutcomeStatus.UNKNOWN or plan.stop != "no" or result.run.stopped_by is not None:
+        return
+    # What a read does not show may only not be shown: it proves nothing.
+    silent = not exchanges[-1].told or plan.states[outcome.position] == "missing"
+    assert silent or any(one.given_up for one in exchanges), text

@@ -372,17 +372,6 @@ async def test_batches_find_out_together_whether_the_cause_meets_everyone() -> N
         assert report.counts.keys() == {OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}
 
 
-async def test_a_cause_that_meets_everyone_rejects_nobody() -> None:
-    """A client that does not exist is no record's own reason: those tried have failed, to be tried again later."""
-    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
-        sandbox.omeda.client = "another"
-        records = [ClientOptOut(f"a{place}@example.com") for place in range(30)]
-        run = manager.omeda.opt_outs.submit_many(records, max_entries=5, concurrency=3)
-        report = await run
-        assert run.stopped_by is not None
-        assert report.counts.keys() == {OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}
-
-
 @pytest.mark.parametrize("operation", [*CANCELS, "opt_outs"])
 async def test_wrong_credentials_stop_the_run(operation: str) -> None:
     """Those tried have failed with the provider's words; the rest of the list is not sent because of it."""

@@ -139,6 +139,15 @@ async def test_endless_repeats_of_one_record_are_read_a_bounded_way_ahead() -> N
     assert adds_up(run, records.read)
 
 
+async def test_reading_goes_on_once_the_repeats_have_their_outcome() -> None:
+    """A thousand repeats of what is on its way wait for it, and what stands behind them is sent."""
+    work = FakeWork(answer_time=lambda _: 50.0)
+    async with asyncio.timeout(200):
+        report = await run_of(work, [*["a"] * 1000, "b", *["a"] * 1000])
+    assert report.counts == {OutcomeStatus.DONE: 2001}
+    assert work.sent == ["a", "b"]
+
+
 async def test_an_endless_invalid_input_waits_for_the_caller() -> None:
     """Rows that are refused locally fill the outlet and no more, and other tasks get their turn."""
     records = Watched(repeat("bad"))

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from omeda_async import ClosedError, Deployment, OmedaAsyncError
+from omeda_async._operation import Repeat
 from omeda_async._result import Result
 from omeda_async.bulk import Group, Isolation, not_sent
-from omeda_async.providers.omeda import _opt_outs
+from omeda_async.providers.omeda import _opt_outs, _wire
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
 from omeda_async.testing import run_moved
 from tests.bulk.fault_plans import OPT_OUT_PLANS, PLANS, FaultPlan, check, execute
@@ -34,7 +35,7 @@ def test_every_record_has_one_outcome_that_agrees_with_the_provider(plan: FaultP
     check(run_moved(execute(plan), patience=PATIENCE, debug=False))
 
 
-@settings(PROOF, max_examples=50)
+@settings(PROOF, max_examples=200)
 @given(STOPPED)
 def test_stopping_at_any_moment_keeps_the_promises_too(plan: FaultPlan) -> None:
     """The same, with every run stopped somehow: by cancelling, closing, leaving the loop, or closing the manager."""
@@ -52,6 +53,7 @@ CREATE_FAULT = st.tuples(
                 FaultKind.INTERNAL_ERROR,
                 FaultKind.BAD_GATEWAY,
                 FaultKind.GATEWAY_TIMEOUT,
+                FaultKind.UNAVAILABLE,  # by a proxy that had passed the request on
                 FaultKind.WRONG_JSON,
                 FaultKind.CUT_JSON,
                 FaultKind.HTML,
@@ -64,9 +66,11 @@ CREATE_FAULT = st.tuples(
     st.sampled_from(["deployments.create", "deployments.create", "deployments.search", None]),
 )
 
+CREATES = (st.lists(CREATE_FAULT, max_size=4), st.sampled_from([0.0, 20.0]), st.sampled_from([None, None, 0.0, 0.3]))
 
-@settings(PROOF, max_examples=80)
-@given(st.lists(CREATE_FAULT, max_size=4), st.sampled_from([0.0, 20.0]), st.sampled_from([None, None, 0.0, 0.3]))
+
+@settings(PROOF, max_examples=150)
+@given(*CREATES)
 def test_a_deployment_is_never_created_twice(
     faults: list[tuple[Any, ...]], visible_after: float, cancel_after: float | None
 ) -> None:
@@ -156,3 +160,16 @@ def test_the_proof_notices_a_batch_taken_for_accepted() -> None:
         self.accepted(group, Result(receipt="ok", attempts=attempts))
 
     _breaks("omeda_async.bulk._isolate.Isolation.refused", accepted, OPT_OUT_PLANS)
+
+
+def test_the_proof_notices_a_create_that_is_sent_again() -> None:
+    """Were a create taken for harmless to repeat, as all else is, a lost answer would make two deployments."""
+
+    @settings(PROOF, max_examples=80, phases=[Phase.generate], report_multiple_bugs=False)
+    @given(*CREATES)
+    def proof(faults: list[tuple[Any, ...]], visible_after: float, cancel_after: float | None) -> None:
+        run_moved(_created(faults, visible_after, cancel_after), patience=PATIENCE, debug=False)
+
+    harmless = attrs.evolve(_wire.CREATE, repeat=Repeat.HARMLESS)
+    with mock.patch.object(_wire, "CREATE", harmless), pytest.raises(AssertionError, match="created twice"):
+        proof()

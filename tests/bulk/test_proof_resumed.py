@@ -1,0 +1,60 @@
+"""
+The proof over random fault plans, with a journal: broken off anywhere, the same call brings every record to its end.
+"""
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import given, settings
+
+from omeda_async import Outcome, OutcomeStatus
+from omeda_async.journal import read_status
+from omeda_async.sandbox import Sandbox
+from omeda_async.testing import run_moved
+from tests.bulk import fault_plans as plans
+from tests.bulk.bulk_fakes import collect
+from tests.bulk.sandboxed import manager_on
+from tests.bulk.test_proof import PROOF
+
+PATIENCE = 0.002
+SETTLED = frozenset(OutcomeStatus) - {OutcomeStatus.UNKNOWN, OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}
+
+
+@settings(PROOF, max_examples=120)
+@given(plans.PLANS)
+def test_a_run_broken_off_by_anything_is_brought_to_its_end(plan: plans.FaultPlan) -> None:
+    """Resumed once nothing goes wrong any more: all is settled, truly, and what had been settled is left alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        run_moved(_resumed(plan, Path(folder) / "run.sqlite3"), patience=PATIENCE, debug=False)
+
+
+async def _resumed(plan: plans.FaultPlan, journal: Path) -> None:
+    with plans.every_outcome() as outcomes, plans.every_exchange() as exchanges:
+        async with Sandbox(seed=plan.seed, latency=plan.latency) as sandbox:
+            records = plans.seed(sandbox, plan)
+            plans.arm(sandbox, plan)
+            plans.check(await plans.broken_off(plan, sandbox, records, outcomes, exchanges, journal=journal))
+            before = {one.position: one for one in outcomes if one.status in SETTLED}
+            heard = {name: len(held) for name, held in exchanges.items()}
+            sandbox.faults.clear()
+            async with manager_on(sandbox, timeout=plans.TIMEOUT) as manager:
+                after = await collect(plans.start(manager, plan, records, journal=journal))
+            applied = plans.applied(sandbox, plan)
+    assert sorted(one.position for one in after) == list(range(len(records)))
+    for outcome in after:
+        plans.check_outcome(outcome, plan, applied[outcome.position])
+        _check_end(outcome, plan)
+        earlier, name = before.get(outcome.position), f"id{outcome.position}"
+        if earlier is not None:
+            assert (outcome.status, outcome.attempts) == (earlier.status, earlier.attempts)
+            assert len(exchanges[name]) == heard.get(name, 0), "what was settled was asked about again"
+    noted = read_status(journal)
+    assert noted.complete
+    assert noted.total == len(records) == sum(noted.counts.values())
+
+
+def _check_end(outcome: Outcome, plan: plans.FaultPlan) -> None:
+    # Journey Manager's query shows no transaction that is not there, nor one that is not shown to this user.
+    missing = plan.operation == "transactions" and plan.states[outcome.position] == "missing"
+    allowed = SETTLED | {OutcomeStatus.UNKNOWN} if missing else SETTLED
+    assert outcome.status in allowed, f"{outcome.status} in the end: {outcome.error!r}"
