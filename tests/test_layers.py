@@ -70,7 +70,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (r"", r"errors|outcomes|limits|settings|manager|bulk|_version|providers\.[a-z_]+\.models", r""),
     (r"sandbox(\..*)?", OWN, r"attrs|aiohttp"),
-    (r"rows(\..*)?", rf"errors|_row|{OWN}", r"attrs"),
+    (r"rows(\..*)?", rf"errors|_row|{OWN}", r"attrs|orjson"),
     (r"testing", r"", r""),
     (r"pytest_plugin", r"sandbox|", r"pytest_asyncio"),
     (
