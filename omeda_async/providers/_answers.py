@@ -117,16 +117,16 @@ class Received:
 
 def class_of(status: int) -> type[ApiError]:
     """
-    Give the error class of a status.
+    Give the error class of a status. One past 599 counts as a 5xx (RFC 9110, section 15).
     """
-    return ServerError if 500 <= status <= 599 else _BY_STATUS.get(status, ApiError)
+    return ServerError if status >= 500 else _BY_STATUS.get(status, ApiError)
 
 
 def may_have_been_carried_out(status: int) -> bool:
     """
-    Tell whether a request answered with this error status may have had its effect: 5xx but for 503.
+    Tell whether a request answered with this error status may have had its effect: from 500 on but for 503.
     """
-    return 500 <= status <= 599 and status != 503
+    return status >= 500 and status != 503
 
 
 def load_json(body: bytes) -> Any:
