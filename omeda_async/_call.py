@@ -201,7 +201,8 @@ class Call(Generic[P, R]):
             if self._operation.absent(error):
                 self._doubt = None  # asked again, the provider says that there is no such thing: nothing was done to it
             return self._failed(error, known=self._unexplained_yet() if self._broken_off else None)
-        self._doubt = None
+        if verdict is not Verdict.NOT_DONE or not self._may_be_at_work:
+            self._doubt = None
         return self._failed(self._named(error, verdict))
 
     async def _settle(self, error: OmedaAsyncError, wait: float) -> Result[R] | None:
