@@ -251,16 +251,6 @@ async def test_opt_outs_are_settled_by_sending_them_again_and_else_stay_unknown(
     assert result.error.sent
 
 
-async def test_a_refused_repeat_says_the_same_of_the_attempt_before() -> None:
-    """
-    All-or-nothing opt-outs that are refused on the repeat were refused, or lost, before: nothing is in doubt.
-    """
-    refusal = "There were errors with your submission.  None of the OptOuts submitted in your request were created."
-    owner, _ = account(lost(), omeda_error(400, "x", refusal))
-    result = await OPT_OUTS.run(owner)
-    assert (type(result.error), result.status, result.doubtful) == (errors.BatchRejected, D.REJECTED, False)
-
-
 async def test_a_503_after_a_lost_answer_leaves_the_doubt() -> None:
     """
     A later refusal that says nothing about the first attempt does not turn unknown into failed.

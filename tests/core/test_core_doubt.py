@@ -26,6 +26,7 @@ from tests.core.scripted import (
     transaction,
     unsent,
 )
+from tests.core.test_core_call import OPT_OUTS, UPDATE
 from tests.core.test_core_credentials import HTML, LOGIN_PAGE, Tokens
 
 D = OutcomeStatus
@@ -94,3 +95,58 @@ async def test_a_time_out_is_cleared_up_by_a_target_that_has_gone_past_it() -> N
         assert (result.status, type(result.error)) == (D.TOO_LATE, errors.TooLate)
         assert result.error is not None
         assert not result.error.sent
+
+
+SUMMARY = "There were errors with your submission.  None of the OptOuts submitted in your request were created."
+NAMED = "ClientOptOut submission: Email address a@b.example was not opted out."
+
+
+@pytest.mark.parametrize(
+    ("case", "refusal"),
+    [
+        (OPT_OUTS, omeda_error(400, NAMED, SUMMARY)),
+        (OPT_OUTS, omeda_error(500, NAMED, SUMMARY)),
+        (UPDATE, omeda_error(404, "Could not find deployment matching track Id FOO1.")),
+    ],
+    ids=["a record", "a record, under a 500", "no such deployment"],
+)
+async def test_a_refusal_for_what_was_asked_says_the_same_of_the_lost_attempt(case: Case, refusal: Answer) -> None:
+    """The lost attempt held the same record, or spoke of the same nothing: it was refused, too."""
+    owner, _ = account(lost(), refusal)
+    result = await case.run(owner)
+    assert (result.status, result.error and result.error.sent, result.doubtful) == (D.REJECTED, False, False)
+
+
+@pytest.mark.parametrize(
+    ("case", "refusal", "status"),
+    [
+        (UPDATE, omeda_error(400, "Invalid value for field 'DeploymentDate': it must be in the future."), D.UNKNOWN),
+        (UPDATE, omeda_error(400, "Deployment 'FOO1' cannot be edited. Sent deployments cannot be edited."), D.UNKNOWN),
+        (UPDATE, omeda_error(403, "User 'u' is not authorized to edit this deployment."), D.UNKNOWN),
+        (UPDATE, omeda_error(400, WAS_SENT), D.TOO_LATE),
+        (UPDATE, answer(404, text=""), D.UNKNOWN),
+        (UPDATE, answer(413, text=""), D.UNKNOWN),
+        (OPT_OUTS, omeda_error(400, "A submission like this one is being processed."), D.UNKNOWN),
+        (OPT_OUTS, omeda_error(400, SUMMARY), D.UNKNOWN),
+        (OPT_OUTS, omeda_error(400, "There are currently no valid brands for the client submitted."), D.UNKNOWN),
+        (OPT_OUTS, answer(404, text=""), D.UNKNOWN),
+        (OPT_OUTS, answer(405, text=""), D.UNKNOWN),
+    ],
+)
+async def test_a_refusal_for_what_may_have_changed_since_leaves_the_lost_attempt_in_doubt(
+    case: Case, refusal: Answer, status: OutcomeStatus
+) -> None:
+    """There is no read that would tell, and what the repeat is refused for may be of later, even of our own doing."""
+    owner, transport = account(lost(), refusal)
+    result = await case.run(owner)
+    assert (result.status, result.doubtful, len(transport.sent)) == (status, True, 2)
+    assert result.error is not None
+    assert result.error.sent
+
+
+@pytest.mark.parametrize("case", [UPDATE, OPT_OUTS], ids=["update", "opt-outs"])
+async def test_a_refusal_without_a_doubt_before_it_is_certain(case: Case) -> None:
+    """The first attempt is refused: nothing was carried out, whatever the reason."""
+    owner, _ = account(unsent(), omeda_error(400, "Deployment 'FOO1' cannot be edited."))
+    result = await case.run(owner)
+    assert (result.status, result.error and result.error.sent) == (D.REJECTED, False)
