@@ -13,6 +13,7 @@ from typing import Any, Final
 import attrs
 import orjson
 
+from omeda_async._masking import mask_emails
 from omeda_async.errors import (
     ApiError,
     AuthenticationFailed,
@@ -234,4 +235,5 @@ def _sentence(messages: tuple[str, ...]) -> str:
 
 
 def _concise(text: str) -> str:
-    return text if len(text) <= LONGEST_SENTENCE else f"{text[:LONGEST_SENTENCE]}…"
+    # Masked before it is cut: an address at the cut would be no more to be known as one.
+    return text if len(text) <= LONGEST_SENTENCE else f"{mask_emails(text)[:LONGEST_SENTENCE]}…"
