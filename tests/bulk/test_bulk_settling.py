@@ -239,6 +239,19 @@ async def test_an_opt_out_with_one_bad_id_is_partly_done() -> None:
         assert run.report.requests == 2
 
 
+@pytest.mark.parametrize("named", [None, 0], ids=["named", "nobody named"])
+async def test_a_batch_refused_after_a_lost_answer_is_taken_apart_as_ever(named: int | None) -> None:
+    """The doubt about the attempt before keeps nobody from being sent again without the culprit."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        sandbox.omeda.named_culprits = named
+        sandbox.fault(Fault(Kind.DROP))
+        records = [BrandOptOut(f"a{place}@example.com", brand_ids=["XXG" if place else "NOPE"]) for place in range(8)]
+        outcomes = await collect(manager.omeda.opt_outs.submit_many(records))
+        assert [one.status for one in sorted(outcomes, key=lambda one: one.position)] == [REJECTED, *[DONE] * 7]
+        assert [one.error.sent for one in outcomes if one.error is not None] == [False]
+        assert len(sandbox.omeda.opt_outs) == 7
+
+
 async def test_opt_outs_of_one_address_share_an_entry_and_keep_their_outcomes() -> None:
     """Two records of an address and level are one entry on the wire; the bad one of them is found all the same."""
     async with Sandbox() as sandbox, manager_on(sandbox) as manager:
