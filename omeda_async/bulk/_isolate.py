@@ -8,6 +8,7 @@ and the rest sent again; where it names nobody the batch is halved until the cul
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from typing import Any, TypeAlias
 
 import attrs
@@ -187,13 +188,15 @@ class Isolation:
             group: What was refused.
             error: Why.
             attempts: How many it took.
-            lost: Were some of them lost? The refusal of the last tells of them unless its cause meets everyone.
+            lost: Were some of them lost? The refusal of the last tells of them if its cause is the records' own.
 
         """
         self._count(group, attempts, doubtful=False, lost=lost)
         culprits = error.culprits if isinstance(error, BatchRejected) else ()
         blamed = self._blame([part.params for part in group.parts], culprits)
         if blamed:
+            for part in group.parts:
+                part.lost = False  # with a culprit in it, whatever request held them before was refused too
             self._take_out(group, blamed, error)
             return
         if len(group.parts) == 1:
@@ -317,15 +320,16 @@ class Isolation:
         alone, self._alone = self._alone, []
         for part, error in alone:
             self._recall_doubt(part)
-            result: Result[Any] = Result(error=error, known=known)
-            its_own = self.common_cause is None and error.status != 413
-            self._close(part, result if its_own else still_doubtful(part.item, result))
+            result: Result[Any] = Result(error=_certain(error), known=known)
+            its_own = self._evidence.accepted or not part.item.doubtful
+            certain = its_own and self.common_cause is None and error.status != 413
+            self._close(part, result if certain else still_doubtful(part.item, result))
 
     def _recall_doubt(self, part: Part) -> None:
         """
-        A refusal that meets everyone does not tell what became of a request that was lost before it.
+        A refusal whose cause may meet everyone does not tell what became of a request that was lost before it.
         """
-        if self.common_cause is not None and part.lost:
+        if part.lost and (self.common_cause is not None or not self._evidence.accepted):
             part.item.doubtful = True
 
     def _count(self, group: Group, attempts: int, *, doubtful: bool, lost: bool = False) -> None:
@@ -338,6 +342,13 @@ class Isolation:
         if result.attempts != part.attempts:
             result = attrs.evolve(result, attempts=part.attempts)
         self.closed.append((part.item, result))
+
+
+def _certain(error: ApiError) -> ApiError:
+    if error.sent:
+        error = copy(error)
+        error.sent = False
+    return error
 
 
 def _halves(parts: list[Part]) -> tuple[list[Part], list[Part]]:

@@ -264,16 +264,20 @@ def test_a_doubt_outlives_a_later_failure_that_raises_none() -> None:
     assert {result.status for result in results.values()} == {OutcomeStatus.UNKNOWN}
 
 
-def test_a_refusal_settles_the_doubt_of_this_run() -> None:
-    """A request that was lost, and is refused when sent again in halves, was not carried out."""
+@pytest.mark.parametrize(("size", "status"), [(2, OutcomeStatus.UNKNOWN), (3, REJECTED)])
+def test_a_refusal_settles_the_doubt_of_this_run_if_its_cause_is_the_records_own(
+    size: int, status: OutcomeStatus
+) -> None:
+    """A lost request that is refused in halves was not carried out, if not everything is refused alike."""
     answers = iter([Result[str](error=AnswerLost("lost"), attempts=1, doubtful=True)])
     oracle = Oracle(bad(0, 1))
 
     def send(group: Group) -> Result[str]:
         return next(answers, None) or oracle.answer(group)
 
-    results, _ = isolate(batch(2), oracle, send=send)
-    assert {result.status for result in results.values()} == {REJECTED}
+    results, _ = isolate(batch(size), oracle, send=send)
+    assert {results["r0"].status, results["r1"].status} == {status}
+    assert [results[name].error.sent for name in ("r0", "r1")] == [status is OutcomeStatus.UNKNOWN] * 2  # type: ignore[union-attr]  # both have one
 
 
 def test_what_an_earlier_run_may_have_done_is_not_reported_as_not_sent() -> None:
