@@ -84,11 +84,16 @@ class Settling(Generic[P]):
 
 def hits_everyone(error: OmedaAsyncError) -> bool:
     """
-    Tell whether an error would meet every record of a run alike: credentials, a wrong URL, a lost session.
+    Tell whether an error would meet every record of a run alike: credentials, a wrong method, a lost session.
     """
-    if isinstance(error, NotFound):
-        return not error.messages
     return isinstance(error, AuthenticationFailed | MethodNotAllowed | SessionLost | ConfigurationError)
+
+
+def finds_nothing(error: OmedaAsyncError) -> bool:
+    """
+    Tell whether an error says without a word that there is nothing: this record's target, or everyone's URL.
+    """
+    return isinstance(error, NotFound) and not error.messages
 
 
 def names_the_absent(error: OmedaAsyncError) -> bool:

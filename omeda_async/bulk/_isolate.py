@@ -15,15 +15,12 @@ import attrs
 
 from omeda_async._masking import mask_emails
 from omeda_async._result import Result
-from omeda_async.bulk._records import Item, still_doubtful
+from omeda_async.bulk._records import WITNESSES, Item, still_doubtful
 from omeda_async.errors import ApiError, BatchRejected, Culprit
 from omeda_async.outcomes import OutcomeStatus
 
 Blame: TypeAlias = Callable[[Sequence[Any], Iterable[Culprit]], dict[int, tuple[Culprit, ...]]]
 Without: TypeAlias = Callable[[Any, Iterable[str | None]], Any]
-
-WITNESSES = 4
-"""Records of each half that have to be refused alone, in the same words, before that is put down to no record."""
 
 
 @attrs.define(eq=False)
@@ -139,7 +136,13 @@ class Isolation:
     def __init__(self, items: Sequence[Item], blame: Blame, without: Without, evidence: Evidence | None = None) -> None:
         middle = (len(items) + 1) // 2
         parts = [
-            Part(item, item.params, half=int(place >= middle), earlier_doubt=item.doubtful)
+            # Where each batch is a single record, every other one stands for the second half.
+            Part(
+                item,
+                item.params,
+                half=int(place >= middle) or (len(items) == 1 and item.position % 2),
+                earlier_doubt=item.doubtful,
+            )
             for place, item in enumerate(items)
         ]
         self._groups = deque([Group(parts)])

@@ -13,14 +13,17 @@ import attrs
 from omeda_async._account import Account
 from omeda_async._call import Call, CallOptions
 from omeda_async._checks import check_whole
+from omeda_async._operation import finds_nothing
 from omeda_async._result import Result
-from omeda_async.errors import InvalidRecord, OmedaAsyncError
+from omeda_async.errors import AlreadyDone, InvalidRecord, OmedaAsyncError, TooLate
 from omeda_async.outcomes import Outcome, OutcomeStatus
 
 Records: TypeAlias = Iterable[Any] | AsyncIterable[Any]
 Closed: TypeAlias = tuple[Sequence["Item"], Result[Any]]
 """Items, and the result they share."""
 DUPLICATES_KEPT = 50_000
+WITNESSES = 4
+"""Records that have to meet with the same, one by one, before that is put down to no record of its own."""
 
 
 @attrs.define(eq=False)
@@ -152,6 +155,8 @@ class OneByOne:
     look_ahead: int = 0
     max_entries: int = 1
     max_bytes: int = 2**31
+    _url_is_right: bool = attrs.field(default=False, init=False)
+    _nothing_found: int = attrs.field(default=0, init=False)
 
     def read(self, raw: Any) -> Item:
         """
@@ -167,11 +172,20 @@ class OneByOne:
             options = attrs.evolve(desk.options(doubtful=item.doubtful), explain=self.explain)
             result = await desk.run(Call(self.account, self.operation, item.params, options))
             cause = result.error
-            if cause is None or not self.operation.hits_everyone(cause):
+            if cause is None or isinstance(cause, AlreadyDone | TooLate):
+                self._url_is_right = True
+            if cause is None or not self._may_meet_everyone(cause):
                 desk.close([item], result)
-            else:
-                desk.close([item], in_vain(result))
+                continue
+            desk.close([item], in_vain(result))
+            if self.operation.hits_everyone(cause) or self._nothing_found >= WITNESSES:
                 desk.stop(cause)
+
+    def _may_meet_everyone(self, cause: OmedaAsyncError) -> bool:
+        if self.operation.hits_everyone(cause):
+            return True
+        self._nothing_found += finds_nothing(cause)
+        return finds_nothing(cause) and not self._url_is_right
 
 
 class Duplicates:

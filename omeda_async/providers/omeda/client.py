@@ -193,7 +193,8 @@ class Deployments:
             _wire.CANCEL.build(params)
             key = record.track_id if record.key is None else record.key
             due = math.inf if record.scheduled_for is None else record.scheduled_for.timestamp()
-            return Item(raw=raw, key=key, params=params, fingerprint=fingerprint(brand, record.track_id), due=due)
+            same = fingerprint(brand, record.track_id, params.user_id or "")  # another user may be allowed to
+            return Item(raw=raw, key=key, params=params, fingerprint=same, due=due)
 
         work = OneByOne(
             self._account,
