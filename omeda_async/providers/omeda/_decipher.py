@@ -42,7 +42,7 @@ _BROKEN_ERROR: Final = re.compile(r'\bError"?\s*:\s*"((?:[^"\\]|\\.){1,2000})"')
 _BROKEN_ID: Final = re.compile(r'"Submission(?:Id)?"\s*:\s*"([^"\\]{1,100})"')
 
 _FIELDS: Final = (
-    "TrackId DeploymentName DeploymentDate DeploymentTypeId OwnerUserId CampaignId Splits TrackOpens "
+    "TrackId CloneTrackId DeploymentName DeploymentDate DeploymentTypeId OwnerUserId CampaignId Splits TrackOpens "
     "TrackLinks Testers FinalApproverUserId Notes ReloadOnqQueryBeforeFinalDeployment BillingCategoryCode "
     "UseContentRecommendation ContentRecommendationBehaviorId UseImagesInRecommendation "
     "NumberOfRecommendations ReportRecipient FirstName LastName EmailAddress UserId BrandId Source PromoCode"
@@ -172,7 +172,7 @@ def read_receipt(
     received: Received, meanings: Meanings, *, needs_track_id: bool
 ) -> DeploymentReceipt | OmedaAsyncError:
     """
-    Read the answer to a create, an update or a cancel.
+    Read the answer to a create, a clone, an update or a cancel.
 
     Args:
         received: The answer.

@@ -194,10 +194,11 @@ class DeploymentSearch:
 @attrs.frozen
 class DeploymentReceipt:
     """
-    Omeda's word that a deployment was created, updated or cancelled.
+    Omeda's word that a deployment was created, cloned, updated or cancelled.
     """
 
     track_id: str | None = None
+    """Of a clone: the new deployment's."""
     url: str | None = None
     """Where Omeda says the deployment can be looked up; not to be trusted with credentials."""
     submission_id: str | None = None
