@@ -1,0 +1,125 @@
+"""
+A clone whose answer was lost: its source is looked up, and only what can be no other deployment is taken for it.
+"""
+
+from typing import Any
+
+import pytest
+
+from omeda_async import OutcomeStatus, errors
+from omeda_async.events import Settled
+from tests.core.scripted import DEPLOYMENT_CLONE, Reply, account, answer, lost, omeda_error, unsent
+
+SOURCE = {
+    "TrackId": "FOO6",
+    "DeploymentName": "Weekly",
+    "Owner": "omailuser1",
+    "DeploymentTypeId": 124,
+    "DeploymentDate": "2031-01-01 06:00",
+}
+ROW = {**SOURCE, "TrackId": "FOO7", "DeploymentName": "Copy of Weekly", "Status": "New", "Url": "u"}
+EVENING = "2031-01-01 18:00"
+
+
+def _search(*rows: dict[str, Any]) -> Reply:
+    return answer(200, {"Deployments": list(rows)})
+
+
+async def _settled(*script: Reply) -> tuple[Any, list[str]]:
+    """Lose the answer to a clone, and give what became of it and the requests after it."""
+    owner, transport = account(lost(), *script)
+    result = await DEPLOYMENT_CLONE.run(owner)
+    assert not transport.script
+    return result, [one.path.rsplit("/deployment/", 1)[1] for one in transport.sent[1:]]
+
+
+@pytest.mark.parametrize("name", ["Copy of Weekly", "Weekly"])
+async def test_the_one_other_deployment_of_its_name_owner_and_date_is_it(name: str) -> None:
+    """Omeda's page says that "Copy of " is put before the name; the source itself, of the same date, is not it."""
+    result, asked = await _settled(answer(200, SOURCE), _search(SOURCE, {**ROW, "DeploymentName": name}))
+    assert asked == ["lookup/FOO6/*", "search/*"]
+    assert (result.status, result.attempts) == (OutcomeStatus.ALREADY_DONE, 3)
+    assert (result.receipt.track_id, result.receipt.url, result.receipt.settled) == ("FOO7", "u", True)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        (),
+        (SOURCE,),
+        (ROW, {**ROW, "TrackId": "FOO8"}),
+        ({**ROW, "DeploymentDate": EVENING},),
+        ({**ROW, "DeploymentDate": None},),
+        ({**ROW, "DeploymentDate": None, "CreatedDate": "2029-12-31 18:00:01"},),
+        ({**ROW, "CreatedDate": "2029-12-25 06:00:00"},),
+        ({**ROW, "DeploymentName": "Copy of Weekly 2"},),
+        ({**ROW, "Owner": "somebody else"},),
+        ({**ROW, "DeploymentTypeId": 5},),
+        ({**ROW, "TrackId": None},),
+    ],
+    ids=[
+        "none",
+        "the source",
+        "two",
+        "another date",
+        "no date",
+        "no date, though made just now",
+        "an older one",
+        "another name",
+        "another owner",
+        "another type",
+        "no track id",
+    ],
+)
+async def test_what_may_be_another_deployment_is_not_taken_for_it(rows: tuple[dict[str, Any], ...]) -> None:
+    """None proves nothing; one deployment is cloned for several dates in a row, so that only its date tells."""
+    result, asked = await _settled(answer(200, SOURCE), _search(*rows))
+    assert len(asked) == 2
+    assert (result.status, type(result.error), result.error.sent) == (OutcomeStatus.UNKNOWN, errors.AnswerLost, True)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        omeda_error(404, "Could not find deployment matching track Id FOO6."),
+        omeda_error(403, "The AppId submitted is forbidden access."),
+        answer(200, {**SOURCE, "DeploymentName": None}),
+        answer(200, {**SOURCE, "Owner": None}),
+    ],
+    ids=["not found", "forbidden", "no name", "no owner"],
+)
+async def test_without_its_source_nothing_is_searched_for(reply: Reply) -> None:
+    """A search without name and owner would show anybody's deployments: the clone stays unknown."""
+    heard: list[Settled] = []
+    owner, transport = account(
+        lost(), reply, hooks=(lambda event: heard.append(event) if isinstance(event, Settled) else None,)
+    )
+    result = await DEPLOYMENT_CLONE.run(owner)
+    assert len(transport.sent) == 2
+    assert (result.status, result.error.sent, result.attempts) == (OutcomeStatus.UNKNOWN, True, 2)
+    assert [one.verdict for one in heard] == ["undecided"]
+
+
+async def test_the_look_up_is_tried_again_as_any_read() -> None:
+    """A read that fails in passing is repeated, within the same deadline."""
+    result, asked = await _settled(answer(503, text=""), answer(200, SOURCE), lost(), _search(ROW))
+    assert asked == ["lookup/FOO6/*", "lookup/FOO6/*", "search/*", "search/*"]
+    assert (result.status, result.attempts) == (OutcomeStatus.ALREADY_DONE, 5)
+
+
+async def test_a_clone_that_is_done_looks_nothing_up() -> None:
+    """The source is of interest only where the answer was lost; what never left is sent again."""
+    owner, transport = account(unsent(), DEPLOYMENT_CLONE.done)
+    result = await DEPLOYMENT_CLONE.run(owner)
+    assert (result.status, len(transport.sent)) == (OutcomeStatus.DONE, 2)
+
+
+@pytest.mark.parametrize(
+    "doubt", [answer(503, text=""), answer(500, text=""), answer(504, text=""), lost(timed_out=True)], ids=repr
+)
+async def test_a_clone_is_never_repeated_after_a_doubt(doubt: Reply) -> None:
+    """Also not after a 503, which may come from a proxy that had passed it on."""
+    owner, transport = account(doubt, answer(200, SOURCE), _search())
+    result = await DEPLOYMENT_CLONE.run(owner)
+    assert [one.path.rsplit("/", 2)[1] for one in transport.sent] == ["clone", "FOO6", "search"]
+    assert (result.status, result.error.sent) == (OutcomeStatus.UNKNOWN, True)
