@@ -225,10 +225,10 @@ class Call(Generic[P, R]):
         if settling is None:
             return verdict
         result: Result[Any] = Result()
-        if settling.first is not None:
-            result = await self._ask(settling.first)
+        for inquiry in settling.first:
+            result = await self._ask(inquiry) if result.error is None else result
             if result.error is None:
-                self._params = settling.first.learn(self._params, result.receipt)
+                self._params = inquiry.learn(self._params, result.receipt)
         if result.error is None:
             result = await self._ask(settling)
             if result.error is None or isinstance(result.error, NotFound):

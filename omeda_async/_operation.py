@@ -94,8 +94,8 @@ class Settling(Generic[P]):
     """As in an ``Inquiry``. Raises InvalidRecord where too little is known to ask."""
     judge: Callable[[P, Any], Verdict]
     """What the read's result says. It is also given the read's ``NotFound``, as that may be an answer."""
-    first: Inquiry[P] | None = None
-    """Where the parameters do not say what to ask for: the read that finds it out. If it fails, nothing is settled."""
+    first: tuple[Inquiry[P], ...] = ()
+    """Where the parameters do not say what to ask for: the reads that find it out. If one fails, nothing is settled."""
 
 
 def hits_everyone(error: OmedaAsyncError) -> bool:

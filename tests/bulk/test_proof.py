@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from omeda_async import ClosedError, Deployment, OmedaAsyncError
-from omeda_async._operation import Repeat, Verdict
+from omeda_async._operation import Repeat, Settling, Verdict
 from omeda_async._result import Result
 from omeda_async.bulk import Group, Isolation, not_sent
 from omeda_async.providers.omeda import _opt_outs, _wire
-from omeda_async.providers.omeda.models import DeploymentReceipt
+from omeda_async.providers.omeda.models import DeploymentReceipt, DeploymentSearch
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
 from omeda_async.testing import run_moved
 from tests.bulk.fault_plans import OPT_OUT_PLANS, PLANS, FaultPlan, check, execute
@@ -245,8 +245,10 @@ def test_the_proof_notices_a_clone_that_is_sent_again() -> None:
 
 def test_the_proof_notices_another_deployment_taken_for_the_clone() -> None:
     """Were any date or the source itself good enough, the receipt would name a deployment that was there before."""
-    settling = _wire.CLONE.settling
-    assert settling is not None
+
+    def question(params: Any) -> Any:
+        search = DeploymentSearch(deployment_name="Weekly")
+        return _wire.SearchDeployments(brand=params.brand, search=search)
 
     def first(_params: Any, found: Any) -> Verdict:
         return Verdict.DONE if found else Verdict.UNDECIDED
@@ -254,5 +256,7 @@ def test_the_proof_notices_another_deployment_taken_for_the_clone() -> None:
     def settled(_params: Any, found: Any) -> DeploymentReceipt:
         return DeploymentReceipt(found[0].track_id, settled=True)
 
-    careless = attrs.evolve(_wire.CLONE, settling=attrs.evolve(settling, judge=first), settled=settled)
+    careless = attrs.evolve(
+        _wire.CLONE, settling=Settling(operation=_wire.SEARCH, question=question, judge=first), settled=settled
+    )
     _breaks_clones(careless, "names another")

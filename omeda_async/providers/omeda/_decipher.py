@@ -240,6 +240,7 @@ def _status_of(raw: Mapping[str, Any], fields: Mapping[str, Any]) -> DeploymentS
         owner_user_id=text_of(fields.get("owneruserid")) or text_of(fields.get("owner")),
         created_by=text_of(fields.get("createdby")),
         deployment_date=read_date(fields.get("deploymentdate")),
+        requested_date=read_date(fields.get("requesteddate")),
         scheduled_date=read_date(fields.get("scheduleddate")),
         sent_date=read_date(fields.get("sentdate")),
         created_date=read_date(fields.get("createddate")),

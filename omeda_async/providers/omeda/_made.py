@@ -72,35 +72,86 @@ def search_for_made(params: CreateDeployment | CloneDeployment) -> SearchDeploym
     return SearchDeployments(brand=params.brand, search=search)
 
 
-def judge_made(params: CreateDeployment | CloneDeployment, found: Any) -> Verdict:
+def judge_create(params: CreateDeployment, found: Any) -> Verdict:
     """
-    Tell from a search whether a deployment was made: exactly one that can be no other.
+    Tell from a search whether a deployment was created: exactly one that can be no other.
 
     None proves nothing, as the search does not promise to be up to date.
     """
-    return Verdict.DONE if _made(params, found) is not None else Verdict.UNDECIDED
+    return Verdict.DONE if _created(params, found) is not None else Verdict.UNDECIDED
 
 
-def settled_made(params: CreateDeployment | CloneDeployment, found: Any) -> DeploymentReceipt:
+def settled_create(params: CreateDeployment, found: Any) -> DeploymentReceipt:
     """
-    Make the receipt of a deployment that a search has found.
+    Make the receipt of a created deployment that a search has found.
     """
-    match = _made(params, found)
-    if match is None:
-        return DeploymentReceipt(settled=True)
-    return DeploymentReceipt(match.track_id, match.url, settled=True)
+    match = _created(params, found)
+    return DeploymentReceipt(settled=True) if match is None else _receipt(match)
+
+
+def with_candidate(params: CloneDeployment, found: Any) -> CloneDeployment:
+    """
+    Add the one deployment of a search that may be the clone, if there is exactly one.
+    """
+    wanted = _wanted_clone(params)
+    return attrs.evolve(params, candidate=_only(wanted, found) if wanted is not None else None)
+
+
+def candidate_of(params: CloneDeployment) -> LookupDeployment:
+    """
+    Ask for the deployment that may be the clone: Omeda's search shows no date to compare, its look-up does.
+
+    Raises:
+        InvalidRecord: The search has shown none, or several.
+    """
+    if params.candidate is None or params.candidate.track_id is None:
+        raise InvalidRecord.of("track_id", "the search shows none that may be the clone, or several")
+    return LookupDeployment(brand=params.brand, track_id=params.candidate.track_id)
+
+
+def judge_clone(params: CloneDeployment, found: Any) -> Verdict:
+    """
+    Tell from a look-up of the one candidate whether it is the clone: only its date tells it from the clone before it.
+
+    One that the look-up does not find yet is judged by what the search showed.
+    """
+    wanted, row = _wanted_clone(params), params.candidate
+    if wanted is None or row is None:
+        return Verdict.UNDECIDED
+    shown = found if isinstance(found, DeploymentStatus) else row
+    date = shown.deployment_date or row.deployment_date or shown.requested_date
+    if date is None or not _is_date(wanted, date):
+        return Verdict.UNDECIDED
+    return Verdict.DONE if shown.track_id == row.track_id and _may_be(wanted, shown) else Verdict.UNDECIDED
+
+
+def settled_clone(params: CloneDeployment, _: Any) -> DeploymentReceipt:
+    """
+    Make the receipt of a clone that has been found.
+    """
+    return DeploymentReceipt(settled=True) if params.candidate is None else _receipt(params.candidate)
+
+
+def _receipt(made: DeploymentStatus) -> DeploymentReceipt:
+    return DeploymentReceipt(made.track_id, made.url, settled=True)
 
 
 def _wanted(params: CreateDeployment | CloneDeployment) -> Wanted | None:
-    if isinstance(params, CreateDeployment):
-        new = params.deployment
-        return Wanted(
-            names=(new.deployment_name,),
-            owner_user_id=new.owner_user_id,
-            deployment_date=new.deployment_date,
-            deployment_type_id=new.deployment_type_id,
-            now=params.now,
-        )
+    return _wanted_new(params) if isinstance(params, CreateDeployment) else _wanted_clone(params)
+
+
+def _wanted_new(params: CreateDeployment) -> Wanted:
+    new = params.deployment
+    return Wanted(
+        names=(new.deployment_name,),
+        owner_user_id=new.owner_user_id,
+        deployment_date=new.deployment_date,
+        deployment_type_id=new.deployment_type_id,
+        now=params.now,
+    )
+
+
+def _wanted_clone(params: CloneDeployment) -> Wanted | None:
     source = params.source
     if source is None or not source.deployment_name or not source.owner_user_id:
         return None
@@ -114,11 +165,22 @@ def _wanted(params: CreateDeployment | CloneDeployment) -> Wanted | None:
     )
 
 
-def _made(params: CreateDeployment | CloneDeployment, found: Any) -> DeploymentStatus | None:
-    wanted = _wanted(params)
+def _created(params: CreateDeployment, found: Any) -> DeploymentStatus | None:
+    match = _only(_wanted_new(params), found)
+    if match is None or match.track_id is None:
+        return None
+    # A newsletter has the same name every week: without a date that fits, it may be last week's.
+    return match if match.deployment_date or match.created_date else None
+
+
+def _only(wanted: Wanted, found: Any) -> DeploymentStatus | None:
     rows = found if isinstance(found, tuple) else ()
-    matches = [row for row in rows if wanted is not None and _may_be(wanted, row)]
-    return matches[0] if wanted is not None and len(matches) == 1 and _must_be(wanted, matches[0]) else None
+    matches = [row for row in rows if _may_be(wanted, row)]
+    return matches[0] if len(matches) == 1 else None
+
+
+def _is_date(wanted: Wanted, date: datetime) -> bool:
+    return to_central(date) == to_central(wanted.deployment_date)
 
 
 def _may_be(wanted: Wanted, row: DeploymentStatus) -> bool:
@@ -128,13 +190,6 @@ def _may_be(wanted: Wanted, row: DeploymentStatus) -> bool:
         return False
     if wanted.deployment_type_id is not None and row.deployment_type_id not in {None, wanted.deployment_type_id}:
         return False
-    if row.deployment_date is not None and to_central(row.deployment_date) != to_central(wanted.deployment_date):
+    if row.deployment_date is not None and not _is_date(wanted, row.deployment_date):
         return False
     return row.created_date is None or row.created_date >= wanted.now - _CLOCKS_APART
-
-
-def _must_be(wanted: Wanted, row: DeploymentStatus) -> bool:
-    # A newsletter has the same name every week: without a date that fits, it may be last week's. One deployment is
-    # cloned for several dates in a row: when it was created does not tell a clone from the one before it.
-    dated = row.deployment_date if wanted.source is not None else row.deployment_date or row.created_date
-    return dated is not None and row.track_id is not None

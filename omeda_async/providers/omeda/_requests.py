@@ -52,6 +52,8 @@ class CloneDeployment:
     """The time of the call, aware: the clone's date has to be after it."""
     source: DeploymentStatus | None = None
     """The deployment to clone, where it has been looked up: what its clone inherits."""
+    candidate: DeploymentStatus | None = None
+    """The one deployment that a search has found which may be the clone."""
 
 
 @attrs.frozen(kw_only=True)

@@ -17,7 +17,17 @@ from omeda_async.providers.omeda._decipher import (
     read_receipt,
     read_search,
 )
-from omeda_async.providers.omeda._made import judge_made, search_for_made, settled_made, source_of, with_source
+from omeda_async.providers.omeda._made import (
+    candidate_of,
+    judge_clone,
+    judge_create,
+    search_for_made,
+    settled_clone,
+    settled_create,
+    source_of,
+    with_candidate,
+    with_source,
+)
 from omeda_async.providers.omeda._requests import (
     CancelDeployment,
     CloneDeployment,
@@ -125,8 +135,8 @@ CREATE: Final[Operation[CreateDeployment, DeploymentReceipt]] = Operation(
     repeat=Repeat.DOUBLES,
     build=build_create,
     decipher=_reads("deployments.create", read_receipt, WRITE_MEANINGS, needs_track_id=True),
-    settling=Settling(operation=SEARCH, question=search_for_made, judge=judge_made),
-    settled=settled_made,
+    settling=Settling(operation=SEARCH, question=search_for_made, judge=judge_create),
+    settled=settled_create,
 )
 CLONE: Final[Operation[CloneDeployment, DeploymentReceipt]] = Operation(
     provider=PROVIDER,
@@ -135,12 +145,15 @@ CLONE: Final[Operation[CloneDeployment, DeploymentReceipt]] = Operation(
     build=build_clone,
     decipher=_reads("deployments.clone", read_receipt, WRITE_MEANINGS, needs_track_id=True),
     settling=Settling(
-        operation=SEARCH,
-        question=search_for_made,
-        judge=judge_made,
-        first=Inquiry(operation=LOOKUP, question=source_of, learn=with_source),
+        operation=LOOKUP,
+        question=candidate_of,
+        judge=judge_clone,
+        first=(
+            Inquiry(operation=LOOKUP, question=source_of, learn=with_source),
+            Inquiry(operation=SEARCH, question=search_for_made, learn=with_candidate),
+        ),
     ),
-    settled=settled_made,
+    settled=settled_clone,
 )
 UPDATE: Final[Operation[UpdateDeployment, DeploymentReceipt]] = Operation(
     provider=PROVIDER,

@@ -132,9 +132,9 @@ class Deployments:
         """
         Clone a deployment for another date (Omeda: Email Deployment Clone). The clone inherits the rest.
 
-        An attempt whose answer is lost is never made again. The deployment is looked up then, and a search by its
-        name and owner settles it where exactly one other deployment has the new date; the receipt has
-        ``settled=True``. Omeda puts "Copy of " before the name of a clone: it is looked for with and without.
+        An attempt whose answer is lost is never made again. The deployment is looked up then, and searched by its name
+        and owner (Omeda puts "Copy of " before the name of a clone: it is found with and without). Where exactly one
+        other is found, and a look-up of that shows the new date, it is the clone: the receipt has ``settled=True``.
 
         Args:
             track_id: The deployment to clone.
@@ -149,7 +149,7 @@ class Deployments:
             InvalidRecord: The track id or the date cannot be sent; nothing was.
             NotFound: There is no such deployment.
             BadRequest: Omeda refuses it; ``messages`` says why.
-            AnswerLost: The answer was lost, and the search did not settle it: the clone may exist.
+            AnswerLost: The answer was lost, and the reads did not settle it: the clone may exist.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
 
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out.

@@ -236,6 +236,8 @@ class DeploymentStatus:
     owner_user_id: str | None = attrs.field(default=None, repr=masked_repr)
     created_by: str | None = attrs.field(default=None, repr=masked_repr)
     deployment_date: datetime | None = None
+    requested_date: datetime | None = None
+    """When it was to be sent as it was first asked for; a look-up shows this one."""
     scheduled_date: datetime | None = None
     sent_date: datetime | None = None
     created_date: datetime | None = None
