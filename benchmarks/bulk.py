@@ -46,9 +46,8 @@ def write_csv(path: Path, records: int) -> None:
 async def _ours(path: str, url: str, journal: str | None, *, iterate: bool) -> int:
     settings = OmedaSettings(app_id=APP_ID, client="foo", base_url=url, rate_limit=RateLimit(parallel=IN_FLIGHT))
     async with SessionManager(omeda=settings) as manager:
-        run = manager.omeda.opt_outs.submit_many(
-            RowFile.at(OPT_OUTS, path), max_entries=ENTRIES, concurrency=IN_FLIGHT, journal=journal
-        )
+        rows = await asyncio.to_thread(RowFile.at, OPT_OUTS, path)
+        run = manager.omeda.opt_outs.submit_many(rows, max_entries=ENTRIES, concurrency=IN_FLIGHT, journal=journal)
         if iterate:
             return sum([outcome.status is OutcomeStatus.DONE async for outcome in run])
         report = await run

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Protocol
 
+from omeda_async._masking import LEAST_SECRET
 from omeda_async.errors import (
     AnswerLost,
     AuthenticationFailed,
@@ -24,8 +25,6 @@ from omeda_async.errors import (
 from omeda_async.settings import Token
 
 Headers = Mapping[str, str]
-LEAST_SECRET = 6
-"""Characters a header of the caller's must have to be taken for a secret: hiding ``en`` would maim every text."""
 LOADS_KEPT = 5
 """Of so many loads the secrets stay hidden: an answer may still come to what an earlier one has signed."""
 

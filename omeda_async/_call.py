@@ -169,9 +169,10 @@ class Call(Generic[P, R]):
         if self._needs_reading(error):
             return await self._explained(error)
         if self._is_refusal(error) and not self._operation.hits_everyone(error):
-            # The same request was refused for what it is: so were the attempts before it.
             self._lost = self._lost or self._doubt is not None
-            self._doubt = None
+            if self._operation.refusal_tells(error):
+                # The same request was refused for what it is: so were the attempts before it.
+                self._doubt = None
         hasty = self._options.hasty and self._doubt is error
         step = Settle(0.0) if hasty else decide(self._operation, self._errors, self._policy)
         if isinstance(step, Retry):
@@ -201,7 +202,8 @@ class Call(Generic[P, R]):
             if self._operation.absent(error):
                 self._doubt = None  # asked again, the provider says that there is no such thing: nothing was done to it
             return self._failed(error, known=self._unexplained_yet() if self._broken_off else None)
-        self._doubt = None
+        if verdict is not Verdict.NOT_DONE or not self._may_be_at_work:
+            self._doubt = None
         return self._failed(self._named(error, verdict))
 
     async def _settle(self, error: OmedaAsyncError, wait: float) -> Result[R] | None:
@@ -221,15 +223,12 @@ class Call(Generic[P, R]):
         return self._failed(error)
 
     async def _look(self) -> Verdict:
-        settling, verdict = self._operation.settling, Verdict.UNDECIDED
-        if settling is None:
-            return verdict
-        result: Result[Any] = Result()
-        for inquiry in settling.first:
+        settling, verdict, result = self._operation.settling, Verdict.UNDECIDED, Result[Any]()
+        for inquiry in settling.first if settling else ():
             result = await self._ask(inquiry) if result.error is None else result
             if result.error is None:
                 self._params = inquiry.learn(self._params, result.receipt)
-        if result.error is None:
+        if settling and result.error is None:
             result = await self._ask(settling)
             if result.error is None or isinstance(result.error, NotFound):
                 self._found = result.receipt

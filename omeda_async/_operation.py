@@ -134,6 +134,8 @@ class Operation(Generic[P, R]):
     """Makes the receipt of what was settled as done, from the parameters and what the read found (or None)."""
     repeat_tells: bool = True
     """Does the answer to a repeat tell what became of a lost attempt? If not, the read goes first."""
+    refusal_tells: Callable[[OmedaAsyncError], bool] = lambda _: True
+    """Does this refusal of a repeat hold for a lost attempt too? Not if it may be for what has changed in between."""
     unexplained: Callable[[OmedaAsyncError], bool] = lambda _: False
     """Is this a refusal that does not say whether it was done before or is too late? The read will tell."""
     absent: Callable[[OmedaAsyncError], bool] = names_the_absent

@@ -2,12 +2,11 @@
 What became of a call, and the outcome that means for its record.
 """
 
-from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
 import attrs
 
-from omeda_async._masking import hide_secrets
+from omeda_async._masking import LEAST_SECRET, hide_secrets, holds_secret
 from omeda_async._operation import Answer, Operation
 from omeda_async._retry import refused_unseen
 from omeda_async.errors import (
@@ -73,18 +72,17 @@ def status_of(error: OmedaAsyncError, *, doubtful: bool) -> OutcomeStatus:
     return OutcomeStatus.FAILED if passing or refused_unseen(error) else OutcomeStatus.REJECTED
 
 
-def read_answer(operation: Operation[Any, R], answer: Answer, secrets: Iterable[str]) -> R | OmedaAsyncError:
+def read_answer(operation: Operation[Any, R], answer: Answer, secrets: tuple[str, ...]) -> R | OmedaAsyncError:
     """
     Decipher an answer, with the secrets that a provider may echo hidden.
 
-    An error's text is cut and masked: hiding them only afterwards would leave a part of one.
+    An error's text is cut and masked: hiding them only afterwards would leave a part of one. Of a success every value
+    counts: a password too short to be told from chance is no reason to change one.
     """
     result = operation.decipher(answer.status, answer.headers, answer.body)
-    if not isinstance(result, OmedaAsyncError):
+    least = 1 if isinstance(result, OmedaAsyncError) else LEAST_SECRET
+    if not holds_secret(answer.body, secrets, least=least):
         return result
-    body = answer.body.decode("utf-8", "surrogateescape")
-    clean = hide_secrets(body, secrets)
-    if clean == body:
-        return result
+    clean = hide_secrets(answer.body.decode("utf-8", "surrogateescape"), secrets, least=least)
     again = operation.decipher(answer.status, answer.headers, clean.encode("utf-8", "surrogateescape"))
     return again if type(again) is type(result) else result

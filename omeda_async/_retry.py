@@ -22,6 +22,8 @@ from omeda_async.errors import (
 from omeda_async.settings import RetryPolicy
 
 JITTER = 0.25
+_BY_STATUS = (ServerError, UnreadableAnswer)
+"""Whose status tells what may have become of the request, whether or not the answer could be read whole."""
 
 
 @attrs.frozen
@@ -66,11 +68,11 @@ def in_doubt(error: OmedaAsyncError, repeat: Repeat = Repeat.HARMLESS) -> bool:
     """
     if isinstance(error, AnswerLost):
         return True
-    if isinstance(error, UnreadableAnswer):
-        return error.status < 400
     if isinstance(error, SessionLost):
         return error.sent  # a bare page under a 2xx: a proxy may have put it in the place of the answer
-    return isinstance(error, ServerError) and (error.status != 503 or repeat is Repeat.DOUBLES)
+    if not isinstance(error, _BY_STATUS) or (isinstance(error, UnreadableAnswer) and 400 <= error.status <= 499):
+        return False
+    return error.status != 503 or repeat is Repeat.DOUBLES
 
 
 def gave_up_waiting(error: OmedaAsyncError) -> bool:
@@ -79,14 +81,14 @@ def gave_up_waiting(error: OmedaAsyncError) -> bool:
     """
     if isinstance(error, AnswerLost):
         return error.timed_out
-    return isinstance(error, ServerError) and error.status == 504
+    return isinstance(error, _BY_STATUS) and error.status == 504
 
 
 def refused_unseen(error: OmedaAsyncError) -> bool:
     """
     Tell whether the request was certainly not carried out, for a reason that may pass.
     """
-    if isinstance(error, ServerError):
+    if isinstance(error, _BY_STATUS):
         return error.status == 503
     return isinstance(error, ConnectionFailed | RateLimited)
 
@@ -141,7 +143,7 @@ def may_repeat(operation: Operation[Any, Any], errors: Sequence[OmedaAsyncError]
 
 def _second_500(errors: Sequence[OmedaAsyncError]) -> bool:
     # Omeda on 500: "submitting additional requests may not be advisable". Once more, then no further.
-    return sum(isinstance(error, ServerError) and error.status == 500 for error in errors) > 1
+    return sum(isinstance(error, _BY_STATUS) and error.status == 500 for error in errors) > 1
 
 
 def _wait(error: OmedaAsyncError, attempt: int, policy: RetryPolicy, uniform: Callable[[], float]) -> float:

@@ -26,6 +26,15 @@ class Form(Protocol):
 
         """
 
+    def json(self, row: "Row") -> str | None:
+        """
+        Give the record as JSON where that is cheaper than to read it; else None.
+
+        Raises:
+            InvalidRecord: It cannot be converted.
+
+        """
+
 
 class Row(Mapping[str, Any]):
     """

@@ -31,6 +31,8 @@ import attrs
 from omeda_async._masking import hide_secrets, mask_emails, masked_repr
 
 BODY_KEPT = 200
+_LONGEST_ADDRESS = 256
+"""More characters than an address has: one that begins in what is kept is seen whole, and masked, before the cut."""
 
 
 def cut_body(body: bytes | str) -> str:
@@ -38,7 +40,7 @@ def cut_body(body: bytes | str) -> str:
     Keep the start of an answer's body for an error: at most 200 characters, e-mail addresses masked.
     """
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
-    return mask_emails(text[: 2 * BODY_KEPT])[:BODY_KEPT]
+    return mask_emails(text[: BODY_KEPT + _LONGEST_ADDRESS])[:BODY_KEPT]
 
 
 def _texts(given: Iterable[str]) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_auth_kinds", r"errors|_checks", r"attrs"),
     (r"settings", r"errors|limits|_checks|_auth_kinds", r"attrs"),
     (r"_retry", r"errors|settings|_operation", r"attrs"),
-    (r"_auth", r"errors|settings", r""),
+    (r"_auth", r"errors|settings|_masking", r""),
     (r"_transport", r"errors|_operation|_version", r"aiohttp(\..*)?|yarl|multidict"),
     (r"_account", r"events|limits|settings|_auth|_transport", r"attrs"),
     (r"_result", r"errors|outcomes|_masking|_operation|_retry", r"attrs"),
@@ -70,7 +70,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (r"", r"errors|outcomes|limits|settings|manager|bulk|_version|providers\.[a-z_]+\.models", r""),
     (r"sandbox(\..*)?", OWN, r"attrs|aiohttp"),
-    (r"rows(\..*)?", rf"errors|_row|{OWN}", r"attrs"),
+    (r"rows(\..*)?", rf"errors|_row|{OWN}", r"attrs|orjson"),
     (r"testing", r"", r""),
     (r"pytest_plugin", r"sandbox|", r"pytest_asyncio"),
     (

@@ -29,13 +29,11 @@ class Chunker:
         Take an item; give the batch that is complete, if one is.
         """
         full = None
-        if self._items and self._bytes + item.size > self.max_bytes:
+        if self._bytes + item.size > self.max_bytes and self._items:
             full = self.flush()
         self._items.append(item)
         self._bytes += item.size
-        if full is None and len(self._items) >= self.max_entries:
-            full = self.flush()
-        return full
+        return self.flush() if full is None and len(self._items) >= self.max_entries else full
 
     def flush(self) -> list[Item]:
         """

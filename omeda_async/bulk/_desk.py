@@ -22,7 +22,7 @@ class RunDesk:
 
     def __init__(self, run: "FanOut", items: list[Item]) -> None:
         self._run = run
-        self._open = dict.fromkeys(items)
+        self._items = items
         self._closed: list[Closed] = []
         self._recorded = False
         self._call: Call[Any, Any] | None = None
@@ -53,9 +53,11 @@ class RunDesk:
         return self._run.isolation_left >= 0
 
     def close(self, items: Sequence[Item], result: Result[Any]) -> None:
-        for item in items:
-            del self._open[item]
         self._closed.append((items, result))
+
+    def _open(self) -> list[Item]:
+        closed = {item for items, _ in self._closed for item in items}
+        return [item for item in self._items if item not in closed] if closed else self._items
 
     async def run(self, call: Call[Any, Any]) -> Result[Any]:
         self._call = call
@@ -87,10 +89,10 @@ class RunDesk:
         ledger = self._run.ledger
         try:
             if ledger is not None:
-                for item, result in (await ledger.begin(list(self._open))).items():
+                for item, result in (await ledger.begin(self._items)).items():
                     self.close([item], result)
-            if self._open:
-                await work.perform(list(self._open), self)
+            if items := self._open():
+                await work.perform(items, self)
             if ledger is not None:
                 self._recorded = True
                 await ledger.record(self._closed)
@@ -110,7 +112,7 @@ class RunDesk:
         return not_sent(ClosedError("the run was stopped before this record was sent"))
 
     def _abandon(self, result: Result[Any]) -> None:
-        for item in list(self._open):
+        for item in self._open():
             self.close([item], still_doubtful(item, result))
         if self._recorded:
             self._deliver()

@@ -176,14 +176,14 @@ class OneByOne:
 
 class Duplicates:
     """
-    Finds records that ask for what one on its way asks for, or one of the last 50,000 at least to be closed.
+    Finds records that ask for what an earlier one asked for, among the last 50,000 to 100,000 distinct ones.
 
     The bound keeps the memory of an endless run flat; what lies further back is sent again, which is harmless for
     every operation that has a bulk form. A journal remembers those of earlier runs, all of them.
     """
 
     def __init__(self, kept: int = DUPLICATES_KEPT) -> None:
-        self._kept = self._full = kept
+        self._kept = kept
         self._young: dict[bytes, Item | Result[Any]] = {}
         self._old: dict[bytes, Item | Result[Any]] = {}
 
@@ -191,28 +191,22 @@ class Duplicates:
         """
         Give the earlier item if it is on its way, its result if it is closed, None if the item is the first.
         """
-        known = self._old.get(item.fingerprint)
-        if known is None:
-            known = self._young.setdefault(item.fingerprint, item)
-            if len(self._young) > self._full:
-                self._age()
-        return None if known is item else known
+        known = self._young.setdefault(item.fingerprint, item)
+        if known is not item:
+            return known
+        earlier = self._old.get(item.fingerprint)
+        if earlier is not None:
+            self._young[item.fingerprint] = earlier
+        return earlier
 
     def closed(self, items: Iterable[Item], result: Result[Any]) -> None:
         """
         Keep the result of items for those to come.
         """
-        for item in items:
+        for item in items:  # also of one that has grown old meanwhile: what is young counts
             self._young[item.fingerprint] = result
-
-    def _age(self) -> None:
-        """
-        Let go of the old, but of nothing that is on its way.
-        """
-        self._old, self._young = self._young, {}
-        for fingerprint in [one for one, known in self._old.items() if isinstance(known, Item)]:
-            self._young[fingerprint] = self._old.pop(fingerprint)
-        self._full = len(self._young) + self._kept
+        if len(self._young) >= self._kept:
+            self._old, self._young = self._young, {}
 
 
 def check_sizes(work: Work) -> None:

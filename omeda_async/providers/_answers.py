@@ -13,6 +13,7 @@ from typing import Any, Final
 import attrs
 import orjson
 
+from omeda_async._masking import mask_emails
 from omeda_async.errors import (
     ApiError,
     AuthenticationFailed,
@@ -117,16 +118,16 @@ class Received:
 
 def class_of(status: int) -> type[ApiError]:
     """
-    Give the error class of a status.
+    Give the error class of a status. One past 599 counts as a 5xx (RFC 9110, section 15).
     """
-    return ServerError if 500 <= status <= 599 else _BY_STATUS.get(status, ApiError)
+    return ServerError if status >= 500 else _BY_STATUS.get(status, ApiError)
 
 
 def may_have_been_carried_out(status: int) -> bool:
     """
-    Tell whether a request answered with this error status may have had its effect: 5xx but for 503.
+    Tell whether a request answered with this error status may have had its effect: from 500 on but for 503.
     """
-    return 500 <= status <= 599 and status != 503
+    return status >= 500 and status != 503
 
 
 def load_json(body: bytes) -> Any:
@@ -234,4 +235,5 @@ def _sentence(messages: tuple[str, ...]) -> str:
 
 
 def _concise(text: str) -> str:
-    return text if len(text) <= LONGEST_SENTENCE else f"{text[:LONGEST_SENTENCE]}…"
+    # Masked before it is cut: an address at the cut would be no more to be known as one.
+    return text if len(text) <= LONGEST_SENTENCE else f"{mask_emails(text)[:LONGEST_SENTENCE]}…"

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import attrs
+import orjson
 
 from omeda_async._row import Row
 from omeda_async.errors import InvalidRecord
@@ -40,6 +41,7 @@ class CsvForm:
         self._apart = [place for place, field in enumerate(fields) if field in {None, "key"}]
         self._alike: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._records: dict[tuple[Any, bool], dict[str, Any]] = {}
+        self._texts: dict[tuple[str, ...], tuple[str, str]] = {}
 
     def row(self, number: int, cells: list[str] | InvalidRecord) -> Row:
         """
@@ -61,6 +63,7 @@ class CsvForm:
         if len(self._alike) >= _ALIKE_KEPT:
             self._alike.clear()
             self._records.clear()
+            self._texts.clear()
         self._alike[rest] = rest
         return rest
 
@@ -84,6 +87,23 @@ class CsvForm:
         if row.key is not None:
             record["key"] = row.key
         return record
+
+    def json(self, row: Row) -> str | None:
+        """
+        Give the record as JSON where that is known but for its target; None where it has to be read for that.
+
+        Raises:
+            InvalidRecord: Says which field and why.
+
+        """
+        if row.key is not None or not isinstance(row.source, tuple):
+            return None
+        around = self._texts.get(row.source)
+        if around is None:
+            whole = orjson.dumps(self.read(row) | {self._name: 0}).decode()
+            before, _, after = whole.partition(f'"{self._name}":0')
+            around = self._texts[row.source] = (f'{before}"{self._name}":', after)
+        return around[0] + orjson.dumps(row.target).decode() + around[1]
 
     def _converted(self, cells: list[str]) -> dict[str, Any]:
         fields = self._fields
@@ -118,6 +138,11 @@ class LineForm:
     kind: RowKind
     columns: None = None
 
+    def json(self, _: Row) -> None:
+        """
+        Give nothing: it has to be read.
+        """
+
     def read(self, row: Row) -> dict[str, Any]:
         """
         Make a record of a line.
@@ -140,6 +165,11 @@ class JsonForm:
     kind: RowKind
     ignored: Collection[str]
     columns: None = None
+
+    def json(self, _: Row) -> None:
+        """
+        Give nothing: it has to be read.
+        """
 
     def read(self, row: Row) -> dict[str, Any]:
         """

@@ -41,7 +41,8 @@ class RowFile(Iterable[Row]):
     """
     The rows of a file, which can be gone through any number of times, one row in memory at a time.
 
-    Its length is the number of rows that are not blank; they are counted when it is made.
+    Its length is the number of rows that are not blank; they are counted when it is made, which blocks: from a
+    coroutine, make it in a thread if the file is long.
 
     Args:
         kind: What the rows are about.
@@ -157,8 +158,7 @@ class RowFile(Iterable[Row]):
         return _Layout("jsonl", encoding)
 
     def _with_header(self, layout: _Layout) -> _Layout:
-        with self._text(layout.encoding) as lines:
-            number, cells = next(_csv_rows(lines, layout.delimiter, self.name, lambda *row: row))
+        number, cells = next(self._csv_rows(layout, lambda *row: row))
         if isinstance(cells, InvalidRecord):
             raise ConfigurationError(f"{self.name}: the header (row {number}) {cells.reason}")
         names = [cell.strip() for cell in cells]
@@ -195,8 +195,33 @@ class RowFile(Iterable[Row]):
                 raise ConfigurationError(f"{self.name}: columns {earlier!r} and {name!r} both are {field}")
 
     def _below_header(self, make: Callable[[int, list[str] | InvalidRecord], T]) -> Iterator[T]:
-        with self._text(self._layout.encoding) as lines:
-            yield from islice(_csv_rows(lines, self._layout.delimiter, self.name, make), 1, None)
+        return islice(self._csv_rows(self._layout, make), 1, None)
+
+    def _csv_rows(self, layout: _Layout, make: Callable[[int, list[str] | InvalidRecord], T]) -> Iterator[T]:
+        """
+        Make something of the number and the cells of each row that is not blank, the header among them.
+
+        Raises:
+            ConfigurationError: A quote is never closed, so that nobody can tell where the rows end.
+
+        """
+        number = 0
+        with self._text(layout.encoding) as lines:
+            reader = csv.reader(lines, delimiter=layout.delimiter, strict=True)
+            while True:
+                try:
+                    for cells in reader:
+                        number += 1
+                        if (cells and cells[0].strip()) or any(map(str.strip, cells)):
+                            yield make(number, cells)
+                except csv.Error as problem:
+                    number += 1
+                    if str(problem).startswith(_NEVER_CLOSED):
+                        where = f"{self.name}: a quote opened in row {number}"
+                        raise ConfigurationError(f"{where} is never closed") from None
+                    yield make(number, InvalidRecord.of(None, f"cannot be read as CSV: {problem}"))
+                else:
+                    return
 
     def _lines(self) -> Iterator[tuple[int, str]]:
         with self._text(self._layout.encoding) as lines:
@@ -224,30 +249,3 @@ def _having(field: str) -> Callable[[Row], bool]:
             return False
 
     return has
-
-
-def _csv_rows(
-    lines: Iterable[str], delimiter: str, name: str, make: Callable[[int, list[str] | InvalidRecord], T]
-) -> Iterator[T]:
-    """
-    Make something of the number and the cells of each row that is not blank, the header among them.
-
-    Raises:
-        ConfigurationError: A quote is never closed, so that nobody can tell where the rows end.
-
-    """
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    number = 0
-    while True:
-        try:
-            for cells in reader:
-                number += 1
-                if (cells and cells[0].strip()) or any(map(str.strip, cells)):
-                    yield make(number, cells)
-        except csv.Error as problem:
-            number += 1
-            if str(problem).startswith(_NEVER_CLOSED):
-                raise ConfigurationError(f"{name}: a quote opened in row {number} is never closed") from None
-            yield make(number, InvalidRecord.of(None, f"cannot be read as CSV: {problem}"))
-        else:
-            return

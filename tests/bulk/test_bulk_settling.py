@@ -20,7 +20,6 @@ from omeda_async import (
     TransactionCancel,
 )
 from omeda_async.errors import AlreadyDone, AuthenticationFailed, BatchRejected, InvalidRecord, NotFound, TooLate
-from omeda_async.events import AttemptEnded, Event
 from omeda_async.sandbox import Fault, FaultKind as Kind, FaultPoint as Point, Sandbox
 from omeda_async.sandbox._message import html_answer
 from tests.bulk.bulk_fakes import adds_up, collect
@@ -240,6 +239,19 @@ async def test_an_opt_out_with_one_bad_id_is_partly_done() -> None:
         assert run.report.requests == 2
 
 
+@pytest.mark.parametrize("named", [None, 0], ids=["named", "nobody named"])
+async def test_a_batch_refused_after_a_lost_answer_is_taken_apart_as_ever(named: int | None) -> None:
+    """The doubt about the attempt before keeps nobody from being sent again without the culprit."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        sandbox.omeda.named_culprits = named
+        sandbox.fault(Fault(Kind.DROP))
+        records = [BrandOptOut(f"a{place}@example.com", brand_ids=["XXG" if place else "NOPE"]) for place in range(8)]
+        outcomes = await collect(manager.omeda.opt_outs.submit_many(records))
+        assert [one.status for one in sorted(outcomes, key=lambda one: one.position)] == [REJECTED, *[DONE] * 7]
+        assert [one.error.sent for one in outcomes if one.error is not None] == [False]
+        assert len(sandbox.omeda.opt_outs) == 7
+
+
 async def test_opt_outs_of_one_address_share_an_entry_and_keep_their_outcomes() -> None:
     """Two records of an address and level are one entry on the wire; the bad one of them is found all the same."""
     async with Sandbox() as sandbox, manager_on(sandbox) as manager:
@@ -302,36 +314,6 @@ async def test_requests_split_for_their_size_cost_nothing_of_the_isolation_budge
         records = [ClientOptOut(f"a{place:04}@example.com") for place in range(400)]
         report = await manager.omeda.opt_outs.submit_many(records, max_entries=80, max_isolation_requests=0)
         assert report.counts == {DONE: 400}
-
-
-async def test_a_provider_that_finds_everything_too_large_stops_the_run() -> None:
-    """Not even single records go through: that is no matter of size, and is not proven record by record."""
-    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
-        sandbox.omeda.max_bytes = 10
-        records = [ClientOptOut(f"a{place:04}@example.com") for place in range(2000)]
-        run = manager.omeda.opt_outs.submit_many(records, max_entries=200, concurrency=1)
-        report = await run
-        assert adds_up(run, 2000)
-        assert report.requests <= 35
-        assert report.counts.keys() == {OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}
-
-
-@pytest.mark.parametrize("named", [True, False])
-async def test_a_lost_batch_that_is_refused_for_a_cause_of_everyones_stays_unknown(named: bool) -> None:
-    """The first request was applied and its answer lost; what follows is refused, whatever is in it."""
-
-    def turn_against_us(event: Event) -> None:
-        if isinstance(event, AttemptEnded) and event.error == "AnswerLost":
-            sandbox.omeda.brands = set() if named else {"OTHER"}
-
-    async with Sandbox() as sandbox, manager_on(sandbox, hooks=[turn_against_us]) as manager:
-        sandbox.omeda.named_culprits = 0
-        sandbox.fault(Fault(Kind.DROP, Point.AFTER))
-        records = [BrandOptOut(f"a{place}@example.com", brand_ids=["XXG"]) for place in range(20)]
-        report = await manager.omeda.opt_outs.submit_many(records)
-        assert len(sandbox.omeda.opt_outs) == 20
-        assert report.counts == {UNKNOWN: 20}
-        assert all(failure.error is not None and failure.error.sent for failure in report.failures)
 
 
 async def test_a_cause_that_meets_every_opt_out_stops_the_run() -> None:

@@ -154,19 +154,39 @@ def test_duplicates_remember_at_least_the_last_and_at_most_twice_so_many() -> No
     assert duplicates.find(item(12)) is None
 
 
-def test_what_is_on_its_way_is_never_forgotten() -> None:
-    """However many come after it, a repeat finds it, and its result once it is closed."""
-    duplicates = Duplicates(kept=3)
-    waiting = [item(f"w{number}") for number in range(20)]
-    assert [duplicates.find(one) for one in waiting] == [None] * 20
-    for number in range(50):
+def grow_old(duplicates: Duplicates, others: int) -> None:
+    """Have so many other items come and be closed."""
+    for number in range(others):
         other = item(number)
         duplicates.find(other)
         duplicates.closed([other], Result())
-    assert [duplicates.find(item(f"w{number}")) for number in range(20)] == waiting
-    duplicates.closed(waiting, result := Result(receipt="r"))
-    assert duplicates.find(item("w7")) is result
-    assert len(duplicates._young) + len(duplicates._old) < 60
+
+
+def test_a_repeat_of_what_has_grown_old_meets_what_became_of_it() -> None:
+    """Whether it was closed before or after its generation grew old, and never the item once it is closed."""
+    duplicates = Duplicates(kept=4)
+    first, second = item("first"), item("second")
+    duplicates.find(first)
+    duplicates.find(second)
+    duplicates.closed([first], done := Result(receipt="first"))
+    grow_old(duplicates, 3)
+    assert duplicates.find(item("first")) is done
+    assert duplicates.find(item("second")) is second
+    duplicates.closed([second], later := Result(receipt="second"))
+    assert duplicates.find(item("second")) is later
+
+
+def test_an_item_forgotten_on_its_way_is_sent_again_by_a_repeat_and_both_are_closed() -> None:
+    """So far back a repeat counts as a first; the results of both are kept for those to come."""
+    duplicates = Duplicates(kept=2)
+    first, again = item("a"), item("a")
+    duplicates.find(first)
+    grow_old(duplicates, 6)
+    assert duplicates.find(again) is None
+    duplicates.closed([first], Result(receipt=1))
+    duplicates.closed([again], last := Result(receipt=2))
+    assert duplicates.find(item("a")) is last
+    assert len(duplicates._young) + len(duplicates._old) <= 5
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from omeda_async import BrandOptOut, BulkRun, ClientOptOut, OutcomeStatus, SessionManager
-from omeda_async.sandbox import Sandbox
+from omeda_async.events import AttemptEnded, Event
+from omeda_async.sandbox import Fault, FaultKind as Kind, FaultPoint as Point, Sandbox
 from omeda_async.sandbox._message import html_answer
 from tests.bulk.bulk_fakes import adds_up
 from tests.bulk.sandboxed import manager_on
@@ -59,3 +60,33 @@ async def test_words_that_meet_everyone_reject_nobody() -> None:
         sandbox.omeda.named_culprits = 0
         records = [BrandOptOut(f"{name}@example.com", brand_ids=["NOPE"]) for name in IDS]
         await stopped(manager.omeda.opt_outs.submit_many(records, concurrency=1))
+
+
+async def test_a_provider_that_finds_everything_too_large_stops_the_run() -> None:
+    """Not even single records go through: that is no matter of size, and is not proven record by record."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        sandbox.omeda.max_bytes = 10
+        records = [ClientOptOut(f"a{place:04}@example.com") for place in range(2000)]
+        run = manager.omeda.opt_outs.submit_many(records, max_entries=200, concurrency=1)
+        report = await run
+        assert adds_up(run, 2000)
+        assert report.requests <= 35
+        assert report.counts.keys() == {OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_lost_batch_that_is_refused_for_a_cause_of_everyones_stays_unknown(named: bool) -> None:
+    """The first request was applied and its answer lost; what follows is refused, whatever is in it."""
+
+    def turn_against_us(event: Event) -> None:
+        if isinstance(event, AttemptEnded) and event.error == "AnswerLost":
+            sandbox.omeda.brands = set() if named else {"OTHER"}
+
+    async with Sandbox() as sandbox, manager_on(sandbox, hooks=[turn_against_us]) as manager:
+        sandbox.omeda.named_culprits = 0
+        sandbox.fault(Fault(Kind.DROP, Point.AFTER))
+        records = [BrandOptOut(f"a{place}@example.com", brand_ids=["XXG"]) for place in range(20)]
+        report = await manager.omeda.opt_outs.submit_many(records)
+        assert len(sandbox.omeda.opt_outs) == 20
+        assert report.counts == {OutcomeStatus.UNKNOWN: 20}
+        assert all(failure.error is not None and failure.error.sent for failure in report.failures)

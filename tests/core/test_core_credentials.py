@@ -9,12 +9,19 @@ import pickle
 import ssl
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
+import attrs
 import pytest
 
 from omeda_async import OutcomeStatus, RateLimit, errors, events
 from omeda_async._auth import LOADS_KEPT, Credentials, FixedCredentials, bearer, session
+from omeda_async._operation import Operation
+from omeda_async._result import read_answer
 from omeda_async._single import call
+from omeda_async.providers.journey_manager import _wire as journey_manager
+from omeda_async.providers.ocamba import _wire as ocamba
+from omeda_async.providers.omeda import _wire as omeda
 from tests.core.scripted import (
     CAMPAIGN_CANCEL,
     DEPLOYMENT_CANCEL,
@@ -438,6 +445,48 @@ async def test_a_secret_that_the_provider_echoes_is_in_no_error(case: Case, repl
     assert "7f3a" not in shown
     assert "tok" not in shown.replace("token", "")
     assert json.dumps(SECRET)[1:-1] not in shown
+
+
+RECEIPT = {"SubmissionId": "s", "Success": ECHO, "Warnings": [f"{SECRET} expires soon"]}
+
+
+@pytest.mark.parametrize(
+    ("operation", "reply"),
+    [
+        (omeda.SUBMIT_OPT_OUTS, answer(200, RECEIPT)),
+        (omeda.SUBMIT_OPT_OUTS, answer(200, text=json.dumps(RECEIPT).replace("/", r"\/"))),
+        (
+            omeda.CREATE,
+            answer(200, {"ResponseInfo": [{"TrackId": "F", "Url": f"https://x/?k={quote(SECRET, safe='')}"}]}),
+        ),
+        (omeda.LOOKUP, answer(200, {"TrackId": "F", "Status": "New", "Notes": ECHO})),
+        (omeda.SEARCH, answer(200, {"Deployments": [{"TrackId": "F", "Notes": [{"by": SECRET}]}]})),
+        (ocamba.GET, answer(200, {"total": 1, "items": [{"id": "1", "status": "sent", "name": ECHO}]})),
+        (journey_manager.QUERY, answer(200, {"result": [{"submitKey": "k", "formStatus": "Saved", "note": ECHO}]})),
+    ],
+)
+async def test_a_secret_that_the_provider_echoes_is_in_no_success(operation: Operation[Any, Any], reply: Any) -> None:
+    """
+    Receipts are shown, pickled and journalled as errors are, and what was read keeps the whole object.
+    """
+    result = read_answer(operation, reply, (SECRET,))
+    assert type(result) is type(operation.decipher(reply.status, reply.headers, reply.body))
+    shown = " ".join([repr(result), repr(attrs.asdict(result) if attrs.has(type(result)) else result)])
+    shown += repr(pickle.dumps(result))
+    assert not isinstance(result, errors.OmedaAsyncError)
+    assert "7f3a" not in shown
+    assert "***" in shown
+
+
+@pytest.mark.parametrize("password", ["Saved", "k", "15d0", "e", "result"])
+def test_no_password_that_may_stand_anywhere_by_chance_changes_what_was_read(password: str) -> None:
+    """
+    A state or an id that is read wrong would be worse than a weak password that is shown where it stood anyway.
+    """
+    reply = transaction("Saved")
+    found: Any = read_answer(journey_manager.QUERY, reply, (password,))
+    assert found == journey_manager.QUERY.decipher(reply.status, reply.headers, reply.body)
+    assert found.items[0].form_status == "Saved"
 
 
 @pytest.mark.parametrize(

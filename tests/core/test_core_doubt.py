@@ -1,14 +1,32 @@
 """
-A page instead of an answer, and then a certain failure: the doubt about the first attempt stays.
+What follows a doubtful attempt and does not clear it up: the doubt about the attempt stays.
 """
 
 from typing import Any
 
 import pytest
 
-from omeda_async import OutcomeStatus
+from omeda_async import OutcomeStatus, errors
 from omeda_async._auth import session
-from tests.core.scripted import TRANSACTION_CANCEL, account, answer, finished, transaction, unsent
+from omeda_async._operation import Answer
+from tests.core.scripted import (
+    CAMPAIGN_CANCEL,
+    DEPLOYMENT_CANCEL,
+    TRANSACTION_CANCEL,
+    WAS_SENT,
+    Case,
+    account,
+    answer,
+    campaign,
+    deployment,
+    finished,
+    lost,
+    ocamba_error,
+    omeda_error,
+    transaction,
+    unsent,
+)
+from tests.core.test_core_call import OPT_OUTS, UPDATE
 from tests.core.test_core_credentials import HTML, LOGIN_PAGE, Tokens
 
 D = OutcomeStatus
@@ -39,3 +57,96 @@ async def test_a_page_stays_in_doubt_when_the_login_fails() -> None:
     owner, _ = account(HTML, credentials=session(Tokens("abcdef1", ValueError("x")).headers))
     result = await TRANSACTION_CANCEL.run(owner)
     assert (result.status, result.error is not None and result.error.sent) == (D.UNKNOWN, True)
+
+
+LOCKED = omeda_error(400, "The deployment is locked by another request.")
+REFUSED_REPEATS = [
+    (DEPLOYMENT_CANCEL, [LOCKED, deployment("Scheduled")]),
+    (CAMPAIGN_CANCEL, [campaign("running"), ocamba_error(400), campaign("running")]),
+    (TRANSACTION_CANCEL, [transaction("Saved"), answer(400, {"error": "It is locked."}), transaction("Saved")]),
+]
+
+
+@pytest.mark.parametrize(("case", "rest"), REFUSED_REPEATS, ids=["deployment", "campaign", "transaction"])
+async def test_a_refused_repeat_and_a_read_that_says_not_done_leave_a_time_out_unknown(
+    case: Case, rest: list[Answer]
+) -> None:
+    """The provider may still be at work on the first attempt, and that may be why it refuses the repeat."""
+    owner, transport = account(lost(timed_out=True), *rest)
+    result = await case.run(owner)
+    assert (result.status, result.error and result.error.sent, transport.script) == (D.UNKNOWN, True, [])
+
+
+@pytest.mark.parametrize(("case", "rest"), REFUSED_REPEATS, ids=["deployment", "campaign", "transaction"])
+async def test_a_refused_repeat_and_a_read_that_says_not_done_clear_up_a_broken_connection(
+    case: Case, rest: list[Answer]
+) -> None:
+    """We did not stop waiting, so that the word of the read counts: it is rejected, and was not done."""
+    owner, _ = account(lost(), *rest)
+    result = await case.run(owner)
+    assert (result.status, result.error and result.error.sent) == (D.REJECTED, False)
+
+
+async def test_a_time_out_is_cleared_up_by_a_target_that_has_gone_past_it() -> None:
+    """What was sent cannot be cancelled by an attempt that is still under way, whoever says so."""
+    for rest in ([omeda_error(400, WAS_SENT)], [LOCKED, deployment("Sent")]):
+        owner, _ = account(lost(timed_out=True), *rest)
+        result = await DEPLOYMENT_CANCEL.run(owner)
+        assert (result.status, type(result.error)) == (D.TOO_LATE, errors.TooLate)
+        assert result.error is not None
+        assert not result.error.sent
+
+
+SUMMARY = "There were errors with your submission.  None of the OptOuts submitted in your request were created."
+NAMED = "ClientOptOut submission: Email address a@b.example was not opted out."
+
+
+@pytest.mark.parametrize(
+    ("case", "refusal"),
+    [
+        (OPT_OUTS, omeda_error(400, NAMED, SUMMARY)),
+        (OPT_OUTS, omeda_error(500, NAMED, SUMMARY)),
+        (UPDATE, omeda_error(404, "Could not find deployment matching track Id FOO1.")),
+    ],
+    ids=["a record", "a record, under a 500", "no such deployment"],
+)
+async def test_a_refusal_for_what_was_asked_says_the_same_of_the_lost_attempt(case: Case, refusal: Answer) -> None:
+    """The lost attempt held the same record, or spoke of the same nothing: it was refused, too."""
+    owner, _ = account(lost(), refusal)
+    result = await case.run(owner)
+    assert (result.status, result.error and result.error.sent, result.doubtful) == (D.REJECTED, False, False)
+
+
+@pytest.mark.parametrize(
+    ("case", "refusal", "status"),
+    [
+        (UPDATE, omeda_error(400, "Invalid value for field 'DeploymentDate': it must be in the future."), D.UNKNOWN),
+        (UPDATE, omeda_error(400, "Deployment 'FOO1' cannot be edited. Sent deployments cannot be edited."), D.UNKNOWN),
+        (UPDATE, omeda_error(403, "User 'u' is not authorized to edit this deployment."), D.UNKNOWN),
+        (UPDATE, omeda_error(400, WAS_SENT), D.TOO_LATE),
+        (UPDATE, answer(404, text=""), D.UNKNOWN),
+        (UPDATE, answer(413, text=""), D.UNKNOWN),
+        (OPT_OUTS, omeda_error(400, "A submission like this one is being processed."), D.UNKNOWN),
+        (OPT_OUTS, omeda_error(400, SUMMARY), D.UNKNOWN),
+        (OPT_OUTS, omeda_error(400, "There are currently no valid brands for the client submitted."), D.UNKNOWN),
+        (OPT_OUTS, answer(404, text=""), D.UNKNOWN),
+        (OPT_OUTS, answer(405, text=""), D.UNKNOWN),
+    ],
+)
+async def test_a_refusal_for_what_may_have_changed_since_leaves_the_lost_attempt_in_doubt(
+    case: Case, refusal: Answer, status: OutcomeStatus
+) -> None:
+    """There is no read that would tell, and what the repeat is refused for may be of later, even of our own doing."""
+    owner, transport = account(lost(), refusal)
+    result = await case.run(owner)
+    assert (result.status, result.doubtful, len(transport.sent)) == (status, True, 2)
+    assert result.error is not None
+    assert result.error.sent
+
+
+@pytest.mark.parametrize("case", [UPDATE, OPT_OUTS], ids=["update", "opt-outs"])
+async def test_a_refusal_without_a_doubt_before_it_is_certain(case: Case) -> None:
+    """The first attempt is refused: nothing was carried out, whatever the reason."""
+    owner, _ = account(unsent(), omeda_error(400, "Deployment 'FOO1' cannot be edited."))
+    result = await case.run(owner)
+    assert (result.status, result.error and result.error.sent) == (D.REJECTED, False)

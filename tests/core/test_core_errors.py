@@ -10,11 +10,13 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from omeda_async import errors
-from omeda_async._masking import hide_secrets, mask_emails
+from omeda_async._masking import hide_secrets, mask_emails, masked_repr
 from omeda_async.errors import ApiError, BatchRejected, Culprit, InvalidRecord, OmedaAsyncError
+from omeda_async.providers._answers import LONGEST_SENTENCE, Received
+from omeda_async.providers.omeda._checks import check_email
 
 TREE = {
     "OmedaAsyncError": "Exception",
@@ -192,11 +194,80 @@ def test_no_local_part_survives_masking(before: str, local: str, after: str) -> 
     assert f"{local[0]}***@example.com" in masked
 
 
+# Asterisks alone would be found in the mask itself.
+_PIECES = st.text(
+    st.sampled_from("ab.'\"(){}[]<>,;:\\!=|/é") | st.characters(exclude_characters="@*"), min_size=1, max_size=12
+)
+
+
+def _is_accepted(address: str) -> bool:
+    try:
+        check_email("email_address", address)
+    except InvalidRecord:
+        return False
+    return True
+
+
+@given(
+    st.builds("{}@{}".format, _PIECES, _PIECES).filter(_is_accepted),
+    st.sampled_from(["{}", "Email address {} was not opted out.", "'{}'", '"{}": no', "<{}>", "see ({})."]),
+)
+@example('"john.doe"@example.com', "{}")
+@example("john.doe@[192.168.0.1]", "<{}>")
+@example("o'reilly@example.com", "'{}'")
+@example("john,doe@example.com", "{}")
+@example("john.doe(work)@example.com", "({})")
+@example("{john.doe}@example.com", "{}")
+@example("(jo@example.com)", "{}")
+@example("(j@example.com)", "{}")
+def test_no_address_that_may_be_sent_shows_more_than_its_first_character(address: str, sentence: str) -> None:
+    """
+    Whatever the local part holds that can be accepted, and whatever it stands between.
+    """
+    local, _, domain = address.partition("@")
+    masked = mask_emails(sentence.format(address))
+    shown = masked.split(f"@{domain}")[0].split()[-1].removesuffix("***")
+    assert f"{shown}***@{domain}" in masked
+    assert len(local) == 1 or local not in shown
+    assert len(shown) <= 2
+    assert not shown[:-1].isalnum()
+    assert mask_emails(masked) == masked
+
+
+def test_addresses_without_a_space_between_them_are_masked_each() -> None:
+    """
+    What stands between two of them may be a part of either.
+    """
+    assert mask_emails("jo@x.com,jane@y.com;jim@z.com") == "j***@x***@y***@z.com"
+    assert mask_emails('{"a":"jo@x.com"}') == '{***@x.com"}'
+
+
+def test_an_address_is_masked_also_where_a_text_is_cut() -> None:
+    """
+    Of one that begins before the cut and ends behind it no more is seen than of any other.
+    """
+    local = "private.name-" * 15
+    error = ApiError("no", body="x" * 150 + f" {local}@example.com")
+    assert error.body == "x" * 150 + " p***@example.com"
+    received = Received("omeda", "opt_outs.submit", 400, {}, b"")
+    told = received.error(messages=("x" * (LONGEST_SENTENCE - 20) + f" {local}@example.com is wrong",))
+    assert "private" not in str(told)
+
+
+def test_an_address_in_a_list_of_texts_is_masked_as_in_one() -> None:
+    """
+    What a field shows of several texts is what it shows of each.
+    """
+    assert masked_repr("o'reilly@x.com") == "'o***@x.com'"
+    assert masked_repr(("o'reilly@x.com is wrong", "<jo@x.com>")) == "('o***@x.com is wrong', '<j***@x.com>')"
+    assert masked_repr({"key": "jo@x.com"}) == "{'key': 'j***@x.com'}"
+
+
 def test_masking_a_long_hostile_text_is_quick() -> None:
     """
     A text made to confuse a regular expression takes no longer than its length: else this took minutes.
     """
     before = time.process_time()
-    masked = mask_emails("a" * 50_000 + "@" + "a@" * 5_000)
+    masked = mask_emails("a" * 50_000 + "@" + "a@" * 5_000 + "(" * 50_000)
     assert time.process_time() - before < 5
     assert "***@" in masked

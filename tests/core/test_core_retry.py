@@ -62,6 +62,12 @@ ROWS: list[tuple[OmedaAsyncError, type, type, type]] = [
     (_unreadable(200), Retry, Settle, Settle),
     (_unreadable(302), Retry, Settle, Settle),
     (_unreadable(404), Stop, Stop, Stop),
+    (_unreadable(500), Retry, Settle, Settle),
+    (_unreadable(502), Retry, Settle, Settle),
+    (_unreadable(503), Retry, Retry, Settle),
+    (_unreadable(504), Retry, Settle, Settle),
+    (_unreadable(600), Retry, Settle, Settle),
+    (_server(600), Retry, Settle, Settle),
     (BadRequest("no", status=400), Stop, Stop, Stop),
     (AuthenticationFailed("no", status=401), Stop, Stop, Stop),
     (AuthenticationFailed("no", status=403), Stop, Stop, Stop),
@@ -190,7 +196,7 @@ def test_back_off_never_shrinks(attempt: int, draw: float) -> None:
 
 def test_every_operation_declares_its_safety_as_the_table_says() -> None:
     """
-    Only create and clone double; the two whose repeat tells nothing are read first; each cancel has its read.
+    Only create and clone double; the two whose repeat tells nothing are read first; what has no read doubts a refusal.
     """
     operations: list[Operation[Any, Any]] = [
         omeda.CANCEL,
@@ -210,6 +216,10 @@ def test_every_operation_declares_its_safety_as_the_table_says() -> None:
     assert {name for name, one in by_name.items() if not one.repeat_tells} == {
         "ocamba.campaigns.cancel",
         "journey_manager.transactions.cancel",
+    }
+    assert {name for name, one in by_name.items() if not one.refusal_tells(Conflict("no", status=409))} == {
+        "omeda.deployments.update",
+        "omeda.opt_outs.submit",
     }
     reads = {name: one.settling.operation.name for name, one in by_name.items() if one.settling}
     assert reads == {

@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import orjson
 from hypothesis import given, strategies as st
 
 from omeda_async import ConfigurationError, InvalidRecord
@@ -53,6 +54,17 @@ def test_a_row_becomes_the_same_whatever_rows_came_before_it(rows: list[list[str
     alone = [_alone(row) for row in file]
     assert [_among_others(reader, row) for row in file] == alone
     assert [_among_others(reader, row) for row in file] == alone  # rows of a second form come after those of the first
+
+
+@given(ROWS)
+def test_the_json_of_a_row_is_that_of_its_record(rows: list[list[str]]) -> None:
+    """Where it is put together of what rows have alike, it is to the letter what the record itself makes."""
+    for row in file_of([["", "last@b", *[""] * 5], *rows, *rows]):
+        try:
+            text = row.form.json(row)
+        except InvalidRecord:
+            continue
+        assert text == orjson.dumps(dict(row)).decode() or (text is None and row.target != "last@b")
 
 
 def test_rows_of_two_files_are_not_taken_for_one_another() -> None:

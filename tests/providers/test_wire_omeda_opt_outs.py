@@ -298,6 +298,10 @@ def _culprit(level: str, refused_id: str | None, email: str | None) -> Culprit:
         (_culprit("BrandOptOut", "XXZ", "test@omeda.com"), []),
         (_culprit("BrandOptOut", None, "test@omeda.com"), [1, 3]),
         (_culprit("BrandOptOut", "XXH", None), [1, 3]),
+        (_culprit("BrandOptOut", "xxg", "test@omeda.com"), [1]),
+        (_culprit("BrandOptOut", "xxh", None), [1, 3]),
+        (_culprit("BrandOptOut", "Xxh", "test@omeda.com"), [1, 3]),
+        (_culprit("ClientOptOut", "xxg", "test@omeda.com"), []),
         (_culprit("DeploymentTypeOptOut", "4194", "test66@omeda.com"), [2]),
         (_culprit("ClientOptOut", None, "test@omeda.com"), [4]),
         (_culprit("", None, "test@omeda.com"), [1, 3, 4]),
@@ -316,10 +320,22 @@ def test_a_culprit_blames_the_records_it_names(culprit: Culprit, positions: list
     assert blame(records, [culprit]) == dict.fromkeys(positions, (culprit,))
 
 
+@pytest.mark.parametrize(("refused", "positions"), [("XXG", [0]), ("xxg", [1]), ("Xxg", [0, 1])])
+def test_an_id_in_another_case_is_blamed_only_where_nobody_has_it_as_it_is(refused: str, positions: list[int]) -> None:
+    """Ids that differ in their case may be two: the one that is named is to blame, as long as it is there."""
+    records: list[OptOut] = [BrandOptOut("a@b", ["XXG"]), BrandOptOut("a@b", ["xxg"]), ClientOptOut("a@b")]
+    culprit = _culprit("BrandOptOut", refused, None)
+    assert blame(records, [culprit]) == dict.fromkeys(positions, (culprit,))
+
+
 @pytest.mark.parametrize(
     ("record", "refused", "left"),
     [
         (BRAND, ["XXG"], BrandOptOut("test@omeda.com", ["XXH"], "Company STU")),
+        (BRAND, ["xxg"], BrandOptOut("test@omeda.com", ["XXH"], "Company STU")),
+        (BRAND, ["xxg", "Xxh"], None),
+        (BrandOptOut("a@b", ["xxg", "XXG", "XXH"]), ["XXG"], BrandOptOut("a@b", ["xxg", "XXH"])),
+        (BrandOptOut("a@b", ["xxg", "XXG", "XXH"]), ["Xxg"], BrandOptOut("a@b", ["XXH"])),
         (BRAND, ["XXG", "XXH"], None),
         (BRAND, [None], None),
         (BRAND, [], BRAND),
@@ -329,7 +345,7 @@ def test_a_culprit_blames_the_records_it_names(culprit: Culprit, positions: list
     ],
 )
 def test_a_record_keeps_its_good_ids(record: OptOut, refused: list[str | None], left: OptOut | None) -> None:
-    """Only the refused ids go; without any left there is no record."""
+    """Only the refused ids go, as they are or else in another case; without any left there is no record."""
     assert without_ids(record, refused) == left
 
 

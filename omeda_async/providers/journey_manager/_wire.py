@@ -89,9 +89,12 @@ def decipher_query(status: int, headers: Mapping[str, str], body: bytes) -> Tran
     """
     received = Received(PROVIDER, "transactions.query", status, headers, body)
     value = load_json(body)
-    rows = lowered(value).get("result")
+    fields = lowered(value)
+    rows, limit = fields.get("result"), fields.get("fetchlimit")
     if status == 200 and isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
-        return TransactionPage(items=tuple(map(transaction_from, rows)))
+        return TransactionPage(
+            items=tuple(map(transaction_from, rows)), fetch_limit=limit if type(limit) is int else None
+        )
     return _failure(received, value, reads=True) or received.unreadable("it holds no list of transactions")
 
 

@@ -3,13 +3,14 @@ Temenos Journey Manager: transactions.
 """
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Unpack
+from typing import Any, Final, Unpack
 
 import attrs
 
 from omeda_async._account import Account
 from omeda_async._single import SingleOptions, call
 from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records, Runs, fingerprint
+from omeda_async.errors import UnreadableAnswer
 from omeda_async.limits import LimitsView
 from omeda_async.providers.journey_manager import _wire
 from omeda_async.providers.journey_manager._converter import cancel_from
@@ -19,6 +20,9 @@ from omeda_async.providers.journey_manager.models import (
     TransactionQuery,
     TransactionReceipt,
 )
+
+_ALWAYS_SHOWN: Final = ("submitKey", "formStatus")
+"""Attributes that are asked for with any others: the key tells what has been given before."""
 
 
 class JourneyManagerClient:
@@ -104,23 +108,38 @@ class Transactions:
             options: ``priority`` and ``max_wait`` (seconds) at the limiter.
 
         Raises:
+            UnreadableAnswer: A full page shows only what came before.
             OmedaAsyncError: See :mod:`omeda_async.errors`; what was given before stands.
 
         """
         query = TransactionQuery(
             submit_key=submit_key, form_status=form_status, attributes=attributes, fetch_limit=page_size
         )
+        if query.attributes and isinstance(query.attributes, tuple):
+            others = (name for name in query.attributes if name not in _ALWAYS_SHOWN)
+            query = attrs.evolve(query, attributes=(*_ALWAYS_SHOWN, *others))
         seen: set[str] = set()
         while True:
             page = await call(self._account, _wire.QUERY, query, **options)
+            before = len(seen)
             for transaction in page.items:
                 if transaction.submit_key is None or transaction.submit_key not in seen:
                     yield transaction
                 if transaction.submit_key is not None:
                     seen.add(transaction.submit_key)
-            if len(page.items) < page_size:
+            # There is no total: a page is the last where it is not full by the server's own word, or empty.
+            if not page.items or (page.fetch_limit is not None and len(page.items) < page.fetch_limit):
                 return
-            query = attrs.evolve(query, fetch_offset=query.fetch_offset + page_size)
+            if len(seen) == before:
+                if len(page.items) < page_size:
+                    return  # what moved up while this went on
+                raise UnreadableAnswer(
+                    f"the page from {query.fetch_offset} on is full, and nothing on it is new: it does not go on",
+                    provider=_wire.PROVIDER,
+                    operation=_wire.QUERY.name,
+                    status=200,
+                )
+            query = attrs.evolve(query, fetch_offset=query.fetch_offset + len(page.items))
 
     def cancel_many(
         self,

@@ -78,3 +78,5 @@ class TransactionPage:
     """
 
     items: tuple[Transaction, ...] = ()
+    fetch_limit: int | None = None
+    """How many the server gives on a page, as it says itself: it may be less than was asked for."""

@@ -10,6 +10,7 @@ import attrs
 from omeda_async._account import Account
 from omeda_async._single import SingleOptions, call
 from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records, Runs, fingerprint
+from omeda_async.errors import UnreadableAnswer
 from omeda_async.limits import LimitsView
 from omeda_async.providers.ocamba import _wire
 from omeda_async.providers.ocamba._converter import cancel_from
@@ -103,6 +104,7 @@ class Campaigns:
             options: ``priority`` and ``max_wait`` (seconds) at the limiter.
 
         Raises:
+            UnreadableAnswer: A full page shows only what came before, and the total says that there is more.
             OmedaAsyncError: See :mod:`omeda_async.errors`; what was given before stands.
 
         """
@@ -111,14 +113,23 @@ class Campaigns:
         seen: set[str] = set()
         while True:
             page = await call(self._account, _wire.LIST, query, **options)
+            before = len(seen)
             for campaign in page.items:
                 if campaign.id not in seen and (not wanted or (campaign.status or "").casefold() in wanted):
                     yield campaign
                 seen.add(campaign.id)
-            read = query.page * page_size
-            if not page.items or (read >= page.total if page.total is not None else len(page.items) < page_size):
+            if not page.items or (page.total is not None and len(seen) >= page.total):
                 return
-            query = attrs.evolve(query, page=query.page + 1)
+            if len(seen) == before:
+                if len(page.items) < query.page_size:
+                    return  # what moved up while this went on
+                raise UnreadableAnswer(
+                    f"page {query.page} is full of campaigns that came before: the list neither goes on nor ends",
+                    provider=_wire.PROVIDER,
+                    operation=_wire.LIST.name,
+                    status=200,
+                )
+            query = _page_after(query, len(page.items))
 
     def cancel_many(
         self,
@@ -157,3 +168,14 @@ class Campaigns:
             scope={"reason": reason},
         )
         return BulkRun(work, records, self._runs, **options)
+
+
+def _page_after(query: CampaignQuery, shown: int) -> CampaignQuery:
+    """
+    Ask for the page after one that showed so many campaigns.
+
+    The largest page is not published: if the first is smaller than asked for, so are the others. Asked for in that
+    size, the second begins where the first has ended, by whichever size the provider counts.
+    """
+    size = min(query.page_size, shown) if query.page == 1 else query.page_size
+    return attrs.evolve(query, page=query.page + 1, page_size=size)

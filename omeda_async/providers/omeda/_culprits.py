@@ -76,6 +76,8 @@ def blame(records: Sequence[OptOut], culprits: Iterable[Culprit]) -> dict[int, t
     """
     Find the records that culprits speak of, by level, address and id.
 
+    An id that nobody has as it is stands for the same one in another case.
+
     Args:
         records: What was in the refused request.
         culprits: Whom the provider named.
@@ -90,9 +92,11 @@ def blame(records: Sequence[OptOut], culprits: Iterable[Culprit]) -> dict[int, t
     for culprit in culprits:
         address = culprit.email_address
         candidates = range(len(records)) if address is None else by_address.get(address.casefold(), ())
-        for position in candidates:
-            if _names(culprit, records[position]):
-                blamed.setdefault(position, []).append(culprit)
+        named = [position for position in candidates if _names(culprit, records[position])]
+        if not named and culprit.id is not None:
+            named = [position for position in candidates if _names(culprit, records[position], in_any_case=True)]
+        for position in named:
+            blamed.setdefault(position, []).append(culprit)
     return {position: tuple(named) for position, named in sorted(blamed.items())}
 
 
@@ -100,16 +104,17 @@ def without_ids(record: OptOut, refused: Iterable[str | None]) -> OptOut | None:
     """
     Give what is left of a record without the ids that were refused; None when nothing is.
 
-    A refused None stands for the record as a whole.
+    A refused None stands for the record as a whole, an id that the record has only in another case for that one.
     """
-    bad = set(refused)
-    if isinstance(record, ClientOptOut) or None in bad:
-        return None
-    if isinstance(record, BrandOptOut):
-        brands = tuple(one for one in record.brand_ids if one not in bad)
-        return attrs.evolve(record, brand_ids=brands) if brands else None
-    types = tuple(one for one in record.deployment_type_ids if str(one) not in bad)
-    return attrs.evolve(record, deployment_type_ids=types) if types else None
+    ids = ids_of(record)
+    bad: set[str] = set()
+    for one in refused:
+        if one is None:
+            return None
+        exact = {one}.intersection(map(str, ids))
+        bad |= exact or {other for other in map(str, ids) if other.casefold() == one.casefold()}
+    left = tuple(one for one in ids if str(one) not in bad)
+    return _with_ids(record, left) if left else None
 
 
 def merge(records: Iterable[OptOut]) -> list[OptOut]:
@@ -141,7 +146,10 @@ def _with_ids(record: OptOut, ids: tuple[str | int, ...]) -> OptOut:
     return attrs.evolve(record, deployment_type_ids=ids) if isinstance(record, DeploymentTypeOptOut) else record
 
 
-def _names(culprit: Culprit, record: OptOut) -> bool:
+def _names(culprit: Culprit, record: OptOut, *, in_any_case: bool = False) -> bool:
     if culprit.level and not isinstance(record, _KINDS[culprit.level]):
         return False
-    return culprit.id is None or culprit.id in map(str, ids_of(record))
+    if culprit.id is None:
+        return True
+    ids = map(str, ids_of(record))
+    return culprit.id.casefold() in map(str.casefold, ids) if in_any_case else culprit.id in ids

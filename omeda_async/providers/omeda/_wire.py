@@ -5,7 +5,7 @@ Omeda's operations: how their requests are built, how their answers are read, ho
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar
 
-from omeda_async._operation import Inquiry, Operation, Repeat, Settling, Verdict, hits_everyone
+from omeda_async._operation import Inquiry, Operation, Repeat, Settling, Verdict, hits_everyone, names_the_absent
 from omeda_async.errors import BatchRejected, NotAuthorized, NotFound, OmedaAsyncError
 from omeda_async.providers._answers import Received
 from omeda_async.providers.omeda._culprits import no_valid_brands
@@ -109,6 +109,10 @@ def _settled_opt_outs(_: SubmitOptOuts, _found: Any) -> OptOutReceipt:
     return OptOutReceipt(settled=True)
 
 
+def _names_whom_it_refuses(error: OmedaAsyncError) -> bool:
+    return isinstance(error, BatchRejected) and bool(error.culprits)
+
+
 def _meets_every_opt_out(error: OmedaAsyncError) -> bool:
     if isinstance(error, BatchRejected):
         return no_valid_brands(error.messages)
@@ -162,6 +166,7 @@ UPDATE: Final[Operation[UpdateDeployment, DeploymentReceipt]] = Operation(
     build=build_update,
     decipher=_reads("deployments.update", read_receipt, WRITE_MEANINGS, needs_track_id=False),
     settled=_settled_update,
+    refusal_tells=names_the_absent,  # its date may have passed, or it was approved, sent or cancelled since
 )
 CANCEL: Final[Operation[CancelDeployment, DeploymentReceipt]] = Operation(
     provider=PROVIDER,
@@ -183,5 +188,6 @@ SUBMIT_OPT_OUTS: Final[Operation[SubmitOptOuts, OptOutReceipt]] = Operation(
     build=build_opt_outs,
     decipher=_reads("opt_outs.submit", read_opt_out_receipt),
     settled=_settled_opt_outs,
+    refusal_tells=_names_whom_it_refuses,  # with the same record in it, the lost attempt was refused too
     hits_everyone=_meets_every_opt_out,
 )

@@ -168,7 +168,8 @@ class Deployments:
 
         Raises:
             InvalidRecord: A field cannot be sent; nothing was.
-            BadRequest: Omeda refuses a field, or the deployment cannot be edited any more.
+            BadRequest: Omeda refuses a field, or the deployment cannot be edited any more. After a lost answer
+                ``sent`` is True all the same: that may be so since the attempt before.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
 
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
