@@ -10,7 +10,7 @@ import attrs
 from omeda_async import _clock, events
 from omeda_async._account import Account
 from omeda_async._auth import Headers
-from omeda_async._operation import Answer, Operation, Request, Verdict
+from omeda_async._operation import Answer, Inquiry, Operation, Request, Settling, Verdict
 from omeda_async._result import Result, read_answer
 from omeda_async._retry import Retry, Settle, Stop, decide, gave_up_waiting, in_doubt, may_repeat, refused_unseen
 from omeda_async.errors import (
@@ -223,13 +223,26 @@ class Call(Generic[P, R]):
         return self._failed(error)
 
     async def _look(self) -> Verdict:
-        settling = self._operation.settling
-        if settling is None:
-            return Verdict.UNDECIDED
+        settling, verdict, result = self._operation.settling, Verdict.UNDECIDED, Result[Any]()
+        for inquiry in settling.first if settling else ():
+            result = await self._ask(inquiry) if result.error is None else result
+            if result.error is None:
+                self._params = inquiry.learn(self._params, result.receipt)
+        if settling and result.error is None:
+            result = await self._ask(settling)
+            if result.error is None or isinstance(result.error, NotFound):
+                self._found = result.receipt
+                verdict = settling.judge(self._params, result.error or result.receipt)
+        self._tell(events.Settled, verdict=verdict.value)
+        return verdict
+
+    async def _ask(self, read: Inquiry[P] | Settling[P]) -> Result[Any]:
         options = attrs.evolve(self._options, max_wait=None, patient=False, doubtful=False, permit=None, hasty=False)
-        question = Call(self._account, settling.operation, settling.question(self._params), options)
-        question._deadline = self._deadline
-        question._renewed = self._renewed
+        try:
+            question = Call(self._account, read.operation, read.question(self._params), options)
+        except InvalidRecord as error:
+            return Result(error=error)
+        question._deadline, question._renewed = self._deadline, self._renewed
         self._question = question
         try:
             result = await question.run()
@@ -239,13 +252,7 @@ class Call(Generic[P, R]):
         self._renewed = question._renewed
         self.attempts += question.attempts
         self._broken_off = isinstance(result.error, ClosedError | LimitWaitExceeded)
-        if result.error is not None and not isinstance(result.error, NotFound):
-            verdict = Verdict.UNDECIDED
-        else:
-            self._found = result.receipt
-            verdict = settling.judge(self._params, result.error or result.receipt)
-        self._tell(events.Settled, verdict=verdict.value)
-        return verdict
+        return result
 
     @staticmethod
     def _named(error: OmedaAsyncError, verdict: Verdict) -> OmedaAsyncError:

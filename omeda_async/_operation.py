@@ -69,6 +69,20 @@ class Answer:
 
 
 @attrs.frozen(kw_only=True, eq=False)
+class Inquiry(Generic[P]):
+    """
+    The read that has to come before another: what it finds is added to the parameters.
+    """
+
+    operation: "Operation[Any, Any]"
+    """A read."""
+    question: Callable[[P], Any]
+    """From the parameters of the operation in doubt to those of the read."""
+    learn: Callable[[P, Any], P]
+    """The parameters, with what the read found."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
 class Settling(Generic[P]):
     """
     The read that tells what became of an attempt.
@@ -77,9 +91,11 @@ class Settling(Generic[P]):
     operation: "Operation[Any, Any]"
     """A read."""
     question: Callable[[P], Any]
-    """From the parameters of the operation in doubt to those of the read."""
+    """As in an ``Inquiry``. Raises InvalidRecord where too little is known to ask."""
     judge: Callable[[P, Any], Verdict]
     """What the read's result says. It is also given the read's ``NotFound``, as that may be an answer."""
+    first: tuple[Inquiry[P], ...] = ()
+    """Where the parameters do not say what to ask for: the reads that find it out. If one fails, nothing is settled."""
 
 
 def hits_everyone(error: OmedaAsyncError) -> bool:

@@ -27,6 +27,7 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
     f"{operation.provider} {operation.name}": operation
     for operation in (
         omeda.CREATE,
+        omeda.CLONE,
         omeda.UPDATE,
         omeda.CANCEL,
         omeda.LOOKUP,

@@ -51,7 +51,7 @@ ROWS: list[tuple[str, str, str]] = [
         r"attrs|orjson|cattrs(\..*)?",
     ),
     (
-        r"providers\.[a-z_]+\._(wire|requests)",
+        r"providers\.[a-z_]+\._(wire|requests|made)",
         rf"errors|_operation|providers\._(answers|records)|{OWN}",
         r"attrs|orjson",
     ),
@@ -90,7 +90,10 @@ SPECIAL: list[tuple[str, str]] = [
     (r"random(\..*)?", r"_retry|sandbox\..*"),
     (r"time(\..*)?", r"sandbox\..*"),
     (r"(asyncio\.)?(sleep|create_task|ensure_future)", r"_clock|sandbox\..*|bulk\..*|cli\..*"),
-    (r"asyncio(\..*)?", r"(?!providers\.[a-z_]+\._(wire|requests|decipher|converter)|errors|outcomes|events|_retry).*"),
+    (
+        r"asyncio(\..*)?",
+        r"(?!providers\.[a-z_]+\._(wire|requests|made|decipher|converter)|errors|outcomes|events|_retry).*",
+    ),
     (r"datetime\.(datetime|date)\.(now|utcnow|today)", r"_clock|sandbox\..*"),
     (r"(requests|httpx|urllib3|http\.client|urllib\.request).*", r"(?!.*).*"),
     (r"omeda_async\.(?!sandbox).*", r"(?!sandbox).*"),

@@ -16,6 +16,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}")
 _FINISHED = ("Sent", "Sending", "Scheduled", "Approved", "Cancelled")
 _ALWAYS_REQUIRED = ("OwnerUserId", "TrackOpens", "TrackLinks")
 _REQUIRED_TO_CREATE = ("DeploymentName", "DeploymentDate", "Splits")
+_REQUIRED_TO_CLONE = ("CloneTrackId", "DeploymentDate")
 _TESTER_LENGTHS = {"FirstName": 80, "LastName": 80, "EmailAddress": 255}
 _REQUIRED_WITH_IT = "'{}' is required when the value for 'UseContentRecommendation' is 1."
 _STRINGS = (
@@ -41,6 +42,23 @@ FIELDS = frozenset(
         "ContentRecommendationBehaviorId",
         "UseImagesInRecommendation",
         "NumberOfRecommendations",
+    }
+)
+
+
+CLONE_FIELDS = frozenset(
+    {
+        "CloneTrackId",
+        "DeploymentName",
+        "DeploymentDate",
+        "OwnerUserId",
+        "CampaignId",
+        "TrackOpens",
+        "TrackLinks",
+        "Testers",
+        "FinalApproverUserId",
+        "Notes",
+        "ReloadOnqQueryBeforeFinalDeployment",
     }
 )
 
@@ -104,6 +122,32 @@ def problems(
     yield from _recommendations(body, directory)
 
 
+def clone_problems(body: dict[str, Any], directory: Directory, now: datetime, *, strict: bool) -> Iterator[str]:
+    """
+    Tell everything that is wrong with a request to clone a deployment, in the provider's words.
+    """
+    yield from (f"'{field}' is a required field." for field in _REQUIRED_TO_CLONE if _missing(body, field))
+    if strict:
+        yield from (f"Unknown field '{name}'." for name in sorted(body.keys() - CLONE_FIELDS))
+    yield from _types(body)
+    yield from _lengths(body, directory)
+    yield from _people(body, directory)
+    yield from _date(body, now)
+    yield from _flags(body)
+    yield from _testers(body.get("Testers"))
+
+
+def cloned_fields(source: Any, body: dict[str, Any]) -> dict[str, Any]:
+    """
+    Give the fields of a clone: its own, and what it inherits; the testers of both, each address once.
+    """
+    own = {name: value for name, value in body.items() if name != "CloneTrackId" and value not in (None, "")}
+    testers = [*(source.fields.get("Testers") or ()), *(own.get("Testers") or ())]
+    if testers:
+        own["Testers"] = list({str(one["EmailAddress"]).lower(): one for one in testers}.values())
+    return {**source.fields, "DeploymentName": f"Copy of {source.name}", **own}
+
+
 def not_editable(deployment: Any, user_id: str) -> str | None:
     """
     Tell why a deployment can not be updated by a user, or None where it can.
@@ -152,7 +196,7 @@ def _presence(body: dict[str, Any], *, creating: bool) -> Iterator[str]:
 
 
 def _types(body: dict[str, Any]) -> Iterator[str]:
-    for field in _STRINGS:
+    for field in (*_STRINGS, "CloneTrackId"):
         if not isinstance(body.get(field, ""), str):
             yield f"The value '{body[field]}' for field '{field}' must be a string."
 

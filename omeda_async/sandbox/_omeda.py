@@ -17,6 +17,7 @@ from omeda_async.sandbox._state import OptOuts, SandboxDeployment
 _ROUTES: dict[tuple[str, ...], dict[str, str]] = {
     ("brand", "omail", "deployment", "cancel"): {"POST": "deployments.cancel"},
     ("brand", "omail", "deployment"): {"POST": "deployments.create", "PUT": "deployments.update"},
+    ("brand", "omail", "deployment", "clone"): {"POST": "deployments.clone"},
     ("brand", "omail", "deployment", "search"): {"POST": "deployments.search"},
     ("brand", "omail", "deployment", "lookup"): {"GET": "deployments.lookup"},
     ("client", "optoutfilterqueue"): {"POST": "opt_outs.submit"},
@@ -103,6 +104,7 @@ class OmedaSandbox:
         authorized: Iterable[str] = (),
         created_in_portal: bool = False,
         edited_in_portal: tuple[str, str] | None = None,
+        clonable: bool = True,
         **fields: Any,
     ) -> SandboxDeployment:
         """
@@ -124,6 +126,7 @@ class OmedaSandbox:
             sent_on=None if sent_on is None else rules.central(sent_on),
             created_in_portal=created_in_portal,
             edited_in_portal=edited_in_portal,
+            clonable=clonable,
             created_at=float("-inf"),
         )
         self.deployments[track_id] = deployment
@@ -148,7 +151,8 @@ class OmedaSandbox:
         Give the track id, name or e-mail addresses a request is about.
         """
         body = incoming.json_object or {}
-        found = [body.get("TrackId"), body.get("DeploymentName"), *incoming.segments[7:8]]
+        names = ("TrackId", "CloneTrackId", "DeploymentName")
+        found = [*map(body.get, names), *incoming.segments[7:8]]
         for level in opt_out_rules.LEVELS:
             entries = body.get(level)
             if isinstance(entries, list):
@@ -202,6 +206,7 @@ class OmedaSandbox:
         handlers: dict[str, Callable[[Incoming], Answer]] = {
             "deployments.cancel": self._cancel,
             "deployments.create": self._create,
+            "deployments.clone": self._clone,
             "deployments.update": self._update,
             "deployments.lookup": self._lookup,
             "deployments.search": self._search,
@@ -262,13 +267,29 @@ class OmedaSandbox:
     def _create(self, incoming: Incoming) -> Answer:
         body = _body(incoming)
         self._check(body, creating=True)
+        self.creates[body["DeploymentName"]] += 1
+        return self._new(dict(body), incoming)
+
+    def _new(self, fields: dict[str, Any], incoming: Incoming) -> Answer:
         self._last_number += 1
         track_id = f"{incoming.segments[3]}{self._last_number}"
-        self.deployments[track_id] = SandboxDeployment(
-            track_id, "New", dict(body), set(), created_at=incoming.arrived_at
-        )
-        self.creates[body["DeploymentName"]] += 1
+        self.deployments[track_id] = SandboxDeployment(track_id, "New", fields, set(), created_at=incoming.arrived_at)
         return self._receipt(track_id, incoming)
+
+    def _clone(self, incoming: Incoming) -> Answer:
+        body = _body(incoming)
+        texts = list(rules.clone_problems(body, self.directory, self.now(), strict=self.strict_fields))
+        if texts:
+            raise _Refused(400, *texts)
+        source = self._known(body["CloneTrackId"])
+        owner = body.get("OwnerUserId")
+        if owner and not source.may_edit(owner):
+            text = f"OwnerUserId '{owner}' is not authorized to edit deployment '{source.track_id}'\""
+            raise _Refused(self.authorization_status, text)
+        if not source.clonable:
+            raise _Refused(self.state_error_status, f"Deployment '{source.track_id}' cannot be cloned.")
+        source.clones += 1
+        return self._new(rules.cloned_fields(source, body), incoming)
 
     def _update(self, incoming: Incoming) -> Answer:
         body = _body(incoming)

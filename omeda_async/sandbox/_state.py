@@ -80,6 +80,9 @@ class SandboxDeployment:
     """How often a cancel for it was processed, applied or refused."""
     updates: int = 0
     """How often an update was applied to it."""
+    clonable: bool = True
+    clones: int = 0
+    """How often it was cloned."""
 
     @property
     def name(self) -> str:

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from omeda_async import ClosedError, Deployment, OmedaAsyncError
-from omeda_async._operation import Repeat
+from omeda_async._operation import Repeat, Settling, Verdict
 from omeda_async._result import Result
 from omeda_async.bulk import Group, Isolation, not_sent
 from omeda_async.providers.omeda import _opt_outs, _wire
+from omeda_async.providers.omeda.models import DeploymentReceipt, DeploymentSearch
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
 from omeda_async.testing import run_moved
 from tests.bulk.fault_plans import OPT_OUT_PLANS, PLANS, FaultPlan, check, execute
@@ -111,6 +112,56 @@ async def _created(faults: list[tuple[Any, ...]], visible_after: float, cancel_a
             assert error.sent or not created, f"created, though the error says that it was not sent: {error!r}"
 
 
+CLONE_FAULT = st.tuples(
+    CREATE_FAULT.map(lambda fault: fault[0]),
+    st.sampled_from([1, 1, 2, None]),
+    st.sampled_from(["deployments.clone", "deployments.clone", "deployments.lookup", "deployments.search", None]),
+)
+CLONES = (st.lists(CLONE_FAULT, max_size=4), *CREATES[1:], st.booleans())
+
+
+@settings(PROOF, max_examples=150)
+@given(*CLONES)
+def test_a_deployment_is_never_cloned_twice(
+    faults: list[tuple[Any, ...]], visible_after: float, cancel_after: float | None, cloned_before: bool
+) -> None:
+    """A clone happens once if there is a receipt, which names it and no other, and at most once else."""
+    run_moved(_cloned(faults, visible_after, cancel_after, cloned_before), patience=PATIENCE, debug=False)
+
+
+async def _cloned(
+    faults: list[tuple[Any, ...]], visible_after: float, cancel_after: float | None, cloned_before: bool
+) -> None:
+    date = dt.datetime.now(dt.UTC) + dt.timedelta(days=30)
+    async with Sandbox() as sandbox:
+        omeda = sandbox.omeda
+        source = omeda.seed_deployment("FOO1", "Sent", name="Weekly", deployment_date=date)
+        async with manager_on(sandbox) as manager:
+            clone = manager.omeda.deployments.clone
+            if cloned_before:  # for the week before: as alike as can be
+                await clone("FOO1", deployment_date=date - dt.timedelta(days=7))
+            before = set(omeda.deployments)
+            omeda.visible_after = visible_after
+            for (kind, point), times, match in faults:
+                sandbox.fault(Fault(kind, point, match, times=times, seconds=3.0))
+            task = asyncio.ensure_future(clone("FOO1", deployment_date=date))
+            if cancel_after is not None:
+                await asyncio.sleep(cancel_after)
+                task.cancel()
+            await asyncio.wait({task})
+        await asyncio.sleep(30)
+        made = set(omeda.deployments) - before
+        assert len(made) == source.clones - cloned_before <= 1, "cloned twice"
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            assert {task.result().track_id} == made, "the receipt names another"
+        else:
+            assert isinstance(error, OmedaAsyncError)
+            assert error.sent or not made, f"cloned, though the error says that it was not sent: {error!r}"
+
+
 def _breaks(target: str, replacement: Any, plans: st.SearchStrategy[FaultPlan] = PLANS) -> None:
     """Fail unless the property finds out that something was replaced by something wrong."""
 
@@ -173,3 +224,39 @@ def test_the_proof_notices_a_create_that_is_sent_again() -> None:
     harmless = attrs.evolve(_wire.CREATE, repeat=Repeat.HARMLESS)
     with mock.patch.object(_wire, "CREATE", harmless), pytest.raises(AssertionError, match="created twice"):
         proof()
+
+
+def _breaks_clones(wrong: Any, message: str) -> None:
+    @settings(PROOF, max_examples=80, phases=[Phase.generate], report_multiple_bugs=False)
+    @given(*CLONES)
+    def proof(
+        faults: list[tuple[Any, ...]], visible_after: float, cancel_after: float | None, cloned_before: bool
+    ) -> None:
+        run_moved(_cloned(faults, visible_after, cancel_after, cloned_before), patience=PATIENCE, debug=False)
+
+    with mock.patch.object(_wire, "CLONE", wrong), pytest.raises(AssertionError, match=message):
+        proof()
+
+
+def test_the_proof_notices_a_clone_that_is_sent_again() -> None:
+    """Were a clone taken for harmless to repeat, a lost answer would make two."""
+    _breaks_clones(attrs.evolve(_wire.CLONE, repeat=Repeat.HARMLESS), "cloned twice")
+
+
+def test_the_proof_notices_another_deployment_taken_for_the_clone() -> None:
+    """Were any date or the source itself good enough, the receipt would name a deployment that was there before."""
+
+    def question(params: Any) -> Any:
+        search = DeploymentSearch(deployment_name="Weekly")
+        return _wire.SearchDeployments(brand=params.brand, search=search)
+
+    def first(_params: Any, found: Any) -> Verdict:
+        return Verdict.DONE if found else Verdict.UNDECIDED
+
+    def settled(_params: Any, found: Any) -> DeploymentReceipt:
+        return DeploymentReceipt(found[0].track_id, settled=True)
+
+    careless = attrs.evolve(
+        _wire.CLONE, settling=Settling(operation=_wire.SEARCH, question=question, judge=first), settled=settled
+    )
+    _breaks_clones(careless, "names another")

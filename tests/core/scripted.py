@@ -234,5 +234,10 @@ NEW_DEPLOYMENT = Deployment(
 DEPLOYMENT_CREATE = Case(
     omeda.CREATE, omeda.CreateDeployment(brand="FOO", deployment=NEW_DEPLOYMENT, now=NOW), OMEDA_RECEIPT
 )
+DEPLOYMENT_CLONE = Case(
+    omeda.CLONE,
+    omeda.CloneDeployment(brand="FOO", track_id="FOO6", deployment_date=datetime(2031, 1, 1, 12, tzinfo=UTC), now=NOW),
+    OMEDA_RECEIPT,
+)
 CAMPAIGN_CANCEL = Case(ocamba.CANCEL, CampaignCancel("1000248", "a reason"), answer(204))
 TRANSACTION_CANCEL = Case(journey_manager.CANCEL, TransactionCancel("15d0", "a reason"), answer(200))

@@ -196,11 +196,12 @@ def test_back_off_never_shrinks(attempt: int, draw: float) -> None:
 
 def test_every_operation_declares_its_safety_as_the_table_says() -> None:
     """
-    Only the create doubles; the two whose repeat tells nothing are read first; what has no read doubts a refusal.
+    Only create and clone double; the two whose repeat tells nothing are read first; what has no read doubts a refusal.
     """
     operations: list[Operation[Any, Any]] = [
         omeda.CANCEL,
         omeda.CREATE,
+        omeda.CLONE,
         omeda.UPDATE,
         omeda.SUBMIT_OPT_OUTS,
         omeda.LOOKUP,
@@ -208,7 +209,10 @@ def test_every_operation_declares_its_safety_as_the_table_says() -> None:
     ]
     operations += [ocamba.CANCEL, ocamba.GET, ocamba.LIST, journey_manager.CANCEL, journey_manager.QUERY]
     by_name = {f"{one.provider}.{one.name}": one for one in operations}
-    assert {name for name, one in by_name.items() if one.repeat is Repeat.DOUBLES} == {"omeda.deployments.create"}
+    assert {name for name, one in by_name.items() if one.repeat is Repeat.DOUBLES} == {
+        "omeda.deployments.create",
+        "omeda.deployments.clone",
+    }
     assert {name for name, one in by_name.items() if not one.repeat_tells} == {
         "ocamba.campaigns.cancel",
         "journey_manager.transactions.cancel",
@@ -221,6 +225,11 @@ def test_every_operation_declares_its_safety_as_the_table_says() -> None:
     assert reads == {
         "omeda.deployments.cancel": "deployments.lookup",
         "omeda.deployments.create": "deployments.search",
+        "omeda.deployments.clone": "deployments.lookup",
         "ocamba.campaigns.cancel": "campaigns.get",
         "journey_manager.transactions.cancel": "transactions.query",
+    }
+    first = {name: [two.operation.name for two in one.settling.first] for name, one in by_name.items() if one.settling}
+    assert {name: reads for name, reads in first.items() if reads} == {
+        "omeda.deployments.clone": ["deployments.lookup", "deployments.search"]
     }

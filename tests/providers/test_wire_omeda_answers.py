@@ -108,7 +108,7 @@ def test_the_submission_id_is_kept_under_both_its_names(key: str) -> None:
     assert result.submission_id == "C95A"
 
 
-@pytest.mark.parametrize("operation", [wire.CREATE, wire.UPDATE, wire.CANCEL], ids=["create", "update", "cancel"])
+@pytest.mark.parametrize("operation", [wire.CREATE, wire.CLONE, wire.UPDATE, wire.CANCEL], ids=lambda one: one.name)
 @pytest.mark.parametrize(
     "body",
     [
@@ -134,9 +134,10 @@ def test_an_id_that_comes_as_a_number_is_a_text() -> None:
 )
 def test_a_200_that_names_no_deployment_is_no_receipt(body: bytes) -> None:
     """A readable body that is not the documented receipt proves nothing."""
-    result = wire.CREATE.decipher(200, {}, body)
-    assert isinstance(result, UnreadableAnswer)
-    assert result.sent is True
+    for operation in (wire.CREATE, wire.CLONE):
+        result = operation.decipher(200, {}, body)
+        assert isinstance(result, UnreadableAnswer)
+        assert result.sent is True
 
 
 def test_a_url_alone_tells_that_a_known_deployment_was_changed_but_not_which_was_created() -> None:

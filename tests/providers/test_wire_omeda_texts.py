@@ -132,6 +132,8 @@ WRITE_TEXTS: list[tuple[str, type[ApiError], tuple[str, ...]]] = [
         BadRequest,
         ("TrackId",),
     ),
+    ("'CloneTrackId' is a required field.", BadRequest, ("CloneTrackId",)),
+    ("Deployment 'FOO1' cannot be cloned.", BadRequest, ()),
     # Wordings that are not in the documents, of things that are.
     ("The Deployment 'FOO1' was already cancelled.", TooLate, ()),
     ("The field 'SomethingNew' is required.", BadRequest, ("SomethingNew",)),
@@ -153,12 +155,12 @@ def test_a_cancel_text_gives_its_error(text: str, kind: type[ApiError], fields: 
     assert (result.submission_id, result.sent, result.message) == ("C95A", False, text)
 
 
-@pytest.mark.parametrize("operation", [wire.CREATE, wire.UPDATE], ids=["create", "update"])
+@pytest.mark.parametrize("operation", [wire.CREATE, wire.CLONE, wire.UPDATE], ids=lambda one: one.name)
 @pytest.mark.parametrize(("text", "kind", "fields"), WRITE_TEXTS)
-def test_a_create_or_update_text_gives_its_error(
+def test_a_text_about_what_is_written_gives_its_error(
     operation: Operation[Any, Any], text: str, kind: type[ApiError], fields: tuple[str, ...]
 ) -> None:
-    """Each documented text of create and update is the error it means, with the fields it speaks of."""
+    """Each documented text of create, clone and update is the error it means, with the fields it speaks of."""
     result = operation.decipher(400, {}, _errors(text))
     assert isinstance(result, ApiError)
     assert (type(result), result.fields, result.messages) == (kind, fields, (text,))

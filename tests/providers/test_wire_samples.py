@@ -80,6 +80,7 @@ def test_every_operation_is_known_by_the_name_users_call_it() -> None:
         "ocamba campaigns.get",
         "ocamba campaigns.list",
         "omeda deployments.cancel",
+        "omeda deployments.clone",
         "omeda deployments.create",
         "omeda deployments.lookup",
         "omeda deployments.search",

@@ -42,7 +42,7 @@ _BROKEN_ERROR: Final = re.compile(r'\bError"?\s*:\s*"((?:[^"\\]|\\.){1,2000})"')
 _BROKEN_ID: Final = re.compile(r'"Submission(?:Id)?"\s*:\s*"([^"\\]{1,100})"')
 
 _FIELDS: Final = (
-    "TrackId DeploymentName DeploymentDate DeploymentTypeId OwnerUserId CampaignId Splits TrackOpens "
+    "TrackId CloneTrackId DeploymentName DeploymentDate DeploymentTypeId OwnerUserId CampaignId Splits TrackOpens "
     "TrackLinks Testers FinalApproverUserId Notes ReloadOnqQueryBeforeFinalDeployment BillingCategoryCode "
     "UseContentRecommendation ContentRecommendationBehaviorId UseImagesInRecommendation "
     "NumberOfRecommendations ReportRecipient FirstName LastName EmailAddress UserId BrandId Source PromoCode"
@@ -172,7 +172,7 @@ def read_receipt(
     received: Received, meanings: Meanings, *, needs_track_id: bool
 ) -> DeploymentReceipt | OmedaAsyncError:
     """
-    Read the answer to a create, an update or a cancel.
+    Read the answer to a create, a clone, an update or a cancel.
 
     Args:
         received: The answer.
@@ -240,6 +240,7 @@ def _status_of(raw: Mapping[str, Any], fields: Mapping[str, Any]) -> DeploymentS
         owner_user_id=text_of(fields.get("owneruserid")) or text_of(fields.get("owner")),
         created_by=text_of(fields.get("createdby")),
         deployment_date=read_date(fields.get("deploymentdate")),
+        requested_date=read_date(fields.get("requesteddate")),
         scheduled_date=read_date(fields.get("scheduleddate")),
         sent_date=read_date(fields.get("sentdate")),
         created_date=read_date(fields.get("createddate")),

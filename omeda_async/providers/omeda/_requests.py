@@ -14,7 +14,14 @@ from omeda_async.errors import InvalidRecord
 from omeda_async.providers._records import check_id, path_segment
 from omeda_async.providers.omeda._checks import check_deployment, check_search
 from omeda_async.providers.omeda._converter import LEVELS, Entry, entry_of, to_wire
-from omeda_async.providers.omeda.models import Deployment, DeploymentSearch, DeploymentUpdate, OptOut
+from omeda_async.providers.omeda._dates import check_future, to_central
+from omeda_async.providers.omeda.models import (
+    Deployment,
+    DeploymentSearch,
+    DeploymentStatus,
+    DeploymentUpdate,
+    OptOut,
+)
 
 _JSON: Final = {"Content-Type": "application/json"}
 
@@ -29,6 +36,24 @@ class CreateDeployment:
     deployment: Deployment
     now: datetime
     """The time of the call, aware: the deployment's date has to be after it."""
+
+
+@attrs.frozen(kw_only=True)
+class CloneDeployment:
+    """
+    The parameters of ``deployments.clone``.
+    """
+
+    brand: str
+    track_id: str
+    """The deployment to clone."""
+    deployment_date: datetime
+    now: datetime
+    """The time of the call, aware: the clone's date has to be after it."""
+    source: DeploymentStatus | None = None
+    """The deployment to clone, where it has been looked up: what its clone inherits."""
+    candidate: DeploymentStatus | None = None
+    """The one deployment that a search has found which may be the clone."""
 
 
 @attrs.frozen(kw_only=True)
@@ -100,6 +125,19 @@ def build_create(params: CreateDeployment) -> Request:
     check_deployment(params.deployment, Deployment, params.now)
     body = to_wire(params.deployment)
     return Request("POST", _brand_path(params.brand, ""), orjson.dumps(body), _JSON)
+
+
+def build_clone(params: CloneDeployment) -> Request:
+    """
+    Build the request that clones a deployment.
+
+    Raises:
+        InvalidRecord: Says which field cannot be sent and why.
+    """
+    check_id("track_id", params.track_id)
+    check_future("deployment_date", params.deployment_date, params.now)
+    body = {"CloneTrackId": params.track_id, "DeploymentDate": to_central(params.deployment_date)}
+    return Request("POST", _brand_path(params.brand, "clone/"), orjson.dumps(body), _JSON)
 
 
 def build_update(params: UpdateDeployment) -> Request:

@@ -3,14 +3,12 @@ Omeda's operations: how their requests are built, how their answers are read, ho
 """
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import Any, Final, TypeAlias, TypeVar
 
-from omeda_async._operation import Operation, Repeat, Settling, Verdict, hits_everyone, names_the_absent
+from omeda_async._operation import Inquiry, Operation, Repeat, Settling, Verdict, hits_everyone, names_the_absent
 from omeda_async.errors import BatchRejected, NotAuthorized, NotFound, OmedaAsyncError
 from omeda_async.providers._answers import Received
 from omeda_async.providers.omeda._culprits import no_valid_brands
-from omeda_async.providers.omeda._dates import to_central
 from omeda_async.providers.omeda._decipher import (
     CANCEL_MEANINGS,
     WRITE_MEANINGS,
@@ -19,14 +17,27 @@ from omeda_async.providers.omeda._decipher import (
     read_receipt,
     read_search,
 )
+from omeda_async.providers.omeda._made import (
+    candidate_of,
+    judge_clone,
+    judge_create,
+    search_for_made,
+    settled_clone,
+    settled_create,
+    source_of,
+    with_candidate,
+    with_source,
+)
 from omeda_async.providers.omeda._requests import (
     CancelDeployment,
+    CloneDeployment,
     CreateDeployment,
     LookupDeployment,
     SearchDeployments,
     SubmitOptOuts,
     UpdateDeployment,
     build_cancel,
+    build_clone,
     build_create,
     build_lookup,
     build_opt_outs,
@@ -35,19 +46,20 @@ from omeda_async.providers.omeda._requests import (
 )
 from omeda_async.providers.omeda.models import (
     DeploymentReceipt,
-    DeploymentSearch,
     DeploymentStatus,
     OptOutReceipt,
 )
 
 __all__ = [
     "CANCEL",
+    "CLONE",
     "CREATE",
     "LOOKUP",
     "SEARCH",
     "SUBMIT_OPT_OUTS",
     "UPDATE",
     "CancelDeployment",
+    "CloneDeployment",
     "CreateDeployment",
     "LookupDeployment",
     "SearchDeployments",
@@ -61,8 +73,6 @@ Decipher: TypeAlias = Callable[[int, Mapping[str, str], bytes], R | OmedaAsyncEr
 PROVIDER: Final = "omeda"
 _DONE: Final = frozenset({"cancelled", "canceled"})
 _GONE: Final = frozenset({"sent", "sending", "sent or sending", "sent_or_sending"})
-_CLOCKS_APART: Final = timedelta(minutes=5)
-"""How far Omeda's clock and ours may differ."""
 
 
 def _reads(name: str, read: Callable[..., R | OmedaAsyncError], *more: Any, **options: Any) -> Decipher[R]:
@@ -84,58 +94,6 @@ def judge_cancel(_: CancelDeployment, found: DeploymentStatus | OmedaAsyncError)
     if status in _GONE:
         return Verdict.TOO_LATE
     return Verdict.UNDECIDED if status.startswith("cancel") else Verdict.NOT_DONE
-
-
-def search_for_created(params: CreateDeployment) -> SearchDeployments:
-    """
-    Ask for the deployments that the created one may be among, by its name and owner.
-
-    Its date is compared afterwards: the provider's own date filter looks at when a deployment was sent.
-    """
-    wanted = params.deployment
-    search = DeploymentSearch(deployment_name=wanted.deployment_name, entered_by_or_assigned_to=wanted.owner_user_id)
-    return SearchDeployments(brand=params.brand, search=search)
-
-
-def judge_create(params: CreateDeployment, found: Any) -> Verdict:
-    """
-    Tell from a search whether a deployment was created: exactly one that can be no other.
-
-    None proves nothing, as the search does not promise to be up to date.
-    """
-    return Verdict.DONE if _created(params, found) is not None else Verdict.UNDECIDED
-
-
-def _created(params: CreateDeployment, found: Any) -> DeploymentStatus | None:
-    rows = found if isinstance(found, tuple) else ()
-    matches = [row for row in rows if _may_be(params, row)]
-    return matches[0] if len(matches) == 1 and _must_be(params, matches[0]) else None
-
-
-def _may_be(params: CreateDeployment, row: DeploymentStatus) -> bool:
-    wanted = params.deployment
-    if row.deployment_name != wanted.deployment_name:
-        return False
-    if row.owner_user_id is not None and row.owner_user_id.casefold() != wanted.owner_user_id.casefold():
-        return False
-    if row.deployment_type_id not in {None, wanted.deployment_type_id}:
-        return False
-    if row.deployment_date is not None and to_central(row.deployment_date) != to_central(wanted.deployment_date):
-        return False
-    return row.created_date is None or row.created_date >= params.now - _CLOCKS_APART
-
-
-def _must_be(params: CreateDeployment, row: DeploymentStatus) -> bool:
-    # A newsletter has the same name every week: without a date that fits, it may be last week's.
-    dated = row.deployment_date or row.created_date
-    return dated is not None and row.track_id is not None and _may_be(params, row)
-
-
-def _settled_create(params: CreateDeployment, found: Any) -> DeploymentReceipt:
-    match = _created(params, found)
-    if match is None:
-        return DeploymentReceipt(settled=True)
-    return DeploymentReceipt(match.track_id, match.url, settled=True)
 
 
 def _settled_cancel(params: CancelDeployment, found: Any) -> DeploymentReceipt:
@@ -181,8 +139,25 @@ CREATE: Final[Operation[CreateDeployment, DeploymentReceipt]] = Operation(
     repeat=Repeat.DOUBLES,
     build=build_create,
     decipher=_reads("deployments.create", read_receipt, WRITE_MEANINGS, needs_track_id=True),
-    settling=Settling(operation=SEARCH, question=search_for_created, judge=judge_create),
-    settled=_settled_create,
+    settling=Settling(operation=SEARCH, question=search_for_made, judge=judge_create),
+    settled=settled_create,
+)
+CLONE: Final[Operation[CloneDeployment, DeploymentReceipt]] = Operation(
+    provider=PROVIDER,
+    name="deployments.clone",
+    repeat=Repeat.DOUBLES,
+    build=build_clone,
+    decipher=_reads("deployments.clone", read_receipt, WRITE_MEANINGS, needs_track_id=True),
+    settling=Settling(
+        operation=LOOKUP,
+        question=candidate_of,
+        judge=judge_clone,
+        first=(
+            Inquiry(operation=LOOKUP, question=source_of, learn=with_source),
+            Inquiry(operation=SEARCH, question=search_for_made, learn=with_candidate),
+        ),
+    ),
+    settled=settled_clone,
 )
 UPDATE: Final[Operation[UpdateDeployment, DeploymentReceipt]] = Operation(
     provider=PROVIDER,

@@ -3,6 +3,7 @@ Omeda: deployments and opt-outs.
 """
 
 import math
+from datetime import datetime
 from typing import Any, Unpack
 
 import attrs
@@ -124,6 +125,40 @@ class Deployments:
         """
         params = _wire.CreateDeployment(brand=self._brand(), deployment=deployment, now=_clock.utc_now())
         return await call(self._account, _wire.CREATE, params, **options)
+
+    async def clone(
+        self, track_id: str, *, deployment_date: datetime, **options: Unpack[SingleOptions]
+    ) -> DeploymentReceipt:
+        """
+        Clone a deployment for another date (Omeda: Email Deployment Clone). The clone inherits the rest.
+
+        An attempt whose answer is lost is never made again. The deployment is looked up then, and searched by its name
+        and owner (Omeda puts "Copy of " before the name of a clone: it is found with and without). Where exactly one
+        other is found, and a look-up of that shows the new date, it is the clone: the receipt has ``settled=True``.
+
+        Args:
+            track_id: The deployment to clone.
+            deployment_date: When the clone is to be sent: aware, and in the future. Omeda takes whole minutes: seconds
+                are dropped.
+            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+
+        Returns:
+            The receipt of the new deployment.
+
+        Raises:
+            InvalidRecord: The track id or the date cannot be sent; nothing was.
+            NotFound: There is no such deployment.
+            BadRequest: Omeda refuses it; ``messages`` says why.
+            AnswerLost: The answer was lost, and the reads did not settle it: the clone may exist.
+            OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
+
+        Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
+
+        """
+        params = _wire.CloneDeployment(
+            brand=self._brand(), track_id=track_id, deployment_date=deployment_date, now=_clock.utc_now()
+        )
+        return await call(self._account, _wire.CLONE, params, **options)
 
     async def update(
         self, track_id: str, update: DeploymentUpdate, **options: Unpack[SingleOptions]

@@ -194,10 +194,11 @@ class DeploymentSearch:
 @attrs.frozen
 class DeploymentReceipt:
     """
-    Omeda's word that a deployment was created, updated or cancelled.
+    Omeda's word that a deployment was created, cloned, updated or cancelled.
     """
 
     track_id: str | None = None
+    """Of a clone: the new deployment's."""
     url: str | None = None
     """Where Omeda says the deployment can be looked up; not to be trusted with credentials."""
     submission_id: str | None = None
@@ -235,6 +236,8 @@ class DeploymentStatus:
     owner_user_id: str | None = attrs.field(default=None, repr=masked_repr)
     created_by: str | None = attrs.field(default=None, repr=masked_repr)
     deployment_date: datetime | None = None
+    requested_date: datetime | None = None
+    """When it was to be sent as it was first asked for; a look-up shows this one."""
     scheduled_date: datetime | None = None
     sent_date: datetime | None = None
     created_date: datetime | None = None
