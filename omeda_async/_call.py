@@ -11,6 +11,7 @@ from omeda_async import _clock, events
 from omeda_async._account import Account
 from omeda_async._auth import Headers
 from omeda_async._operation import Answer, Operation, Request, Verdict
+from omeda_async._quick import quick
 from omeda_async._result import Result, read_answer
 from omeda_async._retry import Retry, Settle, Stop, decide, gave_up_waiting, in_doubt, may_repeat, refused_unseen
 from omeda_async.errors import (
@@ -39,7 +40,7 @@ ShutOut: TypeAlias = AuthenticationFailed | SessionLost
 """What other credentials may mend."""
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@quick(kw_only=True, eq=False)
 class CallOptions:
     """
     How one call is made.
@@ -91,6 +92,7 @@ class Call(Generic[P, R]):
         self._may_be_at_work = False
         self._lost = False
         self._renewed = False
+        self._now = _clock.now
         self._deadline: float | None = None
         self._used: Headers = {}
         self._flying = False
@@ -123,8 +125,9 @@ class Call(Generic[P, R]):
             self._account.transport.session()
         except (InvalidRecord, ClosedError) as error:
             raise self._signed(error, doubtful=self._doubt is not None) from None
+        self._now = _clock.reader()
         if not self._options.patient:
-            self._start_deadline(_clock.now())
+            self._start_deadline(self._now())
         if self._doubt is not None and not self._operation.repeat_tells:
             result = await self._settle(self._doubt, 0.0)
             if result is not None:
@@ -288,7 +291,7 @@ class Call(Generic[P, R]):
         return self._policy.deadline if self._deadline is None else self._deadline - now
 
     async def _pause(self, seconds: float) -> bool:
-        if self._left(_clock.now()) <= seconds or self._options.stopped():
+        if self._left(self._now()) <= seconds or self._options.stopped():
             return False
         if seconds > 0:
             self._tell(
@@ -317,17 +320,20 @@ class Call(Generic[P, R]):
         if options.stopped():
             return ClosedError("stopped: nothing more is sent")
         try:
-            await account.credentials.ready()
-            asked = _clock.now()
+            if not account.credentials.is_ready:
+                await account.credentials.ready()
+            asked = self._now()
             if options.permit is not None and not self.attempts:
                 permit = options.permit
             else:
                 permit = await account.limiter.acquire(priority=options.priority, max_wait=self._max_wait(asked))
         except OmedaAsyncError as error:
             return error
-        sent = _clock.now()
-        self._start_deadline(sent)
-        if self._left(sent) < self._least:
+        sent = self._now()
+        if self._deadline is None:
+            self._start_deadline(sent)
+        left = self._left(sent)
+        if left < self._least:
             account.limiter.release(permit, sent=False)
             return LimitWaitExceeded(
                 "the call's deadline is too near for another attempt", max_wait=self._policy.deadline
@@ -336,7 +342,7 @@ class Call(Generic[P, R]):
         self.attempts += 1
         options.on_request()
         self._flying = True
-        answer = await self._sent(request, permit, self._left(sent))
+        answer = await self._sent(request, permit, left)
         self._flying = False
         result = answer if isinstance(answer, OmedaAsyncError) else self._read(answer)
         if events.is_heard(account.hooks):
@@ -344,7 +350,7 @@ class Call(Generic[P, R]):
                 events.AttemptEnded,
                 attempt=self.attempts,
                 status=answer.status if isinstance(answer, Answer) else None,
-                seconds=_clock.now() - sent,
+                seconds=self._now() - sent,
                 waited=sent - asked,
                 error=type(result).__name__ if isinstance(result, OmedaAsyncError) else None,
             )

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
+from omeda_async._quick import quick
 from omeda_async.errors import (
     AuthenticationFailed,
     ConfigurationError,
@@ -43,7 +44,7 @@ class Verdict(enum.Enum):
     UNDECIDED = "undecided"
 
 
-@attrs.frozen(eq=False)
+@quick(eq=False)
 class Request:
     """
     An HTTP request, without the host and the credentials.
@@ -56,7 +57,7 @@ class Request:
     headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
-@attrs.frozen(eq=False)
+@quick(eq=False)
 class Answer:
     """
     A whole HTTP answer.

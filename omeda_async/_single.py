@@ -44,7 +44,8 @@ async def call(
     Cancelling it while an attempt is in flight leaves unknown whether that was carried out.
 
     """
-    check_one_of("priority", priority, Priority)
+    if not isinstance(priority, Priority):
+        check_one_of("priority", priority, Priority)
     if max_wait is not None:
         check_duration("max_wait", max_wait, zero=True)
     how = CallOptions(explain=explain, priority=priority, max_wait=max_wait, stopped=lambda: account.activity.closing)

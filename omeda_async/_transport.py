@@ -129,20 +129,20 @@ class Transport:
 
         """
         session = self.session()
-        signed = self._headers(request.headers, headers)
-        passage = _Passage()
+        # Ours has no middlewares, and aiohttp never sends a POST again: then there is nothing to watch over.
+        passage = None if self._borrowed is None and request.method == "POST" else _Passage()
         try:
             async with session.request(
                 request.method,
                 _url(base_url + request.path),
                 data=request.body,
-                headers=signed,
+                headers=self._headers(request.headers, headers),
                 timeout=_timeouts(timeout, connect_timeout),
                 allow_redirects=False,
                 raise_for_status=False,
-                middlewares=self._middlewares(request.method, passage),
+                middlewares=None if passage is None else self._middlewares(passage),
             ) as response:
-                body = await _read(response)
+                body = await (response.read() if _is_short(response) else _read(response))
                 return Answer(response.status, response.headers, body)
         # Some of these are ValueErrors too, so that they come first.
         except _NEVER_LEFT as error:
@@ -160,17 +160,14 @@ class Transport:
             self._signed = (own, credentials, _merged(_COMMON, own, credentials))
         return self._signed[2]
 
-    def _middlewares(self, method: str, passage: "_Passage") -> tuple[aiohttp.ClientMiddlewareType, ...] | None:
-        # None for the session's own. Ours has none, and aiohttp never sends a POST again: then there is no need.
-        if self._borrowed is None:
-            return None if method == "POST" else (passage,)
+    def _middlewares(self, passage: "_Passage") -> tuple[aiohttp.ClientMiddlewareType, ...]:
         return (*getattr(self._borrowed, "_middlewares", ()), passage)
 
-    def _refused(self, error: ValueError, passage: "_Passage") -> OmedaAsyncError:
+    def _refused(self, error: ValueError, passage: "_Passage | None") -> OmedaAsyncError:
         """
         Tell what a ValueError means: only where the request has not come to the connection is it certain.
         """
-        if passage.reached or (self._borrowed is None and not isinstance(error, InvalidURL)):
+        if (passage is not None and passage.reached) or (self._borrowed is None and not isinstance(error, InvalidURL)):
             return AnswerLost(f"the answer was lost: {_tell(error)}", sent=True)
         return ConfigurationError(
             f"the HTTP session refuses the request ({_tell(error)}): it must not sign requests itself"
@@ -216,6 +213,7 @@ def _check_borrowed(session: object) -> None:
         )
 
 
+@functools.lru_cache(maxsize=64)
 def _url(text: str) -> URL:
     try:
         url = URL(text, encoded=True)
@@ -249,10 +247,13 @@ def _merged(*layers: Mapping[str, str]) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(headers)
 
 
+def _is_short(response: aiohttp.ClientResponse) -> bool:
+    declared = response.content_length
+    return declared is not None and declared <= MAX_BODY and "Content-Encoding" not in response.headers
+
+
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     declared = response.content_length
-    if declared is not None and declared <= MAX_BODY and "Content-Encoding" not in response.headers:
-        return await response.read()
     parts: list[bytes] = []
     size = 0
     if declared is None or declared <= MAX_BODY:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from omeda_async.limits._caution import Caution, Stage
+from omeda_async._quick import quick
+from omeda_async.limits._caution import CAREFUL, Caution
 from omeda_async.limits._evidence import Ledger, Reading
 from omeda_async.limits._headers import TOO_MANY_PARALLEL, Advice, read_advice, read_retry_after
 from omeda_async.limits._rules import Priority, RateLimit
@@ -16,7 +17,7 @@ from omeda_async.limits._view import LimitsView, WindowView
 from omeda_async.limits._windows import DRIFT, Slots
 
 
-@attrs.frozen(eq=False)
+@quick(eq=False)
 class Mark:
     """
     What was known when an attempt left.
@@ -150,7 +151,8 @@ class Account:
                 gate.ledger.spend_reset()
                 permit.probes = self._probing = True
             gate.slots.take()
-        self._caution.granted(now, self._left(now))
+        if self._caution.stage is CAREFUL:
+            self._caution.granted(now, self._left(now))
         self._grants, self._last_grant = self._grants + 1, now
         self.in_flight += 1
         self.mark(permit, now)
@@ -161,7 +163,7 @@ class Account:
         Note what is known when an attempt leaves; its answer is compared with that.
         """
         permit.granted_at = now
-        before = tuple([gate.ledger.last for gate in self._gates])
+        before = tuple([gate.ledger.last for gate in self._gates]) if self._gates else ()
         permit.mark = Mark(self._grants, self.in_flight - 1, self._released, self._counted, before)
 
     def give_back(self, permit: Permit) -> None:
@@ -296,7 +298,7 @@ class Account:
             slots.keep_newest(reading.counted + self._released - reading.released - 1)
 
     def _left(self, now: float) -> int | None:
-        if self._caution.stage is Stage.CAREFUL:
+        if self._caution.stage is CAREFUL:
             return self._least_left(now)
         return self._stray.left(self._grants) if self._stray and now < self._stray_until else None
 

@@ -7,6 +7,7 @@ anew no more often than a window of its length can.
 
 import attrs
 
+from omeda_async._quick import quick
 from omeda_async.limits._headers import Advice
 from omeda_async.limits._windows import DRIFT
 
@@ -18,7 +19,7 @@ MARGIN = 0.05
 """Seconds: the reset is taken for passed so much after it must have."""
 
 
-@attrs.frozen(eq=False)
+@quick(eq=False)
 class Reading:
     """
     What one answer said, and what we knew when its attempt left.

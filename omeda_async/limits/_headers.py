@@ -37,8 +37,9 @@ def read_advice(headers: Mapping[str, str]) -> Advice | None:
     """
     Read the limit, what remains, and the reset; None when the first two are not both there and sensible.
     """
-    limit = _count(headers, "X-RateLimit-Limit")
-    remaining = None if limit is None else _count(headers, "X-RateLimit-Remaining")
+    if _get(headers, "X-RateLimit-Limit") is None:
+        return None
+    limit, remaining = _count(headers, "X-RateLimit-Limit"), _count(headers, "X-RateLimit-Remaining")
     # The attempt that was answered counts, so that nothing can remain whole.
     if limit is None or remaining is None or remaining >= limit:
         return None

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
-import attrs
-
+from omeda_async._quick import quick
 from omeda_async.errors import (
     AlreadyDone,
     ApiError,
@@ -53,7 +52,7 @@ _FIELD: Final = re.compile(
 _QUOTED_VALUE: Final = re.compile(r"\bvalue '.{0,500}?' (?=(?:submitted )?for\b)", re.IGNORECASE | re.DOTALL)
 
 
-@attrs.frozen(eq=False)
+@quick(eq=False)
 class Content:
     """
     What the JSON of an answer holds, whichever of its shapes it has.
@@ -77,8 +76,10 @@ class Content:
         """
         What came with a success all the same.
         """
-        texts = texts_in(self.fields.get("warnings"), "warning", "message")
-        return texts + texts_in(self.fields.get("messages"), "message", "warning")
+        warnings, messages = self.fields.get("warnings"), self.fields.get("messages")
+        if warnings is None and messages is None:
+            return ()
+        return texts_in(warnings, "warning", "message") + texts_in(messages, "message", "warning")
 
 
 def fields_in(messages: Iterable[str]) -> tuple[str, ...]:
@@ -102,10 +103,11 @@ def read_content(body: bytes) -> Content | None:
         return None
     info = value.get("ResponseInfo")
     inner = lowered(info[0] if isinstance(info, list) and info else info)
-    fields = {**inner, **lowered(value)}
-    errors = [part for part in (inner.get("errors"), fields.get("errors"), fields.get("error")) if part]
-    if not errors:
+    fields = inner | {key.casefold(): item for key, item in value.items()}
+    found = (inner.get("errors"), fields.get("errors"), fields.get("error"))
+    if not any(found):
         return Content(fields, failed=False, messages=())
+    errors = filter(None, found)
     messages = tuple(dict.fromkeys(text for part in errors for text in texts_in(part, "error", "message")))
     return Content(fields, failed=True, messages=messages)
 
@@ -124,7 +126,7 @@ def failure(
     """
     if content is not None and content.failed:
         return _named(received, content.messages, content.submission_id, meanings, batch=batch)
-    if received.accepted:
+    if 200 <= received.status <= 299:
         return None if content is not None else received.unreadable("no JSON object, neither success nor failure")
     if not received.refused:
         return received.unreadable("neither success nor failure")

@@ -2,6 +2,7 @@
 The requests of Omeda's operations: their parameters, and how they are built.
 """
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -10,6 +11,7 @@ import attrs
 import orjson
 
 from omeda_async._operation import Request
+from omeda_async._quick import quick
 from omeda_async.errors import InvalidRecord
 from omeda_async.providers._records import check_id, path_segment
 from omeda_async.providers.omeda._checks import check_deployment, check_search
@@ -44,7 +46,7 @@ class UpdateDeployment:
     """The time of the call, aware: the deployment's date has to be after it."""
 
 
-@attrs.frozen(kw_only=True)
+@quick(kw_only=True)
 class CancelDeployment:
     """
     The parameters of ``deployments.cancel``.
@@ -86,8 +88,13 @@ class SubmitOptOuts:
     """Opt-outs, or what ``entry_of`` has made of them."""
 
 
+@functools.lru_cache(maxsize=64)
+def _brand_root(brand: str) -> str:
+    return f"/webservices/rest/brand/{path_segment('brand', brand)}/omail/deployment/"
+
+
 def _brand_path(brand: str, rest: str) -> str:
-    return f"/webservices/rest/brand/{path_segment('brand', brand)}/omail/deployment/{rest}*"
+    return f"{_brand_root(brand)}{rest}*"
 
 
 def build_create(params: CreateDeployment) -> Request:
