@@ -57,3 +57,8 @@ class Account:
     credentials: Credentials
     hooks: tuple[events.Hook, ...] = ()
     activity: Activity = attrs.field(factory=Activity)
+    url: str = attrs.field(init=False)
+    """The base URL, made of the settings once and not for every request."""
+
+    def __attrs_post_init__(self) -> None:
+        self.url = self.settings.url

@@ -61,8 +61,8 @@ class CallOptions:
     """What the limiter has granted already, for the first attempt."""
     hasty: bool = False
     """Take the first failure that leaves a doubt for the last: something smaller is to be tried instead."""
-    stopped: Callable[[], bool] = lambda: False
-    """Asked before every attempt: is nothing new to be sent?"""
+    stopped: Callable[[], bool] | None = None
+    """Asked before every attempt: is nothing new to be sent? None asks whether the manager is being closed."""
 
 
 class Call(Generic[P, R]):
@@ -291,7 +291,7 @@ class Call(Generic[P, R]):
         return self._policy.deadline if self._deadline is None else self._deadline - now
 
     async def _pause(self, seconds: float) -> bool:
-        if self._left(self._now()) <= seconds or self._options.stopped():
+        if self._left(self._now()) <= seconds or self._stopped():
             return False
         if seconds > 0:
             self._tell(
@@ -300,10 +300,14 @@ class Call(Generic[P, R]):
                 wait=seconds,
                 error=type(self._errors[-1]).__name__,
             )
-            if self._options.stopped():
+            if self._stopped():
                 return False  # a hook that was told of the retry has stopped the run
             await _clock.sleep(seconds)
-        return not self._options.stopped()
+        return not self._stopped()
+
+    def _stopped(self) -> bool:
+        stopped = self._options.stopped
+        return self._account.activity.closing if stopped is None else stopped()
 
     async def _renewed_attempt(self, request: Request, refusal: ShutOut) -> R | OmedaAsyncError:
         self._renewed = True
@@ -317,7 +321,7 @@ class Call(Generic[P, R]):
 
     async def _attempt(self, request: Request) -> R | OmedaAsyncError:
         account, options = self._account, self._options
-        if options.stopped():
+        if self._stopped():
             return ClosedError("stopped: nothing more is sent")
         try:
             if not account.credentials.is_ready:
@@ -330,8 +334,7 @@ class Call(Generic[P, R]):
         except OmedaAsyncError as error:
             return error
         sent = self._now()
-        if self._deadline is None:
-            self._start_deadline(sent)
+        self._start_deadline(sent)
         left = self._left(sent)
         if left < self._least:
             account.limiter.release(permit, sent=False)
@@ -360,7 +363,7 @@ class Call(Generic[P, R]):
         max_wait = self._options.max_wait
         if self._deadline is None:
             return max_wait
-        left = max(0.0, self._left(now) - self._least)
+        left = max(0.0, self._deadline - now - self._least)
         return left if max_wait is None else min(max_wait, left)
 
     async def _sent(self, request: Request, permit: Permit, seconds: float) -> Answer | OmedaAsyncError:
@@ -369,7 +372,7 @@ class Call(Generic[P, R]):
         left = True
         try:
             answer = await self._account.transport.send(
-                settings.url,
+                self._account.url,
                 request,
                 self._used,
                 timeout=min(settings.timeout, seconds),

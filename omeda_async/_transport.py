@@ -88,7 +88,8 @@ class Transport:
             ClosedError: The transport or the borrowed session is closed, or another loop made the session.
 
         """
-        self.bind()
+        if self.closed or self._loop is not asyncio.get_running_loop():
+            self.bind()
         if self._borrowed is not None:
             if self._borrowed.closed:
                 raise ClosedError("the borrowed HTTP session is closed")

@@ -8,27 +8,12 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from omeda_async._quick import quick
 from omeda_async.limits._caution import CAREFUL, Caution
 from omeda_async.limits._evidence import Ledger, Reading
 from omeda_async.limits._headers import TOO_MANY_PARALLEL, Advice, read_advice, read_retry_after
 from omeda_async.limits._rules import Priority, RateLimit
 from omeda_async.limits._view import LimitsView, WindowView
 from omeda_async.limits._windows import DRIFT, Slots
-
-
-@quick(eq=False)
-class Mark:
-    """
-    What was known when an attempt left.
-    """
-
-    grants: int
-    in_flight: int
-    released: int
-    counted: int
-    before: tuple[Reading | None, ...]
-    """The last reading about each window."""
 
 
 @attrs.define(eq=False)
@@ -43,10 +28,15 @@ class Permit:
     """When, on the loop's clock."""
     done: bool = False
     """Has it been given back?"""
-    mark: Mark | None = attrs.field(default=None, repr=False)
-    """For the limiter's own use."""
     probes: bool = attrs.field(default=False, repr=False)
     """Is it to find out whether the provider's window has ended?"""
+    # What was known when the attempt left, for the limiter's own use.
+    grants: int = attrs.field(init=False, repr=False)
+    in_flight: int = attrs.field(init=False, repr=False)
+    released: int = attrs.field(init=False, repr=False)
+    counted: int = attrs.field(init=False, repr=False)
+    before: tuple[Reading | None, ...] = attrs.field(init=False, repr=False)
+    """The last reading about each window."""
 
 
 @attrs.define(eq=False)
@@ -163,8 +153,11 @@ class Account:
         Note what is known when an attempt leaves; its answer is compared with that.
         """
         permit.granted_at = now
-        before = tuple([gate.ledger.last for gate in self._gates]) if self._gates else ()
-        permit.mark = Mark(self._grants, self.in_flight - 1, self._released, self._counted, before)
+        permit.grants = self._grants
+        permit.in_flight = self.in_flight - 1
+        permit.released = self._released
+        permit.counted = self._counted
+        permit.before = tuple([gate.ledger.last for gate in self._gates]) if self._gates else ()
 
     def give_back(self, permit: Permit) -> None:
         """
@@ -204,9 +197,9 @@ class Account:
             return self._refused(permit, now, read_retry_after(headers, utc_now()))
         self._caution.accepted(permit.granted_at, now)
         advice = read_advice(headers)
-        if advice is not None and permit.mark is not None:
+        if advice is not None:
             self._counted += 1
-            self._learn(permit.mark, permit.granted_at, now, advice)
+            self._learn(permit, now, advice)
         wait = read_retry_after(headers, utc_now()) if status == 503 else None
         return self._caution.pause(now, wait) if wait is not None and wait > 0 else 0.0
 
@@ -267,18 +260,18 @@ class Account:
                 gate.ledger.doubt(now + gate.slots.lap)
         return self._caution.refused(permit.granted_at, now, retry_after, self.in_flight, left)
 
-    def _learn(self, mark: Mark, sent: float, now: float, advice: Advice) -> None:
+    def _learn(self, permit: Permit, now: float, advice: Advice) -> None:
         reading = Reading(
             counted=advice.limit - advice.remaining,
             remaining=advice.remaining,
-            sent=sent,
+            sent=permit.granted_at,
             received=now,
-            grants=mark.grants,
-            in_flight=mark.in_flight,
-            released=mark.released,
-            known=mark.counted,
+            grants=permit.grants,
+            in_flight=permit.in_flight,
+            released=permit.released,
+            known=permit.counted,
         )
-        for gate, before in zip(self._gates, mark.before, strict=True):
+        for gate, before in zip(self._gates, permit.before, strict=True):
             if gate.slots.window.calls == advice.limit:
                 self._learn_window(gate, reading, before, advice)
                 return
