@@ -345,7 +345,19 @@ class Call(Generic[P, R]):
         self.attempts += 1
         options.on_request()
         self._flying = True
-        answer = await self._sent(request, permit, left)
+        answer: Answer | OmedaAsyncError | None = None
+        try:
+            answer = await account.transport.send(
+                account.url,
+                request,
+                self._used,
+                timeout=min(account.settings.timeout, left),
+                connect_timeout=account.settings.connect_timeout,
+            )
+        except OmedaAsyncError as error:
+            answer = error
+        finally:
+            self._release(permit, answer)
         self._flying = False
         result = answer if isinstance(answer, OmedaAsyncError) else self._read(answer)
         if events.is_heard(account.hooks):
@@ -366,31 +378,14 @@ class Call(Generic[P, R]):
         left = max(0.0, self._deadline - now - self._least)
         return left if max_wait is None else min(max_wait, left)
 
-    async def _sent(self, request: Request, permit: Permit, seconds: float) -> Answer | OmedaAsyncError:
-        settings, limiter = self._account.settings, self._account.limiter
-        answer: Answer | None = None
-        left = True
-        try:
-            answer = await self._account.transport.send(
-                self._account.url,
-                request,
-                self._used,
-                timeout=min(settings.timeout, seconds),
-                connect_timeout=settings.connect_timeout,
-            )
-        except OmedaAsyncError as error:
-            left = not isinstance(error, ConnectionFailed | ConfigurationError) and (
-                error.sent or not isinstance(error, ClosedError)
-            )
-            return error
-        finally:
-            limiter.release(
-                permit,
-                sent=left,
-                status=answer.status if answer is not None else None,
-                headers=answer.headers if answer is not None else None,
-            )
-        return answer
+    def _release(self, permit: Permit, answer: Answer | OmedaAsyncError | None) -> None:
+        limiter = self._account.limiter
+        if isinstance(answer, Answer):
+            limiter.release(permit, status=answer.status, headers=answer.headers)
+        elif answer is None or answer.sent:
+            limiter.release(permit)
+        else:
+            limiter.release(permit, sent=not isinstance(answer, ConnectionFailed | ConfigurationError | ClosedError))
 
     def _read(self, answer: Answer) -> R | OmedaAsyncError:
         return read_answer(self._operation, answer, self._account.credentials.secrets())
