@@ -133,7 +133,7 @@ class Transport:
         # Ours has no middlewares, and aiohttp never sends a POST again: then there is nothing to watch over.
         passage = None if self._borrowed is None and request.method == "POST" else _Passage()
         try:
-            async with session.request(
+            response = await session.request(
                 request.method,
                 _url(base_url + request.path),
                 data=request.body,
@@ -142,9 +142,10 @@ class Transport:
                 allow_redirects=False,
                 raise_for_status=False,
                 middlewares=None if passage is None else self._middlewares(passage),
-            ) as response:
-                body = await (response.read() if _is_short(response) else _read(response))
-                return Answer(response.status, response.headers, body)
+            )
+            # Reading it whole releases the connection, and closes it where that fails: no context has to.
+            body = await (response.read() if _is_short(response) else _read(response))
+            return Answer(response.status, response.headers, body)
         # Some of these are ValueErrors too, so that they come first.
         except _NEVER_LEFT as error:
             raise ConnectionFailed(f"could not connect: {_tell(error)}") from None
@@ -257,15 +258,16 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     declared = response.content_length
     parts: list[bytes] = []
     size = 0
-    if declared is None or declared <= MAX_BODY:
-        async for part in response.content.iter_any():
-            parts.append(part)
-            size += len(part)
-            if size > MAX_BODY:
-                break
-        else:
-            return b"".join(parts)
-    response.close()
+    async with response:
+        if declared is None or declared <= MAX_BODY:
+            async for part in response.content.iter_any():
+                parts.append(part)
+                size += len(part)
+                if size > MAX_BODY:
+                    break
+            else:
+                return b"".join(parts)
+        response.close()
     raise UnreadableAnswer(
         f"the answer is larger than {MAX_BODY // 1024 // 1024} MiB",
         sent=True,
