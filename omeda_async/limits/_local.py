@@ -105,7 +105,9 @@ class _LocalLimiter:
         self._timer: asyncio.TimerHandle | None = None
 
     async def acquire(self, *, priority: Priority = Priority.INTERACTIVE, max_wait: float | None = None) -> Permit:
-        loop = self._bind()
+        loop = asyncio.get_running_loop()
+        if self._closed or self._loop is not loop:
+            self._bind(loop)
         if max_wait is not None:
             _check_wait(max_wait)
         now = loop.time()
@@ -159,15 +161,11 @@ class _LocalLimiter:
             if not waiter.done():
                 waiter.set_exception(_closed())
 
-    def _bind(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.get_running_loop()
-        if self._closed:
-            raise _closed()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._refuse_if_closed()
+        if self._loop is not None:
             raise ConfigurationError("this limiter belongs to another event loop: make one for each loop")
-        return loop
+        self._loop = loop
 
     async def _acquire_within(self, now: float, priority: Priority, max_wait: float) -> Permit:
         self._refuse_hopeless(now, priority, max_wait)

@@ -89,12 +89,8 @@ class SubmitOptOuts:
 
 
 @functools.lru_cache(maxsize=64)
-def _brand_root(brand: str) -> str:
+def _root(brand: str) -> str:
     return f"/webservices/rest/brand/{path_segment('brand', brand)}/omail/deployment/"
-
-
-def _brand_path(brand: str, rest: str) -> str:
-    return f"{_brand_root(brand)}{rest}*"
 
 
 def build_create(params: CreateDeployment) -> Request:
@@ -106,7 +102,7 @@ def build_create(params: CreateDeployment) -> Request:
     """
     check_deployment(params.deployment, Deployment, params.now)
     body = to_wire(params.deployment)
-    return Request("POST", _brand_path(params.brand, ""), orjson.dumps(body), _JSON)
+    return Request("POST", f"{_root(params.brand)}*", orjson.dumps(body), _JSON)
 
 
 def build_update(params: UpdateDeployment) -> Request:
@@ -119,7 +115,7 @@ def build_update(params: UpdateDeployment) -> Request:
     check_id("track_id", params.track_id)
     check_deployment(params.update, DeploymentUpdate, params.now)
     body = {"TrackId": params.track_id, **to_wire(params.update)}
-    return Request("PUT", _brand_path(params.brand, ""), orjson.dumps(body), _JSON)
+    return Request("PUT", f"{_root(params.brand)}*", orjson.dumps(body), _JSON)
 
 
 def build_cancel(params: CancelDeployment) -> Request:
@@ -134,7 +130,7 @@ def build_cancel(params: CancelDeployment) -> Request:
         raise InvalidRecord.of("user_id", "is required: give user_id=, or set it in OmedaSettings")
     check_id("user_id", params.user_id)
     body = {"UserId": params.user_id, "TrackId": params.track_id}
-    return Request("POST", _brand_path(params.brand, "cancel/"), orjson.dumps(body), _JSON)
+    return Request("POST", f"{_root(params.brand)}cancel/*", orjson.dumps(body), _JSON)
 
 
 def build_lookup(params: LookupDeployment) -> Request:
@@ -144,7 +140,7 @@ def build_lookup(params: LookupDeployment) -> Request:
     Raises:
         InvalidRecord: Says which field cannot be sent and why.
     """
-    return Request("GET", _brand_path(params.brand, f"lookup/{path_segment('track_id', params.track_id)}/"))
+    return Request("GET", f"{_root(params.brand)}lookup/{path_segment('track_id', params.track_id)}/*")
 
 
 def build_search(params: SearchDeployments) -> Request:
@@ -155,7 +151,7 @@ def build_search(params: SearchDeployments) -> Request:
         InvalidRecord: Says which field cannot be sent and why.
     """
     check_search(params.search)
-    return Request("POST", _brand_path(params.brand, "search/"), orjson.dumps(to_wire(params.search)), _JSON)
+    return Request("POST", f"{_root(params.brand)}search/*", orjson.dumps(to_wire(params.search)), _JSON)
 
 
 def build_opt_outs(params: SubmitOptOuts) -> Request:
