@@ -126,8 +126,8 @@ class Call(Generic[P, R]):
         except (InvalidRecord, ClosedError) as error:
             raise self._signed(error, doubtful=self._doubt is not None) from None
         self._now = _clock.reader()
-        if not self._options.patient:
-            self._start_deadline(self._now())
+        if self._deadline is None and not self._options.patient:
+            self._deadline = self._now() + self._policy.deadline
         if self._doubt is not None and not self._operation.repeat_tells:
             result = await self._settle(self._doubt, 0.0)
             if result is not None:
@@ -283,10 +283,6 @@ class Call(Generic[P, R]):
         error.sent = doubtful
         return error.without(self._account.credentials.secrets())
 
-    def _start_deadline(self, now: float) -> None:
-        if self._deadline is None:
-            self._deadline = now + self._policy.deadline
-
     def _left(self, now: float) -> float:
         return self._policy.deadline if self._deadline is None else self._deadline - now
 
@@ -334,8 +330,9 @@ class Call(Generic[P, R]):
         except OmedaAsyncError as error:
             return error
         sent = self._now()
-        self._start_deadline(sent)
-        left = self._left(sent)
+        if self._deadline is None:
+            self._deadline = sent + self._policy.deadline
+        left = self._deadline - sent
         if left < self._least:
             account.limiter.release(permit, sent=False)
             return LimitWaitExceeded(

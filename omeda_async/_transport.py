@@ -29,6 +29,8 @@ ClientSession: TypeAlias = aiohttp.ClientSession
 """What may be borrowed; the name is for those who must not know aiohttp's client."""
 
 MAX_BODY = 16 * 1024 * 1024
+AT_ONCE = 32 * 1024
+"""Bytes of a request that asyncio takes at once: of a longer one some may not have left when its answer comes."""
 USER_AGENT = f"omeda-async/{__version__} (aiohttp/{aiohttp.__version__}; Python/{platform.python_version()})"
 # Omeda asks for a content type on every call, with or without a body (Omeda: Technical Requirements).
 _COMMON = {"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type": "application/json"}
@@ -143,8 +145,12 @@ class Transport:
                 raise_for_status=False,
                 middlewares=None if passage is None else self._middlewares(passage),
             )
-            # Reading it whole releases the connection, and closes it where that fails: no context has to.
-            body = await (response.read() if _is_short(response) else _read(response))
+            content = response.content
+            is_here = content.is_eof() and content.total_bytes <= MAX_BODY
+            if is_here and self._borrowed is None and len(request.body or b"") <= AT_ONCE:
+                body = content.read_nowait()  # it has come whole with its headers, as most do
+            else:
+                body = await (response.read() if _is_short(response) else _read(response))
             return Answer(response.status, response.headers, body)
         # Some of these are ValueErrors too, so that they come first.
         except _NEVER_LEFT as error:
@@ -250,6 +256,9 @@ def _merged(*layers: Mapping[str, str]) -> CIMultiDictProxy[str]:
 
 
 def _is_short(response: aiohttp.ClientResponse) -> bool:
+    """
+    Tell whether a body may be read whole: that releases the connection, and closes it where it fails.
+    """
     declared = response.content_length
     return declared is not None and declared <= MAX_BODY and "Content-Encoding" not in response.headers
 
