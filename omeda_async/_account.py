@@ -44,7 +44,7 @@ class Activity:
                 await self._idle.wait()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Account:
     """
     What a provider counts limits by: one limiter, one set of credentials, one base URL.

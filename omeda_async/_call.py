@@ -40,7 +40,7 @@ ShutOut: TypeAlias = AuthenticationFailed | SessionLost
 """What other credentials may mend."""
 
 
-@quick(kw_only=True, eq=False)
+@quick(kw_only=True, eq=False, repr=False)
 class CallOptions:
     """
     How one call is made.

@@ -69,7 +69,7 @@ class Answer:
     body: bytes = attrs.field(repr=False)
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Settling(Generic[P]):
     """
     The read that tells what became of an attempt.
@@ -99,7 +99,7 @@ def names_the_absent(error: OmedaAsyncError) -> bool:
     return isinstance(error, NotFound) and bool(error.messages)
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Operation(Generic[P, R]):
     """
     One endpoint of one provider. Everything here is pure; the sending is done elsewhere.

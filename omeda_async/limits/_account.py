@@ -39,7 +39,7 @@ class Permit:
     """The last reading about each window."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Gate:
     """
     One window: its slots, and the evidence about it.

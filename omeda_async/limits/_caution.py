@@ -38,7 +38,7 @@ class Stage(enum.Enum):
 FREE, ONE_BY_ONE, CAREFUL = Stage
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Caution:
     """
     What has been learned from refusals about one account.
