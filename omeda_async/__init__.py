@@ -2,6 +2,9 @@
 Submit irreversible things in bulk to other people's APIs, and always know what happened to each one.
 """
 
+import importlib
+import typing
+
 from omeda_async._version import __version__
 from omeda_async.bulk import Batcher, BulkRun
 from omeda_async.errors import (
@@ -33,22 +36,6 @@ from omeda_async.errors import (
 from omeda_async.limits import LimitsView, Priority, RateLimit, Window, WindowView
 from omeda_async.manager import SessionManager
 from omeda_async.outcomes import BulkReport, Outcome, OutcomeStatus, Plan
-from omeda_async.providers.journey_manager.models import Transaction, TransactionCancel, TransactionReceipt
-from omeda_async.providers.ocamba.models import Campaign, CampaignCancel, CampaignReceipt
-from omeda_async.providers.omeda.models import (
-    BrandOptOut,
-    ClientOptOut,
-    Deployment,
-    DeploymentCancel,
-    DeploymentReceipt,
-    DeploymentSearch,
-    DeploymentStatus,
-    DeploymentTypeOptOut,
-    DeploymentUpdate,
-    OptOut,
-    OptOutReceipt,
-    Tester,
-)
 from omeda_async.settings import (
     BasicAuth,
     BearerAuth,
@@ -59,6 +46,24 @@ from omeda_async.settings import (
     RetryPolicy,
     SessionAuth,
 )
+
+if typing.TYPE_CHECKING:
+    from omeda_async.providers.journey_manager.models import Transaction, TransactionCancel, TransactionReceipt
+    from omeda_async.providers.ocamba.models import Campaign, CampaignCancel, CampaignReceipt
+    from omeda_async.providers.omeda.models import (
+        BrandOptOut,
+        ClientOptOut,
+        Deployment,
+        DeploymentCancel,
+        DeploymentReceipt,
+        DeploymentSearch,
+        DeploymentStatus,
+        DeploymentTypeOptOut,
+        DeploymentUpdate,
+        OptOut,
+        OptOutReceipt,
+        Tester,
+    )
 
 __all__ = [
     "AlreadyDone",
@@ -125,3 +130,46 @@ __all__ = [
     "WindowView",
     "__version__",
 ]
+
+# The models of a provider are loaded when one is first asked for: who does not use it does not wait for it.
+_MODELS = {
+    "journey_manager": (
+        "Transaction",
+        "TransactionCancel",
+        "TransactionReceipt",
+    ),
+    "ocamba": (
+        "Campaign",
+        "CampaignCancel",
+        "CampaignReceipt",
+    ),
+    "omeda": (
+        "BrandOptOut",
+        "ClientOptOut",
+        "Deployment",
+        "DeploymentCancel",
+        "DeploymentReceipt",
+        "DeploymentSearch",
+        "DeploymentStatus",
+        "DeploymentTypeOptOut",
+        "DeploymentUpdate",
+        "OptOut",
+        "OptOutReceipt",
+        "Tester",
+    ),
+}
+
+
+if not typing.TYPE_CHECKING:  # to a type checker, a name that is not imported above does not exist
+
+    def __getattr__(name: str) -> object:
+        for provider, names in _MODELS.items():
+            if name in names:
+                module = importlib.import_module(f"omeda_async.providers.{provider}.models")
+                globals().update({known: getattr(module, known) for known in names})
+                return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *(name for names in _MODELS.values() for name in names)]

@@ -44,7 +44,7 @@ class Activity:
                 await self._idle.wait()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Account:
     """
     What a provider counts limits by: one limiter, one set of credentials, one base URL.
@@ -57,3 +57,8 @@ class Account:
     credentials: Credentials
     hooks: tuple[events.Hook, ...] = ()
     activity: Activity = attrs.field(factory=Activity)
+    url: str = attrs.field(init=False)
+    """The base URL, made of the settings once and not for every request."""
+
+    def __attrs_post_init__(self) -> None:
+        self.url = self.settings.url

@@ -44,6 +44,12 @@ class Credentials(Protocol):
     What signs requests.
     """
 
+    @property
+    def is_ready(self) -> bool:
+        """
+        Are the headers available?
+        """
+
     async def ready(self) -> None:
         """
         Make the headers available; called before the limiter is asked, so that no slot waits for a login.
@@ -74,6 +80,8 @@ class FixedCredentials:
     """
     Headers that never change.
     """
+
+    is_ready = True
 
     def __init__(self, headers: Headers, secrets: tuple[str, ...]) -> None:
         self._headers = dict(headers)
@@ -115,6 +123,13 @@ class RenewableCredentials:
         self._kept: deque[tuple[str, ...]] = deque(maxlen=LOADS_KEPT)
         self._secrets: tuple[str, ...] = ()
         self._lock = asyncio.Lock()
+
+    @property
+    def is_ready(self) -> bool:
+        """
+        Have the headers been loaded?
+        """
+        return self._headers is not None
 
     async def ready(self) -> None:
         """

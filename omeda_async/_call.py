@@ -11,6 +11,7 @@ from omeda_async import _clock, events
 from omeda_async._account import Account
 from omeda_async._auth import Headers
 from omeda_async._operation import Answer, Inquiry, Operation, Request, Settling, Verdict
+from omeda_async._quick import quick
 from omeda_async._result import Result, read_answer
 from omeda_async._retry import Retry, Settle, Stop, decide, gave_up_waiting, in_doubt, may_repeat, refused_unseen
 from omeda_async.errors import (
@@ -39,7 +40,7 @@ ShutOut: TypeAlias = AuthenticationFailed | SessionLost
 """What other credentials may mend."""
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@quick(kw_only=True, eq=False, repr=False)
 class CallOptions:
     """
     How one call is made.
@@ -60,8 +61,8 @@ class CallOptions:
     """What the limiter has granted already, for the first attempt."""
     hasty: bool = False
     """Take the first failure that leaves a doubt for the last: something smaller is to be tried instead."""
-    stopped: Callable[[], bool] = lambda: False
-    """Asked before every attempt: is nothing new to be sent?"""
+    stopped: Callable[[], bool] | None = None
+    """Asked before every attempt: is nothing new to be sent? None asks whether the manager is being closed."""
 
 
 class Call(Generic[P, R]):
@@ -91,6 +92,7 @@ class Call(Generic[P, R]):
         self._may_be_at_work = False
         self._lost = False
         self._renewed = False
+        self._now = _clock.now
         self._deadline: float | None = None
         self._used: Headers = {}
         self._flying = False
@@ -123,8 +125,9 @@ class Call(Generic[P, R]):
             self._account.transport.session()
         except (InvalidRecord, ClosedError) as error:
             raise self._signed(error, doubtful=self._doubt is not None) from None
-        if not self._options.patient:
-            self._start_deadline(_clock.now())
+        self._now = _clock.reader()
+        if self._deadline is None and not self._options.patient:
+            self._deadline = self._now() + self._policy.deadline
         if self._doubt is not None and not self._operation.repeat_tells:
             result = await self._settle(self._doubt, 0.0)
             if result is not None:
@@ -287,15 +290,11 @@ class Call(Generic[P, R]):
         error.sent = doubtful
         return error.without(self._account.credentials.secrets())
 
-    def _start_deadline(self, now: float) -> None:
-        if self._deadline is None:
-            self._deadline = now + self._policy.deadline
-
     def _left(self, now: float) -> float:
         return self._policy.deadline if self._deadline is None else self._deadline - now
 
     async def _pause(self, seconds: float) -> bool:
-        if self._left(_clock.now()) <= seconds or self._options.stopped():
+        if self._left(self._now()) <= seconds or self._stopped():
             return False
         if seconds > 0:
             self._tell(
@@ -304,10 +303,14 @@ class Call(Generic[P, R]):
                 wait=seconds,
                 error=type(self._errors[-1]).__name__,
             )
-            if self._options.stopped():
+            if self._stopped():
                 return False  # a hook that was told of the retry has stopped the run
             await _clock.sleep(seconds)
-        return not self._options.stopped()
+        return not self._stopped()
+
+    def _stopped(self) -> bool:
+        stopped = self._options.stopped
+        return self._account.activity.closing if stopped is None else stopped()
 
     async def _renewed_attempt(self, request: Request, refusal: ShutOut) -> R | OmedaAsyncError:
         self._renewed = True
@@ -321,20 +324,23 @@ class Call(Generic[P, R]):
 
     async def _attempt(self, request: Request) -> R | OmedaAsyncError:
         account, options = self._account, self._options
-        if options.stopped():
+        if self._stopped():
             return ClosedError("stopped: nothing more is sent")
         try:
-            await account.credentials.ready()
-            asked = _clock.now()
+            if not account.credentials.is_ready:
+                await account.credentials.ready()
+            asked = self._now()
             if options.permit is not None and not self.attempts:
                 permit = options.permit
             else:
                 permit = await account.limiter.acquire(priority=options.priority, max_wait=self._max_wait(asked))
         except OmedaAsyncError as error:
             return error
-        sent = _clock.now()
-        self._start_deadline(sent)
-        if self._left(sent) < self._least:
+        sent = self._now()
+        if self._deadline is None:
+            self._deadline = sent + self._policy.deadline
+        left = self._deadline - sent
+        if left < self._least:
             account.limiter.release(permit, sent=False)
             return LimitWaitExceeded(
                 "the call's deadline is too near for another attempt", max_wait=self._policy.deadline
@@ -343,7 +349,19 @@ class Call(Generic[P, R]):
         self.attempts += 1
         options.on_request()
         self._flying = True
-        answer = await self._sent(request, permit, self._left(sent))
+        answer: Answer | OmedaAsyncError | None = None
+        try:
+            answer = await account.transport.send(
+                account.url,
+                request,
+                self._used,
+                timeout=min(account.settings.timeout, left),
+                connect_timeout=account.settings.connect_timeout,
+            )
+        except OmedaAsyncError as error:
+            answer = error
+        finally:
+            self._release(permit, answer)
         self._flying = False
         result = answer if isinstance(answer, OmedaAsyncError) else self._read(answer)
         if events.is_heard(account.hooks):
@@ -351,7 +369,7 @@ class Call(Generic[P, R]):
                 events.AttemptEnded,
                 attempt=self.attempts,
                 status=answer.status if isinstance(answer, Answer) else None,
-                seconds=_clock.now() - sent,
+                seconds=self._now() - sent,
                 waited=sent - asked,
                 error=type(result).__name__ if isinstance(result, OmedaAsyncError) else None,
             )
@@ -361,34 +379,17 @@ class Call(Generic[P, R]):
         max_wait = self._options.max_wait
         if self._deadline is None:
             return max_wait
-        left = max(0.0, self._left(now) - self._least)
+        left = max(0.0, self._deadline - now - self._least)
         return left if max_wait is None else min(max_wait, left)
 
-    async def _sent(self, request: Request, permit: Permit, seconds: float) -> Answer | OmedaAsyncError:
-        settings, limiter = self._account.settings, self._account.limiter
-        answer: Answer | None = None
-        left = True
-        try:
-            answer = await self._account.transport.send(
-                settings.url,
-                request,
-                self._used,
-                timeout=min(settings.timeout, seconds),
-                connect_timeout=settings.connect_timeout,
-            )
-        except OmedaAsyncError as error:
-            left = not isinstance(error, ConnectionFailed | ConfigurationError) and (
-                error.sent or not isinstance(error, ClosedError)
-            )
-            return error
-        finally:
-            limiter.release(
-                permit,
-                sent=left,
-                status=answer.status if answer is not None else None,
-                headers=answer.headers if answer is not None else None,
-            )
-        return answer
+    def _release(self, permit: Permit, answer: Answer | OmedaAsyncError | None) -> None:
+        limiter = self._account.limiter
+        if isinstance(answer, Answer):
+            limiter.release(permit, status=answer.status, headers=answer.headers)
+        elif answer is None or answer.sent:
+            limiter.release(permit)
+        else:
+            limiter.release(permit, sent=not isinstance(answer, ConnectionFailed | ConfigurationError | ClosedError))
 
     def _read(self, answer: Answer) -> R | OmedaAsyncError:
         return read_answer(self._operation, answer, self._account.credentials.secrets())

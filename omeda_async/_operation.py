@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
+from omeda_async._quick import quick
 from omeda_async.errors import (
     AuthenticationFailed,
     ConfigurationError,
@@ -43,7 +44,7 @@ class Verdict(enum.Enum):
     UNDECIDED = "undecided"
 
 
-@attrs.frozen(eq=False)
+@quick(eq=False)
 class Request:
     """
     An HTTP request, without the host and the credentials.
@@ -56,7 +57,7 @@ class Request:
     headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
-@attrs.frozen(eq=False)
+@quick(eq=False)
 class Answer:
     """
     A whole HTTP answer.
@@ -68,7 +69,7 @@ class Answer:
     body: bytes = attrs.field(repr=False)
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Inquiry(Generic[P]):
     """
     The read that has to come before another: what it finds is added to the parameters.
@@ -82,7 +83,7 @@ class Inquiry(Generic[P]):
     """The parameters, with what the read found."""
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Settling(Generic[P]):
     """
     The read that tells what became of an attempt.
@@ -119,7 +120,7 @@ def names_the_absent(error: OmedaAsyncError) -> bool:
     return isinstance(error, NotFound) and bool(error.messages)
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Operation(Generic[P, R]):
     """
     One endpoint of one provider. Everything here is pure; the sending is done elsewhere.

@@ -4,10 +4,9 @@ What became of a call, and the outcome that means for its record.
 
 from typing import Any, Generic, TypeVar
 
-import attrs
-
 from omeda_async._masking import LEAST_SECRET, hide_secrets, holds_secret
 from omeda_async._operation import Answer, Operation
+from omeda_async._quick import quick
 from omeda_async._retry import refused_unseen
 from omeda_async.errors import (
     AlreadyDone,
@@ -27,7 +26,7 @@ from omeda_async.outcomes import OutcomeStatus
 R = TypeVar("R")
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@quick(kw_only=True, eq=False)
 class Result(Generic[R]):
     """
     What became of a call.

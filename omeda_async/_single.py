@@ -12,6 +12,8 @@ from omeda_async.limits import Priority
 
 P = TypeVar("P")
 R = TypeVar("R")
+INTERACTIVE = Priority.INTERACTIVE
+USUAL = CallOptions()
 
 
 class SingleOptions(TypedDict, total=False):
@@ -44,10 +46,12 @@ async def call(
     Cancelling it while an attempt is in flight leaves unknown whether that was carried out.
 
     """
-    check_one_of("priority", priority, Priority)
+    if not isinstance(priority, Priority):
+        check_one_of("priority", priority, Priority)
     if max_wait is not None:
         check_duration("max_wait", max_wait, zero=True)
-    how = CallOptions(explain=explain, priority=priority, max_wait=max_wait, stopped=lambda: account.activity.closing)
+    usual = explain and max_wait is None and priority is INTERACTIVE
+    how = USUAL if usual else CallOptions(explain=explain, priority=priority, max_wait=max_wait)
     with account.activity:
         result = await Call(account, operation, params, how).run()
     if result.error is not None:

@@ -29,6 +29,8 @@ ClientSession: TypeAlias = aiohttp.ClientSession
 """What may be borrowed; the name is for those who must not know aiohttp's client."""
 
 MAX_BODY = 16 * 1024 * 1024
+AT_ONCE = 32 * 1024
+"""Bytes of a request that asyncio takes at once: of a longer one some may not have left when its answer comes."""
 USER_AGENT = f"omeda-async/{__version__} (aiohttp/{aiohttp.__version__}; Python/{platform.python_version()})"
 # Omeda asks for a content type on every call, with or without a body (Omeda: Technical Requirements).
 _COMMON = {"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type": "application/json"}
@@ -88,7 +90,8 @@ class Transport:
             ClosedError: The transport or the borrowed session is closed, or another loop made the session.
 
         """
-        self.bind()
+        if self.closed or self._loop is not asyncio.get_running_loop():
+            self.bind()
         if self._borrowed is not None:
             if self._borrowed.closed:
                 raise ClosedError("the borrowed HTTP session is closed")
@@ -129,21 +132,26 @@ class Transport:
 
         """
         session = self.session()
-        signed = self._headers(request.headers, headers)
-        passage = _Passage()
+        # Ours has no middlewares, and aiohttp never sends a POST again: then there is nothing to watch over.
+        passage = None if self._borrowed is None and request.method == "POST" else _Passage()
         try:
-            async with session.request(
+            response = await session.request(
                 request.method,
                 _url(base_url + request.path),
                 data=request.body,
-                headers=signed,
+                headers=self._headers(request.headers, headers),
                 timeout=_timeouts(timeout, connect_timeout),
                 allow_redirects=False,
                 raise_for_status=False,
-                middlewares=self._middlewares(request.method, passage),
-            ) as response:
-                body = await _read(response)
-                return Answer(response.status, response.headers, body)
+                middlewares=None if passage is None else self._middlewares(passage),
+            )
+            content = response.content
+            is_here = content.is_eof() and content.total_bytes <= MAX_BODY
+            if is_here and self._borrowed is None and len(request.body or b"") <= AT_ONCE:
+                body = content.read_nowait()  # it has come whole with its headers, as most do
+            else:
+                body = await (response.read() if _is_short(response) else _read(response))
+            return Answer(response.status, response.headers, body)
         # Some of these are ValueErrors too, so that they come first.
         except _NEVER_LEFT as error:
             raise ConnectionFailed(f"could not connect: {_tell(error)}") from None
@@ -160,17 +168,14 @@ class Transport:
             self._signed = (own, credentials, _merged(_COMMON, own, credentials))
         return self._signed[2]
 
-    def _middlewares(self, method: str, passage: "_Passage") -> tuple[aiohttp.ClientMiddlewareType, ...] | None:
-        # None for the session's own. Ours has none, and aiohttp never sends a POST again: then there is no need.
-        if self._borrowed is None:
-            return None if method == "POST" else (passage,)
+    def _middlewares(self, passage: "_Passage") -> tuple[aiohttp.ClientMiddlewareType, ...]:
         return (*getattr(self._borrowed, "_middlewares", ()), passage)
 
-    def _refused(self, error: ValueError, passage: "_Passage") -> OmedaAsyncError:
+    def _refused(self, error: ValueError, passage: "_Passage | None") -> OmedaAsyncError:
         """
         Tell what a ValueError means: only where the request has not come to the connection is it certain.
         """
-        if passage.reached or (self._borrowed is None and not isinstance(error, InvalidURL)):
+        if (passage is not None and passage.reached) or (self._borrowed is None and not isinstance(error, InvalidURL)):
             return AnswerLost(f"the answer was lost: {_tell(error)}", sent=True)
         return ConfigurationError(
             f"the HTTP session refuses the request ({_tell(error)}): it must not sign requests itself"
@@ -216,6 +221,7 @@ def _check_borrowed(session: object) -> None:
         )
 
 
+@functools.lru_cache(maxsize=64)
 def _url(text: str) -> URL:
     try:
         url = URL(text, encoded=True)
@@ -249,21 +255,28 @@ def _merged(*layers: Mapping[str, str]) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(headers)
 
 
+def _is_short(response: aiohttp.ClientResponse) -> bool:
+    """
+    Tell whether a body may be read whole: that releases the connection, and closes it where it fails.
+    """
+    declared = response.content_length
+    return declared is not None and declared <= MAX_BODY and "Content-Encoding" not in response.headers
+
+
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     declared = response.content_length
-    if declared is not None and declared <= MAX_BODY and "Content-Encoding" not in response.headers:
-        return await response.read()
     parts: list[bytes] = []
     size = 0
-    if declared is None or declared <= MAX_BODY:
-        async for part in response.content.iter_any():
-            parts.append(part)
-            size += len(part)
-            if size > MAX_BODY:
-                break
-        else:
-            return b"".join(parts)
-    response.close()
+    async with response:
+        if declared is None or declared <= MAX_BODY:
+            async for part in response.content.iter_any():
+                parts.append(part)
+                size += len(part)
+                if size > MAX_BODY:
+                    break
+            else:
+                return b"".join(parts)
+        response.close()
     raise UnreadableAnswer(
         f"the answer is larger than {MAX_BODY // 1024 // 1024} MiB",
         sent=True,

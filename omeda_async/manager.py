@@ -67,7 +67,7 @@ class SessionManager:
         _check_kind("omeda", omeda, OmedaSettings)
         _check_kind("ocamba", ocamba, OcambaSettings)
         _check_kind("journey_manager", journey_manager, JourneyManagerSettings)
-        self._hooks = _checked(hooks) or (events.log_event,)
+        self._hooks = _checked(hooks) or events.LOGGED_ONLY
         self._runs = Runs()
         self._activity = Activity()
         self._accounts: list[Account] = []

@@ -42,8 +42,8 @@ def test_the_list_of_names_is_sorted_and_true() -> None:
     assert names == sorted(set(names))
     public = {
         name
-        for name, value in vars(omeda_async).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType)
+        for name in dir(omeda_async)
+        if not name.startswith("_") and not isinstance(getattr(omeda_async, name), ModuleType)
     }
     assert public | {"__version__"} == set(names)
 

@@ -7,20 +7,21 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, I
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 from weakref import WeakSet
 
 from omeda_async import _clock, events
 from omeda_async._checks import check_duration, check_one_of, check_whole
 from omeda_async.bulk._coalesce import Batcher
 from omeda_async.bulk._fan_out import FanOut, FanOutOptions
-from omeda_async.bulk._journal import Identity, Journal
-from omeda_async.bulk._journal_reader import settled_in
 from omeda_async.bulk._plan import make_plan
 from omeda_async.bulk._records import Records, Work, check_sizes
 from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, JournalError, OmedaAsyncError
 from omeda_async.limits import Priority
 from omeda_async.outcomes import BulkReport, Outcome, Plan
+
+if TYPE_CHECKING:
+    from omeda_async.bulk._journal import Identity, Journal
 
 CLOSE_TIMEOUT = 30.0
 PROGRESS_EVERY = 0.1
@@ -159,6 +160,8 @@ class BulkRun:
             self._records = await _gathered(self._records)
         if self._journal is None:
             return await make_plan(self._work, self._records, self._options)
+        from omeda_async.bulk._journal_reader import settled_in  # noqa: PLC0415 a run without a journal loads no SQLite
+
         settled = await asyncio.to_thread(settled_in, self._journal, self._identity())
         return await make_plan(self._work, self._records, self._options, settled)
 
@@ -240,13 +243,15 @@ class BulkRun:
             if self._journal is None:
                 await engine.run()
             else:
+                from omeda_async.bulk._journal import Journal  # noqa: PLC0415 the same
+
                 await self._remembered(engine, Journal(self._journal, self._identity()))
         finally:
             self._ended = _clock.now()
             self._progressed(at_the_end=True)
             self._tell()
 
-    async def _remembered(self, engine: FanOut, journal: Journal) -> None:
+    async def _remembered(self, engine: FanOut, journal: "Journal") -> None:
         try:
             await journal.open(engine.tally)
         except JournalError as error:
@@ -266,7 +271,9 @@ class BulkRun:
             except JournalError as error:
                 engine.failure = engine.failure or error
 
-    def _identity(self) -> Identity:
+    def _identity(self) -> "Identity":
+        from omeda_async.bulk._journal_file import Identity  # noqa: PLC0415 the same
+
         account = self._work.account
         return Identity(
             provider=account.provider,

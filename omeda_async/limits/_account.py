@@ -8,26 +8,12 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from omeda_async.limits._caution import Caution, Stage
+from omeda_async.limits._caution import CAREFUL, Caution
 from omeda_async.limits._evidence import Ledger, Reading
 from omeda_async.limits._headers import TOO_MANY_PARALLEL, Advice, read_advice, read_retry_after
 from omeda_async.limits._rules import Priority, RateLimit
 from omeda_async.limits._view import LimitsView, WindowView
 from omeda_async.limits._windows import DRIFT, Slots
-
-
-@attrs.frozen(eq=False)
-class Mark:
-    """
-    What was known when an attempt left.
-    """
-
-    grants: int
-    in_flight: int
-    released: int
-    counted: int
-    before: tuple[Reading | None, ...]
-    """The last reading about each window."""
 
 
 @attrs.define(eq=False)
@@ -42,13 +28,18 @@ class Permit:
     """When, on the loop's clock."""
     done: bool = False
     """Has it been given back?"""
-    mark: Mark | None = attrs.field(default=None, repr=False)
-    """For the limiter's own use."""
     probes: bool = attrs.field(default=False, repr=False)
     """Is it to find out whether the provider's window has ended?"""
+    # What was known when the attempt left, for the limiter's own use.
+    grants: int = attrs.field(init=False, repr=False)
+    in_flight: int = attrs.field(init=False, repr=False)
+    released: int = attrs.field(init=False, repr=False)
+    counted: int = attrs.field(init=False, repr=False)
+    before: tuple[Reading | None, ...] = attrs.field(init=False, repr=False)
+    """The last reading about each window."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Gate:
     """
     One window: its slots, and the evidence about it.
@@ -150,7 +141,8 @@ class Account:
                 gate.ledger.spend_reset()
                 permit.probes = self._probing = True
             gate.slots.take()
-        self._caution.granted(now, self._left(now))
+        if self._caution.stage is CAREFUL:
+            self._caution.granted(now, self._left(now))
         self._grants, self._last_grant = self._grants + 1, now
         self.in_flight += 1
         self.mark(permit, now)
@@ -161,8 +153,11 @@ class Account:
         Note what is known when an attempt leaves; its answer is compared with that.
         """
         permit.granted_at = now
-        before = tuple([gate.ledger.last for gate in self._gates])
-        permit.mark = Mark(self._grants, self.in_flight - 1, self._released, self._counted, before)
+        permit.grants = self._grants
+        permit.in_flight = self.in_flight - 1
+        permit.released = self._released
+        permit.counted = self._counted
+        permit.before = tuple([gate.ledger.last for gate in self._gates]) if self._gates else ()
 
     def give_back(self, permit: Permit) -> None:
         """
@@ -202,9 +197,9 @@ class Account:
             return self._refused(permit, now, read_retry_after(headers, utc_now()))
         self._caution.accepted(permit.granted_at, now)
         advice = read_advice(headers)
-        if advice is not None and permit.mark is not None:
+        if advice is not None:
             self._counted += 1
-            self._learn(permit.mark, permit.granted_at, now, advice)
+            self._learn(permit, now, advice)
         wait = read_retry_after(headers, utc_now()) if status == 503 else None
         return self._caution.pause(now, wait) if wait is not None and wait > 0 else 0.0
 
@@ -265,18 +260,18 @@ class Account:
                 gate.ledger.doubt(now + gate.slots.lap)
         return self._caution.refused(permit.granted_at, now, retry_after, self.in_flight, left)
 
-    def _learn(self, mark: Mark, sent: float, now: float, advice: Advice) -> None:
+    def _learn(self, permit: Permit, now: float, advice: Advice) -> None:
         reading = Reading(
             counted=advice.limit - advice.remaining,
             remaining=advice.remaining,
-            sent=sent,
+            sent=permit.granted_at,
             received=now,
-            grants=mark.grants,
-            in_flight=mark.in_flight,
-            released=mark.released,
-            known=mark.counted,
+            grants=permit.grants,
+            in_flight=permit.in_flight,
+            released=permit.released,
+            known=permit.counted,
         )
-        for gate, before in zip(self._gates, mark.before, strict=True):
+        for gate, before in zip(self._gates, permit.before, strict=True):
             if gate.slots.window.calls == advice.limit:
                 self._learn_window(gate, reading, before, advice)
                 return
@@ -296,7 +291,7 @@ class Account:
             slots.keep_newest(reading.counted + self._released - reading.released - 1)
 
     def _left(self, now: float) -> int | None:
-        if self._caution.stage is Stage.CAREFUL:
+        if self._caution.stage is CAREFUL:
             return self._least_left(now)
         return self._stray.left(self._grants) if self._stray and now < self._stray_until else None
 

@@ -35,7 +35,10 @@ class Stage(enum.Enum):
     CAREFUL = "careful"
 
 
-@attrs.define(eq=False)
+FREE, ONE_BY_ONE, CAREFUL = Stage
+
+
+@attrs.define(eq=False, repr=False)
 class Caution:
     """
     What has been learned from refusals about one account.
@@ -47,7 +50,7 @@ class Caution:
     parallel: int | None = attrs.field(init=False)
     refusals: int = 0
     paused_until: float = -math.inf
-    stage: Stage = Stage.FREE
+    stage: Stage = FREE
     steady: Pace | None = None
     """The pace kept to, once learned, while the headers say nothing of the present."""
     brisk: Pace | None = None
@@ -65,7 +68,7 @@ class Caution:
         """
         Give the pace that applies now; None when there is none.
         """
-        if self.stage is not Stage.CAREFUL:
+        if self.stage is not CAREFUL:
             return None
         return self.steady if left is None else self.brisk
 
@@ -81,16 +84,17 @@ class Caution:
         """
         if now < self.paused_until or not self._has_room(in_flight):
             return False
-        pace = self.pace(left)
-        if pace is not None and now < pace.next_at:
-            return False
+        if self.stage is CAREFUL:
+            pace = self.pace(left)
+            if pace is not None and now < pace.next_at:
+                return False
         return left is None or self.is_enough(left)
 
     def is_enough(self, left: int) -> bool:
         """
         Tell whether an attempt may go when so many are left by the headers.
         """
-        return left > (RESERVE if self.stage is Stage.CAREFUL else 0)
+        return left > (RESERVE if self.stage is CAREFUL else 0)
 
     def changes_at(self, now: float, in_flight: int, left: int | None) -> float | None:
         """
@@ -114,7 +118,7 @@ class Caution:
         Note that the provider took an attempt.
         """
         self._awaits_end = False
-        if self.stage is Stage.ONE_BY_ONE and granted_at >= self._began:
+        if self.stage is ONE_BY_ONE and granted_at >= self._began:
             self._become_careful(now)
         if self.parallel is not None and self.parallel != self.rate_limit.parallel:
             self._successes += 1
@@ -148,9 +152,9 @@ class Caution:
             self._streak += 1
             self._slow_down(left)
             self._began = now
-        elif self.stage is Stage.FREE:
+        elif self.stage is FREE:
             self._began = now
-        self.stage = Stage.ONE_BY_ONE
+        self.stage = ONE_BY_ONE
         return self.pause(now, retry_after or self._back_off())
 
     def pause(self, now: float, seconds: float) -> float:
@@ -162,7 +166,7 @@ class Caution:
         return self.paused_until - now
 
     def _has_room(self, in_flight: int) -> bool:
-        if in_flight and (self._awaits_end or self.stage is Stage.ONE_BY_ONE):
+        if in_flight and (self._awaits_end or self.stage is ONE_BY_ONE):
             return False
         return self.parallel is None or in_flight < self.parallel
 
@@ -172,7 +176,7 @@ class Caution:
     def _slow_down(self, left: int | None) -> None:
         if left is not None and self.is_enough(left):
             self.brisk = self._slower(self.brisk, SLOWER * self.rate_limit.briskest)
-        elif self.stage is not Stage.ONE_BY_ONE:
+        elif self.stage is not ONE_BY_ONE:
             first = self.rate_limit.steady if self.rate_limit.windows else SLOWER * self.rate_limit.steady
             self.steady = self._slower(self.steady, first)
 
@@ -183,7 +187,7 @@ class Caution:
         return pace
 
     def _become_careful(self, now: float) -> None:
-        self.stage, self._streak = Stage.CAREFUL, 0
+        self.stage, self._streak = CAREFUL, 0
         for pace in (self.steady, self.brisk):
             if pace is not None:
                 pace.rest(now + BREATHER / pace.rate)

@@ -7,6 +7,7 @@ anew no more often than a window of its length can.
 
 import attrs
 
+from omeda_async._quick import quick
 from omeda_async.limits._headers import Advice
 from omeda_async.limits._windows import DRIFT
 
@@ -18,7 +19,7 @@ MARGIN = 0.05
 """Seconds: the reset is taken for passed so much after it must have."""
 
 
-@attrs.frozen(eq=False)
+@quick(eq=False, repr=False)
 class Reading:
     """
     What one answer said, and what we knew when its attempt left.
@@ -45,7 +46,7 @@ class Reading:
         return self.remaining - self.in_flight - (grants - self.grants)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Countdown:
     """
     When the provider's window ends: the span in which all answers so far agree that it does.
@@ -59,7 +60,7 @@ class _Countdown:
     """Would a number that stands still have been found out?"""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Ledger:
     """
     The evidence about one window.

@@ -15,6 +15,8 @@ LONGEST_WAIT = 86_400.0
 TOO_MANY_PARALLEL = -1.0
 """Ocamba's ``Retry-After`` for too many requests in flight: no waiting time applies."""
 
+_LIMIT = "X-RateLimit-Limit"
+_LIMIT_LOWER = _LIMIT.lower()
 _COUNT = re.compile(r"\d{1,9}", re.ASCII)
 _SECONDS = re.compile(r"\d{1,9}(?:\.(\d{1,9}))?", re.ASCII)
 
@@ -37,8 +39,9 @@ def read_advice(headers: Mapping[str, str]) -> Advice | None:
     """
     Read the limit, what remains, and the reset; None when the first two are not both there and sensible.
     """
-    limit = _count(headers, "X-RateLimit-Limit")
-    remaining = None if limit is None else _count(headers, "X-RateLimit-Remaining")
+    if _LIMIT not in headers and _LIMIT_LOWER not in headers:
+        return None  # as most answers: nothing else has to be looked for
+    limit, remaining = _count(headers, _LIMIT), _count(headers, "X-RateLimit-Remaining")
     # The attempt that was answered counts, so that nothing can remain whole.
     if limit is None or remaining is None or remaining >= limit:
         return None

@@ -21,16 +21,14 @@ class Lanes:
     Who waits. Everything takes the same time however many they are, leaving out of turn too.
     """
 
-    __slots__ = ("_bulk", "_in_a_row", "_interactive")
+    __slots__ = ("_bulk", "_in_a_row", "_interactive", "waiters")
 
     def __init__(self) -> None:
         # An ordered dictionary, as one that is emptied from its front does not get slower.
         self._interactive: OrderedDict[asyncio.Future[Permit], None] = OrderedDict()
         self._bulk: OrderedDict[asyncio.Future[Permit], None] = OrderedDict()
         self._in_a_row = 0
-
-    def __bool__(self) -> bool:
-        return bool(self._interactive or self._bulk)
+        self.waiters = 0  # in both lanes; counted here, as every call asks
 
     def waiting(self) -> dict[Priority, int]:
         """
@@ -52,12 +50,16 @@ class Lanes:
         Stand at the end of a lane.
         """
         self._lane(priority)[waiter] = None
+        self.waiters += 1
 
     def leave(self, waiter: "asyncio.Future[Permit]", priority: Priority) -> None:
         """
         Leave a lane, wherever in it.
         """
-        self._lane(priority).pop(waiter, None)
+        lane = self._lane(priority)
+        if waiter in lane:
+            del lane[waiter]
+            self.waiters -= 1
 
     def _turn(self) -> Priority:
         starved = self._in_a_row >= RESERVE - 1
@@ -69,6 +71,7 @@ class Lanes:
         """
         priority = self._turn()
         self._in_a_row = self._in_a_row + 1 if priority is Priority.INTERACTIVE and self._bulk else 0
+        self.waiters -= 1
         return self._lane(priority).popitem(last=False)[0], priority
 
     def clear(self) -> "list[asyncio.Future[Permit]]":
@@ -78,6 +81,7 @@ class Lanes:
         everybody = [*self._interactive, *self._bulk]
         self._interactive.clear()
         self._bulk.clear()
+        self.waiters = 0
         return everybody
 
     def _lane(self, priority: Priority) -> "OrderedDict[asyncio.Future[Permit], None]":

@@ -105,20 +105,28 @@ class _LocalLimiter:
         self._timer: asyncio.TimerHandle | None = None
 
     async def acquire(self, *, priority: Priority = Priority.INTERACTIVE, max_wait: float | None = None) -> Permit:
-        loop = self._bind()
+        loop = asyncio.get_running_loop()
+        if self._closed or self._loop is not loop:
+            self._bind(loop)
         if max_wait is not None:
             _check_wait(max_wait)
         now = loop.time()
-        if self._pacer is None and not self._lanes and self._account.may_go(now):
+        is_free = not self._lanes.waiters and self._pacing is None and self._account.may_go(now)
+        if is_free and self._pacer is None:
             return self._account.take(now, priority)
-        if max_wait is None:
-            return await self._acquire(loop, priority)
-        self._refuse_hopeless(now, priority, max_wait)
-        try:
-            async with asyncio.timeout(max_wait):
-                return await self._acquire(loop, priority)
-        except TimeoutError:
-            raise _too_long(max_wait, self.view().next_slot_in) from None
+        if max_wait is not None:
+            return await self._acquire_within(now, priority, max_wait)
+        if is_free:
+            permit = self._grant(now, priority)
+        else:
+            # Here, not in a coroutine of its own: of those that wait there may be a hundred thousand.
+            waiter = self._join(loop, priority)
+            try:
+                permit = await waiter
+            except asyncio.CancelledError:
+                self._leave(waiter, priority)
+                raise
+        return permit if self._pacer is None else await self._pace(loop, self._pacer, permit)
 
     def release(
         self,
@@ -137,7 +145,8 @@ class _LocalLimiter:
             self._account.give_back(permit)
         if permit is self._pacing:
             self._pacing = None
-        self._dispatch(self._loop)
+        if self._lanes.waiters or self._timer is not None:
+            self._dispatch(self._loop)
         if pause > 0 and self._on_pause is not None:
             self._on_pause(pause)
 
@@ -152,37 +161,33 @@ class _LocalLimiter:
             if not waiter.done():
                 waiter.set_exception(_closed())
 
-    def _bind(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.get_running_loop()
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
         self._refuse_if_closed()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
+        if self._loop is not None:
             raise ConfigurationError("this limiter belongs to another event loop: make one for each loop")
-        return loop
+        self._loop = loop
 
-    async def _acquire(self, loop: asyncio.AbstractEventLoop, priority: Priority) -> Permit:
-        now = loop.time()
-        if self._lanes or self._pacing or not self._account.may_go(now):
-            permit = await self._wait(loop, priority)
-        else:
-            permit = self._grant(now, priority)
-        return permit if self._pacer is None else await self._pace(loop, self._pacer, permit)
+    async def _acquire_within(self, now: float, priority: Priority, max_wait: float) -> Permit:
+        self._refuse_hopeless(now, priority, max_wait)
+        try:
+            async with asyncio.timeout(max_wait):
+                return await self.acquire(priority=priority)
+        except TimeoutError:
+            raise _too_long(max_wait, self.view().next_slot_in) from None
 
-    async def _wait(self, loop: asyncio.AbstractEventLoop, priority: Priority) -> Permit:
+    def _join(self, loop: asyncio.AbstractEventLoop, priority: Priority) -> asyncio.Future[Permit]:
         waiter: asyncio.Future[Permit] = loop.create_future()
         self._lanes.join(waiter, priority)
         if self._timer is None:
             self._dispatch(loop)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            self._lanes.leave(waiter, priority)
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.release(waiter.result(), sent=False)
-            elif not self._lanes:
-                self._disarm()
-            raise
+        return waiter
+
+    def _leave(self, waiter: asyncio.Future[Permit], priority: Priority) -> None:
+        self._lanes.leave(waiter, priority)
+        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            self.release(waiter.result(), sent=False)
+        elif not self._lanes.waiters:
+            self._disarm()
 
     async def _pace(self, loop: asyncio.AbstractEventLoop, pacer: "AsyncLimiter", permit: Permit) -> Permit:
         try:
@@ -203,18 +208,18 @@ class _LocalLimiter:
         return permit
 
     def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._lanes:
+        if not self._lanes.waiters:
             self._disarm()
             return
         now = loop.time()
-        while self._lanes and self._pacing is None and self._account.may_go(now):
+        while self._lanes.waiters and self._pacing is None and self._account.may_go(now):
             waiter, priority = self._lanes.pop()
             if not waiter.done():
                 waiter.set_result(self._grant(now, priority))
         self._arm(loop, now)
 
     def _arm(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
-        waiting = self._lanes and self._pacing is None
+        waiting = self._lanes.waiters and self._pacing is None
         at = self._account.changes_at(now) if waiting else None
         if at is None:
             self._disarm()
@@ -241,6 +246,9 @@ class _LocalLimiter:
             raise _too_long(max_wait, next_slot_in)
 
 
+_NUMBER = int | float
+
+
 def _pacer(seconds: float) -> "AsyncLimiter":
     from aiolimiter import AsyncLimiter  # noqa: PLC0415 loading it takes longer than all of this package's limits
 
@@ -248,7 +256,7 @@ def _pacer(seconds: float) -> "AsyncLimiter":
 
 
 def _check_wait(max_wait: object) -> None:
-    if isinstance(max_wait, bool) or not isinstance(max_wait, int | float) or not max_wait >= 0:
+    if isinstance(max_wait, bool) or not isinstance(max_wait, _NUMBER) or not max_wait >= 0:
         raise ConfigurationError(f"max_wait must be 0 seconds or more, or None, not {max_wait!r}")
 
 

@@ -12,7 +12,7 @@ SLOWEST = 0.05
 LONGEST_WHILE = 3600.0
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Pace:
     """
     Attempts a second, evenly spread.

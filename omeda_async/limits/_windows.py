@@ -16,7 +16,7 @@ DRIFT = 0.001
 """How far the provider's clock may run from ours, in parts of the time."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Slots:
     """
     The slots of one window.

@@ -14,6 +14,7 @@ import attrs
 import orjson
 
 from omeda_async._masking import mask_emails
+from omeda_async._quick import quick
 from omeda_async.errors import (
     ApiError,
     AuthenticationFailed,
@@ -46,7 +47,7 @@ _BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
 _MARKUP: Final = re.compile(rb"\s*<[!?a-zA-Z]")
 
 
-@attrs.frozen(eq=False)
+@quick(eq=False)
 class Received:
     """
     A whole answer with what it is the answer to; makes the errors that speak of it.

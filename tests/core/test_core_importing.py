@@ -2,12 +2,14 @@
 What importing the package loads, and how that is measured.
 """
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import omeda_async
 from benchmarks import importing
 
 UNUSED = {"cattrs", "aiolimiter"}
@@ -23,18 +25,54 @@ def _loaded_by(script: str) -> set[str]:
     return set(run.stdout.split())
 
 
+def _of_providers(loaded: set[str], kind: str) -> set[str]:
+    return {name for name in loaded if name.startswith("omeda_async.providers.") and name.endswith(f".{kind}")}
+
+
 def _clients_in(loaded: set[str]) -> set[str]:
-    return {name for name in loaded if name.startswith("omeda_async.providers.") and name.endswith(".client")}
+    return _of_providers(loaded, "client")
 
 
-def test_importing_the_front_door_loads_no_client_of_a_provider_and_nothing_it_needs() -> None:
+def test_importing_the_front_door_loads_nothing_of_a_provider_and_nothing_it_needs() -> None:
     """
-    The models, settings and errors are there; what only a configured provider uses is not.
+    The manager, settings and errors are there; what only who uses a provider needs is not.
     """
     loaded = _loaded_by("import omeda_async")
-    assert {"omeda_async.manager", "omeda_async.providers.omeda.models"} <= loaded
+    assert {"omeda_async.manager", "omeda_async.settings", "omeda_async.errors"} <= loaded
     assert loaded & UNUSED == set()
-    assert _clients_in(loaded) == set()
+    assert _clients_in(loaded) == _of_providers(loaded, "models") == set()
+
+
+def test_asking_for_a_model_loads_those_of_its_provider_alone() -> None:
+    """
+    All of them, and the other providers' are left where they are.
+    """
+    loaded = _loaded_by("from omeda_async import ClientOptOut, OptOut, Tester")
+    assert _of_providers(loaded, "models") == {"omeda_async.providers.omeda.models"}
+
+
+def test_every_name_is_there_for_an_import_of_all_of_them() -> None:
+    """
+    Also those that are loaded when they are asked for; what is no name of ours is told as ever.
+    """
+    script = "from omeda_async import *\nimport omeda_async\nassert set(omeda_async.__all__) <= set(globals())"
+    assert "omeda_async.providers.ocamba.models" in _loaded_by(script)
+    with pytest.raises(AttributeError, match=r"module 'omeda_async' has no attribute 'Campain'"):
+        getattr(omeda_async, "Campain")  # noqa: B009 a type checker would see that it is none
+
+
+def test_the_names_loaded_when_asked_for_are_those_a_type_checker_sees() -> None:
+    """
+    The two lists, one for the type checker and one for the run, hold the same.
+    """
+    tree = ast.parse(Path(omeda_async.__file__).read_text("utf-8"))
+    (typed,) = (node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test).startswith("typing."))
+    seen = {
+        line.module: {alias.name for alias in line.names} for line in typed.body if isinstance(line, ast.ImportFrom)
+    }
+    assert seen == {
+        f"omeda_async.providers.{provider}.models": set(names) for provider, names in omeda_async._MODELS.items()
+    }
 
 
 def test_a_manager_loads_the_client_of_the_provider_that_is_configured_alone() -> None:

@@ -493,6 +493,9 @@ TOO_LARGE = {
     "chunked": says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"100000\r\n" + BIG + b"\r\n"] * 17),
     "until the end": says(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", *[BIG] * 17, close=True),
     "gzip": says(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(_GZIPPED), _GZIPPED),
+    "gzip, at once": says(
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(_GZIPPED) + _GZIPPED
+    ),
     "deflate": says(
         b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\nContent-Length: %d\r\n\r\n" % len(_DEFLATED), _DEFLATED
     ),
@@ -518,6 +521,62 @@ async def test_an_answer_of_exactly_16_mib_is_read() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % MAX_BODY
     async with serving(says(head, *[BIG] * 16)) as server, transporting() as transport:
         assert len((await send(transport, server.url)).body) == MAX_BODY
+
+
+_PACKED = gzip.compress(b"{}")
+WHOLE = {
+    "with its headers": (says(OK), b"{}"),
+    "after its headers": (says(OK[:-2], OK[-2:]), b"{}"),
+    "empty": (says(b"HTTP/1.1 204 No Content\r\n\r\n"), b""),
+    "chunked": (says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"), b"{}"),
+    "packed": (
+        says(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(_PACKED) + _PACKED),
+        b"{}",
+    ),
+}
+
+
+@pytest.mark.parametrize("is_borrowed", [False, True])
+@pytest.mark.parametrize(("talk", "body"), WHOLE.values(), ids=WHOLE)
+async def test_an_answer_read_whole_gives_its_connection_to_the_next_request(
+    talk: Talk, body: bytes, *, is_borrowed: bool
+) -> None:
+    """
+    However it comes: nobody waits for a connection that was forgotten.
+    """
+    async with (
+        serving(talk) as server,
+        aiohttp.ClientSession() as session,
+        transporting(session if is_borrowed else None) as transport,
+    ):
+        for _ in range(3):
+            assert (await send(transport, server.url)).body == body
+    assert (server.connections, len(server.requests)) == (1, 3)
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+async def test_an_answer_before_the_end_of_the_request_ends_the_connection() -> None:
+    """
+    What is left of the request is not sent, and the next one has a connection of its own.
+    """
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+
+    connections: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with transporting() as transport:
+        for _ in range(2):
+            answer = await send(transport, url, Request("POST", "/", b"x" * 32 * 1024 * 1024))
+            assert answer.body == b"{}"
+    server.close()
+    for writer in connections:
+        writer.close()
+    await asyncio.sleep(0.05)
+    assert len(connections) == 2
 
 
 async def test_a_packed_answer_is_unpacked() -> None:

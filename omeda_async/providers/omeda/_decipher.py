@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
-import attrs
-
+from omeda_async._quick import quick
 from omeda_async.errors import (
     AlreadyDone,
     ApiError,
@@ -53,12 +52,14 @@ _FIELD: Final = re.compile(
 _QUOTED_VALUE: Final = re.compile(r"\bvalue '.{0,500}?' (?=(?:submitted )?for\b)", re.IGNORECASE | re.DOTALL)
 
 
-@attrs.frozen(eq=False)
+@quick(eq=False)
 class Content:
     """
     What the JSON of an answer holds, whichever of its shapes it has.
     """
 
+    raw: Mapping[str, Any]
+    """The whole, as it came."""
     fields: Mapping[str, Any]
     """By lower-case names, those of ``ResponseInfo`` and of the top level together."""
     failed: bool
@@ -77,8 +78,10 @@ class Content:
         """
         What came with a success all the same.
         """
-        texts = texts_in(self.fields.get("warnings"), "warning", "message")
-        return texts + texts_in(self.fields.get("messages"), "message", "warning")
+        warnings, messages = self.fields.get("warnings"), self.fields.get("messages")
+        if warnings is None and messages is None:
+            return ()
+        return texts_in(warnings, "warning", "message") + texts_in(messages, "message", "warning")
 
 
 def fields_in(messages: Iterable[str]) -> tuple[str, ...]:
@@ -101,20 +104,21 @@ def read_content(body: bytes) -> Content | None:
     if not isinstance(value, dict):
         return None
     info = value.get("ResponseInfo")
-    inner = lowered(info[0] if isinstance(info, list) and info else info)
-    fields = {**inner, **lowered(value)}
-    errors = [part for part in (inner.get("errors"), fields.get("errors"), fields.get("error")) if part]
-    if not errors:
-        return Content(fields, failed=False, messages=())
+    fields = lowered(info[0] if isinstance(info, list) and info else info)
+    inner = fields.get("errors")
+    for key, item in value.items():
+        fields[key.casefold()] = item
+    found = (inner, fields.get("errors"), fields.get("error"))
+    if not any(found):
+        return Content(value, fields, failed=False, messages=())
+    errors = filter(None, found)
     messages = tuple(dict.fromkeys(text for part in errors for text in texts_in(part, "error", "message")))
-    return Content(fields, failed=True, messages=messages)
+    return Content(value, fields, failed=True, messages=messages)
 
 
-def failure(
-    received: Received, content: Content | None, meanings: Meanings, *, batch: bool = False
-) -> OmedaAsyncError | None:
+def failure(received: Received, content: Content | None, meanings: Meanings, *, batch: bool = False) -> OmedaAsyncError:
     """
-    Give the error an answer is; None when it may be a success.
+    Give the error an answer is that holds errors, holds nothing readable, or has not come with a 2xx.
 
     Args:
         received: The answer.
@@ -125,7 +129,7 @@ def failure(
     if content is not None and content.failed:
         return _named(received, content.messages, content.submission_id, meanings, batch=batch)
     if received.accepted:
-        return None if content is not None else received.unreadable("no JSON object, neither success nor failure")
+        return received.unreadable("no JSON object, neither success nor failure")
     if not received.refused:
         return received.unreadable("neither success nor failure")
     if content is not None:
@@ -168,66 +172,52 @@ def _unescaped(quoted: str) -> str:
     return value if isinstance(value, str) else quoted
 
 
-def read_receipt(
-    received: Received, meanings: Meanings, *, needs_track_id: bool
-) -> DeploymentReceipt | OmedaAsyncError:
-    """
-    Read the answer to a create, a clone, an update or a cancel.
+_NO_RECEIPT: Final = "no receipt: it names no deployment"
 
-    Args:
-        received: The answer.
-        meanings: What its sentences say.
-        needs_track_id: Is a receipt without one of no use?
+
+def take_receipt(content: Content) -> DeploymentReceipt | str:
     """
-    content = read_content(received.body)
-    error = failure(received, content, meanings)
-    if error is not None or content is None:
-        return error or received.unreadable("no JSON object")
+    Take the receipt out of the answer to an update or a cancel; a text says why there is none.
+    """
     track_id, url = text_of(content.fields.get("trackid")), text_of(content.fields.get("url"))
-    if track_id is None and (needs_track_id or url is None):
-        return received.unreadable("no receipt: it names no deployment")
+    if track_id is None and url is None:
+        return _NO_RECEIPT
     return DeploymentReceipt(track_id, url, content.submission_id, content.warnings)
 
 
-def read_opt_out_receipt(received: Received) -> OptOutReceipt | OmedaAsyncError:
+def take_new_receipt(content: Content) -> DeploymentReceipt | str:
     """
-    Read the answer to a request of opt-outs.
+    Take the receipt out of the answer to a create or a clone, where one without a track id is of no use.
     """
-    content = read_content(received.body)
-    error = failure(received, content, READ_MEANINGS, batch=True)
-    if error is not None or content is None:
-        return error or received.unreadable("no JSON object")
+    receipt = take_receipt(content)
+    return receipt if isinstance(receipt, str) or receipt.track_id is not None else _NO_RECEIPT
+
+
+def take_opt_out_receipt(content: Content) -> OptOutReceipt | str:
+    """
+    Take the receipt out of the answer to a request of opt-outs; a text says why there is none.
+    """
     success = content.fields.get("success")
     if success is not True and (text_of(success) or "").casefold() in {"", "0", "false", "no"}:
-        return received.unreadable("it does not say that the submission was successful")
+        return "it does not say that the submission was successful"
     return OptOutReceipt(content.submission_id, text_of(success), content.warnings)
 
 
-def read_lookup(received: Received) -> DeploymentStatus | OmedaAsyncError:
+def take_status(content: Content) -> DeploymentStatus | str:
     """
-    Read the answer to a look-up.
+    Take the deployment out of the answer to a look-up; a text says why there is none.
     """
-    content = read_content(received.body)
-    error = failure(received, content, READ_MEANINGS)
-    if error is not None or content is None:
-        return error or received.unreadable("no JSON object")
-    found = _status_of(load_json(received.body), content.fields)
-    if found.track_id is None and found.status is None:
-        return received.unreadable("it shows no deployment")
-    return found
+    found = _status_of(content.raw, content.fields)
+    return "it shows no deployment" if found.track_id is None and found.status is None else found
 
 
-def read_search(received: Received) -> tuple[DeploymentStatus, ...] | OmedaAsyncError:
+def take_statuses(content: Content) -> tuple[DeploymentStatus, ...] | str:
     """
-    Read the answer to a search.
+    Take the deployments out of the answer to a search; a text says why there are none.
     """
-    content = read_content(received.body)
-    error = failure(received, content, READ_MEANINGS)
-    if error is not None or content is None:
-        return error or received.unreadable("no JSON object")
     rows = content.fields.get("deployments")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        return received.unreadable("it holds no list of deployments")
+        return "it holds no list of deployments"
     return tuple(_status_of(row, lowered(row)) for row in rows)
 
 

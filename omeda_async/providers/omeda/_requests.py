@@ -2,6 +2,7 @@
 The requests of Omeda's operations: their parameters, and how they are built.
 """
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -10,6 +11,7 @@ import attrs
 import orjson
 
 from omeda_async._operation import Request
+from omeda_async._quick import quick
 from omeda_async.errors import InvalidRecord
 from omeda_async.providers._records import check_id, path_segment
 from omeda_async.providers.omeda._checks import check_deployment, check_search
@@ -69,7 +71,7 @@ class UpdateDeployment:
     """The time of the call, aware: the deployment's date has to be after it."""
 
 
-@attrs.frozen(kw_only=True)
+@quick(kw_only=True)
 class CancelDeployment:
     """
     The parameters of ``deployments.cancel``.
@@ -111,8 +113,9 @@ class SubmitOptOuts:
     """Opt-outs, or what ``entry_of`` has made of them."""
 
 
-def _brand_path(brand: str, rest: str) -> str:
-    return f"/webservices/rest/brand/{path_segment('brand', brand)}/omail/deployment/{rest}*"
+@functools.lru_cache(maxsize=64)
+def _root(brand: str) -> str:
+    return f"/webservices/rest/brand/{path_segment('brand', brand)}/omail/deployment/"
 
 
 def build_create(params: CreateDeployment) -> Request:
@@ -124,7 +127,7 @@ def build_create(params: CreateDeployment) -> Request:
     """
     check_deployment(params.deployment, Deployment, params.now)
     body = to_wire(params.deployment)
-    return Request("POST", _brand_path(params.brand, ""), orjson.dumps(body), _JSON)
+    return Request("POST", f"{_root(params.brand)}*", orjson.dumps(body), _JSON)
 
 
 def build_clone(params: CloneDeployment) -> Request:
@@ -137,7 +140,7 @@ def build_clone(params: CloneDeployment) -> Request:
     check_id("track_id", params.track_id)
     check_future("deployment_date", params.deployment_date, params.now)
     body = {"CloneTrackId": params.track_id, "DeploymentDate": to_central(params.deployment_date)}
-    return Request("POST", _brand_path(params.brand, "clone/"), orjson.dumps(body), _JSON)
+    return Request("POST", f"{_root(params.brand)}clone/*", orjson.dumps(body), _JSON)
 
 
 def build_update(params: UpdateDeployment) -> Request:
@@ -150,7 +153,7 @@ def build_update(params: UpdateDeployment) -> Request:
     check_id("track_id", params.track_id)
     check_deployment(params.update, DeploymentUpdate, params.now)
     body = {"TrackId": params.track_id, **to_wire(params.update)}
-    return Request("PUT", _brand_path(params.brand, ""), orjson.dumps(body), _JSON)
+    return Request("PUT", f"{_root(params.brand)}*", orjson.dumps(body), _JSON)
 
 
 def build_cancel(params: CancelDeployment) -> Request:
@@ -165,7 +168,7 @@ def build_cancel(params: CancelDeployment) -> Request:
         raise InvalidRecord.of("user_id", "is required: give user_id=, or set it in OmedaSettings")
     check_id("user_id", params.user_id)
     body = {"UserId": params.user_id, "TrackId": params.track_id}
-    return Request("POST", _brand_path(params.brand, "cancel/"), orjson.dumps(body), _JSON)
+    return Request("POST", f"{_root(params.brand)}cancel/*", orjson.dumps(body), _JSON)
 
 
 def build_lookup(params: LookupDeployment) -> Request:
@@ -175,7 +178,7 @@ def build_lookup(params: LookupDeployment) -> Request:
     Raises:
         InvalidRecord: Says which field cannot be sent and why.
     """
-    return Request("GET", _brand_path(params.brand, f"lookup/{path_segment('track_id', params.track_id)}/"))
+    return Request("GET", f"{_root(params.brand)}lookup/{path_segment('track_id', params.track_id)}/*")
 
 
 def build_search(params: SearchDeployments) -> Request:
@@ -186,7 +189,7 @@ def build_search(params: SearchDeployments) -> Request:
         InvalidRecord: Says which field cannot be sent and why.
     """
     check_search(params.search)
-    return Request("POST", _brand_path(params.brand, "search/"), orjson.dumps(to_wire(params.search)), _JSON)
+    return Request("POST", f"{_root(params.brand)}search/*", orjson.dumps(to_wire(params.search)), _JSON)
 
 
 def build_opt_outs(params: SubmitOptOuts) -> Request:

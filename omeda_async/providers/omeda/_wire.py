@@ -11,11 +11,17 @@ from omeda_async.providers._answers import Received
 from omeda_async.providers.omeda._culprits import no_valid_brands
 from omeda_async.providers.omeda._decipher import (
     CANCEL_MEANINGS,
+    READ_MEANINGS,
     WRITE_MEANINGS,
-    read_lookup,
-    read_opt_out_receipt,
-    read_receipt,
-    read_search,
+    Content,
+    Meanings,
+    failure,
+    read_content,
+    take_new_receipt,
+    take_opt_out_receipt,
+    take_receipt,
+    take_status,
+    take_statuses,
 )
 from omeda_async.providers.omeda._made import (
     candidate_of,
@@ -75,9 +81,17 @@ _DONE: Final = frozenset({"cancelled", "canceled"})
 _GONE: Final = frozenset({"sent", "sending", "sent or sending", "sent_or_sending"})
 
 
-def _reads(name: str, read: Callable[..., R | OmedaAsyncError], *more: Any, **options: Any) -> Decipher[R]:
+def _reads(
+    name: str, take: Callable[[Content], R | str], meanings: Meanings = READ_MEANINGS, *, batch: bool = False
+) -> Decipher[R]:
     def decipher(status: int, headers: Mapping[str, str], body: bytes) -> R | OmedaAsyncError:
-        return read(Received(PROVIDER, name, status, headers, body), *more, **options)
+        content = read_content(body)
+        if content is None or content.failed or not 200 <= status <= 299:
+            return failure(Received(PROVIDER, name, status, headers, body), content, meanings, batch=batch)
+        taken = take(content)
+        if isinstance(taken, str):
+            return Received(PROVIDER, name, status, headers, body).unreadable(taken)
+        return taken
 
     return decipher
 
@@ -124,21 +138,21 @@ LOOKUP: Final[Operation[LookupDeployment, DeploymentStatus]] = Operation(
     name="deployments.lookup",
     repeat=Repeat.HARMLESS,
     build=build_lookup,
-    decipher=_reads("deployments.lookup", read_lookup),
+    decipher=_reads("deployments.lookup", take_status),
 )
 SEARCH: Final[Operation[SearchDeployments, tuple[DeploymentStatus, ...]]] = Operation(
     provider=PROVIDER,
     name="deployments.search",
     repeat=Repeat.HARMLESS,
     build=build_search,
-    decipher=_reads("deployments.search", read_search),
+    decipher=_reads("deployments.search", take_statuses),
 )
 CREATE: Final[Operation[CreateDeployment, DeploymentReceipt]] = Operation(
     provider=PROVIDER,
     name="deployments.create",
     repeat=Repeat.DOUBLES,
     build=build_create,
-    decipher=_reads("deployments.create", read_receipt, WRITE_MEANINGS, needs_track_id=True),
+    decipher=_reads("deployments.create", take_new_receipt, WRITE_MEANINGS),
     settling=Settling(operation=SEARCH, question=search_for_made, judge=judge_create),
     settled=settled_create,
 )
@@ -147,7 +161,7 @@ CLONE: Final[Operation[CloneDeployment, DeploymentReceipt]] = Operation(
     name="deployments.clone",
     repeat=Repeat.DOUBLES,
     build=build_clone,
-    decipher=_reads("deployments.clone", read_receipt, WRITE_MEANINGS, needs_track_id=True),
+    decipher=_reads("deployments.clone", take_new_receipt, WRITE_MEANINGS),
     settling=Settling(
         operation=LOOKUP,
         question=candidate_of,
@@ -164,7 +178,7 @@ UPDATE: Final[Operation[UpdateDeployment, DeploymentReceipt]] = Operation(
     name="deployments.update",
     repeat=Repeat.HARMLESS,
     build=build_update,
-    decipher=_reads("deployments.update", read_receipt, WRITE_MEANINGS, needs_track_id=False),
+    decipher=_reads("deployments.update", take_receipt, WRITE_MEANINGS),
     settled=_settled_update,
     refusal_tells=names_the_absent,  # its date may have passed, or it was approved, sent or cancelled since
 )
@@ -173,7 +187,7 @@ CANCEL: Final[Operation[CancelDeployment, DeploymentReceipt]] = Operation(
     name="deployments.cancel",
     repeat=Repeat.HARMLESS,
     build=build_cancel,
-    decipher=_reads("deployments.cancel", read_receipt, CANCEL_MEANINGS, needs_track_id=False),
+    decipher=_reads("deployments.cancel", take_receipt, CANCEL_MEANINGS),
     settling=Settling(
         operation=LOOKUP,
         question=lambda params: LookupDeployment(brand=params.brand, track_id=params.track_id),
@@ -186,7 +200,7 @@ SUBMIT_OPT_OUTS: Final[Operation[SubmitOptOuts, OptOutReceipt]] = Operation(
     name="opt_outs.submit",
     repeat=Repeat.HARMLESS,
     build=build_opt_outs,
-    decipher=_reads("opt_outs.submit", read_opt_out_receipt),
+    decipher=_reads("opt_outs.submit", take_opt_out_receipt, batch=True),
     settled=_settled_opt_outs,
     refusal_tells=_names_whom_it_refuses,  # with the same record in it, the lost attempt was refused too
     hits_everyone=_meets_every_opt_out,
