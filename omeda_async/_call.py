@@ -12,7 +12,7 @@ from omeda_async._account import Account
 from omeda_async._auth import Headers
 from omeda_async._operation import Answer, Inquiry, Operation, Request, Settling, Verdict
 from omeda_async._quick import quick
-from omeda_async._result import Result, read_answer
+from omeda_async._result import Result, named, read_answer
 from omeda_async._retry import Retry, Settle, Stop, decide, gave_up_waiting, in_doubt, may_repeat, refused_unseen
 from omeda_async.errors import (
     AlreadyDone,
@@ -207,7 +207,7 @@ class Call(Generic[P, R]):
             return self._failed(error, known=self._unexplained_yet() if self._broken_off else None)
         if verdict is not Verdict.NOT_DONE or not self._may_be_at_work:
             self._doubt = None
-        return self._failed(self._named(error, verdict))
+        return self._failed(named(error, verdict))
 
     async def _settle(self, error: OmedaAsyncError, wait: float) -> Result[R] | None:
         if self._operation.settling is None or not await self._pause(wait):
@@ -217,7 +217,7 @@ class Call(Generic[P, R]):
             return self._settled()
         if verdict is Verdict.TOO_LATE:
             self._doubt = None
-            return self._failed(self._named(error, verdict))
+            return self._failed(named(error, verdict))
         repeatable = may_repeat(self._operation, self._errors, self._policy) and not isinstance(error, ShutOut)
         if repeatable and await self._pause(0.0):
             return None
@@ -226,18 +226,25 @@ class Call(Generic[P, R]):
         return self._failed(error)
 
     async def _look(self) -> Verdict:
-        settling, verdict, result = self._operation.settling, Verdict.UNDECIDED, Result[Any]()
-        for inquiry in settling.first if settling else ():
-            result = await self._ask(inquiry) if result.error is None else result
-            if result.error is None:
-                self._params = inquiry.learn(self._params, result.receipt)
-        if settling and result.error is None:
-            result = await self._ask(settling)
-            if result.error is None or isinstance(result.error, NotFound):
-                self._found = result.receipt
-                verdict = settling.judge(self._params, result.error or result.receipt)
+        settling = self._operation.settling
+        verdict = Verdict.UNDECIDED if settling is None else await self._judged(settling)
         self._tell(events.Settled, verdict=verdict.value)
         return verdict
+
+    async def _judged(self, settling: Settling[P]) -> Verdict:
+        for inquiry in settling.first:
+            result = await self._ask(inquiry)
+            if result.error is not None:
+                return Verdict.UNDECIDED
+            self._params = inquiry.learn(self._params, result.receipt)
+        known = settling.known(self._params)
+        if known is not Verdict.UNDECIDED:
+            return known
+        result = await self._ask(settling)
+        if result.error is not None and not isinstance(result.error, NotFound):
+            return Verdict.UNDECIDED
+        self._found = result.receipt
+        return settling.judge(self._params, result.error or result.receipt)
 
     async def _ask(self, read: Inquiry[P] | Settling[P]) -> Result[Any]:
         options = attrs.evolve(self._options, max_wait=None, patient=False, doubtful=False, permit=None, hasty=False)
@@ -256,15 +263,6 @@ class Call(Generic[P, R]):
         self.attempts += question.attempts
         self._broken_off = isinstance(result.error, ClosedError | LimitWaitExceeded)
         return result
-
-    @staticmethod
-    def _named(error: OmedaAsyncError, verdict: Verdict) -> OmedaAsyncError:
-        kind = {Verdict.DONE: AlreadyDone, Verdict.TOO_LATE: TooLate}.get(verdict)
-        if kind is None:
-            return error
-        if isinstance(error, ApiError):
-            return error.as_kind(kind)
-        return kind(f"the provider's own record says so ({verdict.value}); {error.message}")
 
     def _settled(self) -> Result[R]:
         make = self._operation.settled

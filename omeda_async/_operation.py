@@ -95,6 +95,8 @@ class Settling(Generic[P]):
     """As in an ``Inquiry``. Raises InvalidRecord where too little is known to ask."""
     judge: Callable[[P, Any], Verdict]
     """What the read's result says. It is also given the read's ``NotFound``, as that may be an answer."""
+    known: Callable[[P], Verdict] = lambda _: Verdict.UNDECIDED
+    """What those that come first have shown already; if that decides, no more is asked."""
     first: tuple[Inquiry[P], ...] = ()
     """Where the parameters do not say what to ask for: the reads that find it out. If one fails, nothing is settled."""
 

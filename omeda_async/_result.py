@@ -5,11 +5,12 @@ What became of a call, and the outcome that means for its record.
 from typing import Any, Generic, TypeVar
 
 from omeda_async._masking import LEAST_SECRET, hide_secrets, holds_secret
-from omeda_async._operation import Answer, Operation
+from omeda_async._operation import Answer, Operation, Verdict
 from omeda_async._quick import quick
 from omeda_async._retry import refused_unseen
 from omeda_async.errors import (
     AlreadyDone,
+    ApiError,
     AuthenticationFailed,
     ClosedError,
     ConfigurationError,
@@ -69,6 +70,18 @@ def status_of(error: OmedaAsyncError, *, doubtful: bool) -> OutcomeStatus:
         return OutcomeStatus.NOT_SENT
     passing = isinstance(error, ServerError | AuthenticationFailed | SessionLost | TransportError | UnreadableAnswer)
     return OutcomeStatus.FAILED if passing or refused_unseen(error) else OutcomeStatus.REJECTED
+
+
+def named(error: OmedaAsyncError, verdict: Verdict) -> OmedaAsyncError:
+    """
+    Give a refusal the class of what a read has shown of its target.
+    """
+    kind = {Verdict.DONE: AlreadyDone, Verdict.TOO_LATE: TooLate}.get(verdict)
+    if kind is None:
+        return error
+    if isinstance(error, ApiError):
+        return error.as_kind(kind)
+    return kind(f"the provider's own record says so ({verdict.value}); {error.message}")
 
 
 def read_answer(operation: Operation[Any, R], answer: Answer, secrets: tuple[str, ...]) -> R | OmedaAsyncError:

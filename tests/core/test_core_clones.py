@@ -90,7 +90,7 @@ async def test_a_search_that_shows_no_one_candidate_settles_nothing(rows: tuple[
         (ROW, answer(200, {**CLONED, "TrackId": "FOO9"})),
         (ROW, answer(200, {**CLONED, "OwnerUserId": "somebody else"})),
         (ROW, NOT_THERE),
-        (DATED, omeda_error(403, "The AppId submitted is forbidden access.")),
+        (ROW, omeda_error(403, "The AppId submitted is forbidden access.")),
     ],
     ids=["the clone before", "another date", "no date", "another id", "another owner", "not found", "forbidden"],
 )
@@ -102,9 +102,10 @@ async def test_a_candidate_that_may_be_another_deployment_is_not_taken_for_it(
     assert (result.status, type(result.error), result.error.sent) == (OutcomeStatus.UNKNOWN, errors.AnswerLost, True)
 
 
-async def test_a_candidate_that_is_not_found_yet_is_judged_by_what_the_search_shows() -> None:
-    """A look-up may be late where the search is not."""
-    result, _ = await _settled(answer(200, SOURCE), _search(DATED), NOT_THERE)
+async def test_a_candidate_whose_date_the_search_shows_is_not_looked_up() -> None:
+    """There is nothing more to learn of it."""
+    result, asked = await _settled(answer(200, SOURCE), _search(DATED))
+    assert asked == ["lookup/FOO6/*", "search/*"]
     assert (result.status, result.receipt.track_id) == (OutcomeStatus.ALREADY_DONE, "FOO7")
 
 

@@ -224,12 +224,13 @@ def test_every_operation_declares_its_safety_as_the_table_says() -> None:
     reads = {name: one.settling.operation.name for name, one in by_name.items() if one.settling}
     assert reads == {
         "omeda.deployments.cancel": "deployments.lookup",
-        "omeda.deployments.create": "deployments.search",
+        "omeda.deployments.create": "deployments.lookup",
         "omeda.deployments.clone": "deployments.lookup",
         "ocamba.campaigns.cancel": "campaigns.get",
         "journey_manager.transactions.cancel": "transactions.query",
     }
     first = {name: [two.operation.name for two in one.settling.first] for name, one in by_name.items() if one.settling}
     assert {name: reads for name, reads in first.items() if reads} == {
-        "omeda.deployments.clone": ["deployments.lookup", "deployments.search"]
+        "omeda.deployments.create": ["deployments.search"],
+        "omeda.deployments.clone": ["deployments.lookup", "deployments.search"],
     }

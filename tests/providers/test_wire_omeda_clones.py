@@ -128,7 +128,7 @@ def test_only_one_row_that_may_be_the_clone_is_looked_at(rows: object, candidate
     if candidate is not None:
         assert _settling().question(learned).track_id == candidate
         return
-    with pytest.raises(InvalidRecord, match="none that may be the clone, or several"):
+    with pytest.raises(InvalidRecord, match="none that may be the one made, or several"):
         _settling().question(learned)
 
 
@@ -138,7 +138,7 @@ def test_only_one_row_that_may_be_the_clone_is_looked_at(rows: object, candidate
         (_row(), _row(), Verdict.DONE),
         (_row(deployment_date=None), _row(deployment_date=None, requested_date=DATE), Verdict.DONE),
         (_row(deployment_date=None), _row(requested_date=DATE - timedelta(days=7)), Verdict.DONE),
-        (_row(), NotFound("none"), Verdict.DONE),
+        (_row(), NotFound("none"), Verdict.UNDECIDED),
         (_row(deployment_date=None), NotFound("none"), Verdict.UNDECIDED),
         (_row(deployment_date=None), _row(deployment_date=None), Verdict.UNDECIDED),
         (_row(deployment_date=None), _row(deployment_date=DATE + timedelta(days=7)), Verdict.UNDECIDED),
@@ -151,6 +151,13 @@ def test_only_one_row_that_may_be_the_clone_is_looked_at(rows: object, candidate
 def test_the_candidate_is_the_clone_only_by_its_date(row: DeploymentStatus, found: object, verdict: Verdict) -> None:
     """The date has to be shown and fit, as it stands or as it was first asked for."""
     assert _settling().judge(_learned((row,)), found) is verdict
+
+
+@pytest.mark.parametrize(("date", "verdict"), [(DATE, Verdict.DONE), (None, Verdict.UNDECIDED)])
+def test_a_candidate_whose_row_shows_the_date_need_not_be_looked_up(date: datetime | None, verdict: Verdict) -> None:
+    """What the search shows is enough where it shows all that tells."""
+    assert _settling().known(_learned((_row(deployment_date=date),))) is verdict
+    assert _settling().known(_clone()) is Verdict.UNDECIDED
 
 
 def test_the_receipt_of_a_settled_clone_names_the_new_deployment() -> None:

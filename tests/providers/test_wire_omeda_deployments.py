@@ -323,38 +323,47 @@ def _row(**changes: Any) -> DeploymentStatus:
 
 
 @pytest.mark.parametrize(
-    ("rows", "verdict"),
+    ("rows", "candidate", "verdict"),
     [
-        ((_row(),), Verdict.DONE),
-        ((_row(created_date=None, deployment_date=DATE),), Verdict.DONE),
-        ((_row(), _row(track_id="F2", deployment_name="News 2")), Verdict.DONE),
-        ((_row(), _row(track_id="F2", created_date=NOW - timedelta(days=7))), Verdict.DONE),
-        ((), Verdict.UNDECIDED),
-        ((_row(), _row(track_id="F2")), Verdict.UNDECIDED),
-        ((_row(created_date=None),), Verdict.UNDECIDED),
-        ((_row(created_date=NOW - timedelta(days=7)),), Verdict.UNDECIDED),
-        ((_row(deployment_date=DATE + timedelta(days=7)),), Verdict.UNDECIDED),
-        ((_row(owner_user_id="other"),), Verdict.UNDECIDED),
-        ((_row(deployment_type_id=5),), Verdict.UNDECIDED),
-        ((_row(track_id=None),), Verdict.UNDECIDED),
-        (NotFound("none"), Verdict.UNDECIDED),
+        ((_row(),), "F1", Verdict.UNDECIDED),
+        ((_row(deployment_date=DATE),), "F1", Verdict.DONE),
+        ((_row(created_date=None, deployment_date=DATE),), "F1", Verdict.DONE),
+        ((_row(), _row(track_id="F2", deployment_name="News 2")), "F1", Verdict.UNDECIDED),
+        ((_row(deployment_date=DATE), _row(track_id="F2", created_date=NOW - timedelta(days=7))), "F1", Verdict.DONE),
+        ((), None, Verdict.UNDECIDED),
+        ((_row(), _row(track_id="F2")), None, Verdict.UNDECIDED),
+        ((_row(created_date=NOW - timedelta(days=7)),), None, Verdict.UNDECIDED),
+        ((_row(deployment_date=DATE + timedelta(days=7)),), None, Verdict.UNDECIDED),
+        ((_row(owner_user_id="other"),), None, Verdict.UNDECIDED),
+        ((_row(deployment_type_id=5),), None, Verdict.UNDECIDED),
+        ((_row(track_id=None, deployment_date=DATE),), None, Verdict.UNDECIDED),
+        (NotFound("none"), None, Verdict.UNDECIDED),
     ],
 )
-def test_a_search_settles_a_create_only_by_one_sure_match(rows: object, verdict: Verdict) -> None:
-    """The same name may be last week's: only one deployment that can be no other is ours, and none proves nothing."""
+def test_a_search_settles_a_create_only_by_one_sure_match(
+    rows: object, candidate: str | None, verdict: Verdict
+) -> None:
+    """The same name may be last week's: only one that can be no other is ours, and without its date it is looked up."""
     settling = wire.CREATE.settling
     assert settling is not None
-    assert settling.judge(_create(), rows) is verdict
+    learned = settling.first[0].learn(_create(), rows)
+    assert settling.known(learned) is verdict
+    if candidate is None:
+        with pytest.raises(InvalidRecord):
+            settling.question(learned)
+    else:
+        assert settling.question(learned) == wire.LookupDeployment(brand="FOO", track_id=candidate)
 
 
 def test_a_create_is_searched_by_name_and_owner() -> None:
     """The question is about what was sent; its receipt, once settled, names the deployment found."""
     settling = wire.CREATE.settling
     assert settling is not None
-    search = settling.question(_create()).search
+    search = settling.first[0].question(_create()).search
     assert (search.deployment_name, search.entered_by_or_assigned_to) == ("News", "omailuser1")
     assert wire.CREATE.settled is not None
-    assert wire.CREATE.settled(_create(), (_row(),)) == DeploymentReceipt("F1", "u", settled=True)
+    learned = settling.first[0].learn(_create(), (_row(),))
+    assert wire.CREATE.settled(learned, None) == DeploymentReceipt("F1", "u", settled=True)
     assert wire.CREATE.settled(_create(), None) == DeploymentReceipt(settled=True)
     assert wire.CREATE.repeat is Repeat.DOUBLES
 

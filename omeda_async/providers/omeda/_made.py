@@ -3,7 +3,7 @@ Which deployment of a search is the one that a create or a clone made: one alone
 """
 
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -17,6 +17,8 @@ from omeda_async.providers.omeda._requests import (
     SearchDeployments,
 )
 from omeda_async.providers.omeda.models import DeploymentReceipt, DeploymentSearch, DeploymentStatus
+
+M = TypeVar("M", CreateDeployment, CloneDeployment)
 
 _CLOCKS_APART: Final = timedelta(minutes=5)
 """How far Omeda's clock and ours may differ."""
@@ -72,62 +74,52 @@ def search_for_made(params: CreateDeployment | CloneDeployment) -> SearchDeploym
     return SearchDeployments(brand=params.brand, search=search)
 
 
-def judge_create(params: CreateDeployment, found: Any) -> Verdict:
+def with_candidate(params: M, found: Any) -> M:
     """
-    Tell from a search whether a deployment was created: exactly one that can be no other.
-
-    None proves nothing, as the search does not promise to be up to date.
+    Add the one deployment of a search that may be the one made, if there is exactly one.
     """
-    return Verdict.DONE if _created(params, found) is not None else Verdict.UNDECIDED
-
-
-def settled_create(params: CreateDeployment, found: Any) -> DeploymentReceipt:
-    """
-    Make the receipt of a created deployment that a search has found.
-    """
-    match = _created(params, found)
-    return DeploymentReceipt(settled=True) if match is None else _receipt(match)
-
-
-def with_candidate(params: CloneDeployment, found: Any) -> CloneDeployment:
-    """
-    Add the one deployment of a search that may be the clone, if there is exactly one.
-    """
-    wanted = _wanted_clone(params)
+    wanted = _wanted(params)
     return attrs.evolve(params, candidate=_only(wanted, found) if wanted is not None else None)
 
 
-def candidate_of(params: CloneDeployment) -> LookupDeployment:
+def judge_row(params: CreateDeployment | CloneDeployment) -> Verdict:
     """
-    Ask for the deployment that may be the clone: Omeda's search shows no date to compare, its look-up does.
+    Tell from what the search shows of the one candidate whether it is the one made: if its date is there, and fits.
+    """
+    row = params.candidate
+    dated = row is not None and row.track_id is not None and row.deployment_date is not None
+    return Verdict.DONE if dated else Verdict.UNDECIDED
+
+
+def candidate_of(params: CreateDeployment | CloneDeployment) -> LookupDeployment:
+    """
+    Ask for the deployment that may be the one made: Omeda's search need not show its date, the look-up does.
 
     Raises:
         InvalidRecord: The search has shown none, or several.
     """
     if params.candidate is None or params.candidate.track_id is None:
-        raise InvalidRecord.of("track_id", "the search shows none that may be the clone, or several")
+        raise InvalidRecord.of("track_id", "the search shows none that may be the one made, or several")
     return LookupDeployment(brand=params.brand, track_id=params.candidate.track_id)
 
 
-def judge_clone(params: CloneDeployment, found: Any) -> Verdict:
+def judge_made(params: CreateDeployment | CloneDeployment, found: Any) -> Verdict:
     """
-    Tell from a look-up of the one candidate whether it is the clone: only its date tells it from the clone before it.
+    Tell from a look-up of the one candidate whether it is the one made: only its date tells it from the one before.
 
-    One that the look-up does not find yet is judged by what the search showed.
+    One that the look-up does not find yet proves nothing, as the search does not promise to be up to date.
     """
-    wanted, row = _wanted_clone(params), params.candidate
-    if wanted is None or row is None:
+    wanted, row = _wanted(params), params.candidate
+    if wanted is None or row is None or not isinstance(found, DeploymentStatus):
         return Verdict.UNDECIDED
-    shown = found if isinstance(found, DeploymentStatus) else row
-    date = shown.deployment_date or row.deployment_date or shown.requested_date
-    if date is None or not _is_date(wanted, date):
-        return Verdict.UNDECIDED
-    return Verdict.DONE if shown.track_id == row.track_id and _may_be(wanted, shown) else Verdict.UNDECIDED
+    date = found.deployment_date or found.requested_date
+    same = found.track_id == row.track_id and _may_be(wanted, found)
+    return Verdict.DONE if same and date is not None and _is_date(wanted, date) else Verdict.UNDECIDED
 
 
-def settled_clone(params: CloneDeployment, _: Any) -> DeploymentReceipt:
+def settled_made(params: CreateDeployment | CloneDeployment, _: Any) -> DeploymentReceipt:
     """
-    Make the receipt of a clone that has been found.
+    Make the receipt of a deployment that has been found.
     """
     return DeploymentReceipt(settled=True) if params.candidate is None else _receipt(params.candidate)
 
@@ -163,14 +155,6 @@ def _wanted_clone(params: CloneDeployment) -> Wanted | None:
         now=params.now,
         source=params.track_id,
     )
-
-
-def _created(params: CreateDeployment, found: Any) -> DeploymentStatus | None:
-    match = _only(_wanted_new(params), found)
-    if match is None or match.track_id is None:
-        return None
-    # A newsletter has the same name every week: without a date that fits, it may be last week's.
-    return match if match.deployment_date or match.created_date else None
 
 
 def _only(wanted: Wanted, found: Any) -> DeploymentStatus | None:

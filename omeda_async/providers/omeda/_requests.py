@@ -38,6 +38,8 @@ class CreateDeployment:
     deployment: Deployment
     now: datetime
     """The time of the call, aware: the deployment's date has to be after it."""
+    candidate: DeploymentStatus | None = None
+    """The one deployment that a search has found which may be it."""
 
 
 @attrs.frozen(kw_only=True)

@@ -25,11 +25,10 @@ from omeda_async.providers.omeda._decipher import (
 )
 from omeda_async.providers.omeda._made import (
     candidate_of,
-    judge_clone,
-    judge_create,
+    judge_made,
+    judge_row,
     search_for_made,
-    settled_clone,
-    settled_create,
+    settled_made,
     source_of,
     with_candidate,
     with_source,
@@ -153,8 +152,14 @@ CREATE: Final[Operation[CreateDeployment, DeploymentReceipt]] = Operation(
     repeat=Repeat.DOUBLES,
     build=build_create,
     decipher=_reads("deployments.create", take_new_receipt, WRITE_MEANINGS),
-    settling=Settling(operation=SEARCH, question=search_for_made, judge=judge_create),
-    settled=settled_create,
+    settling=Settling(
+        operation=LOOKUP,
+        question=candidate_of,
+        judge=judge_made,
+        known=judge_row,
+        first=(Inquiry(operation=SEARCH, question=search_for_made, learn=with_candidate),),
+    ),
+    settled=settled_made,
 )
 CLONE: Final[Operation[CloneDeployment, DeploymentReceipt]] = Operation(
     provider=PROVIDER,
@@ -165,13 +170,14 @@ CLONE: Final[Operation[CloneDeployment, DeploymentReceipt]] = Operation(
     settling=Settling(
         operation=LOOKUP,
         question=candidate_of,
-        judge=judge_clone,
+        judge=judge_made,
+        known=judge_row,
         first=(
             Inquiry(operation=LOOKUP, question=source_of, learn=with_source),
             Inquiry(operation=SEARCH, question=search_for_made, learn=with_candidate),
         ),
     ),
-    settled=settled_clone,
+    settled=settled_made,
 )
 UPDATE: Final[Operation[UpdateDeployment, DeploymentReceipt]] = Operation(
     provider=PROVIDER,
