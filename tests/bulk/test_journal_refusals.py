@@ -4,6 +4,8 @@ Journals that cannot be used: the run says so with a reason, before anything is 
 """
 
 import asyncio
+import errno
+import os
 import sqlite3
 import stat
 import sys
@@ -101,6 +103,32 @@ async def test_a_place_where_nothing_can_be_written_is_refused(tmp_path: Path, w
     """A directory that is not there, or is none."""
     tmp_path.joinpath("a file").write_text("")
     assert "cannot be used" in await refused(tmp_path / where, Work())
+
+
+async def test_a_file_system_that_is_read_only_is_told_before_anything_is_sent(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the journal would be a new one or is there already."""
+
+    def refuse(*_: Any) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    connect = _journal_file.connect
+    with monkeypatch.context() as patched:
+        patched.setattr("omeda_async.bulk._journal_file.os.open", refuse)
+        assert "Read-only file system" in await refused(path, Work())
+    await journalled(path, ["a"])
+    monkeypatch.setattr(_journal_file, "connect", lambda path, mode="ro": connect(path, mode=mode))
+    assert "readonly" in await refused(path, Work())
+
+
+async def test_a_journal_of_an_older_format_is_refused(path: Path) -> None:
+    """Its fingerprints are others: every record in it would be sent again."""
+    await journalled(path, ["a"])
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    assert "older version" in await refused(path, Work())
 
 
 async def test_a_journal_of_a_newer_version_is_refused(path: Path) -> None:
