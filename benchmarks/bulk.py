@@ -131,19 +131,28 @@ def run(
         with tempfile.TemporaryDirectory() as folder:
             file = str(Path(folder, "run.sqlite3")) if journal else None
             async with _heart(beating=stalls) as lateness:
+                before = _collections()
                 with metered() as used:
                     done = await (_bare(path, url) if who == "bare" else _ours(path, url, file, iterate=iterate))
-            size = _size(file)
+            size, collections = _size(file), _collections() - before
         return {
             "done": done,
             "cpu": used.cpu,
             "seconds": used.seconds,
             "memory": _harness.peak_memory(),
             "journal": size,
+            "collections": collections,
             **lateness,
         }
 
     return uvloop.run(main()) if fast else asyncio.run(main())
+
+
+def _collections() -> int:
+    """
+    Tell how often the garbage collector has searched for garbage, of whatever age.
+    """
+    return sum(generation["collections"] for generation in gc.get_stats())
 
 
 def _size(file: str | None) -> int:

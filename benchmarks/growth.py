@@ -14,6 +14,8 @@ PICTURE = Path(__file__).parent / "growth.png"
 SIZES = (10_000, 100_000, MILLION)
 MOST_GROWTH = 20.0
 """MiB."""
+MOST_COLLECTIONS = 60
+"""Searches for garbage in a run of a hundred thousand: without care it would be two hundred."""
 Results: TypeAlias = dict[str, list[Measured]]
 
 
@@ -57,6 +59,7 @@ def _row(name: str, results: Results, bare: str, records: int) -> list[str]:
         f"{1e6 * _harness.median(results[name], 'cpu') / records:.1f} µs",
         f"{_harness.ratio(results, name, bare):.2f} x",
         f"{_harness.median(results[name], 'memory'):.0f} MiB",
+        f"{_harness.median(results[name], 'collections'):.0f}",
     ]
 
 
@@ -100,7 +103,7 @@ beside; the bare script is csv.DictReader → dicts → orjson → aiohttp with 
 a checksum that both have sent the same bodies. Medians of three rounds in turns. Targets: ≤ 2.5 x CPU, ≤ 4 x with the
 journal, ≤ 120 MiB.
 
-{_harness.table(("run", "CPU per record", "to the bare script", "peak memory"), rows)}
+{_harness.table(("run", "CPU per record", "to the bare script", "peak memory", "searches for garbage"), rows)}
 
 Memory beyond that of a run of {SIZES[1]:,}: **{more:+.1f} MiB**, with the journal {logged:+.1f} MiB. Target: ≤ 20 MiB.
 
@@ -133,5 +136,7 @@ def gate() -> None:
     )
     if plain > 5 or logged > 8:
         raise Failed(f"a bulk run takes {plain:.2f} x the CPU of a bare script, and {logged:.2f} x with a journal")
+    if (often := _harness.median(results["omeda_async"], "collections")) > MOST_COLLECTIONS:
+        raise Failed(f"the garbage collector has searched {often:.0f} times")
     if more > MOST_GROWTH:
         raise Failed(f"a bulk run of twice the records holds {more:.1f} MiB more")

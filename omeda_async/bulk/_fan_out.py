@@ -79,6 +79,9 @@ class FanOut:
         self._read_on = True
         self._in_hand: list[Item] = []
         self._left: list[Closed] = []
+        # Closed items are let go of one by one as others are read. The garbage collector counts how many more objects
+        # there are than before: freed by the hundred they would make it search the whole heap, time and again.
+        self._spent: list[Item] = []
         self._twins = 0
         self._most_twins = options.concurrency * max(options.max_entries, BREATHE_EVERY)
         self._few_twins = asyncio.Event()
@@ -103,6 +106,7 @@ class FanOut:
             try:
                 await outlast(self._deliver_left())
             finally:
+                self._spent.clear()
                 self.outlet.end()
 
     def abandon(self, cause: OmedaAsyncError) -> None:
@@ -140,6 +144,7 @@ class FanOut:
             outcomes = [item.outcome(result) for item in everyone] if needed else []
             self.tally.add(result.status, len(everyone), outcomes)
             self.outlet.push(outcomes)
+            self._spent += everyone
         self.options.on_outcomes()
 
     def _with_twins(self, items: Sequence[Item], result: Result[Any]) -> Sequence[Item]:
@@ -207,7 +212,9 @@ class FanOut:
         try:
             more = True
             while more and not self._over():
+                before = self._position
                 more = await self._read_next(source) if isinstance(source, AsyncGenerator) else self._read_some(source)
+                del self._spent[: self._position - before]
                 if self._in_hand:
                     linger.cancel()  # what is left waits its own time
                     await self._hand_over(self._in_hand)
@@ -310,14 +317,21 @@ class FanOut:
             self._in_hand = []
 
     async def _worker(self) -> None:
-        while (items := await self._turns.take()) is not None:
-            if self.stopped:
-                self._leave(items)
-                continue
-            desk = RunDesk(self, items)
-            self._desks.add(desk)
-            try:
-                await desk.perform(self._work)
-            finally:
-                self._desks.discard(desk)
-            await self.outlet.room()
+        while await self._serve():
+            pass  # nothing of the last items is held while the next are awaited
+
+    async def _serve(self) -> bool:
+        items = await self._turns.take()
+        if items is None:
+            return False
+        if self.stopped:
+            self._leave(items)
+            return True
+        desk = RunDesk(self, items)
+        self._desks.add(desk)
+        try:
+            await desk.perform(self._work)
+        finally:
+            self._desks.discard(desk)
+        await self.outlet.room()
+        return True

@@ -12,6 +12,7 @@ import pytest
 from omeda_async import BulkReport, ClosedError, InvalidRecord, OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import Item
+from omeda_async.bulk._fan_out import BATCHES_READY, BREATHE_EVERY
 from omeda_async.events import Event, RunEnded
 from tests.bulk.bulk_fakes import (
     FakeAccount,
@@ -316,3 +317,17 @@ async def test_the_end_of_a_run_is_an_event() -> None:
             complete=True,
         )
     ]
+
+
+async def test_what_is_closed_is_let_go_of_as_others_are_read() -> None:
+    """Never more than was in hand is held, and nothing once the run has ended."""
+    work = FakeWork(max_entries=20, concurrency=3, answer_time=lambda items: 0.01 * (1 + items[0].raw % 7))
+    run = run_of(work, list(range(3000)))
+    held = []
+    async for _ in run:
+        assert run._engine is not None
+        held.append(len(run._engine._spent))
+    assert 0 < max(held) <= 3 * 20 + BREATHE_EVERY + 20 * BATCHES_READY
+    assert run._engine is not None
+    assert run._engine._spent == []
+    assert adds_up(run, 3000)
