@@ -5,7 +5,9 @@ Whatever many workers ask for at the same time is written in one transaction, by
 """
 
 import asyncio
+import math
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
@@ -34,11 +36,16 @@ class Journal:
     Args:
         path: The file; made if it does not exist, with mode 0600.
         identity: Whose run it is.
+        lookback: Seconds that a provider counts a request for: for so long it is remembered from run to run.
 
     """
 
-    def __init__(self, path: Path, identity: Identity) -> None:
-        self._thread = _Thread(path, identity)
+    def __init__(self, path: Path, identity: Identity, lookback: float = 0.0) -> None:
+        self.recent: tuple[int, float] = (0, 0.0)
+        """Requests that earlier runs have made within that time, and how many seconds ago the last was seen."""
+        self._lookback = lookback
+        self._made: deque[tuple[float, int]] = deque([(-math.inf, 0)])
+        self._thread = _Thread(path, identity, lookback)
         self._group = Group()
         self._waiting: list[_Waiter] = []
         self._wake = asyncio.Event()
@@ -67,6 +74,7 @@ class Journal:
             nonlocal started
             await self._thread.start()
             started = True
+            self.recent = await self._thread.do(lambda book: book.recent)
 
         try:
             await outlast(start())
@@ -205,6 +213,14 @@ class Journal:
             await self._wake.wait()
             await outlast(self._write())
 
+    def _made_of_late(self) -> int:
+        now, made = asyncio.get_running_loop().time(), self._made
+        while len(made) > 1 and made[1][0] <= now - self._lookback:
+            made.popleft()
+        if self._tally.requests > made[-1][1]:
+            made.append((now, self._tally.requests))
+        return self._tally.requests - made[0][1]
+
     async def _write(self) -> None:
         """
         Write down all that has gathered, and wake those who wait for it.
@@ -212,7 +228,7 @@ class Journal:
         group, self._group = self._group, Group()
         waiting, self._waiting = self._waiting, []
         self._wake.clear()
-        group.requests = self._tally.requests
+        group.requests, group.recent = self._tally.requests, self._made_of_late()
         found: dict[Item, Result[Any]] = {}
         if self._failure is None:
             try:
@@ -234,15 +250,16 @@ class _Thread(aiosqlite.Connection):
     The thread that a journal is written in: a whole transaction for one change of threads.
     """
 
-    def __init__(self, path: Path, identity: Identity) -> None:
+    def __init__(self, path: Path, identity: Identity, lookback: float) -> None:
         super().__init__(self._open, iter_chunk_size=64)
         self._thread.daemon = True  # a program that is being ended does not wait for a loop that is gone
         self._path = path
         self._identity = identity
+        self._lookback = lookback
         self._book: Book | None = None
 
     def _open(self) -> sqlite3.Connection:
-        file = JournalFile.open(self._path, self._identity)
+        file = JournalFile.open(self._path, self._identity, self._lookback)
         self._book = Book(file)
         return file.connection
 

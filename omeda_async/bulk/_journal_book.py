@@ -71,6 +71,9 @@ class Group:
     asides: list[Closed] = attrs.field(factory=list)
     """Records that are counted and never sent: repeats of earlier ones, and those refused locally."""
     requests: int = 0
+    """Made by the run so far."""
+    recent: int = 0
+    """Those made of late."""
 
     @property
     def notes(self) -> int:
@@ -99,6 +102,13 @@ class Book:
         self._repeating: set[Item] = set()
         self._answers: dict[str, int] = {}
         self._results: dict[tuple[Any, ...], Result[Any]] = {}
+
+    @property
+    def recent(self) -> tuple[int, float]:
+        """
+        Tell how many requests earlier runs have made of late, and how long ago that was.
+        """
+        return self._file.recent
 
     def _number(self, sql: str) -> int:
         number: int = self._sql.execute(sql).fetchone()[0]
@@ -149,7 +159,8 @@ class Book:
         standing = self._enter_left(group.left)
         self._settle(group.results + group.left)
         self._aside(group.asides)
-        self._sql.execute("UPDATE runs SET requests = ? WHERE id = ?", (group.requests, self._file.run))
+        made = (group.requests, group.recent, _clock.utc_now().timestamp(), self._file.run)
+        self._sql.execute("UPDATE runs SET requests = ?, recent = ?, seen = ? WHERE id = ?", made)
         return settled | standing
 
     def _end(self, tally: Tally, cause: BaseException | None) -> None:

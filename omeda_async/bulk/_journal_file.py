@@ -30,7 +30,8 @@ _TABLES: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, requests INTEGER NOT NULL DEFAULT 0,
-    complete INTEGER NOT NULL DEFAULT 0, counts TEXT NOT NULL DEFAULT '{}', cause TEXT, version TEXT NOT NULL
+    complete INTEGER NOT NULL DEFAULT 0, counts TEXT NOT NULL DEFAULT '{}', cause TEXT, version TEXT NOT NULL,
+    seen REAL, recent INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE records (id INTEGER PRIMARY KEY, fingerprint BLOB NOT NULL, entry TEXT NOT NULL);
 CREATE TABLE prints (fingerprint BLOB PRIMARY KEY, record INTEGER NOT NULL) WITHOUT ROWID;
@@ -187,12 +188,19 @@ class JournalFile:
     codec: Codec
     run: int
     """The number of this run of the journal, from 1."""
+    recent: tuple[int, float]
+    """Requests that earlier runs have made of late, and how many seconds ago the last of these runs was seen."""
     _guard: sqlite3.Connection
 
     @classmethod
-    def open(cls, path: Path, identity: Identity) -> "JournalFile":
+    def open(cls, path: Path, identity: Identity, lookback: float = 0.0) -> "JournalFile":
         """
         Open or create a journal, and note that a run begins.
+
+        Args:
+            path: The file.
+            identity: Whose run it is.
+            lookback: Seconds that requests count as made of late.
 
         Raises:
             JournalError: It cannot be written, is in use, or is another run's.
@@ -205,6 +213,7 @@ class JournalFile:
             _check(opened[0], path, identity)
             opened.append(_locked(path))
             codec = _prepared(opened[0], path, identity)
+            recent = _recent(opened[0], lookback)
             run = _begun(opened[0])
         except BaseException as error:
             for connection in opened:
@@ -212,7 +221,7 @@ class JournalFile:
             if isinstance(error, sqlite3.Error | OSError):
                 raise unusable(path, error) from error
             raise
-        return cls(path, opened[0], codec, run, opened[1])
+        return cls(path, opened[0], codec, run, recent, opened[1])
 
     def close(self) -> None:
         """
@@ -335,3 +344,10 @@ def _index(connection: sqlite3.Connection) -> None:
 def _begun(connection: sqlite3.Connection) -> int:
     row = (_clock.utc_now().timestamp(), __version__)
     return connection.execute("INSERT INTO runs (started, version) VALUES (?, ?)", row).lastrowid or 0
+
+
+def _recent(connection: sqlite3.Connection, lookback: float) -> tuple[int, float]:
+    now = _clock.utc_now().timestamp()
+    sql = "SELECT ifnull(sum(recent), 0), ifnull(max(seen), 0) FROM runs WHERE seen > ?"
+    requests, seen = connection.execute(sql, (now - lookback,)).fetchone()
+    return requests, max(0.0, now - seen)

@@ -245,7 +245,8 @@ class BulkRun:
             else:
                 from omeda_async.bulk._journal import Journal  # noqa: PLC0415 the same
 
-                await self._remembered(engine, Journal(self._journal, self._identity()))
+                lookback = self._work.account.settings.rate_limit.longest
+                await self._remembered(engine, Journal(self._journal, self._identity(), lookback))
         finally:
             self._ended = _clock.now()
             self._progressed(at_the_end=True)
@@ -261,6 +262,11 @@ class BulkRun:
             if not journal.is_open:
                 engine.outlet.end()
         engine.ledger = journal
+        made, seconds_ago = journal.recent
+        if made:
+            # Of those in flight when a run was killed it may not have noted each.
+            in_flight = self._work.account.settings.rate_limit.parallel or self._options.concurrency
+            self._work.account.limiter.remember(made + in_flight, seconds_ago)
         cause: BaseException | None = ClosedError("the run was broken off")
         try:
             await engine.run()

@@ -159,6 +159,15 @@ class Account:
         permit.counted = self._counted
         permit.before = tuple([gate.ledger.last for gate in self._gates]) if self._gates else ()
 
+    def remember(self, requests: int, seconds_ago: float, now: float) -> None:
+        """
+        Hold slots for attempts of an earlier process, until a header tells more or they are a window old.
+        """
+        for gate in self._gates:
+            until = now + gate.slots.lap - seconds_ago
+            if until > now:
+                gate.slots.hold(min(gate.slots.window.calls, max(requests, gate.slots.held)), until)
+
     def give_back(self, permit: Permit) -> None:
         """
         Take back a permit whose attempt provably never left.

@@ -60,6 +60,17 @@ class Limiter(Protocol):
         """
         ...
 
+    def remember(self, requests: int, seconds_ago: float) -> None:
+        """
+        Count requests that an earlier process has made on the account: the provider counts them still.
+
+        Args:
+            requests: How many, at most.
+            seconds_ago: When the last of them was made.
+
+        """
+        ...
+
     def view(self) -> LimitsView:
         """
         Show what is used, free and waited for now.
@@ -149,6 +160,9 @@ class _LocalLimiter:
             self._dispatch(self._loop)
         if pause > 0 and self._on_pause is not None:
             self._on_pause(pause)
+
+    def remember(self, requests: int, seconds_ago: float) -> None:
+        self._account.remember(requests, seconds_ago, asyncio.get_running_loop().time())
 
     def view(self) -> LimitsView:
         now = self._loop.time() if self._loop is not None else 0.0

@@ -34,6 +34,17 @@ class FakeSettings:
     rate_limit: RateLimit = attrs.field(factory=lambda: RateLimit.courtesy(per_second=10, parallel=8))
 
 
+class FakeLimiter:
+    """As much of a limiter as a run needs: it notes what it is to remember."""
+
+    def __init__(self) -> None:
+        self.remembered: list[tuple[int, float]] = []
+
+    def remember(self, requests: int, seconds_ago: float) -> None:
+        """Note it."""
+        self.remembered.append((requests, seconds_ago))
+
+
 @attrs.define
 class FakeAccount:
     """As much of an account as a run needs."""
@@ -42,6 +53,7 @@ class FakeAccount:
     hooks: tuple[Any, ...] = ()
     transport: FakeTransport = attrs.field(factory=FakeTransport)
     settings: FakeSettings = attrs.field(factory=FakeSettings)
+    limiter: FakeLimiter = attrs.field(factory=FakeLimiter)
 
 
 class FakeCall:
