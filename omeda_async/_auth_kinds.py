@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from omeda_async._checks import check_text, check_token, refuse_pickle
+from omeda_async._masking import masked_repr
 from omeda_async.errors import ConfigurationError
 
 Token = str | Callable[[], str | Awaitable[str]]
@@ -21,7 +22,7 @@ class BasicAuth:
     A user name and a password.
     """
 
-    user: str
+    user: str = attrs.field(repr=masked_repr)
     password: str = attrs.field(repr=False)
 
     __reduce_ex__ = refuse_pickle

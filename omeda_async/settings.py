@@ -21,6 +21,7 @@ from omeda_async._checks import (
     check_token,
     refuse_pickle,
 )
+from omeda_async._masking import masked_repr
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import RateLimit, Window
 
@@ -145,7 +146,7 @@ class OmedaSettings:
     """The brand abbreviation, for everything about deployments."""
     client: str | None = None
     """The client abbreviation, for the opt-out queue. It is not the brand: ask Omeda for it."""
-    user_id: str | None = None
+    user_id: str | None = attrs.field(default=None, repr=masked_repr)
     """The user in whose name deployments are cancelled, unless a call names another."""
     input_id: str | None = attrs.field(default=None, repr=False)
     """Sent as ``x-omeda-inputid`` where set; no e-mail endpoint documents it."""

@@ -44,6 +44,19 @@ def check_text(field: str, value: object, longest: int | None = None) -> None:
         raise InvalidRecord.of(field, f"has {len(value)} characters: at most {longest} are allowed")
 
 
+def check_key(value: object) -> None:
+    """
+    Refuse what is no key of a caller's: a text or an integer, as a database has for one; it is never sent.
+
+    Raises:
+        InvalidRecord: It is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise InvalidRecord.of("key", f"must be a string or an integer, not {type(value).__name__}")
+    if isinstance(value, str):
+        check_text("key", value)
+
+
 def check_id(field: str, value: object, longest: int | None = None) -> None:
     """
     Refuse what is no id: an empty string, control characters, or no text at all.
@@ -161,7 +174,9 @@ def register_wire_names(converter: OrjsonConverter, cls: type, names: Mapping[st
     converter.register_unstructure_hook(cls, make_dict_unstructure_fn(cls, converter, **renamed))
 
 
-def structure_record(converter: OrjsonConverter, cls: type[M], names: Mapping[str, str], obj: Mapping[Any, Any]) -> M:
+def structure_record(
+    converter: OrjsonConverter, cls: type[M], names: Mapping[str, str], obj: Mapping[Any, Any], also: str = ""
+) -> M:
     """
     Make a model from a mapping with Python names, wire names, or ``id``.
 
@@ -170,6 +185,7 @@ def structure_record(converter: OrjsonConverter, cls: type[M], names: Mapping[st
         cls: The model.
         names: Every name that is understood, and the Python name of the field it stands for.
         obj: What the caller gave.
+        also: The fields to name where a name is unknown; by default those of the model.
 
     Raises:
         InvalidRecord: A name is unknown, missing or given twice, or a value has the wrong type.
@@ -178,15 +194,19 @@ def structure_record(converter: OrjsonConverter, cls: type[M], names: Mapping[st
     for name, value in obj.items():
         field = names.get(name) if isinstance(name, str) else None
         if field is None:
-            known = ", ".join(sorted(set(names.values())))
+            known = also or ", ".join(sorted(set(names.values())))
             raise InvalidRecord.of(mask_emails(str(name))[:80], f"is no field of a record; known are {known}")
         if field in given:
             raise InvalidRecord.of(field, "is given twice, under two names")
         given[field] = tuple(value) if isinstance(value, Iterator) else value  # it is read twice below
+    key = given.pop("key", None)
+    if key is not None:
+        check_key(key)
     try:
-        return _QUICK.structure(given, cls)
+        record = _QUICK.structure(given, cls)
     except Exception:  # noqa: BLE001 whatever it was, the detailed converter tells where
-        return _structured(converter, cls, given)
+        record = _structured(converter, cls, given)
+    return record if key is None else attrs.evolve(record, key=key)  # type: ignore[misc]  # M is one of our models
 
 
 def _structured(converter: OrjsonConverter, cls: type[M], given: dict[str, Any]) -> M:

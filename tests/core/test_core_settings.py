@@ -345,3 +345,11 @@ def test_each_session_auth_prepares_with_the_callable_given() -> None:
     auth = SessionAuth(_prepare)
     assert auth.prepare is _prepare
     assert "prepare" not in repr(auth)
+
+
+def test_a_user_that_is_an_address_is_masked() -> None:
+    """Whoever logs in by an e-mail address is not shown by it in a repr."""
+    settings = OmedaSettings(app_id=SECRET, brand="FOO", user_id="jane@corp.example")
+    shown = repr(settings) + repr(BasicAuth("jane@corp.example", SECRET))
+    assert "jane" not in shown
+    assert shown.count("j***@corp.example") == 2

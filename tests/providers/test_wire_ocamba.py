@@ -236,7 +236,8 @@ def test_a_record_is_an_id_or_a_mapping_with_one() -> None:
         ({"id": "7", "campaign_id": "7"}, "campaign_id"),
         ({"id": "7", "reasn": "r"}, "reasn"),
         ({"id": "7", "reason": 5}, "reason"),
-        ({"id": "7", "key": 5}, "key"),
+        ({"id": "7", "key": 5.5}, "key"),
+        ({"id": "7", "key": True}, "key"),
         ({"id": "7", 5: 5}, "5"),
     ],
 )

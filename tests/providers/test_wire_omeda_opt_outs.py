@@ -94,7 +94,7 @@ def test_a_request_of_nothing_is_refused() -> None:
         (ClientOptOut(None), "email_address"),  # type: ignore[arg-type] # what a caller may do
         (ClientOptOut(5), "email_address"),  # type: ignore[arg-type] # what a caller may do
         (ClientOptOut("a@b", 5), "source"),  # type: ignore[arg-type] # what a caller may do
-        (ClientOptOut("a@b", key=5), "key"),  # type: ignore[arg-type] # what a caller may do
+        (ClientOptOut("a@b", key=5.5), "key"),  # type: ignore[arg-type] # what a caller may do
         (ClientOptOut("a@b", key="\ud800"), "key"),
         (BrandOptOut("a@b", "XXG"), "brand_ids"),
         (BrandOptOut("a@b", None), "brand_ids"),
@@ -184,12 +184,20 @@ def test_a_mapping_that_is_no_opt_out_names_its_field(given_: object, field: str
 
 
 @pytest.mark.parametrize("names", [("email_address", "key"), ("EmailAddress", "key")])
-def test_a_key_is_a_string_whichever_names_a_mapping_has(names: tuple[str, str]) -> None:
-    """A number as the key is refused on the quick way, by the fields' own names, as on the other."""
-    with pytest.raises(InvalidRecord) as caught:
-        entry_of(opt_out_from(dict(zip(names, ("a@b", 5), strict=True))))
-    assert caught.value.field == "key"
-    assert caught.value.reason == "must be a string, not int"
+def test_a_key_is_a_text_or_a_number_whichever_names_a_mapping_has(names: tuple[str, str]) -> None:
+    """A database's number will do; what is neither is refused on the quick way, by the fields' own names, as else."""
+    assert [opt_out_from(dict(zip(names, ("a@b", key), strict=True))).key for key in (5, "k")] == [5, "k"]
+    for key in (5.5, True, ["k"]):
+        with pytest.raises(InvalidRecord) as caught:
+            entry_of(opt_out_from(dict(zip(names, ("a@b", key), strict=True))))
+        assert caught.value.field == "key"
+        assert caught.value.reason == f"must be a string or an integer, not {type(key).__name__}"
+
+
+def test_an_unknown_name_is_answered_with_all_those_there_are() -> None:
+    """The level of an opt-out follows from its ids: whoever mistakes the name of one is told the right one."""
+    with pytest.raises(InvalidRecord, match="known are brand_ids, deployment_type_ids, email_address, key, level"):
+        opt_out_from({"email": "a@b", "brandids": ["XXG"]})
 
 
 def test_ids_that_come_one_by_one_are_all_looked_at() -> None:

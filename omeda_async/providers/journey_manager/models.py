@@ -24,7 +24,7 @@ class TransactionCancel:
     """Why it is abandoned."""
     milestones: str | None = attrs.field(default=None, repr=masked_repr)
     """One milestone to add to the transaction; no place for personal data."""
-    key: str | None = attrs.field(default=None, repr=masked_repr, eq=False)
+    key: str | int | None = attrs.field(default=None, repr=masked_repr, eq=False)
     """The caller's own name for this record; not sent."""
 
 

@@ -23,7 +23,7 @@ class CampaignCancel:
     campaign_id: str = attrs.field(repr=masked_repr)
     reason: str | None = attrs.field(default=None, repr=masked_repr)
     """Why, for Ocamba's record of it."""
-    key: str | None = attrs.field(default=None, repr=masked_repr, eq=False)
+    key: str | int | None = attrs.field(default=None, repr=masked_repr, eq=False)
     """The caller's own name for this record; not sent."""
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 
 from omeda_async.errors import InvalidRecord
-from omeda_async.providers._records import check_id, check_moment, check_text
+from omeda_async.providers._records import check_id, check_key, check_moment, check_text
 from omeda_async.providers.omeda._dates import check_date, check_future
 from omeda_async.providers.omeda.models import (
     BrandOptOut,
@@ -108,7 +108,7 @@ def check_opt_out(record: OptOut) -> None:
     if record.source is not None:
         check_text("source", record.source)
     if record.key is not None:
-        check_text("key", record.key)
+        check_key(record.key)
     if isinstance(record, BrandOptOut):
         for brand_id in _some_ids("brand_ids", record.brand_ids):
             check_id("brand_ids", brand_id)

@@ -155,6 +155,7 @@ _CANCEL_NAMES: Final = {**_understood(DeploymentCancel), "id": "track_id"}
 _OPT_OUT_NAMES: Final = {cls: {**_understood(cls), "email": "email_address"} for cls in LEVELS.values()}
 _ANY_OPT_OUT_NAME: Final = {name: field for names in _OPT_OUT_NAMES.values() for name, field in names.items()}
 _FIELDS: Final = {cls: frozenset(field.name for field in attrs.fields(cls)) for cls in LEVELS.values()}
+_EVERY_FIELD: Final = ", ".join(sorted({*_ANY_OPT_OUT_NAME.values(), "level"}))
 _REQUIRED: Final = {
     cls: frozenset(field.name for field in attrs.fields(cls) if field.default is attrs.NOTHING)
     for cls in LEVELS.values()
@@ -211,7 +212,9 @@ def opt_out_from(obj: Any) -> OptOut:
         _check_ids_of_level(kind, fields)
     if _REQUIRED[kind] <= fields.keys() <= _FIELDS[kind]:
         return kind(**fields)  # by the fields' own names; entry_of checks what they hold
-    return structure_record(_converter, kind, names, fields)
+    # The level follows from the ids: of whoever has mistaken the name of one it would not be the level that was meant.
+    known = _EVERY_FIELD if level is None else ""
+    return structure_record(_converter, kind, names, fields, known)
 
 
 def _level_of_fields(fields: Mapping[Any, Any]) -> type[OptOut]:

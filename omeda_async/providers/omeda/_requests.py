@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 import orjson
 
+from omeda_async._masking import masked_repr
 from omeda_async._operation import Request
 from omeda_async._quick import quick
 from omeda_async.errors import InvalidRecord
@@ -81,7 +82,7 @@ class CancelDeployment:
 
     brand: str
     track_id: str
-    user_id: str | None
+    user_id: str | None = attrs.field(repr=masked_repr)
 
 
 @attrs.frozen(kw_only=True)

@@ -117,7 +117,7 @@ class DeploymentCancel:
     track_id: str = attrs.field(repr=masked_repr)
     user_id: str | None = attrs.field(default=None, repr=masked_repr)
     """The user it is cancelled as; None takes the settings'."""
-    key: str | None = attrs.field(default=None, repr=masked_repr, eq=False)
+    key: str | int | None = attrs.field(default=None, repr=masked_repr, eq=False)
     """The caller's own name for this record; not sent."""
     scheduled_for: datetime | None = None
     """When the deployment is to be sent, aware: cancels that are due sooner go first; not sent."""
@@ -132,7 +132,7 @@ class ClientOptOut:
     email_address: str = attrs.field(repr=masked_repr)
     source: str | None = attrs.field(default=None, repr=masked_repr)
     """Where the opt-out comes from; None leaves it to Omeda, which notes "Optout API 2."."""
-    key: str | None = attrs.field(default=None, repr=masked_repr, eq=False, kw_only=True)
+    key: str | int | None = attrs.field(default=None, repr=masked_repr, eq=False, kw_only=True)
     """The caller's own name for this record; not sent."""
 
 
@@ -146,7 +146,7 @@ class BrandOptOut:
     brand_ids: tuple[str, ...] = attrs.field(converter=to_tuple)
     """Takes any iterable."""
     source: str | None = attrs.field(default=None, repr=masked_repr)
-    key: str | None = attrs.field(default=None, repr=masked_repr, eq=False, kw_only=True)
+    key: str | int | None = attrs.field(default=None, repr=masked_repr, eq=False, kw_only=True)
 
 
 @attrs.frozen
@@ -160,7 +160,7 @@ class DeploymentTypeOptOut:
     """Takes any iterable."""
     source: str | None = attrs.field(default=None, repr=masked_repr)
     promo_code: str | None = None
-    key: str | None = attrs.field(default=None, repr=masked_repr, eq=False, kw_only=True)
+    key: str | int | None = attrs.field(default=None, repr=masked_repr, eq=False, kw_only=True)
 
 
 OptOut: TypeAlias = ClientOptOut | BrandOptOut | DeploymentTypeOptOut
