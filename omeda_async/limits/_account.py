@@ -112,6 +112,7 @@ class Account:
         self._caution = Caution(rate_limit, uniform)
         self._grants = 0
         self._last_grant = -math.inf
+        self._next_paced = -math.inf
         self._released = 0
         self._counted = 0
         self._probing = False
@@ -167,6 +168,13 @@ class Account:
             until = now + gate.slots.lap - seconds_ago
             if until > now:
                 gate.slots.hold(min(gate.slots.window.calls, max(requests, gate.slots.held)), until)
+
+    def went(self, permit: Permit, now: float) -> None:
+        """
+        Note that an attempt leaves whose turn at the pace has come.
+        """
+        self._next_paced = now + (self.rate_limit.pace or 0.0)
+        self.mark(permit, now)
 
     def give_back(self, permit: Permit) -> None:
         """
@@ -225,18 +233,25 @@ class Account:
         known = [time for time in times if time is not None]
         return max(known) if len(known) == len(times) else None
 
-    def earliest(self, now: float, ahead: int) -> float:
+    def earliest(self, now: float, ahead: int, *, pacing: bool) -> float:
         """
-        Tell the earliest moment for an attempt with ``ahead`` others before it.
+        Tell the earliest moment for an attempt.
+
+        Args:
+            now: The time.
+            ahead: How many others without a slot are before it.
+            pacing: Does one more, that has its slot, wait for its turn at the pace?
+
         """
-        paced = now + ahead * (self.rate_limit.pace or 0.0)
+        paced = self._paced(now, ahead + pacing)
         return max([paced, self._caution.paused_until, *(gate.earliest(now, ahead) for gate in self._gates)])
 
-    def view(self, now: float, waiting: Mapping[Priority, int]) -> LimitsView:
+    def view(self, now: float, waiting: Mapping[Priority, int], *, pacing: bool) -> LimitsView:
         """
         Show it all.
         """
         at = now if self.may_go(now) else self.changes_at(now)
+        at = None if at is None else max(at, self._paced(now, int(pacing)))
         pace = self._caution.pace(self._left(now))
         return LimitsView(
             windows=tuple(gate.view(now) for gate in self._gates),
@@ -248,6 +263,9 @@ class Account:
             refusals=self._caution.refusals,
             pace=None if pace is None else pace.rate,
         )
+
+    def _paced(self, now: float, ahead: int) -> float:
+        return max(now, self._next_paced) + ahead * (self.rate_limit.pace or 0.0)
 
     def _probe_at(self, gate: Gate, now: float) -> float | None:
         return None if self._probing else gate.probe_at(now, self._last_grant)

@@ -166,7 +166,7 @@ class _LocalLimiter:
 
     def view(self) -> LimitsView:
         now = self._loop.time() if self._loop is not None else 0.0
-        return self._account.view(now, self._lanes.waiting())
+        return self._account.view(now, self._lanes.waiting(), pacing=self._pacing is not None)
 
     def close(self) -> None:
         self._closed = True
@@ -211,7 +211,7 @@ class _LocalLimiter:
             self.release(permit, sent=False)
             raise
         self._pacing = None
-        self._account.mark(permit, loop.time())
+        self._account.went(permit, loop.time())
         self._dispatch(loop)
         return permit
 
@@ -255,7 +255,8 @@ class _LocalLimiter:
             raise _closed()
 
     def _refuse_hopeless(self, now: float, priority: Priority, max_wait: float) -> None:
-        next_slot_in = self._account.earliest(now, self._lanes.ahead(priority)) - now
+        ahead, pacing = self._lanes.ahead(priority), self._pacing is not None
+        next_slot_in = self._account.earliest(now, ahead, pacing=pacing) - now
         if next_slot_in > max_wait:
             raise _too_long(max_wait, next_slot_in)
 

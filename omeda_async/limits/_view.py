@@ -42,7 +42,8 @@ class LimitsView:
     parallel: int | None
     """The most attempts in flight allowed now: lower than the setting after the provider refused so many."""
     next_slot_in: float | None
-    """Seconds until an attempt may go, not counting who waits already; None when that hangs on an answer."""
+    """Seconds until an attempt may go by the slots and the pace, not counting who waits for a slot already; None when
+    that hangs on an answer."""
     paused_for: float
     """Seconds for which the whole account waits, as the provider asked; 0 when it does not."""
     refusals: int

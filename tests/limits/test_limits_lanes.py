@@ -204,6 +204,34 @@ async def test_no_wait_at_all_is_granted_when_a_slot_is_free() -> None:
         await limiter.acquire(max_wait=0)
 
 
+@pytest.mark.parametrize("limit", [RateLimit(Window(10, 1.0), pace=0.5), RateLimit.courtesy(per_second=2, parallel=9)])
+async def test_a_turn_at_the_pace_that_is_bound_to_come_later_is_refused_at_once(limit: RateLimit) -> None:
+    """Slots are free, and yet the next attempt goes half a second after the last one: that is what is said."""
+    limiter = make_limiter(limit)
+    await attempt(limiter, takes=0.05)
+    for max_wait in (0.0, 0.4):
+        with pytest.raises(LimitWaitExceeded, match=r"free in 0\.450 s") as caught:
+            await limiter.acquire(max_wait=max_wait)
+        assert caught.value.next_slot_in == pytest.approx(0.45, abs=1e-6)
+    assert asyncio.get_running_loop().time() == pytest.approx(0.05, abs=1e-6)
+    assert limiter.view().next_slot_in == pytest.approx(0.45, abs=1e-6)
+    assert await attempt(limiter, max_wait=0.46) == pytest.approx(0.5, abs=1e-3)
+
+
+async def test_who_waits_for_the_pace_counts_for_the_wait() -> None:
+    """One has its slot and waits for its turn, one stands behind it: a newcomer goes two turns later."""
+    limiter = make_limiter(RateLimit(Window(10, 1.0), pace=0.5))
+    await attempt(limiter, takes=0.0)
+    before = [asyncio.create_task(attempt(limiter)) for _ in range(2)]
+    await settled()
+    assert limiter.view().next_slot_in == pytest.approx(1.0, abs=1e-6)
+    with pytest.raises(LimitWaitExceeded) as caught:
+        await limiter.acquire(max_wait=1.4)
+    assert caught.value.next_slot_in == pytest.approx(1.5, abs=1e-6)
+    assert await attempt(limiter, max_wait=1.6) == pytest.approx(1.5, abs=1e-3)
+    await asyncio.gather(*before)
+
+
 async def test_closing_fails_who_waits_and_who_comes() -> None:
     """Waiters get the error at once, and permits can still be given back."""
     limiter = make_limiter(ONE)
