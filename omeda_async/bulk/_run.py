@@ -137,6 +137,13 @@ class BulkRun:
         return self._engine.tally.report(duration=duration, complete=self._ended is not None)
 
     @property
+    def max_entries(self) -> int:
+        """
+        The most records that share a request; 1 where each has its own.
+        """
+        return self._options.max_entries
+
+    @property
     def stopped_by(self) -> OmedaAsyncError | None:
         """
         Why the run was stopped before the end of its input; None if it was not.

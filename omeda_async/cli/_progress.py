@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from omeda_async import BulkReport, BulkRun, OutcomeStatus
+from omeda_async.cli._left import Speed
 from omeda_async.cli._screen import say, seconds_in_words
 from omeda_async.events import AccountPaused, Event
 from omeda_async.limits import LimitsView
@@ -31,6 +32,11 @@ class Watched:
     run: BulkRun
     total: int
     limits: Callable[[], LimitsView]
+    speed: Speed = attrs.field(init=False)
+
+    @speed.default
+    def _unmeasured(self) -> Speed:
+        return Speed(self.run, self.total)
 
     def columns(self, report: BulkReport) -> tuple[str, str, str, str]:
         """
@@ -49,13 +55,15 @@ class Watched:
         """
         Give the rate, the time left and what the limiter allows, or as much of it as there is room for.
         """
-        rate = _settled(report) / report.duration if report.duration > 0 else 0.0
+        rate = self.speed.records_a_second(report, _settled(report))
         speed = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
         if report.complete or self.run.stopped_by is not None:
             forms = [[speed]]
         else:
-            left = f"{seconds_in_words((self.total - report.total) / rate)} left" if rate else ""
-            long, short = (limit_in_words(self.limits(), short=short) for short in (False, True))
+            limits = self.limits()
+            seconds = self.speed.seconds_left(report, limits)
+            left = "" if seconds is None else f"{seconds_in_words(seconds)} left"
+            long, short = (limit_in_words(limits, short=short) for short in (False, True))
             forms = [[speed, left, long], [speed, left, short], [left, short], [short]]
         texts = (" · ".join(filter(None, form)) for form in forms)
         return next((text for text in texts if len(text) <= room), "")

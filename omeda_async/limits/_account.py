@@ -82,16 +82,18 @@ class Gate:
         begins = max(now, span[0]) if span else now
         return min(by_slots, begins + laps * self.slots.window.seconds * (1 - DRIFT))
 
-    def view(self, now: float) -> WindowView:
+    def view(self, now: float, probe_at: float | None) -> WindowView:
         """
         Show it.
         """
+        at = self.slots.changes_at(now) if self.is_open(now) else self.changes_at(now, probe_at)
         return WindowView(
             window=self.slots.window,
             free=self.slots.free(now),
             used=self.slots.used(now),
             held=self.slots.held,
             headers=self.ledger.state(now),
+            frees_in=None if at is None else max(0.0, at - now),
         )
 
 
@@ -254,7 +256,7 @@ class Account:
         at = None if at is None else max(at, self._paced(now, int(pacing)))
         pace = self._caution.pace(self._left(now))
         return LimitsView(
-            windows=tuple(gate.view(now) for gate in self._gates),
+            windows=tuple(gate.view(now, self._probe_at(gate, now)) for gate in self._gates),
             waiting=waiting,
             in_flight=self.in_flight,
             parallel=self._caution.parallel,
@@ -262,6 +264,7 @@ class Account:
             paused_for=max(0.0, self._caution.paused_until - now),
             refusals=self._caution.refusals,
             pace=None if pace is None else pace.rate,
+            spacing=self.rate_limit.pace or 0.0,
         )
 
     def _paced(self, now: float, ahead: int) -> float:

@@ -25,6 +25,8 @@ class WindowView:
     """Slots held because someone else on the account seems to have used them."""
     headers: str
     """What the headers have proved so far: ``"unseen"``, ``"advice"``, ``"trusted"`` or ``"doubted"``."""
+    frees_in: float | None = None
+    """Seconds until the next slot in use is free by itself; None when there is none, or that hangs on an answer."""
 
 
 @attrs.frozen(kw_only=True)
@@ -50,6 +52,8 @@ class LimitsView:
     """How many attempts the provider refused with 429."""
     pace: float | None
     """Attempts a second kept to since the provider refused some; None when there is no such need."""
+    spacing: float = 0.0
+    """Seconds from one attempt to the next by the setting ``pace``; 0 without."""
 
     @property
     def used(self) -> int:
@@ -68,3 +72,24 @@ class LimitsView:
         if self.parallel is not None:
             counts.append(max(0, self.parallel - self.in_flight))
         return min(counts, default=None)
+
+    def seconds_for(self, requests: int) -> float:
+        """
+        Estimate the seconds until the last of so many requests may go: by what is used now, if nobody else sends.
+
+        Headers may free slots earlier, and answers that take long make it later.
+        """
+        if requests < 1:
+            return 0.0
+        ahead, seconds = requests - 1, self.paused_for
+        for view in sorted(self.windows, key=lambda view: -view.window.seconds):
+            calls, lap = view.window.calls, view.window.seconds
+            if seconds > lap:
+                # A longer window, or a pause, has been waited for: this one is all free again.
+                laps, ahead = divmod(ahead, calls)
+                seconds += laps * lap
+            elif ahead >= view.free:
+                laps, ahead = divmod(ahead - view.free, calls)
+                seconds = max(seconds, lap if view.frees_in is None else view.frees_in) + laps * lap
+        slowest = max(self.spacing, 1.0 / self.pace if self.pace else 0.0)
+        return max(seconds, max(self.paused_for, self.next_slot_in or 0.0) + (requests - 1) * slowest)

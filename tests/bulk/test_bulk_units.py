@@ -15,6 +15,7 @@ from omeda_async.bulk._input import Linger
 from omeda_async.bulk._outlet import Outlet
 from omeda_async.bulk._plan import isolation_cost, least_seconds
 from omeda_async.bulk._records import Duplicates, Item
+from omeda_async.limits import make_limiter
 from tests.bulk.bulk_fakes import FakeAccount, FakeSettings, FakeWork, run_of
 
 
@@ -206,6 +207,7 @@ def test_an_item_forgotten_on_its_way_is_sent_again_by_a_repeat_and_both_are_clo
 def test_the_time_of_a_plan_is_that_of_its_windows(limit: RateLimit, requests: int, seconds: float) -> None:
     """Every full window before the last request takes its time, the longest first; a pace counts too."""
     assert least_seconds(limit, requests) == pytest.approx(seconds)
+    assert make_limiter(limit).view().seconds_for(requests) == pytest.approx(seconds)
 
 
 def test_isolation_costs_at_worst_what_halving_to_single_records_does() -> None:

@@ -11,6 +11,7 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
+import attrs
 import pytest
 from rich.console import Console
 
@@ -64,16 +65,16 @@ def report(duration: float = 10.0, **counts: int) -> BulkReport:
 
 
 def watched(stopped_by: Exception | None = None, **changed: Any) -> Watched:
-    run: Any = SimpleNamespace(stopped_by=stopped_by, report=report(done=90, rejected=10))
+    run: Any = SimpleNamespace(stopped_by=stopped_by, report=report(done=90, rejected=10), max_entries=1)
     return Watched(title="Cancel campaigns", run=run, total=1000, limits=lambda: view(**changed))
 
 
 @pytest.mark.parametrize(
     ("room", "words"),
     [
-        (200, "10/s · 1 min 30 s left · 3/10 used in 1 s, 128/150 used in 60 s · next slot in 6.4 s"),
-        (60, "10/s · 1 min 30 s left · next slot in 6.4 s"),
-        (42, "1 min 30 s left · next slot in 6.4 s"),
+        (200, "10/s · 6 min 14 s left · 3/10 used in 1 s, 128/150 used in 60 s · next slot in 6.4 s"),
+        (60, "10/s · 6 min 14 s left · next slot in 6.4 s"),
+        (42, "6 min 14 s left · next slot in 6.4 s"),
         (20, "next slot in 6.4 s"),
         (5, ""),
     ],
@@ -88,6 +89,58 @@ def test_records_not_sent_are_neither_progress_nor_rate() -> None:
     one, stopped = watched(ConnectionError()), report(done=38, already_done=1, unknown=1, not_sent=960)
     assert one.columns(stopped) == ("Cancel campaigns", "   40/1,000", "1 not done", "960 not sent")
     assert one.beside(stopped) == "4.0/s"
+
+
+def seconds_left(one: Watched, so_far: BulkReport) -> float | None:
+    return one.speed.seconds_left(so_far, one.limits())
+
+
+def test_where_the_limits_leave_room_the_time_left_is_what_was_measured() -> None:
+    """Ten requests took each second, and a hundred are left."""
+    one = watched(windows=())
+    for second in range(1, 91):
+        left = seconds_left(one, report(float(second), done=10 * second))
+    assert left == pytest.approx(10.0)
+
+
+def test_a_pause_is_no_part_of_the_measured_rate() -> None:
+    """Five minutes in which the provider wanted nothing lengthen the time left by what is left of them only."""
+    shown = {"windows": (), "paused_for": 0.0}
+    one = attrs.evolve(watched(), limits=lambda: view(**shown))
+    for second in range(1, 31):
+        seconds_left(one, report(float(second), done=10 * second))
+    shown["paused_for"] = 290.0
+    for second in range(40, 330, 10):
+        left = seconds_left(one, report(float(second), done=300))
+    assert left == pytest.approx(290.0)
+    shown["paused_for"] = 0.0
+    assert seconds_left(one, report(331.0, done=300)) == pytest.approx(70.0)
+
+
+def test_what_a_journal_remembered_makes_no_run_fast() -> None:
+    """Nine hundred were settled by an earlier run, ten by this one, in ten seconds: one a second."""
+    one = watched(windows=())
+    so_far = attrs.evolve(report(10.0, already_done=900, done=10), requests=10)
+    assert one.beside(so_far).startswith("1.0/s")
+
+
+def test_nothing_is_said_of_the_time_left_before_anything_was_sent() -> None:
+    """What comes from a journal alone tells nothing."""
+    so_far = attrs.evolve(report(0.5, already_done=900), requests=0)
+    assert " left" not in watched().beside(so_far)
+
+
+def test_the_time_left_is_never_far_from_what_it_takes(scene: Scene) -> None:
+    """Four hundred campaigns go in bursts of 150 a minute: from the first line on, the end is foreseen."""
+    ids = [str(number) for number in range(400)]
+    scene.sandbox.ocamba.seed_campaigns(ids)
+    result = scene.give("cancel-campaigns", scene.file("in.txt", "\n".join(ids)), "--yes")
+    assert result.exit_code == 0, result.output
+    lines = re.findall(r"· (?:(\d+) min )?([\d.]+) s left", result.stderr)
+    ends = [5 * turn + 60 * int(minutes or 0) + float(seconds) for turn, (minutes, seconds) in enumerate(lines, 1)]
+    assert len(ends) > 15
+    assert 90 < min(ends) < max(ends) < 135
+    assert abs(ends[-1] - 5 * len(ends)) < 5
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])

@@ -107,3 +107,24 @@ async def test_a_window_used_by_view_tells_what_is_used_free_and_next() -> None:
     assert (view.free, view.used, view.in_flight, view.parallel, view.pace) == (0, 10, 0, 10, None)
     await asyncio.sleep(2)
     assert limiter.view().free == 10
+
+
+async def test_the_view_foresees_when_so_many_more_have_gone() -> None:
+    """What the windows have left, and when their slots come back, say when the last of them goes."""
+    limiter = make_limiter(LIMIT)
+    loop = asyncio.get_running_loop()
+    await asyncio.gather(*(attempt(limiter) for _ in range(40)))
+    foreseen = {count: loop.time() + limiter.view().seconds_for(count) for count in (0, 10, 110, 111, 300)}
+    assert foreseen[0] == loop.time()
+    went = sorted(await asyncio.gather(*(attempt(limiter) for _ in range(300))))
+    for count in (10, 110, 111, 300):
+        assert foreseen[count] == pytest.approx(went[count - 1], abs=2.0)
+
+
+async def test_the_view_foresees_what_goes_by_a_pace() -> None:
+    """A hundred more at ten a second."""
+    limiter = make_limiter(RateLimit.courtesy(per_second=10, parallel=2))
+    await attempt(limiter)
+    view = limiter.view()
+    assert view.spacing == pytest.approx(0.1)
+    assert view.seconds_for(100) == pytest.approx((view.next_slot_in or 0.0) + 9.9)

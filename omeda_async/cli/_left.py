@@ -1,0 +1,64 @@
+"""
+How fast a run goes, and how long what is left of it may take: an estimate, of the limits and of what was measured.
+"""
+
+import math
+from collections import deque
+
+import attrs
+
+from omeda_async import BulkReport, BulkRun
+from omeda_async.limits import LimitsView
+
+MEASURED = 60.0
+"""Seconds of the past that the rate of requests is measured over, waits for the limits left out."""
+NEAR = 1.0
+"""A wait for a slot that is no longer than this is part of going, not a standstill."""
+
+
+@attrs.define
+class Speed:
+    """
+    Measures a run by its reports, one after the other.
+    """
+
+    run: BulkRun
+    total: int
+    _at: float = 0.0
+    _requests: int = 0
+    _waited: bool = True
+    _laps: deque[tuple[float, int]] = attrs.field(factory=deque)
+    _seconds: float = 0.0
+    _made: int = 0
+
+    def records_a_second(self, report: BulkReport, settled: int) -> float:
+        """
+        Give the records a second that this run's own requests have settled; what a journal remembered is not.
+        """
+        own = min(settled, report.requests * self.run.max_entries)
+        return own / report.duration if report.duration > 0 else 0.0
+
+    def seconds_left(self, report: BulkReport, limits: LimitsView) -> float | None:
+        """
+        Estimate the seconds left: what the limits make of the requests left, or what was measured, if that is longer.
+
+        None before anything was sent.
+        """
+        self._measure(report, limits)
+        if not report.requests:
+            return None
+        requests = math.ceil((self.total - report.total) / self.run.max_entries)
+        measured = requests * self._seconds / self._made if self._made else 0.0
+        return max(limits.seconds_for(requests), measured)
+
+    def _measure(self, report: BulkReport, limits: LimitsView) -> None:
+        # Time in which the limits let nothing go says nothing of how fast requests are: they tell of it themselves.
+        waits = limits.paused_for > 0 or limits.next_slot_in is None or limits.next_slot_in > NEAR
+        seconds, requests = report.duration - self._at, report.requests - self._requests
+        if seconds > 0 and not waits and not self._waited:
+            self._laps.append((seconds, requests))
+            self._seconds, self._made = self._seconds + seconds, self._made + requests
+            while self._seconds - self._laps[0][0] > MEASURED:
+                old_seconds, old_requests = self._laps.popleft()
+                self._seconds, self._made = self._seconds - old_seconds, self._made - old_requests
+        self._at, self._requests, self._waited = report.duration, report.requests, waits
