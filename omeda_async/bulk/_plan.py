@@ -19,7 +19,9 @@ from omeda_async.outcomes import FAILURES_KEPT, Outcome, OutcomeStatus, Plan
 
 def least_seconds(limit: RateLimit, requests: int) -> float:
     """
-    Give the least time that so many requests take under a limit, answers not counted.
+    Estimate the time that so many requests take under a limit, answers not counted.
+
+    A provider's headers may prove that a window ended earlier: then it takes less.
     """
     left, seconds = max(0, requests - 1), 0.0
     for window in sorted(limit.windows, key=lambda window: -window.seconds):

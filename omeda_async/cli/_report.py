@@ -125,7 +125,7 @@ def show_plan(console: Console, plan: Plan, title: str, levels: Mapping[str | No
     table.add_row("requests", f"{plan.requests:,}")
     if plan.isolation_requests:
         table.add_row("more, to find culprits, at worst", f"{plan.isolation_requests:,}")
-    table.add_row("least time under the limits", seconds_in_words(plan.seconds))
+    table.add_row("estimated time under the limits", seconds_in_words(plan.seconds))
     if plan.late:
         table.add_row("due before their turn", f"{len(plan.late):,}", style="red")
     say(console, title, "bold")

@@ -252,3 +252,4 @@ def test_a_record_due_before_its_turn_is_said_in_one_sentence() -> None:
     show_plan(Console(file=file, width=100), plan, "Cancel deployments", {})
     assert "record 1 (d0): its turn may come too late\n" in file.getvalue()
     assert "and 5 more that may come too late" in file.getvalue()
+    assert re.search(r"estimated time under the limits +9\.0 s", file.getvalue())
