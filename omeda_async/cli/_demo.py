@@ -98,6 +98,7 @@ async def play(console: Console, directory: Path) -> Ended:
     port = _port(directory)
     async with Sandbox(seed=SEED, latency=LATENCY, port=port) as sandbox:
         data.seed_sandbox(sandbox)
+        data.set_minute(sandbox, asyncio.get_running_loop().time())
         (directory / PORT_FILE).write_text(str(urlsplit(sandbox.url).port), encoding="ascii")
         say(console, f"The sandbox answers at {sandbox.url} as Omeda, Ocamba and Journey Manager.", "dim")
         if port:
@@ -246,13 +247,12 @@ def show(console: Console, ended: Ended) -> None:
 
 
 def _show_verdict(console: Console, ended: Ended) -> None:
-    audit = ended.sandbox.audit
-    per_second, per_minute = audit.busiest("ocamba", 1.0), audit.busiest("ocamba", 60.0)
-    arrived = sum(audit.counts.values())
+    second, minute = sorted(ended.sandbox.limits.windows, key=lambda window: window.seconds)
+    arrived = sum(ended.sandbox.audit.counts.values())
     say(
         console,
-        f"Audit: {counted(arrived, 'request')} arrived; Ocamba got at most {per_second} in any second (10 are allowed) "
-        f"and {per_minute} in any minute (150 are allowed).",
+        f"Audit: {counted(arrived, 'request')} arrived; Ocamba counted at most {second.peak} in a second "
+        f"({second.calls} are allowed) and {minute.peak} in a minute ({minute.calls} are allowed).",
     )
     findings = _findings(ended)
     for finding in findings:
@@ -266,7 +266,7 @@ def _findings(ended: Ended) -> list[str]:
     """
     Say what is not as it must be; nothing where all is well.
     """
-    found = ended.sandbox.over_limit(any_phase=True)
+    found = ended.sandbox.over_limit()
     if refused := sum(times for (_, _, status), times in ended.sandbox.audit.counts.items() if status == 429):
         found.append(f"{refused} requests were answered with 429")
     for one in ended.watched:

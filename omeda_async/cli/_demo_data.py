@@ -10,7 +10,9 @@ from typing import Any
 from omeda_async.sandbox import Sandbox
 
 OPT_OUTS = 5_000
-CAMPAIGNS = 120
+CAMPAIGNS = 180
+MINUTE_ENDS_IN = 30.0
+"""Seconds from the start; wherever the minute began, the limit is the same, and nobody waits a whole one here."""
 DEPLOYMENTS = 50
 TRANSACTIONS = 50
 BRANDS = ("XXD", "XXG", "XXH", "XXP")
@@ -74,6 +76,14 @@ def seed_sandbox(sandbox: Sandbox) -> None:
         sandbox.omeda.seed_deployment(track_id, status, deployment_date="2026-01-15 09:00")
     for key in transactions():
         sandbox.journey_manager.seed_transaction(key)
+
+
+def set_minute(sandbox: Sandbox, now: float) -> None:
+    """
+    Have a minute that Ocamba counts by end soon: the campaigns are more than fit into one, and wait for the next.
+    """
+    minute = max(sandbox.limits.windows, key=lambda window: window.seconds)
+    minute.phase = now + MINUTE_ENDS_IN - minute.seconds
 
 
 def write_files(directory: Path) -> Iterator[Path]:

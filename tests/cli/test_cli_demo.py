@@ -45,14 +45,19 @@ def test_the_demo_accounts_for_every_record_and_keeps_every_limit() -> None:
     result = CliRunner().invoke(app, ["demo"])
     assert result.exit_code == 0, result.output
     assert figures(result.stdout, "opt-outs")[:5] == ["5,000", "4,997", "0", "0", "3"]
-    assert figures(result.stdout, "campaigns")[:6] == ["120", "120", "0", "0", "0", "120"]
+    assert figures(result.stdout, "campaigns")[:6] == ["180", "180", "0", "0", "0", "180"]
     assert figures(result.stdout, "deployments")[:5] == ["50", "46", "3", "1", "0"]
     assert figures(result.stdout, "transactions")[:2] == ["50", "50"]
-    assert figures(result.stdout, "all")[:5] == ["5,220", "5,213", "3", "1", "3"]
+    assert figures(result.stdout, "all")[:5] == ["5,280", "5,273", "3", "1", "3"]
     assert "record 1234 (reader-1234): rejected: BrandOptOut submission (ZZZ)" in result.stdout
     assert "record 2718 (reader-2718): rejected: DeploymentTypeOptOut submission (99999)" in result.stdout
     assert "record 4321 (reader-4321): rejected: BrandOptOut submission (QQQ)" in result.stdout
     assert "(FOO0201001042): too late" in result.stdout
+    counted = re.search(
+        r"Ocamba counted at most 10 in a second .* and (\d+) in a minute \(150 are allowed\)", result.stdout
+    )
+    assert counted is not None
+    assert int(counted[1]) <= 150
     assert "Never over a limit, no 429" in result.stdout
     assert "reader1234@" not in result.output
     assert list(Path().iterdir()) == []
@@ -103,13 +108,13 @@ def test_the_same_line_goes_on_with_a_demo_that_was_killed() -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED], check=False, capture_output=True, text=True)  # noqa: S603 ours
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     before = read_status("omeda-async-demo/campaigns.sqlite3")
-    assert 20 <= before.counts[OutcomeStatus.DONE] < 120
+    assert 20 <= before.counts[OutcomeStatus.DONE] < 180
     result = CliRunner().invoke(app, ["demo"])
     assert result.exit_code == 0, result.output
     assert "It goes on where the demo in omeda-async-demo was stopped." in result.stderr
-    assert figures(result.stdout, "all")[:5] == ["5,220", "5,213", "3", "1", "3"]
+    assert figures(result.stdout, "all")[:5] == ["5,280", "5,273", "3", "1", "3"]
     sent = int(figures(result.stdout, "campaigns")[5])
-    assert sent <= 120 - before.counts[OutcomeStatus.DONE] + before.under_way
+    assert sent <= 180 - before.counts[OutcomeStatus.DONE] + before.under_way
     assert list(Path().iterdir()) == []
 
 
@@ -170,7 +175,7 @@ def test_the_demo_can_be_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     result = CliRunner().invoke(app, ["demo"])
     assert result.exit_code == 130, result.output
     assert "Never over a limit, no 429; what was done is accounted for." in result.stdout
-    assert figures(result.stdout, "all")[0] == "5,220"
+    assert figures(result.stdout, "all")[0] == "5,280"
     assert "The same command goes on from omeda-async-demo." in result.stderr
     assert {path.name for path in Path("omeda-async-demo").glob("*.sqlite3")} == {
         *("opt-outs.sqlite3", "campaigns.sqlite3", "deployments.sqlite3", "transactions.sqlite3")
