@@ -8,7 +8,7 @@ import enum
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import attrs
 
@@ -282,6 +282,7 @@ _JOURNEY_MANAGER = (
     "JOURNEY_MANAGER_PASSWORD",
     "JOURNEY_MANAGER_TOKEN",
 )
+_BY_PROVIDER = {"omeda": _OMEDA, "ocamba": _OCAMBA, "journey_manager": _JOURNEY_MANAGER}
 _VARIABLES = {
     "OmedaSettings.app_id": "OMEDA_APP_ID",
     "OmedaSettings.brand": "OMEDA_BRAND",
@@ -298,16 +299,24 @@ _VARIABLES = {
 _SETTING = re.compile("|".join(rf"{re.escape(name)}\b" for name in _VARIABLES))
 
 
-def settings_from_env(environ: Mapping[str, str] | None = None) -> EnvironmentSettings:
+def settings_from_env(
+    environ: Mapping[str, str] | None = None, *, only: Literal["omeda", "ocamba", "journey_manager"] | None = None
+) -> EnvironmentSettings:
     """
     Read the settings of every provider that the environment names; an empty variable is none.
 
+    Args:
+        environ: The variables; None for those of the process.
+        only: The one provider whose variables are read, whatever the others' are; None for all of them.
+
     Raises:
-        ConfigurationError: A variable is missing or wrong; the message names it.
+        ConfigurationError: A variable is missing or wrong; the message names it. Without ``only``, also where the
+            environment names no provider at all.
 
     """
     given = os.environ if environ is None else environ
-    env = {name: given[name] for name in (*_OMEDA, *_OCAMBA, *_JOURNEY_MANAGER) if given.get(name)}
+    wanted = _BY_PROVIDER.values() if only is None else (_BY_PROVIDER[only],)
+    env = {name: given[name] for names in wanted for name in names if given.get(name)}
     try:
         found = EnvironmentSettings(
             omeda=_omeda_from(env), ocamba=_ocamba_from(env), journey_manager=_journey_manager_from(env)
@@ -315,7 +324,7 @@ def settings_from_env(environ: Mapping[str, str] | None = None) -> EnvironmentSe
     except ConfigurationError as error:
         named = _SETTING.sub(lambda match: _VARIABLES[match[0]], error.message)
         raise ConfigurationError(named) from None
-    if not (found.omeda or found.ocamba or found.journey_manager):
+    if only is None and not (found.omeda or found.ocamba or found.journey_manager):
         raise ConfigurationError(
             "no provider is configured: set OMEDA_APP_ID, OCAMBA_TOKEN or JOURNEY_MANAGER_BASE_URL"
         )

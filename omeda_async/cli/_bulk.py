@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import attrs
@@ -39,7 +39,7 @@ class Provider:
     """
 
     name: str
-    setting: str
+    setting: Literal["omeda", "ocamba", "journey_manager"]
     """The name of its settings."""
     variable: str
     """The variable without which it is not configured."""
@@ -144,7 +144,7 @@ def _check_outputs(asked: Asked) -> None:
 
 
 def _settings(provider: Provider) -> Any:
-    settings = getattr(settings_from_env(), provider.setting)
+    settings = getattr(settings_from_env(only=provider.setting), provider.setting)
     if settings is None:
         raise ConfigurationError(f"{provider.name} is not configured: set {provider.variable} and what goes with it")
     return settings

@@ -171,6 +171,24 @@ def test_a_missing_setting_is_exit_2_and_named(scene: Scene, monkeypatch: pytest
     assert "Ocamba is not configured: set OCAMBA_TOKEN" in result.stderr
 
 
+def test_with_nothing_set_a_command_names_what_it_needs_itself(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables of the other providers are no way out, and are not offered."""
+    for name in [name for name in os.environ if name.startswith(("OMEDA_", "OCAMBA_", "JOURNEY_MANAGER_"))]:
+        monkeypatch.delenv(name)
+    result = scene.give("cancel-campaigns", scene.file("in.txt", "1\n"), "--yes")
+    assert result.exit_code == 2
+    assert "set OCAMBA_TOKEN" in result.stderr
+    assert "OMEDA_APP_ID" not in result.stderr
+
+
+def test_what_is_wrong_with_another_provider_is_no_matter(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opt-outs go to Omeda, whatever the variables of Ocamba and Journey Manager are."""
+    monkeypatch.setenv("OCAMBA_BASE_URL", "nonsense")
+    monkeypatch.delenv("JOURNEY_MANAGER_PASSWORD")
+    result = scene.give("opt-out", scene.file("in.csv", "email\na@example.com\n"), "--yes")
+    assert result.exit_code == 0, result.output
+
+
 def test_a_pipe_can_be_the_file(scene: Scene) -> None:
     """A named pipe is read to its end first, as it can be read once only."""
     pipe = scene.directory / "pipe"

@@ -284,6 +284,17 @@ def test_a_provider_without_variables_is_left_out() -> None:
     assert found.ocamba == OcambaSettings(token="t")
 
 
+def test_of_one_provider_only_its_own_variables_are_read() -> None:
+    """
+    What the others lack or have wrong is not complained about, and without any of its own it is none.
+    """
+    environ = {"OCAMBA_TOKEN": "t", "OMEDA_BASE_URL": "nonsense"}
+    found = settings_from_env(environ, only="ocamba")
+    assert found.ocamba == OcambaSettings(token="t")
+    assert (found.omeda, found.journey_manager) == (None, None)
+    assert settings_from_env(environ, only="journey_manager").journey_manager is None
+
+
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
