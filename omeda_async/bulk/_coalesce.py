@@ -104,12 +104,16 @@ class Batcher:
                 task.cancel()
             self._refuse(ClosedError("the batcher was closed before this record was sent"))
 
-    def stop(self) -> None:
+    def stop(self, cause: str = "the batcher was stopped") -> None:
         """
         Take no more records, and send nothing new: who waits is told so. Requests in flight go on.
+
+        Args:
+            cause: Why, as who waits is told.
+
         """
         self._closed = True
-        self._refuse(ClosedError("the session manager was closed before this record was sent"))
+        self._refuse(ClosedError(f"{cause} before this record was sent"))
 
     def _arrange(self) -> None:
         """

@@ -83,7 +83,7 @@ class Runs:
         """
         self.closed = True
         for batcher in list(self._batchers):
-            batcher.stop()
+            batcher.stop("the session manager was closed")
 
     async def aclose(self, timeout: float) -> None:  # noqa: ASYNC109 a stop with a grace, not a time-out of ours
         """

@@ -212,6 +212,22 @@ async def test_closing_the_manager_leaves_nobody_waiting_for_the_delay() -> None
         assert sandbox.requests == []
 
 
+@pytest.mark.parametrize("what", ["batcher", "session manager"])
+async def test_who_waits_is_told_what_was_closed(what: str) -> None:
+    """A batcher that is stopped by itself does not say that its session manager was closed."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        batcher = manager.omeda.opt_outs.batcher(max_delay=3600)
+        waiting = asyncio.create_task(batcher.add(client(1)))
+        await asyncio.sleep(0.01)
+        if what == "batcher":
+            batcher.stop()
+        else:
+            await manager.aclose()
+        outcome = await waiting
+    assert outcome.status is OutcomeStatus.NOT_SENT
+    assert str(outcome.error).startswith(f"the {what} was {'stopped' if what == 'batcher' else 'closed'} before")
+
+
 async def test_the_same_record_from_two_callers_is_one_entry() -> None:
     """Both get an outcome, and the provider gets it once."""
     async with Sandbox() as sandbox, manager_on(sandbox) as manager, manager.omeda.opt_outs.batcher() as batcher:
