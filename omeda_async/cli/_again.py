@@ -59,14 +59,17 @@ def write_again(path: Path, statuses: Iterable[OutcomeStatus], stream: TextIO, n
 
     Raises:
         JournalError: The journal cannot be read.
-        ConfigurationError: The records do not fit into the format.
+        ConfigurationError: The ending stands for no format, or the records do not fit into it.
 
     """
+    ending = Path(name).suffix.lower()
+    if ending and ending not in FORMS:
+        raise ConfigurationError(f"{name} ends in {ending}, which is no format: {', '.join(FORMS)} are")
     chosen = tuple(statuses)
     survey = _surveyed(path, chosen)
     if not survey.fields:
         return survey
-    form = FORMS.get(Path(name).suffix.lower(), survey.form)
+    form = FORMS.get(ending, survey.form)
     if form not in {survey.form, "jsonl"} and not (form == "csv" and survey.form == "ids"):
         raise ConfigurationError(f"these records do not fit into {name}: give a file that ends in .{survey.form}")
     records = (record for _, record in _records(path, chosen) if record is not None)

@@ -112,6 +112,8 @@ class Ended:
     interrupted: bool = False
     unwritten: bool = False
     """Could some results not be written?"""
+    broken_off: bool = False
+    """Was it stopped at once, so that some records were not reported one by one?"""
 
 
 def perform(order: Order) -> None:
@@ -140,6 +142,8 @@ def _check_outputs(asked: Asked) -> None:
             "--plan sends nothing, so that there are no results for --output: leave one of them out; "
             "--format json gives the whole plan"
         )
+    if asked.output == "-":
+        raise ConfigurationError("--output - would mix the results with the summary on standard output: give a file")
     check_output(asked.output, file=asked.file, journal=asked.journal)
 
 
@@ -222,7 +226,7 @@ async def _send(order: Order, rows: RowFile, manager: SessionManager, pauses: Pa
                 except asyncio.CancelledError:
                     if stopper.asked < 2:
                         raise
-            ended.interrupted = stopper.asked > 0
+            ended.interrupted, ended.broken_off = stopper.asked > 0, stopper.asked > 1
     return ended
 
 
@@ -247,11 +251,20 @@ def _report(order: Order, rows: RowFile, ended: Ended, host: str) -> Exit:
         print_json(summary(report, **where, interrupted=interrupted, stopped_by=stopped_by))
     else:
         title = f"{order.title} at {order.provider.name} ({host})"
-        show_report(results(), report, title, cause=stopped_by)
+        show_report(results(), report, title, cause=stopped_by, stopped=interrupted, rest=_rest(order, ended))
     _advise(order, report.counts, interrupted=interrupted)
     if interrupted:
         return Exit.INTERRUPTED
     return Exit.DONE if all_done and not ended.unwritten else Exit.NOT_ALL_DONE
+
+
+def _rest(order: Order, ended: Ended) -> str:
+    """
+    Say where to find the records that are not done beyond those shown; nothing where no file has them.
+    """
+    if ended.unwritten or ended.broken_off:
+        return ""
+    return f"{order.asked.output or '--output FILE'} has them all"
 
 
 def _advise(order: Order, counts: dict[OutcomeStatus, int], *, interrupted: bool) -> None:

@@ -54,7 +54,15 @@ def new_table(*headings: str) -> Table:
     return table
 
 
-def show_report(console: Console, report: BulkReport, title: str, *, cause: str | None = None) -> None:
+def show_report(
+    console: Console,
+    report: BulkReport,
+    title: str,
+    *,
+    cause: str | None = None,
+    stopped: bool = False,
+    rest: str = "",
+) -> None:
     """
     Show the counts of a run, and what is not done.
 
@@ -63,6 +71,8 @@ def show_report(console: Console, report: BulkReport, title: str, *, cause: str 
         report: The run's.
         title: What was done, and where.
         cause: Why the run was stopped before its end, if it was: then what was not sent is counted only.
+        stopped: Was it stopped before its end by whoever started it, which is said elsewhere? Then the same holds.
+        rest: Where to find the records that are not done beyond those shown.
 
     """
     table = new_table("outcome", "records")
@@ -74,17 +84,15 @@ def show_report(console: Console, report: BulkReport, title: str, *, cause: str 
     say(console, title, "bold")
     console.print(table)
     say(console, f"{counted(report.requests, 'request')} in {seconds_in_words(report.duration)}", "dim")
-    left_out = {OutcomeStatus.NOT_SENT} if cause else set()
+    left_out = {OutcomeStatus.NOT_SENT} if cause or stopped else set()
     counts = {status: count for status, count in report.counts.items() if status not in left_out}
     not_done = sum(count for status, count in counts.items() if not status.is_done)
-    show_failures(console, [one for one in report.failures if one.status in counts], not_done)
+    show_failures(console, [one for one in report.failures if one.status in counts], not_done, rest=rest)
     if cause:
         say(console, f"\nStopped before the end: {cause}", "bold red")
 
 
-def show_failures(
-    console: Console, failures: Sequence[Outcome], count: int, *, rest: str = "--output FILE has them all"
-) -> None:
+def show_failures(console: Console, failures: Sequence[Outcome], count: int, *, rest: str) -> None:
     """
     Show the first of the records that are not done, and how many more there are, and where to find the rest.
     """
@@ -93,7 +101,7 @@ def show_failures(
     for outcome in sorted(failures, key=attrgetter("position"))[:SHOWN]:
         say(console, line(outcome), STYLES.get(outcome.status, "red"))
     if count > SHOWN:
-        say(console, f"… and {count - min(SHOWN, len(failures)):,} more; {rest}", "dim")
+        say(console, f"… and {count - min(SHOWN, len(failures)):,} more{shown(f'; {rest}') if rest else ''}", "dim")
 
 
 def levels_in_words(levels: Mapping[str | None, int]) -> dict[str, int]:

@@ -188,7 +188,8 @@ class RowFile(Iterable[Row]):
                 shown = f"column {name!r}" if name else f"column {position + 1}, which has no name,"
                 raise ConfigurationError(
                     f"{self.name}: {shown} stands for no field of {self.kind.what} (known are "
-                    f"{', '.join(self.kind.fields)}): rename it, remove it, or have it ignored"
+                    f"{', '.join(self.kind.fields)}): rename it, remove it, or have it ignored "
+                    "(--ignore-column NAME on the command line, ignore= in Python)"
                 )
             if field is not None and field in fields[:position]:
                 earlier = names[fields.index(field)]

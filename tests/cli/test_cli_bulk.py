@@ -139,6 +139,11 @@ def test_a_cause_that_meets_everyone_is_said_once(scene: Scene, monkeypatch: pyt
     ("arguments", "words"),
     [
         (["cancel-campaigns", "none.csv", "--yes"], "No such file"),
+        (
+            ["cancel-campaigns", "ids.txt", "--yes", "--output", "-"],
+            "--output - would mix the results with the summary",
+        ),
+        (["cancel-campaigns", "in2.csv", "--yes"], "--ignore-column NAME on the command line"),
         (["cancel-campaigns", "in.csv", "--yes"], "no usable column"),
         (["cancel-campaigns", "ids.txt", "--yes", "--output", "none/out"], "cannot be written"),
         (["opt-out", "emails.csv", "--yes", "--journal-pii", "some"], "journal_pii"),
@@ -153,6 +158,7 @@ def test_wrong_use_is_exit_2_with_a_sentence(
     """Files, options and columns that will not do are named, without a traceback and without a request."""
     monkeypatch.chdir(scene.directory)
     scene.file("in.csv", "a,b\n1,2\n")
+    scene.file("in2.csv", "id,b\n1,2\n")
     scene.file("ids.txt", "1\n")
     scene.file("emails.csv", "email\na@x.com\n")
     result = scene.give(*arguments)
@@ -227,6 +233,16 @@ def test_one_signal_stops_in_order_and_accounts_for_every_row(scene: Scene, numb
     assert {one.id for one in campaigns if one.status == "canceled"} == done
     assert "Again to stop at once" in result.stderr
     assert "With --journal" in result.stderr
+    assert "not sent: " not in result.stdout
+    assert "more; " not in result.stdout
+
+
+def test_the_rest_of_the_failures_is_where_the_results_were_written(scene: Scene) -> None:
+    """With --output the file is named; without, the option is."""
+    file, output = scene.file("in.txt", "".join(f"{i}\n" for i in range(30))), scene.directory / "out.jsonl"
+    result = scene.give("cancel-campaigns", file, "--yes", "--output", output)
+    assert f"and 10 more; {output} has them all" in result.stdout
+    assert "and 10 more; --output FILE has them all" in scene.give("cancel-campaigns", file, "--yes").stdout
 
 
 def test_a_second_signal_stops_at_once_and_the_sums_still_hold(scene: Scene) -> None:

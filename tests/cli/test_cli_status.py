@@ -74,6 +74,22 @@ def test_failed_ids_come_out_one_a_line(scene: Scene) -> None:
     assert (none.exit_code, none.stdout) == (0, "")
 
 
+def test_a_dash_is_standard_output_and_an_unknown_ending_is_refused(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file is called "-", and none of a format nobody asked for is written."""
+    monkeypatch.chdir(scene.directory)
+    journal = scene.directory / "run.sqlite3"
+    scene.give("cancel-campaigns", scene.file("in.txt", "2\n3\n"), "--yes", "--journal", journal)
+    there = set(scene.directory.iterdir())
+    result = scene.give("status", journal, "--failed", "--output", "-")
+    assert (result.exit_code, result.stdout) == (0, "2\n3\n")
+    refused = scene.give("status", journal, "--failed", "--output", "x.xls")
+    assert refused.exit_code == 2
+    assert "x.xls ends in .xls, which is no format: .csv, .jsonl" in refused.stderr
+    assert set(scene.directory.iterdir()) == there
+
+
 def test_opt_outs_that_a_csv_would_change_are_written_as_json_lines(scene: Scene) -> None:
     """Next to each other in a CSV, an opt-out with a blank field for ids would become one of the whole client."""
     text = '{"email": "a@x.com", "brand_ids": []}\n{"email": "b@x.com", "deployment_type_ids": [99999]}\n'
