@@ -116,6 +116,26 @@ def test_a_method_takes_what_was_promised(
     assert options <= taken | set(named)
 
 
+DESCRIBED = [
+    pytest.param(method, id=f"{kind.__name__}.{name}")
+    for kind in (OmedaClient, Deployments, OptOuts, OcambaClient, Campaigns, JourneyManagerClient, Transactions)
+    for name, method in vars(kind).items()
+    if inspect.isfunction(method) and not name.startswith("_")
+]
+
+
+@pytest.mark.parametrize("method", DESCRIBED)
+def test_every_argument_of_a_method_is_described_and_what_it_raises(method: Callable[..., Any]) -> None:
+    """
+    Whoever asks for help finds each argument, the options too, and the errors.
+    """
+    text = inspect.getdoc(method) or ""
+    described = text.partition("\nArgs:\n")[2].partition("\n\n")[0]
+    names = list(inspect.signature(method).parameters)[1:]
+    assert [name for name in names if f"    {name}: " not in f"{described}\n"] == []
+    assert "\nRaises:\n" in text
+
+
 def test_the_manager_takes_its_parts_by_keyword() -> None:
     """
     Three settings, a borrowed session and hooks; and the environment instead of the settings.

@@ -160,6 +160,12 @@ class Transactions:
             explain: Query a transaction when the refusal does not say whether it is completed or abandoned.
             options: See :class:`BulkOptions`.
 
+        Raises:
+            ConfigurationError: An option is out of range; the message names it.
+            InvalidRecord: The records are no iterable of records. One that is invalid by itself is no error but is
+                rejected, as its outcome says.
+            TypeError: There is no such option.
+
         """
 
         def read(raw: Any) -> Item:

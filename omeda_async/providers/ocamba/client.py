@@ -76,6 +76,10 @@ class Campaigns:
         """
         Read a campaign.
 
+        Args:
+            campaign_id: The campaign.
+            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+
         Raises:
             NotFound: There is no such campaign.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
@@ -147,6 +151,12 @@ class Campaigns:
             reason: Why, where a record does not say.
             explain: Read a campaign when the refusal does not say what is the matter.
             options: See :class:`BulkOptions`.
+
+        Raises:
+            ConfigurationError: An option is out of range; the message names it.
+            InvalidRecord: The records are no iterable of records. One that is invalid by itself is no error but is
+                rejected, as its outcome says.
+            TypeError: There is no such option.
 
         """
 

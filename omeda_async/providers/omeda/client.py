@@ -54,6 +54,9 @@ class OmedaClient:
         """
         Give a client for another brand of the same account, on the same session and limits.
 
+        Args:
+            brand: The brand's abbreviation.
+
         Raises:
             ConfigurationError: The brand is empty.
 
@@ -114,6 +117,13 @@ class Deployments:
         An attempt whose answer is lost is never made again: a search by name, owner and date settles it, and a
         receipt that came that way has ``settled=True``.
 
+        Args:
+            deployment: What to create.
+            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+
+        Returns:
+            The receipt of the new deployment, with its track id.
+
         Raises:
             InvalidRecord: A field cannot be sent; nothing was.
             BadRequest: Omeda refuses a field; ``fields`` names it.
@@ -166,6 +176,11 @@ class Deployments:
         """
         Update a deployment (Omeda: Email Deployment, PUT). What is None in the update stays as it is.
 
+        Args:
+            track_id: The deployment.
+            update: What is to change.
+            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+
         Raises:
             InvalidRecord: A field cannot be sent; nothing was.
             BadRequest: Omeda refuses a field, or the deployment cannot be edited any more. After a lost answer
@@ -182,6 +197,10 @@ class Deployments:
         """
         Look a deployment up (Omeda: Deployment Lookup). One just created may not be found yet.
 
+        Args:
+            track_id: The deployment.
+            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+
         Raises:
             NotFound: There is no such deployment.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
@@ -193,6 +212,10 @@ class Deployments:
     async def search(self, search: DeploymentSearch, **options: Unpack[SingleOptions]) -> tuple[DeploymentStatus, ...]:
         """
         Search deployments (Omeda: Deployment Search): at most 200 are given, and there are no pages.
+
+        Args:
+            search: What to look for.
+            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
 
         Raises:
             OmedaAsyncError: See :mod:`omeda_async.errors`.
@@ -217,6 +240,12 @@ class Deployments:
             user_id: In whose name, where a record names nobody; by default the settings' ``user_id``.
             explain: Look up what an ambiguous refusal meant.
             options: See :class:`BulkOptions`.
+
+        Raises:
+            ConfigurationError: The settings name no brand, or an option is out of range; the message names it.
+            InvalidRecord: The records are no iterable of records. One that is invalid by itself is no error but is
+                rejected, as its outcome says.
+            TypeError: There is no such option.
 
         """
         brand = self._brand()
@@ -264,6 +293,10 @@ class OptOuts:
     async def submit(self, *opt_outs: OptOut, **options: Unpack[SingleOptions]) -> OptOutReceipt:
         """
         Submit opt-outs in exactly one request (Omeda: Email Optout Queue). All are processed, or none.
+
+        Args:
+            opt_outs: The opt-outs, of any level each.
+            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
 
         Raises:
             InvalidRecord: There are none, or one cannot be sent; nothing was.
@@ -317,6 +350,12 @@ class OptOuts:
             max_entries: Records in one request at the most. Omeda publishes no limit: 500 is ours.
             max_bytes: Bytes of one request at the most; the default is ours too.
             options: See :class:`BulkOptions`.
+
+        Raises:
+            ConfigurationError: The settings name no client, or an option is out of range; the message names it.
+            InvalidRecord: The records are no iterable of records. One that is invalid by itself is no error but is
+                rejected, as its outcome says.
+            TypeError: There is no such option.
 
         """
         work = OptOutWork(self._account, self._client(), max_entries=max_entries, max_bytes=max_bytes)
