@@ -43,7 +43,7 @@ class BulkOptions(TypedDict, total=False):
     on_progress: Callable[[BulkReport], Any] | None
     """Called with the report so far, at most ten times a second, and at the end. It must not block."""
     deadline: float | None
-    """Seconds for the whole run; what is left then is not sent."""
+    """Seconds for the whole run; what is left then is not sent. Of a generator only what was read is counted."""
     max_isolation_requests: int
     """Requests that finding the culprits of refused batches may cost in all."""
 

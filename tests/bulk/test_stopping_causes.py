@@ -102,6 +102,17 @@ async def test_a_deadline_ends_the_run() -> None:
     assert all("deadline" in str(one.error) for one in report.failures)
 
 
+async def test_of_a_generator_a_deadline_leaves_what_was_read_only() -> None:
+    """It is not read on when the time is up: what it never gave is in no sum, while a list is counted to its end."""
+    slow = FakeWork(answer_time=lambda _: 3.0)
+    whole = await run_of(slow, range(1000), deadline=10.0)
+    part = await run_of(slow, iter(range(1000)), deadline=10.0)
+    assert whole.total == 1000
+    assert whole.counts[OutcomeStatus.DONE] <= part.total < 1000
+    assert whole.complete
+    assert part.complete
+
+
 async def test_a_deadline_that_is_not_reached_leaves_no_timer() -> None:
     """A run that ends in time is not stopped, nor is anything kept alive by its timer."""
     run = run_of(FakeWork(), range(5), deadline=1000.0)
