@@ -36,7 +36,7 @@ def _positive(field: str, value: object) -> None:
 @attrs.frozen
 class Window:
     """
-    At most ``calls`` attempts in any ``seconds``.
+    What a provider allows: ``calls`` requests in ``seconds``, however it counts them.
 
     Args:
         calls: How many, 1 or more.
