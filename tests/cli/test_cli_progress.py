@@ -143,6 +143,20 @@ def test_the_time_left_is_never_far_from_what_it_takes(scene: Scene) -> None:
     assert abs(ends[-1] - 5 * len(ends)) < 5
 
 
+def test_a_resumed_run_is_no_faster_than_its_own_requests(scene: Scene) -> None:
+    """Hundreds of outcomes come from the journal at once; the rate is that of the others, ten a second at the most."""
+    ids = [str(number) for number in range(400)]
+    scene.sandbox.ocamba.seed_campaigns(ids)
+    command = ("cancel-campaigns", scene.file("in.txt", "\n".join(ids)), "--yes")
+    journal = ("--journal", scene.directory / "run.sqlite3")
+    scene.give(*command, *journal, "--deadline", "60")
+    result = scene.give(*command, *journal)
+    assert result.exit_code == 0, result.output
+    lines = re.findall(r"· ([\d.]+)/s · (?:(\d+) min )?([\d.]+) s left", result.stderr)
+    assert lines
+    assert max(float(rate) for rate, _, _ in lines) <= 11
+
+
 @pytest.mark.parametrize("width", [80, 100, 120])
 async def test_no_line_beside_a_bar_is_cut(width: int) -> None:
     """At the usual widths the line fits, with the limit whole at its end."""
