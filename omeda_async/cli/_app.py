@@ -107,7 +107,10 @@ def status(
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="With --failed: where to; .csv, .jsonl or .txt chooses the format."),
+        typer.Option(
+            metavar="FILE",
+            help="With --failed: where to, - is standard output; .csv, .jsonl or .txt chooses the format.",
+        ),
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="A table, or one JSON document.")] = Format.TABLE,
 ) -> None:
