@@ -26,6 +26,11 @@ class Form(Protocol):
 
         """
 
+    def key(self, row: "Row") -> Any:
+        """
+        Give the caller's key of a row that cannot be converted; None where it shows none.
+        """
+
     def json(self, row: "Row") -> str | None:
         """
         Give the record as JSON where that is cheaper than to read it; else None.
@@ -74,6 +79,14 @@ class Row(Mapping[str, Any]):
         Give the record as a dictionary of the caller's own.
         """
         return self.form.read(self) if self._record is None else self._record.copy()
+
+    def key_alone(self) -> Any:
+        """
+        Give the caller's key, also where the rest of the row cannot be converted; None where there is none.
+        """
+        if self._record is not None:
+            return self._record.get("key")
+        return self.form.key(self) if self.key is None else self.key
 
     def __getitem__(self, field: str) -> Any:
         return self._fields()[field]

@@ -130,6 +130,7 @@ class FanOut:
         for desk in self._desks:
             desk.interrupt_wait()
         reader = self._reader
+        self._few_twins.set()
         if reader is not None and self._awaiting_input and reader is not asyncio.current_task():
             self._reader_woken = reader.cancel()
 
@@ -218,10 +219,10 @@ class FanOut:
                 if self._in_hand:
                     linger.cancel()  # what is left waits its own time
                     await self._hand_over(self._in_hand)
+                elif len(self._left) >= LEFT_AT_ONCE or (self.stopped and self._twins > self._most_twins):
+                    await self._deliver_left()
                 elif self._twins > self._most_twins:
                     await self._wait_for_twins()
-                elif len(self._left) >= LEFT_AT_ONCE:
-                    await self._deliver_left()
                 elif self._position % self._breathe_every == 0:
                     await self._breathe()
                 if len(self._chunker):
@@ -270,7 +271,7 @@ class FanOut:
         Read no further while too many repeats wait for what is on its way.
         """
         await self._hand_over(self._chunker.flush())
-        while self._twins > self._most_twins:
+        while self._twins > self._most_twins and not self.stopped:
             self._few_twins.clear()
             await self._few_twins.wait()
 

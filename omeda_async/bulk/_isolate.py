@@ -319,13 +319,16 @@ class Isolation:
         """
         Close those who were refused alone: for a reason of their own, unless the cause meets everyone.
         """
-        known = OutcomeStatus.FAILED if self.common_cause is not None else OutcomeStatus.REJECTED
         alone, self._alone = self._alone, []
+        common = self.common_cause is not None or self._evidence.meets_everyone
         for part, error in alone:
             self._recall_doubt(part)
+            # That not even a single one goes through says nothing of that one, as long as none does.
+            not_its_own = common or (error.status == 413 and not self._evidence.accepted)
+            known = OutcomeStatus.FAILED if not_its_own else OutcomeStatus.REJECTED
             result: Result[Any] = Result(error=_certain(error), known=known)
             its_own = self._evidence.accepted or not part.item.doubtful
-            certain = its_own and self.common_cause is None and error.status != 413
+            certain = its_own and not common and error.status != 413
             self._close(part, result if certain else still_doubtful(part.item, result))
 
     def _recall_doubt(self, part: Part) -> None:

@@ -100,6 +100,8 @@ class Book:
         self._indexed = bool(self._number("SELECT count(*) FROM (SELECT 1 FROM prints LIMIT 1)"))
         self._begun: dict[Item, int] = {}
         self._repeating: set[Item] = set()
+        self._taken: set[int] = set()
+        """Records of earlier runs that an item of this one is under way for."""
         self._answers: dict[str, int] = {}
         self._results: dict[tuple[Any, ...], Result[Any]] = {}
 
@@ -184,10 +186,13 @@ class Book:
                 settled[item] = self._result(known)
                 self._aside([([item], settled[item])] if repeats else [])
                 continue
-            self._begun[item] = known.record
-            if repeats:
-                self._repeating.add(item)
             item.doubtful = status not in _AGAIN
+            if repeats or known.record in self._taken:
+                self._repeating.add(item)
+            if known.record in self._taken:
+                continue  # a repeat that comes too late to be recognised: the result is that of the first
+            self._begun[item] = known.record
+            self._taken.add(known.record)
             if not item.doubtful:
                 again.append((known.record,))
         self._sql.executemany("DELETE FROM results WHERE first = ?", again)
@@ -276,7 +281,10 @@ class Book:
             ending = ending_of(result)
             # Those an earlier run has settled are not among the begun.
             records = [self._begun.pop(item) for item in items if item in self._begun]
-            for first, last in _runs(records):
+            self._taken.difference_update(records)
+            # What a repeat may change yet stands alone.
+            alone = result.status not in SETTLED
+            for first, last in zip(records, records, strict=True) if alone else _runs(records):
                 yield first, last, *ending
 
     def _aside(self, closed: list[Closed]) -> None:

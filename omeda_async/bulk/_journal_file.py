@@ -15,7 +15,7 @@ import orjson
 
 from omeda_async import _clock
 from omeda_async._version import __version__
-from omeda_async.bulk._journal_codec import SETTLED, STATUS_CODES, Codec
+from omeda_async.bulk._journal_codec import Codec
 from omeda_async.errors import JournalError
 
 APPLICATION: Final = 0x6F6D6A6C
@@ -68,12 +68,11 @@ _SET_LATE_REPEATS_ASIDE: Final = (
     """,
     "DELETE FROM records WHERE id IN (SELECT id FROM late)",
 )
-# Results that stay are kept by ranges; those that may change, and those with a gap, one by one.
+# Results are kept by ranges; those of one with a gap one by one from here on.
 _LOOSEN: Final = (
     """
     CREATE TEMP TABLE loose AS SELECT * FROM results
-    WHERE status NOT IN (SELECT value FROM json_each(:settled)) AND last > first
-    OR EXISTS (SELECT 1 FROM late WHERE late.id BETWEEN first AND last)
+    WHERE EXISTS (SELECT 1 FROM late WHERE late.id BETWEEN first AND last)
     """,
     "DELETE FROM results WHERE first IN (SELECT first FROM loose)",
     """
@@ -331,13 +330,10 @@ def _fill(connection: sqlite3.Connection, identity: Identity) -> None:
 def _index(connection: sqlite3.Connection) -> None:
     """
     Make what earlier runs wrote findable by fingerprint: sorted and at once, which is far cheaper than as it comes.
-
-    Their results are made such that each one which may still change stands alone.
     """
-    settled = orjson.dumps([STATUS_CODES[status] for status in SETTLED]).decode()
     connection.execute(_INDEX_NEW)
     for statement in (_FIND_LATE_REPEATS, *_SET_LATE_REPEATS_ASIDE, *_LOOSEN):
-        connection.execute(statement, {"settled": settled} if ":settled" in statement else {})
+        connection.execute(statement)
     connection.execute("UPDATE meta SET value = (SELECT ifnull(max(id), 0) FROM records) WHERE name = 'indexed'")
 
 

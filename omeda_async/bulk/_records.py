@@ -15,6 +15,7 @@ from omeda_async._call import Call, CallOptions
 from omeda_async._checks import check_whole
 from omeda_async._operation import finds_nothing
 from omeda_async._result import Result
+from omeda_async._row import Row
 from omeda_async.errors import AlreadyDone, InvalidRecord, OmedaAsyncError, TooLate
 from omeda_async.outcomes import Outcome, OutcomeStatus
 
@@ -250,6 +251,8 @@ def key_of(raw: Any) -> Any:
     Give the caller's key of a record that cannot be read otherwise; None where it shows none.
     """
     try:
+        if isinstance(raw, Row):
+            return raw.key_alone()
         return raw.get("key") if isinstance(raw, Mapping) else getattr(raw, "key", None)
     except Exception:  # noqa: BLE001 the record is the caller's: looking into it may raise anything
         return None

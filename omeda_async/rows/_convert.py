@@ -80,13 +80,23 @@ class CsvForm:
         if not isinstance(row.source, tuple):
             return self._converted(row.source)
         like = (row.source, row.key is None)
-        if like not in self._records:
-            self._records[like] = self._converted(self._whole(row))
-        record = self._records[like].copy()
+        alike = self._records.get(like)
+        if alike is None:
+            alike = self._records[like] = self._converted(self._whole(row))
+        record = alike.copy()
         record[self._name] = row.target
         if row.key is not None:
             record["key"] = row.key
         return record
+
+    def key(self, row: Row) -> str | None:
+        """
+        Give what stands in the cell for the key.
+        """
+        cells, place = row.source, self._key
+        if place is None or not isinstance(cells, list) or len(cells) <= place:
+            return None
+        return cells[place].strip() or None
 
     def json(self, row: Row) -> str | None:
         """
@@ -138,6 +148,11 @@ class LineForm:
     kind: RowKind
     columns: None = None
 
+    def key(self, _: Row) -> None:
+        """
+        Give nothing: a line is its target.
+        """
+
     def json(self, _: Row) -> None:
         """
         Give nothing: it has to be read.
@@ -165,6 +180,19 @@ class JsonForm:
     kind: RowKind
     ignored: Collection[str]
     columns: None = None
+
+    def key(self, row: Row) -> Any:
+        """
+        Give the key in a line that is an object, whatever else is in it.
+        """
+        try:
+            value = json.loads(row.source, object_pairs_hook=_Pairs)
+        except (ValueError, RecursionError):
+            return None
+        pairs = value if isinstance(value, _Pairs) else _Pairs()
+        return next(
+            (one for name, one in pairs if self.kind.field(name) == "key" and plain(name) not in self.ignored), None
+        )
 
     def json(self, _: Row) -> None:
         """

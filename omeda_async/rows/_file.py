@@ -19,7 +19,7 @@ from omeda_async.rows._kinds import RowKind, plain
 _DELIMITERS: Final = (",", ";", "\t")
 _FORMS: Final = {".csv": "csv", ".tsv": "csv", ".json": "jsonl", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _MARKS: Final = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_NEVER_CLOSED: Final = ("unexpected end of data", "field larger than field limit")
+_ENDLESS: Final = ("unexpected end of data", "field larger than field limit")
 T = TypeVar("T")
 
 
@@ -129,10 +129,13 @@ class RowFile(Iterable[Row]):
         if first is None:
             raise ConfigurationError(f"{self.name} holds no rows: {self.kind.expected}")
         form = _FORMS.get(Path(self.name).suffix.lower())
-        if form == "jsonl" or (form is None and first.lstrip()[0] in '{["'):
-            return self._with_json(first, encoding)
         delimiter = max(_DELIMITERS, key=lambda one: self._known_in(first, one))
-        if form == "csv" or self._known_in(first, delimiter) or any(one in first for one in _DELIMITERS):
+        known = self._known_in(first, delimiter)
+        # A quotation mark may begin a line of JSON or a cell: where it is a column's name that is quoted, a cell.
+        starts = "{[" if known or not self.kind.bare else '{["'
+        if form == "jsonl" or (form is None and first.lstrip()[0] in starts):
+            return self._with_json(first, encoding)
+        if form == "csv" or known or any(one in first for one in _DELIMITERS):
             return self._with_header(_Layout("csv", encoding, delimiter))
         if not self.kind.bare:
             raise ConfigurationError(f"{self.name} has no usable column: {self.kind.expected}")
@@ -217,9 +220,8 @@ class RowFile(Iterable[Row]):
                             yield make(number, cells)
                 except csv.Error as problem:
                     number += 1
-                    if str(problem).startswith(_NEVER_CLOSED):
-                        where = f"{self.name}: a quote opened in row {number}"
-                        raise ConfigurationError(f"{where} is never closed") from None
+                    if str(problem).startswith(_ENDLESS):
+                        raise ConfigurationError(f"{self.name}: {_endless(number, str(problem))}") from None
                     yield make(number, InvalidRecord.of(None, f"cannot be read as CSV: {problem}"))
                 else:
                     return
@@ -250,3 +252,10 @@ def _having(field: str) -> Callable[[Row], bool]:
             return False
 
     return has
+
+
+def _endless(number: int, problem: str) -> str:
+    if problem == _ENDLESS[0]:
+        return f"a quote opened in row {number} is never closed"
+    longest = csv.field_size_limit()
+    return f"a cell of row {number} is longer than {longest:,} characters: is a quote opened in it never closed?"

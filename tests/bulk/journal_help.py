@@ -47,7 +47,7 @@ class Work(FakeWork):
         return self.endings[items[0].raw] if known else Result(receipt=None, attempts=1)
 
 
-def journalled(path: Path, records: Any, work: Work | None = None, **options: Any) -> BulkRun:
+def journalled(path: Path | None, records: Any, work: Work | None = None, **options: Any) -> BulkRun:
     """Make a run with a journal."""
     return run_of(work or Work(), records, journal=path, **options)
 

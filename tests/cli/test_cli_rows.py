@@ -185,3 +185,49 @@ def test_a_row_shows_its_number_and_never_its_contents() -> None:
     assert repr(row) == "Row(2)"
     assert len(row) == 1
     assert row.column("email_address") == "email"
+
+
+@pytest.mark.parametrize("name", ["", "rows.txt", "rows.csv"])
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (DEPLOYMENTS, '"track_id"\n"FOO1"\n"FOO2"\n'),
+        (DEPLOYMENTS, '"track_id","user_id"\n"FOO1",""\n"FOO2",""\n'),
+        (OPT_OUTS, '"email","source"\n"FOO1","s"\n"FOO2","s"\n'),
+    ],
+)
+def test_a_header_in_quotes_is_a_header(kind: RowKind, text: str, name: str) -> None:
+    """A quotation mark may begin a line of JSON: a column's name in quotes is no id to be sent."""
+    assert [row[kind.target] for row in rows(kind, text, name)] == ["FOO1", "FOO2"]
+    assert rows(kind, text, name).format == "csv"
+
+
+def test_a_line_of_json_may_be_a_quoted_id() -> None:
+    """Where the first is no column's name, it is an id."""
+    assert [row["track_id"] for row in rows(DEPLOYMENTS, '"FOO1"\n"FOO2"\n')] == ["FOO1", "FOO2"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key,id,scheduled_for\nk1,FOO1,tomorrow\n",
+        "key,id,scheduled_for\nk1,FOÖ,2026-01-01\n",
+        "key,id\nk1,FOO1,more\n",
+        '{"key": "k1", "id": "FOO1", "scheduled_for": "tomorrow"}\n',
+        '{"key": "k1", "id": "FOO1", "id": "FOO2"}\n',
+    ],
+)
+def test_a_row_that_cannot_be_converted_shows_its_key(text: str) -> None:
+    """Whatever else is wrong with it, the caller knows it by that."""
+    (row,) = rows(DEPLOYMENTS, text)
+    assert row.key_alone() == "k1"
+    with pytest.raises(InvalidRecord):
+        dict(row)
+
+
+@pytest.mark.parametrize("text", ["id\nFOO1\n", "FOO1\n", '{"id": "FOO1"}\n', '["k"\n', '{"key"\n'])
+def test_a_row_without_a_key_shows_none(text: str) -> None:
+    """None is made up for it."""
+    if not text.startswith("["):
+        (row,) = rows(DEPLOYMENTS, text)
+        assert row.key_alone() is None

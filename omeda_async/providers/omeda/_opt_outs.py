@@ -123,7 +123,7 @@ def _take(isolation: Isolation, desk: Desk, group: Group, result: Result[Any]) -
     elif _may_be_for_size(error) and not desk.stopped:
         isolation.too_large(group, result)
     else:
-        isolation.failed(group, result)
+        isolation.failed(group, in_vain(result))
     if isolation.common_cause is not None:
         desk.stop(isolation.common_cause)
 
