@@ -324,12 +324,11 @@ class Isolation:
         for part, error in alone:
             self._recall_doubt(part)
             # That not even a single one goes through says nothing of that one, as long as none does.
-            not_its_own = common or (error.status == 413 and not self._evidence.accepted)
-            known = OutcomeStatus.FAILED if not_its_own else OutcomeStatus.REJECTED
+            in_vain = common or (error.status == 413 and not self._evidence.accepted)
+            known = OutcomeStatus.FAILED if in_vain else OutcomeStatus.REJECTED
             result: Result[Any] = Result(error=_certain(error), known=known)
-            its_own = self._evidence.accepted or not part.item.doubtful
-            certain = its_own and not common and error.status != 413
-            self._close(part, result if certain else still_doubtful(part.item, result))
+            settles = self._evidence.accepted and not common and error.status != 413
+            self._close(part, result if settles else still_doubtful(part.item, result))
 
     def _recall_doubt(self, part: Part) -> None:
         """
