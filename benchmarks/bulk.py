@@ -8,9 +8,9 @@ import gc
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiohttp
 import orjson
@@ -30,6 +30,8 @@ APP_ID = "0D4C1B4E-0000-4000-8000-000000000000"
 PATH = "/webservices/rest/client/foo/optoutfilterqueue/*"
 LEVELS = ("ClientOptOut", "BrandOptOut", "DeploymentTypeOptOut")
 BEAT = 0.001
+Heart: TypeAlias = AbstractAsyncContextManager[None]
+"""Beats while it is entered."""
 
 
 def write_csv(path: Path, records: int) -> None:
@@ -45,14 +47,15 @@ def write_csv(path: Path, records: int) -> None:
             writer.writerow([f"reader{number}@example.com", brands, types, "Company STU"])
 
 
-async def _ours(path: str, url: str, journal: str | None, *, iterate: bool) -> int:
+async def _ours(path: str, url: str, heart: Heart, journal: str | None, *, iterate: bool) -> int:
     settings = OmedaSettings(app_id=APP_ID, client="foo", base_url=url, rate_limit=RateLimit(parallel=IN_FLIGHT))
     async with SessionManager(omeda=settings) as manager:
-        rows = await asyncio.to_thread(RowFile.at, OPT_OUTS, path)
+        rows = RowFile.at(OPT_OUTS, path)
         run = manager.omeda.opt_outs.submit_many(rows, max_entries=ENTRIES, concurrency=IN_FLIGHT, journal=journal)
-        if iterate:
-            return sum([outcome.status is OutcomeStatus.DONE async for outcome in run])
-        report = await run
+        async with heart:
+            if iterate:
+                return sum([outcome.status is OutcomeStatus.DONE async for outcome in run])
+            report = await run
         _harness.check("complete", report.complete, expected=True)
         return report.counts[OutcomeStatus.DONE]
 
@@ -82,7 +85,7 @@ def _batches(path: str) -> Iterator[tuple[int, bytes]]:
             yield count, orjson.dumps({level: entries for level, entries in body.items() if entries})
 
 
-async def _bare(path: str, url: str) -> int:
+async def _bare(path: str, url: str, heart: Heart) -> int:
     batches = _batches(path)
     headers = {"Content-Type": "application/json", "x-omeda-appid": APP_ID}
     async with aiohttp.ClientSession() as session:
@@ -95,7 +98,8 @@ async def _bare(path: str, url: str) -> int:
                 done += count if response.status == 200 and receipt.get("Success") else 0
             return done
 
-        return sum(await asyncio.gather(*(work() for _ in range(IN_FLIGHT))))
+        async with heart:
+            return sum(await asyncio.gather(*(work() for _ in range(IN_FLIGHT))))
 
 
 def run(
@@ -130,10 +134,11 @@ def run(
             gc.freeze()
         with tempfile.TemporaryDirectory() as folder:
             file = str(Path(folder, "run.sqlite3")) if journal else None
-            async with _heart(beating=stalls) as lateness:
-                before = _collections()
-                with metered() as used:
-                    done = await (_bare(path, url) if who == "bare" else _ours(path, url, file, iterate=iterate))
+            lateness: dict[str, float] = {}
+            heart, before = _heart(lateness, beating=stalls), _collections()
+            with metered() as used:
+                one = _bare(path, url, heart) if who == "bare" else _ours(path, url, heart, file, iterate=iterate)
+                done = await one
             size, collections = _size(file), _collections() - before
         return {
             "done": done,
@@ -160,11 +165,10 @@ def _size(file: str | None) -> int:
 
 
 @asynccontextmanager
-async def _heart(*, beating: bool) -> AsyncIterator[dict[str, float]]:
+async def _heart(told: dict[str, float], *, beating: bool) -> AsyncIterator[None]:
     """
     Tell how late a timer of every millisecond rings, and how much of that the process itself has worked.
     """
-    told: dict[str, float] = {}
     late: list[tuple[float, float]] = []
 
     async def beat() -> None:
@@ -174,7 +178,7 @@ async def _heart(*, beating: bool) -> AsyncIterator[dict[str, float]]:
             late.append((time.perf_counter() - due, time.thread_time() - worked))
 
     heart = asyncio.create_task(beat()) if beating else None
-    yield told
+    yield
     if heart is not None:
         heart.cancel()
         for place, name in enumerate(("late", "worked")):
