@@ -237,6 +237,7 @@ class Journal:
                 self._failure = error
             except Exception as error:  # noqa: BLE001 whoever waits has to be told, whatever it was
                 self._failure = JournalError(f"the journal could not be written: {type(error).__name__}")
+        group.let_go()
         for waiter in waiting:
             if not waiter.done() and self._failure is not None:
                 waiter.set_exception(self._failure)

@@ -75,6 +75,13 @@ class Group:
     recent: int = 0
     """Those made of late."""
 
+    def let_go(self) -> None:
+        """
+        Hold nothing more: the thread keeps its last task until there is another.
+        """
+        for held in (self.begun, self.results, self.left, self.asides):
+            held.clear()
+
     @property
     def notes(self) -> int:
         """
