@@ -104,7 +104,7 @@ class FanOut:
                 timer.cancel()
             self._leave(self._left_over())
             try:
-                await outlast(self._deliver_left())
+                await self._deliver_left()
             finally:
                 self._spent.clear()
                 self.outlet.end()
@@ -176,6 +176,9 @@ class FanOut:
             self._left += closed
 
     async def _deliver_left(self) -> None:
+        await outlast(self._deliver_now())  # broken off in the middle, they would be nowhere
+
+    async def _deliver_now(self) -> None:
         left, self._left = self._left, []
         if left and self.ledger is not None:
             try:

@@ -42,6 +42,33 @@ async def test_a_run_that_is_stopped_ends_however_many_repeats_follow(path: Path
     assert run.report.counts[S.NOT_SENT] >= 3000
 
 
+@pytest.mark.parametrize("passes", range(0, 48, 2))
+async def test_a_stopped_run_that_is_cancelled_while_it_accounts_for_the_rest_loses_nothing(
+    path: Path, passes: int
+) -> None:
+    """Asked about what it did not reach, the journal takes its time; whenever that is broken off, the sums hold."""
+    records = [f"r{number}" for number in range(5000)]
+    run = journalled(path, records, Work(concurrency=1))
+    task = asyncio.ensure_future(collect(run))
+    while not run.report.requests:  # noqa: ASYNC110 the work is a stand-in that tells nobody
+        await asyncio.sleep(0)
+    run.stop()
+    assert run._engine is not None
+    while run._engine._position < 1000:  # noqa: ASYNC110 the engine tells nobody how far it has read
+        await asyncio.sleep(0.01)
+    for _ in range(passes):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    await run.aclose()
+    assert adds_up(run, run._engine._position)
+    status = read_status(path)
+    assert status.total == run.report.total
+    assert dict(status.counts) == run.report.counts
+
+
 ENDINGS: dict[str, Result[Any]] = {
     "done": Result(receipt=None, attempts=1),
     "failed": Result(error=refusal(), attempts=1, known=S.FAILED),
