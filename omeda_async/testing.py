@@ -60,6 +60,12 @@ class MovedClockLoop(asyncio.SelectorEventLoop):
         """
         return self._moving.now
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 the loop's signature
+        """
+        Wait for the threads of the default executor to end: in real time, of which this clock tells nothing.
+        """
+        await super().shutdown_default_executor()
+
 
 def run_moved(main: Coroutine[Any, Any, T], *, debug: bool = True, patience: float = 0.002) -> T:
     """
