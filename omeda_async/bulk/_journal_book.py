@@ -213,7 +213,9 @@ class Book:
         standing: dict[Item, Result[Any]] = {}
         for known, item in self._enter(list(results)):
             standing[item] = self._standing(known, item, results[item])
-            self._aside([([item], standing[item])] if self._repeats(known, item) else [])
+            repeats = self._repeats(known, item) or item in self._repeating
+            self._repeating.discard(item)
+            self._aside([([item], standing[item])] if repeats else [])
         return standing
 
     def _standing(self, known: Known, item: Item, result: Result[Any]) -> Result[Any]:

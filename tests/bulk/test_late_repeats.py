@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from omeda_async import AnswerLost, ClientOptOut, OutcomeStatus
+from omeda_async import AnswerLost, ClientOptOut, ClosedError, OutcomeStatus
 from omeda_async._result import Result
-from omeda_async.bulk import Desk, Item, _fan_out
+from omeda_async.bulk import Desk, Item, _fan_out, fingerprint, not_sent
+from omeda_async.bulk._journal import Journal
 from omeda_async.bulk._records import Duplicates
 from omeda_async.journal import read_status
+from omeda_async.outcomes import Tally
 from omeda_async.sandbox import Sandbox
 from tests.bulk.bulk_fakes import adds_up, collect, refusal
-from tests.bulk.journal_help import Work, journalled
+from tests.bulk.journal_help import Work, identity, journalled
 from tests.bulk.sandboxed import manager_on
 
 S = OutcomeStatus
@@ -98,6 +100,23 @@ async def test_a_repeat_of_what_is_under_way_leaves_the_journal_whole(
         assert (status.under_way, status.repeats) == (0, 1)
         again = await collect(journalled(path, [*records, repeated], _Endings("done", max_entries=10)))
         assert {outcome.status for outcome in again} == {S.DONE}
+
+
+async def test_a_late_repeat_that_is_left_over_is_noted_as_it_is_reported(path: Path) -> None:
+    """Whether the first, still under way, was carried out is not known: of the repeat no more is said than that."""
+    await journalled(path, ["a", "b"], _Endings("failed"))
+    journal = Journal(path, identity())
+    await journal.open(Tally())
+    first, repeat = (Item(raw="a", key=None, params="a", fingerprint=fingerprint("a"), position=at) for at in (0, 2))
+    assert await journal.begin([first]) == {}
+    assert await journal.begin([repeat]) == {}
+    ((_, left),) = await journal.leave([([repeat], not_sent(ClosedError("stopped")))])
+    await journal.record([([first], Result(attempts=1))])
+    await journal.close(None)
+    assert left.status is S.UNKNOWN
+    status = read_status(path)
+    assert status.counts == {S.DONE: 1, S.UNKNOWN: 1, S.FAILED: 1}
+    assert (status.total, status.under_way, status.repeats) == (3, 0, 1)
 
 
 class _Endings(Work):
