@@ -1,5 +1,4 @@
-"""
-Run every ``python`` code block of the given documents, each as a script of its own.
+"""Run every ``python`` code block of the given documents, each as a script of its own.
 
 A block that only shows a fragment is fenced as ``py``; a block that needs a name the reader would have is not a
 script, and is fenced as ``py`` too. At least one block must run, or this check would check nothing.
@@ -16,9 +15,7 @@ SECONDS = 60
 
 
 def documents(names: list[str]) -> list[Path]:
-    """
-    Give the Markdown files named, and those in the folders named.
-    """
+    """Return the Markdown files named, and those in the folders named."""
     found: list[Path] = []
     for name in names:
         path = Path(name)
@@ -27,9 +24,7 @@ def documents(names: list[str]) -> list[Path]:
 
 
 def run(path: Path, line: int, code: str) -> bool:
-    """
-    Run one block in an empty folder; tell whether it ended well.
-    """
+    """Run one block in an empty folder; tell whether it ended well."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "block.py"
         script.write_text(code)
@@ -48,9 +43,7 @@ def run(path: Path, line: int, code: str) -> bool:
 
 
 def main() -> int:
-    """
-    Run all blocks; 0 when there were some and all ended well.
-    """
+    """Run all blocks; 0 when there were some and all ended well."""
     results = [
         run(path, text[: match.start()].count("\n") + 1, match[1])
         for path in documents(sys.argv[1:])

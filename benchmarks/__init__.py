@@ -1,3 +1,1 @@
-"""
-Benchmarks: what the library costs beside the bare tools it is made of. ``python -m benchmarks`` runs them all.
-"""
+"""Benchmarks: what the library costs beside the bare tools it is made of. ``python -m benchmarks`` runs them all."""

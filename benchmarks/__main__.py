@@ -1,5 +1,4 @@
-"""
-``python -m benchmarks`` runs the benchmarks of speed, and rewrites their tables in README.md.
+"""``python -m benchmarks`` runs the benchmarks of speed, and rewrites their tables in README.md.
 
 ``--short`` (under a minute) writes nothing, and fails only on what noise cannot move. Further words name the
 benchmarks to run; those that are not run keep their tables.
@@ -22,9 +21,7 @@ BENCHMARKS = {
 
 
 def main() -> None:
-    """
-    Run what the command line asks for.
-    """
+    """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--short", action="store_true", help="only fail on what noise cannot move")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default")

@@ -1,5 +1,4 @@
-"""
-What all benchmarks share: child processes, CPU time and memory, the server beside, medians, tables.
+"""What all benchmarks share: child processes, CPU time and memory, the server beside, medians, tables.
 
 Whatever is compared runs in turns (A B A B …), each time in a new process, so that noise meets both alike. A measured
 function takes keyword arguments and gives a dictionary; ``python -m benchmarks._harness MODULE:FUNCTION JSON`` is
@@ -35,15 +34,11 @@ Measured: TypeAlias = dict[str, Any]
 
 
 class Failed(Exception):
-    """
-    A measured run did not do what it should, or a target that noise cannot move was missed.
-    """
+    """A measured run did not do what it should, or a target that noise cannot move was missed."""
 
 
 class Used:
-    """
-    What a stretch of code has used.
-    """
+    """What a stretch of code has used."""
 
     cpu: float = 0.0
     """Seconds of CPU of this process, all threads."""
@@ -58,9 +53,7 @@ def _cpu() -> float:
 
 @contextmanager
 def metered() -> Iterator[Used]:
-    """
-    Measure a stretch of code.
-    """
+    """Measure a stretch of code."""
     used = Used()
     cpu, seconds = _cpu(), time.perf_counter()
     yield used
@@ -68,9 +61,7 @@ def metered() -> Iterator[Used]:
 
 
 def peak_memory() -> float:
-    """
-    Tell the most memory that this process has ever held, in MiB.
-    """
+    """Return the most memory that this process has ever held, in MiB."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:
@@ -81,12 +72,10 @@ def peak_memory() -> float:
 
 
 def child(target: Callable[..., Any], **arguments: Any) -> Measured:
-    """
-    Call a function in a new process, and give what it gives.
+    """Call a function in a new process, and give what it gives.
 
     Raises:
         Failed: It ended with an error.
-
     """
     name = f"{target.__module__}:{target.__name__}"
     command = [sys.executable, "-m", "benchmarks._harness", name, json.dumps(arguments)]
@@ -98,9 +87,7 @@ def child(target: Callable[..., Any], **arguments: Any) -> Measured:
 
 
 def in_turns(runs: Mapping[str, Callable[[], Measured]], rounds: int) -> dict[str, list[Measured]]:
-    """
-    Make each run so many times, in turns.
-    """
+    """Make each run so many times, in turns."""
     results: dict[str, list[Measured]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
@@ -109,25 +96,19 @@ def in_turns(runs: Mapping[str, Callable[[], Measured]], rounds: int) -> dict[st
 
 
 def median(results: Iterable[Measured], what: str) -> float:
-    """
-    Give the median of one figure.
-    """
+    """Return the median of one figure."""
     return statistics.median(float(result[what]) for result in results)
 
 
 def ratio(results: Mapping[str, Sequence[Measured]], one: str, other: str, what: str = "cpu") -> float:
-    """
-    Give the median of the ratios of runs made one after the other.
-    """
+    """Return the median of the ratios of runs made one after the other."""
     pairs = zip(results[one], results[other], strict=True)
     return statistics.median(float(mine[what] / theirs[what]) for mine, theirs in pairs)
 
 
 @contextmanager
 def server() -> Iterator[str]:
-    """
-    Run the server in a process of its own, and give its URL.
-    """
+    """Run the server in a process of its own, and give its URL."""
     command = [sys.executable, "-m", "benchmarks._server"]
     with subprocess.Popen(  # noqa: S603 ourselves
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -141,29 +122,23 @@ def server() -> Iterator[str]:
 
 
 def check(what: str, found: Any, expected: Any) -> None:
-    """
-    Verify a result.
+    """Verify a result.
 
     Raises:
         Failed: It is not what it should be.
-
     """
     if found != expected:
         raise Failed(f"{what}: {found!r}, where {expected!r} was expected")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """
-    Write a table.
-    """
+    """Write a table."""
     lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
     return "\n".join(lines)
 
 
 def write_section(name: str, text: str) -> None:
-    """
-    Put a section into the README, between its marks; at its end where there are none.
-    """
+    """Put a section into the README, between its marks; at its end where there are none."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     held = README.read_text(encoding="utf-8") if README.exists() else "# Benchmarks\n"
     section = f"{begin}\n{text.strip()}\n{end}"
@@ -176,9 +151,7 @@ def write_section(name: str, text: str) -> None:
 
 
 def machine() -> str:
-    """
-    Say what everything was measured on.
-    """
+    """Say what everything was measured on."""
     model = platform.processor() or platform.machine()
     try:
         found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))

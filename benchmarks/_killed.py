@@ -1,6 +1,4 @@
-"""
-The journalled jobs that are killed, and the process that works at one.
-"""
+"""The journalled jobs that are killed, and the process that works at one."""
 
 import asyncio
 from collections import Counter
@@ -32,18 +30,14 @@ DONE = frozenset({"done", "already_done"})
 
 @attrs.frozen
 class Job:
-    """
-    A run that is killed and resumed: some records repeat, one does not exist, and one is not all that it should be.
-    """
+    """A run that is killed and resumed: some records repeat, one does not exist, and one is incomplete."""
 
     kind: str
     number: int
 
     @property
     def names(self) -> list[str]:
-        """
-        Give the ids of its records.
-        """
+        """Return the ids of its records."""
         size = SIZES[self.kind]
         found = [f"{self.kind[0].upper()}{self.number}x{place}" for place in range(size)]
         found[size // 2], found[-1] = found[0], found[1]
@@ -52,15 +46,11 @@ class Job:
 
     @property
     def good(self) -> set[str]:
-        """
-        Give those that are to be applied.
-        """
+        """Return those that are to be applied."""
         return {name for name in self.names if "-" not in name}
 
     def allowed(self, name: str) -> frozenset[str]:
-        """
-        Say how a record may end.
-        """
+        """Say how a record may end."""
         if name.startswith("gone"):
             return frozenset({"partly_done" if self.kind == "opt-outs" else "too_late"})
         if name.startswith("missing"):
@@ -68,9 +58,7 @@ class Job:
         return DONE
 
     def run(self, manager: SessionManager, journal: Path) -> BulkRun:
-        """
-        Make the run; the same call resumes it.
-        """
+        """Make the run; the same call resumes it."""
         match self.kind:
             case "opt-outs":
                 records = [BrandOptOut(f"{name}@example.com", brand_ids=_brands(name)) for name in self.names]
@@ -83,9 +71,7 @@ class Job:
                 return manager.journey_manager.transactions.cancel_many(self.names, reason="killed", journal=journal)
 
     def seed(self, sandbox: Sandbox) -> None:
-        """
-        Give the sandbox what the job is about.
-        """
+        """Return the sandbox what the job is about."""
         for name in {name for name in self.names if not name.startswith("missing")}:
             gone = name.startswith("gone")
             if self.kind == "deployments":
@@ -96,17 +82,13 @@ class Job:
                 sandbox.journey_manager.seed_transaction(name, "Completed" if gone else "Saved")
 
     def applied(self, sandbox: Sandbox) -> set[str]:
-        """
-        Tell what has been applied, by the sandbox's own books.
-        """
+        """Return what has been applied, by the sandbox's own books."""
         if self.kind == "opt-outs":
             return {name for name, times in self.processed(sandbox).items() if times}
         return {name for name, target in self._targets(sandbox).items() if target.cancels}
 
     def processed(self, sandbox: Sandbox) -> Counter[str]:
-        """
-        Count how often each record was processed: opt-outs applied, cancels applied or refused.
-        """
+        """Count how often each record was processed: opt-outs applied, cancels applied or refused."""
         if self.kind != "opt-outs":
             return Counter({name: target.cancel_attempts for name, target in self._targets(sandbox).items()})
         counted = sandbox.omeda.opt_outs.counter()
@@ -128,9 +110,7 @@ def _brands(name: str) -> list[str]:
 
 
 async def child(answers: Connection, url: str, journal: Path, job: Job) -> None:
-    """
-    Begin a job or resume it, and tell of each answer and each outcome as soon as it is there.
-    """
+    """Begin a job or resume it, and tell of each answer and each outcome as soon as it is there."""
 
     def heard(event: Event) -> None:
         if isinstance(event, AttemptEnded):
@@ -161,7 +141,5 @@ async def child(answers: Connection, url: str, journal: Path, job: Job) -> None:
 
 
 def in_child(answers: Connection, *job: Any) -> None:
-    """
-    Work in a process of its own, which may be killed at any moment.
-    """
+    """Work in a process of its own, which may be killed at any moment."""
     asyncio.run(child(answers, *job))

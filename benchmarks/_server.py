@@ -1,5 +1,4 @@
-"""
-A server of its own process, as fast as plain asyncio allows: it answers like Omeda, and counts what has come.
+"""A server of its own process, as fast as plain asyncio allows: it answers like Omeda, and counts what has come.
 
 ``GET /_counts`` tells the requests, the opt-outs and a checksum of the bodies, whatever their order, and starts
 counting anew, so that every measurement can verify that everything has arrived.
@@ -22,9 +21,7 @@ _CANCELLED = (
 
 
 class Counts:
-    """
-    What has come since it was last asked for.
-    """
+    """What has come since it was last asked for."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -32,26 +29,20 @@ class Counts:
         self.checksum = 0
 
     def take(self, body: bytes) -> None:
-        """
-        Count one request.
-        """
+        """Count one request."""
         self.requests += 1
         self.entries += body.count(b'"EmailAddress"')
         self.checksum = (self.checksum + crc32(body)) % 2**64
 
     def told(self) -> bytes:
-        """
-        Tell the counts, and begin anew.
-        """
+        """Return the counts, and begin anew."""
         said = json.dumps(vars(self)).encode()
         self.__init__()  # type: ignore[misc]  # back to nothing
         return said
 
 
 class Answering(asyncio.Protocol):
-    """
-    One connection, kept alive; requests on it come one after the other.
-    """
+    """One connection, kept alive; requests on it come one after the other."""
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
@@ -59,15 +50,11 @@ class Answering(asyncio.Protocol):
         self._transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """
-        Remember where the answers go.
-        """
+        """Remember where the answers go."""
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """
-        Answer every request that is whole.
-        """
+        """Answer every request that is whole."""
         self._held += data
         while (end := self._held.find(b"\r\n\r\n")) >= 0:
             head = bytes(self._held[:end])
@@ -91,9 +78,7 @@ class Answering(asyncio.Protocol):
 
 
 async def serve() -> None:
-    """
-    Serve on a free port until the input ends, and say which port that is.
-    """
+    """Serve on a free port until the input ends, and say which port that is."""
     counts = Counts()
     server = await asyncio.get_running_loop().create_server(lambda: Answering(counts), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
@@ -103,9 +88,7 @@ async def serve() -> None:
 
 
 def arrived(url: str) -> dict[str, int]:
-    """
-    Ask a server what has come since it was last asked.
-    """
+    """Ask a server what has come since it was last asked."""
     with urlopen(f"{url}/_counts") as answer:  # noqa: S310 our own server, by http
         counts: dict[str, int] = json.load(answer)
     return counts

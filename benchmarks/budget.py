@@ -1,6 +1,4 @@
-"""
-Ocamba's budget, shared by 8 bulk runs and an interactive call every 2 seconds, on a virtual clock.
-"""
+"""Ocamba's budget, shared by 8 bulk runs and an interactive call every 2 seconds, on a virtual clock."""
 
 import asyncio
 import statistics
@@ -24,9 +22,7 @@ CLASS_C = (Window(10, 1.0), Window(150, 60.0))
 
 
 class Line:
-    """
-    Calls through one limiter: how many went, and how long each interactive one waited.
-    """
+    """Calls through one limiter: how many went, and how long each interactive one waited."""
 
     def __init__(self, limiter: Limiter, lane: Priority) -> None:
         self._limiter = limiter
@@ -44,16 +40,12 @@ class Line:
         self._limiter.release(permit, status=204)
 
     async def bulk(self) -> None:
-        """
-        Make one call after the other.
-        """
+        """Make one call after the other."""
         while True:
             await self._call()
 
     async def interactive(self) -> None:
-        """
-        Make a call every two seconds, and note how long it waits, and how many bulk calls go before it.
-        """
+        """Make a call every two seconds, and note how long it waits, and how many bulk calls go before it."""
         calls = []
         while True:
             calls.append(asyncio.ensure_future(self._one()))
@@ -82,8 +74,7 @@ async def _play(*, lanes: bool, minutes: int) -> Line:
 
 
 def optimum(minutes: int) -> int:
-    """
-    Count what the slots allow at best: each is used again when its window has passed since the answer.
+    """Count what the slots allow at best: each is used again when its window has passed since the answer.
 
     It is played out by itself, without queue, tasks or timers, and shares no code with the limiter.
     """
@@ -106,18 +97,14 @@ def _quantile(sample: Sequence[float], share: float) -> float:
 
 
 def measure(minutes: int = MINUTES) -> tuple[Line, Line, float]:
-    """
-    Play it with lanes and in one queue; the share of the optimum is that with lanes.
-    """
+    """Play it with lanes and in one queue; the share of the optimum is that with lanes."""
     with_lanes = run_moved(_play(lanes=True, minutes=minutes), debug=False, patience=0)
     one_queue = run_moved(_play(lanes=False, minutes=minutes), debug=False, patience=0)
     return with_lanes, one_queue, with_lanes.sent / optimum(minutes)
 
 
 def report() -> str:
-    """
-    Measure in full, and write the section.
-    """
+    """Measure in full, and write the section."""
     with_lanes, one_queue, share = measure()
     rows = [
         [
@@ -145,12 +132,10 @@ Target: at least 99 %, and an interactive call waits for at most the next free s
 
 
 def gate() -> None:
-    """
-    Fail where the budget is left unused; the clock is virtual, so noise has no say.
+    """Fail where the budget is left unused; the clock is virtual, so noise has no say.
 
     Raises:
         Failed: Less than 99 % is used, or bulk calls went before interactive ones.
-
     """
     with_lanes, _, share = measure(5)
     print(f"budget: {100 * share:.2f} % of the optimum")

@@ -1,6 +1,4 @@
-"""
-A million opt-outs from a CSV: CPU beside a bare script, memory, stalls of the event loop, growth.
-"""
+"""A million opt-outs from a CSV: CPU beside a bare script, memory, stalls of the event loop, growth."""
 
 import asyncio
 import csv
@@ -35,9 +33,7 @@ Heart: TypeAlias = AbstractAsyncContextManager[None]
 
 
 def write_csv(path: Path, records: int) -> None:
-    """
-    Write opt-outs of the three levels in turn.
-    """
+    """Write opt-outs of the three levels in turn."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["email_address", "brand_ids", "deployment_type_ids", "source"])
@@ -113,8 +109,7 @@ def run(
     frozen: bool = False,
     fast: bool = False,
 ) -> Measured:
-    """
-    Make one run; in a process of its own.
+    """Make one run; in a process of its own.
 
     Args:
         who: ``"ours"`` or ``"bare"``.
@@ -125,7 +120,6 @@ def run(
         stalls: Watch how late a timer rings?
         frozen: Take what is loaded before the run out of the garbage collector's sight, as ``gc.freeze()`` does?
         fast: Run on uvloop?
-
     """
 
     async def main() -> Measured:
@@ -154,9 +148,7 @@ def run(
 
 
 def _collections() -> int:
-    """
-    Tell how often the garbage collector has searched for garbage, of whatever age.
-    """
+    """Return how often the garbage collector has searched for garbage, of whatever age."""
     return sum(generation["collections"] for generation in gc.get_stats())
 
 
@@ -166,9 +158,7 @@ def _size(file: str | None) -> int:
 
 @asynccontextmanager
 async def _heart(told: dict[str, float], *, beating: bool) -> AsyncIterator[None]:
-    """
-    Tell how late a timer of every millisecond rings, and how much of that the process itself has worked.
-    """
+    """Return how late a timer of every millisecond rings, and how much of that the process itself has worked."""
     late: list[tuple[float, float]] = []
 
     async def beat() -> None:
@@ -188,9 +178,7 @@ async def _heart(told: dict[str, float], *, beating: bool) -> AsyncIterator[None
 
 
 class Bench:
-    """
-    A server, files of records, and runs on them that verify their result.
-    """
+    """A server, files of records, and runs on them that verify their result."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self._url = url
@@ -198,18 +186,14 @@ class Bench:
         self._checksums: dict[int, int] = {}
 
     def file(self, records: int) -> Path:
-        """
-        Give a file of so many records.
-        """
+        """Return a file of so many records."""
         path = self._folder / f"{records}.csv"
         if not path.exists():
             write_csv(path, records)
         return path
 
     def run(self, who: str, records: int, **options: Any) -> Measured:
-        """
-        Make one run, and verify that each record was sent once, in the same requests whoever sends them.
-        """
+        """Make one run, and verify that each record was sent once, in the same requests whoever sends them."""
         measured = _harness.child(run, who=who, path=str(self.file(records)), url=self._url, **options)
         counts = arrived(self._url)
         _harness.check("records done", measured["done"], records)
@@ -221,7 +205,5 @@ class Bench:
         return measured
 
     def later(self, who: str, records: int, **options: Any) -> Callable[[], Measured]:
-        """
-        Prepare a run.
-        """
+        """Prepare a run."""
         return lambda: self.run(who, records, **options)

@@ -1,6 +1,4 @@
-"""
-One call, ``deployments.cancel``: CPU per request beside a bare aiohttp loop and httpx doing the same.
-"""
+"""One call, ``deployments.cancel``: CPU per request beside a bare aiohttp loop and httpx doing the same."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -32,9 +30,7 @@ Send = Callable[[], Awaitable[str]]
 
 
 async def _work(send: Send, requests: int) -> float:
-    """
-    Make so many calls, and give the CPU seconds they took.
-    """
+    """Make so many calls, and give the CPU seconds they took."""
     numbers: Iterator[int] = iter(range(requests))
 
     async def work() -> int:
@@ -105,8 +101,7 @@ async def _measure(client: str, url: str, requests: int) -> Measured:
 
 
 def measure(client: str, url: str, requests: int, *, fast_loop: bool = False) -> Measured:
-    """
-    Make calls with a client and with the bare loop, in turns; runs in a process of its own.
+    """Make calls with a client and with the bare loop, in turns; runs in a process of its own.
 
     Both in one process: where its memory lies and who else is on the machine changes such times by half.
     """
@@ -115,9 +110,7 @@ def measure(client: str, url: str, requests: int, *, fast_loop: bool = False) ->
 
 
 def compare(requests: int, rounds: int, *, clients: tuple[str, ...], fast_loop: bool) -> dict[str, list[Measured]]:
-    """
-    Compare clients with the bare loop; every round verifies that the server has counted each request.
-    """
+    """Compare clients with the bare loop; every round verifies that the server has counted each request."""
     with _harness.server() as url:
 
         def one(client: str) -> Measured:
@@ -130,9 +123,7 @@ def compare(requests: int, rounds: int, *, clients: tuple[str, ...], fast_loop: 
 
 
 def report() -> str:
-    """
-    Measure in full, and write the section.
-    """
+    """Measure in full, and write the section."""
     requests, rows = 4000, []
     loops: dict[str, tuple[str, ...]] = {"asyncio": ("ours", "httpx"), "uvloop": ("ours",)}
     for loop, clients in loops.items():
@@ -154,12 +145,10 @@ several times faster than httpx.
 
 
 def gate() -> None:
-    """
-    Fail where noise can no longer be the reason.
+    """Fail where noise can no longer be the reason.
 
     Raises:
         Failed: A call costs far more than it should.
-
     """
     results = compare(1000, 2, clients=("ours", "httpx"), fast_loop=False)
     ours, httpx_times = (_harness.median(results[client], "times") for client in ("ours", "httpx"))

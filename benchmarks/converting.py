@@ -1,6 +1,4 @@
-"""
-Turning 100,000 opt-outs into JSON bytes: what the library does beside other ways to do it.
-"""
+"""Turning 100,000 opt-outs into JSON bytes: what the library does beside other ways to do it."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -25,9 +23,7 @@ Dump = Callable[[OptOut], bytes]
 
 
 def records(count: int) -> list[OptOut]:
-    """
-    Make opt-outs of the three levels in turn.
-    """
+    """Make opt-outs of the three levels in turn."""
     made: list[OptOut] = []
     for number in range(count):
         address = f"reader{number}@example.com"
@@ -89,9 +85,7 @@ STRICT = [way for way in WAYS if not way.endswith("unchecked")]
 
 
 def measure(way: str, count: int) -> Measured:
-    """
-    Convert in one way; in a process of its own.
-    """
+    """Convert in one way; in a process of its own."""
     made, dump = records(count), WAYS[way]()
     _harness.check("the same JSON", *([orjson.loads(one(record)) for record in made[:3]] for one in (dump, _plain)))
     with metered() as used:
@@ -100,9 +94,7 @@ def measure(way: str, count: int) -> Measured:
 
 
 def compare(count: int, rounds: int, ways: Iterable[str] = tuple(WAYS)) -> dict[str, list[Measured]]:
-    """
-    Compare the ways in turns.
-    """
+    """Compare the ways in turns."""
     runs = {way: partial(_harness.child, measure, way=way, count=count) for way in ways}
     results = _harness.in_turns(runs, rounds)
     _harness.check("bytes", len({one["size"] for ran in results.values() for one in ran}), 1)
@@ -115,9 +107,7 @@ def _to_fastest(results: dict[str, list[Measured]]) -> tuple[str, float]:
 
 
 def report() -> str:
-    """
-    Measure in full, and write the section.
-    """
+    """Measure in full, and write the section."""
     results = compare(RECORDS, 7)
     fastest, _ = _to_fastest(results)
     rows = [
@@ -138,12 +128,10 @@ Target: ≤ 1.5 x the fastest that keeps the checks.
 
 
 def gate() -> None:
-    """
-    Fail where noise can no longer be the reason.
+    """Fail where noise can no longer be the reason.
 
     Raises:
         Failed: Converting costs far more than it should.
-
     """
     fastest, times = _to_fastest(compare(20_000, 2, STRICT))
     print(f"converting: {times:.2f} x {fastest}")

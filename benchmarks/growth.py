@@ -1,6 +1,4 @@
-"""
-What a bulk run costs and holds: a million records beside a bare script, and how that grows with the records.
-"""
+"""What a bulk run costs and holds: a million records beside a bare script, and how that grows with the records."""
 
 import tempfile
 from pathlib import Path
@@ -69,12 +67,10 @@ def _late(name: str, results: Results) -> list[str]:
 
 
 def _grown(results: dict[int, Results], name: str) -> float:
-    """
-    Tell how much more memory a million records take than a hundred thousand.
+    """Return how much more memory a million records take than a hundred thousand.
 
     Raises:
         Failed: More than a flat memory may.
-
     """
     full, tenth = (_harness.median(results[size][name], "memory") for size in (MILLION, SIZES[1]))
     if full - tenth > MOST_GROWTH:
@@ -83,9 +79,7 @@ def _grown(results: dict[int, Results], name: str) -> float:
 
 
 def report() -> str:
-    """
-    Measure in full, draw the picture, and write the section.
-    """
+    """Measure in full, draw the picture, and write the section."""
     with _harness.server() as url, tempfile.TemporaryDirectory() as folder:
         bench = Bench(url, Path(folder))
         results = {size: _in_turns(bench, KINDS, size, 3) for size in SIZES}
@@ -117,12 +111,10 @@ none over 20 ms on a quiet machine.
 
 
 def gate() -> None:
-    """
-    Fail where noise can no longer be the reason.
+    """Fail where noise can no longer be the reason.
 
     Raises:
         Failed: A run costs or holds far more than it should; requests and bodies are verified by every run.
-
     """
     with _harness.server() as url, tempfile.TemporaryDirectory() as folder:
         bench = Bench(url, Path(folder))

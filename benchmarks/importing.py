@@ -1,6 +1,4 @@
-"""
-``import omeda_async`` beside ``import aiohttp`` alone.
-"""
+"""``import omeda_async`` beside ``import aiohttp`` alone."""
 
 import os
 import subprocess
@@ -22,9 +20,7 @@ print(cpu() - before, len(sys.modules))
 
 
 def measure(module: str) -> Measured:
-    """
-    Import a module in a new process, from files compiled before.
-    """
+    """Import a module in a new process, from files compiled before."""
     command = [sys.executable, "-c", SCRIPT.format(module=module)]
     # With this variable set nothing would ever be compiled before.
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -34,18 +30,14 @@ def measure(module: str) -> Measured:
 
 
 def compare(rounds: int) -> dict[str, list[Measured]]:
-    """
-    Compare in turns, after one round that fills the caches.
-    """
+    """Compare in turns, after one round that fills the caches."""
     runs = {module: partial(measure, module) for module in ("omeda_async", "aiohttp")}
     _harness.in_turns(runs, 1)
     return _harness.in_turns(runs, rounds)
 
 
 def report() -> str:
-    """
-    Measure in full, and write the section.
-    """
+    """Measure in full, and write the section."""
     results = compare(21)
     rows = [
         [
@@ -64,12 +56,10 @@ CPU of a new process, 21 times in turns. Target: ≤ 1.25 x `import aiohttp` alo
 
 
 def gate() -> None:
-    """
-    Fail where noise can no longer be the reason.
+    """Fail where noise can no longer be the reason.
 
     Raises:
         Failed: Importing costs far more than it should.
-
     """
     results = compare(5)
     times = _harness.ratio(results, "omeda_async", "aiohttp")

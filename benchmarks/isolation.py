@@ -1,5 +1,4 @@
-"""
-Show what finding the culprits of a refused batch costs in requests, against the ways that are common elsewhere.
+"""Show what finding the culprits of a refused batch costs in requests, against the ways that are common elsewhere.
 
 Pure simulation: no network, no time. ``one by one`` sends the refused batch again record by record; ``halving`` sends
 both halves of everything that is refused; ``inferring`` is what the library does where the provider names nobody, and
@@ -33,9 +32,7 @@ ALL_BAD = ((100, 100), (500, 500), (1000, 1000))
 
 @attrs.frozen
 class Row:
-    """
-    The mean requests for a batch of so many records with so many culprits.
-    """
+    """The mean requests for a batch of so many records with so many culprits."""
 
     records: int
     culprits: int
@@ -46,9 +43,7 @@ class Row:
 
 
 def halving(bad: Sequence[bool]) -> int:
-    """
-    Count the requests of sending a batch, and both halves of whatever is refused.
-    """
+    """Count the requests of sending a batch, and both halves of whatever is refused."""
     if not any(bad) or len(bad) == 1:
         return 1
     middle = (len(bad) + 1) // 2
@@ -56,9 +51,7 @@ def halving(bad: Sequence[bool]) -> int:
 
 
 def isolating(bad: Sequence[bool], *, named: bool) -> int:
-    """
-    Count the requests that the library makes, and verify what it found; it stops where everything is refused.
-    """
+    """Count the requests that the library makes, and verify what it found; it stops where everything is refused."""
     items = [Item(raw=place, key=place, params=place, fingerprint=b"", size=1) for place in range(len(bad))]
     isolation, requests = Isolation(items, _blame, _without, Evidence()), 0
     while isolation.common_cause is None and (group := isolation.next()) is not None:
@@ -83,15 +76,11 @@ def _blame(places: Sequence[int], culprits: Iterable[Culprit]) -> dict[int, tupl
 
 
 def _without(_place: int, _refused: Iterable[str | None]) -> None:
-    """
-    Nothing is left of a record of one id.
-    """
+    """Nothing is left of a record of one id."""
 
 
 def measure(records: int, culprits: int, runs: int) -> Row:
-    """
-    Simulate one case with random culprits.
-    """
+    """Simulate one case with random culprits."""
     rng = random.Random(records * 10_000 + culprits)  # noqa: S311 it has to be repeatable, not secret
     bads = []
     for _ in range(runs if 0 < culprits < records else 1):
@@ -108,9 +97,7 @@ def measure(records: int, culprits: int, runs: int) -> Row:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """
-    Write the rows as Markdown.
-    """
+    """Write the rows as Markdown."""
     lines = [
         "| records | culprits | one by one | halving | inferring (ours, nobody named) | ours, named |",
         "|---|---|---|---|---|---|",
@@ -123,9 +110,7 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def write(text: str) -> None:
-    """
-    Put the table between its markers in the README, which has to have them.
-    """
+    """Put the table between its markers in the README, which has to have them."""
     before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -134,9 +119,7 @@ def write(text: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """
-    Measure and print.
-    """
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0] if __doc__ else None)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--write", action="store_true", help="put the table into the README of the benchmarks")

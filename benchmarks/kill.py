@@ -1,5 +1,4 @@
-"""
-Kill journalled runs at random moments, resume them until they are complete, and check that nothing was lost.
+"""Kill journalled runs at random moments, resume them until they are complete, and check that nothing was lost.
 
 The sandbox runs in this process. A child runs a journalled job against it over real sockets: opt-outs in batches, or
 the cancels of deployments, campaigns or transactions. It gets SIGKILL, and the next child goes on with the same
@@ -46,9 +45,7 @@ PROCESSES = multiprocessing.get_context("forkserver")
 
 @attrs.define
 class Life:
-    """
-    What has been seen of one child.
-    """
+    """What has been seen of one child."""
 
     requests: int = 0
     """Those that have arrived at the sandbox."""
@@ -61,9 +58,7 @@ class Life:
     gone: bool = False
 
     def hear(self, answers: Connection) -> None:
-        """
-        Take what the child has told by now.
-        """
+        """Take what the child has told by now."""
         try:
             while not self.gone and answers.poll():
                 told = answers.recv()
@@ -79,18 +74,14 @@ class Life:
 
 @attrs.frozen(kw_only=True)
 class Moment:
-    """
-    When a child is killed: some time after so many of its requests have arrived, and so many outcomes were seen.
-    """
+    """When a child is killed: some time after so many of its requests have arrived, and so many outcomes were seen."""
 
     requests: float = 0
     outcomes: int = 0
     pause: float = 0.0
 
     def has_come(self, life: Life) -> bool:
-        """
-        Tell whether the pause begins.
-        """
+        """Whether the pause begins."""
         return life.requests >= self.requests and len(life.outcomes) >= self.outcomes
 
 
@@ -99,9 +90,7 @@ NEVER = Moment(requests=math.inf)
 
 @attrs.define
 class Tally:
-    """
-    What the kills have shown.
-    """
+    """What the kills have shown."""
 
     killed: dict[str, Counter[str]] = attrs.field(factory=lambda: {kind: Counter() for kind in SIZES})
     """Kills by the kind of run and by the moment."""
@@ -122,17 +111,13 @@ class Tally:
 
     @property
     def kills(self) -> int:
-        """
-        Count all kills.
-        """
+        """Count all kills."""
         return sum(counts.total() for counts in self.killed.values())
 
 
 @attrs.define
 class Soak:
-    """
-    Kills, until there are enough, and every job that was begun is complete.
-    """
+    """Kills, until there are enough, and every job that was begun is complete."""
 
     kills: int
     rng: Random
@@ -144,9 +129,7 @@ class Soak:
     """Seconds that a child lately took to its first request."""
 
     async def run(self) -> None:
-        """
-        Work through jobs; the next is always of the kind that has been killed least.
-        """
+        """Work through jobs; the next is always of the kind that has been killed least."""
         while self.tally.kills < self.kills:
             kind = min(SIZES, key=lambda kind: self.tally.killed[kind].total())
             job = Job(kind, self.tally.jobs)
@@ -160,9 +143,7 @@ class Soak:
         return False
 
     async def _job(self, job: Job, kills: int) -> None:
-        """
-        Kill a job so many times, unless it is quicker; let it finish, and compare.
-        """
+        """Kill a job so many times, unless it is quicker; let it finish, and compare."""
         journal = self.folder / f"{job.number}.sqlite3"
         seen: dict[int, tuple[str, int]] = {}
         for left in range(kills, -1, -1):
@@ -177,9 +158,7 @@ class Soak:
         check(self.tally, self.sandbox, job, life=self.life, seen=seen, journal=journal)
 
     def _moment(self, job: Job, settled: int, kills: int) -> Moment:
-        """
-        Draw a moment: early in what is left to do while there are more kills to come, and at its very end else.
-        """
+        """Draw a moment: early in what is left to do while there are more kills to come, and at its very end else."""
         way = self.rng.random()
         records = SIZES[job.kind] - settled
         if way < 0.2:
@@ -201,9 +180,7 @@ class Soak:
         return MOMENTS[2 if over else 1]
 
     async def _attempt(self, job: Job, journal: Path, moment: Moment) -> None:
-        """
-        Run a job in a child, and kill it when the moment has come.
-        """
+        """Run a job in a child, and kill it when the moment has come."""
         self.life = Life()
         ours, theirs = PROCESSES.Pipe(duplex=False)
         process = PROCESSES.Process(target=in_child, args=(theirs, self.sandbox.url, journal, job))
@@ -234,9 +211,7 @@ class Soak:
 def check(
     tally: Tally, sandbox: Sandbox, job: Job, *, life: Life, seen: Mapping[int, tuple[str, int]], journal: Path
 ) -> None:
-    """
-    Compare what the children reported with the journal and with what the sandbox holds.
-    """
+    """Compare what the children reported with the journal and with what the sandbox holds."""
     names, sent, noted = job.names, job.processed(sandbox), read_status(journal)
     final = dict(life.outcomes)
     tally.jobs += 1
@@ -254,9 +229,7 @@ def check(
 
 
 async def soak(kills: int, rng: Random) -> Tally:
-    """
-    Kill so many times against a sandbox in this process.
-    """
+    """Kill so many times against a sandbox in this process."""
     began = time.monotonic()
     sandbox = Sandbox(latency=LATENCY, ocamba_windows=((10**9, 1.0),), ocamba_parallel=None, keep_requests=100)
     with tempfile.TemporaryDirectory() as folder:
@@ -268,9 +241,7 @@ async def soak(kills: int, rng: Random) -> Tally:
 
 
 def report(tally: Tally) -> str:
-    """
-    Write what the kills have shown as two tables.
-    """
+    """Write what the kills have shown as two tables."""
     rows = [[kind, *counts_in(counts)] for kind, counts in tally.killed.items()]
     total: Counter[str] = sum(tally.killed.values(), Counter())
     met = _harness.table(("killed", *MOMENTS, "in all"), [*rows, ["in all", *counts_in(total)]])
@@ -279,16 +250,12 @@ def report(tally: Tally) -> str:
 
 
 def counts_in(counts: Counter[str]) -> list[str]:
-    """
-    Give the cells of a row of kills.
-    """
+    """Return the cells of a row of kills."""
     return [*(str(counts[moment]) for moment in MOMENTS), str(counts.total())]
 
 
 def main() -> None:
-    """
-    Read the arguments, run, and print tables or JSON; exit with 1 if anything was lost, wrong, or done again.
-    """
+    """Read the arguments, run, and print tables or JSON; exit with 1 if anything was lost, wrong, or done again."""
     parser = argparse.ArgumentParser(description="Kill journalled runs, resume them, and count what was lost.")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)

@@ -1,6 +1,4 @@
-"""
-The limiter with 100,000 waiters: CPU per grant and memory per waiter beside aiolimiter and pyrate-limiter.
-"""
+"""The limiter with 100,000 waiters: CPU per grant and memory per waiter beside aiolimiter and pyrate-limiter."""
 
 import asyncio
 import gc
@@ -81,30 +79,22 @@ async def _memory(who: str, waiters: int) -> Measured:
 
 
 def grants(who: str, waiters: int) -> Measured:
-    """
-    Have so many tasks wait at once, and all of them granted; in a process of its own.
-    """
+    """Have so many tasks wait at once, and all of them granted; in a process of its own."""
     return asyncio.run(_grants(who, waiters))
 
 
 def memory(who: str, waiters: int) -> Measured:
-    """
-    Tell what a waiter holds, its task included; in a process of its own.
-    """
+    """Return what a waiter holds, its task included; in a process of its own."""
     return asyncio.run(_memory(who, waiters))
 
 
 def compare(waiters: int, rounds: int, who: tuple[str, ...]) -> dict[str, list[Measured]]:
-    """
-    Compare in turns.
-    """
+    """Compare in turns."""
     return _harness.in_turns({one: partial(_harness.child, grants, who=one, waiters=waiters) for one in who}, rounds)
 
 
 def report() -> str:
-    """
-    Measure in full, and write the section.
-    """
+    """Measure in full, and write the section."""
     results = compare(WAITERS, 3, tuple(LIMITERS))
     rows = []
     for who, ran in results.items():
@@ -125,12 +115,10 @@ def report() -> str:
 
 
 def gate() -> None:
-    """
-    Fail where noise can no longer be the reason.
+    """Fail where noise can no longer be the reason.
 
     Raises:
         Failed: The limiter costs far more than aiolimiter.
-
     """
     results = compare(20_000, 2, ("omeda_async", "aiolimiter"))
     times = _harness.ratio(results, "omeda_async", "aiolimiter")

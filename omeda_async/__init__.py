@@ -1,6 +1,4 @@
-"""
-Submit irreversible things in bulk to other people's APIs, and always know what happened to each one.
-"""
+"""Submit irreversible things in bulk to other people's APIs, and always know what happened to each one."""
 
 import importlib
 import typing

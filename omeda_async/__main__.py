@@ -1,6 +1,4 @@
-"""
-The way in for ``omeda-async`` and ``python -m omeda_async``.
-"""
+"""The way in for ``omeda-async`` and ``python -m omeda_async``."""
 
 import sys
 
@@ -8,9 +6,7 @@ NEEDED = ("typer", "rich")
 
 
 def main() -> None:
-    """
-    Run the command line; without the packages it needs, say how to get them and exit with 2.
-    """
+    """Run the command line; without the packages it needs, say how to get them and exit with 2."""
     try:
         from omeda_async.cli import app  # noqa: PLC0415 typer and rich come with an extra
     except ModuleNotFoundError as missing:

@@ -1,6 +1,4 @@
-"""
-An account: what a provider counts limits by, and the calls under way on it.
-"""
+"""An account: what a provider counts limits by, and the calls under way on it."""
 
 import asyncio
 import contextlib
@@ -15,9 +13,7 @@ from omeda_async.settings import ProviderSettings
 
 
 class Activity:
-    """
-    Counts the single calls under way, so that closing can wait for them.
-    """
+    """Counts the single calls under way, so that closing can wait for them."""
 
     def __init__(self) -> None:
         self.closing = False
@@ -36,9 +32,7 @@ class Activity:
             self._idle.set()
 
     async def idle(self, timeout: float) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
-        """
-        Wait until no call is under way, but no longer than so many seconds.
-        """
+        """Wait until no call is under way, but no longer than so many seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._idle.wait()
@@ -46,9 +40,7 @@ class Activity:
 
 @attrs.define(eq=False, repr=False)
 class Account:
-    """
-    What a provider counts limits by: one limiter, one set of credentials, one base URL.
-    """
+    """What a provider counts limits by: one limiter, one set of credentials, one base URL."""
 
     provider: str
     settings: ProviderSettings

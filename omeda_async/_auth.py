@@ -1,6 +1,4 @@
-"""
-Credentials: fixed headers, a token that can be asked for again, a session that has to be opened.
-"""
+"""Credentials: fixed headers, a token that can be asked for again, a session that has to be opened."""
 
 import asyncio
 import inspect
@@ -40,46 +38,32 @@ _MISTAKES = (
 
 
 class Credentials(Protocol):
-    """
-    What signs requests.
-    """
+    """What signs requests."""
 
     @property
     def is_ready(self) -> bool:
-        """
-        Are the headers available?
-        """
+        """Are the headers available?"""
 
     async def ready(self) -> None:
-        """
-        Make the headers available; called before the limiter is asked, so that no slot waits for a login.
-        """
+        """Make the headers available; called before the limiter is asked, so that no slot waits for a login."""
 
     def headers(self) -> Headers:
-        """
-        Give the headers that sign a request.
-        """
+        """Return the headers that sign a request."""
 
     async def renew(self, error: OmedaAsyncError, used: Headers) -> bool:
-        """
-        Get new credentials after an error, if that may help; tell whether to try once more.
+        """Get new credentials after an error, if that may help; tell whether to try once more.
 
         Args:
             error: What came back.
             used: The headers it came back to; if they are no longer in force, somebody renewed them meanwhile.
-
         """
 
     def secrets(self) -> tuple[str, ...]:
-        """
-        Name what must not be shown.
-        """
+        """Name what must not be shown."""
 
 
 class FixedCredentials:
-    """
-    Headers that never change.
-    """
+    """Headers that never change."""
 
     is_ready = True
 
@@ -88,33 +72,23 @@ class FixedCredentials:
         self._secrets = secrets
 
     async def ready(self) -> None:
-        """
-        There is nothing to do.
-        """
+        """There is nothing to do."""
 
     def headers(self) -> Headers:
-        """
-        Give the headers.
-        """
+        """Return the headers."""
         return self._headers
 
     async def renew(self, error: OmedaAsyncError, used: Headers) -> bool:  # noqa: ARG002 the protocol's signature
-        """
-        Nothing can be renewed.
-        """
+        """Nothing can be renewed."""
         return False
 
     def secrets(self) -> tuple[str, ...]:
-        """
-        Name what must not be shown.
-        """
+        """Name what must not be shown."""
         return self._secrets
 
 
 class RenewableCredentials:
-    """
-    Headers that are loaded on first use, and again when the provider refuses them; never twice at a time.
-    """
+    """Headers that are loaded on first use, and again when the provider refuses them; never twice at a time."""
 
     def __init__(self, load: Callable[[], Awaitable[Headers]], renew_on: Callable[[OmedaAsyncError], bool]) -> None:
         self._load = load
@@ -126,30 +100,22 @@ class RenewableCredentials:
 
     @property
     def is_ready(self) -> bool:
-        """
-        Have the headers been loaded?
-        """
+        """Have the headers been loaded?"""
         return self._headers is not None
 
     async def ready(self) -> None:
-        """
-        Load the headers unless they are there; a caller that is cancelled leaves the load to the next one.
-        """
+        """Load the headers unless they are there; a caller that is cancelled leaves the load to the next one."""
         if self._headers is None:
             async with self._lock:
                 if self._headers is None:
                     self._headers = await self._loaded()
 
     def headers(self) -> Headers:
-        """
-        Give the headers; empty before they have been loaded.
-        """
+        """Return the headers; empty before they have been loaded."""
         return self._headers or {}
 
     async def renew(self, error: OmedaAsyncError, used: Headers) -> bool:
-        """
-        Load the headers anew, unless somebody else has done so since the request was signed.
-        """
+        """Load the headers anew, unless somebody else has done so since the request was signed."""
         if not self._renew_on(error):
             return False
         async with self._lock:
@@ -159,9 +125,7 @@ class RenewableCredentials:
         return True
 
     def secrets(self) -> tuple[str, ...]:
-        """
-        Name what must not be shown: the header values of the last few loads, and the tokens in them.
-        """
+        """Name what must not be shown: the header values of the last few loads, and the tokens in them."""
         return self._secrets
 
     async def _loaded(self) -> Headers:
@@ -190,9 +154,7 @@ def _is_header(text: object) -> bool:
 
 
 def _secrets_in(name: str, value: str) -> Iterator[str]:
-    """
-    Name a header's value, its token, and what cookies in it hold.
-    """
+    """Name a header's value, its token, and what cookies in it hold."""
     if name.casefold() == "authorization":
         yield value.rpartition(" ")[2]
     pieces = (piece.partition("=")[2].strip() for piece in value.split(";"))
@@ -200,17 +162,13 @@ def _secrets_in(name: str, value: str) -> Iterator[str]:
 
 
 def fixed_credentials(authorization: str, *secrets: str, extra: Headers) -> Credentials:
-    """
-    Sign with an Authorization header and the caller's own headers.
-    """
+    """Sign with an Authorization header and the caller's own headers."""
     also = (value for value in extra.values() if len(value) >= LEAST_SECRET)
     return FixedCredentials({"Authorization": authorization, **extra}, (*secrets, *also))
 
 
 def bearer(token: Token, extra: Headers | None = None) -> Credentials:
-    """
-    Sign with a bearer token and some fixed headers; a token from a callable is asked for once more on 401.
-    """
+    """Sign with a bearer token and some fixed headers; a token from a callable is asked for once more on 401."""
     fixed = dict(extra or {})
     if isinstance(token, str):
         return fixed_credentials(f"Bearer {token}", token, extra=fixed)
@@ -226,8 +184,7 @@ def bearer(token: Token, extra: Headers | None = None) -> Credentials:
 
 
 def session(prepare: Callable[[], Awaitable[Headers]]) -> Credentials:
-    """
-    Sign with the headers of a session, which is opened again when the provider has lost it.
+    """Sign with the headers of a session, which is opened again when the provider has lost it.
 
     A 403 is no reason: it has four meanings at Journey Manager, and none is mended by logging in in a loop.
     """

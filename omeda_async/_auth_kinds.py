@@ -1,6 +1,4 @@
-"""
-The ways to sign requests, as settings: a user and password, a token, a session.
-"""
+"""The ways to sign requests, as settings: a user and password, a token, a session."""
 
 import base64
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,9 +16,7 @@ Token = str | Callable[[], str | Awaitable[str]]
 
 @attrs.frozen
 class BasicAuth:
-    """
-    A user name and a password.
-    """
+    """A user name and a password."""
 
     user: str = attrs.field(repr=masked_repr)
     password: str = attrs.field(repr=False)
@@ -35,17 +31,13 @@ class BasicAuth:
 
     @property
     def header(self) -> str:
-        """
-        The Authorization header.
-        """
+        """The Authorization header."""
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
 
 
 @attrs.frozen
 class BearerAuth:
-    """
-    A bearer token, or a callable (which may be async) that returns the one in force.
-    """
+    """A bearer token, or a callable (which may be async) that returns the one in force."""
 
     token: Token = attrs.field(repr=False)
 
@@ -57,8 +49,7 @@ class BearerAuth:
 
 @attrs.frozen
 class SessionAuth:
-    """
-    A session that has to be opened first, by a form login for instance.
+    """A session that has to be opened first, by a form login for instance.
 
     ``prepare`` is given the HTTP session and the base URL, and returns the headers that every request shall carry
     (``Cookie``, a CSRF header). It is never run twice at a time, and once more when the provider has lost the

@@ -1,6 +1,4 @@
-"""
-One call: wait for the limit, send, decipher, and then it is done, or settled, or tried again.
-"""
+"""One call: wait for the limit, send, decipher, and then it is done, or settled, or tried again."""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -42,9 +40,7 @@ ShutOut: TypeAlias = AuthenticationFailed | SessionLost
 
 @quick(kw_only=True, eq=False, repr=False)
 class CallOptions:
-    """
-    How one call is made.
-    """
+    """How one call is made."""
 
     priority: Priority = Priority.INTERACTIVE
     max_wait: float | None = None
@@ -66,15 +62,13 @@ class CallOptions:
 
 
 class Call(Generic[P, R]):
-    """
-    One call under way. Its state tells at any moment what is certain about it.
+    """One call under way. Its state tells at any moment what is certain about it.
 
     Args:
         account: Whose limits and credentials it uses.
         operation: What is asked for.
         params: With which parameters.
         options: How.
-
     """
 
     def __init__(self, account: Account, operation: Operation[P, R], params: P, options: CallOptions) -> None:
@@ -104,21 +98,17 @@ class Call(Generic[P, R]):
 
     @property
     def in_flight(self) -> bool:
-        """
-        Is an attempt of this call, or a read for it, waiting for its answer?
-        """
+        """Is an attempt of this call, or a read for it, waiting for its answer?"""
         return self._flying or (self._question is not None and self._question.in_flight)
 
     async def run(self) -> Result[R]:
-        """
-        Make the call, and say what became of it.
+        """Make the call, and say what became of it.
 
         Raises:
             InvalidRecord: The parameters cannot be sent; nothing was.
             ClosedError: There is no session to send it with; nothing was.
 
         Cancelling it closes the connection of the attempt in flight; :meth:`interrupted` tells what is certain then.
-
         """
         try:
             request = self._operation.build(self._params)
@@ -143,9 +133,7 @@ class Call(Generic[P, R]):
                 return result
 
     def interrupted(self) -> Result[R]:
-        """
-        Say what is certain about a call that was stopped in the middle.
-        """
+        """Say what is certain about a call that was stopped in the middle."""
         doubtful = self._flying or self._doubt is not None
         error: OmedaAsyncError
         if doubtful:
@@ -270,9 +258,7 @@ class Call(Generic[P, R]):
         return Result(receipt=receipt, attempts=self.attempts, settled=True)
 
     def _unexplained_yet(self) -> OutcomeStatus | None:
-        """
-        Give the outcome of a refusal that the read did not get to explain: not done by us, and to be asked again.
-        """
+        """Return the outcome of a refusal that no read got to explain: not done by us, and to be asked again."""
         ambiguous = self._doubt is None and self._options.explain and self._operation.unexplained(self._errors[-1])
         return OutcomeStatus.FAILED if ambiguous else None
 

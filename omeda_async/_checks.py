@@ -1,6 +1,4 @@
-"""
-Checks of settings: each says which one is wrong, and never shows a value that may be a secret.
-"""
+"""Checks of settings: each says which one is wrong, and never shows a value that may be a secret."""
 
 import ipaddress
 import math
@@ -14,23 +12,19 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def refuse_pickle(self: object, _protocol: Any = None) -> NoReturn:
-    """
-    Refuse to be pickled or copied by pickle's protocol.
+    """Refuse to be pickled or copied by pickle's protocol.
 
     Raises:
         TypeError: Always.
-
     """
     raise TypeError(f"{type(self).__name__} holds secrets and is not pickled; make it anew where it is needed")
 
 
 def check_text(owner: object, field: str, value: object) -> None:
-    """
-    Check a text that goes into a header, a path or a body.
+    """Check a text that goes into a header, a path or a body.
 
     Raises:
         ConfigurationError: It is no string, is empty, or holds control characters.
-
     """
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError(f"{type(owner).__name__}.{field} is missing: it must be a non-empty string")
@@ -39,24 +33,20 @@ def check_text(owner: object, field: str, value: object) -> None:
 
 
 def check_token(owner: object, field: str, value: object) -> None:
-    """
-    Check a token, or what returns one.
+    """Check a token, or what returns one.
 
     Raises:
         ConfigurationError: It is neither a usable string nor callable.
-
     """
     if not callable(value):
         check_text(owner, field, value)
 
 
 def check_headers(owner: object, field: str, headers: object) -> None:
-    """
-    Check headers that are sent with every request.
+    """Check headers that are sent with every request.
 
     Raises:
         ConfigurationError: It is no mapping of header names to texts.
-
     """
     if not isinstance(headers, dict):
         raise ConfigurationError(f"{type(owner).__name__}.{field} must be a mapping of header names to strings")
@@ -67,23 +57,19 @@ def check_headers(owner: object, field: str, headers: object) -> None:
 
 
 def check_seconds(owner: object, field: str, value: object) -> None:
-    """
-    Check a duration among the settings.
+    """Check a duration among the settings.
 
     Raises:
         ConfigurationError: It is no finite number above 0.
-
     """
     check_duration(f"{type(owner).__name__}.{field}", value)
 
 
 def check_duration(name: str, value: object, *, zero: bool = False) -> None:
-    """
-    Check a duration.
+    """Check a duration.
 
     Raises:
         ConfigurationError: It is no finite number above 0, or, where that is allowed, 0.
-
     """
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     if not (math.isfinite(number) and (number > 0 or (zero and number == 0))):
@@ -92,24 +78,20 @@ def check_duration(name: str, value: object, *, zero: bool = False) -> None:
 
 
 def check_whole(name: str, value: object, least: int = 1) -> None:
-    """
-    Check a count.
+    """Check a count.
 
     Raises:
         ConfigurationError: It is no whole number, or below the least.
-
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ConfigurationError(f"{name} must be a whole number from {least}, not {value!r}")
 
 
 def check_one_of(name: str, value: object, kind: type[Any]) -> None:
-    """
-    Check a choice.
+    """Check a choice.
 
     Raises:
         ConfigurationError: It is none of the kind's members.
-
     """
     if not isinstance(value, kind):
         members = " or ".join(str(member) for member in kind)
@@ -117,12 +99,10 @@ def check_one_of(name: str, value: object, kind: type[Any]) -> None:
 
 
 def check_base_url(owner: object, url: object) -> None:
-    """
-    Check a base URL.
+    """Check a base URL.
 
     Raises:
         ConfigurationError: It is no http(s) URL, has parts it should not have, or would send secrets in the clear.
-
     """
     where = f"{type(owner).__name__}.base_url"
     parts = _split(url) if isinstance(url, str) else None

@@ -1,5 +1,4 @@
-"""
-The only place that sleeps or reads the time.
+"""The only place that sleeps or reads the time.
 
 Durations and instants are read from the running loop, so that a loop with a moved clock drives hours in
 milliseconds; the calendar is read for what providers state as dates.
@@ -11,28 +10,20 @@ from collections.abc import Callable
 
 
 def now() -> float:
-    """
-    Tell the running loop's time in seconds.
-    """
+    """Return the running loop's time in seconds."""
     return asyncio.get_running_loop().time()
 
 
 def reader() -> Callable[[], float]:
-    """
-    Give what tells the running loop's time, for who asks it often: finding the loop takes longer than asking it.
-    """
+    """Return the running loop's ``time``, for frequent use: finding the loop takes longer than asking it."""
     return asyncio.get_running_loop().time
 
 
 def utc_now() -> dt.datetime:
-    """
-    Tell the calendar time.
-    """
+    """Return the calendar time."""
     return dt.datetime.now(dt.UTC)
 
 
 async def sleep(seconds: float) -> None:
-    """
-    Wait on the running loop; cancelling it ends the wait.
-    """
+    """Wait on the running loop; cancelling it ends the wait."""
     await asyncio.sleep(seconds)

@@ -1,6 +1,4 @@
-"""
-Masking of e-mail addresses and secrets in text that may be shown or logged.
-"""
+"""Masking of e-mail addresses and secrets in text that may be shown or logged."""
 
 import functools
 import json
@@ -19,9 +17,7 @@ LEAST_SECRET = 6
 
 
 def mask_emails(text: str) -> str:
-    """
-    Replace the local part of every e-mail address in a text: ``t***@omeda.com``.
-    """
+    """Replace the local part of every e-mail address in a text: ``t***@omeda.com``."""
     return _LOCAL.sub(_masked, text) if "@" in text else text
 
 
@@ -32,9 +28,7 @@ def _masked(found: re.Match[str]) -> str:
 
 
 def masked_repr(value: object) -> str:
-    """
-    Give the repr of a value with its e-mail addresses masked; for the fields of models.
-    """
+    """Return the repr of a value with its e-mail addresses masked; for the fields of models."""
     if isinstance(value, str):
         return repr(mask_emails(value))
     if isinstance(value, tuple) and all(isinstance(one, str) for one in value):
@@ -43,18 +37,14 @@ def masked_repr(value: object) -> str:
 
 
 def hide_secrets(text: str, secrets: Iterable[str], *, least: int = 1) -> str:
-    """
-    Replace every secret of at least so many characters in a text: as it is, as JSON and URLs write it, longest first.
-    """
+    """Replace every secret of at least so many characters, also as JSON and URLs write it, longest first."""
     for form in _forms(tuple(secrets), least):
         text = text.replace(form, _HIDDEN)
     return text
 
 
 def holds_secret(body: bytes, secrets: tuple[str, ...], *, least: int = 1) -> bool:
-    """
-    Tell whether :func:`hide_secrets` would find any in a text that is still encoded.
-    """
+    """Whether :func:`hide_secrets` would find any in a text that is still encoded."""
     for form in _encoded_forms(secrets, least):  # noqa: SIM110 a generator would cost more than the search
         if form in body:
             return True

@@ -1,6 +1,4 @@
-"""
-What one endpoint is: how a request is built, how an answer is read, how safe it is to repeat, how it is settled.
-"""
+"""What one endpoint is: how a request is built, how an answer is read, how safe it is to repeat, how it is settled."""
 
 import enum
 from collections.abc import Callable, Mapping
@@ -23,9 +21,7 @@ R = TypeVar("R")
 
 
 class Repeat(enum.Enum):
-    """
-    What sending the same request twice does.
-    """
+    """What sending the same request twice does."""
 
     HARMLESS = "harmless"
     """The second changes nothing the first had not changed."""
@@ -34,9 +30,7 @@ class Repeat(enum.Enum):
 
 
 class Verdict(enum.Enum):
-    """
-    What a read says about something that was asked for.
-    """
+    """What a read says about something that was asked for."""
 
     DONE = "done"
     TOO_LATE = "too late"
@@ -46,9 +40,7 @@ class Verdict(enum.Enum):
 
 @quick(eq=False)
 class Request:
-    """
-    An HTTP request, without the host and the credentials.
-    """
+    """An HTTP request, without the host and the credentials."""
 
     method: str
     path: str
@@ -59,9 +51,7 @@ class Request:
 
 @quick(eq=False)
 class Answer:
-    """
-    A whole HTTP answer.
-    """
+    """A whole HTTP answer."""
 
     status: int
     headers: Mapping[str, str]
@@ -71,9 +61,7 @@ class Answer:
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Inquiry(Generic[P]):
-    """
-    The read that has to come before another: what it finds is added to the parameters.
-    """
+    """The read that has to come before another: what it finds is added to the parameters."""
 
     operation: "Operation[Any, Any]"
     """A read."""
@@ -85,9 +73,7 @@ class Inquiry(Generic[P]):
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Settling(Generic[P]):
-    """
-    The read that tells what became of an attempt.
-    """
+    """The read that tells what became of an attempt."""
 
     operation: "Operation[Any, Any]"
     """A read."""
@@ -102,31 +88,23 @@ class Settling(Generic[P]):
 
 
 def hits_everyone(error: OmedaAsyncError) -> bool:
-    """
-    Tell whether an error would meet every record of a run alike: credentials, a wrong method, a lost session.
-    """
+    """Whether an error would meet every record of a run alike: credentials, a wrong method, a lost session."""
     return isinstance(error, AuthenticationFailed | MethodNotAllowed | SessionLost | ConfigurationError)
 
 
 def finds_nothing(error: OmedaAsyncError) -> bool:
-    """
-    Tell whether an error says without a word that there is nothing: this record's target, or everyone's URL.
-    """
+    """Whether an error says without a word that there is nothing: this record's target, or everyone's URL."""
     return isinstance(error, NotFound) and not error.messages
 
 
 def names_the_absent(error: OmedaAsyncError) -> bool:
-    """
-    Tell whether an error says, in words, that what the request names does not exist.
-    """
+    """Whether an error says, in words, that what the request names does not exist."""
     return isinstance(error, NotFound) and bool(error.messages)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Operation(Generic[P, R]):
-    """
-    One endpoint of one provider. Everything here is pure; the sending is done elsewhere.
-    """
+    """One endpoint of one provider. Everything here is pure; the sending is done elsewhere."""
 
     provider: str
     name: str

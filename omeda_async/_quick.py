@@ -1,5 +1,4 @@
-"""
-How to make the classes of which every call makes some.
+"""How to make the classes of which every call makes some.
 
 To a type checker they are frozen. At run time they are not: freezing an object triples what making it costs.
 """

@@ -1,6 +1,4 @@
-"""
-What became of a call, and the outcome that means for its record.
-"""
+"""What became of a call, and the outcome that means for its record."""
 
 from typing import Any, Generic, TypeVar
 
@@ -29,9 +27,7 @@ R = TypeVar("R")
 
 @quick(kw_only=True, eq=False)
 class Result(Generic[R]):
-    """
-    What became of a call.
-    """
+    """What became of a call."""
 
     receipt: R | None = None
     error: OmedaAsyncError | None = None
@@ -46,9 +42,7 @@ class Result(Generic[R]):
 
     @property
     def status(self) -> OutcomeStatus:
-        """
-        Say it as the outcome of a record.
-        """
+        """Say it as the outcome of a record."""
         if self.known is not None:
             return self.known
         if self.error is None:
@@ -57,9 +51,7 @@ class Result(Generic[R]):
 
 
 def status_of(error: OmedaAsyncError, *, doubtful: bool) -> OutcomeStatus:
-    """
-    Give the outcome that an error means for its record.
-    """
+    """Return the outcome that an error means for its record."""
     if isinstance(error, AlreadyDone):
         return OutcomeStatus.ALREADY_DONE
     if isinstance(error, TooLate):
@@ -73,9 +65,7 @@ def status_of(error: OmedaAsyncError, *, doubtful: bool) -> OutcomeStatus:
 
 
 def named(error: OmedaAsyncError, verdict: Verdict) -> OmedaAsyncError:
-    """
-    Give a refusal the class of what a read has shown of its target.
-    """
+    """Return a refusal the class of what a read has shown of its target."""
     kind = {Verdict.DONE: AlreadyDone, Verdict.TOO_LATE: TooLate}.get(verdict)
     if kind is None:
         return error
@@ -85,8 +75,7 @@ def named(error: OmedaAsyncError, verdict: Verdict) -> OmedaAsyncError:
 
 
 def read_answer(operation: Operation[Any, R], answer: Answer, secrets: tuple[str, ...]) -> R | OmedaAsyncError:
-    """
-    Decipher an answer, with the secrets that a provider may echo hidden.
+    """Decipher an answer, with the secrets that a provider may echo hidden.
 
     An error's text is cut and masked: hiding them only afterwards would leave a part of one. Of a success every value
     counts: a password too short to be told from chance is no reason to change one.

@@ -1,6 +1,4 @@
-"""
-What to do after a failed attempt: pure, and read from what the operation declares.
-"""
+"""What to do after a failed attempt: pure, and read from what the operation declares."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -28,9 +26,7 @@ _BY_STATUS = (ServerError, UnreadableAnswer)
 
 @attrs.frozen
 class Retry:
-    """
-    Send it again, after a wait.
-    """
+    """Send it again, after a wait."""
 
     wait: float
     """Seconds."""
@@ -38,9 +34,7 @@ class Retry:
 
 @attrs.frozen
 class Settle:
-    """
-    Find out what became of it, after a wait.
-    """
+    """Find out what became of it, after a wait."""
 
     wait: float
     """Seconds."""
@@ -48,23 +42,19 @@ class Settle:
 
 @attrs.frozen
 class Stop:
-    """
-    Report the error: nothing that may be done would help.
-    """
+    """Report the error: nothing that may be done would help."""
 
 
 Step = Retry | Settle | Stop
 
 
 def in_doubt(error: OmedaAsyncError, repeat: Repeat = Repeat.HARMLESS) -> bool:
-    """
-    Tell whether the request may have been carried out all the same.
+    """Whether the request may have been carried out all the same.
 
     Args:
         error: What the attempt ended with.
         repeat: What sending it twice does. Where it doubles, a 503 counts as doubtful: it may come from a proxy that
             had passed the request on.
-
     """
     if isinstance(error, AnswerLost):
         return True
@@ -76,34 +66,26 @@ def in_doubt(error: OmedaAsyncError, repeat: Repeat = Repeat.HARMLESS) -> bool:
 
 
 def gave_up_waiting(error: OmedaAsyncError) -> bool:
-    """
-    Tell whether we, or a gateway, stopped waiting for the provider: it may still be at work on the request.
-    """
+    """Whether we, or a gateway, stopped waiting for the provider: it may still be at work on the request."""
     if isinstance(error, AnswerLost):
         return error.timed_out
     return isinstance(error, _BY_STATUS) and error.status == 504
 
 
 def refused_unseen(error: OmedaAsyncError) -> bool:
-    """
-    Tell whether the request was certainly not carried out, for a reason that may pass.
-    """
+    """Whether the request was certainly not carried out, for a reason that may pass."""
     if isinstance(error, _BY_STATUS):
         return error.status == 503
     return isinstance(error, ConnectionFailed | RateLimited)
 
 
 def chance() -> float:
-    """
-    Give a number between 0 and 1: the only source of chance, so that a test can put another in its place.
-    """
+    """Return a number between 0 and 1: the only source of chance, so that a test can put another in its place."""
     return random.random()  # noqa: S311 jitter is no secret
 
 
 def backoff(attempt: int, policy: RetryPolicy, uniform: Callable[[], float] = chance) -> float:
-    """
-    Give the seconds to wait after the given attempt (from 1): doubling, bounded, with positive jitter.
-    """
+    """Return the seconds to wait after the given attempt (from 1): doubling, bounded, with positive jitter."""
     pause: float = min(policy.max_delay, policy.base_delay * 2.0 ** min(attempt - 1, 60))
     return pause * (1 + JITTER * uniform())
 
@@ -114,15 +96,13 @@ def decide(
     policy: RetryPolicy,
     uniform: Callable[[], float] = chance,
 ) -> Step:
-    """
-    Decide what follows a failed attempt.
+    """Decide what follows a failed attempt.
 
     Args:
         operation: What was attempted; it declares how safe it is to repeat.
         errors: What each attempt so far ended with, the latest last.
         policy: How long a call is tried for.
         uniform: A source of numbers between 0 and 1, for the jitter.
-
     """
     error, attempt = errors[-1], len(errors)
     last = attempt >= policy.attempts
@@ -135,9 +115,7 @@ def decide(
 
 
 def may_repeat(operation: Operation[Any, Any], errors: Sequence[OmedaAsyncError], policy: RetryPolicy) -> bool:
-    """
-    Tell whether an attempt that a read says was not carried out may be made again.
-    """
+    """Whether an attempt that a read says was not carried out may be made again."""
     return operation.repeat is Repeat.HARMLESS and len(errors) < policy.attempts and not _second_500(errors)
 
 

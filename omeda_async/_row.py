@@ -1,49 +1,36 @@
-"""
-One row of a file, as a record.
-"""
+"""One row of a file, as a record."""
 
 from collections.abc import ItemsView, Iterator, Mapping
 from typing import Any, Protocol
 
 
 class Form(Protocol):
-    """
-    How the rows of one file become records.
-    """
+    """How the rows of one file become records."""
 
     @property
     def columns(self) -> Mapping[str, str] | None:
-        """
-        Give the file's own names of the fields; None where it has no columns.
-        """
+        """Return the file's own names of the fields; None where it has no columns."""
 
     def read(self, row: "Row") -> dict[str, Any]:
-        """
-        Make a record of what stands in a row.
+        """Make a record of what stands in a row.
 
         Raises:
             InvalidRecord: It cannot be converted; says which column and why.
-
         """
 
     def key(self, row: "Row") -> Any:
-        """
-        Give the caller's key of a row that cannot be converted; None where it shows none.
-        """
+        """Return the caller's key of a row that cannot be converted; None where it shows none."""
 
     def json(self, row: "Row") -> str | None:
-        """
-        Give the record as JSON where that is cheaper than to read it; else None.
+        """Return the record as JSON where that is cheaper than to read it; else None.
 
         Raises:
             InvalidRecord: It cannot be converted.
-
         """
 
 
 class Row(Mapping[str, Any]):
-    """
-    One row of a file: a record by the Python names of its fields, with the number of the row.
+    """One row of a file: a record by the Python names of its fields, with the number of the row.
 
     Args:
         number: The row as a spreadsheet or an editor shows it, from 1, the header counted.
@@ -55,7 +42,6 @@ class Row(Mapping[str, Any]):
 
     Raises:
         InvalidRecord: Looking into a row that cannot be converted; says which column and why.
-
     """
 
     __slots__ = ("_record", "form", "key", "number", "source", "target")
@@ -75,15 +61,11 @@ class Row(Mapping[str, Any]):
         return self._record
 
     def fields(self) -> dict[str, Any]:
-        """
-        Give the record as a dictionary of the caller's own.
-        """
+        """Return the record as a dictionary of the caller's own."""
         return self.form.read(self) if self._record is None else self._record.copy()
 
     def key_alone(self) -> Any:
-        """
-        Give the caller's key, also where the rest of the row cannot be converted; None where there is none.
-        """
+        """Return the caller's key, also where the rest of the row cannot be converted; None where there is none."""
         if self._record is not None:
             return self._record.get("key")
         return self.form.key(self) if self.key is None else self.key
@@ -99,28 +81,20 @@ class Row(Mapping[str, Any]):
 
     # What a Mapping has of its own looks up one field after the other: a million rows would feel that.
     def items(self) -> ItemsView[str, Any]:
-        """
-        Give the fields with what stands in them.
-        """
+        """Return the fields with what stands in them."""
         return self._fields().items()
 
     def get(self, field: str, default: Any = None) -> Any:
-        """
-        Give what stands in a field; the default where there is no such field.
-        """
+        """Return what stands in a field; the default where there is no such field."""
         return self._fields().get(field, default)
 
     def __repr__(self) -> str:
         return f"Row({self.number})"
 
     def column(self, field: str) -> str:
-        """
-        Give the name that the file has for a field.
-        """
+        """Return the name that the file has for a field."""
         return (self.form.columns or {}).get(field, field)
 
     def place(self, field: str) -> str:
-        """
-        Say where a field stands: a ``column`` of CSV by the file's own name for it, else a ``field``.
-        """
+        """Say where a field stands: a ``column`` of CSV by the file's own name for it, else a ``field``."""
         return f"field {field}" if self.form.columns is None else f"column {self.column(field)}"

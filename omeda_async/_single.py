@@ -1,6 +1,4 @@
-"""
-A single call, as the clients make it: its receipt, or its error raised.
-"""
+"""A single call, as the clients make it: its receipt, or its error raised."""
 
 from typing import TypedDict, TypeVar
 
@@ -17,9 +15,7 @@ USUAL = CallOptions()
 
 
 class SingleOptions(TypedDict, total=False):
-    """
-    What every single call takes.
-    """
+    """What every single call takes."""
 
     priority: Priority
     """The lane at the limiter; interactive by default."""
@@ -36,15 +32,13 @@ async def call(
     priority: Priority = Priority.INTERACTIVE,
     max_wait: float | None = None,
 ) -> R:
-    """
-    Make one call, and give its receipt.
+    """Make one call, and give its receipt.
 
     Raises:
         ConfigurationError: An option is out of range; the message names it.
         OmedaAsyncError: It is not done; ``sent`` tells whether it may have been carried out all the same.
 
     Cancelling it while an attempt is in flight leaves unknown whether that was carried out.
-
     """
     if not isinstance(priority, Priority):
         check_one_of("priority", priority, Priority)

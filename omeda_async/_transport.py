@@ -1,6 +1,4 @@
-"""
-The HTTP session: the only module that uses aiohttp's client. It maps aiohttp's errors to ours.
-"""
+"""The HTTP session: the only module that uses aiohttp's client. It maps aiohttp's errors to ours."""
 
 import asyncio
 import functools
@@ -39,15 +37,13 @@ _NEVER_LEFT = (ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.Ser
 
 
 class Transport:
-    """
-    Own or borrow one HTTP session, and send requests through it.
+    """Own or borrow one HTTP session, and send requests through it.
 
     Args:
         borrowed: A session of the caller's, which is never closed here; None makes one on first use.
 
     Raises:
         ConfigurationError: What is borrowed is no session, or signs requests itself.
-
     """
 
     def __init__(self, borrowed: ClientSession | None = None) -> None:
@@ -61,18 +57,14 @@ class Transport:
 
     @property
     def unclosed(self) -> bool:
-        """
-        Is a session of ours open?
-        """
+        """Is a session of ours open?"""
         return self._own is not None and not self._own.closed
 
     def bind(self) -> None:
-        """
-        Belong to the running loop from now on.
+        """Belong to the running loop from now on.
 
         Raises:
             ClosedError: The transport is closed, or belongs to another loop.
-
         """
         loop = asyncio.get_running_loop()
         if self._loop is None:
@@ -83,12 +75,10 @@ class Transport:
             raise ClosedError("the session manager belongs to another event loop; make one per loop")
 
     def session(self) -> aiohttp.ClientSession:
-        """
-        Give the session, made on first use on the running loop.
+        """Return the session, made on first use on the running loop.
 
         Raises:
             ClosedError: The transport or the borrowed session is closed, or another loop made the session.
-
         """
         if self.closed or self._loop is not asyncio.get_running_loop():
             self.bind()
@@ -111,8 +101,7 @@ class Transport:
         timeout: float,  # noqa: ASYNC109 aiohttp's own timeouts tell connecting from answering
         connect_timeout: float,
     ) -> Answer:
-        """
-        Send one request and read its whole answer.
+        """Send one request and read its whole answer.
 
         Args:
             base_url: What the request's path is put behind.
@@ -129,7 +118,6 @@ class Transport:
             ClosedError: There is no session to send it with.
 
         Cancelling it closes the connection; the request may have been carried out.
-
         """
         session = self.session()
         # Ours has no middlewares, and aiohttp never sends a POST again: then there is nothing to watch over.
@@ -172,9 +160,7 @@ class Transport:
         return (*getattr(self._borrowed, "_middlewares", ()), passage)
 
     def _refused(self, error: ValueError, passage: "_Passage | None") -> OmedaAsyncError:
-        """
-        Tell what a ValueError means: only where the request has not come to the connection is it certain.
-        """
+        """Return what a ValueError means: only where the request has not come to the connection is it certain."""
         if (passage is not None and passage.reached) or (self._borrowed is None and not isinstance(error, InvalidURL)):
             return AnswerLost(f"the answer was lost: {_tell(error)}", sent=True)
         return ConfigurationError(
@@ -182,9 +168,7 @@ class Transport:
         )
 
     async def aclose(self) -> None:
-        """
-        Close the session if it is ours; further use is an error.
-        """
+        """Close the session if it is ours; further use is an error."""
         self.closed = True
         if self._own is not None:
             own, self._own = self._own, None
@@ -192,8 +176,7 @@ class Transport:
 
 
 class _Passage:
-    """
-    The innermost middleware of one request: it sees the request come to the connection, and lets nobody repeat it.
+    """The innermost middleware of one request: it sees the request come to the connection, and lets nobody repeat it.
 
     aiohttp sends a GET or PUT again by itself when the connection ends: the limiter would not know.
     """
@@ -239,12 +222,10 @@ def _timeouts(total: float, connect: float) -> aiohttp.ClientTimeout:
 
 
 def _merged(*layers: Mapping[str, str]) -> CIMultiDictProxy[str]:
-    """
-    Put headers together: the later layer wins, whatever the case of the names.
+    """Put headers together: the later layer wins, whatever the case of the names.
 
     Raises:
         ConfigurationError: HTTP cannot carry one; aiohttp would notice only once it has a connection.
-
     """
     headers: CIMultiDict[str] = CIMultiDict()
     for layer in layers:
@@ -256,9 +237,7 @@ def _merged(*layers: Mapping[str, str]) -> CIMultiDictProxy[str]:
 
 
 def _is_short(response: aiohttp.ClientResponse) -> bool:
-    """
-    Tell whether a body may be read whole: that releases the connection, and closes it where it fails.
-    """
+    """Whether a body may be read whole: that releases the connection, and closes it where it fails."""
     declared = response.content_length
     return declared is not None and declared <= MAX_BODY and "Content-Encoding" not in response.headers
 
@@ -286,9 +265,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _tell(error: BaseException) -> str:
-    """
-    Name an error by its type and errno only: aiohttp's texts may show headers and addresses.
-    """
+    """Name an error by its type and errno only: aiohttp's texts may show headers and addresses."""
     cause = error.os_error if isinstance(error, ClientConnectorError) else error
     reason = getattr(cause, "strerror", None) or ""
     return f"{type(error).__name__}{f' ({reason})' if reason else ''}"

@@ -1,5 +1,4 @@
-"""
-Every error this library raises.
+"""Every error this library raises.
 
 ::
 
@@ -36,9 +35,7 @@ _LONGEST_ADDRESS = 256
 
 
 def cut_body(body: bytes | str) -> str:
-    """
-    Keep the start of an answer's body for an error: at most 200 characters, e-mail addresses masked.
-    """
+    """Keep the start of an answer's body for an error: at most 200 characters, e-mail addresses masked."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
     return mask_emails(text[: BODY_KEPT + _LONGEST_ADDRESS])[:BODY_KEPT]
 
@@ -71,9 +68,7 @@ def _revive(cls: type["OmedaAsyncError"], state: dict[str, Any]) -> "OmedaAsyncE
 
 @attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
 class OmedaAsyncError(Exception):
-    """
-    The root of all errors of this library.
-    """
+    """The root of all errors of this library."""
 
     message: str = attrs.field(converter=mask_emails)
     """What went wrong, in one sentence, with e-mail addresses masked."""
@@ -100,9 +95,7 @@ class OmedaAsyncError(Exception):
         return _revive, (type(self), dict(self.__dict__))
 
     def without(self, secrets: Iterable[str]) -> Self:
-        """
-        Take secrets out of every text this error holds, and give the error back.
-        """
+        """Take secrets out of every text this error holds, and give the error back."""
         known = tuple(filter(None, secrets))
         for name, value in self.__dict__.items():
             if name not in _OURS:
@@ -112,22 +105,16 @@ class OmedaAsyncError(Exception):
 
 
 class ConfigurationError(OmedaAsyncError):
-    """
-    A setting is missing or wrong; the message says which, and what would be right.
-    """
+    """A setting is missing or wrong; the message says which, and what would be right."""
 
 
 class ClosedError(OmedaAsyncError):
-    """
-    Something was used after it had been closed.
-    """
+    """Something was used after it had been closed."""
 
 
 @attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
 class InvalidRecord(OmedaAsyncError):
-    """
-    A record that cannot be sent; nothing was.
-    """
+    """A record that cannot be sent; nothing was."""
 
     field: str | None = attrs.field(default=None, kw_only=True)
     """The field at fault, by its Python name; None when the record as a whole is."""
@@ -136,17 +123,13 @@ class InvalidRecord(OmedaAsyncError):
 
     @classmethod
     def of(cls, field: str | None, reason: str, **context: Any) -> Self:
-        """
-        Make the error for one field.
-        """
+        """Make the error for one field."""
         return cls(f"{field}: {reason}" if field else reason, field=field, reason=reason, **context)
 
 
 @attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
 class LimitWaitExceeded(OmedaAsyncError):
-    """
-    The limiter's wait would have passed ``max_wait``; nothing was sent.
-    """
+    """The limiter's wait would have passed ``max_wait``; nothing was sent."""
 
     max_wait: float = attrs.field(default=0.0, kw_only=True)
     """The longest wait that was allowed, in seconds."""
@@ -155,28 +138,20 @@ class LimitWaitExceeded(OmedaAsyncError):
 
 
 class JournalError(OmedaAsyncError):
-    """
-    A journal cannot be used: another operation's, in use by another process, not writable; nothing was sent.
-    """
+    """A journal cannot be used: another operation's, in use by another process, not writable; nothing was sent."""
 
 
 class TransportError(OmedaAsyncError):
-    """
-    No answer came from the provider.
-    """
+    """No answer came from the provider."""
 
 
 class ConnectionFailed(TransportError):
-    """
-    The connection could not be made; the request never left.
-    """
+    """The connection could not be made; the request never left."""
 
 
 @attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
 class AnswerLost(TransportError):
-    """
-    The request may have left, and no whole answer came back: whether it was carried out is unknown.
-    """
+    """The request may have left, and no whole answer came back: whether it was carried out is unknown."""
 
     timed_out: bool = attrs.field(default=False, kw_only=True)
     """Did we stop waiting? Then the provider may still be at work on it."""
@@ -184,9 +159,7 @@ class AnswerLost(TransportError):
 
 @attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
 class UnreadableAnswer(OmedaAsyncError):
-    """
-    An answer that is no answer: HTML, cut JSON, a wrong type. It proves neither success nor failure.
-    """
+    """An answer that is no answer: HTML, cut JSON, a wrong type. It proves neither success nor failure."""
 
     status: int = attrs.field(default=0, kw_only=True)
     """The HTTP status it came with."""
@@ -196,9 +169,7 @@ class UnreadableAnswer(OmedaAsyncError):
 
 @attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
 class ApiError(OmedaAsyncError):
-    """
-    The provider answered, and the answer is an error.
-    """
+    """The provider answered, and the answer is an error."""
 
     status: int = attrs.field(default=0, kw_only=True)
     """The HTTP status of the answer."""
@@ -220,9 +191,7 @@ class ApiError(OmedaAsyncError):
     """Journey Manager's error log id, to quote to its administrator."""
 
     def as_kind(self, kind: type["ApiErrorT"]) -> "ApiErrorT":
-        """
-        Give the same error as another class of the tree, once its meaning is known.
-        """
+        """Return the same error as another class of the tree, once its meaning is known."""
         kept = {field.name: getattr(self, field.name) for field in attrs.fields(ApiError)}
         return kind(**kept)
 
@@ -231,68 +200,47 @@ ApiErrorT = TypeVar("ApiErrorT", bound=ApiError)
 
 
 class BadRequest(ApiError):
-    """
-    400: the provider refuses the request as it is; sending it again would not help.
-    """
+    """400: the provider refuses the request as it is; sending it again would not help."""
 
 
 class AuthenticationFailed(ApiError):
-    """
-    401 or 403: the credentials are wrong, expired, or without the scope this needs.
-    """
+    """401 or 403: the credentials are wrong, expired, or without the scope this needs."""
 
 
 class NotFound(ApiError):
-    """
-    404: the URL is wrong, or what it names does not exist.
-    """
+    """404: the URL is wrong, or what it names does not exist."""
 
 
 class MethodNotAllowed(ApiError):
-    """
-    405: the resource does not take this HTTP method.
-    """
+    """405: the resource does not take this HTTP method."""
 
 
 class Conflict(ApiError):
-    """
-    409: the request does not fit the state of what it names.
-    """
+    """409: the request does not fit the state of what it names."""
 
 
 class RateLimited(ApiError):
-    """
-    429: the provider counts too many requests; this one was not carried out.
-    """
+    """429: the provider counts too many requests; this one was not carried out."""
 
 
 class ServerError(ApiError):
-    """
-    5xx: the provider failed; unless it is a 503, the request may have been carried out.
-    """
+    """5xx: the provider failed; unless it is a 503, the request may have been carried out."""
 
 
 class AlreadyDone(ApiError):
-    """
-    What was asked for had been done before, by someone else.
-    """
+    """What was asked for had been done before, by someone else."""
 
 
 class TooLate(ApiError):
-    """
-    The target has gone past it: the deployment was sent, the transaction completed.
-    """
+    """The target has gone past it: the deployment was sent, the transaction completed."""
 
 
 class NotAuthorized(ApiError):
-    """
-    The credentials are good, but the user they name may not do this to this target.
-    """
+    """The credentials are good, but the user they name may not do this to this target."""
 
 
 class SessionLost(ApiError):
-    """
-    Journey Manager's session has expired or was never there.
+    """Journey Manager's session has expired or was never there.
 
     The request was not carried out; but where the only sign is a page under a 2xx, ``sent`` is True: it may be a
     proxy's, in the place of the answer.
@@ -301,9 +249,7 @@ class SessionLost(ApiError):
 
 @attrs.frozen
 class Culprit:
-    """
-    One (record, id) pair that a provider named when it refused a whole batch.
-    """
+    """One (record, id) pair that a provider named when it refused a whole batch."""
 
     level: str
     """``"ClientOptOut"``, ``"BrandOptOut"`` or ``"DeploymentTypeOptOut"``."""
@@ -317,9 +263,7 @@ class Culprit:
 
 @attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
 class BatchRejected(ApiError):
-    """
-    A whole batch was refused, and none of it processed; ``culprits`` are the pairs the provider named.
-    """
+    """A whole batch was refused, and none of it processed; ``culprits`` are the pairs the provider named."""
 
     culprits: tuple[Culprit, ...] = attrs.field(default=(), kw_only=True, converter=_pairs)
     """Whom the provider named; empty when it named nobody."""

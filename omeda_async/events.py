@@ -1,6 +1,4 @@
-"""
-What a hook is told. Events carry counts, ids and statuses; never contents, addresses or secrets.
-"""
+"""What a hook is told. Events carry counts, ids and statuses; never contents, addresses or secrets."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -13,9 +11,7 @@ logger = logging.getLogger("omeda_async")
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """
-    The root of all events.
-    """
+    """The root of all events."""
 
     provider: str
     operation: str
@@ -23,9 +19,7 @@ class Event:
 
 @attrs.frozen(kw_only=True)
 class AttemptEnded(Event):
-    """
-    One HTTP request has got its answer, or has failed to.
-    """
+    """One HTTP request has got its answer, or has failed to."""
 
     attempt: int
     """Which one for its call, from 1."""
@@ -41,9 +35,7 @@ class AttemptEnded(Event):
 
 @attrs.frozen(kw_only=True)
 class RetryPlanned(Event):
-    """
-    An attempt failed, and another will be made.
-    """
+    """An attempt failed, and another will be made."""
 
     attempt: int
     wait: float
@@ -53,9 +45,7 @@ class RetryPlanned(Event):
 
 @attrs.frozen(kw_only=True)
 class Settled(Event):
-    """
-    A doubtful attempt has been looked up.
-    """
+    """A doubtful attempt has been looked up."""
 
     verdict: str
     """``"done"``, ``"too late"``, ``"not done"`` or ``"undecided"``."""
@@ -63,18 +53,14 @@ class Settled(Event):
 
 @attrs.frozen(kw_only=True)
 class AccountPaused(Event):
-    """
-    The provider refused a request for its limits, and the whole account waits.
-    """
+    """The provider refused a request for its limits, and the whole account waits."""
 
     seconds: float
 
 
 @attrs.frozen(kw_only=True)
 class RunEnded(Event):
-    """
-    A bulk run has ended.
-    """
+    """A bulk run has ended."""
 
     total: int
     counts: dict[str, int]
@@ -87,9 +73,7 @@ Hook = Callable[[Event], Any]
 
 
 def log_event(event: Event) -> None:
-    """
-    Log an event: the default hook.
-    """
+    """Log an event: the default hook."""
     level = logging.INFO if isinstance(event, RunEnded) else logging.DEBUG
     if isinstance(event, AccountPaused):
         level = logging.WARNING
@@ -101,16 +85,12 @@ LOGGED_ONLY: tuple[Hook, ...] = (log_event,)
 
 
 def is_heard(hooks: tuple[Hook, ...]) -> bool:
-    """
-    Tell whether anybody takes notice of an event of a single call: one made for nobody only costs time.
-    """
+    """Whether anybody takes notice of an event of a single call: one made for nobody only costs time."""
     return bool(hooks) and (hooks != LOGGED_ONLY or logger.isEnabledFor(logging.DEBUG))
 
 
 def observe(observer: Callable[[Any], Any], what: Any) -> None:
-    """
-    Tell one observer; if it fails, that is logged by its type alone, and stops nothing.
-    """
+    """Return one observer; if it fails, that is logged by its type alone, and stops nothing."""
     try:
         observer(what)
     except Exception as error:  # noqa: BLE001 an observer must never cost a record
@@ -119,8 +99,6 @@ def observe(observer: Callable[[Any], Any], what: Any) -> None:
 
 
 def emit(hooks: Iterable[Hook], event: Event) -> None:
-    """
-    Tell every hook.
-    """
+    """Return every hook."""
     for hook in hooks:
         observe(hook, event)

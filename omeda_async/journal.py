@@ -1,5 +1,4 @@
-"""
-Reading the journals of bulk runs: counts, requests, times, causes, and the records that are not done.
+"""Reading the journals of bulk runs: counts, requests, times, causes, and the records that are not done.
 
 ::
 

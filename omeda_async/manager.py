@@ -1,6 +1,4 @@
-"""
-The session manager: one HTTP session, one limiter for each account, the three provider clients.
-"""
+"""The session manager: one HTTP session, one limiter for each account, the three provider clients."""
 
 import asyncio
 import warnings
@@ -35,8 +33,7 @@ CLOSE_TIMEOUT = 30.0
 
 
 class SessionManager:
-    """
-    The way to the three providers. Use it with ``async with``, or call :meth:`aclose`.
+    """The way to the three providers. Use it with ``async with``, or call :meth:`aclose`.
 
     The HTTP session is made on first use, on the running loop; a manager belongs to the loop that first used it.
 
@@ -49,7 +46,6 @@ class SessionManager:
 
     Raises:
         ConfigurationError: No provider is configured, or something given is of the wrong kind.
-
     """
 
     def __init__(
@@ -89,12 +85,10 @@ class SessionManager:
 
     @classmethod
     def from_env(cls, *, http_session: ClientSession | None = None, hooks: Iterable[events.Hook] = ()) -> Self:
-        """
-        Make a manager of the providers that the environment names (see the README for the variables).
+        """Make a manager of the providers that the environment names (see the README for the variables).
 
         Raises:
             ConfigurationError: A variable is missing or wrong; the message names it.
-
         """
         found = settings_from_env()
         return cls(
@@ -107,12 +101,10 @@ class SessionManager:
 
     @property
     def omeda(self) -> "OmedaClient":
-        """
-        Omeda.
+        """Omeda.
 
         Raises:
             ConfigurationError: It is not configured.
-
         """
         if self._omeda is None:
             raise ConfigurationError("Omeda is not configured: give omeda=OmedaSettings(…), or set OMEDA_APP_ID")
@@ -120,12 +112,10 @@ class SessionManager:
 
     @property
     def ocamba(self) -> "OcambaClient":
-        """
-        Ocamba Hood.
+        """Ocamba Hood.
 
         Raises:
             ConfigurationError: It is not configured.
-
         """
         if self._ocamba is None:
             raise ConfigurationError("Ocamba is not configured: give ocamba=OcambaSettings(…), or set OCAMBA_TOKEN")
@@ -133,12 +123,10 @@ class SessionManager:
 
     @property
     def journey_manager(self) -> "JourneyManagerClient":
-        """
-        Temenos Journey Manager.
+        """Temenos Journey Manager.
 
         Raises:
             ConfigurationError: It is not configured.
-
         """
         if self._journey_manager is None:
             raise ConfigurationError(
@@ -157,14 +145,12 @@ class SessionManager:
         await self.aclose()
 
     async def aclose(self, timeout: float = CLOSE_TIMEOUT) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
-        """
-        Let the attempts in flight end, stop everything else, and close the session. Doing it again does nothing.
+        """Let the attempts in flight end, stop everything else, and close the session. Doing it again does nothing.
 
         Args:
             timeout: Seconds that attempts in flight may take.
 
         Cancelling it closes the session at once.
-
         """
         self._activity.closing = True
         try:

@@ -1,6 +1,4 @@
-"""
-What became of records: one outcome each, and the sums over a run.
-"""
+"""What became of records: one outcome each, and the sums over a run."""
 
 import enum
 from collections import Counter
@@ -16,9 +14,7 @@ FAILURES_KEPT = 1000
 
 
 class OutcomeStatus(enum.Enum):
-    """
-    What became of one record.
-    """
+    """What became of one record."""
 
     DONE = "done"
     """The provider said so, to us."""
@@ -42,9 +38,7 @@ class OutcomeStatus(enum.Enum):
 
     @property
     def is_done(self) -> bool:
-        """
-        Is the record in the state that was asked for?
-        """
+        """Is the record in the state that was asked for?"""
         return self in _DONE
 
 
@@ -53,9 +47,7 @@ _DONE = frozenset({OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE})
 
 @attrs.frozen
 class Outcome:
-    """
-    What became of one record of a bulk run. Its repr names the record by position and key only.
-    """
+    """What became of one record of a bulk run. Its repr names the record by position and key only."""
 
     record: Any = attrs.field(repr=False)
     """The record as it was given."""
@@ -74,9 +66,7 @@ class Outcome:
 
 @attrs.frozen(kw_only=True)
 class BulkReport:
-    """
-    The sums over a bulk run: always ``total == sum(counts.values())``.
-    """
+    """The sums over a bulk run: always ``total == sum(counts.values())``."""
 
     total: int
     """Records with an outcome; once complete, the records read."""
@@ -94,9 +84,7 @@ class BulkReport:
 
 @attrs.frozen(kw_only=True)
 class Plan:
-    """
-    What a run would do, found out without sending anything.
-    """
+    """What a run would do, found out without sending anything."""
 
     records: int
     """Records in the input."""
@@ -119,9 +107,7 @@ class Plan:
 
 
 class Tally:
-    """
-    The fold over the stream of outcomes that makes a report.
-    """
+    """The fold over the stream of outcomes that makes a report."""
 
     def __init__(self) -> None:
         self.counts: Counter[OutcomeStatus] = Counter()
@@ -129,23 +115,19 @@ class Tally:
         self.requests = 0
 
     def add(self, status: OutcomeStatus, number: int, outcomes: Sequence[Outcome]) -> None:
-        """
-        Count outcomes of one status.
+        """Count outcomes of one status.
 
         Args:
             status: What became of the records.
             number: How many there are.
             outcomes: The outcomes themselves; of those that are done none are needed.
-
         """
         self.counts[status] += number
         if not status.is_done:
             self.failures += outcomes[: FAILURES_KEPT - len(self.failures)]
 
     def report(self, *, duration: float, complete: bool) -> BulkReport:
-        """
-        Give the sums so far.
-        """
+        """Return the sums so far."""
         return BulkReport(
             total=self.counts.total(),
             counts=dict(self.counts),

@@ -1,5 +1,4 @@
-"""
-Fixtures for pytest: a sandbox of the three providers, and a session manager that is set up for it.
+"""Fixtures for pytest: a sandbox of the three providers, and a session manager that is set up for it.
 
 Use it with ``pytest_plugins = ["omeda_async.pytest_plugin"]`` in ``conftest.py``; it needs pytest-asyncio.
 """
@@ -14,18 +13,14 @@ from omeda_async.sandbox import Sandbox
 
 @pytest_asyncio.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """
-    Emulate the three providers on 127.0.0.1.
-    """
+    """Emulate the three providers on 127.0.0.1."""
     async with Sandbox() as running:
         yield running
 
 
 @pytest_asyncio.fixture
 async def session_manager(sandbox: Sandbox) -> AsyncIterator[SessionManager]:
-    """
-    Give a session manager whose three providers are the sandbox.
-    """
+    """Return a session manager whose three providers are the sandbox."""
     user, password = sandbox.journey_manager_user, sandbox.journey_manager_password
     async with SessionManager(
         omeda=OmedaSettings(

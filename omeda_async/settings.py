@@ -1,5 +1,4 @@
-"""
-Settings of the three providers, checked when they are made.
+"""Settings of the three providers, checked when they are made.
 
 Secrets are not part of any repr, and objects that hold them refuse to be pickled.
 """
@@ -51,9 +50,7 @@ JOURNEY_MANAGER_COURTESY = RateLimit.courtesy(per_second=5, parallel=2)
 
 
 class Environment(enum.Enum):
-    """
-    Omeda's two environments. What is created in staging does not exist in production.
-    """
+    """Omeda's two environments. What is created in staging does not exist in production."""
 
     PRODUCTION = "production"
     STAGING = "staging"
@@ -61,9 +58,7 @@ class Environment(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """
-    How long a call is tried for.
-    """
+    """How long a call is tried for."""
 
     attempts: int = 5
     """Attempts for one call at the most, the first included."""
@@ -82,39 +77,27 @@ class RetryPolicy:
 
 
 class ProviderSettings(Protocol):
-    """
-    What the settings of every provider have.
-    """
+    """What the settings of every provider have."""
 
     @property
     def rate_limit(self) -> RateLimit:
-        """
-        The limit of the account.
-        """
+        """The limit of the account."""
 
     @property
     def retry(self) -> RetryPolicy:
-        """
-        How long a call is tried for.
-        """
+        """How long a call is tried for."""
 
     @property
     def timeout(self) -> float:
-        """
-        Seconds for one attempt in all.
-        """
+        """Seconds for one attempt in all."""
 
     @property
     def connect_timeout(self) -> float:
-        """
-        Seconds to connect.
-        """
+        """Seconds to connect."""
 
     @property
     def url(self) -> str:
-        """
-        The base URL that requests go to.
-        """
+        """The base URL that requests go to."""
 
 
 def _copied(headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -132,12 +115,10 @@ def _check_common(owner: Any) -> None:
 
 @attrs.frozen(kw_only=True)
 class OmedaSettings:
-    """
-    How to reach Omeda.
+    """How to reach Omeda.
 
     Raises:
         ConfigurationError: A value is missing or wrong; the message names it.
-
     """
 
     app_id: str = attrs.field(repr=False)
@@ -181,20 +162,16 @@ class OmedaSettings:
 
     @property
     def url(self) -> str:
-        """
-        The base URL that requests go to.
-        """
+        """The base URL that requests go to."""
         return (self.base_url or OMEDA_HOSTS[self.environment.value]).rstrip("/")
 
 
 @attrs.frozen(kw_only=True)
 class OcambaSettings:
-    """
-    How to reach Ocamba Hood.
+    """How to reach Ocamba Hood.
 
     Raises:
         ConfigurationError: A value is missing or wrong; the message names it.
-
     """
 
     token: Token = attrs.field(repr=False)
@@ -217,20 +194,16 @@ class OcambaSettings:
 
     @property
     def url(self) -> str:
-        """
-        The base URL that requests go to.
-        """
+        """The base URL that requests go to."""
         return self.base_url.rstrip("/")
 
 
 @attrs.frozen(kw_only=True)
 class JourneyManagerSettings:
-    """
-    How to reach a Temenos Journey Manager server.
+    """How to reach a Temenos Journey Manager server.
 
     Raises:
         ConfigurationError: A value is missing or wrong; the message names it.
-
     """
 
     base_url: str
@@ -257,17 +230,13 @@ class JourneyManagerSettings:
 
     @property
     def url(self) -> str:
-        """
-        The base URL that requests go to.
-        """
+        """The base URL that requests go to."""
         return self.base_url.rstrip("/")
 
 
 @attrs.frozen(kw_only=True)
 class EnvironmentSettings:
-    """
-    The settings found in the environment; None for a provider without any.
-    """
+    """The settings found in the environment; None for a provider without any."""
 
     omeda: OmedaSettings | None
     ocamba: OcambaSettings | None
@@ -302,8 +271,7 @@ _SETTING = re.compile("|".join(rf"{re.escape(name)}\b" for name in _VARIABLES))
 def settings_from_env(
     environ: Mapping[str, str] | None = None, *, only: Literal["omeda", "ocamba", "journey_manager"] | None = None
 ) -> EnvironmentSettings:
-    """
-    Read the settings of every provider that the environment names; an empty variable is none.
+    """Read the settings of every provider that the environment names; an empty variable is none.
 
     Args:
         environ: The variables; None for those of the process.
@@ -312,7 +280,6 @@ def settings_from_env(
     Raises:
         ConfigurationError: A variable is missing or wrong; the message names it. Without ``only``, also where the
             environment names no provider at all.
-
     """
     given = os.environ if environ is None else environ
     wanted = _BY_PROVIDER.values() if only is None else (_BY_PROVIDER[only],)

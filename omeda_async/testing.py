@@ -1,5 +1,4 @@
-"""
-Help for the tests of programs that use this library, and for its own: a moved clock.
+"""Help for the tests of programs that use this library, and for its own: a moved clock.
 
 The providers themselves are in :mod:`omeda_async.sandbox`, and fixtures for both in :mod:`omeda_async.pytest_plugin`.
 """
@@ -17,9 +16,7 @@ _TICK = 1e-9
 
 
 class _MovingSelector(selectors.DefaultSelector):
-    """
-    Instead of waiting for a timer, move the loop's clock to it; real input is given a moment to arrive first.
-    """
+    """Instead of waiting for a timer, move the loop's clock to it; real input is given a moment to arrive first."""
 
     def __init__(self, patience: float) -> None:
         super().__init__()
@@ -39,15 +36,13 @@ class _MovingSelector(selectors.DefaultSelector):
 
 
 class MovedClockLoop(asyncio.SelectorEventLoop):
-    """
-    An event loop whose clock starts at 0 and jumps to the next timer whenever nothing else is left to do.
+    """An event loop whose clock starts at 0 and jumps to the next timer whenever nothing else is left to do.
 
     Sockets on this machine work as ever: before each jump the loop waits ``patience`` seconds of real time for
     input from them, or from threads. The clock ticks a nanosecond a pass, so that nothing sees it stand still.
 
     Args:
         patience: Seconds of real time granted to sockets and threads before the clock moves.
-
     """
 
     def __init__(self, patience: float = 0.002) -> None:
@@ -55,21 +50,15 @@ class MovedClockLoop(asyncio.SelectorEventLoop):
         super().__init__(self._moving)
 
     def time(self) -> float:
-        """
-        Tell the moved time in seconds.
-        """
+        """Return the moved time in seconds."""
         return self._moving.now
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 the loop's signature
-        """
-        Wait for the threads of the default executor to end: in real time, of which this clock tells nothing.
-        """
+        """Wait for the threads of the default executor to end: in real time, of which this clock tells nothing."""
         await super().shutdown_default_executor()
 
 
 def run_moved(main: Coroutine[Any, Any, T], *, debug: bool = True, patience: float = 0.002) -> T:
-    """
-    Run a coroutine on a loop with a moved clock, as ``asyncio.run`` would on a real one.
-    """
+    """Run a coroutine on a loop with a moved clock, as ``asyncio.run`` would on a real one."""
     with asyncio.Runner(debug=debug, loop_factory=lambda: MovedClockLoop(patience)) as runner:
         return runner.run(main)

@@ -1,5 +1,4 @@
-"""
-Load the request and answer examples of the providers' documents, one JSON file each.
+"""Load the request and answer examples of the providers' documents, one JSON file each.
 
 A file holds ``source`` (the document), ``operation``, and one or both of: ``params`` with the ``request`` they make
 (method, path, headers, JSON body), and an ``answer`` (status, headers, body as printed) with what is ``expect``ed of
@@ -45,9 +44,7 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = {
 
 @attrs.frozen
 class Sample:
-    """
-    One example of a document.
-    """
+    """One example of a document."""
 
     name: str
     source: str
@@ -60,17 +57,13 @@ class Sample:
 
     @property
     def params(self) -> Any:
-        """
-        The parameters, as the operation takes them.
-        """
+        """The parameters, as the operation takes them."""
         assert self.arguments is not None
         return _PARAMS[f"{self.operation.provider} {self.operation.name}"](dict(self.arguments))
 
 
 def load_samples(part: str | None = None) -> list[Sample]:
-    """
-    Load all samples, or only those with a ``"request"`` or with an ``"answer"``.
-    """
+    """Load all samples, or only those with a ``"request"`` or with an ``"answer"``."""
     files = sorted((Path(__file__).parent / "samples").glob("*.json"))
     samples = [_sample(file.stem, json.loads(file.read_text("utf-8"))) for file in files]
     return [sample for sample in samples if part is None or getattr(sample, part) is not None]

@@ -1,6 +1,4 @@
-"""
-Who may import whom: down only, and each outside library in its one place.
-"""
+"""Who may import whom: down only, and each outside library in its one place."""
 
 import ast
 import re
@@ -104,18 +102,14 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 @attrs.frozen
 class Use:
-    """
-    One dotted name that a module imports or reads.
-    """
+    """One dotted name that a module imports or reads."""
 
     line: int
     name: str
 
 
 def name_of(path: Path) -> str:
-    """
-    The dotted name of a module inside the package; empty for the front door.
-    """
+    """The dotted name of a module inside the package; empty for the front door."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -126,9 +120,7 @@ def _is_module(dotted: str) -> bool:
 
 
 def uses_in(source: str) -> Iterator[Use]:
-    """
-    Every name imported, whole, wherever it stands in the module; and every ``name.attribute`` of what was imported.
-    """
+    """Every name imported anywhere in the module, whole; and every ``name.attribute`` of what was imported."""
     tree = ast.parse(source)
     known: dict[str, str] = {}
     for node in ast.walk(tree):
@@ -149,9 +141,7 @@ def uses_in(source: str) -> Iterator[Use]:
 
 
 def _ours(name: str) -> str | None:
-    """
-    The module of ours that an imported name belongs to; None for others'.
-    """
+    """The module of ours that an imported name belongs to; None for others'."""
     if name.partition(".")[0] != FRONT:
         return None
     inner = name.partition(".")[2]
@@ -185,9 +175,7 @@ def _wrong(module: str, use: Use) -> bool:
 
 
 def findings(module: str, source: str) -> list[str]:
-    """
-    What a module imports or uses that it may not.
-    """
+    """What a module imports or uses that it may not."""
     found = []
     for use in uses_in(source):
         special = [allowed for pattern, allowed in SPECIAL if re.fullmatch(pattern, use.name)]
@@ -198,9 +186,7 @@ def findings(module: str, source: str) -> list[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: name_of(path) or FRONT)
 def test_a_module_imports_downward_only(path: Path) -> None:
-    """
-    Each module uses what its row of the table allows, and nothing else.
-    """
+    """Each module uses what its row of the table allows, and nothing else."""
     assert findings(name_of(path), path.read_text("utf-8")) == []
 
 
@@ -249,43 +235,33 @@ def test_a_module_imports_downward_only(path: Path) -> None:
     ],
 )
 def test_a_planted_arrow_upward_is_found(module: str, line: str) -> None:
-    """
-    The check can fail: each of these is reported, with its line.
-    """
+    """The check can fail: each of these is reported, with its line."""
     found = findings(module, f'"""A docstring."""\n{line}\n')
     assert len(found) >= 1
     assert found[-1].startswith(f"{module or FRONT}:")
 
 
 def test_a_module_without_a_row_is_found() -> None:
-    """
-    A new module has to be put into the table.
-    """
+    """A new module has to be put into the table."""
     with pytest.raises(AssertionError, match="stands in 0 rows"):
         findings("helpers", "import attrs")
 
 
 def test_an_allowed_import_is_not_reported() -> None:
-    """
-    The check can pass: what the table allows is no finding.
-    """
+    """The check can pass: what the table allows is no finding."""
     assert findings("_transport", "import aiohttp\nfrom omeda_async.errors import AnswerLost") == []
     assert findings("sandbox._server", "from aiohttp import web\nfrom omeda_async.sandbox import _audit") == []
     assert findings("settings", "import os\nprint(os.environ)") == []
 
 
 def test_no_module_is_longer_than_400_lines() -> None:
-    """
-    A module that grows past it is divided.
-    """
+    """A module that grows past it is divided."""
     long = {name_of(path): len(path.read_text("utf-8").splitlines()) for path in MODULES}
     assert {name: lines for name, lines in long.items() if lines > 400} == {}
 
 
 def test_the_models_of_one_provider_do_not_know_the_others() -> None:
-    """
-    Providers never import each other, by the table's own words.
-    """
+    """Providers never import each other, by the table's own words."""
     for path in sorted((ROOT / "providers").glob("*/*.py")):
         own = path.parent.name
         others = {use.name.split(".")[2] for use in uses_in(path.read_text("utf-8")) if ".providers." in use.name}

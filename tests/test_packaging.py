@@ -1,6 +1,4 @@
-"""
-The wheel: what is in it, what it says of itself, and that it imports without the extras.
-"""
+"""The wheel: what is in it, what it says of itself, and that it imports without the extras."""
 
 import importlib.util
 import subprocess
@@ -44,9 +42,7 @@ def about(wheel: zipfile.ZipFile) -> Message:
 
 
 def test_the_wheel_holds_every_module_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    """
-    The package with its py.typed, its metadata, and no test, benchmark or document.
-    """
+    """The package with its py.typed, its metadata, and no test, benchmark or document."""
     names = {PurePosixPath(name) for name in wheel.namelist()}
     inside = {str(name) for name in names if name.parts[0] == "omeda_async"}
     sources = ROOT / "omeda_async"
@@ -64,18 +60,14 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel: zipfile.ZipFile) -
 
 
 def test_the_licence_is_in_it(wheel: zipfile.ZipFile, about: Message) -> None:
-    """
-    MIT, as the file says.
-    """
+    """MIT, as the file says."""
     assert about["License-Expression"] == "MIT"
     assert about.get_all("License-File") == ["LICENSE"]
     assert "MIT License" in _metadata(wheel, "licenses/LICENSE")
 
 
 def test_the_metadata_names_the_library(about: Message) -> None:
-    """
-    Name, version, what it needs, and its README.
-    """
+    """Name, version, what it needs, and its README."""
     assert (about["Name"], about["Version"]) == ("omeda-async", omeda_async.__version__)
     assert about["Requires-Python"] == ">=3.11"
     needed = {
@@ -89,9 +81,7 @@ def test_the_metadata_names_the_library(about: Message) -> None:
 
 
 def test_the_command_is_the_only_entry_point(wheel: zipfile.ZipFile) -> None:
-    """
-    ``omeda-async`` starts the command line; nothing is loaded into the pytest of those who did not ask for it.
-    """
+    """``omeda-async`` starts the command line; nothing is loaded into the pytest of those who did not ask for it."""
     assert _metadata(wheel, "entry_points.txt").split("\n") == [
         "[console_scripts]",
         "omeda-async = omeda_async.__main__:main",
@@ -117,9 +107,7 @@ print("imported")
 
 
 def test_the_wheel_imports_without_the_extras(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
-    """
-    Unpacked anywhere, with neither the command line's nor the developers' packages, it works.
-    """
+    """Unpacked anywhere, with neither the command line's nor the developers' packages, it works."""
     wheel.extractall(tmp_path)
     command = [sys.executable, "-c", IMPORTS, str(tmp_path)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)  # noqa: S603 our own words

@@ -1,6 +1,4 @@
-"""
-The front door: the names that users import, and the shapes they are promised.
-"""
+"""The front door: the names that users import, and the shapes they are promised."""
 
 import importlib.metadata
 import inspect
@@ -35,9 +33,7 @@ BULK = {"concurrency", "journal", "priority", "on_progress"}
 
 
 def test_the_list_of_names_is_sorted_and_true() -> None:
-    """
-    ``__all__`` is in order, without repeats, and is what the module really offers.
-    """
+    """``__all__`` is in order, without repeats, and is what the module really offers."""
     names = omeda_async.__all__
     assert names == sorted(set(names))
     public = {
@@ -49,18 +45,14 @@ def test_the_list_of_names_is_sorted_and_true() -> None:
 
 
 def test_every_name_of_the_contract_is_there() -> None:
-    """
-    Nothing that was promised is missing or renamed.
-    """
+    """Nothing that was promised is missing or renamed."""
     assert set(omeda_async.__all__) >= CONTRACT
     assert all(getattr(omeda_async, name) is not None for name in CONTRACT)
 
 
 @pytest.mark.parametrize("name", [name for name in omeda_async.__all__ if name not in {"__version__", "OptOut"}])
 def test_every_public_name_is_documented(name: str) -> None:
-    """
-    Each has a docstring of its own, and so has each of its public methods.
-    """
+    """Each has a docstring of its own, and so has each of its public methods."""
     thing = getattr(omeda_async, name)
     assert inspect.cleandoc(thing.__doc__ or "")
     for member, value in vars(thing).items():
@@ -69,9 +61,7 @@ def test_every_public_name_is_documented(name: str) -> None:
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
-    """
-    One place holds it.
-    """
+    """One place holds it."""
     assert omeda_async.__version__ == importlib.metadata.version("omeda-async")
 
 
@@ -101,9 +91,7 @@ METHODS: list[tuple[Callable[..., Any], list[str], dict[str, Any], set[str]]] = 
 def test_a_method_takes_what_was_promised(
     method: Callable[..., Any], positional: list[str], keywords: dict[str, Any], options: set[str]
 ) -> None:
-    """
-    The positional arguments, the keywords with their defaults, and the common options are those of the contract.
-    """
+    """The positional arguments, the keywords with their defaults, and the common options are those of the contract."""
     parameters = list(inspect.signature(method).parameters.values())[1:]
     plain = [
         str(one).partition(":")[0] for one in parameters if one.kind in {one.POSITIONAL_OR_KEYWORD, one.VAR_POSITIONAL}
@@ -126,9 +114,7 @@ DESCRIBED = [
 
 @pytest.mark.parametrize("method", DESCRIBED)
 def test_every_argument_of_a_method_is_described_and_what_it_raises(method: Callable[..., Any]) -> None:
-    """
-    Whoever asks for help finds each argument, the options too, and the errors.
-    """
+    """Whoever asks for help finds each argument, the options too, and the errors."""
     text = inspect.getdoc(method) or ""
     described = text.partition("\nArgs:\n")[2].partition("\n\n")[0]
     names = list(inspect.signature(method).parameters)[1:]
@@ -137,9 +123,7 @@ def test_every_argument_of_a_method_is_described_and_what_it_raises(method: Call
 
 
 def test_the_manager_takes_its_parts_by_keyword() -> None:
-    """
-    Three settings, a borrowed session and hooks; and the environment instead of the settings.
-    """
+    """Three settings, a borrowed session and hooks; and the environment instead of the settings."""
     parameters = inspect.signature(SessionManager).parameters
     assert list(parameters) == ["omeda", "ocamba", "journey_manager", "http_session", "hooks"]
     assert {one.kind for one in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
@@ -154,24 +138,18 @@ def test_the_manager_takes_its_parts_by_keyword() -> None:
     ],
 )
 def test_a_result_has_the_fields_of_the_contract_in_order(kind: type[Any], fields: list[str]) -> None:
-    """
-    And it is frozen.
-    """
+    """And it is frozen."""
     assert [field.name for field in attrs.fields(kind)][: len(fields)] == fields
     assert "__setattr__" in vars(kind)
 
 
 def test_the_plan_tells_requests_time_duplicates_and_refused_rows() -> None:
-    """
-    What ``plan()`` was promised to tell is in it.
-    """
+    """What ``plan()`` was promised to tell is in it."""
     assert {"requests", "seconds", "duplicates", "refused"} <= {field.name for field in attrs.fields(Plan)}
 
 
 def test_the_outcomes_are_the_eight_of_the_contract() -> None:
-    """
-    No more and no fewer; two of them mean that it is as was asked for.
-    """
+    """No more and no fewer; two of them mean that it is as was asked for."""
     assert [status.name for status in OutcomeStatus] == [
         *("DONE", "ALREADY_DONE", "PARTLY_DONE", "TOO_LATE", "REJECTED", "FAILED", "UNKNOWN", "NOT_SENT"),
     ]
@@ -179,35 +157,27 @@ def test_the_outcomes_are_the_eight_of_the_contract() -> None:
 
 
 def test_a_run_can_be_awaited_iterated_planned_and_asked() -> None:
-    """
-    The four ways to use it.
-    """
+    """The four ways to use it."""
     assert all(hasattr(BulkRun, name) for name in ("__await__", "__aiter__", "plan", "report"))
 
 
 @pytest.mark.parametrize("client", [OmedaClient, OcambaClient, JourneyManagerClient])
 def test_every_client_shows_its_limits(client: type[Any]) -> None:
-    """
-    Used, free, and when the next attempt may go.
-    """
+    """Used, free, and when the next attempt may go."""
     assert get_type_hints(client.limits.fget)["return"] is LimitsView
     assert all(hasattr(LimitsView, name) for name in ("used", "free"))
     assert "next_slot_in" in {field.name for field in attrs.fields(LimitsView)}
 
 
 def test_listings_are_streams() -> None:
-    """
-    They are async iterators, and read a page at a time.
-    """
+    """They are async iterators, and read a page at a time."""
     for listing in (Campaigns.list, Transactions.query):
         assert inspect.isasyncgenfunction(listing)
         assert get_type_hints(listing)["return"].__origin__ is AsyncIterator
 
 
 def test_importing_the_front_door_loads_no_sandbox_no_server_and_no_command_line() -> None:
-    """
-    What a program does not use costs it nothing.
-    """
+    """What a program does not use costs it nothing."""
     script = "import sys, omeda_async; print(*sorted(sys.modules))"
     run = subprocess.run([sys.executable, "-I", "-c", script], check=True, capture_output=True, text=True)  # noqa: S603 our own words
     loaded = set(run.stdout.split())

@@ -1,3 +1,1 @@
-"""
-The limiter against every kind of server, beside the limiters of other libraries, on a virtual clock.
-"""
+"""The limiter against every kind of server, beside the limiters of other libraries, on a virtual clock."""

@@ -1,5 +1,4 @@
-"""
-Simulate every limiter against every server, and write the table and the picture.
+"""Simulate every limiter against every server, and write the table and the picture.
 
 Run ``python -m benchmarks.limits`` from the root of the project. It needs, besides the project, aiolimiter,
 pyrate-limiter, limits and throttled-py; it replaces the part of ``benchmarks/README.md`` between its two marks.
@@ -51,9 +50,7 @@ def _runs(seeds: int) -> Iterable[Run]:
 
 
 def play(seeds: int) -> Cells:
-    """
-    Play every run, on every processor there is.
-    """
+    """Play every run, on every processor there is."""
     cells: Cells = defaultdict(list)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for run, refusals, ratio in pool.map(_brief, _runs(seeds), chunksize=8):
@@ -136,9 +133,7 @@ def _check(cells: Cells) -> None:
 
 
 def main() -> None:
-    """
-    Play, check and write.
-    """
+    """Play, check and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     seeds: int = parser.parse_args().seeds

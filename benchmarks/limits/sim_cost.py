@@ -1,6 +1,4 @@
-"""
-What a grant costs with 100,000 waiters, ours and aiolimiter's in the same run.
-"""
+"""What a grant costs with 100,000 waiters, ours and aiolimiter's in the same run."""
 
 import asyncio
 import gc
@@ -21,9 +19,7 @@ CANCELLED = 10_000
 
 @attrs.frozen
 class Cost:
-    """
-    What a waiter costs.
-    """
+    """What a waiter costs."""
 
     microseconds: float
     """From its coming to its grant, everything included, on this machine."""
@@ -80,9 +76,7 @@ def _run(make: Callable[[], tuple[Callable[[], Awaitable[None]], Callable[[], in
 
 
 def measure() -> dict[str, Cost]:
-    """
-    Measure both, time and memory in separate runs.
-    """
+    """Measure both, time and memory in separate runs."""
     costs = {}
     for name, make in {"ours": _ours, "aiolimiter": _aiolimiter}.items():
         best = min(_run(make)[0] for _ in range(3))

@@ -1,6 +1,4 @@
-"""
-The picture: how many requests the server has counted in its present minute, under different clients.
-"""
+"""The picture: how many requests the server has counted in its present minute, under different clients."""
 
 from collections.abc import Sequence
 
@@ -11,9 +9,7 @@ SECONDS, CALLS, SHOWN = 60.0, 150, 200.0
 
 
 def draw(results: Sequence[Result]) -> str:
-    """
-    Draw one panel for each result, as SVG.
-    """
+    """Draw one panel for each result, as SVG."""
     height = TOP + PANEL * len(results) + 20
     parts = [
         (

@@ -1,5 +1,4 @@
-"""
-The limiters that are compared, each behind the same two calls.
+"""The limiters that are compared, each behind the same two calls.
 
 The others get the best arrangement they allow: one task at a time asks them, first come, first served.
 """
@@ -22,27 +21,19 @@ Headers = Mapping[str, str]
 
 
 class Policy(Protocol):
-    """
-    What the simulated client calls around each attempt.
-    """
+    """What the simulated client calls around each attempt."""
 
     async def acquire(self) -> Any:
-        """
-        Wait until an attempt may go.
-        """
+        """Wait until an attempt may go."""
         ...
 
     async def release(self, permit: Any, status: int | None, headers: Headers) -> None:
-        """
-        Note that it has ended; wait here after a 429.
-        """
+        """Note that it has ended; wait here after a 429."""
         ...
 
 
 class Ours:
-    """
-    The limiter of this library.
-    """
+    """The limiter of this library."""
 
     def __init__(self, *, headers: bool, pace: float | None = None) -> None:
         limit = RateLimit(Window(10, 1.0), Window(150, 60.0), parallel=10, pace=pace)
@@ -50,47 +41,35 @@ class Ours:
         self._headers = headers
 
     async def acquire(self) -> Permit:
-        """
-        Ask the limiter.
-        """
+        """Ask the limiter."""
         return await self.limiter.acquire()
 
     async def release(self, permit: Permit, status: int | None, headers: Headers) -> None:
-        """
-        Tell the limiter, with or without the rate-limit headers.
-        """
+        """Return the limiter, with or without the rate-limit headers."""
         told = {k: v for k, v in headers.items() if self._headers or k == "Retry-After"}
         self.limiter.release(permit, status=status, headers=told)
 
 
 class Queued:
-    """
-    Another library's limiter, asked by one task at a time; after a 429 the call waits as it was told to.
-    """
+    """Another library's limiter, asked by one task at a time; after a 429 the call waits as it was told to."""
 
     def __init__(self, ask: Callable[[], Any]) -> None:
         self._ask, self._lock = ask, asyncio.Lock()
 
     async def acquire(self) -> None:
-        """
-        Wait for the turn, then for the limiter.
-        """
+        """Wait for the turn, then for the limiter."""
         async with self._lock:
             await self._ask()
 
     async def release(self, permit: None, status: int | None, headers: Headers) -> None:
-        """
-        Wait after a 429.
-        """
+        """Wait after a 429."""
         del permit
         if status == 429:
             await asyncio.sleep(float(headers.get("Retry-After", "1")))
 
 
 def aiolimiter_stacked() -> Queued:
-    """
-    One bucket inside the other, as its users do it.
-    """
+    """One bucket inside the other, as its users do it."""
     minute, second = AsyncLimiter(150, 60), AsyncLimiter(10, 1)
 
     async def ask() -> None:
@@ -101,17 +80,13 @@ def aiolimiter_stacked() -> Queued:
 
 
 def aiolimiter_paced() -> Queued:
-    """
-    No bursts at all: 2.5 a second, evenly.
-    """
+    """No bursts at all: 2.5 a second, evenly."""
     pace = AsyncLimiter(1, 0.4)
     return Queued(pace.acquire)
 
 
 def aiolimiter_both_paced() -> Queued:
-    """
-    Two paces, neither of them with a burst.
-    """
+    """Two paces, neither of them with a burst."""
     second, minute = AsyncLimiter(1, 0.1), AsyncLimiter(1, 0.4)
 
     async def ask() -> None:
@@ -122,9 +97,7 @@ def aiolimiter_both_paced() -> Queued:
 
 
 def pyrate() -> Queued:
-    """
-    A log of both rates.
-    """
+    """A log of both rates."""
     rates = [pyrate_limiter.Rate(10, 1000), pyrate_limiter.Rate(150, 60_000)]
     factory = pyrate_limiter.SingleBucketFactory(pyrate_limiter.InMemoryBucket(rates), schedule_leak=False)
     limiter = pyrate_limiter.Limiter(factory)
@@ -136,9 +109,7 @@ def pyrate() -> Queued:
 
 
 def limits_moving() -> Queued:
-    """
-    Moving windows, the longer first: asked again when it says that it has room.
-    """
+    """Moving windows, the longer first: asked again when it says that it has room."""
     strategy = MovingWindowRateLimiter(MemoryStorage())
     windows = [limits_library.parse("150/minute"), limits_library.parse("10/second")]
 
@@ -152,9 +123,7 @@ def limits_moving() -> Queued:
 
 
 def throttled_gcra() -> Queued:
-    """
-    GCRA for both rates, one after the other.
-    """
+    """GCRA for both rates, one after the other."""
     store = throttled.MemoryStore()
     quotas = (throttled.rate_limiter.per_min(150, burst=150), throttled.rate_limiter.per_sec(10, burst=10))
     gates = [
@@ -170,18 +139,14 @@ def throttled_gcra() -> Queued:
 
 
 class SendLog:
-    """
-    Control: exact sliding windows over the times of sending.
-    """
+    """Control: exact sliding windows over the times of sending."""
 
     def __init__(self) -> None:
         self._log: list[float] = []
         self._lock = asyncio.Lock()
 
     async def acquire(self) -> None:
-        """
-        Wait until both windows, as the sender sees them, have room.
-        """
+        """Wait until both windows, as the sender sees them, have room."""
         loop = asyncio.get_running_loop()
         async with self._lock:
             for calls, seconds in ((150, 60.0), (10, 1.0)):
@@ -190,9 +155,7 @@ class SendLog:
             self._log.append(loop.time())
 
     async def release(self, permit: None, status: int | None, headers: Headers) -> None:
-        """
-        Wait after a 429.
-        """
+        """Wait after a 429."""
         del permit
         if status == 429:
             await asyncio.sleep(float(headers.get("Retry-After", "1")))

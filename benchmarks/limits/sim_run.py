@@ -1,6 +1,4 @@
-"""
-One simulated run: a client, a network and a server on a virtual clock.
-"""
+"""One simulated run: a client, a network and a server on a virtual clock."""
 
 import asyncio
 import math
@@ -29,9 +27,7 @@ _PEERS = ("pyrate_limiter", "limits", "throttled", "time")
 
 @attrs.frozen
 class Run:
-    """
-    What to simulate.
-    """
+    """What to simulate."""
 
     policy: str
     server: str
@@ -43,9 +39,7 @@ class Run:
 
 @attrs.frozen
 class Result:
-    """
-    What came of it.
-    """
+    """What came of it."""
 
     run: Run
     refusals: int
@@ -57,18 +51,14 @@ class Result:
 
 
 class Network:
-    """
-    Trips: lognormal with a mean of 40 ms, and two in a hundred of 500 ms.
-    """
+    """Trips: lognormal with a mean of 40 ms, and two in a hundred of 500 ms."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 a simulation is to be repeatable
         self._trips: list[tuple[float, float]] = []
 
     def trip(self, number: int) -> tuple[float, float]:
-        """
-        Give the seconds out and back of the request sent as the given one, the same for every policy.
-        """
+        """Return the seconds out and back of the request sent as the given one, the same for every policy."""
         while len(self._trips) <= number:
             self._trips.append((self._one(), self._one()))
         return self._trips[number]
@@ -81,9 +71,7 @@ class Network:
 
 
 class Client:
-    """
-    Sends every request once it may, and again after a 429.
-    """
+    """Sends every request once it may, and again after a 429."""
 
     def __init__(self, run: Run, policy: Policy, server: Server, rounding: str) -> None:
         self._run, self._policy, self._server = run, policy, server
@@ -93,9 +81,7 @@ class Client:
         self.arrivals: list[tuple[float, bool]] = []
 
     async def call(self) -> None:
-        """
-        Get one request taken.
-        """
+        """Get one request taken."""
         while not await self._attempt():
             pass
 
@@ -146,9 +132,7 @@ async def _at_once(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -
 
 @contextmanager
 def _virtual_time(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """
-    Let the other libraries read the loop's clock wherever they read the machine's, and start no threads.
-    """
+    """Let the other libraries read the loop's clock wherever they read the machine's, and start no threads."""
     real = {getattr(time, name): name for name in _CLOCKS}
     fakes: dict[str, Any] = {
         name: (lambda: int((1e9 + loop.time()) * 1e9)) if name.endswith("_ns") else (lambda: 1e9 + loop.time())
@@ -171,9 +155,7 @@ def _virtual_time(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 
 
 def simulate(run: Run) -> Result:
-    """
-    Play one run.
-    """
+    """Play one run."""
     chance = random.Random(run.seed)  # noqa: S311 a simulation is to be repeatable
     # Twenty seeds in a row take one phase from each of twenty equal parts of the minute, so that luck has less say.
     phase, drift = (run.seed % 20 + chance.random()) * 3, chance.uniform(-0.0005, 0.0005)

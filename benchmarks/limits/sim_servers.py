@@ -1,5 +1,4 @@
-"""
-Servers that count, written from the providers' documents and sharing no code with the limiter.
+"""Servers that count, written from the providers' documents and sharing no code with the limiter.
 
 Each refuses what is beyond its limit, counts every arrival, and tells the earliest moment at which it would take
 another: a sender that knew all that would need the time the results are compared with.
@@ -13,33 +12,23 @@ Limits = tuple[tuple[int, float], ...]
 
 
 class Server(Protocol):
-    """
-    What all of them do. Times are the client's; a server's own clock may run at another rate.
-    """
+    """What all of them do. Times are the client's; a server's own clock may run at another rate."""
 
     def earliest(self, now: float) -> float:
-        """
-        Tell when the next arrival would be taken.
-        """
+        """Return when the next arrival would be taken."""
         ...
 
     def take(self, now: float) -> bool:
-        """
-        Count an arrival, and tell whether it is taken.
-        """
+        """Count an arrival, and tell whether it is taken."""
         ...
 
     def advice(self, now: float) -> tuple[int, int, float]:
-        """
-        Give the limit, what remains, and the seconds to the reset, for the longest window.
-        """
+        """Return the limit, what remains, and the seconds to the reset, for the longest window."""
         ...
 
 
 class FixedWindows:
-    """
-    Windows that follow one another: aligned to the server's clock, or each opened by the first to come after it.
-    """
+    """Windows that follow one another: aligned to the server's clock, or each opened by the first to come after it."""
 
     def __init__(self, limits: Limits, phase: float, drift: float, *, opened: bool) -> None:
         self._limits, self._phase, self._rate, self._opened = limits, phase, 1 + drift, opened
@@ -57,9 +46,7 @@ class FixedWindows:
         return at
 
     def earliest(self, now: float) -> float:
-        """
-        Tell when every full window has ended.
-        """
+        """Return when every full window has ended."""
         at = now * self._rate
         for i, (calls, seconds) in enumerate(self._limits):
             if at < self._begins[i] + seconds and self._counts[i] >= calls:
@@ -67,26 +54,20 @@ class FixedWindows:
         return max(now, at / self._rate + 1e-9)
 
     def take(self, now: float) -> bool:
-        """
-        Count it in every window.
-        """
+        """Count it in every window."""
         self._turn(now)
         self._counts = [count + 1 for count in self._counts]
         return all(count <= calls for count, (calls, _) in zip(self._counts, self._limits, strict=True))
 
     def advice(self, now: float) -> tuple[int, int, float]:
-        """
-        Speak of the last window.
-        """
+        """Speak of the last window."""
         calls, seconds = self._limits[-1]
         at = self._turn(now)
         return calls, max(0, calls - self._counts[-1]), self._begins[-1] + seconds - at
 
 
 class SlidingLog:
-    """
-    No span of a window's length, wherever it lies, may hold more than its calls.
-    """
+    """No span of a window's length, wherever it lies, may hold more than its calls."""
 
     def __init__(self, limits: Limits, phase: float, drift: float) -> None:
         self._limits, self._rate = limits, 1 + drift
@@ -94,9 +75,7 @@ class SlidingLog:
         self._phase = phase
 
     def earliest(self, now: float) -> float:
-        """
-        Tell when enough of the log is old.
-        """
+        """Return when enough of the log is old."""
         at = now * self._rate
         for calls, seconds in self._limits:
             if len(self._log) >= calls:
@@ -104,18 +83,14 @@ class SlidingLog:
         return max(now, at / self._rate + 1e-9)
 
     def take(self, now: float) -> bool:
-        """
-        Write it down, also when it is refused.
-        """
+        """Write it down, also when it is refused."""
         at = now * self._rate
         good = all(len(self._log) < calls or self._log[-calls] + seconds <= at for calls, seconds in self._limits)
         self._log.append(at)
         return good
 
     def advice(self, now: float) -> tuple[int, int, float]:
-        """
-        Speak of the last window; the reset is when its oldest call leaves it.
-        """
+        """Speak of the last window; the reset is when its oldest call leaves it."""
         calls, seconds = self._limits[-1]
         at = now * self._rate
         live = [moment for moment in self._log if moment + seconds > at]
@@ -123,9 +98,7 @@ class SlidingLog:
 
 
 class TokenBuckets:
-    """
-    A bucket for each limit, refilled evenly; what is refused takes no token.
-    """
+    """A bucket for each limit, refilled evenly; what is refused takes no token."""
 
     def __init__(self, limits: Limits, phase: float, drift: float) -> None:
         self._limits, self._rate = limits, 1 + drift
@@ -141,9 +114,7 @@ class TokenBuckets:
         ]
 
     def earliest(self, now: float) -> float:
-        """
-        Tell when every bucket holds a token.
-        """
+        """Return when every bucket holds a token."""
         waits = [
             max(0.0, 1.0 - level) * seconds / calls
             for level, (calls, seconds) in zip(self._levels(now), self._limits, strict=True)
@@ -151,9 +122,7 @@ class TokenBuckets:
         return now + max(waits) / self._rate + (1e-9 if any(waits) else 0.0)
 
     def take(self, now: float) -> bool:
-        """
-        Take a token of every bucket, or none.
-        """
+        """Take a token of every bucket, or none."""
         self._tokens, self._at = self._levels(now), now * self._rate
         if min(self._tokens) < 1:
             return False
@@ -161,9 +130,7 @@ class TokenBuckets:
         return True
 
     def advice(self, now: float) -> tuple[int, int, float]:
-        """
-        Speak of the last bucket; the reset is when it is full.
-        """
+        """Speak of the last bucket; the reset is when it is full."""
         calls, seconds = self._limits[-1]
         level = self._levels(now)[-1]
         return calls, math.floor(level), (calls - level) * seconds / calls
@@ -175,9 +142,7 @@ STRICT: Limits = ((10, 4.0),)
 
 
 def make_server(kind: str, phase: float, drift: float) -> Server:
-    """
-    Make a server by its name in the tables.
-    """
+    """Make a server by its name in the tables."""
     if kind == "strict bucket":
         return TokenBuckets(STRICT, phase, drift)
     if kind == "token bucket":
@@ -188,15 +153,13 @@ def make_server(kind: str, phase: float, drift: float) -> Server:
 
 
 def optimum(kind: str, phase: float, drift: float, floors: list[float]) -> float:
-    """
-    Tell when the last request would arrive, had its sender known everything.
+    """Return when the last request would arrive, had its sender known everything.
 
     Args:
         kind: The server.
         phase: Where its windows begin.
         drift: How fast its clock runs.
         floors: The earliest possible arrival of each request: its trip out.
-
     """
     server, at = make_server(kind, phase, drift), 0.0
     for floor in sorted(floors):

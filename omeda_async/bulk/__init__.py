@@ -1,6 +1,4 @@
-"""
-Bulk runs: any number of records in, one outcome for each out. It knows operations and batches, and no provider.
-"""
+"""Bulk runs: any number of records in, one outcome for each out. It knows operations and batches, and no provider."""
 
 from omeda_async.bulk._coalesce import Batcher
 from omeda_async.bulk._isolate import Evidence, Group, Isolation, Part

@@ -1,18 +1,14 @@
-"""
-How batches form: a plain object, by count and bytes.
-"""
+"""How batches form: a plain object, by count and bytes."""
 
 from omeda_async.bulk._records import Item
 
 
 class Chunker:
-    """
-    Gathers items into batches of at most so many entries and bytes.
+    """Gathers items into batches of at most so many entries and bytes.
 
     Args:
         max_entries: Items in a batch at the most.
         max_bytes: Bytes in a batch at the most, by the items' sizes; an item larger than that stands alone.
-
     """
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
@@ -25,9 +21,7 @@ class Chunker:
         return len(self._items)
 
     def feed(self, item: Item) -> list[Item] | None:
-        """
-        Take an item; give the batch that is complete, if one is.
-        """
+        """Take an item; give the batch that is complete, if one is."""
         full = None
         if self._bytes + item.size > self.max_bytes and self._items:
             full = self.flush()
@@ -36,8 +30,6 @@ class Chunker:
         return self.flush() if full is None and len(self._items) >= self.max_entries else full
 
     def flush(self) -> list[Item]:
-        """
-        Give what has gathered; empty when nothing has.
-        """
+        """Return what has gathered; empty when nothing has."""
         items, self._items, self._bytes = self._items, [], 0
         return items

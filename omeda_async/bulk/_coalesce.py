@@ -1,6 +1,4 @@
-"""
-Many callers, few requests: each adds a record and awaits its own outcome.
-"""
+"""Many callers, few requests: each adds a record and awaits its own outcome."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,8 +19,7 @@ ISOLATION_BUDGET = 1000
 
 
 class Batcher:
-    """
-    Gathers records from many tasks into shared requests. Use it with ``async with``, or call :meth:`aclose`.
+    """Gathers records from many tasks into shared requests. Use it with ``async with``, or call :meth:`aclose`.
 
     A request goes when ``max_entries`` records wait or the first has waited ``max_delay`` seconds; what joins it
     until the limiter lets it go goes with it.
@@ -34,7 +31,6 @@ class Batcher:
 
     Raises:
         ConfigurationError: An option is out of range; the message names it.
-
     """
 
     def __init__(self, work: Work, *, max_delay: float, priority: Priority = Priority.INTERACTIVE) -> None:
@@ -53,15 +49,13 @@ class Batcher:
         self._closed = False
 
     async def add(self, record: Any) -> Outcome:
-        """
-        Submit one record with whatever others are on their way, and give its own outcome.
+        """Submit one record with whatever others are on their way, and give its own outcome.
 
         A record that is refused, or invalid, has an outcome that says so; nobody else's fails with it. Cancelling
         takes the record out if it has not left; if it has, whether it is carried out is not known here.
 
         Raises:
             ClosedError: The batcher is closed.
-
         """
         if self._closed:
             raise ClosedError("the batcher is closed")
@@ -89,9 +83,7 @@ class Batcher:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """
-        Take no more records, and send what is in hand. Cancelling it gives every caller that waits an outcome.
-        """
+        """Take no more records, and send what is in hand. Cancelling it gives every caller that waits an outcome."""
         self._closed = True
         try:
             while self._waiting or self._senders:
@@ -105,20 +97,16 @@ class Batcher:
             self._refuse(ClosedError("the batcher was closed before this record was sent"))
 
     def stop(self, cause: str = "the batcher was stopped") -> None:
-        """
-        Take no more records, and send nothing new: who waits is told so. Requests in flight go on.
+        """Take no more records, and send nothing new: who waits is told so. Requests in flight go on.
 
         Args:
             cause: Why, as who waits is told.
-
         """
         self._closed = True
         self._refuse(ClosedError(f"{cause} before this record was sent"))
 
     def _arrange(self) -> None:
-        """
-        See to it that a sender or a timer will take what waits.
-        """
+        """See to it that a sender or a timer will take what waits."""
         expected = self._idle_senders * self._work.max_entries
         if len(self._waiting) - expected >= self._work.max_entries:
             self._flush()
@@ -136,9 +124,7 @@ class Batcher:
             task.add_done_callback(self._senders.discard)
 
     async def _send(self) -> None:
-        """
-        Wait for the limiter, and only then see which records the request will hold.
-        """
+        """Wait for the limiter, and only then see which records the request will hold."""
         limiter = self._account.limiter
         try:
             permit = await limiter.acquire(priority=self._priority)
@@ -178,9 +164,7 @@ class Batcher:
 
 
 class _Delivery:
-    """
-    The desk of one shared request: hands every caller its outcome.
-    """
+    """The desk of one shared request: hands every caller its outcome."""
 
     def __init__(
         self, account: Account, open_: dict[Item, asyncio.Future[Outcome]], permit: Permit, priority: Priority
@@ -230,9 +214,7 @@ class _Delivery:
                 future.set_result(item.outcome(result))
 
     async def perform(self, work: Work) -> None:
-        """
-        Send the records; if that breaks off, every caller that waits still gets what is certain.
-        """
+        """Send the records; if that breaks off, every caller that waits still gets what is certain."""
         try:
             await work.perform(list(self._open), self)
         finally:

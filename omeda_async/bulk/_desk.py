@@ -1,6 +1,4 @@
-"""
-Where the work on some items of a run reports to.
-"""
+"""Where the work on some items of a run reports to."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,9 +14,7 @@ if TYPE_CHECKING:
 
 
 class RunDesk:
-    """
-    Where the work on some items reports to; sees to it that each has an outcome, whatever happens.
-    """
+    """Where the work on some items reports to; sees to it that each has an outcome, whatever happens."""
 
     def __init__(self, run: "FanOut", items: list[Item]) -> None:
         self._run = run
@@ -74,18 +70,14 @@ class RunDesk:
         return result
 
     def interrupt_wait(self) -> None:
-        """
-        End a call that has no attempt in flight.
-        """
+        """End a call that has no attempt in flight."""
         task = self._task
         if self._call is None or self._call.in_flight or task is None or task is asyncio.current_task():
             return  # a call whose own hook stops the run sees it before its next attempt
         self._woken = task.cancel()
 
     async def perform(self, work: Work) -> None:
-        """
-        Have the items sent, and deliver their outcomes.
-        """
+        """Have the items sent, and deliver their outcomes."""
         ledger = self._run.ledger
         try:
             if ledger is not None:
@@ -126,8 +118,6 @@ class RunDesk:
 
 
 def cancelled_again() -> bool:
-    """
-    Take back the cancellation by which a stop woke this task; tell whether there was another one besides.
-    """
+    """Take back the cancellation by which a stop woke this task; tell whether there was another one besides."""
     task = asyncio.current_task()
     return task is not None and task.uncancel() > 0

@@ -1,6 +1,4 @@
-"""
-The engine of a bulk run: one reader, some workers, and an outcome for every record read.
-"""
+"""The engine of a bulk run: one reader, some workers, and an outcome for every record read."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Sequence, Sized
@@ -29,9 +27,7 @@ LEFT_AT_ONCE = 1000
 
 @attrs.frozen(kw_only=True)
 class FanOutOptions:
-    """
-    How a run is made.
-    """
+    """How a run is made."""
 
     concurrency: int
     max_entries: int
@@ -45,15 +41,13 @@ class FanOutOptions:
 
 
 class FanOut:
-    """
-    Read records, have them sent, and see to it that each one has exactly one outcome.
+    """Read records, have them sent, and see to it that each one has exactly one outcome.
 
     Args:
         work: How items are read and sent.
         records: The input; read lazily.
         options: How the run is made.
         ledger: What remembers the run, if anything.
-
     """
 
     def __init__(self, work: Work, records: Records, options: FanOutOptions, ledger: Ledger | None = None) -> None:
@@ -87,9 +81,7 @@ class FanOut:
         self._few_twins = asyncio.Event()
 
     async def run(self) -> None:
-        """
-        Run to the end of the input, or until stopped. Cancelling it stops at once, still with an outcome for all.
-        """
+        """Run to the end of the input, or until stopped. Cancelling it stops at once, still with an outcome for all."""
         timer = None
         if self.options.deadline is not None:
             loop = asyncio.get_running_loop()
@@ -110,16 +102,13 @@ class FanOut:
                 self.outlet.end()
 
     def abandon(self, cause: OmedaAsyncError) -> None:
-        """
-        Stop, and read nothing more.
-        """
+        """Stop, and read nothing more."""
         self._read_on = False
         self.outlet.unbind()
         self.stop(cause)
 
     def stop(self, cause: OmedaAsyncError) -> None:
-        """
-        Send nothing new; attempts in flight go on, calls that wait for their turn end at once.
+        """Send nothing new; attempts in flight go on, calls that wait for their turn end at once.
 
         An input whose length is known is read to its end, so that every record of it has an outcome.
         """
@@ -135,9 +124,7 @@ class FanOut:
             self._reader_woken = reader.cancel()
 
     def deliver(self, closed: Sequence[Closed]) -> None:
-        """
-        Count items and their twins, and hand out their outcomes.
-        """
+        """Count items and their twins, and hand out their outcomes."""
         for items, result in closed:
             everyone = self._with_twins(items, result)
             self.duplicates.closed(items, result)
@@ -165,8 +152,7 @@ class FanOut:
         return items + self._turns.drain() + self._chunker.flush()
 
     def leave(self, closed: Sequence[Closed]) -> None:
-        """
-        Take what became of items that will not be sent, or whose sending was broken off.
+        """Take what became of items that will not be sent, or whose sending was broken off.
 
         An earlier run may know more about them, which is asked before their outcomes are delivered.
         """
@@ -236,9 +222,7 @@ class FanOut:
                 await source.aclose()
 
     def _read_some(self, source: Iterator[Any]) -> bool:
-        """
-        Read on until something has to be waited for; tell whether there may be more.
-        """
+        """Read on until something has to be waited for; tell whether there may be more."""
         enough = self._breathe_every - self._position % self._breathe_every
         for record in islice(source, enough):
             self._accept(record)
@@ -258,9 +242,7 @@ class FanOut:
         return record is not END
 
     def _over(self) -> bool:
-        """
-        Tell whether nothing more is to be read, though there may be more.
-        """
+        """Whether nothing more is to be read, though there may be more."""
         return self.stopped and not (self._read_on and isinstance(self._records, Sized))
 
     async def _breathe(self) -> None:
@@ -270,18 +252,14 @@ class FanOut:
         await asyncio.sleep(0)
 
     async def _wait_for_twins(self) -> None:
-        """
-        Read no further while too many repeats wait for what is on its way.
-        """
+        """Read no further while too many repeats wait for what is on its way."""
         await self._hand_over(self._chunker.flush())
         while self._twins > self._most_twins and not self.stopped:
             self._few_twins.clear()
             await self._few_twins.wait()
 
     def _flush(self) -> bool:
-        """
-        Hand over a batch that has waited long enough, unless the workers have enough to do.
-        """
+        """Hand over a batch that has waited long enough, unless the workers have enough to do."""
         if not len(self._chunker):
             return True
         if self._turns.full():

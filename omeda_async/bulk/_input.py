@@ -1,6 +1,4 @@
-"""
-Reading the input: lazily, whatever it is, and no longer than a moment where it trickles.
-"""
+"""Reading the input: lazily, whatever it is, and no longer than a moment where it trickles."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
@@ -14,9 +12,7 @@ END: Final = object()
 
 
 async def iterate(records: Records) -> AsyncGenerator[Any, None]:
-    """
-    Read any kind of input, lazily; a generator that is not read to its end is closed.
-    """
+    """Read any kind of input, lazily; a generator that is not read to its end is closed."""
     if isinstance(records, AsyncIterable):
         async with AsyncExitStack() as stack:
             if isinstance(records, AsyncGenerator):
@@ -29,13 +25,11 @@ async def iterate(records: Records) -> AsyncGenerator[Any, None]:
 
 
 class Linger:
-    """
-    One timer that calls back until it is told that the batch is gone.
+    """One timer that calls back until it is told that the batch is gone.
 
     Args:
         seconds: How long to wait, each time.
         flush: Called then; it tells whether the batch is gone.
-
     """
 
     def __init__(self, seconds: float, flush: Callable[[], bool]) -> None:
@@ -44,9 +38,7 @@ class Linger:
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """
-        Begin to wait, unless that is under way.
-        """
+        """Begin to wait, unless that is under way."""
         if self._handle is None:
             self._handle = asyncio.get_running_loop().call_later(self._seconds, self._fire)
 
@@ -56,9 +48,7 @@ class Linger:
             self.start()
 
     def cancel(self) -> None:
-        """
-        Call back no more, until it is started again.
-        """
+        """Call back no more, until it is started again."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

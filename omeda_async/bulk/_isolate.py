@@ -1,5 +1,4 @@
-"""
-Finding the culprits of a refused batch: pure, and fed with one answer at a time.
+"""Finding the culprits of a refused batch: pure, and fed with one answer at a time.
 
 A provider that processes all records of a request or none refuses the good with the bad. Whom it names is taken out
 and the rest sent again; where it names nobody the batch is halved until the culprit stands alone.
@@ -25,9 +24,7 @@ Without: TypeAlias = Callable[[Any, Iterable[str | None]], Any]
 
 @attrs.define(eq=False)
 class Part:
-    """
-    What is left of an item after the ids refused so far.
-    """
+    """What is left of an item after the ids refused so far."""
 
     item: Item
     params: Any
@@ -44,9 +41,7 @@ class Part:
 
 @attrs.define(eq=False)
 class Group:
-    """
-    Parts that share the next request.
-    """
+    """Parts that share the next request."""
 
     parts: list[Part]
     suspect: ApiError | None = None
@@ -62,24 +57,18 @@ class Group:
 
     @property
     def probes_size(self) -> bool:
-        """
-        Is it sent to find out which size goes through?
-        """
+        """Is it sent to find out which size goes through?"""
         return self.halved_from > 0 and len(self.parts) > 1
 
     @property
     def size(self) -> int:
-        """
-        The bytes of its records.
-        """
+        """The bytes of its records."""
         return sum(part.item.size for part in self.parts)
 
 
 @attrs.define
 class Evidence:
-    """
-    What the requests of a run have shown about what the provider takes.
-    """
+    """What the requests of a run have shown about what the provider takes."""
 
     accepted: bool = False
     """Was any request accepted? Then no refusal is for a cause that meets every record."""
@@ -92,15 +81,11 @@ class Evidence:
 
     @property
     def meets_everyone(self) -> bool:
-        """
-        Is what was refused so far refused for a cause that is no record's own?
-        """
+        """Is what was refused so far refused for a cause that is no record's own?"""
         return not self.accepted and min(self.witnesses) >= WITNESSES and len(self.texts) == 1
 
     def took(self, size: int, halved_from: int = 0) -> None:
-        """
-        Note an accepted request; if it was halved from a failed one, that one was too large.
-        """
+        """Note an accepted request; if it was halved from a failed one, that one was too large."""
         self.accepted = True
         self.largest_taken = max(self.largest_taken, size)
         self.refused_size(halved_from)
@@ -108,29 +93,23 @@ class Evidence:
             self.smallest_refused = math.inf
 
     def refused_size(self, size: int) -> None:
-        """
-        Note that a request was too large, unless a larger one has gone through.
-        """
+        """Note that a request was too large, unless a larger one has gone through."""
         if size > self.largest_taken:
             self.smallest_refused = min(self.smallest_refused, size)
 
     def too_large(self, size: int, records: int) -> bool:
-        """
-        Tell whether a request would be refused for its size, as far as is known.
-        """
+        """Whether a request would be refused for its size, as far as is known."""
         return records > 1 and size >= self.smallest_refused
 
 
 class Isolation:
-    """
-    Says which group to send next, and what its answer means for its records.
+    """Says which group to send next, and what its answer means for its records.
 
     Args:
         items: The batch.
         blame: Finds whom culprits name among parameters, by position.
         without: Takes refused ids out of parameters; None when nothing is left.
         evidence: What the run has shown so far.
-
     """
 
     def __init__(self, items: Sequence[Item], blame: Blame, without: Without, evidence: Evidence | None = None) -> None:
@@ -156,9 +135,7 @@ class Isolation:
         """Set once the evidence says that the cause would meet every record."""
 
     def next(self) -> Group | None:
-        """
-        Give the group to send next; None when every record is accounted for.
-        """
+        """Return the group to send next; None when every record is accounted for."""
         while self._groups:
             group = self._take()
             if group.suspect is None:
@@ -168,9 +145,7 @@ class Isolation:
         return None
 
     def accepted(self, group: Group, result: Result[Any]) -> None:
-        """
-        Take a success: its records are done, and its other half must hold the culprit.
-        """
+        """Take a success: its records are done, and its other half must hold the culprit."""
         self._evidence.took(group.size, group.halved_from)
         self._took_any = True
         self._judge_alone()
@@ -184,15 +159,13 @@ class Isolation:
             group.partner.suspect = group.cause
 
     def refused(self, group: Group, error: ApiError, attempts: int, *, lost: bool = False) -> None:
-        """
-        Take a refusal of the whole group, nothing of which was processed.
+        """Take a refusal of the whole group, nothing of which was processed.
 
         Args:
             group: What was refused.
             error: Why.
             attempts: How many it took.
             lost: Were some of them lost? The refusal of the last tells of them if its cause is the records' own.
-
         """
         self._count(group, attempts, doubtful=False, lost=lost)
         culprits = error.culprits if isinstance(error, BatchRejected) else ()
@@ -207,9 +180,7 @@ class Isolation:
         self._split_or_reject(group, error)
 
     def too_large(self, group: Group, result: Result[Any]) -> None:
-        """
-        Take a failure that a smaller request may not meet: halve until one goes through, or one record fails alone.
-        """
+        """Take a failure that may be due to size: halve until one goes through, or one record fails alone."""
         said = result.error if isinstance(result.error, ApiError) and result.error.status == 413 else None
         if said is not None:
             self._evidence.refused_size(group.size)
@@ -234,9 +205,7 @@ class Isolation:
                 self.failed(half, attrs.evolve(result, attempts=0))
 
     def halve(self, group: Group, *, failed: bool = False) -> None:
-        """
-        Have the halves of a group sent instead, as the whole is or may be too large.
-        """
+        """Have the halves of a group sent instead, as the whole is or may be too large."""
         for half in reversed(_halves(group.parts)):
             self._groups.append(
                 Group(
@@ -247,9 +216,7 @@ class Isolation:
             )
 
     def failed(self, group: Group, result: Result[Any]) -> None:
-        """
-        Take a failure as the end of all records of a group.
-        """
+        """Take a failure as the end of all records of a group."""
         doubts = [part.item.doubtful for part in group.parts]
         self._count(group, result.attempts, doubtful=result.doubtful)
         for part, doubt in zip(group.parts, doubts, strict=True):
@@ -257,9 +224,7 @@ class Isolation:
             self._close(part, still_doubtful(part.item, result))
 
     def give_up(self, make: Callable[[Part], Result[Any]], group: Group | None = None) -> None:
-        """
-        Close a group, or all that is left, with results of the caller's making.
-        """
+        """Close a group, or all that is left, with results of the caller's making."""
         self._judge_alone()
         groups = [group] if group is not None else list(self._groups)
         if group is None:
@@ -316,9 +281,7 @@ class Isolation:
             self.common_cause = error
 
     def _judge_alone(self) -> None:
-        """
-        Close those who were refused alone: for a reason of their own, unless the cause meets everyone.
-        """
+        """Close those who were refused alone: for a reason of their own, unless the cause meets everyone."""
         alone, self._alone = self._alone, []
         common = self.common_cause is not None or self._evidence.meets_everyone
         for part, error in alone:
@@ -331,9 +294,7 @@ class Isolation:
             self._close(part, result if settles else still_doubtful(part.item, result))
 
     def _recall_doubt(self, part: Part) -> None:
-        """
-        A refusal whose cause may meet everyone does not tell what became of a request that was lost before it.
-        """
+        """A refusal whose cause may meet everyone does not tell what became of a request that was lost before it."""
         if part.lost and (self.common_cause is not None or not self._evidence.accepted):
             part.item.doubtful = True
 
@@ -362,9 +323,7 @@ def _halves(parts: list[Part]) -> tuple[list[Part], list[Part]]:
 
 
 def _refusal(part: Part, named: tuple[Culprit, ...], error: ApiError) -> BatchRejected:
-    """
-    Make the error of one record: its own culprits and their words, and nobody else's.
-    """
+    """Make the error of one record: its own culprits and their words, and nobody else's."""
     culprits = (*(part.refusal.culprits if part.refusal else ()), *named)
     own: BatchRejected = error.as_kind(BatchRejected)
     own.culprits = culprits
@@ -376,9 +335,7 @@ def _refusal(part: Part, named: tuple[Culprit, ...], error: ApiError) -> BatchRe
 
 
 def _joined(refusal: BatchRejected, error: ApiError) -> BatchRejected:
-    """
-    Make the error of a record that was refused piece by piece: some ids named, and then the rest.
-    """
+    """Make the error of a record that was refused piece by piece: some ids named, and then the rest."""
     own: BatchRejected = error.as_kind(BatchRejected)
     own.culprits = refusal.culprits
     own.messages = (*refusal.messages, *error.messages)

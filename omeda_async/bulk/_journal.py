@@ -1,5 +1,4 @@
-"""
-The journal of a bulk run: the intents before the attempts, the outcomes before the caller sees them.
+"""The journal of a bulk run: the intents before the attempts, the outcomes before the caller sees them.
 
 Whatever many workers ask for at the same time is written in one transaction, by one task and off the event loop.
 """
@@ -30,14 +29,12 @@ NOTES_WAITING: Final = 5000
 
 
 class Journal:
-    """
-    A journal that is open for one run.
+    """A journal that is open for one run.
 
     Args:
         path: The file; made if it does not exist, with mode 0600.
         identity: Whose run it is.
         lookback: Seconds that a provider counts a request for: for so long it is remembered from run to run.
-
     """
 
     def __init__(self, path: Path, identity: Identity, lookback: float = 0.0) -> None:
@@ -55,8 +52,7 @@ class Journal:
         self._tally = Tally()
 
     async def open(self, tally: Tally) -> None:
-        """
-        Open the file, lock it, and note that a run begins.
+        """Open the file, lock it, and note that a run begins.
 
         Args:
             tally: The sums of the run; kept in the journal as it goes on.
@@ -65,7 +61,6 @@ class Journal:
             JournalError: It cannot be written, is in use, or is another run's. Nothing was sent yet.
 
         Cancelling it leaves nothing open.
-
         """
         self._tally = tally
         started = False
@@ -85,8 +80,7 @@ class Journal:
         self._writer = asyncio.create_task(self._write_on(), name="omeda_async journal")
 
     async def begin(self, items: Sequence[Item]) -> dict[Item, Result[Any]]:
-        """
-        Write down, durably, that items are about to be sent; give the results of those settled by an earlier run.
+        """Write down, durably, that items are about to be sent; give the results of those settled by an earlier run.
 
         Those an earlier run may have sent are marked as doubtful.
 
@@ -94,7 +88,6 @@ class Journal:
             JournalError: It could not be written.
 
         Cancelling it is safe: what was not sent is to be handed to :meth:`leave` then.
-
         """
         self._check()
         self._group.begun.append(items)
@@ -102,22 +95,19 @@ class Journal:
         return {item: settled[item] for item in items if item in settled} if settled else {}
 
     async def record(self, outcomes: Sequence[Closed]) -> None:
-        """
-        Write down results, durably.
+        """Write down results, durably.
 
         Raises:
             JournalError: It could not be written.
 
         Cancelling it loses nothing: they are written all the same.
-
         """
         self._check()
         self._group.results += outcomes
         await self._turn()
 
     async def leave(self, outcomes: Sequence[Closed]) -> list[Closed]:
-        """
-        Write down what became of items that will not be sent, or whose sending was broken off; give how that stands.
+        """Write down what became of items that will not be sent, or whose sending was broken off; give how that stands.
 
         What an earlier run has found out about an item is not undone by one that did not get to it.
 
@@ -125,7 +115,6 @@ class Journal:
             JournalError: It could not be written.
 
         Cancelling it loses nothing: they are written all the same.
-
         """
         if self._failure is not None:
             raise self._failure
@@ -138,30 +127,23 @@ class Journal:
         return [*((items, result) for items, result in kept if items), *changed]
 
     def set_aside(self, outcomes: Sequence[Closed]) -> None:
-        """
-        Have records counted that are never sent: repeats of earlier ones, and those refused locally.
-        """
+        """Have records counted that are never sent: repeats of earlier ones, and those refused locally."""
         self._group.asides += outcomes
         self._wake.set()
 
     async def room(self) -> None:
-        """
-        Wait until few notes are waiting to be written; at once when writing has failed.
-        """
+        """Wait until few notes are waiting to be written; at once when writing has failed."""
         while self._failure is None and self._group.notes > NOTES_WAITING:
             self._written.clear()
             await self._written.wait()
 
     @property
     def is_open(self) -> bool:
-        """
-        Has it been opened?
-        """
+        """Has it been opened?"""
         return self._writer is not None
 
     async def close(self, cause: BaseException | None) -> None:
-        """
-        Write down what is still to be written, note how the run ended, and close the file.
+        """Write down what is still to be written, note how the run ended, and close the file.
 
         Args:
             cause: Why the run ended before its input did; None if it went through to the end.
@@ -170,7 +152,6 @@ class Journal:
             JournalError: It could not be written; the file is closed all the same.
 
         Cancelling it is put off until the file is closed.
-
         """
         await outlast(self._close(cause))
 
@@ -222,9 +203,7 @@ class Journal:
         return self._tally.requests - made[0][1]
 
     async def _write(self) -> None:
-        """
-        Write down all that has gathered, and wake those who wait for it.
-        """
+        """Write down all that has gathered, and wake those who wait for it."""
         group, self._group = self._group, Group()
         waiting, self._waiting = self._waiting, []
         self._wake.clear()
@@ -247,9 +226,7 @@ class Journal:
 
 
 class _Thread(aiosqlite.Connection):
-    """
-    The thread that a journal is written in: a whole transaction for one change of threads.
-    """
+    """The thread that a journal is written in: a whole transaction for one change of threads."""
 
     def __init__(self, path: Path, identity: Identity, lookback: float) -> None:
         super().__init__(self._open, iter_chunk_size=64)
@@ -265,9 +242,7 @@ class _Thread(aiosqlite.Connection):
         return file.connection
 
     async def start(self) -> None:
-        """
-        Start the thread, and open the file in it; the thread is gone if that fails.
-        """
+        """Start the thread, and open the file in it; the thread is gone if that fails."""
         try:
             _ = await self
         except BaseException:
@@ -275,9 +250,7 @@ class _Thread(aiosqlite.Connection):
             raise
 
     async def do(self, work: Callable[[Book], T]) -> T:
-        """
-        Call something in the thread, with the book that has been opened there.
-        """
+        """Call something in the thread, with the book that has been opened there."""
         given: T = await self._execute(work, self._book)  # type: ignore[no-untyped-call]  # aiosqlite leaves it untyped
         return given
 

@@ -1,6 +1,4 @@
-"""
-What is written into a journal and looked up in it, a whole group in one transaction; runs in the journal's thread.
-"""
+"""What is written into a journal and looked up in it, a group in one transaction; runs in the journal's thread."""
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -34,9 +32,7 @@ _ANSWERS_KEPT: Final = 1000
 
 
 class Known(NamedTuple):
-    """
-    What an earlier run has written about an item.
-    """
+    """What an earlier run has written about an item."""
 
     place: int
     record: int
@@ -48,9 +44,7 @@ class Known(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """
-    What is written of a result, besides whose it is.
-    """
+    """What is written of a result, besides whose it is."""
 
     status: int
     attempts: int
@@ -59,9 +53,7 @@ class Ending(NamedTuple):
 
 @attrs.define
 class Group:
-    """
-    What is written in one transaction.
-    """
+    """What is written in one transaction."""
 
     begun: list[Sequence[Item]] = attrs.field(factory=list)
     """About to be sent."""
@@ -76,27 +68,21 @@ class Group:
     """Those made of late."""
 
     def let_go(self) -> None:
-        """
-        Hold nothing more: the thread keeps its last task until there is another.
-        """
+        """Hold nothing more: the thread keeps its last task until there is another."""
         for held in (self.begun, self.results, self.left, self.asides):
             held.clear()
 
     @property
     def notes(self) -> int:
-        """
-        Tell how many records nobody waits for.
-        """
+        """Return how many records nobody waits for."""
         return sum(len(items) for items, _ in self.asides)
 
 
 class Book:
-    """
-    A journal's tables, from the inside.
+    """A journal's tables, from the inside.
 
     Args:
         file: The journal, open for a run; closed with the book.
-
     """
 
     def __init__(self, file: JournalFile) -> None:
@@ -114,9 +100,7 @@ class Book:
 
     @property
     def recent(self) -> tuple[int, float]:
-        """
-        Tell how many requests earlier runs have made of late, and how long ago that was.
-        """
+        """Return how many requests earlier runs have made of late, and how long ago that was."""
         return self._file.recent
 
     def _number(self, sql: str) -> int:
@@ -124,29 +108,23 @@ class Book:
         return number
 
     def write(self, group: Group) -> dict[Item, Result[Any]]:
-        """
-        Write a group; give the results that an earlier run has noted of those begun, where settled, and of those left.
+        """Write a group; return what earlier runs noted: of those begun where settled, and of those left.
 
         Raises:
             JournalError: It could not be written; nothing of it was.
-
         """
         return self._transaction(lambda: self._write(group))
 
     def end(self, tally: Tally, cause: BaseException | None) -> None:
-        """
-        Note how the run ended.
+        """Note how the run ended.
 
         Raises:
             JournalError: It could not be written.
-
         """
         self._transaction(lambda: self._end(tally, cause))
 
     def close(self) -> None:
-        """
-        Close the file.
-        """
+        """Close the file."""
         self._file.close()
 
     def _transaction(self, work: Callable[[], T]) -> T:
@@ -206,9 +184,7 @@ class Book:
         return settled
 
     def _enter_left(self, left: list[Closed]) -> dict[Item, Result[Any]]:
-        """
-        Write down those never begun; what an earlier run wrote of one stands, and is given.
-        """
+        """Write down those never begun; what an earlier run wrote of one stands, and is given."""
         results = {item: result for items, result in left for item in items if item not in self._begun}
         standing: dict[Item, Result[Any]] = {}
         for known, item in self._enter(list(results)):
@@ -225,9 +201,7 @@ class Book:
         return result if STATUSES[known.status] is OutcomeStatus.NOT_SENT else self._result(known)
 
     def _enter(self, items: list[Item]) -> list[tuple[Known, Item]]:
-        """
-        Write down the items that are new; give the others, with what is known about them.
-        """
+        """Write down the items that are new; give the others, with what is known about them."""
         prints = self._codec.prints(items)
         found = self._look_up(prints, len(items)) if self._indexed and items else []
         if found:
@@ -251,18 +225,14 @@ class Book:
             self._begun.update(zip(items, range(first, self._next_record), strict=True))
 
     def _repeats(self, known: Known, item: Item) -> bool:
-        """
-        Does an item repeat a record further up? One that has moved up itself, as lines before it were taken out, not.
-        """
+        """Whether an item repeats a record further up; a record that has itself moved up does not."""
         if known.position > item.position:
             sql = "UPDATE records SET entry = json_set(entry, '$[0]', ?) WHERE id = ?"
             self._sql.execute(sql, (item.position, known.record))
         return known.position < item.position
 
     def _result(self, known: Known) -> Result[Any]:
-        """
-        Give the result of a settled record; records of one request share their receipt again.
-        """
+        """Return the result of a settled record; records of one request share their receipt again."""
         key = known[3:]
         if key not in self._results:
             if len(self._results) >= _ANSWERS_KEPT:
@@ -282,9 +252,7 @@ class Book:
                 self._repeating.difference_update(items)
 
     def _ranges(self, closed: list[Closed]) -> Iterator[tuple[int, int, int, int, int]]:
-        """
-        Join neighbours with the same result: first and last record, status, attempts, answer.
-        """
+        """Join neighbours with the same result: first and last record, status, attempts, answer."""
         ending_of = self._endings()
         for items, result in closed:
             ending = ending_of(result)
@@ -312,9 +280,7 @@ class Book:
         self._sql.executemany("INSERT OR REPLACE INTO asides VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def _endings(self) -> Callable[[Result[Any]], Ending]:
-        """
-        Make what writes a result's answer and says the rest: once, however many records share it.
-        """
+        """Make what writes a result's answer and says the rest: once, however many records share it."""
         seen: dict[tuple[int, ...], Ending] = {}
 
         def find(result: Result[Any]) -> Ending:
@@ -339,9 +305,7 @@ class Book:
 
 
 def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
-    """
-    Give the first and the last of numbers that follow on one another.
-    """
+    """Return the first and the last of numbers that follow on one another."""
     first = 0
     for place in range(1, len(numbers) + 1):
         if place == len(numbers) or numbers[place] != numbers[place - 1] + 1:

@@ -1,6 +1,4 @@
-"""
-What a journal keeps of records and results, as JSON, and how it becomes theirs again.
-"""
+"""What a journal keeps of records and results, as JSON, and how it becomes theirs again."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,33 +40,25 @@ _WORD: Final = re.compile(r"\S+")
 
 @attrs.frozen
 class Codec:
-    """
-    Turns records and results into JSON and back.
+    """Turns records and results into JSON and back.
 
     Args:
         salt: Keep nothing of a record but a hash with this salt, and no e-mail address; None keeps records whole.
-
     """
 
     salt: bytes | None = attrs.field(default=None, repr=False)
 
     def prints(self, items: Iterable[Item]) -> bytes:
-        """
-        Give the fingerprints of items as they are kept, 16 bytes each, one after the other.
-        """
+        """Return the fingerprints of items as they are kept, 16 bytes each, one after the other."""
         key, of = self.salt or b"", blake2b
         return b"".join([of(item.fingerprint, digest_size=PRINT_BYTES, key=key).digest() for item in items])
 
     def salted(self, content: bytes) -> bytes:
-        """
-        Give a fingerprint as it is kept.
-        """
+        """Return a fingerprint as it is kept."""
         return blake2b(content, digest_size=PRINT_BYTES, key=self.salt or b"").digest()
 
     def entries(self, items: Sequence[Item]) -> str:
-        """
-        Give the positions and records of items as one JSON array; a record that JSON cannot hold is null.
-        """
+        """Return the positions and records of items as one JSON array; a record that JSON cannot hold is null."""
         if self.salt is not None:
             return _dumped([(item.position, None) for item in items])
         try:
@@ -80,15 +70,11 @@ class Codec:
         return "[" + ",".join([f"[{item.position},{text}]" for item, text in zip(items, known, strict=True)]) + "]"
 
     def text(self, text: str) -> str:
-        """
-        Give a text as it is kept: without e-mail addresses, or with masked ones.
-        """
+        """Return a text as it is kept: without e-mail addresses, or with masked ones."""
         return mask_emails(text) if self.salt is None else str(_without_addresses(text))
 
     def answer(self, result: Result[Any]) -> str:
-        """
-        Give what is to be remembered of a result besides its status and attempts.
-        """
+        """Return what is to be remembered of a result besides its status and attempts."""
         kept = {
             "receipt": _plain(result.receipt),
             "error": _plain(result.error),
@@ -99,9 +85,7 @@ class Codec:
 
 
 def result_of(answer: str, status: int, attempts: int) -> Result[Any]:
-    """
-    Make the result again that an answer was kept of.
-    """
+    """Make the result again that an answer was kept of."""
     kept = orjson.loads(answer)
     return Result(
         receipt=revived(kept["receipt"]),
@@ -114,12 +98,10 @@ def result_of(answer: str, status: int, attempts: int) -> Result[Any]:
 
 
 def revived(value: Any) -> Any:
-    """
-    Make again what was kept: objects of this package's classes, tuples for arrays.
+    """Make again what was kept: objects of this package's classes, tuples for arrays.
 
     Raises:
         ValueError: It names a class that this package does not have.
-
     """
     if isinstance(value, list):
         return tuple(map(revived, value))
@@ -130,9 +112,7 @@ def revived(value: Any) -> Any:
 
 
 def record_of(kept: Any) -> Any:
-    """
-    Make a record again: a model where one came in, else what JSON makes of it.
-    """
+    """Make a record again: a model where one came in, else what JSON makes of it."""
     try:
         return revived(kept) if isinstance(kept, dict) and _CLASS in kept else kept
     except (ValueError, TypeError, ImportError):
@@ -155,12 +135,10 @@ def _dumped(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """
-    Give an object of this package's as a mapping that names its class.
+    """Return an object of this package's as a mapping that names its class.
 
     Raises:
         TypeError: It is something else, which a journal cannot keep.
-
     """
     if value is None:
         return None
@@ -174,9 +152,7 @@ def _plain(value: Any) -> Any:
 
 @lru_cache(maxsize=256)
 def _known_class(cls: Any) -> Any:
-    """
-    Give the class itself where it is one of this package's, for errors also the nearest of its parents that is.
-    """
+    """Return the class itself where it is one of this package's, for errors also the nearest of its parents that is."""
     if not attrs.has(cls):
         return None
     if issubclass(cls, OmedaAsyncError):

@@ -1,6 +1,4 @@
-"""
-The file of a journal: its tables, its identity, and the lock that keeps a second process out.
-"""
+"""The file of a journal: its tables, its identity, and the lock that keeps a second process out."""
 
 import os
 import secrets
@@ -86,9 +84,7 @@ _LOOSEN: Final = (
 
 @attrs.frozen(kw_only=True)
 class Identity:
-    """
-    Whose run a journal remembers: another's is refused.
-    """
+    """Whose run a journal remembers: another's is refused."""
 
     provider: str
     operation: str
@@ -98,9 +94,7 @@ class Identity:
     pii: str = "keep"
 
     def kept(self, codec: Codec) -> dict[str, Any]:
-        """
-        Give what a journal keeps of it, by name; of the scope only salted hashes where the journal keeps no records.
-        """
+        """Return what a journal keeps of it, by name; the scope as salted hashes where it keeps no records."""
         named = {"provider": self.provider, "operation": self.operation, "base_url": self.base_url}
         scope = {name: value for name, value in self.scope.items() if value is not None}
         if codec.salt is not None:
@@ -108,12 +102,10 @@ class Identity:
         return {**named, "journal_pii": self.pii, **scope}
 
     def check(self, found: Mapping[str, Any], codec: Codec, where: Path) -> None:
-        """
-        Compare with what a journal says.
+        """Compare with what a journal says.
 
         Raises:
             JournalError: It is another run's; the message names both.
-
         """
         own = self.kept(codec)
         for name in [*own, *found]:
@@ -126,20 +118,16 @@ class Identity:
 
 
 def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
-    """
-    Open an SQLite file that exists; statements commit by themselves unless a transaction was begun.
-    """
+    """Open an SQLite file that exists; statements commit by themselves unless a transaction was begun."""
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
 def check_format(connection: sqlite3.Connection, path: Path) -> bool:
-    """
-    Check that a file is a journal this version can read; False when it is still empty.
+    """Check that a file is a journal this version can read; False when it is still empty.
 
     Raises:
         JournalError: It is something else.
-
     """
     application, schema, tables = (connection.execute(sql).fetchone()[0] for sql in _MARKS)
     if not (application or schema or tables):
@@ -160,27 +148,21 @@ def check_format(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def identity_of(connection: sqlite3.Connection) -> dict[str, Any]:
-    """
-    Read whose run a journal remembers.
-    """
+    """Read whose run a journal remembers."""
     row = connection.execute("SELECT value FROM meta WHERE name = 'identity'").fetchone()
     identity: dict[str, Any] = orjson.loads(row[0])
     return identity
 
 
 def codec_of(connection: sqlite3.Connection) -> Codec:
-    """
-    Read how a journal keeps records.
-    """
+    """Read how a journal keeps records."""
     row = connection.execute("SELECT value FROM meta WHERE name = 'salt'").fetchone()
     return Codec(row[0] if row else None)
 
 
 @attrs.define
 class JournalFile:
-    """
-    A journal that is open for a run, and locked until it is closed or its process dies.
-    """
+    """A journal that is open for a run, and locked until it is closed or its process dies."""
 
     path: Path
     connection: sqlite3.Connection
@@ -193,8 +175,7 @@ class JournalFile:
 
     @classmethod
     def open(cls, path: Path, identity: Identity, lookback: float = 0.0) -> "JournalFile":
-        """
-        Open or create a journal, and note that a run begins.
+        """Open or create a journal, and note that a run begins.
 
         Args:
             path: The file.
@@ -203,7 +184,6 @@ class JournalFile:
 
         Raises:
             JournalError: It cannot be written, is in use, or is another run's.
-
         """
         opened: list[sqlite3.Connection] = []
         try:
@@ -223,9 +203,7 @@ class JournalFile:
         return cls(path, opened[0], codec, run, recent, opened[1])
 
     def close(self) -> None:
-        """
-        Close it and let go of the lock. Unless someone is reading it, it is a single file then.
-        """
+        """Close it and let go of the lock. Unless someone is reading it, it is a single file then."""
         try:
             with suppress(sqlite3.OperationalError):
                 self.connection.execute("PRAGMA busy_timeout = 0")
@@ -236,9 +214,7 @@ class JournalFile:
 
 
 def unusable(path: Path, error: Exception) -> JournalError:
-    """
-    Make the error for a journal that the operating system or SQLite refuses.
-    """
+    """Make the error for a journal that the operating system or SQLite refuses."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return JournalError(f"the journal {path} cannot be used: {reason}")
 
@@ -249,8 +225,7 @@ def _create(path: Path) -> None:
 
 
 def _guarding(path: Path) -> Path:
-    """
-    Name the file beside a journal that is locked in its place, so that the journal itself stays readable.
+    """Name the file beside a journal that is locked in its place, so that the journal itself stays readable.
 
     Whatever link a journal is opened by, it is the same one.
     """
@@ -259,9 +234,7 @@ def _guarding(path: Path) -> Path:
 
 
 def _locked(path: Path) -> sqlite3.Connection:
-    """
-    Lock a journal; the lock dies with the process, however that ends.
-    """
+    """Lock a journal; the lock dies with the process, however that ends."""
     _create(_guarding(path))
     guard = connect(_guarding(path))
     try:
@@ -276,9 +249,7 @@ def _locked(path: Path) -> sqlite3.Connection:
 
 
 def in_use(path: Path) -> bool:
-    """
-    Tell whether a run has a journal open now.
-    """
+    """Whether a run has a journal open now."""
     if not _guarding(path).exists():
         return False
     with closing(connect(_guarding(path), mode="ro")) as guard:
@@ -328,9 +299,7 @@ def _fill(connection: sqlite3.Connection, identity: Identity) -> None:
 
 
 def _index(connection: sqlite3.Connection) -> None:
-    """
-    Make what earlier runs wrote findable by fingerprint: sorted and at once, which is far cheaper than as it comes.
-    """
+    """Index what earlier runs wrote by fingerprint: sorted and at once, which is far cheaper than as it comes."""
     connection.execute(_INDEX_NEW)
     for statement in (_FIND_LATE_REPEATS, *_SET_LATE_REPEATS_ASIDE, *_LOOSEN):
         connection.execute(statement)

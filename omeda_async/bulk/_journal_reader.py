@@ -1,6 +1,4 @@
-"""
-Reading a journal: what it holds, also while a run writes it. Nothing here changes one.
-"""
+"""Reading a journal: what it holds, also while a run writes it. Nothing here changes one."""
 
 import sqlite3
 from collections import Counter
@@ -64,9 +62,7 @@ ORDER BY position
 
 @attrs.frozen(kw_only=True)
 class JournalRun:
-    """
-    One run that wrote a journal; each resume is one more.
-    """
+    """One run that wrote a journal; each resume is one more."""
 
     started: datetime
     ended: datetime | None
@@ -85,9 +81,7 @@ class JournalRun:
 
 @attrs.frozen(kw_only=True)
 class JournalCause:
-    """
-    Why some records are not done.
-    """
+    """Why some records are not done."""
 
     status: OutcomeStatus
     error: str
@@ -99,9 +93,7 @@ class JournalCause:
 
 @attrs.frozen(kw_only=True)
 class JournalStatus:
-    """
-    What a journal holds: always ``total == sum(counts.values()) + under_way``.
-    """
+    """What a journal holds: always ``total == sum(counts.values()) + under_way``."""
 
     path: Path
     provider: str
@@ -128,18 +120,14 @@ class JournalStatus:
 
     @property
     def complete(self) -> bool:
-        """
-        Has the last run read its input to the end, and is nothing left to try or to settle?
-        """
+        """Has the last run read its input to the end, and is nothing left to try or to settle?"""
         left = (OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_SENT)
         return bool(self.runs and self.runs[-1].complete) and not self.under_way and not any(map(self.counts.get, left))
 
 
 @attrs.frozen(kw_only=True)
 class JournalRecord:
-    """
-    A record that is not done.
-    """
+    """A record that is not done."""
 
     position: int
     """The place in the input, from 0."""
@@ -151,12 +139,10 @@ class JournalRecord:
 
 
 def read_status(path: str | PathLike[str]) -> JournalStatus:
-    """
-    Tell what a journal holds. It blocks: from a coroutine, call it in a thread.
+    """Return what a journal holds. It blocks: from a coroutine, call it in a thread.
 
     Raises:
         JournalError: It cannot be read, or is no journal.
-
     """
     where = Path(path)
     with opened(where) as connection:
@@ -184,8 +170,7 @@ def read_status(path: str | PathLike[str]) -> JournalStatus:
 
 
 def read_not_done(path: str | PathLike[str], statuses: Iterable[OutcomeStatus] = NOT_DONE) -> Iterator[JournalRecord]:
-    """
-    Give the records that are not done, in the order of the input; repeats of one are left out.
+    """Return the records that are not done, in the order of the input; repeats of one are left out.
 
     Those left under way by a run that was killed count as unknown. It blocks, like :func:`read_status`.
 
@@ -195,7 +180,6 @@ def read_not_done(path: str | PathLike[str], statuses: Iterable[OutcomeStatus] =
 
     Raises:
         JournalError: It cannot be read, or is no journal.
-
     """
     codes = orjson.dumps([STATUS_CODES[status] for status in statuses]).decode()
     with opened(Path(path)) as connection:
@@ -212,12 +196,10 @@ def read_not_done(path: str | PathLike[str], statuses: Iterable[OutcomeStatus] =
 
 
 def settled_in(path: Path, identity: Identity) -> Callable[[Item], bool]:
-    """
-    Make what tells which items a run would not send, as an earlier one has settled them. It blocks while it reads.
+    """Make what tells which items a run would not send, as an earlier one has settled them. It blocks while it reads.
 
     Raises:
         JournalError: It cannot be read, is no journal, or is another run's.
-
     """
     if not path.exists() or not path.stat().st_size:
         return lambda _: False
@@ -231,12 +213,10 @@ def settled_in(path: Path, identity: Identity) -> Callable[[Item], bool]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """
-    Open a journal to read what it holds at this moment, whatever a run writes meanwhile.
+    """Open a journal to read what it holds at this moment, whatever a run writes meanwhile.
 
     Raises:
         JournalError: It cannot be read, or is no journal.
-
     """
     if not path.is_file():
         raise JournalError(f"there is no journal {path}")

@@ -1,6 +1,4 @@
-"""
-Waiting for what must not be broken off.
-"""
+"""Waiting for what must not be broken off."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,9 +8,7 @@ T = TypeVar("T")
 
 
 async def outlast(work: Coroutine[Any, Any, T]) -> T:
-    """
-    Do something that must not be broken off; a cancellation takes effect when it has ended.
-    """
+    """Do something that must not be broken off; a cancellation takes effect when it has ended."""
     task = asyncio.create_task(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():

@@ -1,6 +1,4 @@
-"""
-Where outcomes wait for the caller: in bounded memory, and none is lost.
-"""
+"""Where outcomes wait for the caller: in bounded memory, and none is lost."""
 
 import asyncio
 import math
@@ -10,12 +8,10 @@ from omeda_async.outcomes import Outcome
 
 
 class Outlet:
-    """
-    Holds batches of outcomes until they are taken; the producers wait while too many are held.
+    """Holds batches of outcomes until they are taken; the producers wait while too many are held.
 
     Args:
         limit: Outcomes held before producers have to wait.
-
     """
 
     def __init__(self, limit: int) -> None:
@@ -30,15 +26,11 @@ class Outlet:
 
     @property
     def wanted(self) -> bool:
-        """
-        Does anybody take outcomes?
-        """
+        """Does anybody take outcomes?"""
         return not self._unwanted
 
     def push(self, outcomes: list[Outcome]) -> None:
-        """
-        Add outcomes; never waits, so that none is lost to a cancellation.
-        """
+        """Add outcomes; never waits, so that none is lost to a cancellation."""
         if outcomes and not self._unwanted:
             self._held.append(outcomes)
             self._count += len(outcomes)
@@ -47,15 +39,11 @@ class Outlet:
                 self._room.clear()
 
     async def room(self) -> None:
-        """
-        Wait until there is room; cancelling it loses nothing.
-        """
+        """Wait until there is room; cancelling it loses nothing."""
         await self._room.wait()
 
     async def take(self) -> list[Outcome] | None:
-        """
-        Wait for the next outcomes; None when there will be no more. Cancelling it loses nothing.
-        """
+        """Wait for the next outcomes; None when there will be no more. Cancelling it loses nothing."""
         while not self._held:
             if self._ended:
                 return None
@@ -68,24 +56,18 @@ class Outlet:
         return outcomes
 
     def discard(self) -> None:
-        """
-        Throw away what is held and what will come: nobody takes it any more.
-        """
+        """Throw away what is held and what will come: nobody takes it any more."""
         self._unwanted = True
         self._held.clear()
         self.unbind()
 
     def unbind(self) -> None:
-        """
-        Hold any number from now on: a run that ends must not wait for someone who may have gone.
-        """
+        """Hold any number from now on: a run that ends must not wait for someone who may have gone."""
         self._count = 0
         self._limit = math.inf
         self._room.set()
 
     def end(self) -> None:
-        """
-        Say that no more will come.
-        """
+        """Say that no more will come."""
         self._ended = True
         self._changed.set()

@@ -1,6 +1,4 @@
-"""
-What a run would do, without doing it.
-"""
+"""What a run would do, without doing it."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,8 +16,7 @@ from omeda_async.outcomes import FAILURES_KEPT, Outcome, OutcomeStatus, Plan
 
 
 def least_seconds(limit: RateLimit, requests: int) -> float:
-    """
-    Estimate the time that so many requests take under a limit, answers not counted.
+    """Estimate the time that so many requests take under a limit, answers not counted.
 
     A provider's headers may prove that a window ended earlier: then it takes less.
     """
@@ -32,24 +29,20 @@ def least_seconds(limit: RateLimit, requests: int) -> float:
 
 
 def isolation_cost(batches: list[int]) -> int:
-    """
-    Give the requests that isolating may cost at worst: every record a culprit, and nobody named.
-    """
+    """Return the requests that isolating may cost at worst: every record a culprit, and nobody named."""
     return sum(2 * size - 2 for size in batches)
 
 
 async def make_plan(
     work: Work, records: Records, options: FanOutOptions, settled: Callable[[Item], bool] = lambda _: False
 ) -> Plan:
-    """
-    Read the input to its end, and count.
+    """Read the input to its end, and count.
 
     Args:
         work: How items are read and sent.
         records: The input.
         options: How the run would be made.
         settled: Has an earlier run settled an item?
-
     """
     chunker = Chunker(options.max_entries, options.max_bytes)
     seen: set[bytes] = set()
@@ -101,9 +94,7 @@ def _unsettled(items: Sequence[Item], done: set[bytes]) -> list[int]:
 
 
 def _late(limit: RateLimit, due: list[Item]) -> tuple[Outcome, ...]:
-    """
-    Find the records whose turn comes after they are due, when those due first go first.
-    """
+    """Find the records whose turn comes after they are due, when those due first go first."""
     now = _clock.utc_now().timestamp()
     due.sort(key=lambda item: item.due)
     late = [item for turn, item in enumerate(due) if now + least_seconds(limit, turn + 1) > item.due]

@@ -1,6 +1,4 @@
-"""
-What bulk runs are made of: records on their way, and what a provider has to bring to have them sent.
-"""
+"""What bulk runs are made of: records on their way, and what a provider has to bring to have them sent."""
 
 import math
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
@@ -29,9 +27,7 @@ WITNESSES = 4
 
 @attrs.define(eq=False)
 class Item:
-    """
-    One record on its way.
-    """
+    """One record on its way."""
 
     raw: Any = attrs.field(repr=False)
     """The record as it was given."""
@@ -51,9 +47,7 @@ class Item:
     """Later records that ask for the same thing, and share the outcome."""
 
     def outcome(self, result: Result[Any]) -> Outcome:
-        """
-        Say what became of this record.
-        """
+        """Say what became of this record."""
         return Outcome(
             record=self.raw,
             key=self.key,
@@ -66,46 +60,30 @@ class Item:
 
 
 class Desk(Protocol):
-    """
-    Where work on some items reports to.
-    """
+    """Where work on some items reports to."""
 
     @property
     def stopped(self) -> bool:
-        """
-        Is nothing new to be sent?
-        """
+        """Is nothing new to be sent?"""
 
     def options(self, *, doubtful: bool = False) -> CallOptions:
-        """
-        Give the options for the calls of this work.
-        """
+        """Return the options for the calls of this work."""
 
     async def run(self, call: Call[Any, Any]) -> Result[Any]:
-        """
-        Make a call so that stopping the run finds it.
-        """
+        """Make a call so that stopping the run finds it."""
 
     def close(self, items: Sequence[Item], result: Result[Any]) -> None:
-        """
-        Say what became of some items; each is closed once.
-        """
+        """Say what became of some items; each is closed once."""
 
     def spend_isolation(self) -> bool:
-        """
-        Ask for one more request to isolate culprits; False when the run's budget for them is used up.
-        """
+        """Ask for one more request to isolate culprits; False when the run's budget for them is used up."""
 
     def stop(self, cause: OmedaAsyncError) -> None:
-        """
-        Stop the run for a cause that would meet every record.
-        """
+        """Stop the run for a cause that would meet every record."""
 
 
 class Work(Protocol):
-    """
-    What a provider brings for a bulk run of one operation.
-    """
+    """What a provider brings for a bulk run of one operation."""
 
     account: Account
     name: str
@@ -121,30 +99,22 @@ class Work(Protocol):
 
     @property
     def scope(self) -> Mapping[str, Any]:
-        """
-        Tell what holds for every record of the run (brand, client, reason …): a journal belongs to one such.
-        """
+        """Return what holds for every record of the run (brand, client, reason …): a journal belongs to one such."""
 
     def read(self, raw: Any) -> Item:
-        """
-        Turn a record into an item.
+        """Turn a record into an item.
 
         Raises:
             InvalidRecord: It cannot be sent.
-
         """
 
     async def perform(self, items: list[Item], desk: Desk) -> None:
-        """
-        Send items that share a request, and close every one of them at the desk.
-        """
+        """Send items that share a request, and close every one of them at the desk."""
 
 
 @attrs.define
 class OneByOne:
-    """
-    Work with one call for each record.
-    """
+    """Work with one call for each record."""
 
     account: Account
     name: str
@@ -160,15 +130,11 @@ class OneByOne:
     _nothing_found: int = attrs.field(default=0, init=False)
 
     def read(self, raw: Any) -> Item:
-        """
-        Turn a record into an item.
-        """
+        """Turn a record into an item."""
         return self.read_record(raw)
 
     async def perform(self, items: list[Item], desk: Desk) -> None:
-        """
-        Make the call of the one item.
-        """
+        """Make the call of the one item."""
         for item in items:
             options = attrs.evolve(desk.options(doubtful=item.doubtful), explain=self.explain)
             result = await desk.run(Call(self.account, self.operation, item.params, options))
@@ -190,8 +156,7 @@ class OneByOne:
 
 
 class Duplicates:
-    """
-    Finds records that ask for what an earlier one asked for, among the last 50,000 to 100,000 distinct ones.
+    """Finds records that ask for what an earlier one asked for, among the last 50,000 to 100,000 distinct ones.
 
     The bound keeps the memory of an endless run flat; what lies further back is sent again, which is harmless for
     every operation that has a bulk form. A journal remembers those of earlier runs, all of them.
@@ -203,9 +168,7 @@ class Duplicates:
         self._old: dict[bytes, Item | Result[Any]] = {}
 
     def find(self, item: Item) -> Item | Result[Any] | None:
-        """
-        Give the earlier item if it is on its way, its result if it is closed, None if the item is the first.
-        """
+        """Return the earlier item if it is on its way, its result if it is closed, None if the item is the first."""
         known = self._young.setdefault(item.fingerprint, item)
         if known is not item:
             return known
@@ -215,9 +178,7 @@ class Duplicates:
         return earlier
 
     def closed(self, items: Iterable[Item], result: Result[Any]) -> None:
-        """
-        Keep the result of items for those to come.
-        """
+        """Keep the result of items for those to come."""
         for item in items:  # also of one that has grown old meanwhile: what is young counts
             self._young[item.fingerprint] = result
         if len(self._young) >= self._kept:
@@ -225,21 +186,17 @@ class Duplicates:
 
 
 def check_sizes(work: Work) -> None:
-    """
-    Check how large a request may be.
+    """Check how large a request may be.
 
     Raises:
         ConfigurationError: ``max_entries`` or ``max_bytes`` is no whole number from 1.
-
     """
     check_whole("max_entries", work.max_entries)
     check_whole("max_bytes", work.max_bytes)
 
 
 def read_item(work: Work, raw: Any) -> Item | InvalidRecord:
-    """
-    Turn a record into an item, or into the error that says why it is none. Not even the oddest record ends a run.
-    """
+    """Turn a record into an item, or into the error that says why it is none. Not even the oddest record ends a run."""
     try:
         return work.read(raw)
     except Exception as error:  # noqa: BLE001 the record is the caller's: reading it may raise anything
@@ -247,9 +204,7 @@ def read_item(work: Work, raw: Any) -> Item | InvalidRecord:
 
 
 def key_of(raw: Any) -> Any:
-    """
-    Give the caller's key of a record that cannot be read otherwise; None where it shows none.
-    """
+    """Return the caller's key of a record that cannot be read otherwise; None where it shows none."""
     try:
         if isinstance(raw, Row):
             return raw.key_alone()
@@ -259,9 +214,7 @@ def key_of(raw: Any) -> Any:
 
 
 def refusal_of(work: Work, error: Exception) -> InvalidRecord:
-    """
-    Give the error of a record that cannot be read.
-    """
+    """Return the error of a record that cannot be read."""
     invalid = error
     if not isinstance(invalid, InvalidRecord):
         invalid = InvalidRecord.of(None, f"cannot be read: {type(error).__name__}")
@@ -271,9 +224,7 @@ def refusal_of(work: Work, error: Exception) -> InvalidRecord:
 
 
 def still_doubtful(item: Item, result: Result[Any]) -> Result[Any]:
-    """
-    Give the result of an item nothing more is done for: not that it was not sent, if it may have been before.
-    """
+    """Return the result of an item nothing more is done for: not that it was not sent, if it may have been before."""
     if not item.doubtful or result.error is None:
         return result
     error = copy(result.error)  # others may have the same one, and are not in doubt
@@ -282,16 +233,12 @@ def still_doubtful(item: Item, result: Result[Any]) -> Result[Any]:
 
 
 def in_vain(result: Result[Any]) -> Result[Any]:
-    """
-    Give the result of an item refused for a cause that is not its own: not done, and worth trying again later.
-    """
+    """Return the result of an item refused for a cause that is not its own: not done, and worth trying again later."""
     return attrs.evolve(result, known=OutcomeStatus.FAILED) if result.status is OutcomeStatus.REJECTED else result
 
 
 def not_sent(error: OmedaAsyncError, attempts: int = 0) -> Result[Any]:
-    """
-    Make the result of an item that nothing more is sent for, and nothing was applied for.
-    """
+    """Make the result of an item that nothing more is sent for, and nothing was applied for."""
     if error.sent or error.attempts != attempts:  # it is another record's, which says nothing of this one
         error = copy(error)
         error.sent, error.attempts = False, attempts
@@ -299,7 +246,5 @@ def not_sent(error: OmedaAsyncError, attempts: int = 0) -> Result[Any]:
 
 
 def fingerprint(*parts: str) -> bytes:
-    """
-    Give the same bytes for records that ask for the same thing.
-    """
+    """Return the same bytes for records that ask for the same thing."""
     return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()

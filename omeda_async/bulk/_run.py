@@ -1,6 +1,4 @@
-"""
-A bulk run as the caller sees it: awaited, iterated, planned, stopped.
-"""
+"""A bulk run as the caller sees it: awaited, iterated, planned, stopped."""
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
@@ -28,9 +26,7 @@ PROGRESS_EVERY = 0.1
 
 
 class BulkOptions(TypedDict, total=False):
-    """
-    What every bulk method takes.
-    """
+    """What every bulk method takes."""
 
     concurrency: int | None
     """Calls under way at the most; None leaves it to the provider's default."""
@@ -49,9 +45,7 @@ class BulkOptions(TypedDict, total=False):
 
 
 class Runs:
-    """
-    The bulk runs under way and the batchers of one session manager.
-    """
+    """The bulk runs under way and the batchers of one session manager."""
 
     def __init__(self) -> None:
         self._runs: WeakSet[BulkRun] = WeakSet()
@@ -59,42 +53,33 @@ class Runs:
         self.closed = False
 
     def add_batcher(self, batcher: Batcher) -> Batcher:
-        """
-        Remember a batcher.
-        """
+        """Remember a batcher."""
         self._batchers.add(batcher)
         return batcher
 
     def add(self, run: "BulkRun") -> None:
-        """
-        Remember a run that begins.
+        """Remember a run that begins.
 
         Raises:
             ClosedError: The session manager is closed.
-
         """
         if self.closed:
             raise ClosedError("the session manager is closed; make a new one")
         self._runs.add(run)
 
     def stop(self) -> None:
-        """
-        Begin nothing new: batchers send no more. Requests in flight go on.
-        """
+        """Begin nothing new: batchers send no more. Requests in flight go on."""
         self.closed = True
         for batcher in list(self._batchers):
             batcher.stop("the session manager was closed")
 
     async def aclose(self, timeout: float) -> None:  # noqa: ASYNC109 a stop with a grace, not a time-out of ours
-        """
-        Stop every run, with so many seconds for the attempts in flight.
-        """
+        """Stop every run, with so many seconds for the attempts in flight."""
         await asyncio.gather(*(run.aclose(timeout) for run in list(self._runs)))
 
 
 class BulkRun:
-    """
-    A bulk run. Nothing is read or sent before it is awaited or iterated.
+    """A bulk run. Nothing is read or sent before it is awaited or iterated.
 
     ``async for outcome in run`` gives one outcome for each record, as they come; ``await run`` drains it and gives
     the report. Leaving the loop, cancelling the task or :meth:`aclose` stop the run: nothing new is sent, attempts
@@ -104,7 +89,6 @@ class BulkRun:
         ConfigurationError: An option is out of range; the message names it.
         InvalidRecord: The records are no iterable of records: a string or a mapping is one record, not many.
         TypeError: There is no such option.
-
     """
 
     def __init__(self, work: Work, records: Records, runs: Runs, **options: Unpack[BulkOptions]) -> None:
@@ -128,9 +112,7 @@ class BulkRun:
 
     @property
     def report(self) -> BulkReport:
-        """
-        The counts so far; complete once the run has ended.
-        """
+        """The counts so far; complete once the run has ended."""
         if self._engine is None:
             return BulkReport(total=0, counts={}, requests=0, duration=0.0, failures=(), complete=False)
         duration = (self._ended if self._ended is not None else _clock.now()) - self._started
@@ -138,28 +120,22 @@ class BulkRun:
 
     @property
     def max_entries(self) -> int:
-        """
-        The most records that share a request; 1 where each has its own.
-        """
+        """The most records that share a request; 1 where each has its own."""
         return self._options.max_entries
 
     @property
     def stopped_by(self) -> OmedaAsyncError | None:
-        """
-        Why the run was stopped before the end of its input; None if it was not.
-        """
+        """Why the run was stopped before the end of its input; None if it was not."""
         return self._engine.cause if self._engine is not None else None
 
     async def plan(self) -> Plan:
-        """
-        Find out what the run would do; sends nothing.
+        """Find out what the run would do; sends nothing.
 
         Records that can be read only once are kept in memory for the run that follows.
 
         Raises:
             ClosedError: The run has begun.
             JournalError: The journal is another run's.
-
         """
         if self._engine is not None:
             raise ClosedError("the run has begun; plan it before")
@@ -196,14 +172,12 @@ class BulkRun:
         await self.aclose()
 
     async def aclose(self, timeout: float = CLOSE_TIMEOUT) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
-        """
-        Stop the run: nothing new is sent, and the report is complete for what was read.
+        """Stop the run: nothing new is sent, and the report is complete for what was read.
 
         Args:
             timeout: Seconds that attempts in flight may take to end; those that do not are reported as unknown.
 
         Cancelling it stops at once; the report is complete all the same.
-
         """
         if self._engine is None or self._driver is None or self._driver.done():
             return
@@ -216,8 +190,7 @@ class BulkRun:
                 await asyncio.wait({self._driver})
 
     def stop(self) -> None:
-        """
-        Send nothing new, and let the iteration go on to the outcomes that remain.
+        """Send nothing new, and let the iteration go on to the outcomes that remain.
 
         An input whose length is known is read to its end: what has not been sent is reported as such.
         """

@@ -1,6 +1,4 @@
-"""
-The order in which batches go: as they come, but what is due first goes first among those at hand.
-"""
+"""The order in which batches go: as they come, but what is due first goes first among those at hand."""
 
 import asyncio
 import math
@@ -9,12 +7,10 @@ from omeda_async.bulk._records import Item
 
 
 class Turns:
-    """
-    A bounded queue of batches, ordered by when they are due and then by when they came.
+    """A bounded queue of batches, ordered by when they are due and then by when they came.
 
     Args:
         limit: Batches held before the reader has to wait: how far it looks ahead.
-
     """
 
     def __init__(self, limit: int) -> None:
@@ -22,41 +18,29 @@ class Turns:
         self._number = 0
 
     async def put(self, items: list[Item]) -> None:
-        """
-        Add a batch, once there is room; cancelling it adds nothing.
-        """
+        """Add a batch, once there is room; cancelling it adds nothing."""
         await self._queue.put(self._entry(items))
 
     def full(self) -> bool:
-        """
-        Tell whether a batch would have to wait.
-        """
+        """Whether a batch would have to wait."""
         return self._queue.full()
 
     def put_nowait(self, items: list[Item]) -> None:
-        """
-        Add a batch; there must be room.
-        """
+        """Add a batch; there must be room."""
         self._queue.put_nowait(self._entry(items))
 
     async def end(self, takers: int) -> None:
-        """
-        Tell each of the takers that no more will come.
-        """
+        """Return each of the takers that no more will come."""
         for _ in range(takers):
             self._number += 1
             await self._queue.put((math.inf, self._number, None))
 
     async def take(self) -> list[Item] | None:
-        """
-        Wait for the next batch; None when no more will come.
-        """
+        """Wait for the next batch; None when no more will come."""
         return (await self._queue.get())[2]
 
     def drain(self) -> list[Item]:
-        """
-        Take everything at once.
-        """
+        """Take everything at once."""
         items: list[Item] = []
         while not self._queue.empty():
             items += self._queue.get_nowait()[2] or ()

@@ -1,6 +1,4 @@
-"""
-The command line: one thin function for each command.
-"""
+"""The command line: one thin function for each command."""
 
 from omeda_async.cli._app import app
 

@@ -1,6 +1,4 @@
-"""
-Records of a journal that are not done, written as input again.
-"""
+"""Records of a journal that are not done, written as input again."""
 
 import csv
 import json
@@ -20,9 +18,7 @@ FORMS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
 
 @attrs.define
 class Survey:
-    """
-    What the records look like, found in a first pass.
-    """
+    """What the records look like, found in a first pass."""
 
     fields: dict[str, None] = attrs.field(factory=dict)
     """Their fields, in the order first seen."""
@@ -36,8 +32,7 @@ class Survey:
 
     @property
     def form(self) -> str:
-        """
-        Give the format they fit into: a list of ids, CSV, or JSON Lines where their fields for ids differ.
+        """Return the format they fit into: a list of ids, CSV, or JSON Lines where their fields for ids differ.
 
         An opt-out whose one field for ids is empty is refused, and one without any is of the whole client: a CSV with
         columns for both would make the second of the first.
@@ -48,8 +43,7 @@ class Survey:
 
 
 def write_again(path: Path, statuses: Iterable[OutcomeStatus], stream: TextIO, name: str) -> Survey:
-    """
-    Write the records that ended in one of the statuses.
+    """Write the records that ended in one of the statuses.
 
     Args:
         path: The journal.
@@ -60,7 +54,6 @@ def write_again(path: Path, statuses: Iterable[OutcomeStatus], stream: TextIO, n
     Raises:
         JournalError: The journal cannot be read.
         ConfigurationError: The ending stands for no format, or the records do not fit into it.
-
     """
     ending = Path(name).suffix.lower()
     if ending and ending not in FORMS:

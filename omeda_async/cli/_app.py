@@ -1,6 +1,4 @@
-"""
-The commands.
-"""
+"""The commands."""
 
 from pathlib import Path
 from typing import Annotated
@@ -31,9 +29,7 @@ Reason = Annotated[str | None, typer.Option(help="Why, where a row does not say.
 def version(
     show: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
 ) -> None:
-    """
-    Submit irreversible things in bulk, and always know what happened to each one.
-    """
+    """Submit irreversible things in bulk, and always know what happened to each one."""
     if show:
         typer.echo(f"omeda-async {__version__}")
         raise typer.Exit
@@ -46,8 +42,7 @@ def opt_out(
         str, typer.Option(metavar="keep|hash", help="hash keeps addresses out of the journal.")
     ] = "keep",
 ) -> Make:
-    """
-    Submit e-mail opt-outs to Omeda.
+    """Submit e-mail opt-outs to Omeda.
 
     Columns: email_address; brand_ids or deployment_type_ids (several ids are separated by |), without either the
     address is opted out of the whole client; level, source, promo_code, key.
@@ -63,8 +58,7 @@ def cancel_deployments(
         str | None, typer.Option(help="In whose name, where a row names nobody; by default OMEDA_USER_ID.")
     ] = None,
 ) -> Make:
-    """
-    Cancel e-mail deployments at Omeda.
+    """Cancel e-mail deployments at Omeda.
 
     Columns: track_id, user_id, scheduled_for, key; or one track id a line.
     """
@@ -73,8 +67,7 @@ def cancel_deployments(
 
 @bulk_command(app, "cancel-campaigns", CAMPAIGNS, OCAMBA)
 def cancel_campaigns(reason: Reason = None) -> Make:
-    """
-    Cancel campaigns at Ocamba, for good.
+    """Cancel campaigns at Ocamba, for good.
 
     Columns: campaign_id, reason, key; or one campaign id a line.
     """
@@ -86,8 +79,7 @@ def cancel_transactions(
     reason: Reason = None,
     milestones: Annotated[str | None, typer.Option(help="A milestone to add, where a row names none.")] = None,
 ) -> Make:
-    """
-    Cancel (abandon) transactions at Journey Manager.
+    """Cancel (abandon) transactions at Journey Manager.
 
     Columns: submit_key, reason, milestones, key; or one submit key a line.
     """
@@ -114,9 +106,7 @@ def status(
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="A table, or one JSON document.")] = Format.TABLE,
 ) -> None:
-    """
-    Show what a journal holds: counts, requests, times, causes.
-    """
+    """Show what a journal holds: counts, requests, times, causes."""
     if failed:
         write_failed(journal, only, output)
     elif only or output is not None:
@@ -135,9 +125,7 @@ def demo(
         ),
     ] = DIRECTORY,
 ) -> None:
-    """
-    Show the whole thing against the built-in sandbox; nothing leaves this machine.
-    """
+    """Show the whole thing against the built-in sandbox; nothing leaves this machine."""
     show_demo(journal)
 
 
@@ -158,7 +146,5 @@ def sandbox(
         typer.Option(metavar="DIR", help="Seed it with the demo's records, and write them as files there."),
     ] = None,
 ) -> None:
-    """
-    Emulate the three providers on 127.0.0.1 until interrupted.
-    """
+    """Emulate the three providers on 127.0.0.1 until interrupted."""
     run_sandbox(port=port, faults=fault or [], seed=seed, latency=latency, demo_data=demo_data)

@@ -1,6 +1,4 @@
-"""
-What the bulk commands have in common: connect, plan or confirm, run, report.
-"""
+"""What the bulk commands have in common: connect, plan or confirm, run, report."""
 
 import asyncio
 import sys
@@ -34,9 +32,7 @@ from omeda_async.settings import settings_from_env
 
 @attrs.frozen(kw_only=True)
 class Provider:
-    """
-    A provider as people and the environment call it.
-    """
+    """A provider as people and the environment call it."""
 
     name: str
     setting: Literal["omeda", "ocamba", "journey_manager"]
@@ -52,9 +48,7 @@ JOURNEY_MANAGER = Provider(name="Journey Manager", setting="journey_manager", va
 
 @attrs.frozen(kw_only=True)
 class Asked:
-    """
-    What every bulk command can be asked for; see the options of the same names.
-    """
+    """What every bulk command can be asked for; see the options of the same names."""
 
     file: str
     journal: Path | None = None
@@ -73,9 +67,7 @@ Make: TypeAlias = Callable[[SessionManager, RowFile, dict[str, Any]], BulkRun]
 
 @attrs.frozen(kw_only=True)
 class Order:
-    """
-    A bulk command with everything it was given.
-    """
+    """A bulk command with everything it was given."""
 
     kind: RowKind
     verb: str
@@ -88,15 +80,11 @@ class Order:
 
     @property
     def title(self) -> str:
-        """
-        Say what is done: ``"Cancel campaigns"``.
-        """
+        """Say what is done: ``"Cancel campaigns"``."""
         return f"{self.verb.capitalize()} {self.kind.what}"
 
     def run(self, manager: SessionManager, rows: RowFile) -> BulkRun:
-        """
-        Make the run, which has not begun then.
-        """
+        """Make the run, which has not begun then."""
         asked = self.asked
         options = {"journal": asked.journal, "concurrency": asked.concurrency, "deadline": asked.deadline}
         return self.make(manager, rows, options)
@@ -104,9 +92,7 @@ class Order:
 
 @attrs.define
 class Ended:
-    """
-    How a run ended.
-    """
+    """How a run ended."""
 
     run: BulkRun
     interrupted: bool = False
@@ -117,9 +103,7 @@ class Ended:
 
 
 def perform(order: Order) -> None:
-    """
-    Do what was asked for, and exit with the code that says how it went.
-    """
+    """Do what was asked for, and exit with the code that says how it went."""
     with complaints(), opened(order.kind, order.asked.file, order.asked.ignore_column or ()) as rows:
         _check_outputs(order.asked)
         settings, pauses = _settings(order.provider), Pauses()
@@ -155,9 +139,7 @@ def _settings(provider: Provider) -> Any:
 
 
 def _check_user(order: Order, rows: RowFile, settings: Any) -> None:
-    """
-    Refuse what is done in somebody's name where nobody is named, neither for all records nor for any.
-    """
+    """Refuse what is done in somebody's name where nobody is named, neither for all records nor for any."""
     if "user_id" in order.kind.fields and not (order.own.get("user_id") or settings.user_id or rows.has("user_id")):
         raise ConfigurationError(
             f"{order.title} is done in somebody's name: set OMEDA_USER_ID, give --user-id, "
@@ -185,9 +167,7 @@ def _plan(order: Order, rows: RowFile, manager: SessionManager, host: str) -> Ex
 
 
 def someone_there() -> bool:
-    """
-    Is there somebody who can be asked?
-    """
+    """Is there somebody who can be asked?"""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
@@ -231,9 +211,7 @@ async def _send(order: Order, rows: RowFile, manager: SessionManager, pauses: Pa
 
 
 def _with_cause(outcome: Outcome, cause: OmedaAsyncError | None) -> Outcome:
-    """
-    Give a record that a stop left unsent the reason why the run was stopped, where its own is only that it was.
-    """
+    """Return a record that a stop left unsent the reason why the run was stopped, where its own is only that it was."""
     unsent = outcome.status is OutcomeStatus.NOT_SENT and not outcome.attempts
     if cause is None or not unsent or not isinstance(outcome.error, ClosedError):
         return outcome
@@ -259,9 +237,7 @@ def _report(order: Order, rows: RowFile, ended: Ended, host: str) -> Exit:
 
 
 def _rest(order: Order, ended: Ended) -> str:
-    """
-    Say where to find the records that are not done beyond those shown; nothing where no file has them.
-    """
+    """Say where to find the records that are not done beyond those shown; nothing where no file has them."""
     if ended.unwritten or ended.broken_off:
         return ""
     return f"{order.asked.output or '--output FILE'} has them all"

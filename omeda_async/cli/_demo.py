@@ -1,6 +1,4 @@
-"""
-The demo: four runs at once against the sandbox, and what its audit says of them.
-"""
+"""The demo: four runs at once against the sandbox, and what its audit says of them."""
 
 import asyncio
 import errno
@@ -54,9 +52,7 @@ EXPECTED = {
 
 @attrs.frozen
 class Ended:
-    """
-    How the demo ended.
-    """
+    """How the demo ended."""
 
     watched: list[Watched]
     sandbox: Sandbox
@@ -64,18 +60,14 @@ class Ended:
 
     @property
     def finished(self) -> bool:
-        """
-        Is nothing left that the same command could go on with?
-        """
+        """Is nothing left that the same command could go on with?"""
         left = (OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_SENT)
         reports = [one.run.report for one in self.watched]
         return all(report.complete and not any(map(report.counts.get, left)) for report in reports)
 
 
 def show_demo(directory: Path) -> None:
-    """
-    Run the demo or go on with it, show what came of it, and exit: 0 if all is as it must be.
-    """
+    """Run the demo or go on with it, show what came of it, and exit: 0 if all is as it must be."""
     with complaints():
         try:
             ended = asyncio.run(play(notes(), directory))
@@ -92,9 +84,7 @@ def show_demo(directory: Path) -> None:
 
 
 async def play(console: Console, directory: Path) -> Ended:
-    """
-    Start the sandbox, and make the four runs at once, or what is left of them.
-    """
+    """Start the sandbox, and make the four runs at once, or what is left of them."""
     port = _port(directory)
     async with Sandbox(seed=SEED, latency=LATENCY, port=port) as sandbox:
         data.seed_sandbox(sandbox)
@@ -114,12 +104,10 @@ async def play(console: Console, directory: Path) -> Ended:
 
 
 def _port(directory: Path) -> int:
-    """
-    Give the port to listen at: that of the demo that was stopped, as a journal is another provider's elsewhere.
+    """Return the port to listen at: that of the demo that was stopped, as a journal is another provider's elsewhere.
 
     Raises:
         OSError: The directory for the journals cannot be used.
-
     """
     directory.mkdir(parents=True, exist_ok=True)
     try:
@@ -133,9 +121,7 @@ def _journal(directory: Path, title: str) -> Path:
 
 
 def _clear(directory: Path) -> None:
-    """
-    Remove what the demo wrote, so that the next one begins anew, and the directory if nothing else is in it.
-    """
+    """Remove what the demo wrote, so that the next one begins anew, and the directory if nothing else is in it."""
     with suppress(OSError):
         for title in EXPECTED:
             for path in journal_files(_journal(directory, title)):
@@ -221,9 +207,7 @@ async def _drain(run: BulkRun, stopper: Stopper) -> None:
 
 
 def show(console: Console, ended: Ended) -> None:
-    """
-    Show the counts, the records that are not done, and the audit's verdict.
-    """
+    """Show the counts, the records that are not done, and the audit's verdict."""
     counts: Counter[OutcomeStatus] = Counter()
     for one in ended.watched:
         counts.update(one.run.report.counts)
@@ -263,9 +247,7 @@ def _show_verdict(console: Console, ended: Ended) -> None:
 
 
 def _findings(ended: Ended) -> list[str]:
-    """
-    Say what is not as it must be; nothing where all is well.
-    """
+    """Say what is not as it must be; nothing where all is well."""
     found = ended.sandbox.over_limit()
     if refused := sum(times for (_, _, status), times in ended.sandbox.audit.counts.items() if status == 429):
         found.append(f"{refused} requests were answered with 429")

@@ -1,6 +1,4 @@
-"""
-The records of the demo, and the state of the sandbox that goes with them. The same each time.
-"""
+"""The records of the demo, and the state of the sandbox that goes with them. The same each time."""
 
 import csv
 from collections.abc import Iterator, Mapping
@@ -30,9 +28,7 @@ SENT = 42
 
 
 def opt_outs() -> Iterator[dict[str, Any]]:
-    """
-    Give the opt-outs, over the three levels.
-    """
+    """Return the opt-outs, over the three levels."""
     for number in range(1, OPT_OUTS + 1):
         record: dict[str, Any] = {"email_address": f"reader{number}@example.com", "key": f"reader-{number}"}
         if number in BAD:
@@ -46,30 +42,22 @@ def opt_outs() -> Iterator[dict[str, Any]]:
 
 
 def campaigns() -> list[str]:
-    """
-    Give the ids of the campaigns.
-    """
+    """Return the ids of the campaigns."""
     return [str(1_000_248 + number) for number in range(CAMPAIGNS)]
 
 
 def deployments() -> list[str]:
-    """
-    Give the track ids of the deployments.
-    """
+    """Return the track ids of the deployments."""
     return [f"FOO02010010{number:02}" for number in range(1, DEPLOYMENTS + 1)]
 
 
 def transactions() -> list[str]:
-    """
-    Give the submit keys of the transactions.
-    """
+    """Return the submit keys of the transactions."""
     return [f"15d071280b92c867f86975b9cd2e{number:04x}" for number in range(TRANSACTIONS)]
 
 
 def seed_sandbox(sandbox: Sandbox) -> None:
-    """
-    Put everything in place that the records are about.
-    """
+    """Put everything in place that the records are about."""
     sandbox.ocamba.seed_campaigns(campaigns())
     for number, track_id in enumerate(deployments(), 1):
         status = "Cancelled" if number in CANCELLED else "Sent" if number == SENT else "Scheduled"
@@ -79,20 +67,16 @@ def seed_sandbox(sandbox: Sandbox) -> None:
 
 
 def set_minute(sandbox: Sandbox, now: float) -> None:
-    """
-    Have a minute that Ocamba counts by end soon: the campaigns are more than fit into one, and wait for the next.
-    """
+    """Have a minute that Ocamba counts by end soon: the campaigns are more than fit into one, and wait for the next."""
     minute = max(sandbox.limits.windows, key=lambda window: window.seconds)
     minute.phase = now + MINUTE_ENDS_IN - minute.seconds
 
 
 def write_files(directory: Path) -> Iterator[Path]:
-    """
-    Write the records as input files; gives the path of each.
+    """Write the records as input files; gives the path of each.
 
     Raises:
         OSError: The directory cannot be written.
-
     """
     directory.mkdir(parents=True, exist_ok=True)
     lists = {"campaigns": campaigns(), "deployments": deployments(), "transactions": transactions()}

@@ -1,6 +1,4 @@
-"""
-The files that commands write: never over what they read, and never in place of an earlier one before they are whole.
-"""
+"""The files that commands write: never over what they read, never replacing an earlier one before they are whole."""
 
 import os
 import secrets
@@ -17,15 +15,12 @@ BESIDE = ("", "-wal", "-shm", "-lock")
 
 
 def journal_files(journal: Path) -> Iterator[Path]:
-    """
-    Name all the files that a journal may consist of.
-    """
+    """Name all the files that a journal may consist of."""
     return (Path(f"{journal}{ending}") for ending in BESIDE)
 
 
 def check_output(output: str | None, *, file: str | None = None, journal: Path | None = None) -> None:
-    """
-    Refuse to write over what is read.
+    """Refuse to write over what is read.
 
     Args:
         output: Where to is written; None where nothing is.
@@ -34,7 +29,6 @@ def check_output(output: str | None, *, file: str | None = None, journal: Path |
 
     Raises:
         ConfigurationError: The output is the input or the journal, under whatever name.
-
     """
     if output is None:
         return
@@ -54,12 +48,10 @@ def _same(one: Path, other: Path) -> bool:
 
 @contextmanager
 def replacing(output: str) -> Iterator[TextIO]:
-    """
-    Write a file beside the output, which takes its place once it is whole; a device or a pipe is written as it is.
+    """Write a file beside the output, which takes its place once it is whole; a device or a pipe is written as it is.
 
     Raises:
         ConfigurationError: It cannot be written; an earlier file is as it was.
-
     """
     try:
         if Path(output).exists() and not Path(output).is_file():

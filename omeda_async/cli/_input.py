@@ -1,6 +1,4 @@
-"""
-Opening FILE: a path, a pipe, or ``-`` for standard input.
-"""
+"""Opening FILE: a path, a pipe, or ``-`` for standard input."""
 
 import os
 import shutil
@@ -17,15 +15,13 @@ from omeda_async.rows import RowFile, RowKind
 
 @contextmanager
 def opened(kind: RowKind, file: str, ignore: Iterable[str]) -> Iterator[RowFile]:
-    """
-    Open the input as rows that can be gone through more than once, and counted.
+    """Open the input as rows that can be gone through more than once, and counted.
 
     A pipe is read to its end first, into a file that has no name and is gone with this process: what is cut short
     on its way here is then not half sent.
 
     Raises:
         ConfigurationError: It cannot be read, or holds no rows of this kind.
-
     """
     if file != "-" and (Path(file).is_file() or not Path(file).exists()):
         yield RowFile.at(kind, file, ignore)

@@ -1,6 +1,4 @@
-"""
-How fast a run goes, and how long what is left of it may take: an estimate, of the limits and of what was measured.
-"""
+"""How fast a run goes, and how long the rest of it may take: estimated from the limits and what was measured."""
 
 import math
 from collections import deque
@@ -18,9 +16,7 @@ NEAR = 1.0
 
 @attrs.define
 class Speed:
-    """
-    Measures a run by its reports, one after the other.
-    """
+    """Measures a run by its reports, one after the other."""
 
     run: BulkRun
     total: int
@@ -32,15 +28,12 @@ class Speed:
     _made: int = 0
 
     def records_a_second(self, report: BulkReport, settled: int) -> float:
-        """
-        Give the records a second that this run's own requests have settled; what a journal remembered is not.
-        """
+        """Return the records a second that this run's own requests have settled; what a journal remembered is not."""
         own = min(settled, report.requests * self.run.max_entries)
         return own / report.duration if report.duration > 0 else 0.0
 
     def seconds_left(self, report: BulkReport, limits: LimitsView) -> float | None:
-        """
-        Estimate the seconds left: what the limits make of the requests left, or what was measured, if that is longer.
+        """Estimate the seconds left: by the limits, or by what was measured, if that is longer.
 
         None before anything was sent.
         """

@@ -1,6 +1,4 @@
-"""
-The options that all bulk commands share, declared once.
-"""
+"""The options that all bulk commands share, declared once."""
 
 import inspect
 from collections.abc import Callable
@@ -51,9 +49,7 @@ def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
 def bulk_command(
     app: typer.Typer, name: str, kind: RowKind, provider: Provider, verb: str = "cancel"
 ) -> Callable[[Callable[..., Make]], Callable[..., Make]]:
-    """
-    Make a command of a function that takes the command's own options, and gives the way to make its run.
-    """
+    """Make a command of a function that takes the command's own options, and gives the way to make its run."""
 
     def decorate(own: Callable[..., Make]) -> Callable[..., Make]:
         first, *others = inspect.signature(_shared).parameters.values()

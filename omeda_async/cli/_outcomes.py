@@ -1,6 +1,4 @@
-"""
-Outcomes as text and as JSON: which row, what became of it, and the provider's words with addresses masked.
-"""
+"""Outcomes as text and as JSON: which row, what became of it, and the provider's words with addresses masked."""
 
 import json
 import os
@@ -20,27 +18,19 @@ SHOWN = 20
 
 
 class Write(Protocol):
-    """
-    Takes the outcomes of a run, one by one.
-    """
+    """Takes the outcomes of a run, one by one."""
 
     def __call__(self, outcome: Outcome) -> object:
-        """
-        Take one outcome.
-        """
+        """Take one outcome."""
 
 
 def masked(text: str) -> str:
-    """
-    Mask the e-mail addresses in a text, as every error's message has them masked.
-    """
+    """Mask the e-mail addresses in a text, as every error's message has them masked."""
     return OmedaAsyncError(text).message
 
 
 def reason(outcome: Outcome) -> str:
-    """
-    Say why a record is not done, with the column as the file names it.
-    """
+    """Say why a record is not done, with the column as the file names it."""
     error = outcome.error
     if error is None:
         return ""
@@ -50,25 +40,19 @@ def reason(outcome: Outcome) -> str:
 
 
 def place(outcome: Outcome) -> str:
-    """
-    Say which record it was: its row, else its place in the input from 1, and its key with addresses masked.
-    """
+    """Say which record it was: its row, else its place in the input from 1, and its key with addresses masked."""
     number = f"row {outcome.record.number}" if isinstance(outcome.record, Row) else f"record {outcome.position + 1}"
     return number if outcome.key is None else f"{number} ({masked(str(outcome.key))})"
 
 
 def line(outcome: Outcome) -> str:
-    """
-    Give an outcome as a line of text.
-    """
+    """Return an outcome as a line of text."""
     status = outcome.status.value.replace("_", " ")
     return shown(f"{place(outcome)}: {status}: {reason(outcome)}")
 
 
 def as_dict(outcome: Outcome) -> dict[str, Any]:
-    """
-    Give an outcome as a JSON object. The key is the caller's own, and is given as it is.
-    """
+    """Return an outcome as a JSON object. The key is the caller's own, and is given as it is."""
     error = outcome.error
     found: dict[str, Any] = {
         "row": outcome.record.number if isinstance(outcome.record, Row) else None,
@@ -98,9 +82,7 @@ def _masked_texts(value: Any) -> Any:
 
 
 def summary(report: BulkReport, **more: Any) -> dict[str, Any]:
-    """
-    Give a report as a JSON object; failures are those that the report keeps.
-    """
+    """Return a report as a JSON object; failures are those that the report keeps."""
     not_done = sum(count for status, count in report.counts.items() if not status.is_done)
     failures = [as_dict(outcome) for outcome in report.failures]
     for failure in failures:
@@ -119,39 +101,31 @@ def summary(report: BulkReport, **more: Any) -> dict[str, Any]:
 
 @attrs.define
 class Lines:
-    """
-    Outcomes in a file, one JSON object a line.
-    """
+    """Outcomes in a file, one JSON object a line."""
 
     file: TextIO
     begun: bool = False
 
     def begin(self) -> None:
-        """
-        Empty the file of what an earlier run wrote: only now is it known that this one is not refused.
-        """
+        """Empty the file of what an earlier run wrote: only now is it known that this one is not refused."""
         if not self.begun and stat.S_ISREG(os.fstat(self.file.fileno()).st_mode):
             self.file.truncate(0)
         self.begun = True
 
     def __call__(self, outcome: Outcome) -> None:
-        """
-        Write one outcome.
-        """
+        """Write one outcome."""
         self.begin()
         self.file.write(json.dumps(as_dict(outcome), ensure_ascii=False, default=str) + "\n")
 
 
 @contextmanager
 def writing(path: str | None) -> Iterator[Write]:
-    """
-    Write outcomes to a file, one JSON object a line; without a path, nowhere.
+    """Write outcomes to a file, one JSON object a line; without a path, nowhere.
 
     What the file holds stays until the first outcome comes, or the run ends without any.
 
     Raises:
         ConfigurationError: The file cannot be written.
-
     """
     if path is None:
         yield lambda _: None

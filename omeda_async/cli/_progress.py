@@ -1,6 +1,4 @@
-"""
-How far runs have come: a live bar on a terminal, a plain line every few seconds elsewhere.
-"""
+"""How far runs have come: a live bar on a terminal, a plain line every few seconds elsewhere."""
 
 import asyncio
 import math
@@ -24,9 +22,7 @@ PLAIN_EVERY = 5.0
 
 @attrs.frozen(kw_only=True)
 class Watched:
-    """
-    A run to be watched.
-    """
+    """A run to be watched."""
 
     title: str
     run: BulkRun
@@ -39,9 +35,7 @@ class Watched:
         return Speed(self.run, self.total)
 
     def columns(self, report: BulkReport) -> tuple[str, str, str, str]:
-        """
-        Give the title, how many records are settled, how many of them are not done, and how many were not sent.
-        """
+        """Return the title, how many records are settled, how many of them are not done, and how many were not sent."""
         failed, unsent = _failed(report), report.counts.get(OutcomeStatus.NOT_SENT)
         total = f"{self.total:,}"
         return (
@@ -52,9 +46,7 @@ class Watched:
         )
 
     def beside(self, report: BulkReport, room: float = math.inf) -> str:
-        """
-        Give the rate, the time left and what the limiter allows, or as much of it as there is room for.
-        """
+        """Return the rate, the time left and what the limiter allows, or as much of it as there is room for."""
         rate = self.speed.records_a_second(report, _settled(report))
         speed = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
         if report.complete or self.run.stopped_by is not None:
@@ -79,9 +71,7 @@ def _failed(report: BulkReport) -> int:
 
 
 def limit_in_words(view: LimitsView, *, short: bool = False) -> str:
-    """
-    Say what the limiter allows now; in short, only what matters most.
-    """
+    """Say what the limiter allows now; in short, only what matters most."""
     if view.paused_for > 0:
         return f"paused {'' if short else 'by the provider '}for {seconds_in_words(view.paused_for)}"
     waits = view.next_slot_in is not None and view.next_slot_in > 1
@@ -100,18 +90,14 @@ def limit_in_words(view: LimitsView, *, short: bool = False) -> str:
 
 @attrs.define
 class Pauses:
-    """
-    A hook that tells of the pauses that providers ask for, each provider's every few seconds at the most.
-    """
+    """A hook that tells of the pauses that providers ask for, each provider's every few seconds at the most."""
 
     tell: Callable[[str], object] = attrs.field(default=lambda _: None)
     """Shows a line."""
     _told: dict[str, float] = attrs.field(factory=dict, init=False)
 
     def __call__(self, event: Event) -> None:
-        """
-        Take an event.
-        """
+        """Take an event."""
         if isinstance(event, AccountPaused):
             now = asyncio.get_running_loop().time()
             if now - self._told.get(event.provider, -math.inf) >= PLAIN_EVERY:
@@ -122,9 +108,7 @@ class Pauses:
 
 @contextmanager
 def watching(watched: Sequence[Watched], console: Console) -> Iterator[Callable[[str], None]]:
-    """
-    Show how far runs have come for as long as the block lasts; gives a way to say something meanwhile.
-    """
+    """Show how far runs have come for as long as the block lasts; gives a way to say something meanwhile."""
     live = console.is_terminal and not console.is_dumb_terminal
     with (_live if live else _plain)(watched, console) as draw:
         with _Ticker(LIVE_EVERY if live else PLAIN_EVERY, draw):
@@ -176,9 +160,7 @@ def _plain(watched: Sequence[Watched], console: Console) -> Iterator[Callable[[]
 
 
 class _Ticker:
-    """
-    Draws again and again while the loop runs.
-    """
+    """Draws again and again while the loop runs."""
 
     def __init__(self, seconds: float, draw: Callable[[], None]) -> None:
         self._seconds = seconds

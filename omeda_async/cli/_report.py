@@ -1,6 +1,4 @@
-"""
-Reports and plans as tables.
-"""
+"""Reports and plans as tables."""
 
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
@@ -33,16 +31,12 @@ LEVELS = {
 
 
 def words(status: OutcomeStatus) -> str:
-    """
-    Give a status as people say it.
-    """
+    """Return a status as people say it."""
     return status.value.replace("_", " ")
 
 
 def new_table(*headings: str) -> Table:
-    """
-    Make an empty table: the first column is text, the others are numbers.
-    """
+    """Make an empty table: the first column is text, the others are numbers."""
     # Many columns fit into 80 characters where a heading of two words stands in two lines, with less between columns.
     dense = len(headings) > DENSE
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0 if dense else 1, 0, 0), pad_edge=False, show_edge=not dense)
@@ -63,8 +57,7 @@ def show_report(
     stopped: bool = False,
     rest: str = "",
 ) -> None:
-    """
-    Show the counts of a run, and what is not done.
+    """Show the counts of a run, and what is not done.
 
     Args:
         console: Where.
@@ -73,7 +66,6 @@ def show_report(
         cause: Why the run was stopped before its end, if it was: then what was not sent is counted only.
         stopped: Was it stopped before its end by whoever started it, which is said elsewhere? Then the same holds.
         rest: Where to find the records that are not done beyond those shown.
-
     """
     table = new_table("outcome", "records")
     for status in OutcomeStatus:
@@ -93,9 +85,7 @@ def show_report(
 
 
 def show_failures(console: Console, failures: Sequence[Outcome], count: int, *, rest: str) -> None:
-    """
-    Show the first of the records that are not done, and how many more there are, and where to find the rest.
-    """
+    """Show the first of the records that are not done, and how many more there are, and where to find the rest."""
     if failures:
         say(console, "")
     for outcome in sorted(failures, key=attrgetter("position"))[:SHOWN]:
@@ -105,22 +95,18 @@ def show_failures(console: Console, failures: Sequence[Outcome], count: int, *, 
 
 
 def levels_in_words(levels: Mapping[str | None, int]) -> dict[str, int]:
-    """
-    Give the counts of records by how far they reach, as people say it.
-    """
+    """Return the counts of records by how far they reach, as people say it."""
     return {text: levels[level] for level, text in LEVELS.items() if levels.get(level)}
 
 
 def show_plan(console: Console, plan: Plan, title: str, levels: Mapping[str | None, int]) -> None:
-    """
-    Show what a run would do.
+    """Show what a run would do.
 
     Args:
         console: Where.
         plan: The run's.
         title: What would be done, and where.
         levels: How many records reach how far; empty where they do not differ in that.
-
     """
     table = new_table("plan", "")
     table.add_row("records", f"{plan.records:,}")

@@ -1,6 +1,4 @@
-"""
-What is shown, and where: results on standard output, everything else on standard error.
-"""
+"""What is shown, and where: results on standard output, everything else on standard error."""
 
 import enum
 import json
@@ -19,9 +17,7 @@ BOUNDLESS = 1000
 
 
 class Exit(enum.IntEnum):
-    """
-    The exit codes of every command.
-    """
+    """The exit codes of every command."""
 
     DONE = 0
     NOT_ALL_DONE = 1
@@ -30,25 +26,19 @@ class Exit(enum.IntEnum):
 
 
 class Format(enum.StrEnum):
-    """
-    How results are shown.
-    """
+    """How results are shown."""
 
     TABLE = "table"
     JSON = "json"
 
 
 def results() -> Console:
-    """
-    Give the console of results.
-    """
+    """Return the console of results."""
     return _console(sys.stdout)
 
 
 def notes() -> Console:
-    """
-    Give the console of progress, questions and complaints.
-    """
+    """Return the console of progress, questions and complaints."""
     return _console(sys.stderr)
 
 
@@ -58,37 +48,27 @@ def _console(file: TextIO) -> Console:
 
 
 def counted(count: int, thing: str) -> str:
-    """
-    Give a count with what it counts: ``1 request``, ``1,200 records``.
-    """
+    """Return a count with what it counts: ``1 request``, ``1,200 records``."""
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
 def shown(text: str) -> str:
-    """
-    Make a text of a provider or a file fit to be shown: what could steer a terminal is replaced.
-    """
+    """Make a text of a provider or a file fit to be shown: what could steer a terminal is replaced."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def say(console: Console, text: str, style: str = "") -> None:
-    """
-    Print a line as it is, however long.
-    """
+    """Print a line as it is, however long."""
     console.print(Text(text, style=style), soft_wrap=True)
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """
-    Print one JSON document on standard output.
-    """
+    """Print one JSON document on standard output."""
     typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))
 
 
 def seconds_in_words(seconds: float) -> str:
-    """
-    Give a duration as people say it: ``0.4 s``, ``12 s``, ``3 min 5 s``, ``2 h 10 min``.
-    """
+    """Return a duration as people say it: ``0.4 s``, ``12 s``, ``3 min 5 s``, ``2 h 10 min``."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -101,9 +81,7 @@ def seconds_in_words(seconds: float) -> str:
 
 @contextmanager
 def complaints() -> Iterator[None]:
-    """
-    Turn what is wrong with settings, files and journals into a sentence and an exit code.
-    """
+    """Turn what is wrong with settings, files and journals into a sentence and an exit code."""
     try:
         yield
     except (ConfigurationError, JournalError) as error:

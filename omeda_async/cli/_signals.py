@@ -1,6 +1,4 @@
-"""
-Ctrl-C and SIGTERM: once stops a run in order, twice at once.
-"""
+"""Ctrl-C and SIGTERM: once stops a run in order, twice at once."""
 
 import asyncio
 import signal
@@ -16,9 +14,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @attrs.define(eq=False)
 class Stopper:
-    """
-    Stops runs when it is told to.
-    """
+    """Stops runs when it is told to."""
 
     runs: Iterable[BulkRun]
     say: Callable[[str], None]
@@ -28,9 +24,7 @@ class Stopper:
     """What stops runs at once."""
 
     def __call__(self) -> None:
-        """
-        Stop in order the first time, at once the second.
-        """
+        """Stop in order the first time, at once the second."""
         self.asked += 1
         if self.asked == 1:
             self.say("Stopping: what is on its way may end. Again to stop at once.")
@@ -40,9 +34,7 @@ class Stopper:
             self.closing = [asyncio.ensure_future(run.aclose(timeout=0)) for run in self.runs]
 
     def again(self) -> None:
-        """
-        Stop runs in order if that was asked for, also those that had not begun by then.
-        """
+        """Stop runs in order if that was asked for, also those that had not begun by then."""
         if self.asked:
             for run in self.runs:
                 run.stop()
@@ -50,9 +42,7 @@ class Stopper:
 
 @asynccontextmanager
 async def stopping(runs: Iterable[BulkRun], say: Callable[[str], None]) -> AsyncIterator[Stopper]:
-    """
-    Have signals stop the runs for as long as the block lasts.
-    """
+    """Have signals stop the runs for as long as the block lasts."""
     loop = asyncio.get_running_loop()
     stopper = Stopper(runs, say)
     handled = [number for number in SIGNALS if _handle(loop, number, stopper)]
@@ -65,9 +55,7 @@ async def stopping(runs: Iterable[BulkRun], say: Callable[[str], None]) -> Async
 
 
 def _handle(loop: asyncio.AbstractEventLoop, number: int, handler: Callable[[], None]) -> bool:
-    """
-    Have a signal handled; False where the platform or the thread cannot.
-    """
+    """Have a signal handled; False where the platform or the thread cannot."""
     try:
         loop.add_signal_handler(number, handler)
     except (NotImplementedError, RuntimeError, ValueError):

@@ -1,6 +1,4 @@
-"""
-What a journal holds.
-"""
+"""What a journal holds."""
 
 import sys
 from contextlib import nullcontext
@@ -20,9 +18,7 @@ from omeda_async.journal import JournalRun, JournalStatus, read_status
 
 
 def show_status(path: Path, form: Format) -> None:
-    """
-    Show the counts, requests, times and causes of a journal; exit 0 if all is done, else 1.
-    """
+    """Show the counts, requests, times and causes of a journal; exit 0 if all is done, else 1."""
     with complaints():
         status = read_status(path)
     if form is Format.JSON:
@@ -34,9 +30,7 @@ def show_status(path: Path, form: Format) -> None:
 
 
 def write_failed(path: Path, only: list[OutcomeStatus] | None, output: str | None) -> None:
-    """
-    Write the records that are not done as input again: to a file, or to standard output, which ``-`` is, too.
-    """
+    """Write the records that are not done as input again: to a file, or to standard output, which ``-`` is, too."""
     output = None if output == "-" else output
     statuses = only or [status for status in OutcomeStatus if not status.is_done]
     with complaints():

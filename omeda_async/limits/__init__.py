@@ -1,5 +1,4 @@
-"""
-Limits that hold: never over a provider's limit, and the whole budget used.
+"""Limits that hold: never over a provider's limit, and the whole budget used.
 
 :func:`make_limiter` makes the limiter of one account from a :class:`RateLimit`.
 """

@@ -1,6 +1,4 @@
-"""
-Everything that decides whether an attempt may go: windows, evidence and caution. Pure: no clock, no loop.
-"""
+"""Everything that decides whether an attempt may go: windows, evidence and caution. Pure: no clock, no loop."""
 
 import datetime as dt
 import math
@@ -18,9 +16,7 @@ from omeda_async.limits._windows import DRIFT, Slots
 
 @attrs.define(eq=False)
 class Permit:
-    """
-    The right to make one attempt; give it back with ``release`` as soon as the attempt has ended.
-    """
+    """The right to make one attempt; give it back with ``release`` as soon as the attempt has ended."""
 
     priority: Priority
     """The lane it was granted in."""
@@ -41,39 +37,29 @@ class Permit:
 
 @attrs.define(eq=False, repr=False)
 class Gate:
-    """
-    One window: its slots, and the evidence about it.
-    """
+    """One window: its slots, and the evidence about it."""
 
     slots: Slots
     ledger: Ledger
 
     def is_open(self, now: float) -> bool:
-        """
-        Tell whether a slot is free.
-        """
+        """Whether a slot is free."""
         return self.slots.free(now) > 0
 
     def probe_at(self, now: float, last_grant: float) -> float | None:
-        """
-        Tell when an attempt may find out whether the provider's window has ended, though every slot is used.
-        """
+        """Return when an attempt may find out whether the provider's window has ended, though every slot is used."""
         span, oldest = self.ledger.reset_span(now), self.slots.oldest_received()
         # At least one of ours came before the end, and none has taken its place: neither a new window nor a
         # sliding one can be full.
         return span[1] if span and oldest is not None and max(oldest, last_grant) < span[0] else None
 
     def changes_at(self, now: float, probe_at: float | None) -> float | None:
-        """
-        Tell when this may be open; None when that hangs on an answer.
-        """
+        """Return when this may be open; None when that hangs on an answer."""
         times = (self.slots.changes_at(now), probe_at)
         return min((time for time in times if time is not None), default=None)
 
     def earliest(self, now: float, ahead: int) -> float:
-        """
-        Tell the earliest moment for an attempt with ``ahead`` others before it.
-        """
+        """Return the earliest moment for an attempt with ``ahead`` others before it."""
         by_slots = self.slots.earliest(now, ahead)
         if not self.ledger.trusted(now):
             return by_slots
@@ -83,9 +69,7 @@ class Gate:
         return min(by_slots, begins + laps * self.slots.window.seconds * (1 - DRIFT))
 
     def view(self, now: float, probe_at: float | None) -> WindowView:
-        """
-        Show it.
-        """
+        """Show it."""
         at = self.slots.changes_at(now) if self.is_open(now) else self.changes_at(now, probe_at)
         return WindowView(
             window=self.slots.window,
@@ -98,13 +82,11 @@ class Gate:
 
 
 class Account:
-    """
-    The state of one account's limits.
+    """The state of one account's limits.
 
     Args:
         rate_limit: The limits.
         uniform: A source of numbers between 0 and 1, for the jitter of pauses.
-
     """
 
     def __init__(self, rate_limit: RateLimit, uniform: Callable[[], float]) -> None:
@@ -122,9 +104,7 @@ class Account:
         self._stray_until = 0.0
 
     def may_go(self, now: float) -> bool:
-        """
-        Tell whether an attempt may go now.
-        """
+        """Whether an attempt may go now."""
         if not self._caution.may_go(now, self.in_flight, self._left(now)):
             return False
         for gate in self._gates:
@@ -135,9 +115,7 @@ class Account:
         return True
 
     def take(self, now: float, priority: Priority) -> Permit:
-        """
-        Grant an attempt.
-        """
+        """Grant an attempt."""
         permit = Permit(priority, now)
         for gate in self._gates:
             if not gate.is_open(now):
@@ -152,9 +130,7 @@ class Account:
         return permit
 
     def mark(self, permit: Permit, now: float) -> None:
-        """
-        Note what is known when an attempt leaves; its answer is compared with that.
-        """
+        """Note what is known when an attempt leaves; its answer is compared with that."""
         permit.granted_at = now
         permit.grants = self._grants
         permit.in_flight = self.in_flight - 1
@@ -163,25 +139,19 @@ class Account:
         permit.before = tuple([gate.ledger.last for gate in self._gates]) if self._gates else ()
 
     def remember(self, requests: int, seconds_ago: float, now: float) -> None:
-        """
-        Hold slots for attempts of an earlier process, until a header tells more or they are a window old.
-        """
+        """Hold slots for attempts of an earlier process, until a header tells more or they are a window old."""
         for gate in self._gates:
             until = now + gate.slots.lap - seconds_ago
             if until > now:
                 gate.slots.hold(min(gate.slots.window.calls, max(requests, gate.slots.held)), until)
 
     def went(self, permit: Permit, now: float) -> None:
-        """
-        Note that an attempt leaves whose turn at the pace has come.
-        """
+        """Note that an attempt leaves whose turn at the pace has come."""
         self._next_paced = now + (self.rate_limit.pace or 0.0)
         self.mark(permit, now)
 
     def give_back(self, permit: Permit) -> None:
-        """
-        Take back a permit whose attempt provably never left.
-        """
+        """Take back a permit whose attempt provably never left."""
         self._end(permit)
         for gate in self._gates:
             gate.slots.give_back()
@@ -194,8 +164,7 @@ class Account:
         headers: Mapping[str, str],
         utc_now: Callable[[], dt.datetime],
     ) -> float:
-        """
-        Take back a permit whose attempt may have left, learn from its answer, and tell the pause that follows.
+        """Take back a permit whose attempt may have left, learn from its answer, and tell the pause that follows.
 
         Args:
             permit: What was granted.
@@ -203,7 +172,6 @@ class Account:
             status: The HTTP status of the answer; None when there was none.
             headers: Those of the answer.
             utc_now: Tells the calendar time, for a ``Retry-After`` that is a date.
-
         """
         self._end(permit)
         self._released += 1
@@ -223,9 +191,7 @@ class Account:
         return self._caution.pause(now, wait) if wait is not None and wait > 0 else 0.0
 
     def changes_at(self, now: float) -> float | None:
-        """
-        Tell when an attempt may go, at the earliest; None when that hangs on an answer.
-        """
+        """Return when an attempt may go, at the earliest; None when that hangs on an answer."""
         left = self._left(now)
         times = [self._caution.changes_at(now, self.in_flight, left)]
         if left is not None and not self._caution.is_enough(left):
@@ -236,22 +202,18 @@ class Account:
         return max(known) if len(known) == len(times) else None
 
     def earliest(self, now: float, ahead: int, *, pacing: bool) -> float:
-        """
-        Tell the earliest moment for an attempt.
+        """Return the earliest moment for an attempt.
 
         Args:
             now: The time.
             ahead: How many others without a slot are before it.
             pacing: Does one more, that has its slot, wait for its turn at the pace?
-
         """
         paced = self._paced(now, ahead + pacing)
         return max([paced, self._caution.paused_until, *(gate.earliest(now, ahead) for gate in self._gates)])
 
     def view(self, now: float, waiting: Mapping[Priority, int], *, pacing: bool) -> LimitsView:
-        """
-        Show it all.
-        """
+        """Show it all."""
         at = now if self.may_go(now) else self.changes_at(now)
         at = None if at is None else max(at, self._paced(now, int(pacing)))
         pace = self._caution.pace(self._left(now))
@@ -326,9 +288,7 @@ class Account:
         return self._stray.left(self._grants) if self._stray and now < self._stray_until else None
 
     def _least_left(self, now: float) -> int | None:
-        """
-        Tell how many more may go by the readings that speak of the present; None when none does.
-        """
+        """Return how many more may go by the readings that speak of the present; None when none does."""
         counts = [self._stray.left(self._grants)] if self._stray and now < self._stray_until else []
         for gate in self._gates:
             last = gate.ledger.last

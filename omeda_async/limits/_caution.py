@@ -1,5 +1,4 @@
-"""
-What to do after the provider refused an attempt all the same. Pure: times and chances are arguments.
+"""What to do after the provider refused an attempt all the same. Pure: times and chances are arguments.
 
 After a 429 the whole account pauses, then one attempt at a time goes until one is accepted, then no more than
 what the headers say remains, or a pace that is learned. ``Retry-After: -1`` lowers the number in flight instead.
@@ -26,9 +25,7 @@ RESERVE = 1
 
 
 class Stage(enum.Enum):
-    """
-    How freely attempts go.
-    """
+    """How freely attempts go."""
 
     FREE = "free"
     ONE_BY_ONE = "one by one"
@@ -40,9 +37,7 @@ FREE, ONE_BY_ONE, CAREFUL = Stage
 
 @attrs.define(eq=False, repr=False)
 class Caution:
-    """
-    What has been learned from refusals about one account.
-    """
+    """What has been learned from refusals about one account."""
 
     rate_limit: RateLimit
     uniform: Callable[[], float]
@@ -65,22 +60,18 @@ class Caution:
         self.parallel = self.rate_limit.parallel
 
     def pace(self, left: int | None) -> Pace | None:
-        """
-        Give the pace that applies now; None when there is none.
-        """
+        """Return the pace that applies now; None when there is none."""
         if self.stage is not CAREFUL:
             return None
         return self.steady if left is None else self.brisk
 
     def may_go(self, now: float, in_flight: int, left: int | None) -> bool:
-        """
-        Tell whether another attempt may go.
+        """Whether another attempt may go.
 
         Args:
             now: The time.
             in_flight: How many are in flight.
             left: How many more the headers say may go; None when they say nothing of the present.
-
         """
         if now < self.paused_until or not self._has_room(in_flight):
             return False
@@ -91,32 +82,24 @@ class Caution:
         return left is None or self.is_enough(left)
 
     def is_enough(self, left: int) -> bool:
-        """
-        Tell whether an attempt may go when so many are left by the headers.
-        """
+        """Whether an attempt may go when so many are left by the headers."""
         return left > (RESERVE if self.stage is CAREFUL else 0)
 
     def changes_at(self, now: float, in_flight: int, left: int | None) -> float | None:
-        """
-        Tell when another attempt may go, for all this knows; None when that hangs on an answer.
-        """
+        """Return when another attempt may go, for all this knows; None when that hangs on an answer."""
         if not self._has_room(in_flight):
             return None
         pace = self.pace(left)
         return max(now, self.paused_until, pace.next_at if pace else now)
 
     def granted(self, now: float, left: int | None) -> None:
-        """
-        Note that an attempt goes.
-        """
+        """Note that an attempt goes."""
         pace = self.pace(left)
         if pace is not None:
             pace.spend(now)
 
     def accepted(self, granted_at: float, now: float) -> None:
-        """
-        Note that the provider took an attempt.
-        """
+        """Note that the provider took an attempt."""
         self._awaits_end = False
         if self.stage is ONE_BY_ONE and granted_at >= self._began:
             self._become_careful(now)
@@ -126,16 +109,13 @@ class Caution:
                 self._successes, self.parallel = 0, self.parallel + 1
 
     def ended(self) -> None:
-        """
-        Note that an attempt ended without an answer.
-        """
+        """Note that an attempt ended without an answer."""
         self._awaits_end = False
 
     def refused(
         self, granted_at: float, now: float, retry_after: float | None, in_flight: int, left: int | None
     ) -> float:
-        """
-        Note a 429, and tell for how many seconds the account pauses.
+        """Note a 429, and tell for how many seconds the account pauses.
 
         Args:
             granted_at: When the refused attempt was granted.
@@ -143,7 +123,6 @@ class Caution:
             retry_after: Seconds that the provider asked for, -1 for too many in flight, None for nothing.
             in_flight: How many are still in flight.
             left: How many more the headers say may go; None when they say nothing of the present.
-
         """
         self.refusals += 1
         if retry_after == TOO_MANY_PARALLEL:
@@ -158,9 +137,7 @@ class Caution:
         return self.pause(now, retry_after or self._back_off())
 
     def pause(self, now: float, seconds: float) -> float:
-        """
-        Let the whole account wait, and tell for how many seconds with the jitter.
-        """
+        """Let the whole account wait, and tell for how many seconds with the jitter."""
         seconds += min(1.0, JITTER * seconds) * self.uniform()
         self.paused_until = max(self.paused_until, now + seconds)
         return self.paused_until - now

@@ -1,5 +1,4 @@
-"""
-What the provider's headers prove about one window. Pure: every time is an argument.
+"""What the provider's headers prove about one window. Pure: every time is an argument.
 
 A header may always tighten. It loosens only while the provider's counter has been seen to count, and to begin
 anew no more often than a window of its length can.
@@ -21,9 +20,7 @@ MARGIN = 0.05
 
 @quick(eq=False, repr=False)
 class Reading:
-    """
-    What one answer said, and what we knew when its attempt left.
-    """
+    """What one answer said, and what we knew when its attempt left."""
 
     counted: int
     """How many the provider had counted in its window."""
@@ -40,17 +37,13 @@ class Reading:
     """How many had been answered with headers like these: those the provider counted for certain."""
 
     def left(self, grants: int) -> int:
-        """
-        Tell how many may still go by this reading, when so many have been granted in all.
-        """
+        """Return how many may still go by this reading, when so many have been granted in all."""
         return self.remaining - self.in_flight - (grants - self.grants)
 
 
 @attrs.define(eq=False, repr=False)
 class _Countdown:
-    """
-    When the provider's window ends: the span in which all answers so far agree that it does.
-    """
+    """When the provider's window ends: the span in which all answers so far agree that it does."""
 
     first: float
     """When the first of those answers came."""
@@ -62,9 +55,7 @@ class _Countdown:
 
 @attrs.define(eq=False, repr=False)
 class Ledger:
-    """
-    The evidence about one window.
-    """
+    """The evidence about one window."""
 
     seconds: float
     last: Reading | None = None
@@ -79,15 +70,13 @@ class Ledger:
     _base: int = 0
 
     def learn(self, reading: Reading, before: Reading | None, *, possible: int, known: int) -> None:
-        """
-        Take in an answer.
+        """Take in an answer.
 
         Args:
             reading: What it says.
             before: The last reading there was when its attempt left.
             possible: How many of our attempts may have been counted between the two, at most.
             known: How many of our attempts have been counted for certain, or are in flight.
-
         """
         if reading.sent < self._rolled_by:
             return  # it may be from before the provider's counter began anew, and come late
@@ -99,9 +88,7 @@ class Ledger:
             self.last = reading
 
     def learn_reset(self, reading: Reading, advice: Advice) -> None:
-        """
-        Take in the seconds that an answer says are left in the provider's window.
-        """
+        """Take in the seconds that an answer says are left in the provider's window."""
         if advice.reset is None:
             return
         slack = advice.slack + self.seconds * DRIFT
@@ -114,43 +101,31 @@ class Ledger:
         known.confirmed = known.confirmed or reading.sent > known.first + 2 * slack + MARGIN
 
     def trusted(self, now: float) -> bool:
-        """
-        Tell whether the counter may loosen anything.
-        """
+        """Whether the counter may loosen anything."""
         return self._climbs >= PROOF and now >= self._doubted_until
 
     def doubt(self, until: float) -> None:
-        """
-        Let nothing be loosened until a moment.
-        """
+        """Let nothing be loosened until a moment."""
         self._doubted_until = max(self._doubted_until, until)
         self._countdown = None
 
     def tells_of_others(self, reading: Reading) -> bool:
-        """
-        Tell whether what an answer counted too many can be someone else's, and not just old.
-        """
+        """Whether what an answer counted too many can be someone else's, and not just old."""
         return reading is self.last
 
     def reset_span(self, now: float) -> tuple[float, float] | None:
-        """
-        Tell between which moments the provider's window ends; None when that is not certain.
-        """
+        """Return between which moments the provider's window ends; None when that is not certain."""
         known = self._countdown
         if known is None or not known.confirmed or not self.trusted(now):
             return None
         return known.earliest, known.latest + MARGIN
 
     def spend_reset(self) -> None:
-        """
-        Forget the reset: an attempt goes on the strength of it.
-        """
+        """Forget the reset: an attempt goes on the strength of it."""
         self._countdown = None
 
     def fresh_until(self, now: float) -> float:
-        """
-        Tell until when the last reading speaks of the provider's present window.
-        """
+        """Return until when the last reading speaks of the provider's present window."""
         if self.last is None:
             return 0.0
         span = self.reset_span(now)
@@ -158,9 +133,7 @@ class Ledger:
         return min(old, span[1]) if span else old
 
     def state(self, now: float) -> str:
-        """
-        Say in a word what the headers are worth so far.
-        """
+        """Say in a word what the headers are worth so far."""
         if self.last is None:
             return "unseen"
         if now < self._doubted_until:
@@ -190,9 +163,7 @@ class Ledger:
         self._rolled_by = reading.received
 
     def _may_have_ended(self, now: float) -> bool:
-        """
-        Tell whether the provider's window may be another one than that of the last reading.
-        """
+        """Whether the provider's window may be another one than that of the last reading."""
         # A true window lasts its length, and ends when it says: what begins anew sooner is no counter of it.
         lasted = self._rolled_after is None or now >= self._rolled_after + self.seconds * (1 - 2 * DRIFT)
         return lasted and (self._countdown is None or now >= self._countdown.earliest)

@@ -1,6 +1,4 @@
-"""
-Read what a provider's headers say about its limits. Nonsense reads as nothing.
-"""
+"""Read what a provider's headers say about its limits. Nonsense reads as nothing."""
 
 import datetime as dt
 import email.utils
@@ -23,9 +21,7 @@ _SECONDS = re.compile(r"\d{1,9}(?:\.(\d{1,9}))?", re.ASCII)
 
 @attrs.frozen
 class Advice:
-    """
-    What ``X-RateLimit-*`` on an accepted answer say.
-    """
+    """What ``X-RateLimit-*`` on an accepted answer say."""
 
     limit: int
     remaining: int
@@ -36,9 +32,7 @@ class Advice:
 
 
 def read_advice(headers: Mapping[str, str]) -> Advice | None:
-    """
-    Read the limit, what remains, and the reset; None when the first two are not both there and sensible.
-    """
+    """Read the limit, what remains, and the reset; None when the first two are not both there and sensible."""
     if _LIMIT not in headers and _LIMIT_LOWER not in headers:
         return None  # as most answers: nothing else has to be looked for
     limit, remaining = _count(headers, _LIMIT), _count(headers, "X-RateLimit-Remaining")
@@ -50,8 +44,7 @@ def read_advice(headers: Mapping[str, str]) -> Advice | None:
 
 
 def read_retry_after(headers: Mapping[str, str], utc_now: dt.datetime) -> float | None:
-    """
-    Read ``Retry-After`` as seconds from 0 to one day, or -1 for too many in flight; None when it says nothing sensible.
+    """Read ``Retry-After`` as seconds up to one day, or -1 for too many in flight; None when it makes no sense.
 
     A longer wait is cut to one day: whoever asks for more must not be asked again at once. A date that has passed is 0.
     """

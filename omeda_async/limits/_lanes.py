@@ -1,6 +1,4 @@
-"""
-The queue in front of the gates: two lanes, first come, first served in each.
-"""
+"""The queue in front of the gates: two lanes, first come, first served in each."""
 
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -17,9 +15,7 @@ RESERVE = 10
 
 
 class Lanes:
-    """
-    Who waits. Everything takes the same time however many they are, leaving out of turn too.
-    """
+    """Who waits. Everything takes the same time however many they are, leaving out of turn too."""
 
     __slots__ = ("_bulk", "_in_a_row", "_interactive", "waiters")
 
@@ -31,31 +27,23 @@ class Lanes:
         self.waiters = 0  # in both lanes; counted here, as every call asks
 
     def waiting(self) -> dict[Priority, int]:
-        """
-        Count who waits in each lane.
-        """
+        """Count who waits in each lane."""
         return {Priority.INTERACTIVE: len(self._interactive), Priority.BULK: len(self._bulk)}
 
     def ahead(self, priority: Priority) -> int:
-        """
-        Count who will certainly go before one that comes now, if nobody leaves.
-        """
+        """Count who will certainly go before one that comes now, if nobody leaves."""
         if priority is Priority.INTERACTIVE:
             return len(self._interactive)
         share = (len(self._bulk) + 1) * (RESERVE - 1) - self._in_a_row
         return len(self._bulk) + max(0, min(len(self._interactive), share))
 
     def join(self, waiter: "asyncio.Future[Permit]", priority: Priority) -> None:
-        """
-        Stand at the end of a lane.
-        """
+        """Stand at the end of a lane."""
         self._lane(priority)[waiter] = None
         self.waiters += 1
 
     def leave(self, waiter: "asyncio.Future[Permit]", priority: Priority) -> None:
-        """
-        Leave a lane, wherever in it.
-        """
+        """Leave a lane, wherever in it."""
         lane = self._lane(priority)
         if waiter in lane:
             del lane[waiter]
@@ -66,18 +54,14 @@ class Lanes:
         return Priority.BULK if self._bulk and (starved or not self._interactive) else Priority.INTERACTIVE
 
     def pop(self) -> "tuple[asyncio.Future[Permit], Priority]":
-        """
-        Take out whose turn it is, and tell the lane; somebody must be waiting.
-        """
+        """Take out whose turn it is, and tell the lane; somebody must be waiting."""
         priority = self._turn()
         self._in_a_row = self._in_a_row + 1 if priority is Priority.INTERACTIVE and self._bulk else 0
         self.waiters -= 1
         return self._lane(priority).popitem(last=False)[0], priority
 
     def clear(self) -> "list[asyncio.Future[Permit]]":
-        """
-        Take out everybody.
-        """
+        """Take out everybody."""
         everybody = [*self._interactive, *self._bulk]
         self._interactive.clear()
         self._bulk.clear()

@@ -1,6 +1,4 @@
-"""
-The limiter of one process: a queue, a dispatcher with one timer, and the gates behind.
-"""
+"""The limiter of one process: a queue, a dispatcher with one timer, and the gates behind."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -18,13 +16,10 @@ if TYPE_CHECKING:
 
 
 class Limiter(Protocol):
-    """
-    What grants the attempts of one account.
-    """
+    """What grants the attempts of one account."""
 
     async def acquire(self, *, priority: Priority = Priority.INTERACTIVE, max_wait: float | None = None) -> Permit:
-        """
-        Wait until an attempt may go.
+        """Wait until an attempt may go.
 
         Cancelling the wait leaves nothing behind; a permit that was granted at the same moment is given back.
 
@@ -36,7 +31,6 @@ class Limiter(Protocol):
             ConfigurationError: ``max_wait`` is negative or no number.
             LimitWaitExceeded: The wait would pass ``max_wait``, at once where that is certain from the start.
             ClosedError: The limiter is closed.
-
         """
         ...
 
@@ -48,39 +42,31 @@ class Limiter(Protocol):
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """
-        Give a permit back, as soon as its attempt has ended; a second time does nothing.
+        """Return a permit back, as soon as its attempt has ended; a second time does nothing.
 
         Args:
             permit: What ``acquire`` gave.
             sent: May the attempt have left the machine? False only when it provably never did.
             status: The HTTP status of the answer; None when there was none.
             headers: Those of the answer.
-
         """
         ...
 
     def remember(self, requests: int, seconds_ago: float) -> None:
-        """
-        Count requests that an earlier process has made on the account: the provider counts them still.
+        """Count requests that an earlier process has made on the account: the provider counts them still.
 
         Args:
             requests: How many, at most.
             seconds_ago: When the last of them was made.
-
         """
         ...
 
     def view(self) -> LimitsView:
-        """
-        Show what is used, free and waited for now.
-        """
+        """Show what is used, free and waited for now."""
         ...
 
     def close(self) -> None:
-        """
-        Refuse who waits and who comes; permits can still be given back.
-        """
+        """Refuse who waits and who comes; permits can still be given back."""
         ...
 
 
@@ -90,14 +76,12 @@ def make_limiter(
     on_pause: Callable[[float], None] | None = None,
     uniform: Callable[[], float] = lambda: 0.5,
 ) -> Limiter:
-    """
-    Make the limiter of one account. It belongs to the event loop that first waits for it.
+    """Make the limiter of one account. It belongs to the event loop that first waits for it.
 
     Args:
         rate_limit: The limits.
         on_pause: Called with the seconds whenever the whole account has to wait.
         uniform: A source of numbers between 0 and 1, for the jitter of pauses.
-
     """
     return _LocalLimiter(rate_limit, on_pause, uniform)
 

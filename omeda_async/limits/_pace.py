@@ -1,6 +1,4 @@
-"""
-A pace that is learned: slower after a refusal, a little faster after each clean while. Pure.
-"""
+"""A pace that is learned: slower after a refusal, a little faster after each clean while. Pure."""
 
 import attrs
 
@@ -14,9 +12,7 @@ LONGEST_WHILE = 3600.0
 
 @attrs.define(eq=False, repr=False)
 class Pace:
-    """
-    Attempts a second, evenly spread.
-    """
+    """Attempts a second, evenly spread."""
 
     rate: float
     patience: float
@@ -31,9 +27,7 @@ class Pace:
         self._first = self.rate
 
     def spend(self, now: float) -> None:
-        """
-        Note that an attempt goes by this pace.
-        """
+        """Note that an attempt goes by this pace."""
         if now >= self._clean_since + self.patience:
             self._clean_since = now
             self._grown += FASTER * self._first
@@ -41,15 +35,11 @@ class Pace:
         self.next_at = max(now, self.next_at) + 1.0 / self.rate
 
     def rest(self, until: float) -> None:
-        """
-        Let nothing go before a moment, from which on a clean while begins.
-        """
+        """Let nothing go before a moment, from which on a clean while begins."""
         self.next_at = self._clean_since = until
 
     def slow_down(self) -> None:
-        """
-        Note a refusal of an attempt that went by this pace.
-        """
+        """Note a refusal of an attempt that went by this pace."""
         if self._grown:
             self.rate, self._grown = self.rate - self._grown, 0.0
         else:

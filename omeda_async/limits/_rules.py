@@ -1,6 +1,4 @@
-"""
-What a limit is: windows of calls per seconds, attempts in flight, a pace.
-"""
+"""What a limit is: windows of calls per seconds, attempts in flight, a pace."""
 
 import enum
 import math
@@ -12,9 +10,7 @@ from omeda_async.errors import ConfigurationError
 
 
 class Priority(enum.Enum):
-    """
-    The lane a call waits in.
-    """
+    """The lane a call waits in."""
 
     INTERACTIVE = "interactive"
     """Ahead of bulk: someone is waiting for it."""
@@ -35,8 +31,7 @@ def _positive(field: str, value: object) -> None:
 
 @attrs.frozen
 class Window:
-    """
-    What a provider allows: ``calls`` requests in ``seconds``, however it counts them.
+    """What a provider allows: ``calls`` requests in ``seconds``, however it counts them.
 
     Args:
         calls: How many, 1 or more.
@@ -44,7 +39,6 @@ class Window:
 
     Raises:
         ConfigurationError: Either is out of range; the message names it.
-
     """
 
     calls: int
@@ -59,9 +53,7 @@ class Window:
 
 
 def _implies(one: Window, other: Window) -> bool:
-    """
-    Tell whether a client that keeps to ``one`` cannot ever break ``other``.
-    """
+    """Whether a client that keeps to ``one`` cannot ever break ``other``."""
     laps = math.ceil(other.seconds / one.seconds * (1 - 1e-9))
     return one.calls * laps <= other.calls
 
@@ -79,8 +71,7 @@ def _check_windows(windows: tuple[object, ...]) -> None:
 
 @attrs.frozen(init=False, repr=False)
 class RateLimit:
-    """
-    The limit of one account: every window at once, and a cap on the attempts in flight.
+    """The limit of one account: every window at once, and a cap on the attempts in flight.
 
     Args:
         windows: What the provider allows; any number of them, all hold at once.
@@ -89,7 +80,6 @@ class RateLimit:
 
     Raises:
         ConfigurationError: A value is out of range, or a window can never bind; the message names the field.
-
     """
 
     windows: tuple[Window, ...]
@@ -108,8 +98,7 @@ class RateLimit:
 
     @classmethod
     def courtesy(cls, per_second: float, parallel: int) -> Self:
-        """
-        Make a pace without a promise, for a provider that publishes no limit.
+        """Make a pace without a promise, for a provider that publishes no limit.
 
         Args:
             per_second: Attempts a second, evenly spread.
@@ -117,37 +106,28 @@ class RateLimit:
 
         Raises:
             ConfigurationError: Either is out of range; the message names it.
-
         """
         _positive("RateLimit.courtesy per_second", per_second)
         return cls(parallel=parallel, pace=1.0 / per_second)
 
     @property
     def steady(self) -> float:
-        """
-        The attempts a second that this allows for ever.
-        """
+        """The attempts a second that this allows for ever."""
         return min(self._rates, default=math.inf)
 
     @property
     def briskest(self) -> float:
-        """
-        The attempts a second that this allows for a while.
-        """
+        """The attempts a second that this allows for a while."""
         return max(self._rates, default=math.inf)
 
     @property
     def shortest(self) -> float:
-        """
-        The seconds of the shortest window; a second without windows.
-        """
+        """The seconds of the shortest window; a second without windows."""
         return min((window.seconds for window in self.windows), default=1.0)
 
     @property
     def longest(self) -> float:
-        """
-        The seconds of the longest window; a minute without windows.
-        """
+        """The seconds of the longest window; a minute without windows."""
         return max((window.seconds for window in self.windows), default=60.0)
 
     @property

@@ -1,6 +1,4 @@
-"""
-What a limiter shows of itself.
-"""
+"""What a limiter shows of itself."""
 
 from collections.abc import Mapping
 
@@ -11,9 +9,7 @@ from omeda_async.limits._rules import Priority, Window
 
 @attrs.frozen(kw_only=True)
 class WindowView:
-    """
-    One window at one moment.
-    """
+    """One window at one moment."""
 
     window: Window
     """The calls and seconds of the limit."""
@@ -31,9 +27,7 @@ class WindowView:
 
 @attrs.frozen(kw_only=True)
 class LimitsView:
-    """
-    An account's limits at one moment.
-    """
+    """An account's limits at one moment."""
 
     windows: tuple[WindowView, ...]
     """Every window of the limit, in the order given."""
@@ -57,25 +51,20 @@ class LimitsView:
 
     @property
     def used(self) -> int:
-        """
-        The slots in use of the window with the fewest free ones; without windows, the attempts in flight.
-        """
+        """The slots in use of the window with the fewest free ones; without windows, the attempts in flight."""
         tightest = min(self.windows, key=lambda view: view.free, default=None)
         return tightest.used if tightest else self.in_flight
 
     @property
     def free(self) -> int | None:
-        """
-        How many attempts could go now, one after the other, by the windows and the cap; None without either.
-        """
+        """How many attempts could go now, one after the other, by the windows and the cap; None without either."""
         counts = [view.free for view in self.windows]
         if self.parallel is not None:
             counts.append(max(0, self.parallel - self.in_flight))
         return min(counts, default=None)
 
     def seconds_for(self, requests: int) -> float:
-        """
-        Estimate the seconds until the last of so many requests may go: by what is used now, if nobody else sends.
+        """Estimate the seconds until the last of so many requests may go: by what is used now, if nobody else sends.
 
         Headers may free slots earlier, and answers that take long make it later.
         """

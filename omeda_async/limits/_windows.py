@@ -1,5 +1,4 @@
-"""
-Slots: why no window ever holds more than its calls. Pure arithmetic, the time is an argument.
+"""Slots: why no window ever holds more than its calls. Pure arithmetic, the time is an argument.
 
 An attempt takes a slot when it is granted, and has it until a whole window after its answer came. Two attempts
 that had the same slot then arrived at least a window apart, whatever the network did in between.
@@ -18,8 +17,7 @@ DRIFT = 0.001
 
 @attrs.define(eq=False, repr=False)
 class Slots:
-    """
-    The slots of one window.
+    """The slots of one window.
 
     Every method takes the time now; it must not go backwards.
     """
@@ -35,66 +33,48 @@ class Slots:
 
     @property
     def lap(self) -> float:
-        """
-        The seconds a slot stays in use after its answer.
-        """
+        """The seconds a slot stays in use after its answer."""
         return self.window.seconds * (1 + DRIFT)
 
     def used(self, now: float) -> int:
-        """
-        Count the slots in use by our own attempts.
-        """
+        """Count the slots in use by our own attempts."""
         for line in (self._cooling, self._unanswered):
             while line and line[0] <= now:
                 line.popleft()
         return self.in_flight + len(self._cooling) + len(self._unanswered)
 
     def free(self, now: float) -> int:
-        """
-        Count the slots an attempt could take now.
-        """
+        """Count the slots an attempt could take now."""
         if self.held and now >= self._held_until:
             self.held = 0
         return max(0, self.window.calls - self.used(now) - self.held)
 
     def take(self) -> None:
-        """
-        Take a slot for an attempt.
-        """
+        """Take a slot for an attempt."""
         self.in_flight += 1
 
     def give_back(self) -> None:
-        """
-        Give back the slot of an attempt that provably never left.
-        """
+        """Return back the slot of an attempt that provably never left."""
         self.in_flight -= 1
 
     def cool(self, now: float, *, answered: bool) -> None:
-        """
-        Start the window that a slot stays in use for after its attempt has ended.
-        """
+        """Start the window that a slot stays in use for after its attempt has ended."""
         self.in_flight -= 1
         (self._cooling if answered else self._unanswered).append(now + self.lap)
 
     def keep_newest(self, count: int) -> int:
-        """
-        Free all but ``count`` of the cooling slots, the oldest first, and tell how many that were.
-        """
+        """Free all but ``count`` of the cooling slots, the oldest first, and tell how many that were."""
         surplus = max(0, len(self._cooling) - count)
         for _ in range(surplus):
             self._cooling.popleft()
         return surplus
 
     def hold(self, count: int, until: float) -> None:
-        """
-        Hold slots for someone else until a moment; replaces what was held before.
-        """
+        """Hold slots for someone else until a moment; replaces what was held before."""
         self.held, self._held_until = count, until
 
     def changes_at(self, now: float) -> float | None:
-        """
-        Tell when the next slot becomes free by itself; None when that hangs on an answer.
-        """
+        """Return when the next slot becomes free by itself; None when that hangs on an answer."""
         self.used(now)
         times = [line[0] for line in (self._cooling, self._unanswered) if line]
         if self.held:
@@ -102,15 +82,11 @@ class Slots:
         return min(times, default=None)
 
     def oldest_received(self) -> float | None:
-        """
-        Tell when the oldest answer came whose slot is still cooling.
-        """
+        """Return when the oldest answer came whose slot is still cooling."""
         return self._cooling[0] - self.lap if self._cooling else None
 
     def earliest(self, now: float, ahead: int) -> float:
-        """
-        Tell the earliest moment for an attempt with ``ahead`` others before it, if no header says otherwise.
-        """
+        """Return the earliest moment for an attempt with ``ahead`` others before it, if no header says otherwise."""
         free = self.window.calls - self.used(now)
         if ahead < free:
             return now

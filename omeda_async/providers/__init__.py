@@ -1,3 +1,1 @@
-"""
-The three providers; none knows of another.
-"""
+"""The three providers; none knows of another."""

@@ -1,6 +1,4 @@
-"""
-What reading an answer has in common for all providers: JSON, headers, the error class of a status.
-"""
+"""What reading an answer has in common for all providers: JSON, headers, the error class of a status."""
 
 import math
 import re
@@ -49,9 +47,7 @@ _MARKUP: Final = re.compile(rb"\s*<[!?a-zA-Z]")
 
 @quick(eq=False)
 class Received:
-    """
-    A whole answer with what it is the answer to; makes the errors that speak of it.
-    """
+    """A whole answer with what it is the answer to; makes the errors that speak of it."""
 
     provider: str
     operation: str
@@ -61,21 +57,16 @@ class Received:
 
     @property
     def accepted(self) -> bool:
-        """
-        Is it a 2xx?
-        """
+        """Is it a 2xx?"""
         return 200 <= self.status <= 299
 
     @property
     def refused(self) -> bool:
-        """
-        Is it a 4xx or 5xx?
-        """
+        """Is it a 4xx or 5xx?"""
         return 400 <= self.status <= 599
 
     def error(self, kind: type[ApiError] | None = None, *, sent: bool | None = None, **details: Any) -> ApiError:
-        """
-        Make the error this answer is.
+        """Make the error this answer is.
 
         Args:
             kind: its class; by default the one of its status.
@@ -98,9 +89,7 @@ class Received:
         )
 
     def unreadable(self, reason: str) -> UnreadableAnswer:
-        """
-        Make the error of an answer that proves neither success nor failure.
-        """
+        """Make the error of an answer that proves neither success nor failure."""
         return UnreadableAnswer(
             f"{self._phrase()}: {reason}",
             provider=self.provider,
@@ -118,23 +107,17 @@ class Received:
 
 
 def class_of(status: int) -> type[ApiError]:
-    """
-    Give the error class of a status. One past 599 counts as a 5xx (RFC 9110, section 15).
-    """
+    """Return the error class of a status. One past 599 counts as a 5xx (RFC 9110, section 15)."""
     return ServerError if status >= 500 else _BY_STATUS.get(status, ApiError)
 
 
 def may_have_been_carried_out(status: int) -> bool:
-    """
-    Tell whether a request answered with this error status may have had its effect: from 500 on but for 503.
-    """
+    """Whether a request answered with this error status may have had its effect: from 500 on but for 503."""
     return status >= 500 and status != 503
 
 
 def load_json(body: bytes) -> Any:
-    """
-    Read JSON, with or without a byte order mark; ``NO_JSON`` when it is none.
-    """
+    """Read JSON, with or without a byte order mark; ``NO_JSON`` when it is none."""
     try:
         return orjson.loads(body.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError:
@@ -142,16 +125,13 @@ def load_json(body: bytes) -> Any:
 
 
 def is_markup(headers: Mapping[str, str], body: bytes) -> bool:
-    """
-    Tell whether a body is HTML or XML, by its content type or its first characters.
-    """
+    """Whether a body is HTML or XML, by its content type or its first characters."""
     content_type = headers.get("Content-Type", "").casefold()
     return bool(body.strip()) and ("html" in content_type or _MARKUP.match(body) is not None)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """
-    Read ``Retry-After`` in seconds, at most a day; -1 is kept as it is, and what makes no sense is None.
+    """Read ``Retry-After`` in seconds, at most a day; -1 is kept as it is, and what makes no sense is None.
 
     An HTTP date counts from the answer's own ``Date`` header: that needs no clock of ours. The limiter, which has a
     clock, reads everything else alike.
@@ -177,24 +157,19 @@ def _moment(text: str) -> datetime:
 
 
 def text_of(value: Any) -> str | None:
-    """
-    Read an id or a name that comes as a string or an integer; anything else, and an empty one, is None.
-    """
+    """Read an id or a name that comes as a string or an integer; anything else, and an empty one, is None."""
     if isinstance(value, str):
         return value if value.strip() else None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def lowered(value: Any) -> dict[str, Any]:
-    """
-    Give an object with its keys in lower case; no entries for anything else.
-    """
+    """Return an object with its keys in lower case; no entries for anything else."""
     return {key.casefold(): item for key, item in value.items()} if isinstance(value, dict) else {}
 
 
 def texts_in(value: Any, *names: str) -> tuple[str, ...]:
-    """
-    Collect the texts of a list of strings or objects, of one of them alone, or of an object's values.
+    """Collect the texts of a list of strings or objects, of one of them alone, or of an object's values.
 
     Args:
         value: Such as ``[{"Error": "…"}, "…"]``.
@@ -217,9 +192,7 @@ def _texts_of_item(item: Any, names: tuple[str, ...]) -> Iterator[str]:
 
 
 def walk(value: Any) -> Iterator[tuple[str | None, Any]]:
-    """
-    Give every (property name, value) of a JSON value in order, itself first; as deep as it goes.
-    """
+    """Return every (property name, value) of a JSON value in order, itself first; as deep as it goes."""
     stack: list[tuple[str | None, Any]] = [(None, value)]
     while stack:
         name, item = stack.pop()

@@ -1,6 +1,4 @@
-"""
-What checking and converting a record has in common for all providers.
-"""
+"""What checking and converting a record has in common for all providers."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,8 +28,7 @@ _PATH: Final = re.compile(r"^(?P<reason>.*?) @ \$(?:\.(?P<field>\w+))?(?P<rest>.
 
 
 def check_text(field: str, value: object, longest: int | None = None) -> None:
-    """
-    Refuse what is no text that can be sent.
+    """Refuse what is no text that can be sent.
 
     Raises:
         InvalidRecord: It is no string, is longer than ``longest`` characters, or holds half a surrogate pair.
@@ -45,8 +42,7 @@ def check_text(field: str, value: object, longest: int | None = None) -> None:
 
 
 def check_key(value: object) -> None:
-    """
-    Refuse what is no key of a caller's: a text or an integer, as a database has for one; it is never sent.
+    """Refuse what is no key of a caller's: a text or an integer, as a database has for one; it is never sent.
 
     Raises:
         InvalidRecord: It is something else.
@@ -58,8 +54,7 @@ def check_key(value: object) -> None:
 
 
 def check_id(field: str, value: object, longest: int | None = None) -> None:
-    """
-    Refuse what is no id: an empty string, control characters, or no text at all.
+    """Refuse what is no id: an empty string, control characters, or no text at all.
 
     Raises:
         InvalidRecord: Says what is wrong with it.
@@ -74,8 +69,7 @@ def check_id(field: str, value: object, longest: int | None = None) -> None:
 
 
 def check_moment(field: str, value: object) -> None:
-    """
-    Refuse what is no moment: a datetime without its offset from UTC, or no datetime at all.
+    """Refuse what is no moment: a datetime without its offset from UTC, or no datetime at all.
 
     Raises:
         InvalidRecord: Says what would be right.
@@ -87,8 +81,7 @@ def check_moment(field: str, value: object) -> None:
 
 
 def path_segment(field: str, value: str) -> str:
-    """
-    Percent-encode an id as one segment of a path.
+    """Percent-encode an id as one segment of a path.
 
     Raises:
         InvalidRecord: No path can hold it.
@@ -100,15 +93,12 @@ def path_segment(field: str, value: str) -> str:
 
 
 def query_value(value: str) -> str:
-    """
-    Percent-encode a text as the value of a query parameter; commas and colons, which mean something, stay.
-    """
+    """Percent-encode a text as the value of a query parameter; commas and colons, which mean something, stay."""
     return quote(value, safe=",:")
 
 
 def make_strict_converter(*, detailed: bool = True) -> OrjsonConverter:
-    """
-    Make a converter that coerces nothing: a string is a string, ``True`` is no 1, a list of ids is no string.
+    """Make a converter that coerces nothing: a string is a string, ``True`` is no 1, a list of ids is no string.
 
     Args:
         detailed: Tell where in a record a value is wrong; without, it is only refused, in half the time.
@@ -155,8 +145,7 @@ _QUICK: Final = make_strict_converter(detailed=False)
 
 
 def register_wire_names(converter: OrjsonConverter, cls: type, names: Mapping[str, str]) -> None:
-    """
-    Teach a converter a model: its wire names, what is left out when unset, and what never goes out.
+    """Teach a converter a model: its wire names, what is left out when unset, and what never goes out.
 
     Args:
         converter: Learns it.
@@ -177,8 +166,7 @@ def register_wire_names(converter: OrjsonConverter, cls: type, names: Mapping[st
 def structure_record(
     converter: OrjsonConverter, cls: type[M], names: Mapping[str, str], obj: Mapping[Any, Any], also: str = ""
 ) -> M:
-    """
-    Make a model from a mapping with Python names, wire names, or ``id``.
+    """Make a model from a mapping with Python names, wire names, or ``id``.
 
     Args:
         converter: Does it, strictly.

@@ -1,6 +1,4 @@
-"""
-From what stands in a row to the fields of a record, for each form a file may have: pure.
-"""
+"""From what stands in a row to the fields of a record, for each form a file may have: pure."""
 
 import json
 import re
@@ -22,14 +20,12 @@ _ALIKE_KEPT: Final = 1000
 
 
 class CsvForm:
-    """
-    How the cells of a CSV row become a record: cells that are empty are unset, ids are separated by ``|``.
+    """How the cells of a CSV row become a record: cells that are empty are unset, ids are separated by ``|``.
 
     Args:
         kind: What the rows are about.
         fields: The field of each column; None for a column to be ignored.
         columns: The file's own names of the fields.
-
     """
 
     def __init__(self, kind: RowKind, fields: tuple[str | None, ...], columns: Mapping[str, str]) -> None:
@@ -44,9 +40,7 @@ class CsvForm:
         self._texts: dict[tuple[str, ...], tuple[str, str]] = {}
 
     def row(self, number: int, cells: list[str] | InvalidRecord) -> Row:
-        """
-        Make a row. Those that differ in their target and key only share the rest.
-        """
+        """Make a row. Those that differ in their target and key only share the rest."""
         if isinstance(cells, InvalidRecord) or len(cells) != len(self._fields):
             return Row(number, self, cells)
         target = cells[self._target].strip()
@@ -68,12 +62,10 @@ class CsvForm:
         return rest
 
     def read(self, row: Row) -> dict[str, Any]:
-        """
-        Make a record of a row's cells.
+        """Make a record of a row's cells.
 
         Raises:
             InvalidRecord: Says which field and why.
-
         """
         if isinstance(row.source, InvalidRecord):
             raise row.source
@@ -90,21 +82,17 @@ class CsvForm:
         return record
 
     def key(self, row: Row) -> str | None:
-        """
-        Give what stands in the cell for the key.
-        """
+        """Return what stands in the cell for the key."""
         cells, place = row.source, self._key
         if place is None or not isinstance(cells, list) or len(cells) <= place:
             return None
         return cells[place].strip() or None
 
     def json(self, row: Row) -> str | None:
-        """
-        Give the record as JSON where that is known but for its target; None where it has to be read for that.
+        """Return the record as JSON where that is known but for its target; None where it has to be read for that.
 
         Raises:
             InvalidRecord: Says which field and why.
-
         """
         if row.key is not None or not isinstance(row.source, tuple):
             return None
@@ -141,38 +129,29 @@ class CsvForm:
 
 @attrs.frozen
 class LineForm:
-    """
-    How a line that holds the target alone becomes a record.
-    """
+    """How a line that holds the target alone becomes a record."""
 
     kind: RowKind
     columns: None = None
 
     def key(self, _: Row) -> None:
-        """
-        Give nothing: a line is its target.
-        """
+        """Return nothing: a line is its target."""
 
     def json(self, _: Row) -> None:
-        """
-        Give nothing: it has to be read.
-        """
+        """Return nothing: it has to be read."""
 
     def read(self, row: Row) -> dict[str, Any]:
-        """
-        Make a record of a line.
+        """Make a record of a line.
 
         Raises:
             InvalidRecord: It holds bytes that are no text.
-
         """
         return {self.kind.target: _readable(self.kind.target, row.source)}
 
 
 @attrs.frozen
 class JsonForm:
-    """
-    How a line of JSON becomes a record: an object, or the target alone where that is allowed.
+    """How a line of JSON becomes a record: an object, or the target alone where that is allowed.
 
     Where a row may be the target alone, the target may be a number, as many programs write ids.
     """
@@ -182,9 +161,7 @@ class JsonForm:
     columns: None = None
 
     def key(self, row: Row) -> Any:
-        """
-        Give the key in a line that is an object, whatever else is in it.
-        """
+        """Return the key in a line that is an object, whatever else is in it."""
         try:
             value = json.loads(row.source, object_pairs_hook=_Pairs)
         except (ValueError, RecursionError):
@@ -195,17 +172,13 @@ class JsonForm:
         )
 
     def json(self, _: Row) -> None:
-        """
-        Give nothing: it has to be read.
-        """
+        """Return nothing: it has to be read."""
 
     def read(self, row: Row) -> dict[str, Any]:
-        """
-        Make a record of a line.
+        """Make a record of a line.
 
         Raises:
             InvalidRecord: It is no JSON, or not of that form.
-
         """
         kind = self.kind
         try:
@@ -221,9 +194,7 @@ class JsonForm:
 
 
 def names_in(text: str) -> set[str]:
-    """
-    Give the names in a line of JSON, reduced to what matters of them; none where it is no object.
-    """
+    """Return the names in a line of JSON, reduced to what matters of them; none where it is no object."""
     try:
         value = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
@@ -232,9 +203,7 @@ def names_in(text: str) -> set[str]:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """
-    A JSON object in which no name has been lost to another like it.
-    """
+    """A JSON object in which no name has been lost to another like it."""
 
 
 def _named(pairs: _Pairs, kind: RowKind, ignored: Collection[str]) -> dict[str, Any]:

@@ -1,6 +1,4 @@
-"""
-A file of rows: its format is found out, and its rows are numbered as a spreadsheet or an editor shows them.
-"""
+"""A file of rows: its format is found out, and its rows are numbered as a spreadsheet or an editor shows them."""
 
 import csv
 from collections import Counter
@@ -24,9 +22,7 @@ T = TypeVar("T")
 
 
 class _Layout(NamedTuple):
-    """
-    How a file is to be read.
-    """
+    """How a file is to be read."""
 
     form: str
     encoding: str
@@ -38,8 +34,7 @@ class _Layout(NamedTuple):
 
 
 class RowFile(Iterable[Row]):
-    """
-    The rows of a file, which can be gone through any number of times, one row in memory at a time.
+    """The rows of a file, which can be gone through any number of times, one row in memory at a time.
 
     Its length is the number of rows that are not blank; they are counted when it is made, which blocks: from a
     coroutine, make it in a thread if the file is long.
@@ -52,7 +47,6 @@ class RowFile(Iterable[Row]):
 
     Raises:
         ConfigurationError: The file cannot be read, or not as rows of this kind; says what was expected.
-
     """
 
     def __init__(self, kind: RowKind, opened: Callable[[], BinaryIO], name: str, ignore: Iterable[str] = ()) -> None:
@@ -73,26 +67,20 @@ class RowFile(Iterable[Row]):
 
     @classmethod
     def at(cls, kind: RowKind, path: str | Path, ignore: Iterable[str] = ()) -> "RowFile":
-        """
-        Open a file by its path.
+        """Open a file by its path.
 
         Raises:
             ConfigurationError: It cannot be read, or not as rows of this kind.
-
         """
         return cls(kind, lambda: Path(path).open("rb"), str(path), ignore)
 
     @property
     def format(self) -> str:
-        """
-        Tell the format that was found: ``"csv"``, ``"jsonl"`` or ``"ids"``.
-        """
+        """Return the format that was found: ``"csv"``, ``"jsonl"`` or ``"ids"``."""
         return self._layout.form
 
     def levels(self) -> Counter[str | None]:
-        """
-        Count the rows by how far they reach, where rows of this kind differ in that; None where it cannot be told.
-        """
+        """Count the rows by level, where rows of this kind have levels; None where it cannot be told."""
         counts: Counter[str | None] = Counter()
         if self.kind.level is not None:
             for row in self:
@@ -103,9 +91,7 @@ class RowFile(Iterable[Row]):
         return counts
 
     def has(self, field: str) -> bool:
-        """
-        Tell whether there is a column for a field, or a line of JSON with it.
-        """
+        """Whether there is a column for a field, or a line of JSON with it."""
         if self.format == "csv":
             return field in self._layout.fields
         return self.format == "jsonl" and any(map(_having(field), self))
@@ -202,12 +188,10 @@ class RowFile(Iterable[Row]):
         return islice(self._csv_rows(self._layout, make), 1, None)
 
     def _csv_rows(self, layout: _Layout, make: Callable[[int, list[str] | InvalidRecord], T]) -> Iterator[T]:
-        """
-        Make something of the number and the cells of each row that is not blank, the header among them.
+        """Make something of the number and the cells of each row that is not blank, the header among them.
 
         Raises:
             ConfigurationError: A quote is never closed, so that nobody can tell where the rows end.
-
         """
         number = 0
         with self._text(layout.encoding) as lines:

@@ -1,6 +1,4 @@
-"""
-What the rows of a file may be about, and how their columns may be named.
-"""
+"""What the rows of a file may be about, and how their columns may be named."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -11,17 +9,13 @@ from omeda_async.rows._levels import level_of
 
 
 def plain(name: str) -> str:
-    """
-    Give what matters of a column's name: ``EmailAddress``, ``email_address`` and ``E-mail address`` are the same.
-    """
+    """Normalise a column's name: ``EmailAddress``, ``email_address`` and ``E-mail address`` are the same."""
     return "".join(filter(str.isalnum, name.casefold()))
 
 
 @attrs.frozen(kw_only=True)
 class RowKind:
-    """
-    What the rows of a file are about.
-    """
+    """What the rows of a file are about."""
 
     what: str
     """The records in words, such as ``"campaigns"``."""
@@ -43,16 +37,12 @@ class RowKind:
         object.__setattr__(self, "_fields", names | {plain(field): field for field in self.fields})
 
     def field(self, name: str) -> str | None:
-        """
-        Give the field that a column's name stands for; None when it stands for none.
-        """
+        """Return the field that a column's name stands for; None when it stands for none."""
         return self._fields.get(plain(name))
 
     @property
     def expected(self) -> str:
-        """
-        Say what a file of such rows looks like.
-        """
+        """Say what a file of such rows looks like."""
         lines = ", or one id a line" if self.bare else ""
         alone = "" if self.bare else f"; for one a line, let the first line be {self.short}"
         return (
@@ -62,9 +52,7 @@ class RowKind:
 
     @property
     def short(self) -> str:
-        """
-        Give the shortest name of the target.
-        """
+        """Return the shortest name of the target."""
         names = [name for name, field in self.also.items() if field == self.target]
         return min([*names, self.target], key=len)
 

@@ -1,6 +1,4 @@
-"""
-How far an opt-out reaches, as far as its row tells: pure.
-"""
+"""How far an opt-out reaches, as far as its row tells: pure."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,14 +8,12 @@ _IDS: Final = {"brand_ids": "brand", "deployment_type_ids": "deployment_type"}
 
 
 def level_of(record: Mapping[str, Any]) -> str | None:
-    """
-    Tell the level that an opt-out will have: ``"client"``, ``"brand"`` or ``"deployment_type"``.
+    """Return the level that an opt-out will have: ``"client"``, ``"brand"`` or ``"deployment_type"``.
 
     None means that it cannot be told; such a record is refused when the run reads it.
 
     Raises:
         InvalidRecord: The row cannot be converted.
-
     """
     present = [field for field in _IDS if field in record]
     given = [_IDS[field] for field in present if record[field] is not None]

@@ -1,5 +1,4 @@
-"""
-The three providers emulated on 127.0.0.1, with their rules, limits and faults.
+"""The three providers emulated on 127.0.0.1, with their rules, limits and faults.
 
 Written from the providers' documents; it shares no code with the client that it checks.
 """

@@ -1,6 +1,4 @@
-"""
-What arrived when, and how it was answered.
-"""
+"""What arrived when, and how it was answered."""
 
 import re
 from collections import Counter, deque
@@ -15,9 +13,7 @@ _ADDRESS = re.compile(r"[^/?&=]*(?:@|%40)[^/?&=]*", re.IGNORECASE)
 
 @attrs.frozen(kw_only=True)
 class RequestRecord:
-    """
-    One request that arrived: no body, no credentials, no e-mail address.
-    """
+    """One request that arrived: no body, no credentials, no e-mail address."""
 
     arrived_at: float
     """On the loop's clock, in seconds."""
@@ -37,9 +33,7 @@ class RequestRecord:
 
 @attrs.define
 class Audit:
-    """
-    The last requests, and counts of all of them.
-    """
+    """The last requests, and counts of all of them."""
 
     keep: int
     """How many requests are remembered one by one."""
@@ -53,9 +47,7 @@ class Audit:
         self._records = deque(maxlen=self.keep)
 
     def note(self, incoming: Incoming, status: int | None, *, refused: bool, fault: str | None) -> None:
-        """
-        Remember how a request was answered.
-        """
+        """Remember how a request was answered."""
         self.counts[incoming.provider, incoming.operation, status] += 1
         self._records.append(
             RequestRecord(
@@ -72,15 +64,11 @@ class Audit:
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """
-        Give the remembered requests in the order of their arrival.
-        """
+        """Return the remembered requests in the order of their arrival."""
         return sorted(self._records, key=attrgetter("arrived_at"))
 
     def busiest(self, provider: str, seconds: float) -> int:
-        """
-        Give the most remembered requests of a provider in any span of so many seconds.
-        """
+        """Return the most remembered requests of a provider in any span of so many seconds."""
         span: deque[float] = deque()
         most = 0
         for record in self.requests:

@@ -1,6 +1,4 @@
-"""
-The routes under ``/_sandbox`` that drive and inspect a sandbox from another process.
-"""
+"""The routes under ``/_sandbox`` that drive and inspect a sandbox from another process."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -16,9 +14,7 @@ if TYPE_CHECKING:
 
 
 def answer(sandbox: "Sandbox", incoming: Incoming) -> Answer:
-    """
-    Answer a request under ``/_sandbox``; what is wrong with it comes back as a 400 that says so.
-    """
+    """Answer a request under ``/_sandbox``; what is wrong with it comes back as a 400 that says so."""
     name = "/".join(incoming.segments[1:])
     if name not in _METHODS:
         return json_answer(404, {"error": f"no such route; there are {', '.join(sorted(_METHODS))}"})

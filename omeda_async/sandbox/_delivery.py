@@ -1,6 +1,4 @@
-"""
-How an answer leaves, whole, cut or not at all.
-"""
+"""How an answer leaves, whole, cut or not at all."""
 
 from http import HTTPStatus
 
@@ -10,17 +8,13 @@ from omeda_async.sandbox._message import Answer
 
 
 def response(answer: Answer) -> web.Response:
-    """
-    Make what aiohttp sends.
-    """
+    """Make what aiohttp sends."""
     headers = {"Content-Type": answer.content_type, **answer.headers}
     return web.Response(status=answer.status, body=answer.body, headers=headers)
 
 
 def half(answer: Answer) -> bytes:
-    """
-    Give an answer up to the middle of its body; of one without a body, the middle of its head.
-    """
+    """Return an answer up to the middle of its body; of one without a body, the middle of its head."""
     phrase = HTTPStatus(answer.status).phrase
     head = f"HTTP/1.1 {answer.status} {phrase}\r\nContent-Type: {answer.content_type}\r\n"
     if not answer.body:
@@ -30,9 +24,7 @@ def half(answer: Answer) -> bytes:
 
 
 def hang_up(request: web.BaseRequest, last_words: bytes = b"") -> None:
-    """
-    Close the connection of a request, perhaps after some bytes.
-    """
+    """Close the connection of a request, perhaps after some bytes."""
     transport = request.transport
     if transport is None:
         return

@@ -1,6 +1,4 @@
-"""
-What Omeda accepts as a deployment to create or update, and the words in which it refuses.
-"""
+"""What Omeda accepts as a deployment to create or update, and the words in which it refuses."""
 
 import re
 from collections.abc import Iterator
@@ -65,9 +63,7 @@ CLONE_FIELDS = frozenset(
 
 @attrs.define
 class Directory:
-    """
-    What exists in the Omeda account, which the validation looks up.
-    """
+    """What exists in the Omeda account, which the validation looks up."""
 
     users: set[str]
     inactive_users: set[str] = attrs.field(factory=set)
@@ -84,16 +80,12 @@ class Directory:
 
 
 def central(value: str | datetime) -> str:
-    """
-    Give a moment as the provider writes it: US Central time, to the minute.
-    """
+    """Return a moment as the provider writes it: US Central time, to the minute."""
     return value if isinstance(value, str) else value.astimezone(CENTRAL).strftime(DATE_FORMAT)
 
 
 def read_date(text: object) -> datetime | None:
-    """
-    Read a date of the documented format, or give None.
-    """
+    """Read a date of the documented format, or give None."""
     if not isinstance(text, str) or not _DATE.fullmatch(text):
         return None
     try:
@@ -105,9 +97,7 @@ def read_date(text: object) -> datetime | None:
 def problems(
     body: dict[str, Any], directory: Directory, now: datetime, *, creating: bool, strict: bool
 ) -> Iterator[str]:
-    """
-    Tell everything that is wrong with a deployment, in the provider's words.
-    """
+    """Return everything that is wrong with a deployment, in the provider's words."""
     yield from _presence(body, creating=creating)
     if strict:
         yield from (f"Unknown field '{name}'." for name in sorted(body.keys() - FIELDS))
@@ -123,9 +113,7 @@ def problems(
 
 
 def clone_problems(body: dict[str, Any], directory: Directory, now: datetime, *, strict: bool) -> Iterator[str]:
-    """
-    Tell everything that is wrong with a request to clone a deployment, in the provider's words.
-    """
+    """Return everything that is wrong with a request to clone a deployment, in the provider's words."""
     yield from (f"'{field}' is a required field." for field in _REQUIRED_TO_CLONE if _missing(body, field))
     if strict:
         yield from (f"Unknown field '{name}'." for name in sorted(body.keys() - CLONE_FIELDS))
@@ -138,9 +126,7 @@ def clone_problems(body: dict[str, Any], directory: Directory, now: datetime, *,
 
 
 def cloned_fields(source: Any, body: dict[str, Any]) -> dict[str, Any]:
-    """
-    Give the fields of a clone: its own, and what it inherits; the testers of both, each address once.
-    """
+    """Return the fields of a clone: its own, and what it inherits; the testers of both, each address once."""
     own = {name: value for name, value in body.items() if name != "CloneTrackId" and value not in (None, "")}
     testers = [*(source.fields.get("Testers") or ()), *(own.get("Testers") or ())]
     if testers:
@@ -149,9 +135,7 @@ def cloned_fields(source: Any, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def not_editable(deployment: Any, user_id: str) -> str | None:
-    """
-    Tell why a deployment can not be updated by a user, or None where it can.
-    """
+    """Return why a deployment can not be updated by a user, or None where it can."""
     track_id = deployment.track_id
     if deployment.created_in_portal:
         return f"Deployment '{track_id}' was created within the Omail portal and is not eligible for API access."
@@ -172,9 +156,7 @@ def not_editable(deployment: Any, user_id: str) -> str | None:
 
 
 def too_long(field: str, value: object, most: int) -> Iterator[str]:
-    """
-    Say that a text is too long, where it is.
-    """
+    """Say that a text is too long, where it is."""
     if isinstance(value, str) and len(value) > most:
         yield f"The value '{value}' for field '{field}' exceeded a max length of {most}."
 

@@ -1,6 +1,4 @@
-"""
-Omeda's search for deployments.
-"""
+"""Omeda's search for deployments."""
 
 import re
 from collections.abc import Iterable
@@ -34,14 +32,11 @@ _OPTIONS = frozenset(
 
 
 class InvalidSearchError(Exception):
-    """
-    A search with an option that does not exist, or a value it can not have.
-    """
+    """A search with an option that does not exist, or a value it can not have."""
 
 
 def found_by(body: dict[str, Any], deployments: Iterable[SandboxDeployment]) -> list[SandboxDeployment]:
-    """
-    Give the deployments a search finds, at most 200.
+    """Return the deployments a search finds, at most 200.
 
     Raises:
         InvalidSearchError: An option does not exist or has a wrong value.

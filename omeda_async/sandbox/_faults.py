@@ -1,6 +1,4 @@
-"""
-What goes wrong on purpose: seeded, scriptable, at a chosen point of a chosen request.
-"""
+"""What goes wrong on purpose: seeded, scriptable, at a chosen point of a chosen request."""
 
 import enum
 import math
@@ -17,9 +15,7 @@ E = TypeVar("E", bound=enum.StrEnum)
 
 
 class FaultKind(enum.StrEnum):
-    """
-    What goes wrong.
-    """
+    """What goes wrong."""
 
     DROP = "drop"
     """The connection is closed instead of an answer."""
@@ -52,9 +48,7 @@ class FaultKind(enum.StrEnum):
 
 
 class FaultPoint(enum.StrEnum):
-    """
-    When it goes wrong.
-    """
+    """When it goes wrong."""
 
     BEFORE = "before"
     """The request has arrived and nothing was done: it has no effect."""
@@ -65,24 +59,16 @@ class FaultPoint(enum.StrEnum):
 
 
 class Failing(Protocol):
-    """
-    A provider, as far as faults need to know it.
-    """
+    """A provider, as far as faults need to know it."""
 
     def failure(self, status: int) -> Answer:
-        """
-        Give an error in the provider's own format.
-        """
+        """Return an error in the provider's own format."""
 
     def session_lost(self) -> Answer:
-        """
-        End the session, where there is one, and give the answer of a session that is no more.
-        """
+        """End the session, where there is one, and give the answer of a session that is no more."""
 
     def ids(self, incoming: Incoming) -> Iterable[str]:
-        """
-        Give the ids and addresses that a request is about.
-        """
+        """Return the ids and addresses that a request is about."""
 
 
 _DELAYED = (FaultKind.UNAVAILABLE, FaultKind.TOO_MANY)
@@ -148,9 +134,7 @@ def _up_to_one(_fault: object, field: "attrs.Attribute[float]", number: float) -
 
 @attrs.frozen(eq=False)
 class Fault:
-    """
-    Something that goes wrong with requests that match, at one point, so many times.
-    """
+    """Something that goes wrong with requests that match, at one point, so many times."""
 
     kind: FaultKind = attrs.field(converter=FaultKind)
     where: FaultPoint = attrs.field(default=FaultPoint.BEFORE, converter=FaultPoint)
@@ -172,8 +156,7 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> "Fault":
-        """
-        Read a fault as it is written on a command line.
+        """Read a fault as it is written on a command line.
 
         ``drop,after,match=campaigns.cancel,times=3`` or ``503,probability=0.1,times=always,retry_after=2``.
 
@@ -192,15 +175,11 @@ class Fault:
 
     @property
     def label(self) -> str:
-        """
-        Give kind and point in words: ``drop after``.
-        """
+        """Return kind and point in words: ``drop after``."""
         return f"{self.kind} {self.where}"
 
     def concerns(self, incoming: Incoming, provider: Failing) -> bool:
-        """
-        Tell whether a request is one this fault is for.
-        """
+        """Whether a request is one this fault is for."""
         if self.match is None:
             return True
         if callable(self.match):
@@ -209,9 +188,7 @@ class Fault:
         return self.match in names or self.match in provider.ids(incoming)
 
     def answer(self, provider: Failing) -> Answer:
-        """
-        Give what is answered instead of the real answer; not for ``drop`` and ``slow``.
-        """
+        """Return what is answered instead of the real answer; not for ``drop`` and ``slow``."""
         if self.kind in _PAGES:
             title = _PAGES[self.kind]
             return html_answer(int(title[:3]), title, self._headers())
@@ -234,9 +211,7 @@ class Fault:
 
 @attrs.define
 class Faults:
-    """
-    The faults in force, and how often each has happened.
-    """
+    """The faults in force, and how often each has happened."""
 
     _rng: Random
     fired: Counter[Fault] = attrs.field(factory=Counter)
@@ -244,38 +219,28 @@ class Faults:
     _left: dict[Fault, int | None] = attrs.field(factory=dict)
 
     def add(self, *faults: Fault) -> None:
-        """
-        Put faults in force, after those that are.
-        """
+        """Put faults in force, after those that are."""
         self._left.update((fault, fault.times) for fault in faults)
 
     def clear(self) -> None:
-        """
-        Take all faults out of force; what has happened stays counted.
-        """
+        """Take all faults out of force; what has happened stays counted."""
         self._left.clear()
 
     @property
     def armed(self) -> tuple[Fault, ...]:
-        """
-        Give the faults that may still happen.
-        """
+        """Return the faults that may still happen."""
         return tuple(self._left)
 
     @property
     def by_label(self) -> Counter[str]:
-        """
-        Count what has happened by kind and point: ``{"drop after": 3}``.
-        """
+        """Count what has happened by kind and point: ``{"drop after": 3}``."""
         counts: Counter[str] = Counter()
         for fault, times in self.fired.items():
             counts[fault.label] += times
         return counts
 
     def pick(self, incoming: Incoming, provider: Failing) -> Fault | None:
-        """
-        Give the fault that happens to a request: the first that concerns it and whose chance comes up.
-        """
+        """Return the fault that happens to a request: the first that concerns it and whose chance comes up."""
         for fault, left in self._left.items():
             if not fault.concerns(incoming, provider) or self._rng.random() >= fault.probability:
                 continue

@@ -1,6 +1,4 @@
-"""
-Temenos Journey Manager, Workspaces: transactions, sessions, and what a lost session looks like.
-"""
+"""Temenos Journey Manager, Workspaces: transactions, sessions, and what a lost session looks like."""
 
 from base64 import b64encode
 from collections.abc import Callable
@@ -38,9 +36,7 @@ _OPERATIONS = {
 
 @attrs.define(kw_only=True)
 class JourneyManagerSandbox:
-    """
-    The state of the emulated Workspaces server, and its answers.
-    """
+    """The state of the emulated Workspaces server, and its answers."""
 
     user: str
     password: str = attrs.field(repr=False)
@@ -70,45 +66,33 @@ class JourneyManagerSandbox:
     name = "journey_manager"
 
     def seed_transaction(self, submit_key: str, form_status: str = "Saved", **fields: Any) -> SandboxTransaction:
-        """
-        Put a transaction in place.
-        """
+        """Put a transaction in place."""
         fields.setdefault("modified_at", self.now())
         transaction = SandboxTransaction(submit_key, form_status, **fields)
         self.transactions[submit_key] = transaction
         return transaction
 
     def expire_session(self) -> None:
-        """
-        End the session that is active: its next request finds it lost.
-        """
+        """End the session that is active: its next request finds it lost."""
         self._session = None
 
     def reset(self) -> None:
-        """
-        Forget all transactions and sessions.
-        """
+        """Forget all transactions and sessions."""
         self.transactions.clear()
         self._session, self.logins = None, 0
 
     def operation(self, incoming: Incoming) -> str:
-        """
-        Name the operation that a request asks for.
-        """
+        """Name the operation that a request asks for."""
         return _OPERATIONS.get(incoming.segments, "unknown")
 
     def ids(self, incoming: Incoming) -> tuple[str, ...]:
-        """
-        Give the submit key a request is about.
-        """
+        """Return the submit key a request is about."""
         params = (incoming.json_object or {}).get("params")
         key = params.get("submitKey") if isinstance(params, dict) else None
         return (key,) if isinstance(key, str) else ()
 
     def answer(self, incoming: Incoming) -> Answer:
-        """
-        Process a request.
-        """
+        """Process a request."""
         if incoming.operation == "unknown":
             return html_answer(404, "404 Not Found")
         if incoming.operation == "login":
@@ -121,18 +105,14 @@ class JourneyManagerSandbox:
         return self._cancel(incoming) if incoming.operation == "transactions.cancel" else self._query(incoming)
 
     def failure(self, status: int) -> Answer:
-        """
-        Give the documented internal error, with a new error log id; for other statuses a page.
-        """
+        """Return the documented internal error, with a new error log id; for other statuses a page."""
         if status != 500:
             return html_answer(status, f"{status} Refused")
         self._log_id += 1
         return self._error("internalError", 500, text=f"Please see Error Log ID {self._log_id}")
 
     def session_lost(self) -> Answer:
-        """
-        End the session that is active and answer accordingly.
-        """
+        """End the session that is active and answer accordingly."""
         self.expire_session()
         return self._expired()
 

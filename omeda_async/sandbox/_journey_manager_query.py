@@ -1,6 +1,4 @@
-"""
-Journey Manager's transaction query, with the defaults it applies without saying so.
-"""
+"""Journey Manager's transaction query, with the defaults it applies without saying so."""
 
 import operator
 import re
@@ -28,9 +26,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class InvalidQueryError(Exception):
-    """
-    A query with an attribute that does not exist, or a value it can not have.
-    """
+    """A query with an attribute that does not exist, or a value it can not have."""
 
 
 @attrs.frozen
@@ -58,8 +54,7 @@ class _Filter:
 
 
 def run(body: dict[str, Any], transactions: Iterable[SandboxTransaction], now: datetime) -> dict[str, object]:
-    """
-    Answer a query.
+    """Answer a query.
 
     Raises:
         InvalidQueryError: An attribute of the query does not exist or has a wrong value; names it.

@@ -1,6 +1,4 @@
-"""
-How long a trip between client and sandbox takes.
-"""
+"""How long a trip between client and sandbox takes."""
 
 import math
 from random import Random
@@ -11,8 +9,7 @@ from attrs import validators
 
 @attrs.frozen
 class Latency:
-    """
-    One-way latency, in seconds: lognormal with this mean, and now and then a slow trip.
+    """One-way latency, in seconds: lognormal with this mean, and now and then a slow trip.
 
     Every request makes two trips: one before it arrives (and is counted), one before its answer leaves.
     """
@@ -25,9 +22,7 @@ class Latency:
     slow: float = attrs.field(default=0.5, validator=validators.ge(0))
 
     def trip(self, rng: Random) -> float:
-        """
-        Draw the seconds of one trip.
-        """
+        """Draw the seconds of one trip."""
         if self.slow_share and rng.random() < self.slow_share:
             return self.slow
         if not self.mean or not self.spread:
@@ -36,9 +31,7 @@ class Latency:
 
 
 def latency_of(value: float | tuple[float, float] | Latency) -> Latency:
-    """
-    Take seconds, a pair of mean and spread, or a Latency.
-    """
+    """Take seconds, a pair of mean and spread, or a Latency."""
     if isinstance(value, Latency):
         return value
     return Latency(*value) if isinstance(value, tuple) else Latency(value)

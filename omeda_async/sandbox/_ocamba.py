@@ -1,6 +1,4 @@
-"""
-Ocamba Hood: campaigns, and the limits of one account.
-"""
+"""Ocamba Hood: campaigns, and the limits of one account."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -26,9 +24,7 @@ _LIST_OPTIONS = frozenset({"page", "fields", "view", "sort", "q", "status"})
 
 @attrs.define
 class SandboxCampaign:
-    """
-    A campaign as the sandbox keeps it.
-    """
+    """A campaign as the sandbox keeps it."""
 
     id: str
     status: str = "running"
@@ -43,9 +39,7 @@ class SandboxCampaign:
     """How often a cancel for it was processed, applied or refused."""
 
     def view(self) -> dict[str, object]:
-        """
-        Give it as the provider shows it.
-        """
+        """Return it as the provider shows it."""
         return {"id": self.id, "name": self.name, "status": self.status, "create_time": self.create_time}
 
 
@@ -58,9 +52,7 @@ class _Refused(Exception):
 
 @attrs.define(kw_only=True)
 class OcambaSandbox:
-    """
-    The state of the emulated Ocamba account, and its answers.
-    """
+    """The state of the emulated Ocamba account, and its answers."""
 
     token: str = attrs.field(repr=False)
     """The bearer token that is accepted; set another one to roll the key."""
@@ -75,30 +67,22 @@ class OcambaSandbox:
     name = "ocamba"
 
     def seed_campaign(self, id: str, status: str = "running", **fields: Any) -> SandboxCampaign:  # noqa: A002 - the provider's word for it
-        """
-        Put a campaign in place.
-        """
+        """Put a campaign in place."""
         campaign = SandboxCampaign(str(id), status, **fields)
         self.campaigns[campaign.id] = campaign
         return campaign
 
     def seed_campaigns(self, ids: Iterable[str], status: str = "running") -> None:
-        """
-        Put many campaigns in place.
-        """
+        """Put many campaigns in place."""
         for one in ids:
             self.seed_campaign(one, status)
 
     def reset(self) -> None:
-        """
-        Forget all campaigns.
-        """
+        """Forget all campaigns."""
         self.campaigns.clear()
 
     def operation(self, incoming: Incoming) -> str:
-        """
-        Name the operation that a request asks for.
-        """
+        """Name the operation that a request asks for."""
         match incoming.segments[len(_BASE) :]:
             case () if incoming.segments == _BASE:
                 return "campaigns.list"
@@ -110,15 +94,11 @@ class OcambaSandbox:
                 return "unknown"
 
     def ids(self, incoming: Incoming) -> tuple[str, ...]:
-        """
-        Give the campaign a request is about.
-        """
+        """Return the campaign a request is about."""
         return incoming.segments[3:4]
 
     def answer(self, incoming: Incoming) -> Answer:
-        """
-        Process a request that the limits have admitted.
-        """
+        """Process a request that the limits have admitted."""
         try:
             self._authenticate(incoming)
             return self._process(incoming)
@@ -126,9 +106,7 @@ class OcambaSandbox:
             return self.failure(refusal.status, refusal.message)
 
     def failure(self, status: int, message: str | None = None) -> Answer:
-        """
-        Give an error in the documented format; a 500 has no message.
-        """
+        """Return an error in the documented format; a 500 has no message."""
         data: dict[str, object] = {"code": status, "title": _TITLES.get(status, "Error.")}
         if message is not None:
             data["message"] = message
@@ -137,9 +115,7 @@ class OcambaSandbox:
         return json_answer(status, data)
 
     def session_lost(self) -> Answer:
-        """
-        Give the answer to a key that has been rolled.
-        """
+        """Return the answer to a key that has been rolled."""
         return self.failure(401, "The access token is not valid.")
 
     def _authenticate(self, incoming: Incoming) -> None:

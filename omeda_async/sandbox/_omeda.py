@@ -1,6 +1,4 @@
-"""
-Omeda: deployments, the opt-out queue, and the account they belong to.
-"""
+"""Omeda: deployments, the opt-out queue, and the account they belong to."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -36,9 +34,7 @@ class _Refused(Exception):
 
 @attrs.define(kw_only=True)
 class OmedaSandbox:
-    """
-    The state of the emulated Omeda account, and its answers.
-    """
+    """The state of the emulated Omeda account, and its answers."""
 
     app_id: str = attrs.field(repr=False)
     brand: str
@@ -83,9 +79,7 @@ class OmedaSandbox:
 
     @property
     def deployment_types(self) -> set[int]:
-        """
-        Give the deployment types that are active and authorised for opt-outs; change it in place or set it.
-        """
+        """Return the deployment types that are active and authorised for opt-outs; change it in place or set it."""
         return self.directory.deployment_types
 
     @deployment_types.setter
@@ -107,9 +101,7 @@ class OmedaSandbox:
         clonable: bool = True,
         **fields: Any,
     ) -> SandboxDeployment:
-        """
-        Put a deployment in place; further fields go under the provider's names (``CampaignId=…``).
-        """
+        """Put a deployment in place; further fields go under the provider's names (``CampaignId=…``)."""
         values = {
             "DeploymentName": name or f"Deployment {track_id}",
             "DeploymentDate": rules.central(deployment_date),
@@ -133,23 +125,17 @@ class OmedaSandbox:
         return deployment
 
     def reset(self) -> None:
-        """
-        Forget all deployments and opt-outs.
-        """
+        """Forget all deployments and opt-outs."""
         self.deployments.clear()
         self.creates.clear()
         self.opt_outs.clear()
 
     def operation(self, incoming: Incoming) -> str:
-        """
-        Name the operation that a request asks for.
-        """
+        """Name the operation that a request asks for."""
         return (_methods(incoming) or {}).get(incoming.method, "unknown")
 
     def ids(self, incoming: Incoming) -> frozenset[str]:
-        """
-        Give the track id, name or e-mail addresses a request is about.
-        """
+        """Return the track id, name or e-mail addresses a request is about."""
         body = incoming.json_object or {}
         names = ("TrackId", "CloneTrackId", "DeploymentName")
         found = [*map(body.get, names), *incoming.segments[7:8]]
@@ -160,9 +146,7 @@ class OmedaSandbox:
         return frozenset(str(one) for one in found if one not in (None, "*"))
 
     def answer(self, incoming: Incoming) -> Answer:
-        """
-        Process a request.
-        """
+        """Process a request."""
         try:
             self._admit(incoming)
             return self._process(incoming)
@@ -170,15 +154,11 @@ class OmedaSandbox:
             return self._errors(refusal.status, refusal.texts)
 
     def failure(self, status: int) -> Answer:
-        """
-        Give an error in the documented format.
-        """
+        """Return an error in the documented format."""
         return self._errors(status, ["An unexpected error occurred. Please contact your Omeda representative."])
 
     def session_lost(self) -> Answer:
-        """
-        Give the answer to a key that is no longer valid.
-        """
+        """Return the answer to a key that is no longer valid."""
         return self._errors(403, [_FORBIDDEN])
 
     def _errors(self, status: int, texts: Iterable[str], id_key: str = "SubmissionId") -> Answer:
@@ -362,9 +342,7 @@ def _entries(data: dict[str, Any] | None) -> int:
 
 
 def _methods(incoming: Incoming) -> dict[str, str] | None:
-    """
-    Give the operations of a path by method, or None where there is no such path.
-    """
+    """Return the operations of a path by method, or None where there is no such path."""
     segments = incoming.segments
     if segments[:2] != ("webservices", "rest") or not incoming.path.endswith("/*") or len(segments) < 6:
         return None

@@ -1,6 +1,4 @@
-"""
-What Omeda's opt-out queue accepts, and the words in which it refuses.
-"""
+"""What Omeda's opt-out queue accepts, and the words in which it refuses."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -26,9 +24,7 @@ _OPTIONAL = frozenset({"Source", "PromoCode"})
 
 @attrs.frozen
 class OptOut:
-    """
-    One address opted out of one thing.
-    """
+    """One address opted out of one thing."""
 
     level: str
     """``client``, ``brand`` or ``deployment_type``."""
@@ -39,9 +35,7 @@ class OptOut:
 
 
 def opt_outs_in(data: dict[str, Any] | bytes) -> Iterator[OptOut]:
-    """
-    Give every opt-out of a request, an element with several ids as several.
-    """
+    """Return every opt-out of a request, an element with several ids as several."""
     content: dict[str, Any] = json.loads(data) if isinstance(data, bytes) else data
     for name, entries in content.items():
         level, field = LEVELS[name]
@@ -52,15 +46,12 @@ def opt_outs_in(data: dict[str, Any] | bytes) -> Iterator[OptOut]:
 
 
 def pairs_in(data: dict[str, Any]) -> int:
-    """
-    Count the pairs of address and id in a request.
-    """
+    """Count the pairs of address and id in a request."""
     return sum(len(ids_of(entry, LEVELS[name][1])) for name, entries in data.items() for entry in entries)
 
 
 def ids_of(entry: dict[str, Any], field: str | None) -> list[Any]:
-    """
-    Give the ids of an element; ``[None]`` at the client level.
+    """Return the ids of an element; ``[None]`` at the client level.
 
     A lone id is taken as a list of one: the field table says "string", the example shows a list.
     """
@@ -78,9 +69,7 @@ def _as_type_id(value: object) -> object:
 
 
 def malformed(data: dict[str, Any] | None, *, strict: bool) -> list[str]:
-    """
-    Tell what is wrong with the form of a request, before anyone looks at what it asks for.
-    """
+    """Return what is wrong with the form of a request, before anyone looks at what it asks for."""
     if data is None:
         return ["The request body is not valid JSON."]
     unknown = sorted(data.keys() - LEVELS.keys())
@@ -102,9 +91,7 @@ def malformed(data: dict[str, Any] | None, *, strict: bool) -> list[str]:
 
 
 def _plainly_good(entry: Any, field: str | None, known: set[str]) -> bool:
-    """
-    Tell at little cost that an element is as documented: nearly all are, and there are millions.
-    """
+    """Return at little cost that an element is as documented: nearly all are, and there are millions."""
     if type(entry) is not dict or not entry.keys() <= known:
         return False
     email, ids = entry.get("EmailAddress"), None if field is None else entry.get(field)
@@ -133,9 +120,7 @@ def culprits(
     deployment_types: Collection[int],
     refused_emails: Collection[str],
 ) -> Iterator[str]:
-    """
-    Name every opt-out of a well-formed request that is refused, in the provider's words.
-    """
+    """Name every opt-out of a well-formed request that is refused, in the provider's words."""
     if not brands:
         yield NO_BRANDS
         return

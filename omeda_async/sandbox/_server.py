@@ -1,6 +1,4 @@
-"""
-One server on the loopback interface that answers as all three providers.
-"""
+"""One server on the loopback interface that answers as all three providers."""
 
 import asyncio
 import uuid
@@ -34,8 +32,7 @@ _SHUTDOWN_SECONDS = 0.05
 
 @attrs.define(kw_only=True, eq=False)
 class Sandbox:
-    """
-    Omeda, Ocamba Hood and Journey Manager, emulated on 127.0.0.1.
+    """Omeda, Ocamba Hood and Journey Manager, emulated on 127.0.0.1.
 
     ``async with Sandbox() as sandbox:`` starts it and stops it. Everything random in it comes from ``seed``;
     all time but the wall clock ``now`` is that of the running loop, so a loop with a moved clock drives it.
@@ -125,8 +122,7 @@ class Sandbox:
         return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
 
     async def start(self) -> None:
-        """
-        Start to listen.
+        """Start to listen.
 
         Raises:
             OSError: The port is taken.
@@ -142,9 +138,7 @@ class Sandbox:
         self.omeda.url = self.url
 
     async def stop(self) -> None:
-        """
-        Stop to listen; requests still in work are dropped.
-        """
+        """Stop to listen; requests still in work are dropped."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
@@ -160,8 +154,7 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """
-        Give the base URL of Omeda and Ocamba; Journey Manager's is this and ``/workspaces``.
+        """Return the base URL of Omeda and Ocamba; Journey Manager's is this and ``/workspaces``.
 
         Raises:
             RuntimeError: The sandbox is not running.
@@ -172,9 +165,7 @@ class Sandbox:
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     def settings_env(self) -> dict[str, str]:
-        """
-        Give the environment variables that make a client use this sandbox.
-        """
+        """Return the environment variables that make a client use this sandbox."""
         env = {
             "OMEDA_APP_ID": self.omeda.app_id,
             "OMEDA_BRAND": self.brand,
@@ -194,21 +185,16 @@ class Sandbox:
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """
-        Give what arrived, in the order of arrival; the last ``keep_requests`` of it.
-        """
+        """Return what arrived, in the order of arrival; the last ``keep_requests`` of it."""
         return self.audit.requests
 
     def fault(self, fault: Fault) -> Fault:
-        """
-        Put a fault in force and give it back, to look up ``faults.fired[fault]`` later.
-        """
+        """Put a fault in force and give it back, to look up ``faults.fired[fault]`` later."""
         self.faults.add(fault)
         return fault
 
     def over_limit(self, *, any_phase: bool = False) -> list[str]:
-        """
-        Tell in words where a limit was passed; nothing where all were kept.
+        """Return in words where a limit was passed; nothing where all were kept.
 
         Args:
             any_phase: Look at every span of a window's length, wherever it begins, not only at the windows
@@ -217,8 +203,7 @@ class Sandbox:
         return [f"ocamba: {finding}" for finding in self.limits.findings(any_phase=any_phase)]
 
     def assert_never_over_limit(self, *, any_phase: bool = False) -> None:
-        """
-        Fail if any limit was ever passed; see ``over_limit``.
+        """Fail if any limit was ever passed; see ``over_limit``.
 
         Raises:
             AssertionError: With the figures.
@@ -228,9 +213,7 @@ class Sandbox:
             raise AssertionError("; ".join(findings))
 
     def reset(self) -> None:
-        """
-        Forget everything that was seeded, arrived or went wrong; what was set stays set.
-        """
+        """Forget everything that was seeded, arrived or went wrong; what was set stays set."""
         in_flight = self._in_flight
         self._begin()
         self._in_flight = in_flight
@@ -277,8 +260,7 @@ class Sandbox:
 
     @contextmanager
     def _present(self, name: str, request: web.BaseRequest) -> Iterator[int]:
-        """
-        Count a request as in flight; gives how many there are beside it.
+        """Count a request as in flight; gives how many there are beside it.
 
         One whose client has gone is in flight no more.
         """
@@ -342,8 +324,7 @@ def _directory(user_id: str) -> Directory:
 async def serve(
     sandbox: Sandbox, *, faults: Iterable[Fault] = (), ready: Callable[[Sandbox], object] | None = None
 ) -> None:
-    """
-    Run a sandbox until the task is cancelled.
+    """Run a sandbox until the task is cancelled.
 
     Args:
         sandbox: One that is not running yet.

@@ -1,6 +1,4 @@
-"""
-What the sandbox keeps of deployments, transactions and opt-outs.
-"""
+"""What the sandbox keeps of deployments, transactions and opt-outs."""
 
 import zlib
 from collections import Counter
@@ -15,9 +13,7 @@ from omeda_async.sandbox._opt_out_rules import OptOut, opt_outs_in, pairs_in
 
 @attrs.define
 class SandboxTransaction:
-    """
-    A Journey Manager transaction as the sandbox keeps it.
-    """
+    """A Journey Manager transaction as the sandbox keeps it."""
 
     submit_key: str
     form_status: str = "Saved"
@@ -35,18 +31,14 @@ class SandboxTransaction:
     ATTRIBUTES: ClassVar = frozenset({"submitKey", "formStatus", "timeLastModified", "abandonmentReason"})
 
     def abandon(self, reason: str | None, milestones: str | None, now: datetime) -> None:
-        """
-        Apply a cancel.
-        """
+        """Apply a cancel."""
         self.form_status, self.reason, self.modified_at = "Abandoned", reason, now
         self.cancels += 1
         if milestones is not None:
             self.milestones.append(milestones)
 
     def view(self) -> dict[str, object]:
-        """
-        Give it as a query shows it.
-        """
+        """Return it as a query shows it."""
         return {
             "submitKey": self.submit_key,
             "formStatus": self.form_status,
@@ -57,9 +49,7 @@ class SandboxTransaction:
 
 @attrs.define
 class SandboxDeployment:
-    """
-    An Omeda deployment as the sandbox keeps it.
-    """
+    """An Omeda deployment as the sandbox keeps it."""
 
     track_id: str
     status: str
@@ -86,28 +76,20 @@ class SandboxDeployment:
 
     @property
     def name(self) -> str:
-        """
-        Give its name.
-        """
+        """Return its name."""
         return str(self.fields.get("DeploymentName", ""))
 
     @property
     def owner(self) -> str:
-        """
-        Give the user id of its owner.
-        """
+        """Return the user id of its owner."""
         return str(self.fields.get("OwnerUserId", ""))
 
     def may_edit(self, user_id: str) -> bool:
-        """
-        Tell whether a user may cancel and edit it.
-        """
+        """Whether a user may cancel and edit it."""
         return user_id in self.authorized or user_id in (self.owner, self.fields.get("FinalApproverUserId"))
 
     def view(self) -> dict[str, Any]:
-        """
-        Give it as look-up and search show it.
-        """
+        """Return it as look-up and search show it."""
         return {
             "TrackId": self.track_id,
             "Status": self.status,
@@ -119,9 +101,7 @@ class SandboxDeployment:
 
 @attrs.frozen
 class OptOutSubmission:
-    """
-    An opt-out request that was applied as a whole.
-    """
+    """An opt-out request that was applied as a whole."""
 
     submission_id: str
     arrived_at: float
@@ -134,24 +114,18 @@ class OptOutSubmission:
 
 @attrs.define
 class OptOuts:
-    """
-    Every opt-out that was applied, kept packed and unpacked when it is asked for.
-    """
+    """Every opt-out that was applied, kept packed and unpacked when it is asked for."""
 
     submissions: list[OptOutSubmission] = attrs.field(factory=list)
 
     def apply(self, submission_id: str, arrived_at: float, body: bytes, data: dict[str, Any]) -> None:
-        """
-        Apply a whole request.
-        """
+        """Apply a whole request."""
         entries = sum(len(items) for items in data.values())
         packed = zlib.compress(body, 1)
         self.submissions.append(OptOutSubmission(submission_id, arrived_at, entries, pairs_in(data), packed))
 
     def __iter__(self) -> Iterator[OptOut]:
-        """
-        Give every opt-out, in the order of application, repeats included.
-        """
+        """Return every opt-out, in the order of application, repeats included."""
         for submission in self.submissions:
             yield from opt_outs_in(zlib.decompress(submission.packed))
 
@@ -159,19 +133,13 @@ class OptOuts:
         return sum(submission.opt_outs for submission in self.submissions)
 
     def counter(self) -> Counter[tuple[str, str, str | int | None]]:
-        """
-        Count the applications of every (level, e-mail address, id); the id of ``client`` is None.
-        """
+        """Count the applications of every (level, e-mail address, id); the id of ``client`` is None."""
         return Counter((one.level, one.email_address, one.id) for one in self)
 
     def applied(self) -> set[tuple[str, str, str | int | None]]:
-        """
-        Give the set of every (level, e-mail address, id) that is opted out.
-        """
+        """Return the set of every (level, e-mail address, id) that is opted out."""
         return {(one.level, one.email_address, one.id) for one in self}
 
     def clear(self) -> None:
-        """
-        Forget all.
-        """
+        """Forget all."""
         self.submissions.clear()

@@ -1,6 +1,4 @@
-"""
-The limits a provider enforces: several fixed windows at once and a cap on parallel requests.
-"""
+"""The limits a provider enforces: several fixed windows at once and a cap on parallel requests."""
 
 import math
 from collections import deque
@@ -23,8 +21,7 @@ ROUNDINGS: dict[str, Callable[[float], float]] = {
 
 @attrs.define
 class FixedWindow:
-    """
-    At most ``calls`` requests between two ticks of the server's clock, ``seconds`` apart.
+    """At most ``calls`` requests between two ticks of the server's clock, ``seconds`` apart.
 
     It also keeps what the audit wants to know: the most requests in one of its windows, and in any span of
     the same length wherever it begins.
@@ -47,9 +44,7 @@ class FixedWindow:
     _recent: deque[float] = attrs.field(factory=deque, repr=False)
 
     def arrive(self, now: float) -> bool:
-        """
-        Note an arrival and tell whether the window has room for it.
-        """
+        """Note an arrival and tell whether the window has room for it."""
         index = math.floor((now - self.phase) / self.seconds)
         if index != self._index:
             self._index, self.counted, self.arrived = index, 0, 0
@@ -67,17 +62,13 @@ class FixedWindow:
         return self.phase + (self._index or 0) * self.seconds
 
     def ends_in(self, now: float) -> float:
-        """
-        Give the seconds left in the current window.
-        """
+        """Return the seconds left in the current window."""
         return max(0.0, self._began_at + self.seconds - now)
 
 
 @attrs.frozen
 class Admission:
-    """
-    What the limits say to one request.
-    """
+    """What the limits say to one request."""
 
     refused: bool
     headers: dict[str, str]
@@ -86,9 +77,7 @@ class Admission:
 
 @attrs.define(kw_only=True)
 class Limits:
-    """
-    All limits of one account.
-    """
+    """All limits of one account."""
 
     windows: tuple[FixedWindow, ...]
     parallel: int | None
@@ -109,16 +98,12 @@ class Limits:
 
     @classmethod
     def of(cls, windows: tuple[tuple[int, float], ...], rng: Random, **options: object) -> "Limits":
-        """
-        Make limits whose windows begin at a random phase each.
-        """
+        """Make limits whose windows begin at a random phase each."""
         made = tuple(FixedWindow(calls, seconds, rng.uniform(0, seconds)) for calls, seconds in windows)
         return cls(windows=made, **options)  # type: ignore[arg-type]  # the options are those of this class
 
     def admit(self, now: float, in_flight: int) -> Admission:
-        """
-        Count a request that arrives now, with so many in flight beside it.
-        """
+        """Count a request that arrives now, with so many in flight beside it."""
         self.peak_parallel = max(self.peak_parallel, in_flight + 1)
         full = [window for window in self.windows if not window.arrive(now)]
         crowded = self.parallel is not None and in_flight >= self.parallel
@@ -149,9 +134,7 @@ class Limits:
         }
 
     def findings(self, *, any_phase: bool = False) -> list[str]:
-        """
-        Tell in words where the limits were passed; nothing where they were kept.
-        """
+        """Return in words where the limits were passed; nothing where they were kept."""
         found = [f"{self.refusals} requests were refused with 429"] if self.refusals else []
         for window in self.windows:
             most = window.sliding_peak if any_phase else window.peak

@@ -1,6 +1,4 @@
-"""
-A provider made of plain Python for tests of the bulk engine, and what those tests count with.
-"""
+"""A provider made of plain Python for tests of the bulk engine, and what those tests count with."""
 
 import asyncio
 from collections import Counter
@@ -92,9 +90,7 @@ class FakeCall:
 
 @attrs.define
 class FakeWork:
-    """
-    Work whose records are anything; a record ``"bad…"`` is invalid.
-    """
+    """Work whose records are anything; a record ``"bad…"`` is invalid."""
 
     account: Any = attrs.field(factory=FakeAccount)
     name: str = "fakes.do_many"

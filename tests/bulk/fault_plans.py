@@ -1,6 +1,4 @@
-"""
-Random fault plans for bulk runs, their execution against the sandbox, and what must hold afterwards.
-"""
+"""Random fault plans for bulk runs, their execution against the sandbox, and what must hold afterwards."""
 
 import asyncio
 import re

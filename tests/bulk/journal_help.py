@@ -1,6 +1,4 @@
-"""
-Runs with a journal, of work made of plain Python.
-"""
+"""Runs with a journal, of work made of plain Python."""
 
 import sqlite3
 from pathlib import Path

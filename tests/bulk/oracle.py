@@ -1,6 +1,4 @@
-"""
-A provider that processes all records of a request or none, as pure Python, and what isolating does with it.
-"""
+"""A provider that processes all records of a request or none, as pure Python, and what isolating does with it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -52,9 +50,7 @@ def words(pair: Pair) -> str:
 
 @attrs.define
 class Oracle:
-    """
-    The provider: which pairs it refuses, and whom it names.
-    """
+    """The provider: which pairs it refuses, and whom it names."""
 
     bad: frozenset[Pair]
     named: frozenset[Pair] = frozenset()
@@ -94,9 +90,7 @@ def isolate(
     *,
     send: Callable[[Group], Result[Any]] | None = None,
 ) -> tuple[dict[str, Result[Any]], Isolation]:
-    """
-    Isolate to the end, as the work on opt-outs does; fails if a record is closed twice.
-    """
+    """Isolate to the end, as the work on opt-outs does; fails if a record is closed twice."""
     evidence = evidence or Evidence()
     isolation = Isolation(items, blame, without, evidence)
     while (group := isolation.next()) is not None:

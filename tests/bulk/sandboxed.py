@@ -1,6 +1,4 @@
-"""
-A session manager on a sandbox, for tests of bulk runs over real sockets.
-"""
+"""A session manager on a sandbox, for tests of bulk runs over real sockets."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -35,9 +33,7 @@ async def manager_on(
     limits: dict[str, RateLimit] | None = None,
     hooks: Sequence[Any] = (ignore,),
 ) -> AsyncIterator[SessionManager]:
-    """
-    Give a manager of all three providers; ``limits`` replaces those of some.
-    """
+    """Return a manager of all three providers; ``limits`` replaces those of some."""
     limits = {"omeda": FREE, "journey_manager": FREE} | (limits or {})
     common = {
         name: {"retry": retry, "timeout": timeout} | ({"rate_limit": limits[name]} if name in limits else {})

@@ -1,6 +1,4 @@
-"""
-The batcher: many callers share requests, and each has its own outcome, whatever the others do.
-"""
+"""The batcher: many callers share requests, and each has its own outcome, whatever the others do."""
 
 import asyncio
 from collections import Counter

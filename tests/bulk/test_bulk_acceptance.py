@@ -1,6 +1,4 @@
-"""
-The whole of it: a file of 20,000 opt-outs with bad ids in it, and 300 campaigns under the real limits.
-"""
+"""The whole of it: a file of 20,000 opt-outs with bad ids in it, and 300 campaigns under the real limits."""
 
 import csv
 import io

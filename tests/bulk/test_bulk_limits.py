@@ -1,6 +1,4 @@
-"""
-What a bulk run sends besides its records passes the same limiter, and is counted.
-"""
+"""What a bulk run sends besides its records passes the same limiter, and is counted."""
 
 from typing import Any
 

@@ -1,6 +1,4 @@
-"""
-How each bulk operation settles a lost answer, explains a refusal, and carries a record's own options.
-"""
+"""How each bulk operation settles a lost answer, explains a refusal, and carries a record's own options."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,6 +1,4 @@
-"""
-The plain objects a bulk run is made of: chunks, the outlet, duplicates, the sums of a plan.
-"""
+"""The plain objects a bulk run is made of: chunks, the outlet, duplicates, the sums of a plan."""
 
 import asyncio
 from itertools import count, islice, pairwise

@@ -1,6 +1,4 @@
-"""
-A cause that meets every record stops the run and rejects nobody: what was tried has failed, the rest is not sent.
-"""
+"""A cause that meets every record stops the run and rejects nobody: what was tried has failed, the rest is not sent."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,6 +1,4 @@
-"""
-Records with a deadline of their own: the nearest goes first, and the plan says who is late.
-"""
+"""Records with a deadline of their own: the nearest goes first, and the plan says who is late."""
 
 import datetime as dt
 

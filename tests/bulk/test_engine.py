@@ -1,6 +1,4 @@
-"""
-The engine with work made of plain Python: what it reads, sends, counts and gives, when nothing stops it.
-"""
+"""The engine with work made of plain Python: what it reads, sends, counts and gives, when nothing stops it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -1,6 +1,4 @@
-"""
-The engine when its input, its work or its options are broken.
-"""
+"""The engine when its input, its work or its options are broken."""
 
 import asyncio
 import gc

@@ -1,6 +1,4 @@
-"""
-Isolation against an oracle: every record closed once, the good accepted, the bad rejected in their own words.
-"""
+"""Isolation against an oracle: every record closed once, the good accepted, the bad rejected in their own words."""
 
 import math
 from collections.abc import Iterable

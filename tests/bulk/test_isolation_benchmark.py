@@ -1,6 +1,4 @@
-"""
-The benchmark of isolation: it verifies what it finds, and writes the figures that the design promises.
-"""
+"""The benchmark of isolation: it verifies what it finds, and writes the figures that the design promises."""
 
 import importlib.util
 import json

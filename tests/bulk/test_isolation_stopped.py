@@ -1,6 +1,4 @@
-"""
-Isolation that is broken off: what was accepted so far is done, what is in doubt is unknown, the rest is not sent.
-"""
+"""Isolation that is broken off: what was accepted so far is done, what is in doubt is unknown, the rest is not sent."""
 
 import asyncio
 

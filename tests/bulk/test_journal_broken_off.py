@@ -1,7 +1,5 @@
 # ruff: noqa: ASYNC240 the files are looked at while no run is under way, or to see what is in them just then
-"""
-Runs that are broken off anywhere: by cancellation, by a loss of power. The journal stays whole, and nothing is lost.
-"""
+"""Runs broken off anywhere, by cancellation or a loss of power: the journal stays whole, and nothing is lost."""
 
 import asyncio
 import gc
@@ -69,8 +67,7 @@ async def test_a_cancellation_at_any_moment_loses_nothing(path: Path, passes: in
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_a_loss_of_power_at_any_moment_loses_nothing(tmp_path: Path, seed: int) -> None:
-    """
-    A copy of the files, taken at a random moment, knows of everything sent by then, and a run resumes from it.
+    """A copy of the files, taken at a random moment, knows of everything sent by then, and a run resumes from it.
 
     What the copy calls settled was sent and is not sent again; all the rest is, and what may have been, as doubtful.
     """

@@ -1,6 +1,4 @@
-"""
-How a journal is written: in a thread of its own, in whole transactions, forced to the disk before an attempt leaves.
-"""
+"""How a journal is written: in its own thread, in whole transactions, forced to disk before an attempt leaves."""
 
 import asyncio
 import sqlite3

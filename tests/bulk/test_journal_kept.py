@@ -1,6 +1,4 @@
-"""
-What a journal keeps of records, receipts and errors, and what comes back of it; also through a real sandbox.
-"""
+"""What a journal keeps of records, receipts and errors, and what comes back of it; also through a real sandbox."""
 
 import sqlite3
 from pathlib import Path

@@ -1,7 +1,5 @@
 # ruff: noqa: ASYNC240 the files are looked at while no run is under way
-"""
-Journals that cannot be used: the run says so with a reason, before anything is sent, and leaves the file alone.
-"""
+"""Journals that cannot be used: the run says so with a reason, before anything is sent, and leaves the file alone."""
 
 import asyncio
 import errno

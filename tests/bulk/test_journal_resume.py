@@ -1,7 +1,5 @@
 # ruff: noqa: ASYNC240 the files are looked at while no run is under way
-"""
-A run that is begun again with its journal: what is settled stays so, what is not is tried, and the sums hold.
-"""
+"""A run that is begun again with its journal: what is settled stays so, what is not is tried, and the sums hold."""
 
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,4 @@
-"""
-The benchmark of kills: what it compares after a job, it notices when it is not as it must be.
-"""
+"""The benchmark of kills: what it compares after a job, it notices when it is not as it must be."""
 
 import multiprocessing
 from collections.abc import AsyncIterator

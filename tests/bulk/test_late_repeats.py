@@ -1,6 +1,4 @@
-"""
-Repeats that meet a stop, or the record they repeat while it is under way: the run ends, and its sums hold.
-"""
+"""Repeats that meet a stop, or the record they repeat while it is under way: the run ends, and its sums hold."""
 
 import asyncio
 from pathlib import Path

@@ -1,6 +1,4 @@
-"""
-The proof over random fault plans: nothing lost, nothing guessed, nothing sent twice, never over the limit.
-"""
+"""The proof over random fault plans: nothing lost, nothing guessed, nothing sent twice, never over the limit."""
 
 import asyncio
 import datetime as dt

@@ -1,6 +1,4 @@
-"""
-The proof over random fault plans, with a journal: broken off anywhere, the same call brings every record to its end.
-"""
+"""The proof over random fault plans, with a journal: broken off anywhere, the same call finishes every record."""
 
 import tempfile
 from pathlib import Path

@@ -1,6 +1,4 @@
-"""
-A run that is killed and begun again at once: the provider still counts what the first has sent, and so do we.
-"""
+"""A run that is killed and begun again at once: the provider still counts what the first has sent, and so do we."""
 
 import asyncio
 from pathlib import Path

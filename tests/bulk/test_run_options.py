@@ -1,6 +1,4 @@
-"""
-What a bulk run refuses before it begins, and what closing the manager does to what is waiting.
-"""
+"""What a bulk run refuses before it begins, and what closing the manager does to what is waiting."""
 
 import asyncio
 from collections.abc import AsyncIterator

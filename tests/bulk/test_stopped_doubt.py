@@ -1,6 +1,4 @@
-"""
-A run that is stopped by a failure which leaves a doubt: the doubt is that record's, and nobody else's.
-"""
+"""A run that is stopped by a failure which leaves a doubt: the doubt is that record's, and nobody else's."""
 
 import pytest
 

@@ -1,6 +1,4 @@
-"""
-Stopping in every way there is: nothing new is sent, and every record that was read has its outcome.
-"""
+"""Stopping in every way there is: nothing new is sent, and every record that was read has its outcome."""
 
 import asyncio
 import gc

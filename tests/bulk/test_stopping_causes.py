@@ -1,6 +1,4 @@
-"""
-What stops a run from the inside: a hook, a deadline, the input, a cause that meets every record, the manager.
-"""
+"""What stops a run from the inside: a hook, a deadline, the input, a cause that meets every record, the manager."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -1,6 +1,4 @@
-"""
-Each wait of a run, met by each way to stop it there: it ends in time, and every record that was read is accounted for.
-"""
+"""Each wait of a run, met by each way to stop it: it ends in time, and every record read is accounted for."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator

@@ -1,6 +1,4 @@
-"""
-A scene for every test of a command.
-"""
+"""A scene for every test of a command."""
 
 from pathlib import Path
 
@@ -12,9 +10,7 @@ from tests.cli.cli_scene import Scene, free_port
 
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    """
-    Lead the commands to a sandbox by the environment.
-    """
+    """Lead the commands to a sandbox by the environment."""
     sandbox = Sandbox(port=free_port())
     url = f"http://127.0.0.1:{sandbox.port}"
     environment = {

@@ -1,6 +1,4 @@
-"""
-The bulk commands, from a file to the sandbox and back.
-"""
+"""The bulk commands, from a file to the sandbox and back."""
 
 import json
 import os

@@ -1,6 +1,4 @@
-"""
-The demo, from end to end on a moved clock; and the sandbox as a process of its own.
-"""
+"""The demo, from end to end on a moved clock; and the sandbox as a process of its own."""
 
 import asyncio
 import os
@@ -26,9 +24,7 @@ from omeda_async.testing import run_moved
 
 @pytest.fixture
 def moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """
-    Have asyncio.run run on a moved clock, in a directory of its own.
-    """
+    """Have asyncio.run run on a moved clock, in a directory of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr("omeda_async.cli._demo.asyncio.run", run_moved)
@@ -65,9 +61,7 @@ def test_the_demo_accounts_for_every_record_and_keeps_every_limit() -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Make the demo a small one, without bad records.
-    """
+    """Make the demo a small one, without bad records."""
     for name, count in (("OPT_OUTS", 30), ("CAMPAIGNS", 5), ("DEPLOYMENTS", 5), ("TRANSACTIONS", 5)):
         monkeypatch.setattr(_demo_data, name, count)
 

@@ -1,6 +1,4 @@
-"""
-What is beside the bar: settled records apart from those not sent, pauses in calm words, and nothing cut off.
-"""
+"""What is beside the bar: settled records apart from those not sent, pauses in calm words, and nothing cut off."""
 
 import asyncio
 import io

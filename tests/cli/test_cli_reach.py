@@ -1,6 +1,4 @@
-"""
-How far opt-outs of a file reach: said before anything is sent.
-"""
+"""How far opt-outs of a file reach: said before anything is sent."""
 
 import itertools
 import json

@@ -1,6 +1,4 @@
-"""
-Rows of text files as records: what is understood, what is refused, and which row it was.
-"""
+"""Rows of text files as records: what is understood, what is refused, and which row it was."""
 
 import io
 from pathlib import Path
@@ -18,9 +16,7 @@ def rows(kind: RowKind, text: str | bytes, name: str = "input", ignore: tuple[st
 
 
 def read(file: RowFile) -> dict[int, Any]:
-    """
-    Give each row by its number: the record, or the field and reason why there is none.
-    """
+    """Return each row by its number: the record, or the field and reason why there is none."""
     found: dict[int, Any] = {}
     for row in file:
         try:

@@ -1,6 +1,4 @@
-"""
-What is seen while a run goes on, and the way in.
-"""
+"""What is seen while a run goes on, and the way in."""
 
 import asyncio
 import builtins

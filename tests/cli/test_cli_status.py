@@ -1,6 +1,4 @@
-"""
-Journals on the command line: resuming, looking into one, and writing what is not done as input again.
-"""
+"""Journals on the command line: resuming, looking into one, and writing what is not done as input again."""
 
 import json
 from pathlib import Path

@@ -1,6 +1,4 @@
-"""
-What a command refuses before it begins, and in which words.
-"""
+"""What a command refuses before it begins, and in which words."""
 
 import json
 from pathlib import Path
@@ -14,9 +12,7 @@ from tests.cli.cli_scene import Scene
 
 @pytest.fixture
 def nobody(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    """
-    Leave the environment without a user of Omeda's.
-    """
+    """Leave the environment without a user of Omeda's."""
     monkeypatch.delenv("OMEDA_USER_ID")
     scene.sandbox.omeda.seed_deployment("d")
     return scene

@@ -1,6 +1,4 @@
-"""
-The one helper that lets aioresponses answer on aiohttp 3.14.
-"""
+"""The one helper that lets aioresponses answer on aiohttp 3.14."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +11,7 @@ from yarl import URL
 
 
 class Response(aiohttp.ClientResponse):
-    """
-    An answer of aioresponses 0.7.9, which does not know that aiohttp 3.14 wants a ``stream_writer``.
-    """
+    """An answer of aioresponses 0.7.9, which does not know that aiohttp 3.14 wants a ``stream_writer``."""
 
     def __init__(self, method: str, url: URL, **options: Any) -> None:
         super().__init__(method, url, **{"stream_writer": Mock(output_size=0), **options})
@@ -23,9 +19,7 @@ class Response(aiohttp.ClientResponse):
 
 @attrs.frozen
 class Asked:
-    """
-    One request, as it was handed to aiohttp.
-    """
+    """One request, as it was handed to aiohttp."""
 
     method: str
     url: str
@@ -36,17 +30,13 @@ class Asked:
 
 @attrs.define
 class Wire:
-    """
-    Answers requests, and keeps what was asked.
-    """
+    """Answers requests, and keeps what was asked."""
 
     mock: aioresponses
     asked: list[Asked] = attrs.field(factory=list)
 
     def answer(self, method: str, url: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """
-        Answer every request with this method and exactly this URL.
-        """
+        """Answer every request with this method and exactly this URL."""
 
         def keep(url: URL, **options: Any) -> CallbackResult:
             self.asked.append(Asked(method, str(url), options["headers"], options["data"], options))

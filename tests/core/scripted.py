@@ -1,6 +1,4 @@
-"""
-A transport that answers from a script, and accounts that use it.
-"""
+"""A transport that answers from a script, and accounts that use it."""
 
 import asyncio
 import json
@@ -35,9 +33,7 @@ CLOSE_LIMIT = RateLimit(parallel=4)
 
 @attrs.frozen
 class Sent:
-    """
-    One request that went out.
-    """
+    """One request that went out."""
 
     request: Request
     headers: Mapping[str, str]
@@ -46,9 +42,7 @@ class Sent:
 
     @property
     def path(self) -> str:
-        """
-        The path, to tell a read from what it settles.
-        """
+        """The path, to tell a read from what it settles."""
         return self.request.path
 
 
@@ -56,9 +50,7 @@ Reply = Answer | OmedaAsyncError | Callable[[], Any]
 
 
 class ScriptedTransport(Transport):
-    """
-    Answers one request after the other with what the script says, each after some moved seconds.
-    """
+    """Answers one request after the other with what the script says, each after some moved seconds."""
 
     def __init__(self, script: Iterable[Reply], *, seconds: float = 0.01) -> None:
         super().__init__()
@@ -67,9 +59,7 @@ class ScriptedTransport(Transport):
         self.seconds = seconds
 
     def session(self) -> aiohttp.ClientSession:
-        """
-        There is none, and nobody needs it.
-        """
+        """There is none, and nobody needs it."""
         return None  # type: ignore[return-value]  # a fake has no session
 
     async def send(
@@ -81,9 +71,7 @@ class ScriptedTransport(Transport):
         timeout: float,  # noqa: ASYNC109 the transport's signature
         connect_timeout: float,  # noqa: ARG002 the transport's signature
     ) -> Answer:
-        """
-        Answer as the script says.
-        """
+        """Answer as the script says."""
         self.sent.append(Sent(request, dict(headers), asyncio.get_running_loop().time(), timeout))
         reply = self.script.pop(0)
         await asyncio.sleep(self.seconds)
@@ -96,32 +84,24 @@ class ScriptedTransport(Transport):
 
 
 def answer(status: int, value: Any = None, *, text: str = "", **headers: str) -> Answer:
-    """
-    An answer with JSON, or with a text.
-    """
+    """An answer with JSON, or with a text."""
     body = text.encode() if value is None else json.dumps(value).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(status, CIMultiDict({"Content-Type": "application/json", **named}), body)
 
 
 def lost(*, timed_out: bool = False) -> AnswerLost:
-    """
-    The answer is lost.
-    """
+    """The answer is lost."""
     return AnswerLost("the answer was lost", sent=True, timed_out=timed_out)
 
 
 def unsent() -> ConnectionFailed:
-    """
-    The request never left.
-    """
+    """The request never left."""
     return ConnectionFailed("could not connect")
 
 
 async def never() -> None:
-    """
-    No answer comes.
-    """
+    """No answer comes."""
     await asyncio.get_running_loop().create_future()
 
 
@@ -133,9 +113,7 @@ def account(
     provider: str = "omeda",
     **policy: Any,
 ) -> tuple[Account, ScriptedTransport]:
-    """
-    An account whose requests are answered from a script.
-    """
+    """An account whose requests are answered from a script."""
     transport = ScriptedTransport(script)
     made = Account(
         provider=provider,
@@ -150,68 +128,50 @@ def account(
 
 @attrs.frozen
 class Case:
-    """
-    One operation, with what its answers look like.
-    """
+    """One operation, with what its answers look like."""
 
     operation: Operation[Any, Any]
     params: Any
     done: Answer
 
     def call(self, owner: Account, **options: Any) -> Call[Any, Any]:
-        """
-        A call of it.
-        """
+        """A call of it."""
         return Call(owner, self.operation, self.params, CallOptions(**options))
 
     async def run(self, owner: Account, **options: Any) -> Any:
-        """
-        Make a call of it; gives its Result.
-        """
+        """Make a call of it; gives its Result."""
         return await self.call(owner, **options).run()
 
 
 def omeda_error(status: int, *messages: str, **headers: str) -> Answer:
-    """
-    A refusal as Omeda words it.
-    """
+    """A refusal as Omeda words it."""
     errors = [{"Error": message} for message in messages]
     return answer(status, {"Errors": errors, "SubmissionId": "C95AE90C"}, **headers)
 
 
 def ocamba_error(status: int) -> Answer:
-    """
-    A refusal as Ocamba words it: it does not say what is the matter.
-    """
+    """A refusal as Ocamba words it: it does not say what is the matter."""
     return answer(status, {"code": status, "title": "Bad request.", "message": "The request body is not valid."})
 
 
 def campaign(status: str) -> Answer:
-    """
-    A campaign, read.
-    """
+    """A campaign, read."""
     return answer(200, {"total": 1, "items": [{"id": "1000248", "status": status}]})
 
 
 def finished() -> Answer:
-    """
-    Journey Manager's refusal that does not say whether completed or abandoned.
-    """
+    """Journey Manager's refusal that does not say whether completed or abandoned."""
     text = "The transaction has already been finished (Completed or Abandoned)."
     return answer(400, {"errorKey": "txnAlreadyFinished", "error": text})
 
 
 def transaction(form_status: str) -> Answer:
-    """
-    A transaction, queried.
-    """
+    """A transaction, queried."""
     return answer(200, {"result": [{"submitKey": "15d0", "formStatus": form_status}]})
 
 
 def deployment(status: str) -> Answer:
-    """
-    A deployment, looked up.
-    """
+    """A deployment, looked up."""
     return answer(200, {"TrackId": "FOO1", "Status": status, "Url": "https://ows.omeda.com/x"})
 
 

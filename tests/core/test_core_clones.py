@@ -1,6 +1,4 @@
-"""
-A clone whose answer was lost: its source is looked up, and only what can be no other deployment is taken for it.
-"""
+"""A clone whose answer was lost: its source is looked up, and only what can be no other deployment is taken for it."""
 
 from typing import Any
 

@@ -1,6 +1,4 @@
-"""
-A create whose answer was lost, and what a search shows: only what can be no other deployment is taken for it.
-"""
+"""A create whose answer was lost, and what a search shows: only what can be no other deployment is taken for it."""
 
 from typing import Any
 

@@ -1,6 +1,4 @@
-"""
-Credentials: loaded once, renewed once, and never shown.
-"""
+"""Credentials: loaded once, renewed once, and never shown."""
 
 import asyncio
 import json
@@ -42,9 +40,7 @@ D = OutcomeStatus
 
 
 class Tokens:
-    """
-    A token callable that counts, and gives the tokens in turn, the last for ever.
-    """
+    """A token callable that counts, and gives the tokens in turn, the last for ever."""
 
     def __init__(self, *tokens: Any) -> None:
         self.tokens = list(tokens)
@@ -53,9 +49,7 @@ class Tokens:
         self.most_at_work = 0
 
     async def __call__(self) -> Any:
-        """
-        Give the next token, after a second.
-        """
+        """Return the next token, after a second."""
         self.asked += 1
         self.at_work += 1
         self.most_at_work = max(self.most_at_work, self.at_work)
@@ -67,9 +61,7 @@ class Tokens:
         return token
 
     async def headers(self) -> Mapping[str, str]:
-        """
-        Give the next token as the headers of a session.
-        """
+        """Return the next token as the headers of a session."""
         return {"Cookie": f"JSESSIONID={await self()}"}
 
 
@@ -78,9 +70,7 @@ def _signed(transport: Any) -> list[str]:
 
 
 async def test_a_token_callable_is_asked_once_for_many_calls() -> None:
-    """
-    It is asked on first use, by one of the callers, and the others share what it gave.
-    """
+    """It is asked on first use, by one of the callers, and the others share what it gave."""
     tokens = Tokens("one")
     owner, transport = account(*[CAMPAIGN_CANCEL.done] * 8, credentials=bearer(tokens))
     results = await asyncio.gather(*[CAMPAIGN_CANCEL.run(owner) for _ in range(8)])
@@ -89,18 +79,14 @@ async def test_a_token_callable_is_asked_once_for_many_calls() -> None:
 
 
 async def test_a_plain_callable_may_give_the_token_at_once() -> None:
-    """
-    It need not be async.
-    """
+    """It need not be async."""
     owner, transport = account(CAMPAIGN_CANCEL.done, credentials=bearer(lambda: "plain"))
     await CAMPAIGN_CANCEL.run(owner)
     assert _signed(transport) == ["Bearer plain"]
 
 
 async def test_on_401_the_token_is_asked_for_once_more_and_the_call_repeated_once() -> None:
-    """
-    A rolled key is picked up by the call that met it.
-    """
+    """A rolled key is picked up by the call that met it."""
     tokens = Tokens("old", "new")
     owner, transport = account(REFUSED, CAMPAIGN_CANCEL.done, credentials=bearer(tokens))
     result = await CAMPAIGN_CANCEL.run(owner)
@@ -109,9 +95,7 @@ async def test_on_401_the_token_is_asked_for_once_more_and_the_call_repeated_onc
 
 
 async def test_a_second_401_is_final() -> None:
-    """
-    One renewal for a call, and no loop.
-    """
+    """One renewal for a call, and no loop."""
     tokens = Tokens("a", "b", "c")
     owner, transport = account(REFUSED, REFUSED, REFUSED, credentials=bearer(tokens))
     result = await CAMPAIGN_CANCEL.run(owner)
@@ -121,9 +105,7 @@ async def test_a_second_401_is_final() -> None:
 
 @pytest.mark.parametrize("credentials", [bearer("fixed"), bearer(Tokens("a"))], ids=["fixed", "callable"])
 async def test_a_403_renews_nothing(credentials: Credentials) -> None:
-    """
-    A missing right is not mended by another login.
-    """
+    """A missing right is not mended by another login."""
     owner, transport = account(answer(403, {}), credentials=credentials)
     result = await CAMPAIGN_CANCEL.run(owner)
     assert (type(result.error), len(transport.sent)) == (errors.AuthenticationFailed, 1)
@@ -131,9 +113,7 @@ async def test_a_403_renews_nothing(credentials: Credentials) -> None:
 
 @pytest.mark.parametrize("second", ["new", "old"], ids=["another token", "the same token"])
 async def test_eight_calls_that_meet_401_renew_the_token_once(second: str) -> None:
-    """
-    The first asks for it, the others find it renewed, even when the callable gives the same one again.
-    """
+    """The first asks for it, the others find it renewed, even when the callable gives the same one again."""
     tokens = Tokens("old", second)
     script = [REFUSED] * 8 + [CAMPAIGN_CANCEL.done] * 8
     owner, transport = account(*script, credentials=bearer(tokens), rate_limit=RateLimit(parallel=100))
@@ -146,9 +126,7 @@ async def test_eight_calls_that_meet_401_renew_the_token_once(second: str) -> No
     "given", ["", " ", "a\nb", None, 7, ValueError("top-secret"), KeyError("top-secret")], ids=repr
 )
 async def test_a_callable_that_gives_no_token_is_a_configuration_error(given: Any) -> None:
-    """
-    Nothing is sent, no permit is kept, and the error shows nothing of what went wrong inside.
-    """
+    """Nothing is sent, no permit is kept, and the error shows nothing of what went wrong inside."""
     owner, transport = account(credentials=bearer(Tokens(given)))
     with pytest.raises(errors.ConfigurationError) as caught:
         await call(owner, CAMPAIGN_CANCEL.operation, CAMPAIGN_CANCEL.params)
@@ -158,9 +136,7 @@ async def test_a_callable_that_gives_no_token_is_a_configuration_error(given: An
 
 
 async def test_a_callable_that_fails_when_asked_again_is_reported_as_that() -> None:
-    """
-    After the 401 the reload breaks: the attempt was refused, nothing is in doubt.
-    """
+    """After the 401 the reload breaks: the attempt was refused, nothing is in doubt."""
     tokens = Tokens("old", errors.AnswerLost("the token service is away", sent=True))
     owner, transport = account(REFUSED, credentials=bearer(tokens))
     result = await CAMPAIGN_CANCEL.run(owner)
@@ -169,9 +145,7 @@ async def test_a_callable_that_fails_when_asked_again_is_reported_as_that() -> N
 
 
 class ServiceError(Exception):
-    """
-    What a client of a token service may raise: no class of Python's own.
-    """
+    """What a client of a token service may raise: no class of Python's own."""
 
 
 PASSING = [
@@ -189,9 +163,7 @@ PASSING = [
 
 @pytest.mark.parametrize("trouble", PASSING, ids=repr)
 async def test_a_token_service_that_is_away_for_a_while_ends_nothing(trouble: Exception) -> None:
-    """
-    The token is asked for again after the back-off, as after a connection that failed; the record is done.
-    """
+    """The token is asked for again after the back-off, as after a connection that failed; the record is done."""
     tokens = Tokens(trouble, trouble, "new")
     owner, transport = account(CAMPAIGN_CANCEL.done, credentials=bearer(tokens))
     result = await CAMPAIGN_CANCEL.run(owner)
@@ -201,9 +173,7 @@ async def test_a_token_service_that_is_away_for_a_while_ends_nothing(trouble: Ex
 
 @pytest.mark.parametrize("trouble", PASSING, ids=repr)
 async def test_a_token_service_that_stays_away_is_a_failed_connection(trouble: Exception) -> None:
-    """
-    Nothing left, so that nothing is in doubt, whatever the service's own error says of its own request.
-    """
+    """Nothing left, so that nothing is in doubt, whatever the service's own error says of its own request."""
     owner, transport = account(credentials=bearer(Tokens(trouble)), attempts=2)
     result = await CAMPAIGN_CANCEL.run(owner)
     assert (type(result.error), result.status, result.doubtful) == (errors.ConnectionFailed, D.FAILED, False)
@@ -231,9 +201,7 @@ async def test_a_token_service_that_stays_away_is_a_failed_connection(trouble: E
 async def test_what_a_token_callable_raises_is_told_as_what_it_is(
     mistake: Exception, kind: type[errors.OmedaAsyncError], status: D
 ) -> None:
-    """
-    Its own mistakes are a wrong setting; an error of ours that means the same for the request is given on as it is.
-    """
+    """Its own mistakes are a wrong setting; an error of ours that means the same is passed on as it is."""
     owner, transport = account(credentials=bearer(Tokens(mistake)), attempts=2)
     result = await CAMPAIGN_CANCEL.run(owner)
     assert (type(result.error), result.status, transport.sent) == (kind, status, [])
@@ -241,9 +209,7 @@ async def test_what_a_token_callable_raises_is_told_as_what_it_is(
 
 
 async def test_the_secrets_of_the_last_few_loads_are_kept_and_no_more() -> None:
-    """
-    A token that is renewed for weeks does not fill the memory, nor slow the search for it in every answer.
-    """
+    """A token that is renewed for weeks does not fill the memory, nor slow the search for it in every answer."""
     numbers = iter(range(1000))
     credentials = bearer(lambda: f"token-number-{next(numbers)}")
     shut_out = errors.AuthenticationFailed("x", status=401)
@@ -257,9 +223,7 @@ async def test_the_secrets_of_the_last_few_loads_are_kept_and_no_more() -> None:
 
 
 async def test_the_same_token_given_again_drives_no_other_out() -> None:
-    """
-    An answer to what an earlier token has signed may still come, however often the present one was given since.
-    """
+    """An answer to what an earlier token has signed may still come, however often the present one was given since."""
     tokens = iter(["the-first-token", *["the-second-token"] * 50])
     credentials = bearer(lambda: next(tokens))
     await credentials.ready()
@@ -269,9 +233,7 @@ async def test_the_same_token_given_again_drives_no_other_out() -> None:
 
 
 async def test_a_session_is_prepared_once_for_many_calls() -> None:
-    """
-    Journey Manager allows one active session per user: the login is single-flight.
-    """
+    """Journey Manager allows one active session per user: the login is single-flight."""
     logins = Tokens("abcdef1")
     script = [TRANSACTION_CANCEL.done] * 6
     owner, transport = account(*script, credentials=session(logins.headers))
@@ -285,9 +247,7 @@ EXPIRED = answer(200, text="This session has been expired (possibly due to multi
 
 @pytest.mark.parametrize("sign", [LOGIN_PAGE, HTML, EXPIRED, REFUSED], ids=["302", "html", "sentence", "401"])
 async def test_a_lost_session_is_prepared_once_more_and_the_call_repeated_once(sign: Any) -> None:
-    """
-    Each sign of a dead session leads to one new login and one repeat.
-    """
+    """Each sign of a dead session leads to one new login and one repeat."""
     logins = Tokens("abcdef1", "abcdef2")
     owner, transport = account(sign, TRANSACTION_CANCEL.done, credentials=session(logins.headers))
     result = await TRANSACTION_CANCEL.run(owner)
@@ -296,9 +256,7 @@ async def test_a_lost_session_is_prepared_once_more_and_the_call_repeated_once(s
 
 
 async def test_a_session_lost_twice_is_reported() -> None:
-    """
-    No login loop: the second loss is the caller's to know.
-    """
+    """No login loop: the second loss is the caller's to know."""
     logins = Tokens("abcdef1")
     owner, transport = account(LOGIN_PAGE, LOGIN_PAGE, credentials=session(logins.headers))
     result = await TRANSACTION_CANCEL.run(owner)
@@ -321,9 +279,7 @@ async def test_a_session_lost_twice_is_reported() -> None:
 async def test_a_page_under_a_200_is_settled_by_the_form_status_or_unknown(
     found: Any, status: D, sent: bool | None
 ) -> None:
-    """
-    It may be a proxy's, and the cancel carried out behind it: only a read of the form status makes that certain.
-    """
+    """It may be a proxy's, and the cancel carried out behind it: only a read of the form status makes that certain."""
     logins = Tokens("abcdef1", "abcdef2")
     owner, transport = account(HTML, HTML, found, credentials=session(logins.headers))
     result = await TRANSACTION_CANCEL.run(owner)
@@ -334,9 +290,7 @@ async def test_a_page_under_a_200_is_settled_by_the_form_status_or_unknown(
 
 @pytest.mark.parametrize("sign", [LOGIN_PAGE, EXPIRED], ids=["302", "sentence"])
 async def test_a_redirect_or_the_sentence_is_certain_and_needs_no_read(sign: Any) -> None:
-    """
-    The provider itself says that the session is lost: the cancel was not carried out.
-    """
+    """The provider itself says that the session is lost: the cancel was not carried out."""
     owner, transport = account(sign, sign, credentials=session(Tokens("abcdef1", "abcdef2").headers))
     result = await TRANSACTION_CANCEL.run(owner)
     assert (type(result.error), result.status, result.doubtful) == (errors.SessionLost, D.FAILED, False)
@@ -344,9 +298,7 @@ async def test_a_redirect_or_the_sentence_is_certain_and_needs_no_read(sign: Any
 
 
 async def test_a_403_opens_no_session() -> None:
-    """
-    It has four meanings, and none is mended by a login.
-    """
+    """It has four meanings, and none is mended by a login."""
     logins = Tokens("abcdef1")
     owner, _ = account(answer(403, text=""), credentials=session(logins.headers))
     assert type((await TRANSACTION_CANCEL.run(owner)).error) is errors.AuthenticationFailed
@@ -354,9 +306,7 @@ async def test_a_403_opens_no_session() -> None:
 
 
 async def test_six_calls_that_lose_the_session_open_it_once() -> None:
-    """
-    Single-flight also for the renewal.
-    """
+    """Single-flight also for the renewal."""
     logins = Tokens("abcdef1", "abcdef2")
     script = [LOGIN_PAGE] * 4 + [TRANSACTION_CANCEL.done] * 4
     owner, _ = account(*script, credentials=session(logins.headers))
@@ -366,9 +316,7 @@ async def test_six_calls_that_lose_the_session_open_it_once() -> None:
 
 @pytest.mark.parametrize("given", [None, {"Cookie": 7}, {"Cookie": "a\r\nb"}, {7: "x"}, 3], ids=repr)
 async def test_a_login_that_gives_no_headers_is_a_configuration_error(given: Any) -> None:
-    """
-    Whatever the hook returns, the error is one of ours.
-    """
+    """Whatever the hook returns, the error is one of ours."""
 
     async def prepare() -> Any:
         return given
@@ -379,9 +327,7 @@ async def test_a_login_that_gives_no_headers_is_a_configuration_error(given: Any
 
 
 async def test_a_cancelled_login_leaves_the_next_caller_to_log_in() -> None:
-    """
-    Whoever was waiting goes on with a login of its own.
-    """
+    """Whoever was waiting goes on with a login of its own."""
     logins = Tokens("abcdef1")
     owner, _ = account(TRANSACTION_CANCEL.done, credentials=session(logins.headers))
     first = asyncio.create_task(TRANSACTION_CANCEL.run(owner))
@@ -393,9 +339,7 @@ async def test_a_cancelled_login_leaves_the_next_caller_to_log_in() -> None:
 
 
 async def test_lost_and_then_shut_out_is_unknown_without_a_login_loop() -> None:
-    """
-    After a lost answer a dead login settles nothing: unknown, with one renewal for the call and its read together.
-    """
+    """After a lost answer a dead login settles nothing: unknown, with one renewal for the call and its read."""
     logins = Tokens("abcdef1")
     script: list[Reply] = [lost(), LOGIN_PAGE, LOGIN_PAGE, LOGIN_PAGE, LOGIN_PAGE, LOGIN_PAGE, LOGIN_PAGE, LOGIN_PAGE]
     owner, transport = account(*script, credentials=session(logins.headers))
@@ -406,9 +350,7 @@ async def test_lost_and_then_shut_out_is_unknown_without_a_login_loop() -> None:
 
 
 async def test_the_read_that_settles_renews_the_session_too() -> None:
-    """
-    The lost session is noticed by the read: it is opened again, and the read tells.
-    """
+    """The lost session is noticed by the read: it is opened again, and the read tells."""
     logins = Tokens("abcdef1", "abcdef2")
     owner, _ = account(lost(), LOGIN_PAGE, transaction("Abandoned"), credentials=session(logins.headers))
     result = await TRANSACTION_CANCEL.run(owner)
@@ -436,9 +378,7 @@ def _everything(error: BaseException | None) -> str:
     ],
 )
 async def test_a_secret_that_the_provider_echoes_is_in_no_error(case: Case, reply: Any) -> None:
-    """
-    Neither whole nor in part, neither plain nor escaped, wherever the error keeps text, though it is cut and masked.
-    """
+    """Neither whole nor in part, plain nor escaped, wherever the error keeps text, though it is cut and masked."""
     credentials = FixedCredentials({"Authorization": f"Bearer {SECRET}"}, (SECRET,))
     owner, _ = account(reply, reply, credentials=credentials, attempts=1)
     shown = _everything((await case.run(owner, explain=False)).error)
@@ -466,9 +406,7 @@ RECEIPT = {"SubmissionId": "s", "Success": ECHO, "Warnings": [f"{SECRET} expires
     ],
 )
 async def test_a_secret_that_the_provider_echoes_is_in_no_success(operation: Operation[Any, Any], reply: Any) -> None:
-    """
-    Receipts are shown, pickled and journalled as errors are, and what was read keeps the whole object.
-    """
+    """Receipts are shown, pickled and journalled as errors are, and what was read keeps the whole object."""
     result = read_answer(operation, reply, (SECRET,))
     assert type(result) is type(operation.decipher(reply.status, reply.headers, reply.body))
     shown = " ".join([repr(result), repr(attrs.asdict(result) if attrs.has(type(result)) else result)])
@@ -480,9 +418,7 @@ async def test_a_secret_that_the_provider_echoes_is_in_no_success(operation: Ope
 
 @pytest.mark.parametrize("password", ["Saved", "k", "15d0", "e", "result"])
 def test_no_password_that_may_stand_anywhere_by_chance_changes_what_was_read(password: str) -> None:
-    """
-    A state or an id that is read wrong would be worse than a weak password that is shown where it stood anyway.
-    """
+    """A state or an id that is read wrong would be worse than a weak password that is shown where it stood anyway."""
     reply = transaction("Saved")
     found: Any = read_answer(journey_manager.QUERY, reply, (password,))
     assert found == journey_manager.QUERY.decipher(reply.status, reply.headers, reply.body)
@@ -500,9 +436,7 @@ def test_no_password_that_may_stand_anywhere_by_chance_changes_what_was_read(pas
 async def test_what_a_session_carries_is_hidden_and_plain_words_are_not(
     header: dict[str, str], secrets: list[str], kept: str
 ) -> None:
-    """
-    A cookie's value alone is a secret too, while a short word of a header does not maim the texts.
-    """
+    """A cookie's value alone is a secret too, while a short word of a header does not maim the texts."""
 
     async def prepare() -> Mapping[str, str]:
         return header
@@ -515,9 +449,7 @@ async def test_what_a_session_carries_is_hidden_and_plain_words_are_not(
 
 
 async def test_nothing_logged_shows_a_secret_or_an_address(caplog: pytest.LogCaptureFixture) -> None:
-    """
-    The default hook logs attempts, pauses and retries by class and number alone.
-    """
+    """The default hook logs attempts, pauses and retries by class and number alone."""
     seen: list[events.Event] = []
     owner, _ = account(
         omeda_error(503, ECHO),
@@ -537,9 +469,7 @@ async def test_nothing_logged_shows_a_secret_or_an_address(caplog: pytest.LogCap
 
 
 async def test_events_tell_the_story_of_a_call() -> None:
-    """
-    Each attempt with its status, time and error; the back-off; the settling's verdict.
-    """
+    """Each attempt with its status, time and error; the back-off; the settling's verdict."""
     seen: list[events.Event] = []
     owner, _ = account(lost(), campaign("canceled"), hooks=(seen.append,))
     await CAMPAIGN_CANCEL.run(owner)
@@ -557,9 +487,7 @@ async def test_events_tell_the_story_of_a_call() -> None:
 
 
 async def test_a_hook_that_fails_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """
-    What it raises is logged by its type alone, and the call goes on.
-    """
+    """What it raises is logged by its type alone, and the call goes on."""
 
     def broken(_event: events.Event) -> None:
         raise ValueError(SECRET)

@@ -1,6 +1,4 @@
-"""
-What follows a doubtful attempt and does not clear it up: the doubt about the attempt stays.
-"""
+"""What follows a doubtful attempt and does not clear it up: the doubt about the attempt stays."""
 
 from typing import Any
 

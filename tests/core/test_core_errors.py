@@ -1,6 +1,4 @@
-"""
-The tree of errors: what each keeps, and what none shows.
-"""
+"""The tree of errors: what each keeps, and what none shows."""
 
 import copy
 import pickle
@@ -48,9 +46,7 @@ ADDRESS = "someone.private@omeda.com"
 
 
 def _filled(kind: type[OmedaAsyncError]) -> OmedaAsyncError:
-    """
-    An error with a telling value in every field.
-    """
+    """An error with a telling value in every field."""
     values: dict[str, Any] = {}
     for field in attrs.fields(kind):
         values[field.name] = {
@@ -71,9 +67,7 @@ def _filled(kind: type[OmedaAsyncError]) -> OmedaAsyncError:
 
 
 def test_the_tree_is_the_documented_one() -> None:
-    """
-    Every error class has the parent that the documentation draws, and there are no others.
-    """
+    """Every error class has the parent that the documentation draws, and there are no others."""
     found = {
         name: value.__mro__[1].__name__
         for name, value in vars(errors).items()
@@ -91,9 +85,7 @@ def _copied(error: OmedaAsyncError, way: str) -> Any:
 @pytest.mark.parametrize("kind", CLASSES)
 @pytest.mark.parametrize("way", ["pickle", "copy", "deepcopy"])
 def test_a_copy_keeps_every_field(kind: type[OmedaAsyncError], way: str) -> None:
-    """
-    Each class comes back from pickle and copy whole, with its class, text, arguments and fields.
-    """
+    """Each class comes back from pickle and copy whole, with its class, text, arguments and fields."""
     error = _filled(kind)
     error.__cause__ = ValueError("not a part of it")
     again = _copied(error, way)
@@ -106,9 +98,7 @@ def test_a_copy_keeps_every_field(kind: type[OmedaAsyncError], way: str) -> None
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_no_text_of_an_error_shows_an_address(kind: type[OmedaAsyncError]) -> None:
-    """
-    str, repr, arguments, the traceback and every field but the provider's own words are masked.
-    """
+    """str, repr, arguments, the traceback and every field but the provider's own words are masked."""
     error = _filled(kind)
     shown = [str(error), repr(error), repr(error.args), "".join(traceback.format_exception(error))]
     shown += [repr(one) for one in getattr(error, "culprits", ())]
@@ -118,9 +108,7 @@ def test_no_text_of_an_error_shows_an_address(kind: type[OmedaAsyncError]) -> No
 
 
 def test_the_providers_own_words_stay_whole() -> None:
-    """
-    ``messages`` and ``culprits`` keep the address, for the caller to act on.
-    """
+    """``messages`` and ``culprits`` keep the address, for the caller to act on."""
     error = _filled(BatchRejected)
     assert isinstance(error, BatchRejected)
     assert ADDRESS in error.messages[0]
@@ -128,26 +116,20 @@ def test_the_providers_own_words_stay_whole() -> None:
 
 
 def test_a_body_is_cut_at_200_characters_after_masking() -> None:
-    """
-    A long body keeps its first 200 characters, and an address at the cut is masked first.
-    """
+    """A long body keeps its first 200 characters, and an address at the cut is masked first."""
     error = ApiError("no", body="x" * 190 + " " + ADDRESS + "y" * 1000)
     assert len(error.body) == 200
     assert error.body.endswith("s***@omed")
 
 
 def test_an_invalid_record_names_its_field() -> None:
-    """
-    The message is the field and the reason; without a field the reason alone.
-    """
+    """The message is the field and the reason; without a field the reason alone."""
     assert str(InvalidRecord.of("track_id", "must not be empty")) == "track_id: must not be empty"
     assert str(InvalidRecord.of(None, f"{ADDRESS} twice")) == "s***@omeda.com twice"
 
 
 def test_another_class_of_the_same_error_keeps_what_the_provider_said() -> None:
-    """
-    Once its meaning is known, an error changes its class and nothing else.
-    """
+    """Once its meaning is known, an error changes its class and nothing else."""
     before = _filled(errors.BadRequest)
     assert isinstance(before, ApiError)
     after = before.as_kind(errors.TooLate)
@@ -157,9 +139,7 @@ def test_another_class_of_the_same_error_keeps_what_the_provider_said() -> None:
 
 
 def test_secrets_leave_every_text_but_not_our_own_names() -> None:
-    """
-    A secret is hidden in the message, the body, the messages and the culprits; the provider's name stays.
-    """
+    """A secret is hidden in the message, the body, the messages and the culprits; the provider's name stays."""
     culprit = Culprit("BrandOptOut", "XXG", None, "AppId omeda is wrong")
     error = BatchRejected(
         "omeda is wrong", provider="omeda", body="omeda!", messages=("a", "omeda"), culprits=(culprit,)
@@ -171,9 +151,7 @@ def test_secrets_leave_every_text_but_not_our_own_names() -> None:
 
 
 def test_secrets_are_hidden_as_json_and_urls_write_them() -> None:
-    """
-    Escaped, quoted and overlapping secrets are hidden whole.
-    """
+    """Escaped, quoted and overlapping secrets are hidden whole."""
     secrets = ["pass", 'pass"wörd/1']
     assert hide_secrets('got pass"wörd/1', secrets) == "got ***"
     assert hide_secrets(r'{"x": "pass\"w\u00f6rd/1"}', secrets) == '{"x": "***"}'
@@ -186,9 +164,7 @@ def test_secrets_are_hidden_as_json_and_urls_write_them() -> None:
     st.text(max_size=30).filter(lambda text: "@" not in text),
 )
 def test_no_local_part_survives_masking(before: str, local: str, after: str) -> None:
-    """
-    Whatever stands around an address, its local part is not shown.
-    """
+    """Whatever stands around an address, its local part is not shown."""
     masked = mask_emails(f"{before} {local}@example.com {after}")
     assert f"{local}@" not in masked
     assert f"{local[0]}***@example.com" in masked
@@ -221,9 +197,7 @@ def _is_accepted(address: str) -> bool:
 @example("(jo@example.com)", "{}")
 @example("(j@example.com)", "{}")
 def test_no_address_that_may_be_sent_shows_more_than_its_first_character(address: str, sentence: str) -> None:
-    """
-    Whatever the local part holds that can be accepted, and whatever it stands between.
-    """
+    """Whatever the local part holds that can be accepted, and whatever it stands between."""
     local, _, domain = address.partition("@")
     masked = mask_emails(sentence.format(address))
     shown = masked.split(f"@{domain}")[0].split()[-1].removesuffix("***")
@@ -235,17 +209,13 @@ def test_no_address_that_may_be_sent_shows_more_than_its_first_character(address
 
 
 def test_addresses_without_a_space_between_them_are_masked_each() -> None:
-    """
-    What stands between two of them may be a part of either.
-    """
+    """What stands between two of them may be a part of either."""
     assert mask_emails("jo@x.com,jane@y.com;jim@z.com") == "j***@x***@y***@z.com"
     assert mask_emails('{"a":"jo@x.com"}') == '{***@x.com"}'
 
 
 def test_an_address_is_masked_also_where_a_text_is_cut() -> None:
-    """
-    Of one that begins before the cut and ends behind it no more is seen than of any other.
-    """
+    """Of one that begins before the cut and ends behind it no more is seen than of any other."""
     local = "private.name-" * 15
     error = ApiError("no", body="x" * 150 + f" {local}@example.com")
     assert error.body == "x" * 150 + " p***@example.com"
@@ -255,18 +225,14 @@ def test_an_address_is_masked_also_where_a_text_is_cut() -> None:
 
 
 def test_an_address_in_a_list_of_texts_is_masked_as_in_one() -> None:
-    """
-    What a field shows of several texts is what it shows of each.
-    """
+    """What a field shows of several texts is what it shows of each."""
     assert masked_repr("o'reilly@x.com") == "'o***@x.com'"
     assert masked_repr(("o'reilly@x.com is wrong", "<jo@x.com>")) == "('o***@x.com is wrong', '<j***@x.com>')"
     assert masked_repr({"key": "jo@x.com"}) == "{'key': 'j***@x.com'}"
 
 
 def test_masking_a_long_hostile_text_is_quick() -> None:
-    """
-    A text made to confuse a regular expression takes no longer than its length: else this took minutes.
-    """
+    """A text made to confuse a regular expression takes no longer than its length: else this took minutes."""
     before = time.process_time()
     masked = mask_emails("a" * 50_000 + "@" + "a@" * 5_000 + "(" * 50_000)
     assert time.process_time() - before < 5

@@ -1,6 +1,4 @@
-"""
-Whether anybody hears an event: one made for nobody only costs time.
-"""
+"""Whether anybody hears an event: one made for nobody only costs time."""
 
 import logging
 
@@ -12,9 +10,7 @@ from tests.core.scripted import CAMPAIGN_CANCEL, account
 
 
 def _own(_event: Event) -> None:
-    """
-    Take notice of nothing.
-    """
+    """Take notice of nothing."""
 
 
 @pytest.mark.parametrize(
@@ -31,17 +27,13 @@ def _own(_event: Event) -> None:
 def test_an_event_is_heard_by_an_own_hook_or_by_a_logger_that_listens(
     hooks: tuple[events.Hook, ...], level: int, heard: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """
-    The logger counts only where its level lets such an event through.
-    """
+    """The logger counts only where its level lets such an event through."""
     with caplog.at_level(level, "omeda_async"):
         assert is_heard(hooks) is heard
 
 
 async def test_an_attempt_is_logged_at_debug_and_not_above(caplog: pytest.LogCaptureFixture) -> None:
-    """
-    What is left out for speed is what nobody would have seen.
-    """
+    """What is left out for speed is what nobody would have seen."""
     counts: list[int] = []
     for level in (logging.DEBUG, logging.INFO):
         caplog.clear()

@@ -1,6 +1,4 @@
-"""
-What importing the package loads, and how that is measured.
-"""
+"""What importing the package loads, and how that is measured."""
 
 import ast
 import subprocess
@@ -34,9 +32,7 @@ def _clients_in(loaded: set[str]) -> set[str]:
 
 
 def test_importing_the_front_door_loads_nothing_of_a_provider_and_nothing_it_needs() -> None:
-    """
-    The manager, settings and errors are there; what only who uses a provider needs is not.
-    """
+    """The manager, settings and errors are there; what only who uses a provider needs is not."""
     loaded = _loaded_by("import omeda_async")
     assert {"omeda_async.manager", "omeda_async.settings", "omeda_async.errors"} <= loaded
     assert loaded & UNUSED == set()
@@ -44,17 +40,13 @@ def test_importing_the_front_door_loads_nothing_of_a_provider_and_nothing_it_nee
 
 
 def test_asking_for_a_model_loads_those_of_its_provider_alone() -> None:
-    """
-    All of them, and the other providers' are left where they are.
-    """
+    """All of them, and the other providers' are left where they are."""
     loaded = _loaded_by("from omeda_async import ClientOptOut, OptOut, Tester")
     assert _of_providers(loaded, "models") == {"omeda_async.providers.omeda.models"}
 
 
 def test_every_name_is_there_for_an_import_of_all_of_them() -> None:
-    """
-    Also those that are loaded when they are asked for; what is no name of ours is told as ever.
-    """
+    """Also those that are loaded when they are asked for; what is no name of ours is told as ever."""
     script = "from omeda_async import *\nimport omeda_async\nassert set(omeda_async.__all__) <= set(globals())"
     assert "omeda_async.providers.ocamba.models" in _loaded_by(script)
     with pytest.raises(AttributeError, match=r"module 'omeda_async' has no attribute 'Campain'"):
@@ -62,9 +54,7 @@ def test_every_name_is_there_for_an_import_of_all_of_them() -> None:
 
 
 def test_the_names_loaded_when_asked_for_are_those_a_type_checker_sees() -> None:
-    """
-    The two lists, one for the type checker and one for the run, hold the same.
-    """
+    """The two lists, one for the type checker and one for the run, hold the same."""
     tree = ast.parse(Path(omeda_async.__file__).read_text("utf-8"))
     (typed,) = (node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test).startswith("typing."))
     seen = {
@@ -76,9 +66,7 @@ def test_the_names_loaded_when_asked_for_are_those_a_type_checker_sees() -> None
 
 
 def test_a_manager_loads_the_client_of_the_provider_that_is_configured_alone() -> None:
-    """
-    Nothing of the other two comes with it.
-    """
+    """Nothing of the other two comes with it."""
     loaded = _loaded_by(
         "from omeda_async import OcambaSettings, SessionManager\nSessionManager(ocamba=OcambaSettings(token='t'))"
     )
@@ -88,9 +76,7 @@ def test_a_manager_loads_the_client_of_the_provider_that_is_configured_alone() -
 def test_the_import_benchmark_measures_compiled_files_also_where_none_may_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    With PYTHONDONTWRITEBYTECODE set, each of its runs would compile everything anew and measure that.
-    """
+    """With PYTHONDONTWRITEBYTECODE set, each of its runs would compile everything anew and measure that."""
     (tmp_path / "measured_module.py").write_text("VALUE = 1\n", encoding="ascii")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")

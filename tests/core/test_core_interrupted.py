@@ -1,6 +1,4 @@
-"""
-A call cancelled at each of its waits: what is certain then, and that nothing of it is left behind.
-"""
+"""A call cancelled at each of its waits: what is certain then, and that nothing of it is left behind."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -38,9 +36,7 @@ SLOTS = RateLimit(Window(2, 10.0), parallel=1)
 
 @attrs.frozen
 class Stop:
-    """
-    A wait of a call, how it comes to it, and what is certain when it is cancelled there.
-    """
+    """A wait of a call, how it comes to it, and what is certain when it is cancelled there."""
 
     name: str
     script: tuple[Reply, ...]
@@ -144,9 +140,7 @@ async def _cancelled(made: Call[Any, Any], at: float) -> bool:
 
 @pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.name)
 async def test_a_cancelled_call_says_what_is_certain_and_leaves_nothing_behind(stop: Stop) -> None:
-    """
-    Its outcome never guesses, its permit is given back, and a window later every slot is free.
-    """
+    """Its outcome never guesses, its permit is given back, and a window later every slot is free."""
     owner, transport = _prepared(stop)
     other = asyncio.create_task(owner.limiter.acquire()) if stop.busy else None
     await asyncio.sleep(0)
@@ -170,9 +164,7 @@ async def test_a_cancelled_call_says_what_is_certain_and_leaves_nothing_behind(s
 
 @pytest.mark.parametrize("moment", [step / 100 for step in range(0, 301, 3)])
 async def test_whenever_a_call_is_cancelled_its_outcome_is_true(moment: float) -> None:
-    """
-    Done at the provider and called not sent, or the other way round, never happens.
-    """
+    """Done at the provider and called not sent, or the other way round, never happens."""
     script: list[Reply] = [lost(), campaign("running"), answer(503, text=""), CAMPAIGN_CANCEL.done]
     owner, transport = account(*script, rate_limit=RateLimit(parallel=1), base_delay=0.2)
     made = CAMPAIGN_CANCEL.call(owner)
@@ -193,9 +185,7 @@ async def test_whenever_a_call_is_cancelled_its_outcome_is_true(moment: float) -
 
 @pytest.mark.parametrize("case", [CAMPAIGN_CANCEL, DEPLOYMENT_CANCEL, TRANSACTION_CANCEL])
 async def test_a_single_call_that_is_cancelled_is_under_way_no_more(case: Case) -> None:
-    """
-    The caller gets the cancellation, and closing the manager does not wait for the call.
-    """
+    """The caller gets the cancellation, and closing the manager does not wait for the call."""
     owner, _ = account(never)
     task = asyncio.create_task(call(owner, case.operation, case.params))
     await asyncio.sleep(1)
@@ -209,9 +199,7 @@ async def test_a_single_call_that_is_cancelled_is_under_way_no_more(case: Case) 
 
 
 async def test_a_stopped_run_makes_no_further_attempt() -> None:
-    """
-    Asked before each attempt and each wait: the call ends with what it knows.
-    """
+    """Asked before each attempt and each wait: the call ends with what it knows."""
     stopped = False
     owner, transport = account(lost(), CAMPAIGN_CANCEL.done)
     task = asyncio.create_task(CAMPAIGN_CANCEL.run(owner, stopped=lambda: stopped))
@@ -224,9 +212,7 @@ async def test_a_stopped_run_makes_no_further_attempt() -> None:
 
 
 async def test_a_run_stopped_during_an_attempt_does_not_wait_for_another() -> None:
-    """
-    No back-off is sat out for an attempt that will not be made.
-    """
+    """No back-off is sat out for an attempt that will not be made."""
     stopped = False
 
     async def stop_and_lose() -> Any:
@@ -241,9 +227,7 @@ async def test_a_run_stopped_during_an_attempt_does_not_wait_for_another() -> No
 
 
 async def test_a_closed_limiter_ends_the_calls_that_wait() -> None:
-    """
-    They are told that nothing was sent.
-    """
+    """They are told that nothing was sent."""
     owner, transport = account(never, rate_limit=SLOTS)
     first = asyncio.create_task(CAMPAIGN_CANCEL.run(owner))
     second = asyncio.create_task(CAMPAIGN_CANCEL.run(owner))

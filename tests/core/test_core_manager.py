@@ -1,6 +1,4 @@
-"""
-The session manager: what it owns, how it closes, and what the whole path does against the sandbox.
-"""
+"""The session manager: what it owns, how it closes, and what the whole path does against the sandbox."""
 
 import asyncio
 import logging
@@ -67,9 +65,7 @@ def _counts(sandbox: Sandbox) -> list[str]:
 
 
 async def test_each_provider_cancels_and_says_when_it_had_been_done(sandbox: Sandbox) -> None:
-    """
-    The first call is done, the second is told that it was: by one request, or by one and a read.
-    """
+    """The first call is done, the second is told that it was: by one request, or by one and a read."""
     async with _manager(sandbox) as manager:
         calls: list[Callable[[], Awaitable[Any]]] = [
             lambda: manager.omeda.deployments.cancel("FOO1"),
@@ -94,9 +90,7 @@ async def test_each_provider_cancels_and_says_when_it_had_been_done(sandbox: San
 
 @pytest.mark.parametrize("where", [FaultPoint.BEFORE, FaultPoint.AFTER, FaultPoint.MID])
 async def test_a_dropped_answer_is_settled_for_every_provider(sandbox: Sandbox, where: FaultPoint) -> None:
-    """
-    Carried out or not, the caller gets a receipt, and the state is as asked for, exactly once.
-    """
+    """Carried out or not, the caller gets a receipt, and the state is as asked for, exactly once."""
     for name in ("deployments.cancel", "campaigns.cancel", "transactions.cancel"):
         sandbox.fault(Fault(FaultKind.DROP, where, name))
     async with _manager(sandbox) as manager:
@@ -112,9 +106,7 @@ async def test_a_dropped_answer_is_settled_for_every_provider(sandbox: Sandbox, 
 
 
 async def test_a_lost_session_of_a_fixed_login_is_no_success(sandbox: Sandbox) -> None:
-    """
-    Journey Manager's false success is an error, and nothing was carried out.
-    """
+    """Journey Manager's false success is an error, and nothing was carried out."""
     sandbox.fault(Fault(FaultKind.SESSION_LOST, FaultPoint.BEFORE, "transactions.cancel"))
     async with _manager(sandbox) as manager:
         with pytest.raises(Exception, match="session") as caught:
@@ -124,9 +116,7 @@ async def test_a_lost_session_of_a_fixed_login_is_no_success(sandbox: Sandbox) -
 
 
 async def test_one_account_has_one_limit_however_many_clients(sandbox: Sandbox) -> None:
-    """
-    Clients of other brands share the session and the limiter of their account.
-    """
+    """Clients of other brands share the session and the limiter of their account."""
     async with _manager(sandbox) as manager:
         other = manager.omeda.for_brand("BAR")
         assert other.deployments._account is manager.omeda.deployments._account
@@ -137,9 +127,7 @@ async def test_one_account_has_one_limit_however_many_clients(sandbox: Sandbox) 
 
 
 async def test_what_is_not_configured_says_so() -> None:
-    """
-    Each missing provider, brand and client is named with its variable.
-    """
+    """Each missing provider, brand and client is named with its variable."""
     only_ocamba = SessionManager(ocamba=OcambaSettings(token="t"))
     for name, variable in (("omeda", "OMEDA_APP_ID"), ("journey_manager", "JOURNEY_MANAGER_BASE_URL")):
         with pytest.raises(ConfigurationError, match=variable):
@@ -167,17 +155,13 @@ async def test_what_is_not_configured_says_so() -> None:
     ],
 )
 def test_what_is_of_the_wrong_kind_is_refused(options: dict[str, Any], message: str) -> None:
-    """
-    Construction says what is wrong, before anything is used.
-    """
+    """Construction says what is wrong, before anything is used."""
     with pytest.raises(ConfigurationError, match=message):
         SessionManager(**options)
 
 
 def test_a_manager_is_not_pickled() -> None:
-    """
-    It holds secrets, and its repr shows none.
-    """
+    """It holds secrets, and its repr shows none."""
     manager = SessionManager(ocamba=OcambaSettings(token="top-secret"))
     with pytest.raises(TypeError, match="is not pickled"):
         pickle.dumps(manager)
@@ -185,9 +169,7 @@ def test_a_manager_is_not_pickled() -> None:
 
 
 async def test_a_manager_needs_no_loop_to_be_made_and_belongs_to_the_first(sandbox: Sandbox) -> None:
-    """
-    Made anywhere, used on one loop; on another it says what is the matter.
-    """
+    """Made anywhere, used on one loop; on another it says what is the matter."""
     async with _manager(sandbox) as manager:
         await manager.ocamba.campaigns.get("1000248")
 
@@ -200,9 +182,7 @@ async def test_a_manager_needs_no_loop_to_be_made_and_belongs_to_the_first(sandb
 
 
 async def test_use_after_close_is_a_clear_error(sandbox: Sandbox) -> None:
-    """
-    Single calls and bulk runs are refused, nothing is sent, and closing again does nothing.
-    """
+    """Single calls and bulk runs are refused, nothing is sent, and closing again does nothing."""
     manager = _manager(sandbox)
     async with manager:
         pass
@@ -217,9 +197,7 @@ async def test_use_after_close_is_a_clear_error(sandbox: Sandbox) -> None:
 
 
 async def test_a_borrowed_session_survives_the_manager(sandbox: Sandbox) -> None:
-    """
-    It is used and not closed.
-    """
+    """It is used and not closed."""
     async with aiohttp.ClientSession() as session:
         async with _manager(sandbox, http_session=session) as manager:
             await manager.ocamba.campaigns.cancel("1000248")
@@ -228,9 +206,7 @@ async def test_a_borrowed_session_survives_the_manager(sandbox: Sandbox) -> None
 
 
 async def test_closing_lets_the_attempt_in_flight_end(sandbox: Sandbox) -> None:
-    """
-    The call gets its receipt; one that only waits for the limit is ended, with nothing sent.
-    """
+    """The call gets its receipt; one that only waits for the limit is ended, with nothing sent."""
     sandbox.fault(Fault(FaultKind.SLOW, FaultPoint.BEFORE, "campaigns.cancel", seconds=5.0))
     tight = OcambaSettings(token=sandbox.ocamba_token, base_url=sandbox.url, rate_limit=RateLimit(Window(1, 60.0)))
     manager = SessionManager(ocamba=tight)
@@ -246,9 +222,7 @@ async def test_closing_lets_the_attempt_in_flight_end(sandbox: Sandbox) -> None:
 
 
 async def test_closing_does_not_wait_longer_than_it_was_told(sandbox: Sandbox) -> None:
-    """
-    After the grace the connection is cut, and the caller is told that it may have been carried out.
-    """
+    """After the grace the connection is cut, and the caller is told that it may have been carried out."""
     sandbox.fault(Fault(FaultKind.SLOW, FaultPoint.BEFORE, "campaigns.cancel", seconds=50.0))
     manager = _manager(sandbox)
     loop = asyncio.get_running_loop()
@@ -263,9 +237,7 @@ async def test_closing_does_not_wait_longer_than_it_was_told(sandbox: Sandbox) -
 
 
 async def test_cancelling_the_close_closes_at_once(sandbox: Sandbox) -> None:
-    """
-    The session is closed all the same.
-    """
+    """The session is closed all the same."""
     sandbox.fault(Fault(FaultKind.SLOW, FaultPoint.BEFORE, "campaigns.cancel", seconds=50.0))
     manager = _manager(sandbox)
     task = asyncio.create_task(manager.ocamba.campaigns.cancel("1000248"))
@@ -281,9 +253,7 @@ async def test_cancelling_the_close_closes_at_once(sandbox: Sandbox) -> None:
 
 
 async def test_every_single_call_takes_a_lane_and_a_longest_wait(sandbox: Sandbox) -> None:
-    """
-    ``max_wait`` refuses at once, for each method of each client.
-    """
+    """``max_wait`` refuses at once, for each method of each client."""
     async with _manager(sandbox) as manager:
         for account in manager._accounts:
             account.limiter = _Full()  # type: ignore[assignment]  # a fake needs no more than this
@@ -304,26 +274,18 @@ async def test_every_single_call_takes_a_lane_and_a_longest_wait(sandbox: Sandbo
 
 
 class _Full:
-    """
-    A limiter without a place, which says what it was asked.
-    """
+    """A limiter without a place, which says what it was asked."""
 
     async def acquire(self, *, priority: Priority = Priority.INTERACTIVE, max_wait: float | None = None) -> Any:
-        """
-        Refuse.
-        """
+        """Refuse."""
         raise LimitWaitExceeded(f"{priority.value} {max_wait}")
 
     def close(self) -> None:
-        """
-        There is nothing to close.
-        """
+        """There is nothing to close."""
 
 
 async def test_a_retry_policy_of_one_attempt_is_kept(sandbox: Sandbox) -> None:
-    """
-    The settings' policy reaches the call.
-    """
+    """The settings' policy reaches the call."""
     sandbox.fault(Fault(FaultKind.UNAVAILABLE, FaultPoint.BEFORE, "campaigns.cancel", times=None))
     settings = OcambaSettings(token=sandbox.ocamba_token, base_url=sandbox.url, retry=RetryPolicy(attempts=1))
     async with SessionManager(ocamba=settings) as manager:
@@ -333,9 +295,7 @@ async def test_a_retry_policy_of_one_attempt_is_kept(sandbox: Sandbox) -> None:
 
 
 async def test_hooks_replace_the_log_and_hear_of_pauses(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """
-    A 429 pauses the account: the hook is told, and logging is only the default hook.
-    """
+    """A 429 pauses the account: the hook is told, and logging is only the default hook."""
     seen: list[events.Event] = []
     sandbox.fault(Fault(FaultKind.TOO_MANY, FaultPoint.BEFORE, "campaigns.cancel", retry_after=7))
     with caplog.at_level(logging.DEBUG, "omeda_async"):
@@ -348,9 +308,7 @@ async def test_hooks_replace_the_log_and_hear_of_pauses(sandbox: Sandbox, caplog
 
 
 async def test_a_pause_is_logged_as_a_warning_by_default(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """
-    Somebody should look; the attempts themselves are for debugging.
-    """
+    """Somebody should look; the attempts themselves are for debugging."""
     sandbox.fault(Fault(FaultKind.TOO_MANY, FaultPoint.BEFORE, "campaigns.cancel", retry_after=7))
     with caplog.at_level(logging.DEBUG, "omeda_async"):
         async with _manager(sandbox) as manager:
@@ -362,9 +320,7 @@ async def test_a_pause_is_logged_as_a_warning_by_default(sandbox: Sandbox, caplo
 
 
 async def test_a_sent_deployment_is_too_late_and_an_empty_id_is_never_sent(sandbox: Sandbox) -> None:
-    """
-    The provider's words decide the one, a local check the other.
-    """
+    """The provider's words decide the one, a local check the other."""
     sandbox.omeda.seed_deployment("FOO2", status="Sent")
     async with _manager(sandbox) as manager:
         with pytest.raises(TooLate, match="was sent on"):

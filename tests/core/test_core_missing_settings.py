@@ -1,6 +1,4 @@
-"""
-What a call needs of the settings, and they do not have.
-"""
+"""What a call needs of the settings, and they do not have."""
 
 import pytest
 

@@ -1,6 +1,4 @@
-"""
-Outcomes, their sums, and the clock that tests move.
-"""
+"""Outcomes, their sums, and the clock that tests move."""
 
 import asyncio
 import time
@@ -43,9 +41,7 @@ CERTAIN = [
 
 @pytest.mark.parametrize(("error", "status"), CERTAIN, ids=repr)
 def test_each_error_means_one_outcome_and_doubt_means_unknown(error: errors.OmedaAsyncError, status: D) -> None:
-    """
-    Without doubt the error's class decides; with doubt only what settles it does.
-    """
+    """Without doubt the error's class decides; with doubt only what settles it does."""
     assert status_of(error, doubtful=False) is status
     settles = status in {D.ALREADY_DONE, D.TOO_LATE}
     assert status_of(error, doubtful=True) is (status if settles else D.UNKNOWN)
@@ -53,9 +49,7 @@ def test_each_error_means_one_outcome_and_doubt_means_unknown(error: errors.Omed
 
 
 def test_a_receipt_is_done_or_settled() -> None:
-    """
-    A receipt of a settled attempt is already done; what is known otherwise goes before all.
-    """
+    """A receipt of a settled attempt is already done; what is known otherwise goes before all."""
     assert Result(receipt=1).status is D.DONE
     assert Result(receipt=1, settled=True).status is D.ALREADY_DONE
     assert Result(error=errors.BadRequest("x"), known=D.PARTLY_DONE).status is D.PARTLY_DONE
@@ -67,9 +61,7 @@ def _outcome(status: D, position: int = 0, key: Any = None) -> Outcome:
 
 @given(st.lists(st.sampled_from(D), max_size=50))
 def test_a_report_always_adds_up(statuses: list[D]) -> None:
-    """
-    The total is the sum of the counts at every moment, and the failures are those not done, in order.
-    """
+    """The total is the sum of the counts at every moment, and the failures are those not done, in order."""
     tally = Tally()
     for position, status in enumerate(statuses):
         tally.add(status, 1, [_outcome(status, position)])
@@ -81,9 +73,7 @@ def test_a_report_always_adds_up(statuses: list[D]) -> None:
 
 
 def test_a_report_keeps_no_more_failures_than_it_says() -> None:
-    """
-    Its memory is bounded, its counts are whole.
-    """
+    """Its memory is bounded, its counts are whole."""
     tally = Tally()
     for position in range(FAILURES_KEPT + 5):
         tally.add(D.FAILED, 1, [_outcome(D.FAILED, position)])
@@ -95,9 +85,7 @@ def test_a_report_keeps_no_more_failures_than_it_says() -> None:
     ("key", "shown"), [("FOO1", "'FOO1'"), (7, "7"), ("someone.private@omeda.com", "'s***@omeda.com'")]
 )
 def test_an_outcome_shows_neither_its_record_nor_an_address(key: Any, shown: str) -> None:
-    """
-    Position and key name the record; a key that is an address is masked.
-    """
+    """Position and key name the record; a key that is an address is masked."""
     text = repr(_outcome(D.DONE, 3, key))
     assert "someone" not in text
     assert f"key={shown}" in text
@@ -105,9 +93,7 @@ def test_an_outcome_shows_neither_its_record_nor_an_address(key: Any, shown: str
 
 
 def test_the_moved_clock_jumps_to_the_next_timer() -> None:
-    """
-    Hours pass at once, in order, from nought; the clock never stands still.
-    """
+    """Hours pass at once, in order, from nought; the clock never stands still."""
 
     async def main() -> list[float]:
         moments = [now()]
@@ -125,9 +111,7 @@ def test_the_moved_clock_jumps_to_the_next_timer() -> None:
 
 
 def test_the_moved_clock_waits_for_a_thread() -> None:
-    """
-    Work in another thread is given the time to end before the clock jumps past its time-out.
-    """
+    """Work in another thread is given the time to end before the clock jumps past its time-out."""
 
     async def main() -> str:
         async with asyncio.timeout(3600):
@@ -137,9 +121,7 @@ def test_the_moved_clock_waits_for_a_thread() -> None:
 
 
 async def test_every_test_runs_on_the_moved_clock() -> None:
-    """
-    The loop is ours, in debug mode, and the calendar is the real one.
-    """
+    """The loop is ours, in debug mode, and the calendar is the real one."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, MovedClockLoop)
     assert loop.get_debug()
@@ -149,7 +131,5 @@ async def test_every_test_runs_on_the_moved_clock() -> None:
 
 @pytest.mark.real_clock
 async def test_a_test_that_asks_for_it_has_a_real_clock() -> None:
-    """
-    Other processes do not wait for a moved one.
-    """
+    """Other processes do not wait for a moved one."""
     assert not isinstance(asyncio.get_running_loop(), MovedClockLoop)

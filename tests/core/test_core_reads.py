@@ -1,6 +1,4 @@
-"""
-The reads, over real sockets: pages as they are asked for, filtered again, nothing twice, within the limit.
-"""
+"""The reads, over real sockets: pages as they are asked for, filtered again, nothing twice, within the limit."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

@@ -1,6 +1,4 @@
-"""
-What follows a failed attempt: pure decisions, row by row.
-"""
+"""What follows a failed attempt: pure decisions, row by row."""
 
 from typing import Any
 
@@ -86,18 +84,14 @@ ROWS: list[tuple[OmedaAsyncError, type, type, type]] = [
 def test_each_failure_has_its_next_step(
     error: OmedaAsyncError, repeatable: type, read_first: type, doubling: type
 ) -> None:
-    """
-    What is certain to be unsent is sent again, what is in doubt is settled, a refusal stands.
-    """
+    """What is certain to be unsent is sent again, what is in doubt is settled, a refusal stands."""
     steps = [type(decide(operation, [error], POLICY)) for operation in (REPEATABLE, READ_FIRST, DOUBLING)]
     assert steps == [repeatable, read_first, doubling]
 
 
 @pytest.mark.parametrize("error", [row[0] for row in ROWS], ids=repr)
 def test_an_error_is_in_doubt_or_certain_but_not_both(error: OmedaAsyncError) -> None:
-    """
-    No error is both possibly carried out and certainly not.
-    """
+    """No error is both possibly carried out and certainly not."""
     assert not (in_doubt(error) and refused_unseen(error))
 
 
@@ -109,9 +103,7 @@ def test_an_error_is_in_doubt_or_certain_but_not_both(error: OmedaAsyncError) ->
 def test_no_history_makes_a_doubling_operation_go_again_after_a_doubt(
     history: list[OmedaAsyncError], operation: Operation[object, object], attempts: int
 ) -> None:
-    """
-    A create goes again only after an attempt that was certainly not carried out, and nobody goes past the attempts.
-    """
+    """A create goes again only after an attempt that was certainly not carried out; none goes past the attempts."""
     step = decide(operation, history, attrs.evolve(POLICY, attempts=attempts))
     if isinstance(step, Retry):
         assert len(history) < attempts
@@ -121,9 +113,7 @@ def test_no_history_makes_a_doubling_operation_go_again_after_a_doubt(
 
 @pytest.mark.parametrize("operation", [REPEATABLE, READ_FIRST])
 def test_the_last_attempt_is_not_followed_by_another(operation: Operation[object, object]) -> None:
-    """
-    After the attempts are used up, certainty stops and doubt is settled.
-    """
+    """After the attempts are used up, certainty stops and doubt is settled."""
     assert decide(operation, [unsent()] * 5, POLICY) == Stop()
     assert isinstance(decide(operation, [lost()] * 5, POLICY), Settle)
     assert isinstance(decide(operation, [unsent()] * 4, POLICY), Retry)
@@ -131,9 +121,7 @@ def test_the_last_attempt_is_not_followed_by_another(operation: Operation[object
 
 
 def test_a_500_is_tried_once_more_and_no_further() -> None:
-    """
-    After a second 500 the read follows; a 502 in between does not count.
-    """
+    """After a second 500 the read follows; a 502 in between does not count."""
     assert isinstance(decide(REPEATABLE, [_server(500)], POLICY), Retry)
     assert isinstance(decide(REPEATABLE, [_server(500), _server(502)], POLICY), Retry)
     assert isinstance(decide(REPEATABLE, [_server(500), _server(502), _server(500)], POLICY), Settle)
@@ -142,17 +130,13 @@ def test_a_500_is_tried_once_more_and_no_further() -> None:
 
 
 def test_a_doubling_operation_is_never_repeated_on_the_word_of_a_read() -> None:
-    """
-    Even a read that says "not done" does not make a create go again.
-    """
+    """Even a read that says "not done" does not make a create go again."""
     assert not may_repeat(DOUBLING, [lost()], POLICY)
 
 
 @pytest.mark.parametrize(("asked", "least", "most"), [(0.1, 0.5, 0.625), (7.0, 7.0, 7.2), (3600.0, 3600.0, 3700.0)])
 def test_retry_after_wins_over_the_back_off(asked: float, least: float, most: float) -> None:
-    """
-    The wait is what the provider asked for or the back-off, whichever is longer, with positive jitter only.
-    """
+    """The wait is what the provider asked for or the back-off, whichever is longer, with positive jitter only."""
     for uniform in (lambda: 0.0, lambda: 0.5, lambda: 1.0):
         step = decide(REPEATABLE, [_server(503, asked)], POLICY, uniform)
         assert isinstance(step, Retry)
@@ -161,25 +145,19 @@ def test_retry_after_wins_over_the_back_off(asked: float, least: float, most: fl
 
 @pytest.mark.parametrize("asked", [None, 0.0, -1.0])
 def test_without_a_usable_retry_after_the_back_off_counts(asked: float | None) -> None:
-    """
-    None, zero and minus one are no waiting times.
-    """
+    """None, zero and minus one are no waiting times."""
     assert decide(REPEATABLE, [_server(503, asked)], POLICY, lambda: 0.0) == Retry(0.5)
 
 
 @pytest.mark.parametrize("asked", [None, 5.0, -1.0])
 def test_a_429_leaves_the_wait_to_the_limiter(asked: float | None) -> None:
-    """
-    The whole account is held back there; the call adds nothing of its own.
-    """
+    """The whole account is held back there; the call adds nothing of its own."""
     assert decide(REPEATABLE, [_limited(asked)], POLICY) == Retry(0.0)
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1), st.floats(0.001, 10), st.floats(0.001, 1000))
 def test_back_off_doubles_within_its_bounds(attempt: int, draw: float, base: float, most: float) -> None:
-    """
-    Never less than the plain back-off, never more than a quarter above it, and never past the bound.
-    """
+    """Never less than the plain back-off, never more than a quarter above it, and never past the bound."""
     policy = RetryPolicy(base_delay=base, max_delay=most)
     plain = min(most, base * 2.0 ** min(attempt - 1, 60))
     pause = backoff(attempt, policy, lambda: draw)
@@ -188,16 +166,12 @@ def test_back_off_doubles_within_its_bounds(attempt: int, draw: float, base: flo
 
 @given(st.integers(1, 60), st.floats(0, 1))
 def test_back_off_never_shrinks(attempt: int, draw: float) -> None:
-    """
-    With the same draw, a later attempt waits at least as long.
-    """
+    """With the same draw, a later attempt waits at least as long."""
     assert backoff(attempt, POLICY, lambda: draw) <= backoff(attempt + 1, POLICY, lambda: draw)
 
 
 def test_every_operation_declares_its_safety_as_the_table_says() -> None:
-    """
-    Only create and clone double; the two whose repeat tells nothing are read first; what has no read doubts a refusal.
-    """
+    """Only create and clone double; where a repeat tells nothing the read goes first; else a refusal is doubted."""
     operations: list[Operation[Any, Any]] = [
         omeda.CANCEL,
         omeda.CREATE,

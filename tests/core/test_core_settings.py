@@ -1,6 +1,4 @@
-"""
-Settings: checked when made, secrets kept out of sight, read from the environment.
-"""
+"""Settings: checked when made, secrets kept out of sight, read from the environment."""
 
 import copy
 import pickle
@@ -90,9 +88,7 @@ MAKERS = (_omeda, _ocamba, _journey_manager)
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(make: Callable[[], object], names: str) -> None:
-    """
-    The error says which setting is wrong, and shows no secret.
-    """
+    """The error says which setting is wrong, and shows no secret."""
     with pytest.raises(ConfigurationError) as caught:
         make()
     assert names in str(caught.value)
@@ -131,9 +127,7 @@ def test_a_wrong_setting_is_refused_by_name(make: Callable[[], object], names: s
     ],
 )
 def test_a_base_url_that_is_none_or_would_leak_is_refused(make: Callable[..., Any], url: str, reason: str) -> None:
-    """
-    Only https goes to other machines, and nothing but scheme, host, port and path is in a base URL.
-    """
+    """Only https goes to other machines, and nothing but scheme, host, port and path is in a base URL."""
     with pytest.raises(ConfigurationError, match="base_url") as caught:
         make(base_url=url)
     assert reason in str(caught.value)
@@ -154,17 +148,13 @@ def test_a_base_url_that_is_none_or_would_leak_is_refused(make: Callable[..., An
     ],
 )
 def test_a_good_base_url_is_taken_with_its_last_slash_off(make: Callable[..., Any], url: str) -> None:
-    """
-    Requests go to the URL as given; a slash at its end makes no difference.
-    """
+    """Requests go to the URL as given; a slash at its end makes no difference."""
     assert make(base_url=url).url == url
     assert make(base_url=f"{url}/").url == url
 
 
 def test_the_environments_have_the_documented_hosts() -> None:
-    """
-    Production and staging are Omeda's two hosts, and a base URL goes before both.
-    """
+    """Production and staging are Omeda's two hosts, and a base URL goes before both."""
     assert _omeda().url == "https://ows.omeda.com"
     assert _omeda(environment=Environment.STAGING).url == "https://ows.omedastaging.com"
     assert _omeda(environment=Environment.STAGING, base_url="https://example.com").url == "https://example.com"
@@ -172,9 +162,7 @@ def test_the_environments_have_the_documented_hosts() -> None:
 
 
 def test_the_default_limits_are_the_documented_ones() -> None:
-    """
-    Ocamba's is its class C; the other two are courtesies of ours.
-    """
+    """Ocamba's is its class C; the other two are courtesies of ours."""
     assert (_ocamba().rate_limit.windows, _ocamba().rate_limit.parallel) == ((Window(10, 1.0), Window(150, 60.0)), 10)
     assert _omeda().rate_limit == RateLimit.courtesy(per_second=10, parallel=8)
     assert _journey_manager().rate_limit == RateLimit.courtesy(per_second=5, parallel=2)
@@ -192,9 +180,7 @@ def test_the_default_limits_are_the_documented_ones() -> None:
     ids=lambda holder: type(holder).__name__,
 )
 def test_a_secret_is_in_no_text_and_no_pickle(holder: Any) -> None:
-    """
-    Neither repr nor str shows it; pickle and copy are refused, as they would write it down.
-    """
+    """Neither repr nor str shows it; pickle and copy are refused, as they would write it down."""
     assert SECRET not in repr(holder)
     assert SECRET not in str(holder)
     for copied in (pickle.dumps, copy.copy, copy.deepcopy):
@@ -204,9 +190,7 @@ def test_a_secret_is_in_no_text_and_no_pickle(holder: Any) -> None:
 
 
 def test_changing_a_setting_checks_it_again() -> None:
-    """
-    A changed copy is validated like a new one, and its error shows no secret.
-    """
+    """A changed copy is validated like a new one, and its error shows no secret."""
     settings = _omeda()
     assert attrs.evolve(settings, brand="BAR").brand == "BAR"
     with pytest.raises(ConfigurationError, match="brand") as caught:
@@ -215,9 +199,7 @@ def test_changing_a_setting_checks_it_again() -> None:
 
 
 def test_settings_are_frozen_and_keyword_only() -> None:
-    """
-    Nothing can be changed after the checks, not even through the mapping that was given.
-    """
+    """Nothing can be changed after the checks, not even through the mapping that was given."""
     headers = {"X-CSRF": "1"}
     settings = _journey_manager(headers=headers)
     headers["X-CSRF"] = "2\n"
@@ -229,9 +211,7 @@ def test_settings_are_frozen_and_keyword_only() -> None:
 
 
 def test_basic_auth_is_written_as_the_rfc_says() -> None:
-    """
-    User and password are joined by a colon, in UTF-8, in base 64.
-    """
+    """User and password are joined by a colon, in UTF-8, in base 64."""
     assert BasicAuth("Aladdin", "open sesame").header == "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
     assert BasicAuth("test", "123£").header == "Basic dGVzdDoxMjPCow=="
 
@@ -251,9 +231,7 @@ FULL = {
 
 
 def test_every_variable_finds_its_setting() -> None:
-    """
-    The environment makes the settings of all three providers.
-    """
+    """The environment makes the settings of all three providers."""
     found = settings_from_env({**FULL, "OMEDA_BASE_URL": ""})
     assert found.omeda == OmedaSettings(
         app_id="app", brand="FOO", client="foo_client", user_id="omailAccount1", environment=Environment.STAGING
@@ -265,9 +243,7 @@ def test_every_variable_finds_its_setting() -> None:
 
 
 def test_a_base_url_and_a_token_have_variables_too() -> None:
-    """
-    ``OMEDA_BASE_URL`` replaces the host, and a Journey Manager token goes before a password.
-    """
+    """``OMEDA_BASE_URL`` replaces the host, and a Journey Manager token goes before a password."""
     found = settings_from_env({**FULL, "OMEDA_BASE_URL": "http://127.0.0.1:8080/", "JOURNEY_MANAGER_TOKEN": "t"})
     assert found.omeda is not None
     assert found.omeda.url == "http://127.0.0.1:8080"
@@ -276,18 +252,14 @@ def test_a_base_url_and_a_token_have_variables_too() -> None:
 
 
 def test_a_provider_without_variables_is_left_out() -> None:
-    """
-    One provider is enough, and names that are none of ours change nothing.
-    """
+    """One provider is enough, and names that are none of ours change nothing."""
     found = settings_from_env({"OCAMBA_TOKEN": "t", "OMEDA_FOO": "x", "OCAMBA_": "x", "JOURNEY_MANAGER_HOME": "/"})
     assert (found.omeda, found.journey_manager) == (None, None)
     assert found.ocamba == OcambaSettings(token="t")
 
 
 def test_of_one_provider_only_its_own_variables_are_read() -> None:
-    """
-    What the others lack or have wrong is not complained about, and without any of its own it is none.
-    """
+    """What the others lack or have wrong is not complained about, and without any of its own it is none."""
     environ = {"OCAMBA_TOKEN": "t", "OMEDA_BASE_URL": "nonsense"}
     found = settings_from_env(environ, only="ocamba")
     assert found.ocamba == OcambaSettings(token="t")
@@ -324,9 +296,7 @@ def test_of_one_provider_only_its_own_variables_are_read() -> None:
     ],
 )
 def test_a_missing_or_wrong_variable_is_named(environ: dict[str, str], message: str) -> None:
-    """
-    The error speaks of the variable, not of the setting behind it, and shows no secret.
-    """
+    """The error speaks of the variable, not of the setting behind it, and shows no secret."""
     with pytest.raises(ConfigurationError) as caught:
         settings_from_env(environ)
     assert message in str(caught.value)
@@ -334,9 +304,7 @@ def test_a_missing_or_wrong_variable_is_named(environ: dict[str, str], message: 
 
 
 async def test_a_manager_is_made_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    ``SessionManager.from_env`` reads the process's own environment.
-    """
+    """``SessionManager.from_env`` reads the process's own environment."""
     for name, value in FULL.items():
         monkeypatch.setenv(name, value)
     async with SessionManager.from_env() as manager:
@@ -350,9 +318,7 @@ async def test_a_manager_is_made_from_the_environment(monkeypatch: pytest.Monkey
 
 
 def test_each_session_auth_prepares_with_the_callable_given() -> None:
-    """
-    The hook is kept, and is no part of the repr.
-    """
+    """The hook is kept, and is no part of the repr."""
     auth = SessionAuth(_prepare)
     assert auth.prepare is _prepare
     assert "prepare" not in repr(auth)

@@ -1,6 +1,4 @@
-"""
-The transport on real sockets: every way an answer fails to come, and what goes out on the wire.
-"""
+"""The transport on real sockets: every way an answer fails to come, and what goes out on the wire."""
 
 import asyncio
 import gc
@@ -43,9 +41,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @attrs.define
 class Server:
-    """
-    A raw server: what it was sent, and what it says.
-    """
+    """A raw server: what it was sent, and what it says."""
 
     talk: Talk
     url: str = ""
@@ -53,9 +49,7 @@ class Server:
     connections: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """
-        Read requests and answer each, until the connection ends.
-        """
+        """Read requests and answer each, until the connection ends."""
         self.connections += 1
         try:
             while True:
@@ -73,9 +67,7 @@ class Server:
 
 @asynccontextmanager
 async def serving(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-    """
-    A server on a free port of this machine.
-    """
+    """A server on a free port of this machine."""
     made = Server(talk)
     server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=tls)
     made.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -88,9 +80,7 @@ async def serving(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterato
 
 @asynccontextmanager
 async def transporting(borrowed: aiohttp.ClientSession | None = None) -> AsyncIterator[Transport]:
-    """
-    A transport, closed at the end.
-    """
+    """A transport, closed at the end."""
     transport = Transport(borrowed)
     try:
         yield transport
@@ -100,9 +90,7 @@ async def transporting(borrowed: aiohttp.ClientSession | None = None) -> AsyncIt
 
 
 def says(*parts: bytes, close: bool = False, reset: bool = False) -> Talk:
-    """
-    Say these bytes, and then perhaps end the connection, gently or not.
-    """
+    """Say these bytes, and then perhaps end the connection, gently or not."""
 
     async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for part in parts:
@@ -119,18 +107,14 @@ def says(*parts: bytes, close: bool = False, reset: bool = False) -> Talk:
 
 
 async def send(transport: Transport, url: str, request: Request = POST, **options: Any) -> Answer:
-    """
-    Send with a secret, and limits that suit a test.
-    """
+    """Send with a secret, and limits that suit a test."""
     options = {"timeout": 30.0, "connect_timeout": 5.0, **options}
     headers: Mapping[str, str] = options.pop("headers", SECRET)
     return await transport.send(url, request, headers, **options)
 
 
 async def failing(talk: Talk, request: Request = POST) -> tuple[OmedaAsyncError, Server]:
-    """
-    The error that sending to such a server ends in.
-    """
+    """The error that sending to such a server ends in."""
     async with serving(talk) as server, transporting() as transport:
         with pytest.raises(OmedaAsyncError) as caught:
             await send(transport, server.url, request)
@@ -141,9 +125,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\
 
 
 async def test_what_goes_out_is_exact() -> None:
-    """
-    Method, path with its literal star, headers and body are on the wire as built; nothing is added but the usual.
-    """
+    """Method, path with its literal star, headers and body are on the wire as built; nothing is added but the usual."""
     async with serving(says(OK)) as server, transporting() as transport:
         answer = await send(transport, server.url)
     head, _, body = server.requests[0].partition(b"\r\n\r\n")
@@ -164,9 +146,7 @@ async def test_what_goes_out_is_exact() -> None:
 
 
 async def test_a_percent_encoded_path_stays_as_it_is() -> None:
-    """
-    An id with a slash, a space or a percent sign is not unquoted, nor quoted twice.
-    """
+    """An id with a slash, a space or a percent sign is not unquoted, nor quoted twice."""
     path = "/v1/a%2Fb%20c%25d%40e/lookup/*?q=%2B"
     async with serving(says(OK)) as server, transporting() as transport:
         await send(transport, server.url + "/base", Request("GET", path))
@@ -174,9 +154,7 @@ async def test_a_percent_encoded_path_stays_as_it_is() -> None:
 
 
 async def test_a_later_header_replaces_an_earlier_one_whatever_its_case() -> None:
-    """
-    Credentials and headers of the settings are sent once, not beside a default.
-    """
+    """Credentials and headers of the settings are sent once, not beside a default."""
     async with serving(says(OK)) as server, transporting() as transport:
         await send(transport, server.url, headers={"user-agent": "mine", "content-TYPE": "text/x"})
     head = server.requests[0].lower()
@@ -185,9 +163,7 @@ async def test_a_later_header_replaces_an_earlier_one_whatever_its_case() -> Non
 
 
 async def test_a_refused_connection_never_left() -> None:
-    """
-    Nobody listens: connection failed, certainly unsent.
-    """
+    """Nobody listens: connection failed, certainly unsent."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -198,42 +174,32 @@ async def test_a_refused_connection_never_left() -> None:
 
 
 class Resolver(AbstractResolver):
-    """
-    Answers as told: an error, or never.
-    """
+    """Answers as told: an error, or never."""
 
     def __init__(self, error: OSError | None) -> None:
         self._error = error
 
     async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[ResolveResult]:  # noqa: ARG002 the resolver's signature
-        """
-        Fail, or wait for ever.
-        """
+        """Fail, or wait for ever."""
         if self._error is not None:
             raise self._error
         await asyncio.get_running_loop().create_future()
         return []
 
     async def close(self) -> None:
-        """
-        There is nothing to close.
-        """
+        """There is nothing to close."""
 
 
 @asynccontextmanager
 async def resolving(error: OSError | None) -> AsyncIterator[Transport]:
-    """
-    A transport whose names are resolved so.
-    """
+    """A transport whose names are resolved so."""
     connector = aiohttp.TCPConnector(resolver=Resolver(error))
     async with aiohttp.ClientSession(connector=connector) as session, transporting(session) as transport:
         yield transport
 
 
 async def test_an_unknown_name_never_left() -> None:
-    """
-    DNS says no: connection failed.
-    """
+    """DNS says no: connection failed."""
     async with resolving(OSError(None, "no such name")) as transport:
         with pytest.raises(ConnectionFailed):
             await send(transport, "https://nowhere.example")
@@ -243,9 +209,7 @@ async def test_an_unknown_name_never_left() -> None:
     ("timeout", "connect_timeout", "after"), [(30.0, 5.0, 5.0), (4.0, 10.0, 3.8), (30.0, 30.0, 28.5)]
 )
 async def test_a_name_that_is_never_resolved_never_left(timeout: float, connect_timeout: float, after: float) -> None:  # noqa: ASYNC109 a parameter of the test
-    """
-    Time spent on connecting is told apart from time spent on the answer, also when the whole time is the shorter.
-    """
+    """Time spent on connecting is told apart from time spent on the answer, also when the whole time is the shorter."""
     loop = asyncio.get_running_loop()
     async with resolving(None) as transport:
         before = loop.time()
@@ -255,9 +219,7 @@ async def test_a_name_that_is_never_resolved_never_left(timeout: float, connect_
 
 
 async def test_a_certificate_that_is_not_trusted_never_left() -> None:
-    """
-    TLS is checked: a server that does not speak it is refused before anything is sent.
-    """
+    """TLS is checked: a server that does not speak it is refused before anything is sent."""
     async with serving(says(OK)) as server, transporting() as transport:
         with pytest.raises(ConnectionFailed) as caught:
             await send(transport, server.url.replace("http:", "https:"))
@@ -288,9 +250,7 @@ kr/1xEjsbo9agNtMFz10xO4i2ITv
 
 
 async def test_a_certificate_signed_by_itself_is_a_failed_connection(tmp_path: Path) -> None:
-    """
-    It is told as that, not as a mistake of the settings, although the error is a ValueError too.
-    """
+    """It is told as that, not as a mistake of the settings, although the error is a ValueError too."""
     pem = tmp_path / "self-signed.pem"
     pem.write_text(SELF_SIGNED, encoding="ascii")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -321,9 +281,7 @@ LOST = {
 @pytest.mark.parametrize("talk", LOST.values(), ids=LOST)
 @pytest.mark.parametrize("request_", [POST, GET, attrs.evolve(POST, method="PUT")], ids=lambda one: one.method)
 async def test_an_answer_that_does_not_come_whole_is_lost(talk: Talk, request_: Request) -> None:
-    """
-    The request left, once: aiohttp's own second try of a GET or PUT is off, as no permit was given for it.
-    """
+    """The request left, once: aiohttp's own second try of a GET or PUT is off, as no permit was given for it."""
     error, server = await failing(talk, request_)
     assert type(error) is AnswerLost
     assert (error.sent, error.timed_out) == (True, False)
@@ -332,9 +290,7 @@ async def test_an_answer_that_does_not_come_whole_is_lost(talk: Talk, request_: 
 
 @pytest.mark.parametrize("talk", LOST.values(), ids=LOST)
 async def test_an_error_of_the_transport_shows_no_header(talk: Talk) -> None:
-    """
-    Neither the error nor its traceback holds what aiohttp's own error shows.
-    """
+    """Neither the error nor its traceback holds what aiohttp's own error shows."""
     error, _ = await failing(talk)
     shown = "".join(traceback.format_exception(error))
     assert "top-secret" not in shown
@@ -343,9 +299,7 @@ async def test_an_error_of_the_transport_shows_no_header(talk: Talk) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
 async def test_a_connection_that_the_server_closed_meanwhile_costs_one_request(method: str) -> None:
-    """
-    On a kept connection that dies with the second request, the second request goes out once.
-    """
+    """On a kept connection that dies with the second request, the second request goes out once."""
 
     async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(server.requests) == 1:
@@ -362,9 +316,7 @@ async def test_a_connection_that_the_server_closed_meanwhile_costs_one_request(m
 
 
 async def test_a_borrowed_session_keeps_its_own_middlewares_and_sends_once_too() -> None:
-    """
-    What the caller's session does to requests goes on, and aiohttp's second try is off there as well.
-    """
+    """What the caller's session does to requests goes on, and aiohttp's second try is off there as well."""
     seen: list[str] = []
 
     async def note(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -387,9 +339,7 @@ async def _on_its_own(_: aiohttp.ClientResponse) -> None:
 
 @pytest.mark.parametrize("check", [True, _on_its_own], ids=["all", "callable"])
 async def test_a_refusal_is_an_answer_on_a_borrowed_session_that_raises_for_one(check: Any) -> None:
-    """
-    Its raise_for_status does not hold for us: what the provider says is read, not lost.
-    """
+    """Its raise_for_status does not hold for us: what the provider says is read, not lost."""
     talk = says(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}")
     async with (
         serving(talk) as server,
@@ -403,9 +353,7 @@ async def test_a_refusal_is_an_answer_on_a_borrowed_session_that_raises_for_one(
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("error", [ValueError("top-secret"), aiohttp.InvalidURL("https://top-secret.example")])
 async def test_a_value_error_is_certain_only_before_the_request_has_left(error: ValueError, method: str) -> None:
-    """
-    A middleware of the caller's that breaks before it is a wrong setting; one that breaks after it loses the answer.
-    """
+    """A middleware of the caller's that breaks before is a wrong setting; one that breaks after loses the answer."""
 
     async def before(_request: aiohttp.ClientRequest, _handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         raise error
@@ -429,9 +377,7 @@ async def test_a_value_error_is_certain_only_before_the_request_has_left(error: 
 
 
 async def test_a_borrowed_session_sends_a_post_once_whatever_its_middlewares_try() -> None:
-    """
-    A middleware that would repeat what broke off finds an error it does not know.
-    """
+    """A middleware that would repeat what broke off finds an error it does not know."""
 
     async def stubborn(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         try:
@@ -458,9 +404,7 @@ SLOW = {
 
 @pytest.mark.parametrize("talk", SLOW.values(), ids=SLOW)
 async def test_an_answer_that_takes_too_long_is_lost_after_the_time_out(talk: Talk) -> None:
-    """
-    The whole attempt has one time, to the second, and the error says that we stopped waiting.
-    """
+    """The whole attempt has one time, to the second, and the error says that we stopped waiting."""
     loop = asyncio.get_running_loop()
     async with serving(talk) as server, transporting() as transport:
         before = loop.time()
@@ -471,9 +415,7 @@ async def test_an_answer_that_takes_too_long_is_lost_after_the_time_out(talk: Ta
 
 
 async def test_a_body_that_trickles_in_is_read_to_its_end() -> None:
-    """
-    Slowness within the time-out is no failure.
-    """
+    """Slowness within the time-out is no failure."""
 
     async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n")
@@ -504,9 +446,7 @@ TOO_LARGE = {
 
 @pytest.mark.parametrize("talk", TOO_LARGE.values(), ids=TOO_LARGE)
 async def test_an_answer_over_16_mib_is_refused_while_reading(talk: Talk) -> None:
-    """
-    However it is declared or packed, no more than that is ever read, and its status is kept.
-    """
+    """However it is declared or packed, no more than that is ever read, and its status is kept."""
     error, server = await failing(talk)
     assert isinstance(error, UnreadableAnswer)
     assert (error.status, error.sent, len(server.requests)) == (200, True, 1)
@@ -515,9 +455,7 @@ async def test_an_answer_over_16_mib_is_refused_while_reading(talk: Talk) -> Non
 
 
 async def test_an_answer_of_exactly_16_mib_is_read() -> None:
-    """
-    The bound itself is allowed.
-    """
+    """The bound itself is allowed."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % MAX_BODY
     async with serving(says(head, *[BIG] * 16)) as server, transporting() as transport:
         assert len((await send(transport, server.url)).body) == MAX_BODY
@@ -541,9 +479,7 @@ WHOLE = {
 async def test_an_answer_read_whole_gives_its_connection_to_the_next_request(
     talk: Talk, body: bytes, *, is_borrowed: bool
 ) -> None:
-    """
-    However it comes: nobody waits for a connection that was forgotten.
-    """
+    """However it comes: nobody waits for a connection that was forgotten."""
     async with (
         serving(talk) as server,
         aiohttp.ClientSession() as session,
@@ -556,9 +492,7 @@ async def test_an_answer_read_whole_gives_its_connection_to_the_next_request(
 
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 async def test_an_answer_before_the_end_of_the_request_ends_the_connection() -> None:
-    """
-    What is left of the request is not sent, and the next one has a connection of its own.
-    """
+    """What is left of the request is not sent, and the next one has a connection of its own."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append(writer)
@@ -580,9 +514,7 @@ async def test_an_answer_before_the_end_of_the_request_ends_the_connection() -> 
 
 
 async def test_a_packed_answer_is_unpacked() -> None:
-    """
-    What is packed with gzip within the bound is read like any other.
-    """
+    """What is packed with gzip within the bound is read like any other."""
     packed = gzip.compress(b'{"a": 1}')
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
     async with serving(says(head, packed)) as server, transporting() as transport:
@@ -591,9 +523,7 @@ async def test_a_packed_answer_is_unpacked() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_an_answer_and_takes_no_credentials_anywhere(status: int) -> None:
-    """
-    It is given back as it is, and the host it names hears nothing.
-    """
+    """It is given back as it is, and the host it names hears nothing."""
     async with serving(says(OK)) as other, transporting() as transport:
         redirect = b"HTTP/1.1 %d Moved\r\nLocation: %s/x\r\nContent-Length: 0\r\n\r\n" % (status, other.url.encode())
         async with serving(says(redirect)) as server:
@@ -602,9 +532,7 @@ async def test_a_redirect_is_an_answer_and_takes_no_credentials_anywhere(status:
 
 
 async def test_a_cookie_of_an_answer_is_not_sent_back() -> None:
-    """
-    Sessions are the credentials' business: our own HTTP session keeps none.
-    """
+    """Sessions are the credentials' business: our own HTTP session keeps none."""
     talk = says(OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: JSESSIONID=x; Path=/\r\n\r\n"))
     async with serving(talk) as server, transporting() as transport:
         await send(transport, server.url)
@@ -614,18 +542,14 @@ async def test_a_cookie_of_an_answer_is_not_sent_back() -> None:
 
 
 async def test_a_url_that_cannot_be_is_a_configuration_error() -> None:
-    """
-    What aiohttp refuses to make a request of never left.
-    """
+    """What aiohttp refuses to make a request of never left."""
     async with transporting() as transport:
         with pytest.raises(ConfigurationError):
             await send(transport, "https://")
 
 
 async def test_a_borrowed_session_that_signs_requests_is_refused_when_it_is_given() -> None:
-    """
-    Its signature would stand beside ours, or go to a provider that it is not for; a header of another kind may stay.
-    """
+    """Its signature would stand beside ours, or go to a provider it is not for; a header of another kind may stay."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         basic = aiohttp.ClientSession(auth=aiohttp.BasicAuth("user", "top-secret"))
@@ -641,9 +565,7 @@ async def test_a_borrowed_session_that_signs_requests_is_refused_when_it_is_give
 async def test_a_borrowed_session_that_signs_by_netrc_is_a_configuration_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    That is found out with the request, and it is certain that it never left.
-    """
+    """That is found out with the request, and it is certain that it never left."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login user password top-secret\n", encoding="ascii")
     netrc.chmod(0o600)
@@ -661,9 +583,7 @@ async def test_a_borrowed_session_that_signs_by_netrc_is_a_configuration_error(
 
 
 async def test_changed_credentials_change_the_headers_that_are_sent() -> None:
-    """
-    What is kept from one request to the next is kept for the same credentials and the same headers alone.
-    """
+    """What is kept from one request to the next is kept for the same credentials and the same headers alone."""
     first, second = {"Authorization": "Bearer one"}, {"Authorization": "Bearer two"}
     plain = attrs.evolve(POST, headers={"X-Of-The-Request": "1"})
     async with serving(says(OK)) as server, transporting() as transport:
@@ -676,9 +596,7 @@ async def test_changed_credentials_change_the_headers_that_are_sent() -> None:
 
 @pytest.mark.parametrize("value", ["Bearer top-secret\r\nX: y", "top-secret\0", "top-secret\ud800"], ids=repr)
 async def test_a_header_that_http_cannot_carry_is_a_configuration_error(value: str) -> None:
-    """
-    It is refused before there is a connection, and the error does not show it.
-    """
+    """It is refused before there is a connection, and the error does not show it."""
     async with serving(says(OK)) as server, transporting() as transport:
         with pytest.raises(ConfigurationError, match="HTTP cannot carry") as caught:
             await send(transport, server.url, headers={"Authorization": value})
@@ -687,9 +605,7 @@ async def test_a_header_that_http_cannot_carry_is_a_configuration_error(value: s
 
 
 async def test_cancelling_ends_the_connection() -> None:
-    """
-    The server sees it go, and the next request has a new one.
-    """
+    """The server sees it go, and the next request has a new one."""
     gone = asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -712,9 +628,7 @@ async def test_cancelling_ends_the_connection() -> None:
 
 
 async def test_no_session_is_made_before_it_is_needed() -> None:
-    """
-    It is made on first use, on the running loop, and then kept.
-    """
+    """It is made on first use, on the running loop, and then kept."""
     async with transporting() as transport:
         assert not transport.unclosed
         session = transport.session()
@@ -724,9 +638,7 @@ async def test_no_session_is_made_before_it_is_needed() -> None:
 
 
 async def test_a_borrowed_session_is_never_closed() -> None:
-    """
-    It belongs to the caller; once the caller has closed it, that is said.
-    """
+    """It belongs to the caller; once the caller has closed it, that is said."""
     async with aiohttp.ClientSession() as session:
         transport = Transport(session)
         assert transport.session() is session
@@ -739,9 +651,7 @@ async def test_a_borrowed_session_is_never_closed() -> None:
 
 
 async def test_use_after_close_is_an_error_and_closing_twice_is_none() -> None:
-    """
-    The error says what to do.
-    """
+    """The error says what to do."""
     transport = Transport()
     transport.session()
     await transport.aclose()
@@ -751,9 +661,7 @@ async def test_use_after_close_is_an_error_and_closing_twice_is_none() -> None:
 
 
 def test_another_loop_is_told_that_it_is_another() -> None:
-    """
-    A session belongs to the loop that made it.
-    """
+    """A session belongs to the loop that made it."""
     transport = Transport()
     first, second = MovedClockLoop(), MovedClockLoop()
 
@@ -771,17 +679,13 @@ def test_another_loop_is_told_that_it_is_another() -> None:
 
 
 async def test_what_is_no_session_cannot_be_borrowed() -> None:
-    """
-    The kind is checked when it is given.
-    """
+    """The kind is checked when it is given."""
     with pytest.raises(ConfigurationError, match=r"http_session must be an aiohttp\.ClientSession, not str"):
         Transport("session")  # type: ignore[arg-type]  # wrong on purpose
 
 
 async def test_a_manager_that_is_forgotten_unclosed_warns() -> None:
-    """
-    ResourceWarning tells whoever looks; a closed or never used manager is quiet.
-    """
+    """ResourceWarning tells whoever looks; a closed or never used manager is quiet."""
     manager = SessionManager(ocamba=OcambaSettings(token="t"))
     session = manager._transport.session()
     with pytest.warns(ResourceWarning, match="unclosed SessionManager"):  # noqa: PT031 both let it go

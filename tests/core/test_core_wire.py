@@ -1,6 +1,4 @@
-"""
-Every example of the providers' documents, from a method of a client to the wire and back.
-"""
+"""Every example of the providers' documents, from a method of a client to the wire and back."""
 
 import asyncio
 import base64
@@ -132,9 +130,7 @@ SUCCESS = {
 
 @pytest.mark.parametrize("sample", _named(REQUESTS))
 async def test_a_call_puts_the_documented_request_on_the_wire(sample: Sample, wire: Wire) -> None:
-    """
-    One request: method, whole URL with its literal star, every header and the JSON body are those of the document.
-    """
+    """One request: method, URL with its literal star, every header and the JSON body are those of the document."""
     assert sample.request is not None
     provider = sample.operation.provider
     await _run(sample, wire, SUCCESS[provider])
@@ -151,9 +147,7 @@ async def test_a_call_puts_the_documented_request_on_the_wire(sample: Sample, wi
 
 @pytest.mark.parametrize("sample", _named(load_samples("answer")))
 async def test_a_call_gives_what_the_documented_answer_stands_for(sample: Sample, wire: Wire) -> None:
-    """
-    The document's answer becomes the receipt, or the error with the provider's words, that the caller gets.
-    """
+    """The document's answer becomes the receipt, or the error with the provider's words, that the caller gets."""
     assert sample.answer is not None
     asking = next(one for one in REQUESTS if _key(one) == _key(sample))
     assert asking.request is not None
@@ -173,9 +167,7 @@ async def test_a_call_gives_what_the_documented_answer_stands_for(sample: Sample
 
 
 async def test_a_bearer_token_and_extra_headers_are_sent(wire: Wire) -> None:
-    """
-    Journey Manager's other ways to sign, and the headers of the settings, go with every request.
-    """
+    """Journey Manager's other ways to sign, and the headers of the settings, go with every request."""
     url = URLS["journey_manager"] + "/secure/api/v1/txn/cancel"
     wire.answer("POST", url, 200, {}, b"")
     async with _manager(auth=BearerAuth("jm-token"), headers={"X-CSRF-Token": "csrf", "User-Agent": "us"}) as manager:
@@ -186,9 +178,7 @@ async def test_a_bearer_token_and_extra_headers_are_sent(wire: Wire) -> None:
 
 
 async def test_a_prepared_session_signs_every_request(wire: Wire) -> None:
-    """
-    The hook is given the HTTP session and the base URL, and its headers are sent.
-    """
+    """The hook is given the HTTP session and the base URL, and its headers are sent."""
     given: list[Any] = []
 
     async def prepare(http_session: Any, url: str) -> dict[str, str]:
@@ -205,9 +195,7 @@ async def test_a_prepared_session_signs_every_request(wire: Wire) -> None:
 
 
 async def test_an_id_is_one_segment_of_the_path(wire: Wire) -> None:
-    """
-    What stands in an id cannot lead elsewhere: it is percent-encoded, and the star stays a star.
-    """
+    """What stands in an id cannot lead elsewhere: it is percent-encoded, and the star stays a star."""
     base = URLS["omeda"] + "/webservices/rest/brand/FOO/omail/deployment/lookup"
     wire.answer("GET", f"{base}/..%2Fa%20b%3Fc%23d%25/*", 200, {}, b'{"TrackId":"x","Status":"New"}')
     async with _manager() as manager:

@@ -1,6 +1,4 @@
-"""
-The moved clock at its end: what takes real time is waited for in real time.
-"""
+"""The moved clock at its end: what takes real time is waited for in real time."""
 
 import asyncio
 import threading

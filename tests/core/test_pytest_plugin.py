@@ -1,6 +1,4 @@
-"""
-The fixtures that the package ships for the tests of its users.
-"""
+"""The fixtures that the package ships for the tests of its users."""
 
 import subprocess
 import sys

@@ -1,6 +1,4 @@
-"""
-Opt-outs from the rows of a file: what rows have alike is read once, and each becomes what it would have become alone.
-"""
+"""Opt-outs from the rows of a file: what rows share is read once, and each becomes what it would alone."""
 
 import csv
 import io

@@ -1,6 +1,4 @@
-"""
-Omeda's dates on a system without time zone data.
-"""
+"""Omeda's dates on a system without time zone data."""
 
 import datetime as dt
 import zoneinfo

@@ -1,6 +1,4 @@
-"""
-A plain HTTP client of the sandbox: what a provider's own example would use.
-"""
+"""A plain HTTP client of the sandbox: what a provider's own example would use."""
 
 import json
 from base64 import b64encode
@@ -20,9 +18,7 @@ TXN_CANCEL = "/workspaces/secure/api/v1/txn/cancel"
 
 @attrs.frozen
 class Reply:
-    """
-    An answer as it came over the socket.
-    """
+    """An answer as it came over the socket."""
 
     status: int
     headers: Any
@@ -30,71 +26,51 @@ class Reply:
 
     @property
     def json(self) -> Any:
-        """
-        Read the body as JSON.
-        """
+        """Read the body as JSON."""
         return json.loads(self.body)
 
     @property
     def errors(self) -> list[str]:
-        """
-        Give the texts of an Omeda error.
-        """
+        """Return the texts of an Omeda error."""
         return [one["Error"] for one in self.json["Errors"]]
 
 
 @attrs.define
 class Api:
-    """
-    Requests with the sandbox's credentials, which each call may replace.
-    """
+    """Requests with the sandbox's credentials, which each call may replace."""
 
     sandbox: Sandbox
     session: aiohttp.ClientSession
 
     async def call(self, method: str, path: str, **options: Any) -> Reply:
-        """
-        Send one request, redirects not followed.
-        """
+        """Send one request, redirects not followed."""
         options.setdefault("headers", self.credentials(path))
         url = URL(self.sandbox.url + path, encoded=True)
         async with self.session.request(method, url, allow_redirects=False, **options) as response:
             return Reply(response.status, response.headers, await response.read())
 
     async def post(self, path: str, body: Any = None, **options: Any) -> Reply:
-        """
-        Post JSON.
-        """
+        """Post JSON."""
         return await self.call("POST", path, json=body, **options)
 
     async def get(self, path: str, **options: Any) -> Reply:
-        """
-        Read.
-        """
+        """Read."""
         return await self.call("GET", path, **options)
 
     async def cancel_campaign(self, campaign_id: str) -> Reply:
-        """
-        Cancel an Ocamba campaign.
-        """
+        """Cancel an Ocamba campaign."""
         return await self.post(f"/v1/hood/campaigns/{campaign_id}/cancel", {"reason": "a test"})
 
     async def cancel_deployment(self, track_id: str, user_id: str = "omailAccount1") -> Reply:
-        """
-        Cancel an Omeda deployment.
-        """
+        """Cancel an Omeda deployment."""
         return await self.post(CANCEL, {"UserId": user_id, "TrackId": track_id})
 
     async def cancel_transaction(self, submit_key: str) -> Reply:
-        """
-        Cancel a Journey Manager transaction.
-        """
+        """Cancel a Journey Manager transaction."""
         return await self.post(TXN_CANCEL, {"params": {"submitKey": submit_key}})
 
     def credentials(self, path: str) -> dict[str, str]:
-        """
-        Give the header that the provider behind a path wants.
-        """
+        """Return the header that the provider behind a path wants."""
         if path.startswith("/webservices"):
             return {"x-omeda-appid": self.sandbox.app_id}
         if path.startswith("/workspaces"):

@@ -1,6 +1,4 @@
-"""
-Clones in the sandbox: what they inherit, and every error text of the provider's page.
-"""
+"""Clones in the sandbox: what they inherit, and every error text of the provider's page."""
 
 from typing import Any
 

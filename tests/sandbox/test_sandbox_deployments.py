@@ -1,6 +1,4 @@
-"""
-Create and update in the sandbox: every error text of the source document can be had.
-"""
+"""Create and update in the sandbox: every error text of the source document can be had."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,6 +1,4 @@
-"""
-The sandbox's faults: what goes wrong, when, for whom, and what it leaves behind.
-"""
+"""The sandbox's faults: what goes wrong, when, for whom, and what it leaves behind."""
 
 import asyncio
 from typing import Any

@@ -1,6 +1,4 @@
-"""
-Journey Manager in the sandbox: cancel, query with its silent defaults, and sessions.
-"""
+"""Journey Manager in the sandbox: cancel, query with its silent defaults, and sessions."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

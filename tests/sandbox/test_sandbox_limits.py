@@ -1,6 +1,4 @@
-"""
-The sandbox's limits: fixed windows, a parallel cap, what it says about them, and the audit's verdict.
-"""
+"""The sandbox's limits: fixed windows, a parallel cap, what it says about them, and the audit's verdict."""
 
 import asyncio
 import re

@@ -1,6 +1,4 @@
-"""
-Ocamba in the sandbox: campaigns and their errors.
-"""
+"""Ocamba in the sandbox: campaigns and their errors."""
 
 from typing import Any
 

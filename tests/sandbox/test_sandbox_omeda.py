@@ -1,6 +1,4 @@
-"""
-Omeda in the sandbox: who is let in, cancel, look-up, search, and the shapes of receipts.
-"""
+"""Omeda in the sandbox: who is let in, cancel, look-up, search, and the shapes of receipts."""
 
 from typing import Any
 

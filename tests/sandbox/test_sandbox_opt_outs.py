@@ -1,6 +1,4 @@
-"""
-The opt-out queue in the sandbox: all or nothing, and who is named.
-"""
+"""The opt-out queue in the sandbox: all or nothing, and who is named."""
 
 from typing import Any
 

@@ -1,6 +1,4 @@
-"""
-Whatever is sent to the sandbox, it answers as a provider would, and never breaks.
-"""
+"""Whatever is sent to the sandbox, it answers as a provider would, and never breaks."""
 
 import json
 from typing import Any

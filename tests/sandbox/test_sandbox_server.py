@@ -1,6 +1,4 @@
-"""
-The sandbox as a whole: its life, its audit, its latency, and the routes that drive it from elsewhere.
-"""
+"""The sandbox as a whole: its life, its audit, its latency, and the routes that drive it from elsewhere."""
 
 import asyncio
 import os

@@ -1,3 +1,1 @@
-"""
-Journey Manager Workspaces: transactions.
-"""
+"""Journey Manager Workspaces: transactions."""

@@ -1,6 +1,4 @@
-"""
-The one converter between Journey Manager's models and its wire, and records from mappings.
-"""
+"""The one converter between Journey Manager's models and its wire, and records from mappings."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -29,9 +27,7 @@ _NAMES: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def make_converter() -> OrjsonConverter:
-    """
-    Make the converter: nothing that is unset goes out, as an attribute too many is refused.
-    """
+    """Make the converter: nothing that is unset goes out, as an attribute too many is refused."""
     converter = make_strict_converter()
     register_wire_names(converter, TransactionCancel, _WIRE)
     return converter
@@ -41,17 +37,13 @@ _converter = make_converter()
 
 
 def to_wire(record: TransactionCancel) -> dict[str, Any]:
-    """
-    Give a record that has been checked as the JSON object it is on the wire.
-    """
+    """Return a record that has been checked as the JSON object it is on the wire."""
     params: dict[str, Any] = _converter.unstructure(record)
     return {"params": params}
 
 
 def query_to_wire(query: TransactionQuery) -> dict[str, Any]:
-    """
-    Give a checked query as the JSON object it is on the wire: values as parameters, never in criteria.
-    """
+    """Return a checked query as the JSON object it is on the wire: values as parameters, never in criteria."""
     filtered = {"submitKey": query.submit_key, "formStatus": query.form_status}
     values = {name: value for name, value in filtered.items() if value is not None}
     body: dict[str, Any] = {"fetchLimit": query.fetch_limit, "fetchOffset": query.fetch_offset}
@@ -65,8 +57,7 @@ def query_to_wire(query: TransactionQuery) -> dict[str, Any]:
 
 
 def check_cancel(record: TransactionCancel) -> None:
-    """
-    Check a transaction to cancel.
+    """Check a transaction to cancel.
 
     Raises:
         InvalidRecord: Says which field and what would be right.
@@ -79,8 +70,7 @@ def check_cancel(record: TransactionCancel) -> None:
 
 
 def check_query(query: TransactionQuery) -> None:
-    """
-    Check what transactions are asked for.
+    """Check what transactions are asked for.
 
     Raises:
         InvalidRecord: Says which field and what would be right.
@@ -99,8 +89,7 @@ def check_query(query: TransactionQuery) -> None:
 
 
 def cancel_from(obj: Any) -> TransactionCancel:
-    """
-    Make a transaction to cancel of what a caller gives for one, and check it.
+    """Make a transaction to cancel of what a caller gives for one, and check it.
 
     Args:
         obj: A submit key, a ``TransactionCancel``, or a mapping with Python or wire names, or ``id``.
@@ -117,9 +106,7 @@ def cancel_from(obj: Any) -> TransactionCancel:
 
 
 def transaction_from(raw: Mapping[str, Any]) -> Transaction:
-    """
-    Read a transaction of an answer.
-    """
+    """Read a transaction of an answer."""
     fields = lowered(raw)
     return Transaction(
         submit_key=text_of(fields.get("submitkey")),

@@ -1,6 +1,4 @@
-"""
-Journey Manager's operations: how their requests are built, how their answers are read, how they are settled.
-"""
+"""Journey Manager's operations: how their requests are built, how their answers are read, how they are settled."""
 
 import re
 from collections.abc import Mapping
@@ -48,8 +46,7 @@ _MOST_MESSAGES: Final = 20
 
 
 def build_cancel(record: TransactionCancel) -> Request:
-    """
-    Build the request that cancels a transaction.
+    """Build the request that cancels a transaction.
 
     Raises:
         InvalidRecord: Says which field cannot be sent and why.
@@ -59,8 +56,7 @@ def build_cancel(record: TransactionCancel) -> Request:
 
 
 def build_query(query: TransactionQuery) -> Request:
-    """
-    Build the request for one page of transactions.
+    """Build the request for one page of transactions.
 
     Raises:
         InvalidRecord: Says which field cannot be sent and why.
@@ -70,9 +66,7 @@ def build_query(query: TransactionQuery) -> Request:
 
 
 def decipher_cancel(status: int, headers: Mapping[str, str], body: bytes) -> TransactionReceipt | OmedaAsyncError:
-    """
-    Read the answer to a cancel: a success has no body, or JSON that holds no error.
-    """
+    """Read the answer to a cancel: a success has no body, or JSON that holds no error."""
     received = Received(PROVIDER, "transactions.cancel", status, headers, body)
     value = load_json(body)
     error = _failure(received, value)
@@ -84,9 +78,7 @@ def decipher_cancel(status: int, headers: Mapping[str, str], body: bytes) -> Tra
 
 
 def decipher_query(status: int, headers: Mapping[str, str], body: bytes) -> TransactionPage | OmedaAsyncError:
-    """
-    Read one page of transactions.
-    """
+    """Read one page of transactions."""
     received = Received(PROVIDER, "transactions.query", status, headers, body)
     value = load_json(body)
     fields = lowered(value)
@@ -168,9 +160,7 @@ def _messages_in(value: Any, key: str | None, text: str) -> tuple[str, ...]:
 
 
 def judge_cancel(record: TransactionCancel, found: TransactionPage | OmedaAsyncError) -> Verdict:
-    """
-    Tell from a transaction's form status whether it is abandoned. One that is not shown proves nothing.
-    """
+    """Return from a transaction's form status whether it is abandoned. One that is not shown proves nothing."""
     rows = found.items if isinstance(found, TransactionPage) else ()
     statuses = {(row.form_status or "").strip().casefold() for row in rows if row.submit_key == record.submit_key}
     if len(statuses) != 1 or "" in statuses:
@@ -185,9 +175,7 @@ def judge_cancel(record: TransactionCancel, found: TransactionPage | OmedaAsyncE
 
 
 def question_of(record: TransactionCancel) -> TransactionQuery:
-    """
-    Ask for the one transaction; its key lifts the provider's restriction to recent, unfinished ones.
-    """
+    """Ask for the one transaction; its key lifts the provider's restriction to recent, unfinished ones."""
     return TransactionQuery(submit_key=record.submit_key, attributes=("submitKey", "formStatus"), fetch_limit=10)
 
 
@@ -196,9 +184,7 @@ def _settled_cancel(_: TransactionCancel, _found: Any) -> TransactionReceipt:
 
 
 def is_unexplained(error: OmedaAsyncError) -> bool:
-    """
-    Tell whether a refusal means either completed or abandoned, without saying which.
-    """
+    """Whether a refusal means either completed or abandoned, without saying which."""
     return isinstance(error, ApiError) and error.code == FINISHED
 
 

@@ -1,6 +1,4 @@
-"""
-Temenos Journey Manager: transactions.
-"""
+"""Temenos Journey Manager: transactions."""
 
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final, Unpack
@@ -26,9 +24,7 @@ _ALWAYS_SHOWN: Final = ("submitKey", "formStatus")
 
 
 class JourneyManagerClient:
-    """
-    One Journey Manager server and user.
-    """
+    """One Journey Manager server and user."""
 
     def __init__(self, account: Account, runs: Runs) -> None:
         self._account = account
@@ -36,16 +32,12 @@ class JourneyManagerClient:
 
     @property
     def limits(self) -> LimitsView:
-        """
-        What the account's limiter has used, has free, and when the next attempt may go.
-        """
+        """What the account's limiter has used, has free, and when the next attempt may go."""
         return self._account.limiter.view()
 
 
 class Transactions:
-    """
-    The transactions the user has access to.
-    """
+    """The transactions the user has access to."""
 
     def __init__(self, account: Account, runs: Runs) -> None:
         self._account = account
@@ -60,8 +52,7 @@ class Transactions:
         explain: bool = True,
         **options: Unpack[SingleOptions],
     ) -> TransactionReceipt:
-        """
-        Cancel (abandon) a transaction (Journey Manager: POST Cancel Txn).
+        """Cancel (abandon) a transaction (Journey Manager: POST Cancel Txn).
 
         Args:
             submit_key: The transaction.
@@ -78,7 +69,6 @@ class Transactions:
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
 
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
-
         """
         params = TransactionCancel(submit_key, reason, milestones)
         return await call(self._account, _wire.CANCEL, params, explain=explain, **options)
@@ -92,8 +82,7 @@ class Transactions:
         page_size: int = 1000,
         **options: Unpack[SingleOptions],
     ) -> AsyncIterator[Transaction]:
-        """
-        Give transactions, page by page as they are asked for; none twice.
+        """Return transactions, page by page as they are asked for; none twice.
 
         Without ``submit_key`` the server shows saved, opened and assigned ones of the last 14 days only.
 
@@ -110,7 +99,6 @@ class Transactions:
         Raises:
             UnreadableAnswer: A full page shows only what came before.
             OmedaAsyncError: See :mod:`omeda_async.errors`; what was given before stands.
-
         """
         query = TransactionQuery(
             submit_key=submit_key, form_status=form_status, attributes=attributes, fetch_limit=page_size
@@ -150,8 +138,7 @@ class Transactions:
         explain: bool = True,
         **options: Unpack[BulkOptions],
     ) -> BulkRun:
-        """
-        Cancel many transactions, one request each.
+        """Cancel many transactions, one request each.
 
         Args:
             records: Submit keys, mappings or :class:`TransactionCancel`; any iterable or async iterable.
@@ -165,7 +152,6 @@ class Transactions:
             InvalidRecord: The records are no iterable of records. One that is invalid by itself is no error but is
                 rejected, as its outcome says.
             TypeError: There is no such option.
-
         """
 
         def read(raw: Any) -> Item:

@@ -1,5 +1,4 @@
-"""
-What Journey Manager is given and what it gives back, under Python names.
+"""What Journey Manager is given and what it gives back, under Python names.
 
 Making one of these never fails for what it holds: everything is checked where it is about to be sent.
 """
@@ -15,9 +14,7 @@ from omeda_async.providers._models import to_tuple
 
 @attrs.frozen
 class TransactionCancel:
-    """
-    A transaction to cancel, which Journey Manager calls abandoning it.
-    """
+    """A transaction to cancel, which Journey Manager calls abandoning it."""
 
     submit_key: str = attrs.field(repr=masked_repr)
     reason: str | None = attrs.field(default=None, repr=masked_repr)
@@ -30,9 +27,7 @@ class TransactionCancel:
 
 @attrs.frozen
 class TransactionReceipt:
-    """
-    Journey Manager's word that a transaction is abandoned; its answer holds nothing that is documented.
-    """
+    """Journey Manager's word that a transaction is abandoned; its answer holds nothing that is documented."""
 
     settled: bool = attrs.field(default=False, kw_only=True)
     """True: the answer was lost, and a read has shown since that it was done."""
@@ -40,9 +35,7 @@ class TransactionReceipt:
 
 @attrs.frozen(kw_only=True)
 class Transaction:
-    """
-    A transaction as Journey Manager shows it. What the answer does not hold is None.
-    """
+    """A transaction as Journey Manager shows it. What the answer does not hold is None."""
 
     submit_key: str | None = None
     form_status: str | None = None
@@ -54,8 +47,7 @@ class Transaction:
 
 @attrs.frozen(kw_only=True)
 class TransactionQuery:
-    """
-    What to ask for in a list of transactions.
+    """What to ask for in a list of transactions.
 
     Left to itself, Journey Manager shows only what is Saved, Opened or Assigned, and only the last 14 days. A
     ``submit_key`` lifts both restrictions, a ``form_status`` the first.
@@ -73,9 +65,7 @@ class TransactionQuery:
 
 @attrs.frozen(kw_only=True)
 class TransactionPage:
-    """
-    One page of a list of transactions; there is no total.
-    """
+    """One page of a list of transactions; there is no total."""
 
     items: tuple[Transaction, ...] = ()
     fetch_limit: int | None = None

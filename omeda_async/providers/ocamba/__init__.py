@@ -1,3 +1,1 @@
-"""
-Ocamba Hood: campaigns.
-"""
+"""Ocamba Hood: campaigns."""

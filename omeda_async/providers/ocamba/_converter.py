@@ -1,6 +1,4 @@
-"""
-The one converter between Ocamba's models and its wire, and records from mappings.
-"""
+"""The one converter between Ocamba's models and its wire, and records from mappings."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -25,9 +23,7 @@ _NAMES: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def make_converter() -> OrjsonConverter:
-    """
-    Make the converter: the wire has the reason only, as the id is in the path.
-    """
+    """Make the converter: the wire has the reason only, as the id is in the path."""
     converter = make_strict_converter()
     register_wire_names(converter, CampaignCancel, {"reason": "reason"})
     return converter
@@ -37,16 +33,13 @@ _converter = make_converter()
 
 
 def to_wire(record: CampaignCancel) -> dict[str, Any]:
-    """
-    Give a record that has been checked as the JSON object it is on the wire.
-    """
+    """Return a record that has been checked as the JSON object it is on the wire."""
     body: dict[str, Any] = _converter.unstructure(record)
     return body
 
 
 def check_cancel(record: CampaignCancel) -> None:
-    """
-    Check a campaign to cancel.
+    """Check a campaign to cancel.
 
     Raises:
         InvalidRecord: Says which field and what would be right.
@@ -57,8 +50,7 @@ def check_cancel(record: CampaignCancel) -> None:
 
 
 def cancel_from(obj: Any) -> CampaignCancel:
-    """
-    Make a campaign to cancel of what a caller gives for one, and check it.
+    """Make a campaign to cancel of what a caller gives for one, and check it.
 
     Args:
         obj: A campaign id, a ``CampaignCancel``, or a mapping with its fields, or ``id``.
@@ -75,9 +67,7 @@ def cancel_from(obj: Any) -> CampaignCancel:
 
 
 def campaign_from(raw: Any) -> Campaign | None:
-    """
-    Read a campaign of an answer; None when it has no id.
-    """
+    """Read a campaign of an answer; None when it has no id."""
     fields = lowered(raw)
     campaign_id = text_of(fields.get("id"))
     if campaign_id is None:
@@ -93,9 +83,7 @@ def campaign_from(raw: Any) -> Campaign | None:
 
 
 def read_time(value: Any) -> datetime | None:
-    """
-    Read a time of an answer, ``YYYY-MM-DD HH:MM:SS`` in GMT; None when it is none.
-    """
+    """Read a time of an answer, ``YYYY-MM-DD HH:MM:SS`` in GMT; None when it is none."""
     if not isinstance(value, str):
         return None
     try:

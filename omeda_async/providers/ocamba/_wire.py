@@ -1,6 +1,4 @@
-"""
-Ocamba's operations: how their requests are built, how their answers are read, how they are settled.
-"""
+"""Ocamba's operations: how their requests are built, how their answers are read, how they are settled."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -28,16 +26,13 @@ _JSON: Final = {"Content-Type": "application/json"}
 
 @attrs.frozen(kw_only=True)
 class GetCampaign:
-    """
-    The parameters of ``campaigns.get``.
-    """
+    """The parameters of ``campaigns.get``."""
 
     campaign_id: str
 
 
 def build_cancel(record: CampaignCancel) -> Request:
-    """
-    Build the request that cancels a campaign; its body is always a JSON object.
+    """Build the request that cancels a campaign; its body is always a JSON object.
 
     Raises:
         InvalidRecord: Says which field cannot be sent and why.
@@ -48,8 +43,7 @@ def build_cancel(record: CampaignCancel) -> Request:
 
 
 def build_get(params: GetCampaign) -> Request:
-    """
-    Build the request that reads a campaign.
+    """Build the request that reads a campaign.
 
     Raises:
         InvalidRecord: The id cannot be sent.
@@ -58,8 +52,7 @@ def build_get(params: GetCampaign) -> Request:
 
 
 def build_list(query: CampaignQuery) -> Request:
-    """
-    Build the request for one page of campaigns.
+    """Build the request for one page of campaigns.
 
     Raises:
         InvalidRecord: Says which field cannot be sent and why.
@@ -88,17 +81,13 @@ def _check_query(query: CampaignQuery) -> None:
 
 
 def decipher_cancel(status: int, headers: Mapping[str, str], body: bytes) -> CampaignReceipt | OmedaAsyncError:
-    """
-    Read the answer to a cancel: 204 is the success, whatever its content type says of a body it has not.
-    """
+    """Read the answer to a cancel: 204 is the success, whatever its content type says of a body it has not."""
     received = Received(PROVIDER, "campaigns.cancel", status, headers, body)
     return CampaignReceipt() if status == 204 else _failure(received, "only a 204 says that it is cancelled")
 
 
 def decipher_get(status: int, headers: Mapping[str, str], body: bytes) -> Campaign | OmedaAsyncError:
-    """
-    Read a campaign: an envelope with one item, or the campaign as it is.
-    """
+    """Read a campaign: an envelope with one item, or the campaign as it is."""
     received = Received(PROVIDER, "campaigns.get", status, headers, body)
     if not received.accepted:
         return _failure(received, "it shows no campaign")
@@ -111,9 +100,7 @@ def decipher_get(status: int, headers: Mapping[str, str], body: bytes) -> Campai
 
 
 def decipher_list(status: int, headers: Mapping[str, str], body: bytes) -> CampaignPage | OmedaAsyncError:
-    """
-    Read one page of campaigns.
-    """
+    """Read one page of campaigns."""
     received = Received(PROVIDER, "campaigns.list", status, headers, body)
     if not received.accepted:
         return _failure(received, "it shows no campaigns")
@@ -142,9 +129,7 @@ def _failure(received: Received, reason: str) -> OmedaAsyncError:
 
 
 def judge_cancel(record: CampaignCancel, found: Campaign | OmedaAsyncError) -> Verdict:
-    """
-    Tell from a campaign's status whether it is cancelled.
-    """
+    """Return from a campaign's status whether it is cancelled."""
     if not isinstance(found, Campaign) or found.id != record.campaign_id or found.status is None:
         return Verdict.UNDECIDED
     match found.status.strip().casefold():

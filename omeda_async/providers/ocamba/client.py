@@ -1,6 +1,4 @@
-"""
-Ocamba Hood: campaigns.
-"""
+"""Ocamba Hood: campaigns."""
 
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Unpack
@@ -18,9 +16,7 @@ from omeda_async.providers.ocamba.models import Campaign, CampaignCancel, Campai
 
 
 class OcambaClient:
-    """
-    One Ocamba account.
-    """
+    """One Ocamba account."""
 
     def __init__(self, account: Account, runs: Runs) -> None:
         self._account = account
@@ -28,16 +24,12 @@ class OcambaClient:
 
     @property
     def limits(self) -> LimitsView:
-        """
-        What the account's limiter has used, has free, and when the next attempt may go.
-        """
+        """What the account's limiter has used, has free, and when the next attempt may go."""
         return self._account.limiter.view()
 
 
 class Campaigns:
-    """
-    The campaigns of an account.
-    """
+    """The campaigns of an account."""
 
     def __init__(self, account: Account, runs: Runs) -> None:
         self._account = account
@@ -51,8 +43,7 @@ class Campaigns:
         explain: bool = True,
         **options: Unpack[SingleOptions],
     ) -> CampaignReceipt:
-        """
-        Cancel a campaign for good (Ocamba: Cancel a Campaign). Only a running, scheduled or paused one can be.
+        """Cancel a campaign for good (Ocamba: Cancel a Campaign). Only a running, scheduled or paused one can be.
 
         Args:
             campaign_id: The campaign.
@@ -67,14 +58,12 @@ class Campaigns:
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
 
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
-
         """
         params = CampaignCancel(campaign_id, reason)
         return await call(self._account, _wire.CANCEL, params, explain=explain, **options)
 
     async def get(self, campaign_id: str, **options: Unpack[SingleOptions]) -> Campaign:
-        """
-        Read a campaign.
+        """Read a campaign.
 
         Args:
             campaign_id: The campaign.
@@ -83,7 +72,6 @@ class Campaigns:
         Raises:
             NotFound: There is no such campaign.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
-
         """
         return await call(self._account, _wire.GET, _wire.GetCampaign(campaign_id=campaign_id), **options)
 
@@ -95,8 +83,7 @@ class Campaigns:
         page_size: int = 50,
         **options: Unpack[SingleOptions],
     ) -> AsyncIterator[Campaign]:
-        """
-        Give campaigns, oldest first, page by page as they are asked for; none twice.
+        """Return campaigns, oldest first, page by page as they are asked for; none twice.
 
         A page is found by how many come before it. What you change while this goes on, so that it leaves the list,
         makes the next page skip as many: collect first, then act.
@@ -110,7 +97,6 @@ class Campaigns:
         Raises:
             UnreadableAnswer: A full page shows only what came before, and the total says that there is more.
             OmedaAsyncError: See :mod:`omeda_async.errors`; what was given before stands.
-
         """
         query = CampaignQuery(statuses=statuses, search=search, page_size=page_size)
         wanted = {status.casefold() for status in query.statuses}
@@ -143,8 +129,7 @@ class Campaigns:
         explain: bool = True,
         **options: Unpack[BulkOptions],
     ) -> BulkRun:
-        """
-        Cancel many campaigns, one request each, within 10 per second and 150 per minute.
+        """Cancel many campaigns, one request each, within 10 per second and 150 per minute.
 
         Args:
             records: Campaign ids, mappings or :class:`CampaignCancel`; any iterable or async iterable.
@@ -157,7 +142,6 @@ class Campaigns:
             InvalidRecord: The records are no iterable of records. One that is invalid by itself is no error but is
                 rejected, as its outcome says.
             TypeError: There is no such option.
-
         """
 
         def read(raw: Any) -> Item:
@@ -181,8 +165,7 @@ class Campaigns:
 
 
 def _page_after(query: CampaignQuery, shown: int) -> CampaignQuery:
-    """
-    Ask for the page after one that showed so many campaigns.
+    """Ask for the page after one that showed so many campaigns.
 
     The largest page is not published: if the first is smaller than asked for, so are the others. Asked for in that
     size, the second begins where the first has ended, by whichever size the provider counts.

@@ -1,5 +1,4 @@
-"""
-What Ocamba Hood is given and what it gives back, under Python names.
+"""What Ocamba Hood is given and what it gives back, under Python names.
 
 Making one of these never fails for what it holds: everything is checked where it is about to be sent.
 """
@@ -16,9 +15,7 @@ from omeda_async.providers._models import to_tuple
 
 @attrs.frozen
 class CampaignCancel:
-    """
-    A campaign to cancel, for good.
-    """
+    """A campaign to cancel, for good."""
 
     campaign_id: str = attrs.field(repr=masked_repr)
     reason: str | None = attrs.field(default=None, repr=masked_repr)
@@ -29,9 +26,7 @@ class CampaignCancel:
 
 @attrs.frozen
 class CampaignReceipt:
-    """
-    Ocamba's word that a campaign is cancelled; its answer holds nothing.
-    """
+    """Ocamba's word that a campaign is cancelled; its answer holds nothing."""
 
     settled: bool = attrs.field(default=False, kw_only=True)
     """True: the answer was lost, and a read has shown since that it was done."""
@@ -39,9 +34,7 @@ class CampaignReceipt:
 
 @attrs.frozen(kw_only=True)
 class Campaign:
-    """
-    A campaign as Ocamba shows it. What the answer does not hold is None.
-    """
+    """A campaign as Ocamba shows it. What the answer does not hold is None."""
 
     id: str
     name: str | None = attrs.field(default=None, repr=masked_repr)
@@ -55,9 +48,7 @@ class Campaign:
 
 @attrs.frozen(kw_only=True)
 class CampaignQuery:
-    """
-    What to ask for in a list of campaigns.
-    """
+    """What to ask for in a list of campaigns."""
 
     statuses: tuple[str, ...] = attrs.field(default=(), converter=to_tuple)
     """Only campaigns in one of these; takes any iterable, and an empty one means all."""
@@ -73,9 +64,7 @@ class CampaignQuery:
 
 @attrs.frozen(kw_only=True)
 class CampaignPage:
-    """
-    One page of a list of campaigns.
-    """
+    """One page of a list of campaigns."""
 
     items: tuple[Campaign, ...] = ()
     total: int | None = None

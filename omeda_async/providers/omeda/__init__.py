@@ -1,3 +1,1 @@
-"""
-Omeda: e-mail deployments and opt-outs.
-"""
+"""Omeda: e-mail deployments and opt-outs."""

@@ -1,6 +1,4 @@
-"""
-What Omeda's documents rule about a record, checked before anything is sent.
-"""
+"""What Omeda's documents rule about a record, checked before anything is sent."""
 
 import re
 from datetime import datetime
@@ -59,15 +57,12 @@ _RECOMMENDATION: Final = (
 
 
 def is_email(text: str) -> bool:
-    """
-    Tell whether a text may be an e-mail address; whether it exists is not for us to say.
-    """
+    """Whether a text may be an e-mail address; whether it exists is not for us to say."""
     return len(text) <= LONGEST_EMAIL and _EMAIL.fullmatch(text) is not None
 
 
 def check_email(field: str, value: object) -> None:
-    """
-    Refuse what cannot be an e-mail address.
+    """Refuse what cannot be an e-mail address.
 
     Raises:
         InvalidRecord: Says what would be right.
@@ -83,8 +78,7 @@ def check_email(field: str, value: object) -> None:
 
 
 def check_integer(field: str, value: object) -> None:
-    """
-    Refuse what is no integer, or one that no JSON reader has to take.
+    """Refuse what is no integer, or one that no JSON reader has to take.
 
     Raises:
         InvalidRecord: Says what would be right.
@@ -96,8 +90,7 @@ def check_integer(field: str, value: object) -> None:
 
 
 def check_opt_out(record: OptOut) -> None:
-    """
-    Check an opt-out of any level.
+    """Check an opt-out of any level.
 
     Raises:
         InvalidRecord: Says which field and what would be right.
@@ -122,8 +115,7 @@ def check_opt_out(record: OptOut) -> None:
 def check_deployment(
     deployment: Deployment | DeploymentUpdate, kind: type[Deployment | DeploymentUpdate], now: datetime
 ) -> None:
-    """
-    Check a deployment to create or to update.
+    """Check a deployment to create or to update.
 
     Args:
         deployment: What is to be sent.
@@ -144,8 +136,7 @@ def check_deployment(
 
 
 def check_cancel(record: DeploymentCancel) -> None:
-    """
-    Check a deployment to cancel.
+    """Check a deployment to cancel.
 
     Raises:
         InvalidRecord: Says which field and what would be right.
@@ -158,8 +149,7 @@ def check_cancel(record: DeploymentCancel) -> None:
 
 
 def check_search(search: DeploymentSearch) -> None:
-    """
-    Check what deployments are searched for.
+    """Check what deployments are searched for.
 
     Raises:
         InvalidRecord: Says which field and what would be right.

@@ -1,6 +1,4 @@
-"""
-The one converter between Omeda's models and its wire, and records from mappings.
-"""
+"""The one converter between Omeda's models and its wire, and records from mappings."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -59,17 +57,13 @@ A plain tuple: of all small things, the garbage collector lets these alone.
 
 
 def wire_names(cls: type) -> dict[str, str]:
-    """
-    Give the wire names of a model's fields by their Python names, without those that are not sent.
-    """
+    """Return the wire names of a model's fields by their Python names, without those that are not sent."""
     names = [field.name for field in attrs.fields(cls) if field.name not in _LOCAL]
     return {name: _IRREGULAR.get(name) or "".join(map(str.capitalize, name.split("_"))) for name in names}
 
 
 def make_converter() -> OrjsonConverter:
-    """
-    Make the converter: wire names, nothing that is unset, flags as 0 or 1, dates in US Central.
-    """
+    """Make the converter: wire names, nothing that is unset, flags as 0 or 1, dates in US Central."""
     converter = make_strict_converter()
     converter.register_unstructure_hook(bool, int)
     converter.register_unstructure_hook(datetime, to_central)
@@ -83,16 +77,13 @@ _UNSTRUCTURE: Final = {cls: _converter.get_unstructure_hook(cls) for cls in LEVE
 
 
 def to_wire(model: Any) -> dict[str, Any]:
-    """
-    Give a model that has been checked as the JSON object it is on the wire.
-    """
+    """Return a model that has been checked as the JSON object it is on the wire."""
     body: dict[str, Any] = _converter.unstructure(model)
     return body
 
 
 def entry_of(record: OptOut) -> Entry:
-    """
-    Check an opt-out and serialise it.
+    """Check an opt-out and serialise it.
 
     Raises:
         InvalidRecord: Says which field and what would be right.
@@ -104,29 +95,23 @@ def entry_of(record: OptOut) -> Entry:
 
 
 def record_of(entry: Entry) -> OptOut:
-    """
-    Make the opt-out again that an entry was made of, without the caller's key.
-    """
+    """Make the opt-out again that an entry was made of, without the caller's key."""
     level, data, _ = entry
     return LEVELS[level](**{_FIELD_OF[name]: value for name, value in orjson.loads(data).items()})
 
 
 class EntryReader:
-    """
-    Makes entries of records; what rows of a file have alike is read, checked and serialised once.
-    """
+    """Makes entries of records; what rows of a file have alike is read, checked and serialised once."""
 
     def __init__(self) -> None:
         self._form: Form | None = None
         self._known: dict[tuple[str, ...], tuple[str, bytes]] = {}
 
     def read(self, raw: Any) -> tuple[Entry, Any]:
-        """
-        Give the entry of a record, and the caller's key of it.
+        """Return the entry of a record, and the caller's key of it.
 
         Raises:
             InvalidRecord: It cannot be sent; says which field and what would be right.
-
         """
         rest = raw.source if isinstance(raw, Row) else None
         alike = self._known.get(rest) if isinstance(rest, tuple) and raw.form is self._form else None
@@ -166,8 +151,7 @@ _PROMO_NAMES: Final = tuple(name for name, field in _ANY_OPT_OUT_NAME.items() if
 
 
 def cancel_from(obj: Any) -> DeploymentCancel:
-    """
-    Make a deployment to cancel of what a caller gives for one, and check it.
+    """Make a deployment to cancel of what a caller gives for one, and check it.
 
     Args:
         obj: A track id, a ``DeploymentCancel``, or a mapping with Python or wire names, or ``id``.
@@ -184,8 +168,7 @@ def cancel_from(obj: Any) -> DeploymentCancel:
 
 
 def opt_out_from(obj: Any) -> OptOut:
-    """
-    Make an opt-out of what a caller gives for one; ``entry_of`` checks what it holds.
+    """Make an opt-out of what a caller gives for one; ``entry_of`` checks what it holds.
 
     Args:
         obj: An opt-out, or a mapping with Python or wire names. Its level is ``level`` where that is given,

@@ -1,6 +1,4 @@
-"""
-Whom Omeda names when it refuses a request of opt-outs, and what its words say of all of them.
-"""
+"""Whom Omeda names when it refuses a request of opt-outs, and what its words say of all of them."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -32,8 +30,7 @@ _KINDS: Final = {
 
 
 def culprit_in(message: str) -> Culprit | None:
-    """
-    Read whom one message names; None when it names nobody.
+    """Read whom one message names; None when it names nobody.
 
     The wording is free: a level, an id in parentheses, an address. ``Culprit.level`` is empty
     where the message has an address and no level.
@@ -51,30 +48,23 @@ def culprit_in(message: str) -> Culprit | None:
 
 
 def culprits_in(messages: Iterable[str]) -> tuple[Culprit, ...]:
-    """
-    Read whom the messages name, each pair once, in their order.
-    """
+    """Read whom the messages name, each pair once, in their order."""
     found = [culprit for message in messages if (culprit := culprit_in(message)) is not None]
     return tuple(dict.fromkeys(found))
 
 
 def speaks_of_a_batch(messages: Iterable[str]) -> bool:
-    """
-    Tell whether messages say that a whole request of opt-outs was refused.
-    """
+    """Whether messages say that a whole request of opt-outs was refused."""
     return any(_SUMMARY.search(text) or _NO_BRANDS.search(text) or _LEVEL.search(text) for text in messages)
 
 
 def no_valid_brands(messages: Iterable[str]) -> bool:
-    """
-    Tell whether messages say that the client has no brands at all, which no record can do anything about.
-    """
+    """Whether messages say that the client has no brands at all, which no record can do anything about."""
     return any(_NO_BRANDS.search(text) for text in messages)
 
 
 def blame(records: Sequence[OptOut], culprits: Iterable[Culprit]) -> dict[int, tuple[Culprit, ...]]:
-    """
-    Find the records that culprits speak of, by level, address and id.
+    """Find the records that culprits speak of, by level, address and id.
 
     An id that nobody has as it is stands for the same one in another case.
 
@@ -101,8 +91,7 @@ def blame(records: Sequence[OptOut], culprits: Iterable[Culprit]) -> dict[int, t
 
 
 def without_ids(record: OptOut, refused: Iterable[str | None]) -> OptOut | None:
-    """
-    Give what is left of a record without the ids that were refused; None when nothing is.
+    """Return what is left of a record without the ids that were refused; None when nothing is.
 
     A refused None stands for the record as a whole, an id that the record has only in another case for that one.
     """
@@ -118,9 +107,7 @@ def without_ids(record: OptOut, refused: Iterable[str | None]) -> OptOut | None:
 
 
 def merge(records: Iterable[OptOut]) -> list[OptOut]:
-    """
-    Make one record of those with the same address, level, source and promo code, its ids each once, in order.
-    """
+    """Make one record of those with the same address, level, source and promo code, its ids each once, in order."""
     merged: dict[OptOut, dict[str | int, None]] = {}
     for record in records:
         merged.setdefault(_bare(record), {}).update(dict.fromkeys(ids_of(record)))
@@ -128,9 +115,7 @@ def merge(records: Iterable[OptOut]) -> list[OptOut]:
 
 
 def ids_of(record: OptOut) -> tuple[str | int, ...]:
-    """
-    Give the ids an opt-out names; none for one of the whole client.
-    """
+    """Return the ids an opt-out names; none for one of the whole client."""
     if isinstance(record, BrandOptOut):
         return record.brand_ids
     return record.deployment_type_ids if isinstance(record, DeploymentTypeOptOut) else ()

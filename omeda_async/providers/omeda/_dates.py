@@ -1,6 +1,4 @@
-"""
-Omeda's dates: minutes of US Central time out, several spellings of it in.
-"""
+"""Omeda's dates: minutes of US Central time out, several spellings of it in."""
 
 import re
 from datetime import UTC, datetime
@@ -17,8 +15,7 @@ _SUFFIX: Final = re.compile(r"\s+(?P<zone>CST|CDT)$", re.IGNORECASE)
 
 @cache
 def central() -> ZoneInfo:
-    """
-    Give the zone all of Omeda's dates are in.
+    """Return the zone all of Omeda's dates are in.
 
     Raises:
         ConfigurationError: The system has no time zone data.
@@ -30,15 +27,12 @@ def central() -> ZoneInfo:
 
 
 def to_central(moment: datetime) -> str:
-    """
-    Write an aware moment as Omeda wants it: ``yyyy-MM-dd HH:mm`` in US Central time, seconds dropped.
-    """
+    """Write an aware moment as Omeda wants it: ``yyyy-MM-dd HH:mm`` in US Central time, seconds dropped."""
     return moment.astimezone(central()).strftime(_FORMAT)
 
 
 def check_date(field: str, moment: object) -> None:
-    """
-    Refuse a date that Omeda's format cannot say: a naive one, or one in the hour that autumn repeats.
+    """Refuse a date that Omeda's format cannot say: a naive one, or one in the hour that autumn repeats.
 
     Raises:
         InvalidRecord: Says what would be right.
@@ -60,8 +54,7 @@ def check_date(field: str, moment: object) -> None:
 
 
 def check_future(field: str, moment: object, now: datetime) -> None:
-    """
-    Refuse a date that is not in the future once its seconds are dropped.
+    """Refuse a date that is not in the future once its seconds are dropped.
 
     Raises:
         InvalidRecord: Says what would be right.
@@ -72,9 +65,7 @@ def check_future(field: str, moment: object, now: datetime) -> None:
 
 
 def read_date(value: Any) -> datetime | None:
-    """
-    Read a date of an answer: with or without seconds, fractions, an offset, or ``CST``/``CDT``; else None.
-    """
+    """Read a date of an answer: with or without seconds, fractions, an offset, or ``CST``/``CDT``; else None."""
     if not isinstance(value, str):
         return None
     text = value.strip()

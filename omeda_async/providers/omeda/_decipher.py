@@ -1,6 +1,4 @@
-"""
-What Omeda's answers mean: its JSON in the shapes it comes in, and its sentences, as it has no error codes.
-"""
+"""What Omeda's answers mean: its JSON in the shapes it comes in, and its sentences, as it has no error codes."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -54,9 +52,7 @@ _QUOTED_VALUE: Final = re.compile(r"\bvalue '.{0,500}?' (?=(?:submitted )?for\b)
 
 @quick(eq=False)
 class Content:
-    """
-    What the JSON of an answer holds, whichever of its shapes it has.
-    """
+    """What the JSON of an answer holds, whichever of its shapes it has."""
 
     raw: Mapping[str, Any]
     """The whole, as it came."""
@@ -68,16 +64,12 @@ class Content:
 
     @property
     def submission_id(self) -> str | None:
-        """
-        The id of the submission: ``SubmissionId``, or ``Submission``.
-        """
+        """The id of the submission: ``SubmissionId``, or ``Submission``."""
         return text_of(self.fields.get("submissionid")) or text_of(self.fields.get("submission"))
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """
-        What came with a success all the same.
-        """
+        """What came with a success all the same."""
         warnings, messages = self.fields.get("warnings"), self.fields.get("messages")
         if warnings is None and messages is None:
             return ()
@@ -85,9 +77,7 @@ class Content:
 
 
 def fields_in(messages: Iterable[str]) -> tuple[str, ...]:
-    """
-    Give the wire names of the fields that messages speak of, each once.
-    """
+    """Return the wire names of the fields that messages speak of, each once."""
     names: dict[str, None] = {}
     for message in messages:
         for found in _FIELD.finditer(_QUOTED_VALUE.sub("value ", message)):
@@ -97,9 +87,7 @@ def fields_in(messages: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_content(body: bytes) -> Content | None:
-    """
-    Read what an answer holds; None when it is no JSON object.
-    """
+    """Read what an answer holds; None when it is no JSON object."""
     value = load_json(body)
     if not isinstance(value, dict):
         return None
@@ -117,8 +105,7 @@ def read_content(body: bytes) -> Content | None:
 
 
 def failure(received: Received, content: Content | None, meanings: Meanings, *, batch: bool = False) -> OmedaAsyncError:
-    """
-    Give the error an answer is that holds errors, holds nothing readable, or has not come with a 2xx.
+    """Return the error an answer is that holds errors, holds nothing readable, or has not come with a 2xx.
 
     Args:
         received: The answer.
@@ -176,9 +163,7 @@ _NO_RECEIPT: Final = "no receipt: it names no deployment"
 
 
 def take_receipt(content: Content) -> DeploymentReceipt | str:
-    """
-    Take the receipt out of the answer to an update or a cancel; a text says why there is none.
-    """
+    """Take the receipt out of the answer to an update or a cancel; a text says why there is none."""
     track_id, url = text_of(content.fields.get("trackid")), text_of(content.fields.get("url"))
     if track_id is None and url is None:
         return _NO_RECEIPT
@@ -186,17 +171,13 @@ def take_receipt(content: Content) -> DeploymentReceipt | str:
 
 
 def take_new_receipt(content: Content) -> DeploymentReceipt | str:
-    """
-    Take the receipt out of the answer to a create or a clone, where one without a track id is of no use.
-    """
+    """Take the receipt out of the answer to a create or a clone, where one without a track id is of no use."""
     receipt = take_receipt(content)
     return receipt if isinstance(receipt, str) or receipt.track_id is not None else _NO_RECEIPT
 
 
 def take_opt_out_receipt(content: Content) -> OptOutReceipt | str:
-    """
-    Take the receipt out of the answer to a request of opt-outs; a text says why there is none.
-    """
+    """Take the receipt out of the answer to a request of opt-outs; a text says why there is none."""
     success = content.fields.get("success")
     if success is not True and (text_of(success) or "").casefold() in {"", "0", "false", "no"}:
         return "it does not say that the submission was successful"
@@ -204,17 +185,13 @@ def take_opt_out_receipt(content: Content) -> OptOutReceipt | str:
 
 
 def take_status(content: Content) -> DeploymentStatus | str:
-    """
-    Take the deployment out of the answer to a look-up; a text says why there is none.
-    """
+    """Take the deployment out of the answer to a look-up; a text says why there is none."""
     found = _status_of(content.raw, content.fields)
     return "it shows no deployment" if found.track_id is None and found.status is None else found
 
 
 def take_statuses(content: Content) -> tuple[DeploymentStatus, ...] | str:
-    """
-    Take the deployments out of the answer to a search; a text says why there are none.
-    """
+    """Take the deployments out of the answer to a search; a text says why there are none."""
     rows = content.fields.get("deployments")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return "it holds no list of deployments"

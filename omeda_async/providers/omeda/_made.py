@@ -1,6 +1,4 @@
-"""
-Which deployment of a search is the one that a create or a clone made: one alone, that can be no other.
-"""
+"""Which deployment of a search is the one that a create or a clone made: one alone, that can be no other."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -28,9 +26,7 @@ _COPY: Final = "Copy of "
 
 @attrs.frozen(kw_only=True)
 class Wanted:
-    """
-    What is known of a deployment that may have been made.
-    """
+    """What is known of a deployment that may have been made."""
 
     names: tuple[str, ...]
     """Those it may have."""
@@ -44,22 +40,17 @@ class Wanted:
 
 
 def source_of(params: CloneDeployment) -> LookupDeployment:
-    """
-    Ask for the deployment that was to be cloned.
-    """
+    """Ask for the deployment that was to be cloned."""
     return LookupDeployment(brand=params.brand, track_id=params.track_id)
 
 
 def with_source(params: CloneDeployment, found: Any) -> CloneDeployment:
-    """
-    Add what a look-up shows of the deployment that was to be cloned.
-    """
+    """Add what a look-up shows of the deployment that was to be cloned."""
     return attrs.evolve(params, source=found if isinstance(found, DeploymentStatus) else None)
 
 
 def search_for_made(params: CreateDeployment | CloneDeployment) -> SearchDeployments:
-    """
-    Ask for the deployments that the one made may be among, by its name and owner.
+    """Ask for the deployments that the one made may be among, by its name and owner.
 
     Its date is compared afterwards: the provider's own date filter looks at when a deployment was sent.
 
@@ -75,25 +66,20 @@ def search_for_made(params: CreateDeployment | CloneDeployment) -> SearchDeploym
 
 
 def with_candidate(params: M, found: Any) -> M:
-    """
-    Add the one deployment of a search that may be the one made, if there is exactly one.
-    """
+    """Add the one deployment of a search that may be the one made, if there is exactly one."""
     wanted = _wanted(params)
     return attrs.evolve(params, candidate=_only(wanted, found) if wanted is not None else None)
 
 
 def judge_row(params: CreateDeployment | CloneDeployment) -> Verdict:
-    """
-    Tell from what the search shows of the one candidate whether it is the one made: if its date is there, and fits.
-    """
+    """Judge by the search's row of the one candidate: it is the one made if its date is there, and fits."""
     row = params.candidate
     dated = row is not None and row.track_id is not None and row.deployment_date is not None
     return Verdict.DONE if dated else Verdict.UNDECIDED
 
 
 def candidate_of(params: CreateDeployment | CloneDeployment) -> LookupDeployment:
-    """
-    Ask for the deployment that may be the one made: Omeda's search need not show its date, the look-up does.
+    """Ask for the deployment that may be the one made: Omeda's search need not show its date, the look-up does.
 
     Raises:
         InvalidRecord: The search has shown none, or several.
@@ -104,8 +90,7 @@ def candidate_of(params: CreateDeployment | CloneDeployment) -> LookupDeployment
 
 
 def judge_made(params: CreateDeployment | CloneDeployment, found: Any) -> Verdict:
-    """
-    Tell from a look-up of the one candidate whether it is the one made: only its date tells it from the one before.
+    """Judge by a look-up of the one candidate: only its date tells it from the one before.
 
     One that the look-up does not find yet proves nothing, as the search does not promise to be up to date.
     """
@@ -118,9 +103,7 @@ def judge_made(params: CreateDeployment | CloneDeployment, found: Any) -> Verdic
 
 
 def settled_made(params: CreateDeployment | CloneDeployment, _: Any) -> DeploymentReceipt:
-    """
-    Make the receipt of a deployment that has been found.
-    """
+    """Make the receipt of a deployment that has been found."""
     return DeploymentReceipt(settled=True) if params.candidate is None else _receipt(params.candidate)
 
 

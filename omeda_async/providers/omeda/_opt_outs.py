@@ -1,6 +1,4 @@
-"""
-How opt-outs go in bulk: many records in one request, and who of them is to blame when it is refused.
-"""
+"""How opt-outs go in bulk: many records in one request, and who of them is to blame when it is refused."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -30,9 +28,7 @@ SHORT = 200
 
 @attrs.define
 class OptOutWork:
-    """
-    Work with one request for many opt-outs.
-    """
+    """Work with one request for many opt-outs."""
 
     account: Account
     client: str
@@ -47,18 +43,14 @@ class OptOutWork:
 
     @property
     def scope(self) -> dict[str, Any]:
-        """
-        Tell what holds for every record.
-        """
+        """Return what holds for every record."""
         return {"client": self.client}
 
     def read(self, raw: Any) -> Item:
-        """
-        Turn a record into an item.
+        """Turn a record into an item.
 
         Raises:
             InvalidRecord: It cannot be sent.
-
         """
         entry, key = self._reader.read(raw)
         data = entry[1]
@@ -66,9 +58,7 @@ class OptOutWork:
         return Item(raw, key, entry, same, len(data) + 1)
 
     async def perform(self, items: list[Item], desk: Desk) -> None:
-        """
-        Send the items in one request, and isolate the culprits if it is refused.
-        """
+        """Send the items in one request, and isolate the culprits if it is refused."""
         size = sum([item.size for item in items])
         result = None
         if not (desk.stopped or self._evidence.too_large(size, len(items))):
@@ -139,18 +129,14 @@ def _refuses_the_batch(error: ApiError) -> bool:
 
 
 def _may_be_for_size(error: OmedaAsyncError) -> bool:
-    """
-    Tell whether a smaller request may fare better: the provider says so, or it broke down over this one.
-    """
+    """Whether a smaller request may fare better: the provider says so, or it broke down over this one."""
     if isinstance(error, ApiError) and not isinstance(error, ServerError):
         return error.status == 413
     return in_doubt(error)
 
 
 def _entries(entries: list[Entry]) -> list[Entry]:
-    """
-    Give the entries of a request; records of the same address, level and source share one, as in Omeda's example.
-    """
+    """Return the entries of a request; records of the same address, level and source share one (Omeda's example)."""
     if len({address for _, _, address in entries}) == len(entries):
         return entries
     return [entry_of(record) for record in merge(map(record_of, entries))]

@@ -1,6 +1,4 @@
-"""
-The requests of Omeda's operations: their parameters, and how they are built.
-"""
+"""The requests of Omeda's operations: their parameters, and how they are built."""
 
 import functools
 from collections.abc import Sequence
@@ -31,9 +29,7 @@ _JSON: Final = {"Content-Type": "application/json"}
 
 @attrs.frozen(kw_only=True)
 class CreateDeployment:
-    """
-    The parameters of ``deployments.create``.
-    """
+    """The parameters of ``deployments.create``."""
 
     brand: str
     deployment: Deployment
@@ -45,9 +41,7 @@ class CreateDeployment:
 
 @attrs.frozen(kw_only=True)
 class CloneDeployment:
-    """
-    The parameters of ``deployments.clone``.
-    """
+    """The parameters of ``deployments.clone``."""
 
     brand: str
     track_id: str
@@ -63,9 +57,7 @@ class CloneDeployment:
 
 @attrs.frozen(kw_only=True)
 class UpdateDeployment:
-    """
-    The parameters of ``deployments.update``.
-    """
+    """The parameters of ``deployments.update``."""
 
     brand: str
     track_id: str
@@ -76,9 +68,7 @@ class UpdateDeployment:
 
 @quick(kw_only=True)
 class CancelDeployment:
-    """
-    The parameters of ``deployments.cancel``.
-    """
+    """The parameters of ``deployments.cancel``."""
 
     brand: str
     track_id: str
@@ -87,9 +77,7 @@ class CancelDeployment:
 
 @attrs.frozen(kw_only=True)
 class LookupDeployment:
-    """
-    The parameters of ``deployments.lookup``.
-    """
+    """The parameters of ``deployments.lookup``."""
 
     brand: str
     track_id: str
@@ -97,9 +85,7 @@ class LookupDeployment:
 
 @attrs.frozen(kw_only=True)
 class SearchDeployments:
-    """
-    The parameters of ``deployments.search``.
-    """
+    """The parameters of ``deployments.search``."""
 
     brand: str
     search: DeploymentSearch
@@ -107,9 +93,7 @@ class SearchDeployments:
 
 @attrs.frozen(kw_only=True)
 class SubmitOptOuts:
-    """
-    The parameters of ``opt_outs.submit``: one request.
-    """
+    """The parameters of ``opt_outs.submit``: one request."""
 
     client: str
     opt_outs: Sequence[OptOut | Entry] = attrs.field(repr=False)
@@ -122,8 +106,7 @@ def _root(brand: str) -> str:
 
 
 def build_create(params: CreateDeployment) -> Request:
-    """
-    Build the request that creates a deployment.
+    """Build the request that creates a deployment.
 
     Raises:
         InvalidRecord: Says which field cannot be sent and why.
@@ -134,8 +117,7 @@ def build_create(params: CreateDeployment) -> Request:
 
 
 def build_clone(params: CloneDeployment) -> Request:
-    """
-    Build the request that clones a deployment.
+    """Build the request that clones a deployment.
 
     Raises:
         InvalidRecord: Says which field cannot be sent and why.
@@ -147,8 +129,7 @@ def build_clone(params: CloneDeployment) -> Request:
 
 
 def build_update(params: UpdateDeployment) -> Request:
-    """
-    Build the request that updates a deployment.
+    """Build the request that updates a deployment.
 
     Raises:
         InvalidRecord: Says which field cannot be sent and why.
@@ -160,8 +141,7 @@ def build_update(params: UpdateDeployment) -> Request:
 
 
 def build_cancel(params: CancelDeployment) -> Request:
-    """
-    Build the request that cancels a deployment.
+    """Build the request that cancels a deployment.
 
     Raises:
         InvalidRecord: Says which field cannot be sent and why.
@@ -175,8 +155,7 @@ def build_cancel(params: CancelDeployment) -> Request:
 
 
 def build_lookup(params: LookupDeployment) -> Request:
-    """
-    Build the request that looks a deployment up.
+    """Build the request that looks a deployment up.
 
     Raises:
         InvalidRecord: Says which field cannot be sent and why.
@@ -185,8 +164,7 @@ def build_lookup(params: LookupDeployment) -> Request:
 
 
 def build_search(params: SearchDeployments) -> Request:
-    """
-    Build the request that searches deployments.
+    """Build the request that searches deployments.
 
     Raises:
         InvalidRecord: Says which field cannot be sent and why.
@@ -196,8 +174,7 @@ def build_search(params: SearchDeployments) -> Request:
 
 
 def build_opt_outs(params: SubmitOptOuts) -> Request:
-    """
-    Build one request of all the opt-outs, in their order within each level.
+    """Build one request of all the opt-outs, in their order within each level.
 
     Raises:
         InvalidRecord: There are none, or one cannot be sent.

@@ -1,6 +1,4 @@
-"""
-Omeda's operations: how their requests are built, how their answers are read, how they are settled.
-"""
+"""Omeda's operations: how their requests are built, how their answers are read, how they are settled."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar
@@ -96,9 +94,7 @@ def _reads(
 
 
 def judge_cancel(_: CancelDeployment, found: DeploymentStatus | OmedaAsyncError) -> Verdict:
-    """
-    Tell from a look-up whether a deployment is cancelled. One that is not found may only not be there yet.
-    """
+    """Return from a look-up whether a deployment is cancelled. One that is not found may only not be there yet."""
     if not isinstance(found, DeploymentStatus) or found.status is None:
         return Verdict.UNDECIDED
     status = found.status.strip().casefold()

@@ -1,6 +1,4 @@
-"""
-Omeda: deployments and opt-outs.
-"""
+"""Omeda: deployments and opt-outs."""
 
 import math
 from datetime import datetime
@@ -32,9 +30,7 @@ LOOK_AHEAD = 1000
 
 
 class OmedaClient:
-    """
-    One brand and client of an Omeda account.
-    """
+    """One brand and client of an Omeda account."""
 
     def __init__(self, account: Account, settings: OmedaSettings, runs: Runs) -> None:
         self._account = account
@@ -45,29 +41,23 @@ class OmedaClient:
 
     @property
     def limits(self) -> LimitsView:
-        """
-        What the account's limiter has used, has free, and when the next attempt may go.
-        """
+        """What the account's limiter has used, has free, and when the next attempt may go."""
         return self._account.limiter.view()
 
     def for_brand(self, brand: str) -> "OmedaClient":
-        """
-        Give a client for another brand of the same account, on the same session and limits.
+        """Return a client for another brand of the same account, on the same session and limits.
 
         Args:
             brand: The brand's abbreviation.
 
         Raises:
             ConfigurationError: The brand is empty.
-
         """
         return OmedaClient(self._account, attrs.evolve(self._settings, brand=brand), self._runs)
 
 
 class Deployments:
-    """
-    The e-mail deployments of one brand.
-    """
+    """The e-mail deployments of one brand."""
 
     def __init__(self, account: Account, settings: OmedaSettings, runs: Runs) -> None:
         self._account = account
@@ -82,8 +72,7 @@ class Deployments:
     async def cancel(
         self, track_id: str, *, user_id: str | None = None, **options: Unpack[SingleOptions]
     ) -> DeploymentReceipt:
-        """
-        Cancel a deployment. It cannot be sent or edited afterwards (Omeda: Email Deployment Cancel).
+        """Cancel a deployment. It cannot be sent or edited afterwards (Omeda: Email Deployment Cancel).
 
         Args:
             track_id: The deployment.
@@ -99,7 +88,6 @@ class Deployments:
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
 
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
-
         """
         brand = self._brand()
         user = self._settings.user_id if user_id is None else user_id
@@ -111,8 +99,7 @@ class Deployments:
         return await call(self._account, _wire.CANCEL, params, **options)
 
     async def create(self, deployment: Deployment, **options: Unpack[SingleOptions]) -> DeploymentReceipt:
-        """
-        Create a deployment (Omeda: Email Deployment, POST).
+        """Create a deployment (Omeda: Email Deployment, POST).
 
         An attempt whose answer is lost is never made again: a search by name, owner and date settles it, and a
         receipt that came that way has ``settled=True``.
@@ -131,7 +118,6 @@ class Deployments:
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
 
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
-
         """
         params = _wire.CreateDeployment(brand=self._brand(), deployment=deployment, now=_clock.utc_now())
         return await call(self._account, _wire.CREATE, params, **options)
@@ -139,8 +125,7 @@ class Deployments:
     async def clone(
         self, track_id: str, *, deployment_date: datetime, **options: Unpack[SingleOptions]
     ) -> DeploymentReceipt:
-        """
-        Clone a deployment for another date (Omeda: Email Deployment Clone). The clone inherits the rest.
+        """Clone a deployment for another date (Omeda: Email Deployment Clone). The clone inherits the rest.
 
         An attempt whose answer is lost is never made again. The deployment is looked up then, and searched by its name
         and owner (Omeda puts "Copy of " before the name of a clone: it is found with and without). Where exactly one
@@ -163,7 +148,6 @@ class Deployments:
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
 
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
-
         """
         params = _wire.CloneDeployment(
             brand=self._brand(), track_id=track_id, deployment_date=deployment_date, now=_clock.utc_now()
@@ -173,8 +157,7 @@ class Deployments:
     async def update(
         self, track_id: str, update: DeploymentUpdate, **options: Unpack[SingleOptions]
     ) -> DeploymentReceipt:
-        """
-        Update a deployment (Omeda: Email Deployment, PUT). What is None in the update stays as it is.
+        """Update a deployment (Omeda: Email Deployment, PUT). What is None in the update stays as it is.
 
         Args:
             track_id: The deployment.
@@ -188,14 +171,12 @@ class Deployments:
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
 
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
-
         """
         params = _wire.UpdateDeployment(brand=self._brand(), track_id=track_id, update=update, now=_clock.utc_now())
         return await call(self._account, _wire.UPDATE, params, **options)
 
     async def lookup(self, track_id: str, **options: Unpack[SingleOptions]) -> DeploymentStatus:
-        """
-        Look a deployment up (Omeda: Deployment Lookup). One just created may not be found yet.
+        """Look a deployment up (Omeda: Deployment Lookup). One just created may not be found yet.
 
         Args:
             track_id: The deployment.
@@ -204,14 +185,12 @@ class Deployments:
         Raises:
             NotFound: There is no such deployment.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
-
         """
         params = _wire.LookupDeployment(brand=self._brand(), track_id=track_id)
         return await call(self._account, _wire.LOOKUP, params, **options)
 
     async def search(self, search: DeploymentSearch, **options: Unpack[SingleOptions]) -> tuple[DeploymentStatus, ...]:
-        """
-        Search deployments (Omeda: Deployment Search): at most 200 are given, and there are no pages.
+        """Search deployments (Omeda: Deployment Search): at most 200 are given, and there are no pages.
 
         Args:
             search: What to look for.
@@ -219,7 +198,6 @@ class Deployments:
 
         Raises:
             OmedaAsyncError: See :mod:`omeda_async.errors`.
-
         """
         params = _wire.SearchDeployments(brand=self._brand(), search=search)
         return await call(self._account, _wire.SEARCH, params, **options)
@@ -232,8 +210,7 @@ class Deployments:
         explain: bool = True,
         **options: Unpack[BulkOptions],
     ) -> BulkRun:
-        """
-        Cancel many deployments, one request each; among the next 1,000 those with the nearest ``scheduled_for`` first.
+        """Cancel many deployments, one request each; of the next 1,000, the nearest ``scheduled_for`` first.
 
         Args:
             records: Track ids, mappings or :class:`DeploymentCancel`; any iterable or async iterable.
@@ -246,7 +223,6 @@ class Deployments:
             InvalidRecord: The records are no iterable of records. One that is invalid by itself is no error but is
                 rejected, as its outcome says.
             TypeError: There is no such option.
-
         """
         brand = self._brand()
         user = self._settings.user_id if user_id is None else user_id
@@ -274,9 +250,7 @@ class Deployments:
 
 
 class OptOuts:
-    """
-    The opt-out queue of one client.
-    """
+    """The opt-out queue of one client."""
 
     def __init__(self, account: Account, settings: OmedaSettings, runs: Runs) -> None:
         self._account = account
@@ -291,8 +265,7 @@ class OptOuts:
         return self._settings.client
 
     async def submit(self, *opt_outs: OptOut, **options: Unpack[SingleOptions]) -> OptOutReceipt:
-        """
-        Submit opt-outs in exactly one request (Omeda: Email Optout Queue). All are processed, or none.
+        """Submit opt-outs in exactly one request (Omeda: Email Optout Queue). All are processed, or none.
 
         Args:
             opt_outs: The opt-outs, of any level each.
@@ -305,7 +278,6 @@ class OptOuts:
 
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out; submitting the
         same again is harmless.
-
         """
         params = _wire.SubmitOptOuts(client=self._client(), opt_outs=opt_outs)
         return await call(self._account, _wire.SUBMIT_OPT_OUTS, params, **options)
@@ -318,8 +290,7 @@ class OptOuts:
         max_bytes: int = MAX_BYTES,
         priority: Priority = Priority.INTERACTIVE,
     ) -> Batcher:
-        """
-        Let many tasks share requests: ``await batcher.add(record)`` gives each its own outcome.
+        """Let many tasks share requests: ``await batcher.add(record)`` gives each its own outcome.
 
         Args:
             max_delay: Seconds a record waits for others at the most.
@@ -329,7 +300,6 @@ class OptOuts:
 
         Raises:
             ConfigurationError: An option is out of range; the message names it.
-
         """
         work = OptOutWork(self._account, self._client(), max_entries=max_entries, max_bytes=max_bytes)
         return self._runs.add_batcher(Batcher(work, max_delay=max_delay, priority=priority))
@@ -342,8 +312,7 @@ class OptOuts:
         max_bytes: int = MAX_BYTES,
         **options: Unpack[BulkOptions],
     ) -> BulkRun:
-        """
-        Submit any number of opt-outs, many to a request; a refused request is taken apart until each is settled.
+        """Submit any number of opt-outs, many to a request; a refused request is taken apart until each is settled.
 
         Args:
             records: Opt-outs, or mappings of their fields; any iterable or async iterable.
@@ -356,7 +325,6 @@ class OptOuts:
             InvalidRecord: The records are no iterable of records. One that is invalid by itself is no error but is
                 rejected, as its outcome says.
             TypeError: There is no such option.
-
         """
         work = OptOutWork(self._account, self._client(), max_entries=max_entries, max_bytes=max_bytes)
         return BulkRun(work, records, self._runs, **options)

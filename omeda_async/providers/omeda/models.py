@@ -1,5 +1,4 @@
-"""
-What Omeda is given and what it gives back, under Python names.
+"""What Omeda is given and what it gives back, under Python names.
 
 Making one of these never fails for what it holds: everything is checked where it is about to be sent.
 """
@@ -15,9 +14,7 @@ from omeda_async.providers._models import to_tuple
 
 
 def _to_integer(value: str | int | None) -> int | None:
-    """
-    Read an id that comes as an integer or as its digits; anything else is None.
-    """
+    """Read an id that comes as an integer or as its digits; anything else is None."""
     if isinstance(value, str):
         text = value.strip()
         return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
@@ -26,9 +23,7 @@ def _to_integer(value: str | int | None) -> int | None:
 
 @attrs.frozen(kw_only=True)
 class Tester:
-    """
-    Someone who receives the test of a deployment.
-    """
+    """Someone who receives the test of a deployment."""
 
     # Its name makes pytest take it for a test class wherever it is imported.
     __test__: ClassVar[bool] = False
@@ -45,9 +40,7 @@ class Tester:
 
 @attrs.frozen(kw_only=True)
 class Deployment:
-    """
-    A deployment to create. What is None is not sent.
-    """
+    """A deployment to create. What is None is not sent."""
 
     deployment_name: str
     """At most 80 characters."""
@@ -83,9 +76,7 @@ class Deployment:
 
 @attrs.frozen(kw_only=True)
 class DeploymentUpdate:
-    """
-    What to change about a deployment. What is None stays as it is; Omeda requires the first three always.
-    """
+    """What to change about a deployment. What is None stays as it is; Omeda requires the first three always."""
 
     owner_user_id: str = attrs.field(repr=masked_repr)
     track_opens: bool
@@ -110,9 +101,7 @@ class DeploymentUpdate:
 
 @attrs.frozen
 class DeploymentCancel:
-    """
-    A deployment to cancel.
-    """
+    """A deployment to cancel."""
 
     track_id: str = attrs.field(repr=masked_repr)
     user_id: str | None = attrs.field(default=None, repr=masked_repr)
@@ -125,9 +114,7 @@ class DeploymentCancel:
 
 @attrs.frozen
 class ClientOptOut:
-    """
-    Opt an address out of everything of a client.
-    """
+    """Opt an address out of everything of a client."""
 
     email_address: str = attrs.field(repr=masked_repr)
     source: str | None = attrs.field(default=None, repr=masked_repr)
@@ -138,9 +125,7 @@ class ClientOptOut:
 
 @attrs.frozen
 class BrandOptOut:
-    """
-    Opt an address out of all deployment types of some brands.
-    """
+    """Opt an address out of all deployment types of some brands."""
 
     email_address: str = attrs.field(repr=masked_repr)
     brand_ids: tuple[str, ...] = attrs.field(converter=to_tuple)
@@ -151,9 +136,7 @@ class BrandOptOut:
 
 @attrs.frozen
 class DeploymentTypeOptOut:
-    """
-    Opt an address out of some deployment types.
-    """
+    """Opt an address out of some deployment types."""
 
     email_address: str = attrs.field(repr=masked_repr)
     deployment_type_ids: tuple[int, ...] = attrs.field(converter=to_tuple)
@@ -169,9 +152,7 @@ OptOut: TypeAlias = ClientOptOut | BrandOptOut | DeploymentTypeOptOut
 
 @attrs.frozen(kw_only=True)
 class DeploymentSearch:
-    """
-    What to search deployments for. What is None is not looked at.
-    """
+    """What to search deployments for. What is None is not looked at."""
 
     deployment_name: str | None = None
     """A text the name contains."""
@@ -193,9 +174,7 @@ class DeploymentSearch:
 
 @attrs.frozen
 class DeploymentReceipt:
-    """
-    Omeda's word that a deployment was created, cloned, updated or cancelled.
-    """
+    """Omeda's word that a deployment was created, cloned, updated or cancelled."""
 
     track_id: str | None = None
     """Of a clone: the new deployment's."""
@@ -210,9 +189,7 @@ class DeploymentReceipt:
 
 @attrs.frozen
 class OptOutReceipt:
-    """
-    Omeda's word that all opt-outs of a request are queued.
-    """
+    """Omeda's word that all opt-outs of a request are queued."""
 
     submission_id: str | None = None
     """To quote to Omeda's support."""
@@ -224,9 +201,7 @@ class OptOutReceipt:
 
 @attrs.frozen(kw_only=True)
 class DeploymentStatus:
-    """
-    A deployment as a look-up or a search shows it. What the answer does not hold is None.
-    """
+    """A deployment as a look-up or a search shows it. What the answer does not hold is None."""
 
     track_id: str | None = None
     deployment_name: str | None = None
