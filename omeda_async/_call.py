@@ -1,4 +1,4 @@
-"""One call: wait for the limit, send, decipher, and then it is done, or settled, or tried again."""
+"""One call: wait for the limit, send, parse, and then it is done, or settled, or tried again."""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -8,9 +8,9 @@ import attrs
 from omeda_async import _clock, events
 from omeda_async._account import Account
 from omeda_async._auth import Headers
-from omeda_async._operation import Answer, Inquiry, Operation, Request, Settling, Verdict
+from omeda_async._operation import Inquiry, Operation, Request, Response, Verdict, Verification
 from omeda_async._quick import quick
-from omeda_async._result import Result, named, read_answer
+from omeda_async._result import Result, named, read_response
 from omeda_async._retry import Retry, Settle, Stop, decide, gave_up_waiting, in_doubt, may_repeat, refused_unseen
 from omeda_async.errors import (
     AlreadyDone,
@@ -47,7 +47,7 @@ class CallOptions:
     """Seconds the limiter may make each attempt wait; None for as long as the deadline allows."""
     explain: bool = True
     """Read once more to find out what an ambiguous refusal meant."""
-    patient: bool = False
+    deadline_from_first_permit: bool = False
     """Start the deadline with the first turn at the limiter, not with the call."""
     doubtful: bool = False
     """May an earlier run have made this call already?"""
@@ -55,7 +55,7 @@ class CallOptions:
     """Called for every HTTP request made."""
     permit: Permit | None = None
     """What the limiter has granted already, for the first attempt."""
-    hasty: bool = False
+    fail_fast: bool = False
     """Take the first failure that leaves a doubt for the last: something smaller is to be tried instead."""
     stopped: Callable[[], bool] | None = None
     """Asked before every attempt: is nothing new to be sent? None asks whether the manager is being closed."""
@@ -116,7 +116,7 @@ class Call(Generic[P, R]):
         except (InvalidRecord, ClosedError) as error:
             raise self._signed(error, doubtful=self._doubt is not None) from None
         self._now = _clock.reader()
-        if self._deadline is None and not self._options.patient:
+        if self._deadline is None and not self._options.deadline_from_first_permit:
             self._deadline = self._now() + self._policy.deadline
         if self._doubt is not None and not self._operation.repeat_tells:
             result = await self._settle(self._doubt, 0.0)
@@ -152,7 +152,7 @@ class Call(Generic[P, R]):
         if isinstance(error, LimitWaitExceeded | ClosedError | ConfigurationError):
             return self._failed(self._errors[-1] if self._errors else error)
         self._errors.append(error)
-        if in_doubt(error, self._operation.repeat):
+        if in_doubt(error, idempotent=self._operation.idempotent):
             self._doubt = error
             self._may_be_at_work = self._may_be_at_work or gave_up_waiting(error)
         if isinstance(error, AlreadyDone) and self._doubt:
@@ -164,8 +164,8 @@ class Call(Generic[P, R]):
             if self._operation.refusal_tells(error):
                 # The same request was refused for what it is: so were the attempts before it.
                 self._doubt = None
-        hasty = self._options.hasty and self._doubt is error
-        step = Settle(0.0) if hasty else decide(self._operation, self._errors, self._policy)
+        fail_fast = self._options.fail_fast and self._doubt is error
+        step = Settle(0.0) if fail_fast else decide(self._operation, self._errors, self._policy)
         if isinstance(step, Retry):
             return None if await self._pause(step.wait) else self._failed(error)
         if isinstance(step, Stop):
@@ -173,7 +173,7 @@ class Call(Generic[P, R]):
         return await self._settle(error, step.wait)
 
     def _needs_reading(self, error: OmedaAsyncError) -> bool:
-        if self._operation.settling is None:
+        if self._operation.verification is None:
             return False
         if self._doubt is not None and self._is_refusal(error) and not isinstance(error, TooLate):
             return True
@@ -198,7 +198,7 @@ class Call(Generic[P, R]):
         return self._failed(named(error, verdict))
 
     async def _settle(self, error: OmedaAsyncError, wait: float) -> Result[R] | None:
-        if self._operation.settling is None or not await self._pause(wait):
+        if self._operation.verification is None or not await self._pause(wait):
             return self._failed(error)
         verdict = await self._look()
         if verdict is Verdict.DONE:
@@ -214,12 +214,12 @@ class Call(Generic[P, R]):
         return self._failed(error)
 
     async def _look(self) -> Verdict:
-        settling = self._operation.settling
+        settling = self._operation.verification
         verdict = Verdict.UNDECIDED if settling is None else await self._judged(settling)
         self._tell(events.Settled, verdict=verdict.value)
         return verdict
 
-    async def _judged(self, settling: Settling[P]) -> Verdict:
+    async def _judged(self, settling: Verification[P]) -> Verdict:
         for inquiry in settling.first:
             result = await self._ask(inquiry)
             if result.error is not None:
@@ -234,8 +234,10 @@ class Call(Generic[P, R]):
         self._found = result.receipt
         return settling.judge(self._params, result.error or result.receipt)
 
-    async def _ask(self, read: Inquiry[P] | Settling[P]) -> Result[Any]:
-        options = attrs.evolve(self._options, max_wait=None, patient=False, doubtful=False, permit=None, hasty=False)
+    async def _ask(self, read: Inquiry[P] | Verification[P]) -> Result[Any]:
+        options = attrs.evolve(
+            self._options, max_wait=None, deadline_from_first_permit=False, doubtful=False, permit=None, fail_fast=False
+        )
         try:
             question = Call(self._account, read.operation, read.question(self._params), options)
         except InvalidRecord as error:
@@ -298,7 +300,7 @@ class Call(Generic[P, R]):
 
     async def _renewed_attempt(self, request: Request, refusal: ShutOut) -> R | OmedaAsyncError:
         self._renewed = True
-        if in_doubt(refusal, self._operation.repeat):
+        if in_doubt(refusal, idempotent=self._operation.idempotent):
             self._doubt = refusal  # what follows may fail for certain, this one has not
         try:
             renewed = await self._account.credentials.renew(refusal, self._used)
@@ -333,7 +335,7 @@ class Call(Generic[P, R]):
         self.attempts += 1
         options.on_request()
         self._flying = True
-        answer: Answer | OmedaAsyncError | None = None
+        answer: Response | OmedaAsyncError | None = None
         try:
             answer = await account.transport.send(
                 account.url,
@@ -352,7 +354,7 @@ class Call(Generic[P, R]):
             self._tell(
                 events.AttemptEnded,
                 attempt=self.attempts,
-                status=answer.status if isinstance(answer, Answer) else None,
+                status=answer.status if isinstance(answer, Response) else None,
                 seconds=self._now() - sent,
                 waited=sent - asked,
                 error=type(result).__name__ if isinstance(result, OmedaAsyncError) else None,
@@ -366,17 +368,17 @@ class Call(Generic[P, R]):
         left = max(0.0, self._deadline - now - self._least)
         return left if max_wait is None else min(max_wait, left)
 
-    def _release(self, permit: Permit, answer: Answer | OmedaAsyncError | None) -> None:
+    def _release(self, permit: Permit, answer: Response | OmedaAsyncError | None) -> None:
         limiter = self._account.limiter
-        if isinstance(answer, Answer):
+        if isinstance(answer, Response):
             limiter.release(permit, status=answer.status, headers=answer.headers)
         elif answer is None or answer.sent:
             limiter.release(permit)
         else:
             limiter.release(permit, sent=not isinstance(answer, ConnectionFailed | ConfigurationError | ClosedError))
 
-    def _read(self, answer: Answer) -> R | OmedaAsyncError:
-        return read_answer(self._operation, answer, self._account.credentials.secrets())
+    def _read(self, answer: Response) -> R | OmedaAsyncError:
+        return read_response(self._operation, answer, self._account.credentials.secrets())
 
     def _tell(self, kind: type[events.Event], **values: Any) -> None:
         event = kind(provider=self._account.provider, operation=self._operation.name, **values)

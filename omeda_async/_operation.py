@@ -20,15 +20,6 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 
-class Repeat(enum.Enum):
-    """What sending the same request twice does."""
-
-    HARMLESS = "harmless"
-    """The second changes nothing the first had not changed."""
-    DOUBLES = "doubles"
-    """It happens twice."""
-
-
 class Verdict(enum.Enum):
     """What a read says about something that was asked for."""
 
@@ -50,13 +41,23 @@ class Request:
 
 
 @quick(eq=False)
-class Answer:
+class Response:
     """A whole HTTP answer."""
 
     status: int
     headers: Mapping[str, str]
     """Case-insensitive."""
     body: bytes = attrs.field(repr=False)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it is a 2xx."""
+        return 200 <= self.status <= 299
+
+    @property
+    def refused(self) -> bool:
+        """Whether it is a 4xx or 5xx."""
+        return 400 <= self.status <= 599
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -72,7 +73,7 @@ class Inquiry(Generic[P]):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Settling(Generic[P]):
+class Verification(Generic[P]):
     """The read that tells what became of an attempt."""
 
     operation: "Operation[Any, Any]"
@@ -109,13 +110,14 @@ class Operation(Generic[P, R]):
     provider: str
     name: str
     """As the user calls it: ``"deployments.cancel"``."""
-    repeat: Repeat
+    idempotent: bool
+    """Whether a second identical request changes nothing that the first had not changed."""
     build: Callable[[P], Request]
     """Raises InvalidRecord for parameters that cannot be sent."""
-    decipher: Callable[[int, Mapping[str, str], bytes], R | OmedaAsyncError]
-    """From status, headers and body to what the caller gets; never raises."""
-    settling: Settling[P] | None = None
-    """None: sending it again (where that is harmless) is all that can tell."""
+    parse: Callable[[Response], R | OmedaAsyncError]
+    """From a response to what the caller gets; never raises."""
+    verification: Verification[P] | None = None
+    """None: sending it again (where it is idempotent) is all that can tell."""
     settled: Callable[[P, Any], R] | None = None
     """Makes the receipt of what was settled as done, from the parameters and what the read found (or None)."""
     repeat_tells: bool = True

@@ -3,7 +3,7 @@
 from typing import Any, Generic, TypeVar
 
 from omeda_async._masking import LEAST_SECRET, hide_secrets, holds_secret
-from omeda_async._operation import Answer, Operation, Verdict
+from omeda_async._operation import Operation, Response, Verdict
 from omeda_async._quick import quick
 from omeda_async._retry import refused_unseen
 from omeda_async.errors import (
@@ -74,16 +74,16 @@ def named(error: OmedaAsyncError, verdict: Verdict) -> OmedaAsyncError:
     return kind(f"the provider's own record says so ({verdict.value}); {error.message}")
 
 
-def read_answer(operation: Operation[Any, R], answer: Answer, secrets: tuple[str, ...]) -> R | OmedaAsyncError:
-    """Decipher an answer, with the secrets that a provider may echo hidden.
+def read_response(operation: Operation[Any, R], answer: Response, secrets: tuple[str, ...]) -> R | OmedaAsyncError:
+    """Parse an answer, with the secrets that a provider may echo hidden.
 
     An error's text is cut and masked: hiding them only afterwards would leave a part of one. Of a success every value
     counts: a password too short to be told from chance is no reason to change one.
     """
-    result = operation.decipher(answer.status, answer.headers, answer.body)
+    result = operation.parse(answer)
     least = 1 if isinstance(result, OmedaAsyncError) else LEAST_SECRET
     if not holds_secret(answer.body, secrets, least=least):
         return result
     clean = hide_secrets(answer.body.decode("utf-8", "surrogateescape"), secrets, least=least)
-    again = operation.decipher(answer.status, answer.headers, clean.encode("utf-8", "surrogateescape"))
+    again = operation.parse(Response(answer.status, answer.headers, clean.encode("utf-8", "surrogateescape")))
     return again if type(again) is type(result) else result

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from omeda_async._operation import Operation, Repeat
+from omeda_async._operation import Operation
 from omeda_async.errors import (
     AnswerLost,
     ApiError,
@@ -48,13 +48,13 @@ class Stop:
 Step = Retry | Settle | Stop
 
 
-def in_doubt(error: OmedaAsyncError, repeat: Repeat = Repeat.HARMLESS) -> bool:
+def in_doubt(error: OmedaAsyncError, *, idempotent: bool = True) -> bool:
     """Whether the request may have been carried out all the same.
 
     Args:
         error: What the attempt ended with.
-        repeat: What sending it twice does. Where it doubles, a 503 counts as doubtful: it may come from a proxy that
-            had passed the request on.
+        idempotent: Whether the operation is. If not, a 503 counts as doubtful: it may come from a proxy that had
+            passed the request on.
     """
     if isinstance(error, AnswerLost):
         return True
@@ -62,7 +62,7 @@ def in_doubt(error: OmedaAsyncError, repeat: Repeat = Repeat.HARMLESS) -> bool:
         return error.sent  # a bare page under a 2xx: a proxy may have put it in the place of the answer
     if not isinstance(error, _BY_STATUS) or (isinstance(error, UnreadableAnswer) and 400 <= error.status <= 499):
         return False
-    return error.status != 503 or repeat is Repeat.DOUBLES
+    return error.status != 503 or not idempotent
 
 
 def gave_up_waiting(error: OmedaAsyncError) -> bool:
@@ -107,16 +107,16 @@ def decide(
     error, attempt = errors[-1], len(errors)
     last = attempt >= policy.attempts
     wait = _wait(error, attempt, policy, uniform)
-    if not in_doubt(error, operation.repeat):
+    if not in_doubt(error, idempotent=operation.idempotent):
         return Retry(wait) if refused_unseen(error) and not last else Stop()
-    if operation.repeat is Repeat.DOUBLES or last or _second_500(errors):
+    if not operation.idempotent or last or _second_500(errors):
         return Settle(wait)
     return Retry(wait) if operation.repeat_tells else Settle(wait)
 
 
 def may_repeat(operation: Operation[Any, Any], errors: Sequence[OmedaAsyncError], policy: RetryPolicy) -> bool:
     """Whether an attempt that a read says was not carried out may be made again."""
-    return operation.repeat is Repeat.HARMLESS and len(errors) < policy.attempts and not _second_500(errors)
+    return operation.idempotent and len(errors) < policy.attempts and not _second_500(errors)
 
 
 def _second_500(errors: Sequence[OmedaAsyncError]) -> bool:

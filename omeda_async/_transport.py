@@ -12,7 +12,7 @@ from aiohttp.client_exceptions import ClientConnectorError, InvalidURL
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from omeda_async._operation import Answer, Request
+from omeda_async._operation import Request, Response
 from omeda_async._version import __version__
 from omeda_async.errors import (
     AnswerLost,
@@ -100,7 +100,7 @@ class Transport:
         *,
         timeout: float,  # noqa: ASYNC109 aiohttp's own timeouts tell connecting from answering
         connect_timeout: float,
-    ) -> Answer:
+    ) -> Response:
         """Send one request and read its whole answer.
 
         Args:
@@ -139,7 +139,7 @@ class Transport:
                 body = content.read_nowait()  # it has come whole with its headers, as most do
             else:
                 body = await (response.read() if _is_short(response) else _read(response))
-            return Answer(response.status, response.headers, body)
+            return Response(response.status, response.headers, body)
         # Some of these are ValueErrors too, so that they come first.
         except _NEVER_LEFT as error:
             raise ConnectionFailed(f"could not connect: {_tell(error)}") from None

@@ -45,7 +45,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"providers\._models", r"", r""),
     (r"providers\.[a-z_]+\.models", r"_masking|providers\._models", r"attrs"),
     (
-        r"providers\.[a-z_]+\._(converter|checks|dates|culprits|decipher)",
+        r"providers\.[a-z_]+\._(converter|checks|dates|culprits|parse)",
         rf"errors|_row|_quick|providers\._(answers|records)|{OWN}",
         r"attrs|orjson|cattrs(\..*)?",
     ),
@@ -91,7 +91,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"(asyncio\.)?(sleep|create_task|ensure_future)", r"_clock|sandbox\..*|bulk\..*|cli\..*"),
     (
         r"asyncio(\..*)?",
-        r"(?!providers\.[a-z_]+\._(wire|requests|made|decipher|converter)|errors|outcomes|events|_retry).*",
+        r"(?!providers\.[a-z_]+\._(wire|requests|made|parse|converter)|errors|outcomes|events|_retry).*",
     ),
     (r"datetime\.(datetime|date)\.(now|utcnow|today)", r"_clock|sandbox\..*"),
     (r"(requests|httpx|urllib3|http\.client|urllib\.request).*", r"(?!.*).*"),

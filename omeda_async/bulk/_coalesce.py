@@ -188,7 +188,7 @@ class _Delivery:
         permit, self._permit = self._permit, None
         return CallOptions(
             priority=self._priority,
-            patient=True,
+            deadline_from_first_permit=True,
             doubtful=doubtful,
             permit=permit,
             stopped=lambda: self._account.activity.closing,

@@ -35,7 +35,7 @@ class RunDesk:
     def options(self, *, doubtful: bool = False) -> CallOptions:
         return CallOptions(
             priority=self._run.options.priority,
-            patient=True,
+            deadline_from_first_permit=True,
             doubtful=doubtful,
             on_request=self._count,
             stopped=lambda: self._run.stopped,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from omeda_async import ClosedError, Deployment, OmedaAsyncError
-from omeda_async._operation import Repeat, Settling, Verdict
+from omeda_async._operation import Verdict, Verification
 from omeda_async._result import Result
 from omeda_async.bulk import Group, Isolation, not_sent
 from omeda_async.providers.omeda import _opt_outs, _wire
@@ -174,7 +174,7 @@ def _breaks(target: str, replacement: Any, plans: st.SearchStrategy[FaultPlan] =
 
 def test_the_proof_notices_lost_answers_taken_for_failures() -> None:
     """Were a lost answer not in doubt, records would be reported as failed that were applied."""
-    _breaks("omeda_async._call.in_doubt", lambda *_: False)
+    _breaks("omeda_async._call.in_doubt", lambda *_, **__: False)
 
 
 def test_the_proof_notices_records_that_are_dropped_when_a_run_stops() -> None:
@@ -219,7 +219,7 @@ def test_the_proof_notices_a_create_that_is_sent_again() -> None:
     def proof(faults: list[tuple[Any, ...]], visible_after: float, cancel_after: float | None) -> None:
         run_moved(_created(faults, visible_after, cancel_after), patience=PATIENCE, debug=False)
 
-    harmless = attrs.evolve(_wire.CREATE, repeat=Repeat.HARMLESS)
+    harmless = attrs.evolve(_wire.CREATE, idempotent=True)
     with mock.patch.object(_wire, "CREATE", harmless), pytest.raises(AssertionError, match="created twice"):
         proof()
 
@@ -238,7 +238,7 @@ def _breaks_clones(wrong: Any, message: str) -> None:
 
 def test_the_proof_notices_a_clone_that_is_sent_again() -> None:
     """Were a clone taken for harmless to repeat, a lost answer would make two."""
-    _breaks_clones(attrs.evolve(_wire.CLONE, repeat=Repeat.HARMLESS), "cloned twice")
+    _breaks_clones(attrs.evolve(_wire.CLONE, idempotent=True), "cloned twice")
 
 
 def test_the_proof_notices_another_deployment_taken_for_the_clone() -> None:
@@ -255,6 +255,6 @@ def test_the_proof_notices_another_deployment_taken_for_the_clone() -> None:
         return DeploymentReceipt(found[0].track_id, settled=True)
 
     careless = attrs.evolve(
-        _wire.CLONE, settling=Settling(operation=_wire.SEARCH, question=question, judge=first), settled=settled
+        _wire.CLONE, verification=Verification(operation=_wire.SEARCH, question=question, judge=first), settled=settled
     )
     _breaks_clones(careless, "names another")

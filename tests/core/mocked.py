@@ -36,7 +36,7 @@ class Wire:
     asked: list[Asked] = attrs.field(factory=list)
 
     def answer(self, method: str, url: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """Answer every request with this method and exactly this URL."""
+        """Response every request with this method and exactly this URL."""
 
         def keep(url: URL, **options: Any) -> CallbackResult:
             self.asked.append(Asked(method, str(url), options["headers"], options["data"], options))

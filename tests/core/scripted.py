@@ -14,7 +14,7 @@ from omeda_async import Deployment, RateLimit, RetryPolicy
 from omeda_async._account import Account
 from omeda_async._auth import Credentials, FixedCredentials
 from omeda_async._call import Call, CallOptions
-from omeda_async._operation import Answer, Operation, Request
+from omeda_async._operation import Operation, Request, Response
 from omeda_async._transport import Transport
 from omeda_async.errors import AnswerLost, ConnectionFailed, OmedaAsyncError
 from omeda_async.events import Hook
@@ -46,7 +46,7 @@ class Sent:
         return self.request.path
 
 
-Reply = Answer | OmedaAsyncError | Callable[[], Any]
+Reply = Response | OmedaAsyncError | Callable[[], Any]
 
 
 class ScriptedTransport(Transport):
@@ -70,24 +70,24 @@ class ScriptedTransport(Transport):
         *,
         timeout: float,  # noqa: ASYNC109 the transport's signature
         connect_timeout: float,  # noqa: ARG002 the transport's signature
-    ) -> Answer:
-        """Answer as the script says."""
+    ) -> Response:
+        """Response as the script says."""
         self.sent.append(Sent(request, dict(headers), asyncio.get_running_loop().time(), timeout))
         reply = self.script.pop(0)
         await asyncio.sleep(self.seconds)
-        if not isinstance(reply, Answer | OmedaAsyncError):
+        if not isinstance(reply, Response | OmedaAsyncError):
             reply = await reply()
         if isinstance(reply, OmedaAsyncError):
             raise reply
-        assert isinstance(reply, Answer)
+        assert isinstance(reply, Response)
         return reply
 
 
-def answer(status: int, value: Any = None, *, text: str = "", **headers: str) -> Answer:
+def answer(status: int, value: Any = None, *, text: str = "", **headers: str) -> Response:
     """An answer with JSON, or with a text."""
     body = text.encode() if value is None else json.dumps(value).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status, CIMultiDict({"Content-Type": "application/json", **named}), body)
+    return Response(status, CIMultiDict({"Content-Type": "application/json", **named}), body)
 
 
 def lost(*, timed_out: bool = False) -> AnswerLost:
@@ -132,7 +132,7 @@ class Case:
 
     operation: Operation[Any, Any]
     params: Any
-    done: Answer
+    done: Response
 
     def call(self, owner: Account, **options: Any) -> Call[Any, Any]:
         """A call of it."""
@@ -143,34 +143,34 @@ class Case:
         return await self.call(owner, **options).run()
 
 
-def omeda_error(status: int, *messages: str, **headers: str) -> Answer:
+def omeda_error(status: int, *messages: str, **headers: str) -> Response:
     """A refusal as Omeda words it."""
     errors = [{"Error": message} for message in messages]
     return answer(status, {"Errors": errors, "SubmissionId": "C95AE90C"}, **headers)
 
 
-def ocamba_error(status: int) -> Answer:
+def ocamba_error(status: int) -> Response:
     """A refusal as Ocamba words it: it does not say what is the matter."""
     return answer(status, {"code": status, "title": "Bad request.", "message": "The request body is not valid."})
 
 
-def campaign(status: str) -> Answer:
+def campaign(status: str) -> Response:
     """A campaign, read."""
     return answer(200, {"total": 1, "items": [{"id": "1000248", "status": status}]})
 
 
-def finished() -> Answer:
+def finished() -> Response:
     """Journey Manager's refusal that does not say whether completed or abandoned."""
     text = "The transaction has already been finished (Completed or Abandoned)."
     return answer(400, {"errorKey": "txnAlreadyFinished", "error": text})
 
 
-def transaction(form_status: str) -> Answer:
+def transaction(form_status: str) -> Response:
     """A transaction, queried."""
     return answer(200, {"result": [{"submitKey": "15d0", "formStatus": form_status}]})
 
 
-def deployment(status: str) -> Answer:
+def deployment(status: str) -> Response:
     """A deployment, looked up."""
     return answer(200, {"TrackId": "FOO1", "Status": status, "Url": "https://ows.omeda.com/x"})
 

@@ -9,7 +9,7 @@ import pytest
 from multidict import CIMultiDict
 
 from omeda_async import ClientOptOut, DeploymentUpdate, OutcomeStatus, RateLimit, Window, errors
-from omeda_async._operation import Answer
+from omeda_async._operation import Response
 from omeda_async._single import call
 from omeda_async.providers.omeda import _wire as omeda
 from tests.core.scripted import (
@@ -65,7 +65,7 @@ def _name(case: object) -> str | None:
     return f"{case.operation.provider}.{case.operation.name}" if isinstance(case, Case) else None
 
 
-def _search(*rows: dict[str, Any]) -> Answer:
+def _search(*rows: dict[str, Any]) -> Response:
     return answer(200, {"Deployments": list(rows)})
 
 
@@ -116,7 +116,7 @@ async def test_a_503_is_tried_until_the_attempts_run_out_and_is_failed(case: Cas
     assert not result.doubtful
 
 
-REFUSALS: list[tuple[Case, Answer, type[errors.OmedaAsyncError], OutcomeStatus]] = [
+REFUSALS: list[tuple[Case, Response, type[errors.OmedaAsyncError], OutcomeStatus]] = [
     (DEPLOYMENT_CANCEL, omeda_error(400, "The field 'UserId' is required."), errors.BadRequest, D.REJECTED),
     (DEPLOYMENT_CANCEL, omeda_error(400, CANCELLED), errors.AlreadyDone, D.ALREADY_DONE),
     (DEPLOYMENT_CANCEL, omeda_error(403, CANCELLED), errors.AlreadyDone, D.ALREADY_DONE),
@@ -137,7 +137,7 @@ REFUSALS: list[tuple[Case, Answer, type[errors.OmedaAsyncError], OutcomeStatus]]
 
 @pytest.mark.parametrize(("case", "reply", "kind", "status"), REFUSALS)
 async def test_a_refusal_is_final(
-    case: Case, reply: Answer, kind: type[errors.OmedaAsyncError], status: OutcomeStatus
+    case: Case, reply: Response, kind: type[errors.OmedaAsyncError], status: OutcomeStatus
 ) -> None:
     """A refusal is never tried again, and its outcome follows from its meaning."""
     owner, transport = account(reply)
@@ -190,7 +190,7 @@ async def test_was_sent_after_a_lost_answer_is_too_late() -> None:
     ids=["cancelled", "sent", "scheduled", "not found", "not allowed to look"],
 )
 async def test_another_refusal_after_a_lost_answer_is_looked_up(
-    found: Answer, status: OutcomeStatus, kind: type | None
+    found: Response, status: OutcomeStatus, kind: type | None
 ) -> None:
     """That the repeat is "not authorized" does not say what became of the lost attempt: the look-up does."""
     refusal = omeda_error(403, "User 'omailAccount1' is not authorized to cancel this deployment.")
@@ -279,7 +279,7 @@ READ_FIRST = [
 @pytest.mark.parametrize(("case", "done", "gone", "open_"), READ_FIRST)
 @pytest.mark.parametrize("doubt", [lost(), answer(500, text=""), answer(502, text=""), _unread(502)], ids=repr)
 async def test_where_a_repeat_tells_nothing_the_read_goes_first(
-    case: Case, done: Answer, gone: Answer, open_: Answer, doubt: Reply
+    case: Case, done: Response, gone: Response, open_: Response, doubt: Reply
 ) -> None:
     """After a doubt: done → settled; too late → told so; not done → sent again."""
     owner, transport = account(doubt, done)
@@ -296,7 +296,7 @@ async def test_where_a_repeat_tells_nothing_the_read_goes_first(
 
 @pytest.mark.parametrize(("case", "done", "gone", "open_"), READ_FIRST)
 async def test_a_refusal_that_does_not_say_why_is_explained_by_one_read(
-    case: Case, done: Answer, gone: Answer, open_: Answer
+    case: Case, done: Response, gone: Response, open_: Response
 ) -> None:
     """One read decides between already done, too late and rejected."""
     refusal = ocamba_error(400) if case is CAMPAIGN_CANCEL else finished()
@@ -316,7 +316,7 @@ async def test_a_refusal_that_does_not_say_why_is_explained_by_one_read(
 
 
 @pytest.mark.parametrize(("case", "refusal"), [(CAMPAIGN_CANCEL, ocamba_error(400)), (TRANSACTION_CANCEL, finished())])
-async def test_explain_off_spares_the_read(case: Case, refusal: Answer) -> None:
+async def test_explain_off_spares_the_read(case: Case, refusal: Response) -> None:
     """Without the read the refusal is reported as it came."""
     owner, transport = account(refusal)
     result = await case.run(owner, explain=False)
@@ -324,7 +324,7 @@ async def test_explain_off_spares_the_read(case: Case, refusal: Answer) -> None:
 
 
 @pytest.mark.parametrize(("case", "refusal"), [(CAMPAIGN_CANCEL, ocamba_error(400)), (TRANSACTION_CANCEL, finished())])
-async def test_a_failed_read_leaves_the_refusal_as_it_is(case: Case, refusal: Answer) -> None:
+async def test_a_failed_read_leaves_the_refusal_as_it_is(case: Case, refusal: Response) -> None:
     """When the read itself fails, nothing is guessed: the refusal stands, and nothing is in doubt."""
     owner, _ = account(refusal, *[unsent() for _ in range(5)])
     result = await case.run(owner)
@@ -357,7 +357,7 @@ async def test_a_call_takes_no_options_that_are_none_of_its_own() -> None:
 
 
 async def test_an_unexplained_refusal_after_a_lost_answer_is_settled_even_with_explain_off() -> None:
-    """Settling a doubt of ours is no matter of taste."""
+    """Verification a doubt of ours is no matter of taste."""
     owner, _ = account(lost(), campaign("running"), ocamba_error(400), campaign("canceled"))
     result = await CAMPAIGN_CANCEL.run(owner, explain=False)
     assert (result.status, result.receipt.settled, result.attempts) == (D.ALREADY_DONE, True, 4)
@@ -420,7 +420,7 @@ DATES = CIMultiDict({"Date": "Tue, 01 Jan 2030 00:00:00 GMT", "Retry-After": "Tu
 )
 async def test_retry_after_of_a_503_is_kept(headers: dict[str, str], least: float, most: float) -> None:
     """Seconds and HTTP dates are honoured; without one the back-off counts."""
-    owner, transport = account(Answer(503, CIMultiDict(headers), b""), OPT_OUT_RECEIPT)
+    owner, transport = account(Response(503, CIMultiDict(headers), b""), OPT_OUT_RECEIPT)
     assert (await OPT_OUTS.run(owner)).status is D.DONE
     assert least <= _gaps(transport)[0] <= most
 
@@ -489,7 +489,7 @@ async def test_a_patient_call_starts_its_deadline_with_its_turn() -> None:
     """A record of a bulk run may wait for its limit longer than one call may take."""
     owner, _ = account(OPT_OUT_RECEIPT, OPT_OUT_RECEIPT, rate_limit=RateLimit(Window(1, 1000.0)), deadline=10.0)
     await OPT_OUTS.run(owner)
-    assert (await OPT_OUTS.run(owner, patient=True)).status is D.DONE
+    assert (await OPT_OUTS.run(owner, deadline_from_first_permit=True)).status is D.DONE
     assert asyncio.get_running_loop().time() >= 1000
 
 
@@ -554,7 +554,7 @@ async def test_an_attempt_that_never_left_gives_its_slot_back_at_once() -> None:
     ids=["transaction", "campaign"],
 )
 async def test_what_does_not_exist_was_not_cancelled_by_a_lost_attempt(
-    case: Case, refusal: Answer, nothing: Answer
+    case: Case, refusal: Response, nothing: Response
 ) -> None:
     """After a lost answer the repeat says that there is no such target: rejected, and certainly not done."""
     owner, _ = account(lost(), nothing, refusal, nothing)

@@ -14,8 +14,8 @@ import pytest
 
 from omeda_async import OutcomeStatus, RateLimit, errors, events
 from omeda_async._auth import LOADS_KEPT, Credentials, FixedCredentials, bearer, session
-from omeda_async._operation import Operation
-from omeda_async._result import read_answer
+from omeda_async._operation import Operation, Response
+from omeda_async._result import read_response
 from omeda_async._single import call
 from omeda_async.providers.journey_manager import _wire as journey_manager
 from omeda_async.providers.ocamba import _wire as ocamba
@@ -407,8 +407,8 @@ RECEIPT = {"SubmissionId": "s", "Success": ECHO, "Warnings": [f"{SECRET} expires
 )
 async def test_a_secret_that_the_provider_echoes_is_in_no_success(operation: Operation[Any, Any], reply: Any) -> None:
     """Receipts are shown, pickled and journalled as errors are, and what was read keeps the whole object."""
-    result = read_answer(operation, reply, (SECRET,))
-    assert type(result) is type(operation.decipher(reply.status, reply.headers, reply.body))
+    result = read_response(operation, reply, (SECRET,))
+    assert type(result) is type(operation.parse(Response(reply.status, reply.headers, reply.body)))
     shown = " ".join([repr(result), repr(attrs.asdict(result) if attrs.has(type(result)) else result)])
     shown += repr(pickle.dumps(result))
     assert not isinstance(result, errors.OmedaAsyncError)
@@ -420,8 +420,8 @@ async def test_a_secret_that_the_provider_echoes_is_in_no_success(operation: Ope
 def test_no_password_that_may_stand_anywhere_by_chance_changes_what_was_read(password: str) -> None:
     """A state or an id that is read wrong would be worse than a weak password that is shown where it stood anyway."""
     reply = transaction("Saved")
-    found: Any = read_answer(journey_manager.QUERY, reply, (password,))
-    assert found == journey_manager.QUERY.decipher(reply.status, reply.headers, reply.body)
+    found: Any = read_response(journey_manager.QUERY, reply, (password,))
+    assert found == journey_manager.QUERY.parse(Response(reply.status, reply.headers, reply.body))
     assert found.items[0].form_status == "Saved"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from omeda_async import OutcomeStatus, errors
 from omeda_async._auth import session
-from omeda_async._operation import Answer
+from omeda_async._operation import Response
 from tests.core.scripted import (
     CAMPAIGN_CANCEL,
     DEPLOYMENT_CANCEL,
@@ -67,7 +67,7 @@ REFUSED_REPEATS = [
 
 @pytest.mark.parametrize(("case", "rest"), REFUSED_REPEATS, ids=["deployment", "campaign", "transaction"])
 async def test_a_refused_repeat_and_a_read_that_says_not_done_leave_a_time_out_unknown(
-    case: Case, rest: list[Answer]
+    case: Case, rest: list[Response]
 ) -> None:
     """The provider may still be at work on the first attempt, and that may be why it refuses the repeat."""
     owner, transport = account(lost(timed_out=True), *rest)
@@ -77,7 +77,7 @@ async def test_a_refused_repeat_and_a_read_that_says_not_done_leave_a_time_out_u
 
 @pytest.mark.parametrize(("case", "rest"), REFUSED_REPEATS, ids=["deployment", "campaign", "transaction"])
 async def test_a_refused_repeat_and_a_read_that_says_not_done_clear_up_a_broken_connection(
-    case: Case, rest: list[Answer]
+    case: Case, rest: list[Response]
 ) -> None:
     """We did not stop waiting, so that the word of the read counts: it is rejected, and was not done."""
     owner, _ = account(lost(), *rest)
@@ -108,7 +108,7 @@ NAMED = "ClientOptOut submission: Email address a@b.example was not opted out."
     ],
     ids=["a record", "a record, under a 500", "no such deployment"],
 )
-async def test_a_refusal_for_what_was_asked_says_the_same_of_the_lost_attempt(case: Case, refusal: Answer) -> None:
+async def test_a_refusal_for_what_was_asked_says_the_same_of_the_lost_attempt(case: Case, refusal: Response) -> None:
     """The lost attempt held the same record, or spoke of the same nothing: it was refused, too."""
     owner, _ = account(lost(), refusal)
     result = await case.run(owner)
@@ -132,7 +132,7 @@ async def test_a_refusal_for_what_was_asked_says_the_same_of_the_lost_attempt(ca
     ],
 )
 async def test_a_refusal_for_what_may_have_changed_since_leaves_the_lost_attempt_in_doubt(
-    case: Case, refusal: Answer, status: OutcomeStatus
+    case: Case, refusal: Response, status: OutcomeStatus
 ) -> None:
     """There is no read that would tell, and what the repeat is refused for may be of later, even of our own doing."""
     owner, transport = account(lost(), refusal)

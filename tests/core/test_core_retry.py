@@ -22,7 +22,7 @@ from omeda_async import (
     TooLate,
     UnreadableAnswer,
 )
-from omeda_async._operation import Operation, Repeat
+from omeda_async._operation import Operation
 from omeda_async._retry import Retry, Settle, Stop, backoff, decide, in_doubt, may_repeat, refused_unseen
 from omeda_async.providers.journey_manager import _wire as journey_manager
 from omeda_async.providers.ocamba import _wire as ocamba
@@ -183,7 +183,7 @@ def test_every_operation_declares_its_safety_as_the_table_says() -> None:
     ]
     operations += [ocamba.CANCEL, ocamba.GET, ocamba.LIST, journey_manager.CANCEL, journey_manager.QUERY]
     by_name = {f"{one.provider}.{one.name}": one for one in operations}
-    assert {name for name, one in by_name.items() if one.repeat is Repeat.DOUBLES} == {
+    assert {name for name, one in by_name.items() if one.idempotent is False} == {
         "omeda.deployments.create",
         "omeda.deployments.clone",
     }
@@ -195,7 +195,7 @@ def test_every_operation_declares_its_safety_as_the_table_says() -> None:
         "omeda.deployments.update",
         "omeda.opt_outs.submit",
     }
-    reads = {name: one.settling.operation.name for name, one in by_name.items() if one.settling}
+    reads = {name: one.verification.operation.name for name, one in by_name.items() if one.verification}
     assert reads == {
         "omeda.deployments.cancel": "deployments.lookup",
         "omeda.deployments.create": "deployments.lookup",
@@ -203,7 +203,11 @@ def test_every_operation_declares_its_safety_as_the_table_says() -> None:
         "ocamba.campaigns.cancel": "campaigns.get",
         "journey_manager.transactions.cancel": "transactions.query",
     }
-    first = {name: [two.operation.name for two in one.settling.first] for name, one in by_name.items() if one.settling}
+    first = {
+        name: [two.operation.name for two in one.verification.first]
+        for name, one in by_name.items()
+        if one.verification
+    }
     assert {name: reads for name, reads in first.items() if reads} == {
         "omeda.deployments.create": ["deployments.search"],
         "omeda.deployments.clone": ["deployments.lookup", "deployments.search"],

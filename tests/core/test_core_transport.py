@@ -29,7 +29,7 @@ from omeda_async import (
     UnreadableAnswer,
     __version__,
 )
-from omeda_async._operation import Answer, Request
+from omeda_async._operation import Request, Response
 from omeda_async._transport import MAX_BODY, Transport
 from omeda_async.testing import MovedClockLoop
 
@@ -106,7 +106,7 @@ def says(*parts: bytes, close: bool = False, reset: bool = False) -> Talk:
     return talk
 
 
-async def send(transport: Transport, url: str, request: Request = POST, **options: Any) -> Answer:
+async def send(transport: Transport, url: str, request: Request = POST, **options: Any) -> Response:
     """Send with a secret, and limits that suit a test."""
     options = {"timeout": 30.0, "connect_timeout": 5.0, **options}
     headers: Mapping[str, str] = options.pop("headers", SECRET)

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from omeda_async import UnreadableAnswer
-from omeda_async._operation import Answer, Request
+from omeda_async._operation import Request, Response
 from omeda_async.bulk import Runs
 from omeda_async.providers.journey_manager.client import Transactions
 from omeda_async.providers.ocamba.client import Campaigns
@@ -17,8 +17,8 @@ from tests.core.scripted import ScriptedTransport, account, answer
 Serve = Callable[[Request], Any]
 
 
-def _replies(transport: ScriptedTransport, serve: Serve) -> Iterator[Callable[[], Awaitable[Answer]]]:
-    async def reply() -> Answer:
+def _replies(transport: ScriptedTransport, serve: Serve) -> Iterator[Callable[[], Awaitable[Response]]]:
+    async def reply() -> Response:
         return answer(200, serve(transport.sent[-1].request))
 
     while len(transport.sent) < 100:

@@ -1,4 +1,4 @@
-"""No answer whatever makes ``decipher`` raise, and only a 2xx is ever a success."""
+"""No answer whatever makes ``parse`` raise, and only a 2xx is ever a success."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,7 +8,7 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from omeda_async._operation import Operation
+from omeda_async._operation import Operation, Response
 from omeda_async.errors import ApiError, InvalidRecord, OmedaAsyncError, UnreadableAnswer
 from omeda_async.providers.journey_manager import _wire as journey_manager
 from omeda_async.providers.journey_manager.models import TransactionCancel, TransactionQuery
@@ -96,7 +96,7 @@ def test_gives_a_receipt_only_for_a_2xx_and_else_an_error_of_ours(
     operation: Operation[Any, Any], status: int, headers: dict[str, str], body: bytes
 ) -> None:
     """Whatever comes, a receipt is of a 2xx, and what is none is an error that says whose it is."""
-    result = operation.decipher(status, headers, body)
+    result = operation.parse(Response(status, headers, body))
     if not isinstance(result, OmedaAsyncError):
         assert 200 <= status <= 299
         return
@@ -153,7 +153,7 @@ def test_a_model_of_anything_is_made_and_then_sent_or_refused(
 @pytest.mark.parametrize("status", [200, 400, 500])
 def test_takes_deep_and_broken_bodies(operation: Operation[Any, Any], body: bytes, status: int) -> None:
     """Nesting as deep as JSON readers allow, and bytes that are no UTF-8, end in an error of ours or a receipt."""
-    result = operation.decipher(status, {}, body)
+    result = operation.parse(Response(status, {}, body))
     assert isinstance(result, OmedaAsyncError) or status == 200
 
 
@@ -161,7 +161,7 @@ def test_takes_deep_and_broken_bodies(operation: Operation[Any, Any], body: byte
 @pytest.mark.parametrize("status", [100, 101, 199, 300, 304, 399, 600, 999, 0, -1])
 def test_a_status_that_is_neither_success_nor_refusal_is_no_answer(operation: Operation[Any, Any], status: int) -> None:
     """Outside of 2xx, 4xx and 5xx nothing is read as a success or as a refusal."""
-    result = operation.decipher(status, {}, b'{"ResponseInfo":[{"TrackId":"F"}],"Success":"yes"}')
+    result = operation.parse(Response(status, {}, b'{"ResponseInfo":[{"TrackId":"F"}],"Success":"yes"}'))
     lost = operation.provider == "journey_manager" and 300 <= status <= 399
     assert type(result).__name__ == ("SessionLost" if lost else "UnreadableAnswer")
 
@@ -192,7 +192,7 @@ def test_a_refusal_without_known_words_goes_by_its_status(
 ) -> None:
     """An error status keeps its class and what it says of the effect, whatever the body; the body is kept."""
     for body in (b"", b"<html>Gateway</html>", b'{"cut": "jso', b"[]", b"null", b"{}"):
-        result = operation.decipher(status, {"Content-Type": "text/plain"}, body)
+        result = operation.parse(Response(status, {"Content-Type": "text/plain"}, body))
         assert isinstance(result, ApiError)
         assert (type(result).__name__, result.sent, result.status) == (kind, sent, status)
         assert result.body == body.decode()
@@ -204,7 +204,7 @@ def test_a_refusal_without_known_words_goes_by_its_status(
 @pytest.mark.parametrize("status", [200, 201, 202])
 def test_a_2xx_that_cannot_be_read_is_no_success(operation: Operation[Any, Any], status: int, body: bytes) -> None:
     """HTML, cut JSON and stray words under a 2xx prove nothing: the request may have been carried out."""
-    result = operation.decipher(status, {"Content-Type": "application/json"}, body)
+    result = operation.parse(Response(status, {"Content-Type": "application/json"}, body))
     lost = operation.provider == "journey_manager" and body.startswith(b"<")
     assert type(result).__name__ == ("SessionLost" if lost else "UnreadableAnswer")
     assert isinstance(result, OmedaAsyncError)
@@ -233,6 +233,6 @@ def test_keeps_how_long_it_was_asked_to_wait(
     operation: Operation[Any, Any], headers: dict[str, str], expected: float | None
 ) -> None:
     """Seconds, a date beside the answer's own date, and -1 are kept; what makes no sense is None."""
-    result = operation.decipher(429, headers, b"")
+    result = operation.parse(Response(429, headers, b""))
     assert isinstance(result, ApiError)
     assert result.retry_after == expected

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from omeda_async._operation import Operation, Verdict
+from omeda_async._operation import Operation, Response, Verdict
 from omeda_async.errors import (
     ApiError,
     AuthenticationFailed,
@@ -57,7 +57,7 @@ SHAPES = [
 def test_an_error_key_is_found_wherever_it_stands(shape: str, row: tuple[str, str, int, type[ApiError], bool]) -> None:
     """Each row of the error table is known by its key anywhere, or by its sentence alone."""
     key, text, status, kind, sent = row
-    result = wire.CANCEL.decipher(status, {}, shape.format(key=key, text=text).encode())
+    result = wire.CANCEL.parse(Response(status, {}, shape.format(key=key, text=text).encode()))
     assert type(result) is kind
     assert isinstance(result, ApiError)
     assert (result.code, result.status, result.sent) == (key, status, sent)
@@ -71,7 +71,7 @@ def test_an_error_key_under_a_200_is_no_success(
     key: str, text: str, _status: int, kind: type[ApiError], sent: bool
 ) -> None:
     """The key counts, whatever the status."""
-    result = wire.CANCEL.decipher(200, {}, f'{{"errorKey":"{key}","m":"{text}"}}'.encode())
+    result = wire.CANCEL.parse(Response(200, {}, f'{{"errorKey":"{key}","m":"{text}"}}'.encode()))
     assert type(result) is kind
     assert isinstance(result, ApiError)
     assert (result.code, result.sent) == (key, sent)
@@ -80,14 +80,14 @@ def test_an_error_key_under_a_200_is_no_success(
 @pytest.mark.parametrize("text", ["Error Log ID: 12", "error log id #12", "Please see Error Log ID 12."])
 def test_the_error_log_id_is_kept(text: str) -> None:
     """The number is what the administrator asks for."""
-    result = wire.CANCEL.decipher(500, {}, orjson.dumps({"message": text}))
+    result = wire.CANCEL.parse(Response(500, {}, orjson.dumps({"message": text})))
     assert isinstance(result, ServerError)
     assert result.error_log_id == "12"
 
 
 def test_an_unknown_refusal_keeps_its_words() -> None:
     """Without a known key or sentence the status decides, and the words are kept."""
-    result = wire.CANCEL.decipher(400, {}, b'{"oops":"Something else went wrong","n":1}')
+    result = wire.CANCEL.parse(Response(400, {}, b'{"oops":"Something else went wrong","n":1}'))
     assert type(result) is BadRequest
     assert (result.code, result.messages) == (None, ("Something else went wrong",))
 
@@ -95,7 +95,7 @@ def test_an_unknown_refusal_keeps_its_words() -> None:
 @pytest.mark.parametrize("body", [b"", b" \n", b"{}", b"[]", b"null", b'{"submitKey":"k","txnNotFound":null}'])
 def test_an_empty_body_or_json_without_an_error_is_a_success(body: bytes) -> None:
     """The documented success is a bare 200."""
-    assert wire.CANCEL.decipher(200, {"Content-Type": "application/json"}, body) == TransactionReceipt()
+    assert wire.CANCEL.parse(Response(200, {"Content-Type": "application/json"}, body)) == TransactionReceipt()
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_dead_session_is_no_success(
     operation: Operation[Any, Any], status: int, headers: dict[str, str], body: bytes
 ) -> None:
     """Redirects and the sentence of an expired session are a lost session: nothing was carried out."""
-    result = operation.decipher(status, headers, body)
+    result = operation.parse(Response(status, headers, body))
     assert isinstance(result, SessionLost)
     assert (result.sent, result.status) == (False, status)
 
@@ -133,7 +133,7 @@ def test_a_page_under_a_200_is_a_lost_session_but_proves_nothing(
     operation: Operation[Any, Any], headers: dict[str, str], body: bytes
 ) -> None:
     """A proxy's page may have taken the place of a success: the cancel is in doubt, a read never is."""
-    result = operation.decipher(200, headers, body)
+    result = operation.parse(Response(200, headers, body))
     assert isinstance(result, SessionLost)
     assert (result.sent, result.status) == (operation is wire.CANCEL, 200)
 
@@ -141,7 +141,7 @@ def test_a_page_under_a_200_is_a_lost_session_but_proves_nothing(
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_login_is_told_from_a_lost_session(status: int) -> None:
     """401 and 403 have several meanings: they never start a loop of logins."""
-    result = wire.CANCEL.decipher(status, {"Content-Type": "text/html"}, b"<html>Forbidden</html>")
+    result = wire.CANCEL.parse(Response(status, {"Content-Type": "text/html"}, b"<html>Forbidden</html>"))
     assert isinstance(result, AuthenticationFailed)
 
 
@@ -158,25 +158,25 @@ def test_a_refused_login_is_told_from_a_lost_session(status: int) -> None:
 )
 def test_a_2xx_with_a_hint_of_an_error_is_no_success(status: int, body: bytes) -> None:
     """What may be an error, and a 2xx nobody documents, prove nothing."""
-    result = wire.CANCEL.decipher(status, {}, body)
+    result = wire.CANCEL.parse(Response(status, {}, body))
     assert isinstance(result, UnreadableAnswer)
     assert result.sent is True
 
 
 def test_a_404_means_that_the_url_is_wrong() -> None:
     """An unknown transaction is a 400: a 404 would meet every other transaction too."""
-    result = wire.CANCEL.decipher(404, {}, b'{"message":"No such page here"}')
+    result = wire.CANCEL.parse(Response(404, {}, b'{"message":"No such page here"}'))
     assert isinstance(result, NotFound)
     assert wire.CANCEL.hits_everyone(result) is True
-    unknown = wire.CANCEL.decipher(404, {}, b'{"errorKey":"txnNotFound"}')
+    unknown = wire.CANCEL.parse(Response(404, {}, b'{"errorKey":"txnNotFound"}'))
     assert isinstance(unknown, BadRequest)
     assert wire.CANCEL.hits_everyone(unknown) is False
 
 
 def test_only_already_finished_is_left_to_a_read() -> None:
     """Completed or abandoned: the refusal does not say, the form status does."""
-    finished = wire.CANCEL.decipher(400, {}, b'{"errorKey":"txnAlreadyFinished"}')
-    unknown = wire.CANCEL.decipher(400, {}, b'{"errorKey":"txnNotFound"}')
+    finished = wire.CANCEL.parse(Response(400, {}, b'{"errorKey":"txnAlreadyFinished"}'))
+    unknown = wire.CANCEL.parse(Response(400, {}, b'{"errorKey":"txnNotFound"}'))
     assert isinstance(finished, OmedaAsyncError)
     assert isinstance(unknown, OmedaAsyncError)
     assert wire.CANCEL.unexplained(finished) is True
@@ -256,18 +256,18 @@ def test_a_query_that_makes_no_sense_is_refused(query: TransactionQuery, field: 
 def test_a_page_of_transactions_is_read() -> None:
     """Known attributes have Python names, the rest is under ``raw``; a row's words are no error of ours."""
     rows = [{"submitKey": "k", "formStatus": "Saved", "trackingCode": "T", "note": "session has expired"}]
-    result = wire.QUERY.decipher(200, {}, orjson.dumps({"fetchLimit": 5, "durationMs": 3, "result": rows}))
+    result = wire.QUERY.parse(Response(200, {}, orjson.dumps({"fetchLimit": 5, "durationMs": 3, "result": rows})))
     assert isinstance(result, TransactionPage)
     (row,) = result.items
     assert (row.submit_key, row.form_status, row.tracking_code) == ("k", "Saved", "T")
     assert row.raw == rows[0]
-    assert wire.QUERY.decipher(200, {}, b'{"result":[]}') == TransactionPage()
+    assert wire.QUERY.parse(Response(200, {}, b'{"result":[]}')) == TransactionPage()
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"result":{}}', b'{"result":[5]}'])
 def test_a_query_without_its_list_is_no_answer(body: bytes) -> None:
     """No rows is an answer; no list is none."""
-    assert isinstance(wire.QUERY.decipher(200, {}, body), UnreadableAnswer)
+    assert isinstance(wire.QUERY.parse(Response(200, {}, body)), UnreadableAnswer)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_a_query_without_its_list_is_no_answer(body: bytes) -> None:
 )
 def test_the_form_status_settles_a_cancel(status: str | None, verdict: Verdict) -> None:
     """Abandoned is done, completed is too late, everything else is not done."""
-    settling = wire.CANCEL.settling
+    settling = wire.CANCEL.verification
     assert settling is not None
     page = TransactionPage(items=(Transaction(submit_key="k", form_status=status),))
     assert settling.judge(TransactionCancel("k"), page) is verdict
@@ -293,7 +293,7 @@ def test_the_form_status_settles_a_cancel(status: str | None, verdict: Verdict) 
 
 def test_another_transaction_or_none_settles_nothing() -> None:
     """No row, another's row, two rows that differ, an error: undecided."""
-    settling = wire.CANCEL.settling
+    settling = wire.CANCEL.verification
     assert settling is not None
     record = TransactionCancel("k", "r")
     done, open_ = (Transaction(submit_key="k", form_status=status) for status in ("Abandoned", "Saved"))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from omeda_async._operation import Repeat, Verdict
+from omeda_async._operation import Response, Verdict
 from omeda_async.errors import (
     ApiError,
     BadRequest,
@@ -61,13 +61,13 @@ def test_a_reason_that_is_no_text_is_refused(reason: object) -> None:
 @pytest.mark.parametrize("body", [b"", b"not parsed", b"<html>"])
 def test_a_204_is_a_success_whatever_comes_with_it(body: bytes) -> None:
     """A 204 says JSON in its content type and has no body: nothing is parsed."""
-    assert wire.CANCEL.decipher(204, {"Content-Type": "application/json"}, body) == CampaignReceipt()
+    assert wire.CANCEL.parse(Response(204, {"Content-Type": "application/json"}, body)) == CampaignReceipt()
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 206])
 def test_another_2xx_is_not_the_documented_success(status: int) -> None:
     """Only a 204 says that a campaign is cancelled."""
-    result = wire.CANCEL.decipher(status, {}, b'{"code":200}')
+    result = wire.CANCEL.parse(Response(status, {}, b'{"code":200}'))
     assert isinstance(result, UnreadableAnswer)
     assert result.sent is True
 
@@ -77,14 +77,14 @@ def test_another_2xx_is_not_the_documented_success(status: int) -> None:
 )
 def test_a_trace_id_that_says_nothing_is_none(trace_id: object, expected: str | None) -> None:
     """Other APIs of the vendor send the literal ``{}`` for none."""
-    result = wire.CANCEL.decipher(400, {}, orjson.dumps({"title": "T", "trace_id": trace_id}))
+    result = wire.CANCEL.parse(Response(400, {}, orjson.dumps({"title": "T", "trace_id": trace_id})))
     assert isinstance(result, ApiError)
     assert result.trace_id == expected
 
 
 def test_a_500_without_a_message_tells_its_title() -> None:
     """The documented 500 has no message."""
-    result = wire.CANCEL.decipher(500, {}, b'{"code":500,"title":"Internal server error."}')
+    result = wire.CANCEL.parse(Response(500, {}, b'{"code":500,"title":"Internal server error."}'))
     assert isinstance(result, ServerError)
     assert (result.message, result.messages, result.sent) == (
         "Internal server error.",
@@ -96,7 +96,7 @@ def test_a_500_without_a_message_tells_its_title() -> None:
 @pytest.mark.parametrize("text", ["has been previously canceled", "campaign was sent", "session has expired"])
 def test_no_text_of_ocamba_is_matched(text: str) -> None:
     """Its texts differ between versions: they are kept, and decide nothing."""
-    result = wire.CANCEL.decipher(400, {}, orjson.dumps({"code": 400, "title": text, "message": text}))
+    result = wire.CANCEL.parse(Response(400, {}, orjson.dumps({"code": 400, "title": text, "message": text})))
     assert type(result) is BadRequest
 
 
@@ -105,7 +105,7 @@ def test_a_refusal_that_says_nothing_is_left_to_a_read() -> None:
     assert wire.CANCEL.unexplained(BadRequest("x")) is True
     assert wire.CANCEL.unexplained(Conflict("x")) is True
     assert wire.CANCEL.unexplained(NotFound("x")) is False
-    assert wire.CANCEL.repeat is Repeat.HARMLESS
+    assert wire.CANCEL.idempotent is True
     assert wire.CANCEL.repeat_tells is False
 
 
@@ -119,7 +119,7 @@ def test_a_refusal_that_says_nothing_is_left_to_a_read() -> None:
 )
 def test_a_campaign_is_read_with_or_without_its_envelope(body: bytes) -> None:
     """One item in the envelope, ids as strings or numbers, times in GMT."""
-    result = wire.GET.decipher(200, {}, body)
+    result = wire.GET.parse(Response(200, {}, body))
     assert isinstance(result, Campaign)
     assert (result.id, result.name, result.status) == ("7", "N", "running")
     assert result.create_time == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -130,7 +130,7 @@ def test_a_campaign_is_read_with_or_without_its_envelope(body: bytes) -> None:
 )
 def test_an_answer_that_shows_no_single_campaign_is_none(body: bytes) -> None:
     """What does not show exactly one campaign with its id settles nothing."""
-    assert isinstance(wire.GET.decipher(200, {}, body), UnreadableAnswer)
+    assert isinstance(wire.GET.parse(Response(200, {}, body)), UnreadableAnswer)
 
 
 @pytest.mark.parametrize(
@@ -150,14 +150,14 @@ def test_an_answer_that_shows_no_single_campaign_is_none(body: bytes) -> None:
 )
 def test_the_status_of_the_campaign_settles_a_cancel(status: str | None, verdict: Verdict) -> None:
     """Canceled is done, sent is too late, everything else is not done."""
-    settling = wire.CANCEL.settling
+    settling = wire.CANCEL.verification
     assert settling is not None
     assert settling.judge(CampaignCancel("7"), Campaign(id="7", status=status)) is verdict
 
 
 def test_another_campaign_or_none_settles_nothing() -> None:
     """Only the campaign itself can tell."""
-    settling = wire.CANCEL.settling
+    settling = wire.CANCEL.verification
     assert settling is not None
     assert settling.question(CampaignCancel("7", "r")) == wire.GetCampaign(campaign_id="7")
     assert settling.judge(CampaignCancel("7"), Campaign(id="8", status="canceled")) is Verdict.UNDECIDED
@@ -195,16 +195,16 @@ def test_a_list_query_that_makes_no_sense_is_refused(query: CampaignQuery, field
 
 def test_a_page_of_campaigns_is_read() -> None:
     """The items in order, and the total where it is a number."""
-    result = wire.LIST.decipher(200, {}, b'{"total":12,"items":[{"id":"1","status":"paused"},{"id":2}]}')
+    result = wire.LIST.parse(Response(200, {}, b'{"total":12,"items":[{"id":"1","status":"paused"},{"id":2}]}'))
     assert isinstance(result, CampaignPage)
     assert ([one.id for one in result.items], result.total) == (["1", "2"], 12)
-    assert wire.LIST.decipher(200, {}, b'{"items":[]}') == CampaignPage()
+    assert wire.LIST.parse(Response(200, {}, b'{"items":[]}')) == CampaignPage()
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"items":{}}', b'{"items":[{"id":"1"},{}]}', b"[]", b""])
 def test_a_list_without_its_campaigns_is_no_answer(body: bytes) -> None:
     """A row without an id would be lost silently: the page is refused."""
-    assert isinstance(wire.LIST.decipher(200, {}, body), UnreadableAnswer)
+    assert isinstance(wire.LIST.parse(Response(200, {}, body)), UnreadableAnswer)
 
 
 @pytest.mark.parametrize(

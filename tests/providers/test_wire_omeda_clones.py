@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 import pytest
 
-from omeda_async._operation import Repeat, Settling, Verdict
+from omeda_async._operation import Verdict, Verification
 from omeda_async.errors import InvalidRecord, NotFound
 from omeda_async.providers.omeda import _wire as wire
 from omeda_async.providers.omeda.models import DeploymentReceipt, DeploymentSearch, DeploymentStatus
@@ -67,10 +67,10 @@ def test_what_cannot_be_sent_is_named_with_its_reason(field: str, value: object,
     assert reason in caught.value.reason
 
 
-def _settling() -> Settling[wire.CloneDeployment]:
-    assert wire.CLONE.repeat is Repeat.DOUBLES
-    assert wire.CLONE.settling is not None
-    return wire.CLONE.settling
+def _settling() -> Verification[wire.CloneDeployment]:
+    assert wire.CLONE.idempotent is False
+    assert wire.CLONE.verification is not None
+    return wire.CLONE.verification
 
 
 def _learned(rows: object, source: DeploymentStatus | None = SOURCE) -> wire.CloneDeployment:

@@ -7,7 +7,7 @@ import attrs
 import orjson
 import pytest
 
-from omeda_async._operation import Repeat, Verdict
+from omeda_async._operation import Verdict
 from omeda_async.errors import InvalidRecord, NotFound
 from omeda_async.providers.omeda import _wire as wire
 from omeda_async.providers.omeda.models import (
@@ -297,7 +297,7 @@ CANCEL = wire.CancelDeployment(brand="FOO", track_id="F1", user_id="u")
 )
 def test_a_look_up_settles_a_cancel(status: str | None, verdict: Verdict) -> None:
     """Cancelled is done, sent or sending is too late, what is on its way to either is undecided."""
-    settling = wire.CANCEL.settling
+    settling = wire.CANCEL.verification
     assert settling is not None
     assert settling.question(CANCEL) == wire.LookupDeployment(brand="FOO", track_id="F1")
     assert settling.judge(CANCEL, DeploymentStatus(track_id="F1", status=status)) is verdict
@@ -305,7 +305,7 @@ def test_a_look_up_settles_a_cancel(status: str | None, verdict: Verdict) -> Non
 
 def test_a_deployment_that_is_not_found_settles_nothing() -> None:
     """A look-up may be late: not found is no proof."""
-    settling = wire.CANCEL.settling
+    settling = wire.CANCEL.verification
     assert settling is not None
     assert settling.judge(CANCEL, NotFound("none")) is Verdict.UNDECIDED
 
@@ -344,7 +344,7 @@ def test_a_search_settles_a_create_only_by_one_sure_match(
     rows: object, candidate: str | None, verdict: Verdict
 ) -> None:
     """The same name may be last week's: only one that can be no other is ours, and without its date it is looked up."""
-    settling = wire.CREATE.settling
+    settling = wire.CREATE.verification
     assert settling is not None
     learned = settling.first[0].learn(_create(), rows)
     assert settling.known(learned) is verdict
@@ -357,7 +357,7 @@ def test_a_search_settles_a_create_only_by_one_sure_match(
 
 def test_a_create_is_searched_by_name_and_owner() -> None:
     """The question is about what was sent; its receipt, once settled, names the deployment found."""
-    settling = wire.CREATE.settling
+    settling = wire.CREATE.verification
     assert settling is not None
     search = settling.first[0].question(_create()).search
     assert (search.deployment_name, search.entered_by_or_assigned_to) == ("News", "omailuser1")
@@ -365,7 +365,7 @@ def test_a_create_is_searched_by_name_and_owner() -> None:
     learned = settling.first[0].learn(_create(), (_row(),))
     assert wire.CREATE.settled(learned, None) == DeploymentReceipt("F1", "u", settled=True)
     assert wire.CREATE.settled(_create(), None) == DeploymentReceipt(settled=True)
-    assert wire.CREATE.repeat is Repeat.DOUBLES
+    assert wire.CREATE.idempotent is False
 
 
 def test_a_settled_cancel_or_update_names_its_deployment() -> None:

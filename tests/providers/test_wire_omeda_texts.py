@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from omeda_async._operation import Operation
+from omeda_async._operation import Operation, Response
 from omeda_async.errors import AlreadyDone, ApiError, AuthenticationFailed, BadRequest, NotAuthorized, TooLate
 from omeda_async.providers.omeda import _wire as wire
 
@@ -149,7 +149,7 @@ def _errors(text: str) -> bytes:
 @pytest.mark.parametrize(("text", "kind", "fields"), CANCEL_TEXTS)
 def test_a_cancel_text_gives_its_error(text: str, kind: type[ApiError], fields: tuple[str, ...]) -> None:
     """Each documented text of the cancel is the error it means, with the provider's words and the fields."""
-    result = wire.CANCEL.decipher(400, {}, _errors(text))
+    result = wire.CANCEL.parse(Response(400, {}, _errors(text)))
     assert isinstance(result, ApiError)
     assert (type(result), result.fields, result.messages) == (kind, fields, (text,))
     assert (result.submission_id, result.sent, result.message) == ("C95A", False, text)
@@ -161,7 +161,7 @@ def test_a_text_about_what_is_written_gives_its_error(
     operation: Operation[Any, Any], text: str, kind: type[ApiError], fields: tuple[str, ...]
 ) -> None:
     """Each documented text of create, clone and update is the error it means, with the fields it speaks of."""
-    result = operation.decipher(400, {}, _errors(text))
+    result = operation.parse(Response(400, {}, _errors(text)))
     assert isinstance(result, ApiError)
     assert (type(result), result.fields, result.messages) == (kind, fields, (text,))
     assert "@doe" not in str(result) or "j***@doe.com" in str(result)

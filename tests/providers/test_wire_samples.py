@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from omeda_async import errors
+from omeda_async._operation import Response
 from tests.samples_loader import OPERATIONS, Sample, load_samples
 
 
@@ -35,7 +36,7 @@ def test_reads_the_documented_answer(sample: Sample) -> None:
     assert sample.answer is not None
     assert sample.expect is not None
     answer = sample.answer
-    result = sample.operation.decipher(answer["status"], answer["headers"], answer["body"].encode())
+    result = sample.operation.parse(Response(answer["status"], answer["headers"], answer["body"].encode()))
     if "receipt" in sample.expect:
         assert orjson.loads(orjson.dumps(attrs.asdict(result))) == sample.expect["receipt"]
     else:

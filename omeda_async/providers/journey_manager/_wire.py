@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from omeda_async._operation import Operation, Repeat, Request, Settling, Verdict, hits_everyone
+from omeda_async._operation import Operation, Request, Response, Verdict, Verification, hits_everyone
 from omeda_async.errors import ApiError, BadRequest, NotFound, OmedaAsyncError, ServerError, SessionLost
 from omeda_async.providers._answers import NO_JSON, Received, is_markup, load_json, lowered, walk
 from omeda_async.providers.journey_manager._converter import (
@@ -65,25 +65,25 @@ def build_query(query: TransactionQuery) -> Request:
     return Request("POST", f"{_TRANSACTIONS}/query", orjson.dumps(query_to_wire(query)), _JSON)
 
 
-def decipher_cancel(status: int, headers: Mapping[str, str], body: bytes) -> TransactionReceipt | OmedaAsyncError:
+def parse_cancel(response: Response) -> TransactionReceipt | OmedaAsyncError:
     """Read the answer to a cancel: a success has no body, or JSON that holds no error."""
-    received = Received(PROVIDER, "transactions.cancel", status, headers, body)
-    value = load_json(body)
+    received = Received(PROVIDER, "transactions.cancel", response.status, response.headers, response.body)
+    value = load_json(response.body)
     error = _failure(received, value)
     if error is not None:
         return error
-    if not body.strip() or value is None or isinstance(value, dict | list):
+    if not response.body.strip() or value is None or isinstance(value, dict | list):
         return TransactionReceipt()
     return received.unreadable("neither empty nor a JSON object")
 
 
-def decipher_query(status: int, headers: Mapping[str, str], body: bytes) -> TransactionPage | OmedaAsyncError:
+def parse_query(response: Response) -> TransactionPage | OmedaAsyncError:
     """Read one page of transactions."""
-    received = Received(PROVIDER, "transactions.query", status, headers, body)
-    value = load_json(body)
+    received = Received(PROVIDER, "transactions.query", response.status, response.headers, response.body)
+    value = load_json(response.body)
     fields = lowered(value)
     rows, limit = fields.get("result"), fields.get("fetchlimit")
-    if status == 200 and isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+    if response.status == 200 and isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
         return TransactionPage(
             items=tuple(map(transaction_from, rows)), fetch_limit=limit if type(limit) is int else None
         )
@@ -191,17 +191,17 @@ def is_unexplained(error: OmedaAsyncError) -> bool:
 QUERY: Final[Operation[TransactionQuery, TransactionPage]] = Operation(
     provider=PROVIDER,
     name="transactions.query",
-    repeat=Repeat.HARMLESS,
+    idempotent=True,
     build=build_query,
-    decipher=decipher_query,
+    parse=parse_query,
 )
 CANCEL: Final[Operation[TransactionCancel, TransactionReceipt]] = Operation(
     provider=PROVIDER,
     name="transactions.cancel",
-    repeat=Repeat.HARMLESS,
+    idempotent=True,
     build=build_cancel,
-    decipher=decipher_cancel,
-    settling=Settling(operation=QUERY, question=question_of, judge=judge_cancel),
+    parse=parse_cancel,
+    verification=Verification(operation=QUERY, question=question_of, judge=judge_cancel),
     settled=_settled_cancel,
     repeat_tells=False,  # "already finished" does not say whether completed or abandoned
     unexplained=is_unexplained,

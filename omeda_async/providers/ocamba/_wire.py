@@ -1,12 +1,11 @@
 """Ocamba's operations: how their requests are built, how their answers are read, how they are settled."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
 import orjson
 
-from omeda_async._operation import Operation, Repeat, Request, Settling, Verdict
+from omeda_async._operation import Operation, Request, Response, Verdict, Verification
 from omeda_async.errors import BadRequest, Conflict, InvalidRecord, OmedaAsyncError
 from omeda_async.providers._answers import Received, load_json, lowered, text_of
 from omeda_async.providers._records import check_id, check_text, path_segment, query_value
@@ -80,18 +79,18 @@ def _check_query(query: CampaignQuery) -> None:
         check_id("statuses", status)
 
 
-def decipher_cancel(status: int, headers: Mapping[str, str], body: bytes) -> CampaignReceipt | OmedaAsyncError:
+def parse_cancel(response: Response) -> CampaignReceipt | OmedaAsyncError:
     """Read the answer to a cancel: 204 is the success, whatever its content type says of a body it has not."""
-    received = Received(PROVIDER, "campaigns.cancel", status, headers, body)
-    return CampaignReceipt() if status == 204 else _failure(received, "only a 204 says that it is cancelled")
+    received = Received(PROVIDER, "campaigns.cancel", response.status, response.headers, response.body)
+    return CampaignReceipt() if response.status == 204 else _failure(received, "only a 204 says that it is cancelled")
 
 
-def decipher_get(status: int, headers: Mapping[str, str], body: bytes) -> Campaign | OmedaAsyncError:
+def parse_get(response: Response) -> Campaign | OmedaAsyncError:
     """Read a campaign: an envelope with one item, or the campaign as it is."""
-    received = Received(PROVIDER, "campaigns.get", status, headers, body)
+    received = Received(PROVIDER, "campaigns.get", response.status, response.headers, response.body)
     if not received.accepted:
         return _failure(received, "it shows no campaign")
-    value = load_json(body)
+    value = load_json(response.body)
     items = lowered(value).get("items", [value])
     campaigns = [campaign_from(item) for item in items] if isinstance(items, list) else []
     if len(campaigns) == 1 and campaigns[0] is not None:
@@ -99,12 +98,12 @@ def decipher_get(status: int, headers: Mapping[str, str], body: bytes) -> Campai
     return received.unreadable("it does not show one campaign")
 
 
-def decipher_list(status: int, headers: Mapping[str, str], body: bytes) -> CampaignPage | OmedaAsyncError:
+def parse_list(response: Response) -> CampaignPage | OmedaAsyncError:
     """Read one page of campaigns."""
-    received = Received(PROVIDER, "campaigns.list", status, headers, body)
+    received = Received(PROVIDER, "campaigns.list", response.status, response.headers, response.body)
     if not received.accepted:
         return _failure(received, "it shows no campaigns")
-    fields = lowered(load_json(body))
+    fields = lowered(load_json(response.body))
     items = fields.get("items")
     campaigns = [campaign_from(item) for item in items] if isinstance(items, list) else [None]
     whole = tuple(campaign for campaign in campaigns if campaign is not None)
@@ -148,24 +147,24 @@ def _settled_cancel(_: CampaignCancel, _found: Any) -> CampaignReceipt:
 GET: Final[Operation[GetCampaign, Campaign]] = Operation(
     provider=PROVIDER,
     name="campaigns.get",
-    repeat=Repeat.HARMLESS,
+    idempotent=True,
     build=build_get,
-    decipher=decipher_get,
+    parse=parse_get,
 )
 LIST: Final[Operation[CampaignQuery, CampaignPage]] = Operation(
     provider=PROVIDER,
     name="campaigns.list",
-    repeat=Repeat.HARMLESS,
+    idempotent=True,
     build=build_list,
-    decipher=decipher_list,
+    parse=parse_list,
 )
 CANCEL: Final[Operation[CampaignCancel, CampaignReceipt]] = Operation(
     provider=PROVIDER,
     name="campaigns.cancel",
-    repeat=Repeat.HARMLESS,
+    idempotent=True,
     build=build_cancel,
-    decipher=decipher_cancel,
-    settling=Settling(
+    parse=parse_cancel,
+    verification=Verification(
         operation=GET,
         question=lambda record: GetCampaign(campaign_id=record.campaign_id),
         judge=judge_cancel,

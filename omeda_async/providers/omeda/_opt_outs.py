@@ -89,15 +89,15 @@ class OptOutWork:
             elif self._evidence.too_large(group.size, len(group.parts)):
                 isolation.halve(group)
             else:
-                answer = await self._ask([part.params for part in group.parts], desk, hasty=group.probes_size)
+                answer = await self._ask([part.params for part in group.parts], desk, fail_fast=group.probes_size)
                 _take(isolation, desk, group, answer)
             # At once: should this be broken off, what is certain so far is known.
             _close(isolation, desk)
         _close(isolation, desk)
 
-    async def _ask(self, entries: list[Entry], desk: Desk, *, hasty: bool = False) -> Result[Any]:
+    async def _ask(self, entries: list[Entry], desk: Desk, *, fail_fast: bool = False) -> Result[Any]:
         params = SubmitOptOuts(client=self.client, opt_outs=_entries(entries))
-        options = attrs.evolve(desk.options(), hasty=hasty) if hasty else desk.options()
+        options = attrs.evolve(desk.options(), fail_fast=fail_fast) if fail_fast else desk.options()
         return await desk.run(Call(self.account, SUBMIT_OPT_OUTS, params, options))
 
 

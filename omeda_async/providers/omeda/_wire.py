@@ -1,13 +1,23 @@
 """Omeda's operations: how their requests are built, how their answers are read, how they are settled."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias, TypeVar
 
-from omeda_async._operation import Inquiry, Operation, Repeat, Settling, Verdict, hits_everyone, names_the_absent
+from omeda_async._operation import Inquiry, Operation, Response, Verdict, Verification, hits_everyone, names_the_absent
 from omeda_async.errors import BatchRejected, NotAuthorized, NotFound, OmedaAsyncError
 from omeda_async.providers._answers import Received
 from omeda_async.providers.omeda._culprits import no_valid_brands
-from omeda_async.providers.omeda._decipher import (
+from omeda_async.providers.omeda._made import (
+    candidate_of,
+    judge_made,
+    judge_row,
+    search_for_made,
+    settled_made,
+    source_of,
+    with_candidate,
+    with_source,
+)
+from omeda_async.providers.omeda._parse import (
     CANCEL_MEANINGS,
     READ_MEANINGS,
     WRITE_MEANINGS,
@@ -20,16 +30,6 @@ from omeda_async.providers.omeda._decipher import (
     take_receipt,
     take_status,
     take_statuses,
-)
-from omeda_async.providers.omeda._made import (
-    candidate_of,
-    judge_made,
-    judge_row,
-    search_for_made,
-    settled_made,
-    source_of,
-    with_candidate,
-    with_source,
 )
 from omeda_async.providers.omeda._requests import (
     CancelDeployment,
@@ -71,7 +71,7 @@ __all__ = [
 ]
 
 R = TypeVar("R")
-Decipher: TypeAlias = Callable[[int, Mapping[str, str], bytes], R | OmedaAsyncError]
+Parse: TypeAlias = Callable[[Response], R | OmedaAsyncError]
 
 PROVIDER: Final = "omeda"
 _DONE: Final = frozenset({"cancelled", "canceled"})
@@ -80,17 +80,22 @@ _GONE: Final = frozenset({"sent", "sending", "sent or sending", "sent_or_sending
 
 def _reads(
     name: str, take: Callable[[Content], R | str], meanings: Meanings = READ_MEANINGS, *, batch: bool = False
-) -> Decipher[R]:
-    def decipher(status: int, headers: Mapping[str, str], body: bytes) -> R | OmedaAsyncError:
-        content = read_content(body)
-        if content is None or content.failed or not 200 <= status <= 299:
-            return failure(Received(PROVIDER, name, status, headers, body), content, meanings, batch=batch)
+) -> Parse[R]:
+    def parse(response: Response) -> R | OmedaAsyncError:
+        content = read_content(response.body)
+        if content is None or content.failed or not response.accepted:
+            return failure(
+                Received(PROVIDER, name, response.status, response.headers, response.body),
+                content,
+                meanings,
+                batch=batch,
+            )
         taken = take(content)
         if isinstance(taken, str):
-            return Received(PROVIDER, name, status, headers, body).unreadable(taken)
+            return Received(PROVIDER, name, response.status, response.headers, response.body).unreadable(taken)
         return taken
 
-    return decipher
+    return parse
 
 
 def judge_cancel(_: CancelDeployment, found: DeploymentStatus | OmedaAsyncError) -> Verdict:
@@ -131,24 +136,24 @@ def _meets_every_opt_out(error: OmedaAsyncError) -> bool:
 LOOKUP: Final[Operation[LookupDeployment, DeploymentStatus]] = Operation(
     provider=PROVIDER,
     name="deployments.lookup",
-    repeat=Repeat.HARMLESS,
+    idempotent=True,
     build=build_lookup,
-    decipher=_reads("deployments.lookup", take_status),
+    parse=_reads("deployments.lookup", take_status),
 )
 SEARCH: Final[Operation[SearchDeployments, tuple[DeploymentStatus, ...]]] = Operation(
     provider=PROVIDER,
     name="deployments.search",
-    repeat=Repeat.HARMLESS,
+    idempotent=True,
     build=build_search,
-    decipher=_reads("deployments.search", take_statuses),
+    parse=_reads("deployments.search", take_statuses),
 )
 CREATE: Final[Operation[CreateDeployment, DeploymentReceipt]] = Operation(
     provider=PROVIDER,
     name="deployments.create",
-    repeat=Repeat.DOUBLES,
+    idempotent=False,
     build=build_create,
-    decipher=_reads("deployments.create", take_new_receipt, WRITE_MEANINGS),
-    settling=Settling(
+    parse=_reads("deployments.create", take_new_receipt, WRITE_MEANINGS),
+    verification=Verification(
         operation=LOOKUP,
         question=candidate_of,
         judge=judge_made,
@@ -160,10 +165,10 @@ CREATE: Final[Operation[CreateDeployment, DeploymentReceipt]] = Operation(
 CLONE: Final[Operation[CloneDeployment, DeploymentReceipt]] = Operation(
     provider=PROVIDER,
     name="deployments.clone",
-    repeat=Repeat.DOUBLES,
+    idempotent=False,
     build=build_clone,
-    decipher=_reads("deployments.clone", take_new_receipt, WRITE_MEANINGS),
-    settling=Settling(
+    parse=_reads("deployments.clone", take_new_receipt, WRITE_MEANINGS),
+    verification=Verification(
         operation=LOOKUP,
         question=candidate_of,
         judge=judge_made,
@@ -178,19 +183,19 @@ CLONE: Final[Operation[CloneDeployment, DeploymentReceipt]] = Operation(
 UPDATE: Final[Operation[UpdateDeployment, DeploymentReceipt]] = Operation(
     provider=PROVIDER,
     name="deployments.update",
-    repeat=Repeat.HARMLESS,
+    idempotent=True,
     build=build_update,
-    decipher=_reads("deployments.update", take_receipt, WRITE_MEANINGS),
+    parse=_reads("deployments.update", take_receipt, WRITE_MEANINGS),
     settled=_settled_update,
     refusal_tells=names_the_absent,  # its date may have passed, or it was approved, sent or cancelled since
 )
 CANCEL: Final[Operation[CancelDeployment, DeploymentReceipt]] = Operation(
     provider=PROVIDER,
     name="deployments.cancel",
-    repeat=Repeat.HARMLESS,
+    idempotent=True,
     build=build_cancel,
-    decipher=_reads("deployments.cancel", take_receipt, CANCEL_MEANINGS),
-    settling=Settling(
+    parse=_reads("deployments.cancel", take_receipt, CANCEL_MEANINGS),
+    verification=Verification(
         operation=LOOKUP,
         question=lambda params: LookupDeployment(brand=params.brand, track_id=params.track_id),
         judge=judge_cancel,
@@ -200,9 +205,9 @@ CANCEL: Final[Operation[CancelDeployment, DeploymentReceipt]] = Operation(
 SUBMIT_OPT_OUTS: Final[Operation[SubmitOptOuts, OptOutReceipt]] = Operation(
     provider=PROVIDER,
     name="opt_outs.submit",
-    repeat=Repeat.HARMLESS,
+    idempotent=True,
     build=build_opt_outs,
-    decipher=_reads("opt_outs.submit", take_opt_out_receipt, batch=True),
+    parse=_reads("opt_outs.submit", take_opt_out_receipt, batch=True),
     settled=_settled_opt_outs,
     refusal_tells=_names_whom_it_refuses,  # with the same record in it, the lost attempt was refused too
     hits_everyone=_meets_every_opt_out,
