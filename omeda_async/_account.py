@@ -1,41 +1,13 @@
-"""An account: what a provider counts limits by, and the calls under way on it."""
-
-import asyncio
-import contextlib
+"""An account: what a provider counts limits by."""
 
 import attrs
 
 from omeda_async import events
+from omeda_async._activity import Activity
 from omeda_async._auth import Credentials
 from omeda_async._transport import Transport
 from omeda_async.limits import Limiter
 from omeda_async.settings import ProviderSettings
-
-
-class Activity:
-    """Counts the single calls under way, so that closing can wait for them."""
-
-    def __init__(self) -> None:
-        self.closing = False
-        self._count = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    def __enter__(self) -> None:
-        if not self._count:
-            self._idle.clear()
-        self._count += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._count -= 1
-        if not self._count:
-            self._idle.set()
-
-    async def idle(self, timeout: float) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
-        """Wait until no call is under way, but no longer than so many seconds."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._idle.wait()
 
 
 @attrs.define(eq=False, repr=False)

@@ -69,14 +69,23 @@ class Call(Generic[P, R]):
         operation: What is asked for.
         params: With which parameters.
         options: How.
+        request: What ``operation`` builds of the parameters, where that has been done.
     """
 
-    def __init__(self, account: Account, operation: Operation[P, R], params: P, options: CallOptions) -> None:
+    def __init__(
+        self,
+        account: Account,
+        operation: Operation[P, R],
+        params: P,
+        options: CallOptions,
+        request: Request | None = None,
+    ) -> None:
         self.attempts = 0
         self._account = account
         self._operation = operation
         self._params = params
         self._options = options
+        self._request = request
         self._policy = account.settings.retry
         # An attempt begun with less time than this would be given up by ourselves, and leave a doubt.
         self._least = min(BEGIN_BEFORE, account.settings.timeout, self._policy.deadline / 2)
@@ -111,7 +120,7 @@ class Call(Generic[P, R]):
         Cancelling it closes the connection of the attempt in flight; :meth:`interrupted` tells what is certain then.
         """
         try:
-            request = self._operation.build(self._params)
+            request = self._request or self._operation.build(self._params)
             self._account.transport.session()
         except (InvalidRecord, ClosedError) as error:
             raise self._signed(error, doubtful=self._doubt is not None) from None

@@ -10,7 +10,7 @@ A journal is written by a bulk run (``journal=``), and is resumed by the same ca
 changes it, and may be done while a run is under way.
 """
 
-from omeda_async.bulk._journal_reader import (
+from omeda_async.bulk.journal.status import (
     JournalCause,
     JournalRecord,
     JournalRun,

@@ -1,17 +1,16 @@
 """The session manager: one HTTP session, one limiter for each account, the three provider clients."""
 
-import asyncio
 import warnings
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from omeda_async import events
-from omeda_async._account import Account, Activity
+from omeda_async._account import Account
+from omeda_async._activity import Activity
 from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, fixed_credentials, session
 from omeda_async._retry import chance
 from omeda_async._transport import ClientSession, Transport
-from omeda_async.bulk import Runs
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import make_limiter
 from omeda_async.settings import (
@@ -64,24 +63,23 @@ class SessionManager:
         _check_kind("ocamba", ocamba, OcambaSettings)
         _check_kind("journey_manager", journey_manager, JourneyManagerSettings)
         self._hooks = _checked(hooks) or events.LOGGED_ONLY
-        self._runs = Runs()
         self._activity = Activity()
         self._accounts: list[Account] = []
         self._omeda = self._ocamba = self._journey_manager = None
         if omeda is not None:
             from omeda_async.providers.omeda.client import OmedaClient  # noqa: PLC0415 a provider that is not used costs nothing to load
 
-            self._omeda = OmedaClient(self._account("omeda", omeda, _omeda_credentials(omeda)), omeda, self._runs)
+            self._omeda = OmedaClient(self._account("omeda", omeda, _omeda_credentials(omeda)), omeda)
         if ocamba is not None:
             from omeda_async.providers.ocamba.client import OcambaClient  # noqa: PLC0415 a provider that is not used costs nothing to load
 
-            self._ocamba = OcambaClient(self._account("ocamba", ocamba, bearer(ocamba.token)), self._runs)
+            self._ocamba = OcambaClient(self._account("ocamba", ocamba, bearer(ocamba.token)))
         if journey_manager is not None:
             from omeda_async.providers.journey_manager.client import JourneyManagerClient  # noqa: PLC0415 a provider that is not used costs nothing to load
 
             credentials = self._journey_manager_credentials(journey_manager)
             account = self._account("journey_manager", journey_manager, credentials)
-            self._journey_manager = JourneyManagerClient(account, self._runs)
+            self._journey_manager = JourneyManagerClient(account)
 
     @classmethod
     def from_env(cls, *, http_session: ClientSession | None = None, hooks: Iterable[events.Hook] = ()) -> Self:
@@ -156,11 +154,8 @@ class SessionManager:
         try:
             for account in self._accounts:
                 account.limiter.close()
-            self._runs.stop()
-            # Both wait at the same time: the time-out is for all there is.
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._runs.aclose(timeout))
-                group.create_task(self._activity.idle(timeout))
+            self._activity.stop()
+            await self._activity.aclose(timeout)
         finally:
             await self._transport.aclose()
 

@@ -1,23 +1,23 @@
 """Bulk runs: any number of records in, one outcome for each out. It knows operations and batches, and no provider."""
 
-from omeda_async.bulk._coalesce import Batcher
+from omeda_async.bulk._batcher import Batcher
 from omeda_async.bulk._isolate import Evidence, Group, Isolation, Part
-from omeda_async.bulk._records import Desk, Item, OneByOne, Records, Work, fingerprint, in_vain, not_sent
-from omeda_async.bulk._run import BulkOptions, BulkRun, Runs
+from omeda_async.bulk._item import Item, Job, Records, Work, fingerprint, in_vain, not_sent
+from omeda_async.bulk._one_by_one import OneByOne
+from omeda_async.bulk._run import BulkOptions, BulkRun
 
 __all__ = [
     "Batcher",
     "BulkOptions",
     "BulkRun",
-    "Desk",
     "Evidence",
     "Group",
     "Isolation",
     "Item",
+    "Job",
     "OneByOne",
     "Part",
     "Records",
-    "Runs",
     "Work",
     "fingerprint",
     "in_vain",

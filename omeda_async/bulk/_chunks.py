@@ -1,6 +1,6 @@
 """How batches form: a plain object, by count and bytes."""
 
-from omeda_async.bulk._records import Item
+from omeda_async.bulk._item import Item
 
 
 class Chunker:

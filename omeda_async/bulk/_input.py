@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from omeda_async.bulk._records import Records
+from omeda_async.bulk._item import Records
 
 END: Final = object()
 """Stands for the end of the input, where a record is expected."""

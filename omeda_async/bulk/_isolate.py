@@ -14,7 +14,7 @@ import attrs
 
 from omeda_async._masking import mask_emails
 from omeda_async._result import Result
-from omeda_async.bulk._records import WITNESSES, Item, still_doubtful
+from omeda_async.bulk._item import WITNESSES, Item, still_doubtful
 from omeda_async.errors import ApiError, BatchRejected, Culprit
 from omeda_async.outcomes import OutcomeStatus
 

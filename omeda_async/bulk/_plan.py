@@ -7,9 +7,9 @@ from typing import Any
 
 from omeda_async import _clock
 from omeda_async.bulk._chunks import Chunker
-from omeda_async.bulk._fan_out import BREATHE_EVERY, FanOutOptions
+from omeda_async.bulk._engine import BREATHE_EVERY, FanOutOptions
 from omeda_async.bulk._input import iterate
-from omeda_async.bulk._records import Item, Records, Work, key_of, read_item
+from omeda_async.bulk._item import Item, Records, Work, key_of, read_item
 from omeda_async.errors import InvalidRecord
 from omeda_async.limits import RateLimit
 from omeda_async.outcomes import FAILURES_KEPT, Outcome, OutcomeStatus, Plan

@@ -6,20 +6,18 @@ from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
-from weakref import WeakSet
 
 from omeda_async import _clock, events
 from omeda_async._checks import check_duration, check_one_of, check_whole
-from omeda_async.bulk._coalesce import Batcher
-from omeda_async.bulk._fan_out import FanOut, FanOutOptions
+from omeda_async.bulk._engine import FanOut, FanOutOptions
+from omeda_async.bulk._item import Records, Work, check_sizes
 from omeda_async.bulk._plan import make_plan
-from omeda_async.bulk._records import Records, Work, check_sizes
 from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, JournalError, OmedaAsyncError
 from omeda_async.limits import Priority
 from omeda_async.outcomes import BulkReport, Outcome, Plan
 
 if TYPE_CHECKING:
-    from omeda_async.bulk._journal import Identity, Journal
+    from omeda_async.bulk.journal.writer import Identity, Journal
 
 CLOSE_TIMEOUT = 30.0
 PROGRESS_EVERY = 0.1
@@ -44,40 +42,6 @@ class BulkOptions(TypedDict, total=False):
     """Requests that finding the culprits of refused batches may cost in all."""
 
 
-class Runs:
-    """The bulk runs under way and the batchers of one session manager."""
-
-    def __init__(self) -> None:
-        self._runs: WeakSet[BulkRun] = WeakSet()
-        self._batchers: WeakSet[Batcher] = WeakSet()
-        self.closed = False
-
-    def add_batcher(self, batcher: Batcher) -> Batcher:
-        """Remember a batcher."""
-        self._batchers.add(batcher)
-        return batcher
-
-    def add(self, run: "BulkRun") -> None:
-        """Remember a run that begins.
-
-        Raises:
-            ClosedError: The session manager is closed.
-        """
-        if self.closed:
-            raise ClosedError("the session manager is closed; make a new one")
-        self._runs.add(run)
-
-    def stop(self) -> None:
-        """Begin nothing new: batchers send no more. Requests in flight go on."""
-        self.closed = True
-        for batcher in list(self._batchers):
-            batcher.stop("the session manager was closed")
-
-    async def aclose(self, timeout: float) -> None:  # noqa: ASYNC109 a stop with a grace, not a time-out of ours
-        """Stop every run, with so many seconds for the attempts in flight."""
-        await asyncio.gather(*(run.aclose(timeout) for run in list(self._runs)))
-
-
 class BulkRun:
     """A bulk run. Nothing is read or sent before it is awaited or iterated.
 
@@ -91,13 +55,12 @@ class BulkRun:
         TypeError: There is no such option.
     """
 
-    def __init__(self, work: Work, records: Records, runs: Runs, **options: Unpack[BulkOptions]) -> None:
+    def __init__(self, work: Work, records: Records, **options: Unpack[BulkOptions]) -> None:
         unknown = options.keys() - BulkOptions.__annotations__.keys()
         if unknown:
             raise TypeError(f"{work.name} has no option {', '.join(sorted(unknown))}")
         self._work = work
         self._records = _many(records)
-        self._runs = runs
         self._journal = _path(options.get("journal"))
         self._journal_pii = options.get("journal_pii", "keep")
         self._on_progress = options.get("on_progress")
@@ -143,7 +106,7 @@ class BulkRun:
             self._records = await _gathered(self._records)
         if self._journal is None:
             return await make_plan(self._work, self._records, self._options)
-        from omeda_async.bulk._journal_reader import settled_in  # noqa: PLC0415 a run without a journal loads no SQLite
+        from omeda_async.bulk.journal.status import settled_in  # noqa: PLC0415 a run without a journal loads no SQLite
 
         settled = await asyncio.to_thread(settled_in, self._journal, self._identity())
         return await make_plan(self._work, self._records, self._options, settled)
@@ -154,11 +117,11 @@ class BulkRun:
     async def __aiter__(self) -> AsyncIterator[Outcome]:
         engine = self._begin()
         try:
-            while (outcomes := await engine.outlet.take()) is not None:
+            while (outcomes := await engine.results.take()) is not None:
                 for outcome in outcomes:
                     yield outcome
         except BaseException:
-            engine.outlet.discard()
+            engine.results.discard()
             await self.aclose()
             raise
         await self._finish()
@@ -200,7 +163,7 @@ class BulkRun:
     async def _drained(self) -> BulkReport:
         if self._ended is None or self._engine is None:
             engine = self._begin()
-            engine.outlet.discard()
+            engine.results.discard()
             try:
                 await self._finish()
             except asyncio.CancelledError:
@@ -212,7 +175,7 @@ class BulkRun:
         if self._engine is not None:
             raise ClosedError("the run has begun; make a new one to run again")
         self._work.account.transport.session()
-        self._runs.add(self)
+        self._work.account.activity.add_run(self)
         self._started = _clock.now()
         self._engine = FanOut(self._work, self._records, self._options)
         self._driver = asyncio.create_task(self._drive(self._engine), name=f"omeda_async {self._work.name}")
@@ -223,7 +186,7 @@ class BulkRun:
             if self._journal is None:
                 await engine.run()
             else:
-                from omeda_async.bulk._journal import Journal  # noqa: PLC0415 the same
+                from omeda_async.bulk.journal.writer import Journal  # noqa: PLC0415 the same
 
                 lookback = self._work.account.settings.rate_limit.longest
                 await self._remembered(engine, Journal(self._journal, self._identity(), lookback))
@@ -240,7 +203,7 @@ class BulkRun:
             return
         finally:
             if not journal.is_open:
-                engine.outlet.end()
+                engine.results.end()
         engine.ledger = journal
         made, seconds_ago = journal.recent
         if made:
@@ -258,7 +221,7 @@ class BulkRun:
                 engine.failure = engine.failure or error
 
     def _identity(self) -> "Identity":
-        from omeda_async.bulk._journal_file import Identity  # noqa: PLC0415 the same
+        from omeda_async.bulk.journal.file import Identity  # noqa: PLC0415 the same
 
         account = self._work.account
         return Identity(

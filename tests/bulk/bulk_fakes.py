@@ -8,8 +8,9 @@ from typing import Any, Self
 import attrs
 
 from omeda_async import OmedaAsyncError, Outcome, OutcomeStatus
+from omeda_async._activity import Activity
 from omeda_async._result import Result
-from omeda_async.bulk import BulkOptions, BulkRun, Desk, Item, Runs, fingerprint
+from omeda_async.bulk import BulkOptions, BulkRun, Item, Job, fingerprint
 from omeda_async.errors import AnswerLost, ClosedError, InvalidRecord
 from omeda_async.limits import RateLimit
 
@@ -52,6 +53,7 @@ class FakeAccount:
     transport: FakeTransport = attrs.field(factory=FakeTransport)
     settings: FakeSettings = attrs.field(factory=FakeSettings)
     limiter: FakeLimiter = attrs.field(factory=FakeLimiter)
+    activity: Activity = attrs.field(factory=Activity)
 
 
 class FakeCall:
@@ -119,19 +121,19 @@ class FakeWork:
         key = raw["key"] if isinstance(raw, dict) else raw
         return Item(raw=raw, key=key, params=raw, fingerprint=fingerprint(str(raw)), size=10)
 
-    async def perform(self, items: list[Item], desk: Desk) -> None:
+    async def perform(self, items: list[Item], job: Job) -> None:
         """Make one call for all the items."""
-        if desk.stopped:
-            desk.close(items, Result(error=ClosedError("stopped")))
+        if job.stopped:
+            job.close(items, Result(error=ClosedError("stopped")))
             return
-        call: Any = FakeCall(self, items, desk.options().on_request)
-        desk.close(items, await desk.run(call))
+        call: Any = FakeCall(self, items, job.options().on_request)
+        job.close(items, await job.run(call))
 
 
 def run_of(work: Any, records: Any, **options: Any) -> BulkRun:
     """Make a run of some fake work."""
     given: BulkOptions = options  # type: ignore[assignment]  # each test gives options of the right kinds
-    return BulkRun(work, records, Runs(), **given)
+    return BulkRun(work, records, **given)
 
 
 class Watched:

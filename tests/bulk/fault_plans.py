@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from omeda_async import BrandOptOut, BulkRun, Outcome, OutcomeStatus, SessionManager, _result
 from omeda_async.bulk import Item
-from omeda_async.bulk._fan_out import FanOut
+from omeda_async.bulk._engine import FanOut
 from omeda_async.errors import BatchRejected
 from omeda_async.sandbox import Fault, FaultKind as Kind, FaultPoint, Sandbox
 from tests.bulk.sandboxed import manager_on

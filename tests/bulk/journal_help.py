@@ -9,7 +9,7 @@ import attrs
 from omeda_async import BulkRun
 from omeda_async._result import Result
 from omeda_async.bulk import Item
-from omeda_async.bulk._journal_file import Identity
+from omeda_async.bulk.journal.file import Identity
 from tests.bulk.bulk_fakes import FakeAccount, FakeSettings, FakeWork, run_of
 
 

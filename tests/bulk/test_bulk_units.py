@@ -1,4 +1,4 @@
-"""The plain objects a bulk run is made of: chunks, the outlet, duplicates, the sums of a plan."""
+"""The plain objects a bulk run is made of: chunks, the results, duplicates, the sums of a plan."""
 
 import asyncio
 from itertools import count, islice, pairwise
@@ -10,9 +10,10 @@ from omeda_async import ClosedError, Outcome, OutcomeStatus, RateLimit, Window
 from omeda_async._result import Result
 from omeda_async.bulk._chunks import Chunker
 from omeda_async.bulk._input import Linger
-from omeda_async.bulk._outlet import Outlet
+from omeda_async.bulk._item import Item
 from omeda_async.bulk._plan import isolation_cost, least_seconds
-from omeda_async.bulk._records import Duplicates, Item
+from omeda_async.bulk._repeats import Repeats
+from omeda_async.bulk._results import ResultBuffer
 from omeda_async.limits import make_limiter
 from tests.bulk.bulk_fakes import FakeAccount, FakeSettings, FakeWork, run_of
 
@@ -68,72 +69,72 @@ def test_an_item_larger_than_a_batch_stands_alone() -> None:
 
 async def test_the_outlet_gives_what_it_was_given_in_order() -> None:
     """Everything pushed before the end is taken, and then there is None."""
-    outlet = Outlet(limit=2)
-    outlet.push(outcomes(0, 1))
-    outlet.push([])
-    outlet.push(outcomes(2))
-    outlet.end()
-    assert await outlet.take() == outcomes(0, 1)
-    assert await outlet.take() == outcomes(2)
-    assert await outlet.take() is None
-    assert await outlet.take() is None
+    results = ResultBuffer(limit=2)
+    results.push(outcomes(0, 1))
+    results.push([])
+    results.push(outcomes(2))
+    results.end()
+    assert await results.take() == outcomes(0, 1)
+    assert await results.take() == outcomes(2)
+    assert await results.take() is None
+    assert await results.take() is None
 
 
 async def test_the_outlet_makes_producers_wait_until_there_is_room() -> None:
     """At the limit ``room`` waits; taking enough lets it go on."""
-    outlet = Outlet(limit=3)
-    outlet.push(outcomes(0, 1))
-    await outlet.room()
-    outlet.push(outcomes(2, 3))
-    waiting = asyncio.ensure_future(outlet.room())
+    results = ResultBuffer(limit=3)
+    results.push(outcomes(0, 1))
+    await results.room()
+    results.push(outcomes(2, 3))
+    waiting = asyncio.ensure_future(results.room())
     await asyncio.sleep(1)
     assert not waiting.done()
-    await outlet.take()
+    await results.take()
     await asyncio.sleep(0)
     assert waiting.done()
 
 
 async def test_cancelling_a_take_or_a_wait_for_room_loses_nothing() -> None:
     """What was cancelled while it waited has taken nothing with it."""
-    outlet = Outlet(limit=1)
-    taking = asyncio.ensure_future(outlet.take())
+    results = ResultBuffer(limit=1)
+    taking = asyncio.ensure_future(results.take())
     await asyncio.sleep(0)
-    outlet.push(outcomes(0))
+    results.push(outcomes(0))
     taking.cancel()
     await asyncio.wait({taking})
     assert taking.cancelled()
-    waiting = asyncio.ensure_future(outlet.room())
+    waiting = asyncio.ensure_future(results.room())
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.wait({waiting})
-    assert await outlet.take() == outcomes(0)
-    await outlet.room()
+    assert await results.take() == outcomes(0)
+    await results.room()
 
 
 async def test_a_discarded_outlet_holds_nothing_back() -> None:
     """Once nobody takes, pushing keeps nothing and producers never wait."""
-    outlet = Outlet(limit=1)
-    outlet.push(outcomes(0, 1))
-    outlet.discard()
-    outlet.push(outcomes(2, 3))
-    await outlet.room()
-    outlet.end()
-    assert await outlet.take() is None
+    results = ResultBuffer(limit=1)
+    results.push(outcomes(0, 1))
+    results.discard()
+    results.push(outcomes(2, 3))
+    await results.room()
+    results.end()
+    assert await results.take() is None
 
 
 async def test_an_unbound_outlet_keeps_what_it_holds() -> None:
     """A run that ends pushes without waiting, and who still takes gets all of it."""
-    outlet = Outlet(limit=1)
-    outlet.push(outcomes(0, 1))
-    outlet.unbind()
-    outlet.push(outcomes(2))
-    await outlet.room()
-    assert [await outlet.take(), await outlet.take()] == [outcomes(0, 1), outcomes(2)]
+    results = ResultBuffer(limit=1)
+    results.push(outcomes(0, 1))
+    results.unbind()
+    results.push(outcomes(2))
+    await results.room()
+    assert [await results.take(), await results.take()] == [outcomes(0, 1), outcomes(2)]
 
 
 def test_a_duplicate_finds_the_item_on_its_way_and_later_its_result() -> None:
     """The first is the first; then come the item, and once it is closed its result."""
-    duplicates = Duplicates()
+    duplicates = Repeats()
     first, result = item("a"), Result(receipt="r")
     assert duplicates.find(first) is None
     assert duplicates.find(item("a")) is first
@@ -144,7 +145,7 @@ def test_a_duplicate_finds_the_item_on_its_way_and_later_its_result() -> None:
 
 def test_duplicates_remember_at_least_the_last_and_at_most_twice_so_many() -> None:
     """The memory is bounded: the newest are known, the oldest of those closed are forgotten."""
-    duplicates = Duplicates(kept=10)
+    duplicates = Repeats(kept=10)
     for number in range(35):
         first = item(number)
         assert duplicates.find(first) is None
@@ -153,7 +154,7 @@ def test_duplicates_remember_at_least_the_last_and_at_most_twice_so_many() -> No
     assert duplicates.find(item(12)) is None
 
 
-def grow_old(duplicates: Duplicates, others: int) -> None:
+def grow_old(duplicates: Repeats, others: int) -> None:
     """Have so many other items come and be closed."""
     for number in range(others):
         other = item(number)
@@ -163,7 +164,7 @@ def grow_old(duplicates: Duplicates, others: int) -> None:
 
 def test_a_repeat_of_what_has_grown_old_meets_what_became_of_it() -> None:
     """Whether it was closed before or after its generation grew old, and never the item once it is closed."""
-    duplicates = Duplicates(kept=4)
+    duplicates = Repeats(kept=4)
     first, second = item("first"), item("second")
     duplicates.find(first)
     duplicates.find(second)
@@ -177,7 +178,7 @@ def test_a_repeat_of_what_has_grown_old_meets_what_became_of_it() -> None:
 
 def test_an_item_forgotten_on_its_way_is_sent_again_by_a_repeat_and_both_are_closed() -> None:
     """So far back a repeat counts as a first; the results of both are kept for those to come."""
-    duplicates = Duplicates(kept=2)
+    duplicates = Repeats(kept=2)
     first, again = item("a"), item("a")
     duplicates.find(first)
     grow_old(duplicates, 6)

@@ -3,8 +3,8 @@
 import datetime as dt
 
 from omeda_async import DeploymentCancel, OmedaSettings, OutcomeStatus, SessionManager, _clock
-from omeda_async.bulk._records import Item
-from omeda_async.bulk._turns import Turns
+from omeda_async.bulk._item import Item
+from omeda_async.bulk._queue import BatchQueue
 from omeda_async.sandbox import Sandbox
 
 NOW = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
@@ -50,7 +50,7 @@ async def test_the_plan_names_who_cannot_make_it() -> None:
 
 async def test_turns_are_bounded_and_keep_the_order_of_arrival_among_equals() -> None:
     """The queue holds no more than its limit, and batches that are due at the same time keep their order."""
-    turns = Turns(3)
+    turns = BatchQueue(3)
     for name, due in (("a", None), ("b", 5.0), ("c", 5.0)):
         turns.put_nowait([item(name, due)])
     assert turns.full()

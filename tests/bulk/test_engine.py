@@ -10,7 +10,7 @@ import pytest
 from omeda_async import BulkReport, ClosedError, InvalidRecord, OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import Item
-from omeda_async.bulk._fan_out import BATCHES_READY, BREATHE_EVERY
+from omeda_async.bulk._engine import BATCHES_READY, BREATHE_EVERY
 from omeda_async.events import Event, RunEnded
 from tests.bulk.bulk_fakes import (
     FakeAccount,
@@ -95,7 +95,7 @@ async def test_a_run_begins_once() -> None:
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 async def test_an_infinite_input_is_read_a_bounded_way_ahead(asynchronous: bool) -> None:
-    """With four calls at a time no more than what those, the queue and the outlet hold is read ahead of the caller."""
+    """With four calls at a time no more than what those, the queue and the results hold is read ahead of the caller."""
     work = FakeWork()
     records = WatchedAsync(count()) if asynchronous else Watched(count())
     run, taken, ahead = run_of(work, records), 0, 0
@@ -148,7 +148,7 @@ async def test_reading_goes_on_once_the_repeats_have_their_outcome() -> None:
 
 
 async def test_an_endless_invalid_input_waits_for_the_caller() -> None:
-    """Rows that are refused locally fill the outlet and no more, and other tasks get their turn."""
+    """Rows that are refused locally fill the results and no more, and other tasks get their turn."""
     records = Watched(repeat("bad"))
     run = run_of(FakeWork(), records)
     iteration = aiter(run)
@@ -175,7 +175,7 @@ async def test_concurrency_is_reached_and_never_passed() -> None:
 
 
 async def test_a_slow_caller_slows_the_sending_down() -> None:
-    """No more is sent than the outlet has room for while nobody takes."""
+    """No more is sent than the results has room for while nobody takes."""
     work = FakeWork()
     run = run_of(work, Watched(count()))
     iteration = aiter(run)

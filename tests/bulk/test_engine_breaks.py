@@ -53,8 +53,8 @@ async def test_a_defect_in_the_work_loses_no_record() -> None:
     """Work that raises, or closes too little, ends the run with an outcome for every record and its error raised."""
 
     class Broken(FakeWork):
-        async def perform(self, items: list[Item], desk: Any) -> None:
-            await super().perform(items, desk)
+        async def perform(self, items: list[Item], job: Any) -> None:
+            await super().perform(items, job)
             if "d" in self.sent:
                 raise LookupError("a defect")
 

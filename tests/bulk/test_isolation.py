@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from omeda_async import OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import Evidence, Group
-from omeda_async.bulk._records import WITNESSES, Item
+from omeda_async.bulk._item import WITNESSES, Item
 from omeda_async.errors import AnswerLost, ApiError, BatchRejected
 from tests.bulk.oracle import GENERIC, Oracle, Pair, isolate, make_item, words
 

@@ -16,8 +16,8 @@ import pytest
 from omeda_async import ClosedError, JournalError, OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import Item, fingerprint, not_sent
-from omeda_async.bulk._journal import Journal
-from omeda_async.bulk._journal_book import Group
+from omeda_async.bulk.journal.book import Group
+from omeda_async.bulk.journal.writer import Journal
 from omeda_async.journal import read_status
 from omeda_async.outcomes import Tally
 from tests.bulk.bulk_fakes import adds_up, collect, positions

@@ -27,7 +27,7 @@ from omeda_async import (
 )
 from omeda_async._result import Result
 from omeda_async.bulk import Item
-from omeda_async.bulk._journal_codec import STATUS_CODES, Codec, record_of, result_of
+from omeda_async.bulk.journal.codec import STATUS_CODES, Codec, record_of, result_of
 from omeda_async.journal import read_not_done, read_status
 from omeda_async.sandbox import Sandbox
 from tests.bulk.bulk_fakes import collect

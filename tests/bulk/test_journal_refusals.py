@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from omeda_async import BulkRun, ConfigurationError, JournalError, Outcome, OutcomeStatus
-from omeda_async.bulk import Item, _journal_file
-from omeda_async.bulk._journal import Journal
+from omeda_async.bulk import Item
+from omeda_async.bulk.journal import file as journal_file
+from omeda_async.bulk.journal.writer import Journal
 from omeda_async.journal import read_not_done, read_status
 from omeda_async.outcomes import Tally
 from tests.bulk.bulk_fakes import adds_up, collect, positions
@@ -111,12 +112,12 @@ async def test_a_file_system_that_is_read_only_is_told_before_anything_is_sent(
     def refuse(*_: Any) -> int:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    connect = _journal_file.connect
+    connect = journal_file.connect
     with monkeypatch.context() as patched:
-        patched.setattr("omeda_async.bulk._journal_file.os.open", refuse)
+        patched.setattr("omeda_async.bulk.journal.file.os.open", refuse)
         assert "Read-only file system" in await refused(path, Work())
     await journalled(path, ["a"])
-    monkeypatch.setattr(_journal_file, "connect", lambda path, mode="ro": connect(path, mode=mode))
+    monkeypatch.setattr(journal_file, "connect", lambda path, mode="ro": connect(path, mode=mode))
     assert "readonly" in await refused(path, Work())
 
 
@@ -197,7 +198,7 @@ async def test_a_link_to_a_journal_is_the_same_journal(path: Path) -> None:
 HOLD = """
 import asyncio, sys
 from pathlib import Path
-from omeda_async.bulk._journal import Identity, Journal
+from omeda_async.bulk.journal.writer import Identity, Journal
 from omeda_async.outcomes import Tally
 
 async def hold():
@@ -250,14 +251,14 @@ async def test_an_ended_run_leaves_one_file_and_its_lock(path: Path) -> None:
 
 def limit_pages(monkeypatch: pytest.MonkeyPatch, pages: int) -> None:
     """Let the disk be full for a journal beyond so many pages."""
-    connect = _journal_file.connect
+    connect = journal_file.connect
 
     def small(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
         connection = connect(path, mode=mode)
         connection.execute(f"PRAGMA max_page_count = {pages}")
         return connection
 
-    monkeypatch.setattr(_journal_file, "connect", small)
+    monkeypatch.setattr(journal_file, "connect", small)
 
 
 async def test_a_full_disk_is_told_before_anything_is_sent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,8 @@ from omeda_async import (
     TooLate,
 )
 from omeda_async._result import Result
-from omeda_async.bulk import Item, _fan_out
-from omeda_async.bulk._records import Duplicates
+from omeda_async.bulk import Item, _engine
+from omeda_async.bulk._repeats import Repeats
 from omeda_async.journal import JournalStatus, read_not_done, read_status
 from omeda_async.providers.omeda.models import OptOutReceipt
 from tests.bulk.bulk_fakes import FakeWork, adds_up, collect, positions, refusal, run_of, statuses
@@ -176,7 +176,7 @@ async def test_repeats_that_come_too_late_to_be_known_are_counted_once(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond what a run keeps in mind a repeat is sent again; the journal still counts every position once."""
-    monkeypatch.setattr(_fan_out, "Duplicates", lambda: Duplicates(2))
+    monkeypatch.setattr(_engine, "Repeats", lambda: Repeats(2))
     records = [*"abcdefghij", "a", "b"]
     work = Work(concurrency=1)
     await journalled(path, records, work)

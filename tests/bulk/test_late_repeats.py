@@ -8,9 +8,9 @@ import pytest
 
 from omeda_async import AnswerLost, ClientOptOut, ClosedError, OutcomeStatus
 from omeda_async._result import Result
-from omeda_async.bulk import Desk, Item, _fan_out, fingerprint, not_sent
-from omeda_async.bulk._journal import Journal
-from omeda_async.bulk._records import Duplicates
+from omeda_async.bulk import Item, Job, _engine, fingerprint, not_sent
+from omeda_async.bulk._repeats import Repeats
+from omeda_async.bulk.journal.writer import Journal
 from omeda_async.journal import read_status
 from omeda_async.outcomes import Tally
 from omeda_async.sandbox import Sandbox
@@ -83,7 +83,7 @@ async def test_a_repeat_of_what_is_under_way_leaves_the_journal_whole(
     path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str, place: int
 ) -> None:
     """So far back that the run has forgotten the first: both are sent, each has its outcome, and nothing else goes."""
-    monkeypatch.setattr(_fan_out, "Duplicates", lambda: Duplicates(1))
+    monkeypatch.setattr(_engine, "Repeats", lambda: Repeats(1))
     records = [f"r{number}" for number in range(80)]
     await journalled(path, records, _Endings(before, max_entries=10))
     repeated = records[place]
@@ -126,13 +126,13 @@ class _Endings(Work):
         self.repeat_at = -1
         self.repeat_has_come = asyncio.Event()
 
-    async def perform(self, items: list[Item], desk: Desk) -> None:
+    async def perform(self, items: list[Item], job: Job) -> None:
         """Let the first batch wait until the repeat at the end of the input is under way, too."""
         if items[0].position == self.repeat_at:
             self.repeat_has_come.set()
         elif items[0].position == 0 and self.repeat_at > 0:
             await self.repeat_has_come.wait()
-        await super().perform(items, desk)
+        await super().perform(items, job)
 
     def _answer(self, items: list[Item]) -> Result[Any]:
         self.doubtful += [item.raw for item in items if item.doubtful]

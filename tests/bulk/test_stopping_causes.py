@@ -9,7 +9,7 @@ import pytest
 
 from omeda_async import BulkRun, ClosedError, OutcomeStatus
 from omeda_async._result import Result
-from omeda_async.bulk import Item, Runs
+from omeda_async.bulk import Item
 from omeda_async.errors import AuthenticationFailed
 from tests.bulk.bulk_fakes import (
     FakeAccount,
@@ -176,9 +176,9 @@ async def test_everyone_s_cause_stops_the_run_and_a_sized_input_is_accounted_for
     """Every record of a list has an outcome: those tried say the cause, the rest are not sent because of it."""
 
     class Locked(FakeWork):
-        async def perform(self, items: list[Item], desk: Any) -> None:
-            await super().perform(items, desk)
-            desk.stop(AuthenticationFailed("no", status=403))
+        async def perform(self, items: list[Item], job: Any) -> None:
+            await super().perform(items, job)
+            job.stop(AuthenticationFailed("no", status=403))
 
     work = Locked(answer=lambda _: Result(error=AuthenticationFailed("no", status=403), attempts=1))
     run = run_of(work, list(range(1000)))
@@ -194,9 +194,9 @@ async def test_everyone_s_cause_does_not_read_an_endless_input_on() -> None:
     """Without a length there is no end to account for: reading ends."""
 
     class Locked(FakeWork):
-        async def perform(self, items: list[Item], desk: Any) -> None:
-            await super().perform(items, desk)
-            desk.stop(AuthenticationFailed("no", status=403))
+        async def perform(self, items: list[Item], job: Any) -> None:
+            await super().perform(items, job)
+            job.stop(AuthenticationFailed("no", status=403))
 
     records = Watched(count())
     run = run_of(Locked(), records)
@@ -218,19 +218,19 @@ async def test_duplicates_of_what_is_stopped_share_its_outcome() -> None:
 
 async def test_closing_all_runs_closes_each_and_refuses_new_ones() -> None:
     """The registry of a manager stops what is under way; a run that begins later is refused."""
-    runs, account = Runs(), FakeAccount()
+    account = FakeAccount()
     works = [FakeWork(account=account, answer_time=lambda _: 5.0) for _ in range(3)]
     records = [Watched(count()) for _ in works]
-    under_way = [BulkRun(work, given, runs) for work, given in zip(works, records, strict=True)]
+    under_way = [BulkRun(work, given) for work, given in zip(works, records, strict=True)]
     draining = [asyncio.ensure_future(run) for run in under_way]
     await asyncio.sleep(7)
-    runs.stop()
-    await runs.aclose(30.0)
+    account.activity.stop()
+    await account.activity.aclose(30.0)
     for run, work, given in zip(under_way, works, records, strict=True):
         consistent(run, work, given.read)
     await asyncio.gather(*draining)
     with pytest.raises(ClosedError, match="closed"):
-        await BulkRun(FakeWork(account=account), list("abc"), runs)
+        await BulkRun(FakeWork(account=account), list("abc"))
 
 
 async def test_a_loop_that_shuts_down_takes_the_run_with_it() -> None:

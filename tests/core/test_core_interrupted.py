@@ -193,7 +193,7 @@ async def test_a_single_call_that_is_cancelled_is_under_way_no_more(case: Case) 
     with pytest.raises(asyncio.CancelledError):
         await task
     began = asyncio.get_running_loop().time()
-    await owner.activity.idle(50.0)
+    await owner.activity.aclose(50.0)
     assert asyncio.get_running_loop().time() - began < 0.01
     assert owner.limiter.view().in_flight == 0
 

@@ -9,7 +9,6 @@ import pytest
 
 from omeda_async import UnreadableAnswer
 from omeda_async._operation import Request, Response
-from omeda_async.bulk import Runs
 from omeda_async.providers.journey_manager.client import Transactions
 from omeda_async.providers.ocamba.client import Campaigns
 from tests.core.scripted import ScriptedTransport, account, answer
@@ -43,13 +42,13 @@ def _campaigns(serve: Callable[[int, int], Any]) -> tuple[Campaigns, ScriptedTra
 
     owner, transport = account(provider="ocamba")
     transport.script = _Endless(_replies(transport, by_page))
-    return Campaigns(owner, Runs()), transport
+    return Campaigns(owner), transport
 
 
 def _transactions(serve: Callable[[dict[str, Any]], Any]) -> tuple[Transactions, ScriptedTransport]:
     owner, transport = account(provider="journey_manager")
     transport.script = _Endless(_replies(transport, lambda request: serve(orjson.loads(request.body or b""))))
-    return Transactions(owner, Runs()), transport
+    return Transactions(owner), transport
 
 
 def _ids(count: int) -> list[dict[str, str]]:

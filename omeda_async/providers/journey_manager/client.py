@@ -7,7 +7,7 @@ import attrs
 
 from omeda_async._account import Account
 from omeda_async._single import SingleOptions, call
-from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records, Runs, fingerprint
+from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records, fingerprint
 from omeda_async.errors import UnreadableAnswer
 from omeda_async.limits import LimitsView
 from omeda_async.providers.journey_manager import _wire
@@ -26,9 +26,9 @@ _ALWAYS_SHOWN: Final = ("submitKey", "formStatus")
 class JourneyManagerClient:
     """One Journey Manager server and user."""
 
-    def __init__(self, account: Account, runs: Runs) -> None:
+    def __init__(self, account: Account) -> None:
         self._account = account
-        self.transactions = Transactions(account, runs)
+        self.transactions = Transactions(account)
 
     @property
     def limits(self) -> LimitsView:
@@ -39,9 +39,8 @@ class JourneyManagerClient:
 class Transactions:
     """The transactions the user has access to."""
 
-    def __init__(self, account: Account, runs: Runs) -> None:
+    def __init__(self, account: Account) -> None:
         self._account = account
-        self._runs = runs
 
     async def cancel(
         self,
@@ -174,4 +173,4 @@ class Transactions:
             explain=explain,
             scope={"reason": reason, "milestones": milestones},
         )
-        return BulkRun(work, records, self._runs, **options)
+        return BulkRun(work, records, **options)

@@ -7,7 +7,7 @@ import attrs
 
 from omeda_async._account import Account
 from omeda_async._single import SingleOptions, call
-from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records, Runs, fingerprint
+from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records, fingerprint
 from omeda_async.errors import UnreadableAnswer
 from omeda_async.limits import LimitsView
 from omeda_async.providers.ocamba import _wire
@@ -18,9 +18,9 @@ from omeda_async.providers.ocamba.models import Campaign, CampaignCancel, Campai
 class OcambaClient:
     """One Ocamba account."""
 
-    def __init__(self, account: Account, runs: Runs) -> None:
+    def __init__(self, account: Account) -> None:
         self._account = account
-        self.campaigns = Campaigns(account, runs)
+        self.campaigns = Campaigns(account)
 
     @property
     def limits(self) -> LimitsView:
@@ -31,9 +31,8 @@ class OcambaClient:
 class Campaigns:
     """The campaigns of an account."""
 
-    def __init__(self, account: Account, runs: Runs) -> None:
+    def __init__(self, account: Account) -> None:
         self._account = account
-        self._runs = runs
 
     async def cancel(
         self,
@@ -161,7 +160,7 @@ class Campaigns:
             explain=explain,
             scope={"reason": reason},
         )
-        return BulkRun(work, records, self._runs, **options)
+        return BulkRun(work, records, **options)
 
 
 def _page_after(query: CampaignQuery, shown: int) -> CampaignQuery:

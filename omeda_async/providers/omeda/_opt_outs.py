@@ -12,7 +12,7 @@ from omeda_async._account import Account
 from omeda_async._call import Call
 from omeda_async._result import Result
 from omeda_async._retry import in_doubt
-from omeda_async.bulk import Desk, Evidence, Group, Isolation, Item, Part, in_vain, not_sent
+from omeda_async.bulk import Evidence, Group, Isolation, Item, Job, Part, in_vain, not_sent
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError, ServerError
 from omeda_async.providers.omeda._converter import Entry, EntryReader, entry_of, record_of
 from omeda_async.providers.omeda._culprits import blame, merge, without_ids
@@ -57,23 +57,21 @@ class OptOutWork:
         same = data if len(data) <= SHORT else blake2b(data, digest_size=16).digest()
         return Item(raw, key, entry, same, len(data) + 1)
 
-    async def perform(self, items: list[Item], desk: Desk) -> None:
+    async def perform(self, items: list[Item], job: Job) -> None:
         """Send the items in one request, and isolate the culprits if it is refused."""
         size = sum([item.size for item in items])
         result = None
-        if not (desk.stopped or self._evidence.too_large(size, len(items))):
-            result = await self._ask([item.params for item in items], desk)
+        if not (job.stopped or self._evidence.too_large(size, len(items))):
+            result = await self._ask([item.params for item in items], job)
             if result.error is None:
                 self._evidence.took(size)
-                desk.close(items, result)
+                job.close(items, result)
                 return
         isolation = Isolation(items, _blame, _without, self._evidence)
         async with AsyncExitStack() as turn:
-            await self._isolate(isolation, desk, turn, result)
+            await self._isolate(isolation, job, turn, result)
 
-    async def _isolate(
-        self, isolation: Isolation, desk: Desk, turn: AsyncExitStack, result: Result[Any] | None
-    ) -> None:
+    async def _isolate(self, isolation: Isolation, job: Job, turn: AsyncExitStack, result: Result[Any] | None) -> None:
         waited = False
         while (group := isolation.next()) is not None:
             if group.cause is not None and not (waited or self._evidence.accepted):
@@ -81,47 +79,47 @@ class OptOutWork:
                 await turn.enter_async_context(self._one_at_a_time)
                 waited = True
             if result is not None:
-                _take(isolation, desk, group, result)
+                _take(isolation, job, group, result)
                 result = None
-            elif desk.stopped or (group.isolating and not desk.spend_isolation()):
-                isolation.give_up(_left_out(desk), group)
-                isolation.give_up(_left_out(desk))
+            elif job.stopped or (group.isolating and not job.spend_isolation()):
+                isolation.give_up(_left_out(job), group)
+                isolation.give_up(_left_out(job))
             elif self._evidence.too_large(group.size, len(group.parts)):
                 isolation.halve(group)
             else:
-                answer = await self._ask([part.params for part in group.parts], desk, fail_fast=group.probes_size)
-                _take(isolation, desk, group, answer)
+                answer = await self._ask([part.params for part in group.parts], job, fail_fast=group.probes_size)
+                _take(isolation, job, group, answer)
             # At once: should this be broken off, what is certain so far is known.
-            _close(isolation, desk)
-        _close(isolation, desk)
+            _close(isolation, job)
+        _close(isolation, job)
 
-    async def _ask(self, entries: list[Entry], desk: Desk, *, fail_fast: bool = False) -> Result[Any]:
+    async def _ask(self, entries: list[Entry], job: Job, *, fail_fast: bool = False) -> Result[Any]:
         params = SubmitOptOuts(client=self.client, opt_outs=_entries(entries))
-        options = attrs.evolve(desk.options(), fail_fast=fail_fast) if fail_fast else desk.options()
-        return await desk.run(Call(self.account, SUBMIT_OPT_OUTS, params, options))
+        options = attrs.evolve(job.options(), fail_fast=fail_fast) if fail_fast else job.options()
+        return await job.run(Call(self.account, SUBMIT_OPT_OUTS, params, options))
 
 
-def _take(isolation: Isolation, desk: Desk, group: Group, result: Result[Any]) -> None:
+def _take(isolation: Isolation, job: Job, group: Group, result: Result[Any]) -> None:
     error = result.error
     if error is None:
         isolation.accepted(group, result)
     elif SUBMIT_OPT_OUTS.hits_everyone(error):
         isolation.failed(group, in_vain(result))
-        desk.stop(error)
+        job.stop(error)
     elif isinstance(error, ApiError) and _refuses_the_batch(error):
         isolation.refused(group, error, result.attempts, lost=result.lost)
-    elif _may_be_for_size(error) and not desk.stopped:
+    elif _may_be_for_size(error) and not job.stopped:
         isolation.too_large(group, result)
     else:
         isolation.failed(group, in_vain(result))
     if isolation.common_cause is not None:
-        desk.stop(isolation.common_cause)
+        job.stop(isolation.common_cause)
 
 
-def _close(isolation: Isolation, desk: Desk) -> None:
+def _close(isolation: Isolation, job: Job) -> None:
     closed, isolation.closed = isolation.closed, []
     for item, result in closed:
-        desk.close([item], result)
+        job.close([item], result)
 
 
 def _refuses_the_batch(error: ApiError) -> bool:
@@ -151,8 +149,8 @@ def _without(entry: Entry, refused: Any) -> Entry | None:
     return None if left is None else entry_of(left)
 
 
-def _left_out(desk: Desk) -> Callable[[Part], Result[Any]]:
-    stopped = desk.stopped
+def _left_out(job: Job) -> Callable[[Part], Result[Any]]:
+    stopped = job.stopped
     reason = "the run was stopped" if stopped else "the run's max_isolation_requests are used up"
 
     def make(part: Part) -> Result[Any]:

@@ -9,7 +9,7 @@ import attrs
 from omeda_async import _clock
 from omeda_async._account import Account
 from omeda_async._single import SingleOptions, call
-from omeda_async.bulk import Batcher, BulkOptions, BulkRun, Item, OneByOne, Records, Runs, fingerprint
+from omeda_async.bulk import Batcher, BulkOptions, BulkRun, Item, OneByOne, Records, fingerprint
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import LimitsView, Priority
 from omeda_async.providers.omeda import _wire
@@ -32,12 +32,11 @@ LOOK_AHEAD = 1000
 class OmedaClient:
     """One brand and client of an Omeda account."""
 
-    def __init__(self, account: Account, settings: OmedaSettings, runs: Runs) -> None:
+    def __init__(self, account: Account, settings: OmedaSettings) -> None:
         self._account = account
         self._settings = settings
-        self._runs = runs
-        self.deployments = Deployments(account, settings, runs)
-        self.opt_outs = OptOuts(account, settings, runs)
+        self.deployments = Deployments(account, settings)
+        self.opt_outs = OptOuts(account, settings)
 
     @property
     def limits(self) -> LimitsView:
@@ -53,16 +52,15 @@ class OmedaClient:
         Raises:
             ConfigurationError: The brand is empty.
         """
-        return OmedaClient(self._account, attrs.evolve(self._settings, brand=brand), self._runs)
+        return OmedaClient(self._account, attrs.evolve(self._settings, brand=brand))
 
 
 class Deployments:
     """The e-mail deployments of one brand."""
 
-    def __init__(self, account: Account, settings: OmedaSettings, runs: Runs) -> None:
+    def __init__(self, account: Account, settings: OmedaSettings) -> None:
         self._account = account
         self._settings = settings
-        self._runs = runs
 
     def _brand(self) -> str:
         if self._settings.brand is None:
@@ -246,16 +244,15 @@ class Deployments:
             scope={"brand": brand},
             look_ahead=LOOK_AHEAD,
         )
-        return BulkRun(work, records, self._runs, **options)
+        return BulkRun(work, records, **options)
 
 
 class OptOuts:
     """The opt-out queue of one client."""
 
-    def __init__(self, account: Account, settings: OmedaSettings, runs: Runs) -> None:
+    def __init__(self, account: Account, settings: OmedaSettings) -> None:
         self._account = account
         self._settings = settings
-        self._runs = runs
 
     def _client(self) -> str:
         if self._settings.client is None:
@@ -302,7 +299,7 @@ class OptOuts:
             ConfigurationError: An option is out of range; the message names it.
         """
         work = OptOutWork(self._account, self._client(), max_entries=max_entries, max_bytes=max_bytes)
-        return self._runs.add_batcher(Batcher(work, max_delay=max_delay, priority=priority))
+        return Batcher(work, max_delay=max_delay, priority=priority)
 
     def submit_many(
         self,
@@ -327,4 +324,4 @@ class OptOuts:
             TypeError: There is no such option.
         """
         work = OptOutWork(self._account, self._client(), max_entries=max_entries, max_bytes=max_bytes)
-        return BulkRun(work, records, self._runs, **options)
+        return BulkRun(work, records, **options)

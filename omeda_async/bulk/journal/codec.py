@@ -14,7 +14,7 @@ from omeda_async import errors
 from omeda_async._masking import mask_emails
 from omeda_async._result import Result
 from omeda_async._row import Row
-from omeda_async.bulk._records import Item
+from omeda_async.bulk._item import Item
 from omeda_async.errors import InvalidRecord, OmedaAsyncError
 from omeda_async.outcomes import OutcomeStatus
 
@@ -40,7 +40,7 @@ _WORD: Final = re.compile(r"\S+")
 
 @attrs.frozen
 class Codec:
-    """Turns records and results into JSON and back.
+    """BatchQueue records and results into JSON and back.
 
     Args:
         salt: Keep nothing of a record but a hash with this salt, and no e-mail address; None keeps records whole.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from omeda_async._result import Result
-from omeda_async.bulk._records import Closed, Item
+from omeda_async.bulk._item import Closed, Item
 
 
 class Ledger(Protocol):

@@ -9,9 +9,9 @@ import orjson
 
 from omeda_async import _clock
 from omeda_async._result import Result
-from omeda_async.bulk._journal_codec import SETTLED, STATUS_CODES, STATUSES, result_of
-from omeda_async.bulk._journal_file import JournalFile, unusable
-from omeda_async.bulk._records import Closed, Item, still_doubtful
+from omeda_async.bulk._item import Closed, Item, still_doubtful
+from omeda_async.bulk.journal.codec import SETTLED, STATUS_CODES, STATUSES, result_of
+from omeda_async.bulk.journal.file import JournalFile, unusable
 from omeda_async.outcomes import OutcomeStatus, Tally
 
 T = TypeVar("T")

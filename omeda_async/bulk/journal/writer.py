@@ -14,10 +14,10 @@ from typing import Any, Final, TypeAlias, TypeVar
 import aiosqlite
 
 from omeda_async._result import Result
-from omeda_async.bulk._journal_book import Book, Group
-from omeda_async.bulk._journal_file import Identity, JournalFile
+from omeda_async.bulk._item import Closed, Item
 from omeda_async.bulk._outlast import outlast
-from omeda_async.bulk._records import Closed, Item
+from omeda_async.bulk.journal.book import Book, Group
+from omeda_async.bulk.journal.file import Identity, JournalFile
 from omeda_async.errors import ClosedError, JournalError
 from omeda_async.outcomes import Tally
 

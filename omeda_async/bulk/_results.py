@@ -7,7 +7,7 @@ from collections import deque
 from omeda_async.outcomes import Outcome
 
 
-class Outlet:
+class ResultBuffer:
     """Holds batches of outcomes until they are taken; the producers wait while too many are held.
 
     Args:

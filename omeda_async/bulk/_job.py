@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from omeda_async._call import Call, CallOptions
 from omeda_async._result import Result
-from omeda_async.bulk._records import Closed, Item, Work, not_sent, still_doubtful
+from omeda_async.bulk._item import Closed, Item, Work, not_sent, still_doubtful
 from omeda_async.errors import ClosedError, OmedaAsyncError
 
 if TYPE_CHECKING:
-    from omeda_async.bulk._fan_out import FanOut
+    from omeda_async.bulk._engine import FanOut
 
 
-class RunDesk:
+class RunJob:
     """Where the work on some items reports to; sees to it that each has an outcome, whatever happens."""
 
     def __init__(self, run: "FanOut", items: list[Item]) -> None:

@@ -3,10 +3,10 @@
 import asyncio
 import math
 
-from omeda_async.bulk._records import Item
+from omeda_async.bulk._item import Item
 
 
-class Turns:
+class BatchQueue:
     """A bounded queue of batches, ordered by when they are due and then by when they came.
 
     Args:

@@ -12,8 +12,9 @@ from typing import Any, Final
 import attrs
 import orjson
 
-from omeda_async.bulk._journal_codec import SETTLED, STATUS_CODES, STATUSES, record_of, result_of
-from omeda_async.bulk._journal_file import (
+from omeda_async.bulk._item import Item
+from omeda_async.bulk.journal.codec import SETTLED, STATUS_CODES, STATUSES, record_of, result_of
+from omeda_async.bulk.journal.file import (
     Identity,
     check_format,
     codec_of,
@@ -22,7 +23,6 @@ from omeda_async.bulk._journal_file import (
     in_use,
     unusable,
 )
-from omeda_async.bulk._records import Item
 from omeda_async.errors import JournalError, OmedaAsyncError
 from omeda_async.outcomes import OutcomeStatus
 

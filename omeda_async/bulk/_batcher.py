@@ -10,7 +10,7 @@ from omeda_async._call import Call, CallOptions
 from omeda_async._checks import check_duration, check_one_of
 from omeda_async._result import Result
 from omeda_async.bulk._chunks import Chunker
-from omeda_async.bulk._records import Item, Work, check_sizes, key_of, not_sent, read_item, still_doubtful
+from omeda_async.bulk._item import Item, Work, check_sizes, key_of, not_sent, read_item, still_doubtful
 from omeda_async.errors import ClosedError, InvalidRecord, OmedaAsyncError
 from omeda_async.limits import Permit, Priority
 from omeda_async.outcomes import Outcome, OutcomeStatus
@@ -47,6 +47,7 @@ class Batcher:
         self._timer: asyncio.TimerHandle | None = None
         self._position = 0
         self._closed = False
+        self._account.activity.add_batcher(self)
 
     async def add(self, record: Any) -> Outcome:
         """Submit one record with whatever others are on their way, and give its own outcome.
@@ -164,7 +165,7 @@ class Batcher:
 
 
 class _Delivery:
-    """The desk of one shared request: hands every caller its outcome."""
+    """The job of one shared request: hands every caller its outcome."""
 
     def __init__(
         self, account: Account, open_: dict[Item, asyncio.Future[Outcome]], permit: Permit, priority: Priority

@@ -13,7 +13,7 @@ import orjson
 
 from omeda_async import _clock
 from omeda_async._version import __version__
-from omeda_async.bulk._journal_codec import Codec
+from omeda_async.bulk.journal.codec import Codec
 from omeda_async.errors import JournalError
 
 APPLICATION: Final = 0x6F6D6A6C

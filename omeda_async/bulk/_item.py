@@ -1,7 +1,7 @@
 """What bulk runs are made of: records on their way, and what a provider has to bring to have them sent."""
 
 import math
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from copy import copy
 from hashlib import blake2b
 from typing import Any, Protocol, TypeAlias
@@ -11,16 +11,15 @@ import attrs
 from omeda_async._account import Account
 from omeda_async._call import Call, CallOptions
 from omeda_async._checks import check_whole
-from omeda_async._operation import finds_nothing
+from omeda_async._operation import Request
 from omeda_async._result import Result
 from omeda_async._row import Row
-from omeda_async.errors import AlreadyDone, InvalidRecord, OmedaAsyncError, TooLate
+from omeda_async.errors import InvalidRecord, OmedaAsyncError
 from omeda_async.outcomes import Outcome, OutcomeStatus
 
 Records: TypeAlias = Iterable[Any] | AsyncIterable[Any]
 Closed: TypeAlias = tuple[Sequence["Item"], Result[Any]]
 """Items, and the result they share."""
-DUPLICATES_KEPT = 50_000
 WITNESSES = 4
 """Records that have to meet with the same, one by one, before that is put down to no record of its own."""
 
@@ -41,6 +40,8 @@ class Item:
     position: int = -1
     due: float = math.inf
     """When it has to be done by, as a POSIX time; the nearest goes first."""
+    request: Request | None = None
+    """The request for it alone, built once, where each record has its own."""
     doubtful: bool = False
     """May an earlier run or request have carried it out, with nothing to settle it?"""
     twins: list["Item"] | None = None
@@ -59,7 +60,7 @@ class Item:
         )
 
 
-class Desk(Protocol):
+class Job(Protocol):
     """Where work on some items reports to."""
 
     @property
@@ -108,81 +109,8 @@ class Work(Protocol):
             InvalidRecord: It cannot be sent.
         """
 
-    async def perform(self, items: list[Item], desk: Desk) -> None:
-        """Send items that share a request, and close every one of them at the desk."""
-
-
-@attrs.define
-class OneByOne:
-    """Work with one call for each record."""
-
-    account: Account
-    name: str
-    operation: Any
-    read_record: Callable[[Any], Item]
-    concurrency: int
-    explain: bool = True
-    scope: Mapping[str, Any] = attrs.field(factory=dict)
-    look_ahead: int = 0
-    max_entries: int = 1
-    max_bytes: int = 2**31
-    _url_is_right: bool = attrs.field(default=False, init=False)
-    _nothing_found: int = attrs.field(default=0, init=False)
-
-    def read(self, raw: Any) -> Item:
-        """Turn a record into an item."""
-        return self.read_record(raw)
-
-    async def perform(self, items: list[Item], desk: Desk) -> None:
-        """Make the call of the one item."""
-        for item in items:
-            options = attrs.evolve(desk.options(doubtful=item.doubtful), explain=self.explain)
-            result = await desk.run(Call(self.account, self.operation, item.params, options))
-            cause = result.error
-            if cause is None or isinstance(cause, AlreadyDone | TooLate):
-                self._url_is_right = True
-            if cause is None or not self._may_meet_everyone(cause):
-                desk.close([item], result)
-                continue
-            desk.close([item], in_vain(result))
-            if self.operation.hits_everyone(cause) or self._nothing_found >= WITNESSES:
-                desk.stop(cause)
-
-    def _may_meet_everyone(self, cause: OmedaAsyncError) -> bool:
-        if self.operation.hits_everyone(cause):
-            return True
-        self._nothing_found += finds_nothing(cause)
-        return finds_nothing(cause) and not self._url_is_right
-
-
-class Duplicates:
-    """Finds records that ask for what an earlier one asked for, among the last 50,000 to 100,000 distinct ones.
-
-    The bound keeps the memory of an endless run flat; what lies further back is sent again, which is harmless for
-    every operation that has a bulk form. A journal remembers those of earlier runs, all of them.
-    """
-
-    def __init__(self, kept: int = DUPLICATES_KEPT) -> None:
-        self._kept = kept
-        self._young: dict[bytes, Item | Result[Any]] = {}
-        self._old: dict[bytes, Item | Result[Any]] = {}
-
-    def find(self, item: Item) -> Item | Result[Any] | None:
-        """Return the earlier item if it is on its way, its result if it is closed, None if the item is the first."""
-        known = self._young.setdefault(item.fingerprint, item)
-        if known is not item:
-            return known
-        earlier = self._old.get(item.fingerprint)
-        if earlier is not None:
-            self._young[item.fingerprint] = earlier
-        return earlier
-
-    def closed(self, items: Iterable[Item], result: Result[Any]) -> None:
-        """Keep the result of items for those to come."""
-        for item in items:  # also of one that has grown old meanwhile: what is young counts
-            self._young[item.fingerprint] = result
-        if len(self._young) >= self._kept:
-            self._old, self._young = self._young, {}
+    async def perform(self, items: list[Item], job: Job) -> None:
+        """Send items that share a request, and close every one of them at the job."""
 
 
 def check_sizes(work: Work) -> None:

@@ -9,13 +9,14 @@ import attrs
 
 from omeda_async._result import Result
 from omeda_async.bulk._chunks import Chunker
-from omeda_async.bulk._desk import RunDesk, cancelled_again
 from omeda_async.bulk._input import END, Linger, iterate
-from omeda_async.bulk._ledger import Ledger
+from omeda_async.bulk._item import Closed, Item, Records, Work, key_of, not_sent, refusal_of
+from omeda_async.bulk._job import RunJob, cancelled_again
 from omeda_async.bulk._outlast import outlast
-from omeda_async.bulk._outlet import Outlet
-from omeda_async.bulk._records import Closed, Duplicates, Item, Records, Work, key_of, not_sent, refusal_of
-from omeda_async.bulk._turns import Turns
+from omeda_async.bulk._queue import BatchQueue
+from omeda_async.bulk._repeats import Repeats
+from omeda_async.bulk._results import ResultBuffer
+from omeda_async.bulk.journal.interface import Ledger
 from omeda_async.errors import ClosedError, OmedaAsyncError
 from omeda_async.limits import Priority
 from omeda_async.outcomes import OutcomeStatus, Tally
@@ -52,20 +53,20 @@ class FanOut:
 
     def __init__(self, work: Work, records: Records, options: FanOutOptions, ledger: Ledger | None = None) -> None:
         self.tally = Tally()
-        self.outlet = Outlet(limit=2 * options.concurrency * options.max_entries)
+        self.results = ResultBuffer(limit=2 * options.concurrency * options.max_entries)
         self.cause: OmedaAsyncError | None = None
         self.failure: BaseException | None = None
         self.stopped = False
         self.options = options
         self.ledger = ledger
         self.isolation_left = options.isolation_budget
-        self.duplicates = Duplicates()
+        self.duplicates = Repeats()
         self._work = work
         self._records = records
         self._chunker = Chunker(options.max_entries, options.max_bytes)
-        self._turns = Turns(max(work.look_ahead, BATCHES_READY))
+        self._queue = BatchQueue(max(work.look_ahead, BATCHES_READY))
         self._breathe_every = max(work.look_ahead, BREATHE_EVERY)
-        self._desks: set[RunDesk] = set()
+        self._jobs: set[RunJob] = set()
         self._position = 0
         self._reader: asyncio.Task[None] | None = None
         self._awaiting_input = False
@@ -99,12 +100,12 @@ class FanOut:
                 await self._deliver_left()
             finally:
                 self._spent.clear()
-                self.outlet.end()
+                self.results.end()
 
     def abandon(self, cause: OmedaAsyncError) -> None:
         """Stop, and read nothing more."""
         self._read_on = False
-        self.outlet.unbind()
+        self.results.unbind()
         self.stop(cause)
 
     def stop(self, cause: OmedaAsyncError) -> None:
@@ -116,8 +117,8 @@ class FanOut:
             return
         self.stopped = True
         self.cause = cause
-        for desk in self._desks:
-            desk.interrupt_wait()
+        for job in self._jobs:
+            job.interrupt_wait()
         reader = self._reader
         self._few_twins.set()
         if reader is not None and self._awaiting_input and reader is not asyncio.current_task():
@@ -128,10 +129,10 @@ class FanOut:
         for items, result in closed:
             everyone = self._with_twins(items, result)
             self.duplicates.closed(items, result)
-            needed = self.outlet.wanted or not result.status.is_done
+            needed = self.results.wanted or not result.status.is_done
             outcomes = [item.outcome(result) for item in everyone] if needed else []
             self.tally.add(result.status, len(everyone), outcomes)
-            self.outlet.push(outcomes)
+            self.results.push(outcomes)
             self._spent += everyone
         self.options.on_outcomes()
 
@@ -149,7 +150,7 @@ class FanOut:
 
     def _left_over(self) -> list[Item]:
         items, self._in_hand = self._in_hand, []
-        return items + self._turns.drain() + self._chunker.flush()
+        return items + self._queue.drain() + self._chunker.flush()
 
     def leave(self, closed: Sequence[Closed]) -> None:
         """Take what became of items that will not be sent, or whose sending was broken off.
@@ -194,7 +195,7 @@ class FanOut:
         if self.stopped:
             self._leave(self._left_over())
         await self._hand_over(self._chunker.flush())
-        await self._turns.end(self.options.concurrency)
+        await self._queue.end(self.options.concurrency)
 
     async def _read_all(self) -> None:
         source = iterate(self._records) if isinstance(self._records, AsyncIterable) else iter(self._records)
@@ -246,7 +247,7 @@ class FanOut:
         return self.stopped and not (self._read_on and isinstance(self._records, Sized))
 
     async def _breathe(self) -> None:
-        await self.outlet.room()
+        await self.results.room()
         if self.ledger is not None:
             await self.ledger.room()
         await asyncio.sleep(0)
@@ -262,9 +263,9 @@ class FanOut:
         """Hand over a batch that has waited long enough, unless the workers have enough to do."""
         if not len(self._chunker):
             return True
-        if self._turns.full():
+        if self._queue.full():
             return False
-        self._turns.put_nowait(self._chunker.flush())
+        self._queue.put_nowait(self._chunker.flush())
         return True
 
     def _accept(self, record: Any) -> None:
@@ -295,7 +296,7 @@ class FanOut:
     async def _hand_over(self, items: list[Item]) -> None:
         if items:
             self._in_hand = items
-            await self._turns.put(items)
+            await self._queue.put(items)
             self._in_hand = []
 
     async def _worker(self) -> None:
@@ -303,17 +304,17 @@ class FanOut:
             pass  # nothing of the last items is held while the next are awaited
 
     async def _serve(self) -> bool:
-        items = await self._turns.take()
+        items = await self._queue.take()
         if items is None:
             return False
         if self.stopped:
             self._leave(items)
             return True
-        desk = RunDesk(self, items)
-        self._desks.add(desk)
+        job = RunJob(self, items)
+        self._jobs.add(job)
         try:
-            await desk.perform(self._work)
+            await job.perform(self._work)
         finally:
-            self._desks.discard(desk)
-        await self.outlet.room()
+            self._jobs.discard(job)
+        await self.results.room()
         return True

@@ -1,0 +1,1 @@
+"""Journals: what remembers a bulk run, so that the same call resumes it."""
