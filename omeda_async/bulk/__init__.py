@@ -2,7 +2,8 @@
 
 from omeda_async.bulk._batcher import Batcher
 from omeda_async.bulk._isolate import Evidence, Group, Isolation, Part
-from omeda_async.bulk._item import Item, Job, Records, Work, fingerprint, in_vain, not_sent
+from omeda_async.bulk._item import Item, Records, fingerprint, in_vain, not_sent
+from omeda_async.bulk._job import Job, Work
 from omeda_async.bulk._one_by_one import OneByOne
 from omeda_async.bulk._run import BulkOptions, BulkRun
 

@@ -5,15 +5,20 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
+import attrs
+
 from omeda_async._account import Account
-from omeda_async._call import Call, CallOptions
-from omeda_async._checks import check_duration, check_one_of
-from omeda_async._result import Result
+from omeda_async._call import CallOptions
+from omeda_async._checks import check_duration, check_one_of, check_whole
 from omeda_async.bulk._chunks import Chunker
-from omeda_async.bulk._item import Item, Work, check_sizes, key_of, not_sent, read_item, still_doubtful
-from omeda_async.errors import ClosedError, InvalidRecord, OmedaAsyncError
+from omeda_async.bulk._item import Closed, Item, not_sent, refused
+from omeda_async.bulk._job import Job, Work
+from omeda_async.bulk._reader import read_item
+from omeda_async.bulk._stop import Stop
+from omeda_async.bulk.journal.interface import NullJournal, RunJournal
+from omeda_async.errors import ClosedError, OmedaAsyncError
 from omeda_async.limits import Permit, Priority
-from omeda_async.outcomes import Outcome, OutcomeStatus
+from omeda_async.outcomes import Outcome
 
 ISOLATION_BUDGET = 1000
 
@@ -36,7 +41,8 @@ class Batcher:
     def __init__(self, work: Work, *, max_delay: float, priority: Priority = Priority.INTERACTIVE) -> None:
         check_duration("max_delay", max_delay, zero=True)
         check_one_of("priority", priority, Priority)
-        check_sizes(work)
+        check_whole("max_entries", work.max_entries)
+        check_whole("max_bytes", work.max_bytes)
         self._work = work
         self._account: Account = work.account
         self._max_delay = max_delay
@@ -62,11 +68,9 @@ class Batcher:
             raise ClosedError("the batcher is closed")
         self._account.transport.session()
         position, self._position = self._position, self._position + 1
-        item = read_item(self._work, record)
-        if isinstance(item, InvalidRecord):
-            key = key_of(record)
-            return Outcome(record=record, key=key, position=position, status=OutcomeStatus.REJECTED, error=item)
-        item.position = position
+        item = read_item(self._work, record, position)
+        if item.refusal is not None:
+            return item.outcome(refused(item))
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting[item] = future
         self._arrange()
@@ -140,13 +144,16 @@ class Batcher:
         try:
             taken = self._take()
             if taken:
+                request = _Request(self._account, taken, permit, self._priority)
                 with self._account.activity:
-                    await _Delivery(self._account, taken, permit, self._priority).perform(self._work)
+                    await Job(request, list(taken)).perform(self._work)
+                if request.stop.failure is not None:
+                    raise request.stop.failure
         finally:
             limiter.release(permit, sent=False)  # does nothing where an attempt has used it
 
     def _take(self) -> dict[Item, asyncio.Future[Outcome]]:
-        chunker = Chunker(self._work.max_entries, self._work.max_bytes)
+        chunker: Chunker[Item] = Chunker(self._work.max_entries, self._work.max_bytes)
         taken: list[Item] = []
         for item in self._waiting:
             full = chunker.feed(item)
@@ -164,63 +171,35 @@ class Batcher:
                 future.set_result(item.outcome(not_sent(error)))
 
 
-class _Delivery:
-    """The job of one shared request: hands every caller its outcome."""
+class _Request:
+    """One shared request, as the host of its job: hands every caller its outcome."""
 
     def __init__(
-        self, account: Account, open_: dict[Item, asyncio.Future[Outcome]], permit: Permit, priority: Priority
+        self, account: Account, waiting: dict[Item, asyncio.Future[Outcome]], permit: Permit, priority: Priority
     ) -> None:
-        self._account = account
-        self._open = open_
+        self.stop = Stop(also=lambda: account.activity.closing)
+        self.journal: RunJournal = NullJournal()
+        self._waiting = waiting
         self._permit: Permit | None = permit
-        self._priority = priority
         self._isolation_left = ISOLATION_BUDGET
-        self._call: Call[Any, Any] | None = None
-        self.cause: OmedaAsyncError | None = None
+        self._usual = CallOptions(priority=priority, deadline_from_first_permit=True, stopped=self.stop.is_set)
 
-    @property
-    def stopped(self) -> bool:
-        return self.cause is not None or self._account.activity.closing
-
-    def stop(self, cause: OmedaAsyncError) -> None:
-        self.cause = cause
-
-    def options(self, *, doubtful: bool = False) -> CallOptions:
+    def options(self, *, doubtful: bool = False, explain: bool = True, fail_fast: bool = False) -> CallOptions:
+        """Return the options for the next call; the first has its permit already."""
         permit, self._permit = self._permit, None
-        return CallOptions(
-            priority=self._priority,
-            deadline_from_first_permit=True,
-            doubtful=doubtful,
-            permit=permit,
-            stopped=lambda: self._account.activity.closing,
-        )
+        return attrs.evolve(self._usual, doubtful=doubtful, explain=explain, fail_fast=fail_fast, permit=permit)
 
     def spend_isolation(self) -> bool:
+        """Whether one more request may be spent on isolating culprits; it counts as spent."""
         self._isolation_left -= 1
         return self._isolation_left >= 0
 
-    async def run(self, call: Call[Any, Any]) -> Result[Any]:
-        self._call = call
-        try:
-            result = await call.run()
-        except ClosedError as error:  # nothing of this call was sent: there was no session left
-            result = not_sent(error)
-        self._call = None
-        return result
+    def deliver(self, closed: Sequence[Closed]) -> None:
+        """Hand every caller that waits its outcome."""
+        for items, result in closed:
+            for item in items:
+                future = self._waiting.pop(item)
+                if not future.done():
+                    future.set_result(item.outcome(result))
 
-    def close(self, items: Sequence[Item], result: Result[Any]) -> None:
-        for item in items:
-            future = self._open.pop(item)
-            if not future.done():
-                future.set_result(item.outcome(result))
-
-    async def perform(self, work: Work) -> None:
-        """Send the records; if that breaks off, every caller that waits still gets what is certain."""
-        try:
-            await work.perform(list(self._open), self)
-        finally:
-            if self._open:
-                closed = ClosedError("the batcher was closed before this record was sent")
-                result = self._call.interrupted() if self._call is not None else not_sent(closed)
-                for item in list(self._open):
-                    self.close([item], still_doubtful(item, result))
+    leave = deliver

@@ -1,9 +1,18 @@
 """How batches form: a plain object, by count and bytes."""
 
-from omeda_async.bulk._item import Item
+from typing import Generic, Protocol, TypeVar
 
 
-class Chunker:
+class Sized(Protocol):
+    """What takes some bytes in a request."""
+
+    size: int
+
+
+T = TypeVar("T", bound=Sized)
+
+
+class Chunker(Generic[T]):
     """Gathers items into batches of at most so many entries and bytes.
 
     Args:
@@ -14,14 +23,14 @@ class Chunker:
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self.max_entries = max_entries
         self.max_bytes = max_bytes
-        self._items: list[Item] = []
+        self._items: list[T] = []
         self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def feed(self, item: Item) -> list[Item] | None:
-        """Take an item; give the batch that is complete, if one is."""
+    def feed(self, item: T) -> list[T] | None:
+        """Take an item; return the batch that is complete, if one is."""
         full = None
         if self._bytes + item.size > self.max_bytes and self._items:
             full = self.flush()
@@ -29,7 +38,7 @@ class Chunker:
         self._bytes += item.size
         return self.flush() if full is None and len(self._items) >= self.max_entries else full
 
-    def flush(self) -> list[Item]:
+    def flush(self) -> list[T]:
         """Return what has gathered; empty when nothing has."""
         items, self._items, self._bytes = self._items, [], 0
         return items

@@ -1,33 +1,29 @@
 """The engine of a bulk run: one reader, some workers, and an outcome for every record read."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Sequence, Sized
-from itertools import islice
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 
-from omeda_async._result import Result
-from omeda_async.bulk._chunks import Chunker
-from omeda_async.bulk._input import END, Linger, iterate
-from omeda_async.bulk._item import Closed, Item, Records, Work, key_of, not_sent, refusal_of
-from omeda_async.bulk._job import RunJob, cancelled_again
-from omeda_async.bulk._outlast import outlast
+from omeda_async._call import CallOptions
+from omeda_async.bulk._delivery import Delivery
+from omeda_async.bulk._item import Closed, Records
+from omeda_async.bulk._job import Job, Work
 from omeda_async.bulk._queue import BatchQueue
-from omeda_async.bulk._repeats import Repeats
+from omeda_async.bulk._reader import BREATHE_EVERY, Reader, ReaderOptions
 from omeda_async.bulk._results import ResultBuffer
-from omeda_async.bulk.journal.interface import Ledger
+from omeda_async.bulk._stop import Stop
+from omeda_async.bulk.journal.interface import RunJournal
 from omeda_async.errors import ClosedError, OmedaAsyncError
 from omeda_async.limits import Priority
-from omeda_async.outcomes import OutcomeStatus, Tally
+from omeda_async.outcomes import Tally
 
-BREATHE_EVERY = 64
 BATCHES_READY = 1
-LEFT_AT_ONCE = 1000
 
 
 @attrs.frozen(kw_only=True)
-class FanOutOptions:
+class EngineOptions:
     """How a run is made."""
 
     concurrency: int
@@ -38,283 +34,108 @@ class FanOutOptions:
     """Seconds that a batch waits for more records when they trickle in."""
     isolation_budget: int
     deadline: float | None
-    on_outcomes: Callable[[], Any] = lambda: None
+    on_outcomes: Callable[[], Any] | None = None
 
 
-class FanOut:
-    """Read records, have them sent, and see to it that each one has exactly one outcome.
+class Engine:
+    """Reads records, has them sent, and sees to it that each one has exactly one outcome.
 
     Args:
         work: How items are read and sent.
         records: The input; read lazily.
         options: How the run is made.
-        ledger: What remembers the run, if anything.
+        journal: What remembers the run.
     """
 
-    def __init__(self, work: Work, records: Records, options: FanOutOptions, ledger: Ledger | None = None) -> None:
-        self.tally = Tally()
+    def __init__(self, work: Work, records: Records, options: EngineOptions, journal: RunJournal) -> None:
+        self.stop = Stop()
+        self.journal = journal
         self.results = ResultBuffer(limit=2 * options.concurrency * options.max_entries)
-        self.cause: OmedaAsyncError | None = None
-        self.failure: BaseException | None = None
-        self.stopped = False
-        self.options = options
-        self.ledger = ledger
-        self.isolation_left = options.isolation_budget
-        self.duplicates = Repeats()
+        self.delivery = Delivery(journal, self.results, self.stop, options.on_outcomes)
+        self.queue = BatchQueue(max(work.look_ahead, BATCHES_READY))
+        how = ReaderOptions(
+            max_entries=options.max_entries,
+            max_bytes=options.max_bytes,
+            linger=options.linger,
+            takers=options.concurrency,
+            room=self._room,
+            most_waiting=options.concurrency * max(options.max_entries, BREATHE_EVERY),
+        )
+        self.reader = Reader(work, records, self.queue, self.delivery, how)
+        self.deliver: Callable[[Sequence[Closed]], None] = self.delivery.deliver
+        self.leave: Callable[[Sequence[Closed]], None] = self.delivery.leave
         self._work = work
-        self._records = records
-        self._chunker = Chunker(options.max_entries, options.max_bytes)
-        self._queue = BatchQueue(max(work.look_ahead, BATCHES_READY))
-        self._breathe_every = max(work.look_ahead, BREATHE_EVERY)
-        self._jobs: set[RunJob] = set()
-        self._position = 0
-        self._reader: asyncio.Task[None] | None = None
-        self._awaiting_input = False
-        self._reader_woken = False
-        self._read_on = True
-        self._in_hand: list[Item] = []
-        self._left: list[Closed] = []
-        # Closed items are let go of one by one as others are read. The garbage collector counts how many more objects
-        # there are than before: freed by the hundred they would make it search the whole heap, time and again.
-        self._spent: list[Item] = []
-        self._twins = 0
-        self._most_twins = options.concurrency * max(options.max_entries, BREATHE_EVERY)
-        self._few_twins = asyncio.Event()
+        self._options = options
+        self._isolation_left = options.isolation_budget
+        self._usual = CallOptions(
+            priority=options.priority,
+            deadline_from_first_permit=True,
+            on_request=self._count_request,
+            stopped=self.stop.is_set,
+        )
+
+    @property
+    def tally(self) -> Tally:
+        """The sums of the run so far."""
+        return self.delivery.tally
 
     async def run(self) -> None:
         """Run to the end of the input, or until stopped. Cancelling it stops at once, still with an outcome for all."""
         timer = None
-        if self.options.deadline is not None:
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(self.options.deadline, self.stop, ClosedError("the run's deadline has passed"))
+        if self._options.deadline is not None:
+            passed = ClosedError("the run's deadline has passed")
+            timer = asyncio.get_running_loop().call_later(self._options.deadline, self.stop.set, passed)
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self.options.concurrency):
-                    group.create_task(self._worker())
-                self._reader = group.create_task(self._read())
+                for _ in range(self._options.concurrency):
+                    group.create_task(self._serve())
+                group.create_task(self.reader.run())
         finally:
             if timer is not None:
                 timer.cancel()
-            self._leave(self._left_over())
+            self.delivery.leave_unsent(self.reader.left_over())
             try:
-                await self._deliver_left()
+                await self.delivery.deliver_left()
             finally:
-                self._spent.clear()
+                self.delivery.let_go()
                 self.results.end()
 
     def abandon(self, cause: OmedaAsyncError) -> None:
         """Stop, and read nothing more."""
-        self._read_on = False
+        self.reader.read_on = False
         self.results.unbind()
-        self.stop(cause)
+        self.stop.set(cause)
 
-    def stop(self, cause: OmedaAsyncError) -> None:
-        """Send nothing new; attempts in flight go on, calls that wait for their turn end at once.
+    def options(self, *, doubtful: bool = False, explain: bool = True, fail_fast: bool = False) -> CallOptions:
+        """Return the options for the next call of a job."""
+        if explain and not (doubtful or fail_fast):
+            return self._usual
+        return attrs.evolve(self._usual, doubtful=doubtful, explain=explain, fail_fast=fail_fast)
 
-        An input whose length is known is read to its end, so that every record of it has an outcome.
-        """
-        if self.stopped:
-            return
-        self.stopped = True
-        self.cause = cause
-        for job in self._jobs:
-            job.interrupt_wait()
-        reader = self._reader
-        self._few_twins.set()
-        if reader is not None and self._awaiting_input and reader is not asyncio.current_task():
-            self._reader_woken = reader.cancel()
+    def spend_isolation(self) -> bool:
+        """Whether the run's budget for isolating culprits allows one more request; it counts as spent."""
+        self._isolation_left -= 1
+        return self._isolation_left >= 0
 
-    def deliver(self, closed: Sequence[Closed]) -> None:
-        """Count items and their twins, and hand out their outcomes."""
-        for items, result in closed:
-            everyone = self._with_twins(items, result)
-            self.duplicates.closed(items, result)
-            needed = self.results.wanted or not result.status.is_done
-            outcomes = [item.outcome(result) for item in everyone] if needed else []
-            self.tally.add(result.status, len(everyone), outcomes)
-            self.results.push(outcomes)
-            self._spent += everyone
-        self.options.on_outcomes()
+    def _count_request(self) -> None:
+        self.delivery.tally.requests += 1
 
-    def _with_twins(self, items: Sequence[Item], result: Result[Any]) -> Sequence[Item]:
-        twins = [twin for item in items for twin in item.twins or ()] if self._twins else []
-        if not twins:
-            return items
-        for item in items:
-            item.twins = None
-        if self.ledger is not None:
-            self.ledger.set_aside([(twins, result)])
-        self._twins -= len(twins)
-        self._few_twins.set()
-        return [*items, *twins]
+    async def _room(self) -> None:
+        await self.results.room()
+        await self.journal.room()
 
-    def _left_over(self) -> list[Item]:
-        items, self._in_hand = self._in_hand, []
-        return items + self._queue.drain() + self._chunker.flush()
-
-    def leave(self, closed: Sequence[Closed]) -> None:
-        """Take what became of items that will not be sent, or whose sending was broken off.
-
-        An earlier run may know more about them, which is asked before their outcomes are delivered.
-        """
-        if self.ledger is None:
-            self.deliver(closed)
-        else:
-            self._left += closed
-
-    async def _deliver_left(self) -> None:
-        await outlast(self._deliver_now())  # broken off in the middle, they would be nowhere
-
-    async def _deliver_now(self) -> None:
-        left, self._left = self._left, []
-        if left and self.ledger is not None:
+    async def _serve(self) -> None:
+        while (items := await self.queue.take()) is not None:
+            if self.stop.is_set():
+                self.delivery.leave_unsent(items)
+                continue
+            job = Job(self, items)
+            del items  # nothing of the last items is held while the next are awaited
+            self.stop.wakers.add(job.wake)
             try:
-                left = await self.ledger.leave(left)
-            except OmedaAsyncError as error:
-                self.failure = self.failure or error
-        self.deliver(left)
-
-    def _leave(self, items: Sequence[Item]) -> None:
-        if items:
-            cause = self.cause or ClosedError("the run was stopped before this record was sent")
-            self.leave([(items, not_sent(cause))])
-
-    def _set_aside(self, item: Item, result: Result[Any]) -> None:
-        if self.ledger is not None:
-            self.ledger.set_aside([([item], result)])
-        self.deliver([([item], result)])
-
-    async def _read(self) -> None:
-        try:
-            await self._read_all()
-        except asyncio.CancelledError:
-            if not self._reader_woken or cancelled_again():
-                raise
-        except Exception as error:  # noqa: BLE001 the input is the caller's: whatever it raises ends the run, in order
-            self.failure = error
-        if self.stopped:
-            self._leave(self._left_over())
-        await self._hand_over(self._chunker.flush())
-        await self._queue.end(self.options.concurrency)
-
-    async def _read_all(self) -> None:
-        source = iterate(self._records) if isinstance(self._records, AsyncIterable) else iter(self._records)
-        linger = Linger(self.options.linger, self._flush)
-        try:
-            more = True
-            while more and not self._over():
-                before = self._position
-                more = await self._read_next(source) if isinstance(source, AsyncGenerator) else self._read_some(source)
-                del self._spent[: self._position - before]
-                if self._in_hand:
-                    linger.cancel()  # what is left waits its own time
-                    await self._hand_over(self._in_hand)
-                elif len(self._left) >= LEFT_AT_ONCE or (self.stopped and self._twins > self._most_twins):
-                    await self._deliver_left()
-                elif self._twins > self._most_twins:
-                    await self._wait_for_twins()
-                elif self._position % self._breathe_every == 0:
-                    await self._breathe()
-                if len(self._chunker):
-                    linger.start()
-        finally:
-            linger.cancel()
-            if isinstance(source, AsyncGenerator):
-                await source.aclose()
-
-    def _read_some(self, source: Iterator[Any]) -> bool:
-        """Read on until something has to be waited for; tell whether there may be more."""
-        enough = self._breathe_every - self._position % self._breathe_every
-        for record in islice(source, enough):
-            self._accept(record)
-            enough -= 1
-            if self._in_hand or self.stopped or self._twins > self._most_twins:
-                return True
-        return not enough
-
-    async def _read_next(self, source: AsyncGenerator[Any, None]) -> bool:
-        self._awaiting_input = True
-        try:
-            record = await anext(source, END)
-        finally:
-            self._awaiting_input = False
-        if record is not END:
-            self._accept(record)
-        return record is not END
-
-    def _over(self) -> bool:
-        """Whether nothing more is to be read, though there may be more."""
-        return self.stopped and not (self._read_on and isinstance(self._records, Sized))
-
-    async def _breathe(self) -> None:
-        await self.results.room()
-        if self.ledger is not None:
-            await self.ledger.room()
-        await asyncio.sleep(0)
-
-    async def _wait_for_twins(self) -> None:
-        """Read no further while too many repeats wait for what is on its way."""
-        await self._hand_over(self._chunker.flush())
-        while self._twins > self._most_twins and not self.stopped:
-            self._few_twins.clear()
-            await self._few_twins.wait()
-
-    def _flush(self) -> bool:
-        """Hand over a batch that has waited long enough, unless the workers have enough to do."""
-        if not len(self._chunker):
-            return True
-        if self._queue.full():
-            return False
-        self._queue.put_nowait(self._chunker.flush())
-        return True
-
-    def _accept(self, record: Any) -> None:
-        position, self._position = self._position, self._position + 1
-        try:
-            item = self._work.read(record)
-        except Exception as error:  # noqa: BLE001 the record is the caller's: reading it may raise anything
-            refused = Item(raw=record, key=key_of(record), params=None, fingerprint=b"", position=position)
-            self._set_aside(refused, Result(error=refusal_of(self._work, error), known=OutcomeStatus.REJECTED))
-            return
-        item.position = position
-        earlier = self.duplicates.find(item)
-        if earlier is not None:
-            self._repeat(item, earlier)
-        elif self.stopped:
-            self._leave([item])
-        elif full := self._chunker.feed(item):
-            self._in_hand = full
-
-    def _repeat(self, item: Item, earlier: Item | Result[Any]) -> None:
-        if isinstance(earlier, Result):
-            self._set_aside(item, earlier)
-            return
-        earlier.twins = earlier.twins or []
-        earlier.twins.append(item)
-        self._twins += 1
-
-    async def _hand_over(self, items: list[Item]) -> None:
-        if items:
-            self._in_hand = items
-            await self._queue.put(items)
-            self._in_hand = []
-
-    async def _worker(self) -> None:
-        while await self._serve():
-            pass  # nothing of the last items is held while the next are awaited
-
-    async def _serve(self) -> bool:
-        items = await self._queue.take()
-        if items is None:
-            return False
-        if self.stopped:
-            self._leave(items)
-            return True
-        job = RunJob(self, items)
-        self._jobs.add(job)
-        try:
-            await job.perform(self._work)
-        finally:
-            self._jobs.discard(job)
-        await self.results.room()
-        return True
+                await job.perform(self._work)
+            finally:
+                self.stop.wakers.discard(job.wake)
+            del job
+            if self.results.is_full:
+                await self.results.room()

@@ -1,61 +1,96 @@
-"""Where the work on some items of a run reports to."""
+"""The work on some items of a run: it sends them, and sees to it that each has a result, whatever happens."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
+from omeda_async._account import Account
 from omeda_async._call import Call, CallOptions
 from omeda_async._result import Result
-from omeda_async.bulk._item import Closed, Item, Work, not_sent, still_doubtful
-from omeda_async.errors import ClosedError, OmedaAsyncError
+from omeda_async.bulk._item import Closed, Item, not_sent, still_doubtful
+from omeda_async.bulk._stop import Stop
+from omeda_async.bulk.journal.interface import RunJournal
+from omeda_async.errors import ClosedError
 
-if TYPE_CHECKING:
-    from omeda_async.bulk._engine import FanOut
+
+class Work(Protocol):
+    """What a provider brings for a bulk run of one operation."""
+
+    account: Account
+    name: str
+    """The operation's name, such as ``"campaigns.cancel_many"``."""
+    max_entries: int
+    """Records in one request at the most."""
+    max_bytes: int
+    """Bytes of one request at the most, by the items' sizes."""
+    concurrency: int
+    """Calls under way at the most, unless the run says otherwise."""
+    look_ahead: int
+    """Records read ahead to find those that are due first; 0 sends them as they come."""
+
+    @property
+    def scope(self) -> Mapping[str, Any]:
+        """What holds for every record of the run (brand, client, reason …): a journal belongs to one such."""
+
+    def read(self, raw: Any) -> Item:
+        """Turn a record into an item.
+
+        Raises:
+            InvalidRecord: It cannot be sent.
+        """
+
+    async def perform(self, items: list[Item], job: "Job") -> None:
+        """Send items that share a request, and close every one of them at the job."""
 
 
-class RunJob:
-    """Where the work on some items reports to; sees to it that each has an outcome, whatever happens."""
+class Host(Protocol):
+    """What a job belongs to: a bulk run, or one request of a batcher."""
 
-    def __init__(self, run: "FanOut", items: list[Item]) -> None:
-        self._run = run
+    stop: Stop
+    journal: RunJournal
+
+    def options(self, *, doubtful: bool = False, explain: bool = True, fail_fast: bool = False) -> CallOptions:
+        """Return the options for the next call; see there for the arguments."""
+
+    def spend_isolation(self) -> bool:
+        """Whether one more request may be spent on isolating culprits; it counts as spent."""
+
+    def deliver(self, closed: Sequence[Closed]) -> None:
+        """Hand out results that are final."""
+
+    def leave(self, closed: Sequence[Closed]) -> None:
+        """Take the results of items that were not sent or were broken off; a journal may know more about them."""
+
+
+class Job:
+    """The work on items that are sent together.
+
+    Args:
+        host: What it belongs to.
+        items: What is to be sent.
+    """
+
+    def __init__(self, host: Host, items: list[Item]) -> None:
+        self.options = host.options
+        self.stop = host.stop
+        self.spend_isolation = host.spend_isolation
+        self._host = host
         self._items = items
         self._closed: list[Closed] = []
-        self._recorded = False
+        self._delivered = 0
+        self._final = not host.journal.remembers
         self._call: Call[Any, Any] | None = None
         self._task = asyncio.current_task()
         self._woken = False
 
-    @property
-    def stopped(self) -> bool:
-        return self._run.stopped
-
-    def stop(self, cause: OmedaAsyncError) -> None:
-        self._run.stop(cause)
-
-    def options(self, *, doubtful: bool = False) -> CallOptions:
-        return CallOptions(
-            priority=self._run.options.priority,
-            deadline_from_first_permit=True,
-            doubtful=doubtful,
-            on_request=self._count,
-            stopped=lambda: self._run.stopped,
-        )
-
-    def _count(self) -> None:
-        self._run.tally.requests += 1
-
-    def spend_isolation(self) -> bool:
-        self._run.isolation_left -= 1
-        return self._run.isolation_left >= 0
-
     def close(self, items: Sequence[Item], result: Result[Any]) -> None:
+        """Take the result of some items; each item is closed once."""
         self._closed.append((items, result))
-
-    def _open(self) -> list[Item]:
-        closed = {item for items, _ in self._closed for item in items}
-        return [item for item in self._items if item not in closed] if closed else self._items
+        if self._final:
+            self._deliver()
 
     async def run(self, call: Call[Any, Any]) -> Result[Any]:
+        """Make a call so that stopping the run finds it."""
         self._call = call
         try:
             result = await call.run()
@@ -64,12 +99,12 @@ class RunJob:
                 raise
             result = call.interrupted()
         except ClosedError as error:  # nothing of this call was sent: there was no session left
-            self._run.stop(error)
+            self.stop.set(error)
             result = not_sent(error)
         self._call = None
         return result
 
-    def interrupt_wait(self) -> None:
+    def wake(self) -> None:
         """End a call that has no attempt in flight."""
         task = self._task
         if self._call is None or self._call.in_flight or task is None or task is asyncio.current_task():
@@ -77,47 +112,56 @@ class RunJob:
         self._woken = task.cancel()
 
     async def perform(self, work: Work) -> None:
-        """Have the items sent, and deliver their outcomes."""
-        ledger = self._run.ledger
+        """Have the items sent, and their results written down and delivered.
+
+        Cancelling it leaves no item without a result. Whatever else goes wrong stops the run, as ``stop.failure``.
+        """
+        journal = self._host.journal
         try:
-            if ledger is not None:
-                for item, result in (await ledger.begin(self._items)).items():
+            if journal.remembers:
+                for item, result in (await journal.begin(self._items)).items():
                     self.close([item], result)
             if items := self._open():
                 await work.perform(items, self)
-            if ledger is not None:
-                self._recorded = True
-                await ledger.record(self._closed)
+            if journal.remembers:
+                self._final = True
+                await journal.record(self._closed)
         except asyncio.CancelledError:
-            self._abandon(self._interrupted())
+            self._abandon()
             raise
         except Exception as error:  # noqa: BLE001 not even a defect of ours may cost a record its outcome
-            self._run.failure = self._run.failure or error
-            self._abandon(self._interrupted())
-            cause = error if isinstance(error, OmedaAsyncError) else None
-            self._run.stop(cause or ClosedError(f"the run broke off: {type(error).__name__}"))
+            self._abandon()
+            self.stop.break_off(error)
         self._deliver()
 
-    def _interrupted(self) -> Result[Any]:
-        if self._call is not None:
-            return self._call.interrupted()
-        return not_sent(ClosedError("the run was stopped before this record was sent"))
+    def _open(self) -> list[Item]:
+        if not self._closed:
+            return self._items
+        closed = {item for items, _ in self._closed for item in items}
+        return [item for item in self._items if item not in closed]
 
-    def _abandon(self, result: Result[Any]) -> None:
+    def _abandon(self) -> None:
+        if self._call is not None:
+            result = self._call.interrupted()
+        else:
+            result = not_sent(ClosedError("the run was stopped before this record was sent"))
         for item in self._open():
-            self.close([item], still_doubtful(item, result))
-        if self._recorded:
+            self._closed.append(([item], still_doubtful(item, result)))
+        if self._final:
             self._deliver()
         else:
-            self._run.leave(self._closed)
-            self._closed = []
+            self._host.leave(self._take())
 
     def _deliver(self) -> None:
-        closed, self._closed = self._closed, []
-        self._run.deliver(closed)
+        if closed := self._take():
+            self._host.deliver(closed)
+
+    def _take(self) -> list[Closed]:
+        first, self._delivered = self._delivered, len(self._closed)
+        return self._closed[first:]
 
 
 def cancelled_again() -> bool:
-    """Take back the cancellation by which a stop woke this task; tell whether there was another one besides."""
+    """Take back the cancellation by which a stop woke this task; whether there was another one besides."""
     task = asyncio.current_task()
     return task is not None and task.uncancel() > 0

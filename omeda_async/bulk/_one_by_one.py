@@ -7,8 +7,9 @@ import attrs
 
 from omeda_async._account import Account
 from omeda_async._call import Call
-from omeda_async._operation import finds_nothing
-from omeda_async.bulk._item import WITNESSES, Item, Job, in_vain
+from omeda_async._operation import Operation, finds_nothing
+from omeda_async.bulk._item import WITNESSES, Item, in_vain
+from omeda_async.bulk._job import Job
 from omeda_async.errors import AlreadyDone, OmedaAsyncError, TooLate
 
 
@@ -18,8 +19,9 @@ class OneByOne:
 
     account: Account
     name: str
-    operation: Any
-    read_record: Callable[[Any], Item]
+    operation: Operation[Any, Any]
+    read: Callable[[Any], Item]
+    """Turns a record into an item; raises InvalidRecord for one that cannot be sent."""
     concurrency: int
     explain: bool = True
     scope: Mapping[str, Any] = attrs.field(factory=dict)
@@ -29,15 +31,11 @@ class OneByOne:
     _url_is_right: bool = attrs.field(default=False, init=False)
     _nothing_found: int = attrs.field(default=0, init=False)
 
-    def read(self, raw: Any) -> Item:
-        """Turn a record into an item."""
-        return self.read_record(raw)
-
     async def perform(self, items: list[Item], job: Job) -> None:
-        """Make the call of the one item."""
+        """Make the call of each item."""
         for item in items:
-            options = attrs.evolve(job.options(doubtful=item.doubtful), explain=self.explain)
-            result = await job.run(Call(self.account, self.operation, item.params, options))
+            options = job.options(doubtful=item.doubtful, explain=self.explain)
+            result = await job.run(Call(self.account, self.operation, item.params, options, item.request))
             cause = result.error
             if cause is None or isinstance(cause, AlreadyDone | TooLate):
                 self._url_is_right = True
@@ -46,7 +44,7 @@ class OneByOne:
                 continue
             job.close([item], in_vain(result))
             if self.operation.hits_everyone(cause) or self._nothing_found >= WITNESSES:
-                job.stop(cause)
+                job.stop.set(cause)
 
     def _may_meet_everyone(self, cause: OmedaAsyncError) -> bool:
         if self.operation.hits_everyone(cause):

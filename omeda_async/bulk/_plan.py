@@ -1,22 +1,28 @@
 """What a run would do, without doing it."""
 
 import math
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import AsyncIterator, Callable
 from hashlib import blake2b
-from typing import Any
+from itertools import compress
+
+import attrs
 
 from omeda_async import _clock
 from omeda_async.bulk._chunks import Chunker
-from omeda_async.bulk._engine import BREATHE_EVERY, FanOutOptions
-from omeda_async.bulk._input import iterate
-from omeda_async.bulk._item import Item, Records, Work, key_of, read_item
-from omeda_async.errors import InvalidRecord
+from omeda_async.bulk._engine import EngineOptions
+from omeda_async.bulk._item import Item, Records, refused
+from omeda_async.bulk._job import Work
+from omeda_async.bulk._reader import BREATHE_EVERY, iterate, read_item
 from omeda_async.limits import RateLimit
 from omeda_async.outcomes import FAILURES_KEPT, Outcome, OutcomeStatus, Plan
 
+_DIGEST = 16
+_BUCKETS = 256
+
 
 def least_seconds(limit: RateLimit, requests: int) -> float:
-    """Estimate the time that so many requests take under a limit, answers not counted.
+    """Estimate the time that so many requests take under a limit, the time until their responses not counted.
 
     A provider's headers may prove that a window ended earlier: then it takes less.
     """
@@ -33,8 +39,63 @@ def isolation_cost(batches: list[int]) -> int:
     return sum(2 * size - 2 for size in batches)
 
 
+@attrs.define(eq=False)
+class _Entry:
+    """What is kept of a record that can be sent."""
+
+    size: int
+    settled: bool
+
+
+@attrs.define(eq=False)
+class _Seen:
+    """The records that can be sent: some 25 bytes for each, where a set of fingerprints would take a hundred."""
+
+    sizes: "array[int]" = attrs.field(factory=lambda: array("I"))
+    settled: bytearray = attrs.field(factory=bytearray)
+    """1 for each that an earlier run has settled."""
+    _buckets: "list[tuple[bytearray, array[int]]]" = attrs.field(
+        factory=lambda: [(bytearray(), array("I")) for _ in range(_BUCKETS)]
+    )
+
+    def add(self, item: Item, *, settled: bool) -> None:
+        """Note a record."""
+        digest = item.fingerprint
+        if len(digest) != _DIGEST:
+            digest = blake2b(digest, digest_size=_DIGEST).digest()
+        digests, places = self._buckets[digest[0]]
+        digests += digest
+        places.append(len(self.sizes))
+        self.sizes.append(item.size)
+        self.settled.append(settled)
+
+    async def firsts(self) -> bytearray:
+        """Return 1 for each record that does not repeat an earlier one, else 0."""
+        flags = bytearray(b"\1") * len(self.sizes)
+        for digests, places in self._buckets:
+            seen: set[bytes] = set()
+            for number, place in enumerate(places):
+                digest = bytes(digests[number * _DIGEST : (number + 1) * _DIGEST])
+                flags[place] = digest not in seen
+                seen.add(digest)
+            if len(places) >= BREATHE_EVERY:
+                await _clock.sleep(0)
+        return flags
+
+    async def batches(self, firsts: bytearray, options: EngineOptions) -> AsyncIterator[int]:
+        """Yield the number of records that each request would hold."""
+        chunker: Chunker[_Entry] = Chunker(options.max_entries, options.max_bytes)
+        for number, (size, settled) in enumerate(compress(zip(self.sizes, self.settled, strict=True), firsts)):
+            if left := _unsettled(chunker.feed(_Entry(size, bool(settled)))):
+                yield left
+            if number % BREATHE_EVERY == 0:
+                await _clock.sleep(0)
+        if left := _unsettled(chunker.flush()):
+            yield left
+
+
 async def make_plan(
-    work: Work, records: Records, options: FanOutOptions, settled: Callable[[Item], bool] = lambda _: False
+    work: Work, records: Records, options: EngineOptions, settled: Callable[[Item], bool] = lambda _: False
 ) -> Plan:
     """Read the input to its end, and count.
 
@@ -42,55 +103,42 @@ async def make_plan(
         work: How items are read and sent.
         records: The input.
         options: How the run would be made.
-        settled: Has an earlier run settled an item?
+        settled: Whether an earlier run has settled an item.
     """
-    chunker = Chunker(options.max_entries, options.max_bytes)
-    seen: set[bytes] = set()
-    refused: list[Outcome] = []
-    batches: list[int] = []
-    due: list[Item] = []
-    done: set[bytes] = set()
-    position = duplicates = refused_total = earlier = 0
+    seen = _Seen()
+    unsendable: list[Outcome] = []
+    due: list[tuple[int, Item]] = []
+    position = 0
     async for record in iterate(records):
-        item = _read(work, record, position)
+        item = read_item(work, record, position)
         position += 1
-        if isinstance(item, Outcome):
-            refused_total += 1
-            refused += [item][: FAILURES_KEPT - len(refused)]
-        elif (print_ := _print_of(item)) in seen:
-            duplicates += 1
-        else:
-            seen.add(print_)
-            if settled(item):
-                earlier += 1
-                done.add(print_)
-            elif item.due < math.inf:
-                due.append(item)
-            batches += _unsettled(chunker.feed(item) or (), done)
+        if item.refusal is None:
+            before = settled(item)
+            if item.due < math.inf and not before:
+                due.append((len(seen.sizes), item))
+            seen.add(item, settled=before)
+        elif len(unsendable) < FAILURES_KEPT:
+            unsendable.append(item.outcome(refused(item)))
         if position % BREATHE_EVERY == 0:
             await _clock.sleep(0)
-    batches += _unsettled(chunker.flush(), done)
+    firsts = await seen.firsts()
+    batches = [size async for size in seen.batches(firsts, options)]
+    limit = work.account.settings.rate_limit
     return Plan(
         records=position,
         requests=len(batches),
-        seconds=least_seconds(work.account.settings.rate_limit, len(batches)),
-        duplicates=duplicates,
-        refused=tuple(refused),
-        refused_total=refused_total,
+        seconds=least_seconds(limit, len(batches)),
+        duplicates=len(firsts) - sum(firsts),
+        refused=tuple(unsendable),
+        refused_total=position - len(firsts),
         isolation_requests=min(isolation_cost(batches), options.isolation_budget),
-        late=_late(work.account.settings.rate_limit, due),
-        settled=earlier,
+        late=_late(limit, [item for place, item in due if firsts[place]]),
+        settled=sum(compress(seen.settled, firsts)),
     )
 
 
-def _print_of(item: Item) -> bytes:
-    # All of them are kept: those that are long would take more memory than they have to.
-    return blake2b(item.fingerprint, digest_size=16).digest()
-
-
-def _unsettled(items: Sequence[Item], done: set[bytes]) -> list[int]:
-    size = sum(_print_of(item) not in done for item in items) if done else len(items)
-    return [size] if size else []
+def _unsettled(batch: list[_Entry] | None) -> int:
+    return sum([not entry.settled for entry in batch]) if batch else 0
 
 
 def _late(limit: RateLimit, due: list[Item]) -> tuple[Outcome, ...]:
@@ -102,11 +150,3 @@ def _late(limit: RateLimit, due: list[Item]) -> tuple[Outcome, ...]:
     return tuple(
         Outcome(record=item.raw, key=item.key, position=item.position, status=status) for item in late[:FAILURES_KEPT]
     )
-
-
-def _read(work: Work, record: Any, position: int) -> Item | Outcome:
-    item = read_item(work, record)
-    if isinstance(item, InvalidRecord):
-        return Outcome(record=record, key=key_of(record), position=position, status=OutcomeStatus.REJECTED, error=item)
-    item.position = position
-    return item

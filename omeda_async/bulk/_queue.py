@@ -2,8 +2,11 @@
 
 import asyncio
 import math
+from operator import attrgetter
 
 from omeda_async.bulk._item import Item
+
+_DUE = attrgetter("due")
 
 
 class BatchQueue:
@@ -16,24 +19,15 @@ class BatchQueue:
     def __init__(self, limit: int) -> None:
         self._queue: asyncio.PriorityQueue[tuple[float, int, list[Item] | None]] = asyncio.PriorityQueue(limit)
         self._number = 0
+        self.full = self._queue.full
 
-    async def put(self, items: list[Item]) -> None:
-        """Add a batch, once there is room; cancelling it adds nothing."""
+    async def put(self, items: list[Item] | None) -> None:
+        """Add a batch, once there is room; None tells one taker that no more will come. Cancelling it adds nothing."""
         await self._queue.put(self._entry(items))
-
-    def full(self) -> bool:
-        """Whether a batch would have to wait."""
-        return self._queue.full()
 
     def put_nowait(self, items: list[Item]) -> None:
         """Add a batch; there must be room."""
         self._queue.put_nowait(self._entry(items))
-
-    async def end(self, takers: int) -> None:
-        """Return each of the takers that no more will come."""
-        for _ in range(takers):
-            self._number += 1
-            await self._queue.put((math.inf, self._number, None))
 
     async def take(self) -> list[Item] | None:
         """Wait for the next batch; None when no more will come."""
@@ -46,6 +40,6 @@ class BatchQueue:
             items += self._queue.get_nowait()[2] or ()
         return items
 
-    def _entry(self, items: list[Item]) -> tuple[float, int, list[Item]]:
+    def _entry(self, items: list[Item] | None) -> tuple[float, int, list[Item] | None]:
         self._number += 1
-        return min(item.due for item in items), self._number, items
+        return min(map(_DUE, items), default=math.inf) if items else math.inf, self._number, items

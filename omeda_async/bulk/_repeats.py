@@ -12,8 +12,8 @@ REPEATS_KEPT = 50_000
 class Repeats:
     """Finds records that ask for what an earlier one asked for, among the last 50,000 to 100,000 distinct ones.
 
-    The bound keeps the memory of an endless run flat; what lies further back is sent again, which is harmless for
-    every operation that has a bulk form. A journal remembers those of earlier runs, all of them.
+    The bound keeps the memory of an endless run flat; what lies further back is sent again, which every operation
+    that has a bulk form allows. A journal remembers those of earlier runs, all of them.
     """
 
     def __init__(self, kept: int = REPEATS_KEPT) -> None:

@@ -15,32 +15,30 @@ class ResultBuffer:
     """
 
     def __init__(self, limit: int) -> None:
+        self.wanted = True
+        """Whether anybody takes outcomes."""
+        self.is_full = False
+        """Whether producers have to wait."""
         self._limit: float = limit
         self._held: deque[list[Outcome]] = deque()
         self._count = 0
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
-        self._room.set()
         self._ended = False
-        self._unwanted = False
-
-    @property
-    def wanted(self) -> bool:
-        """Does anybody take outcomes?"""
-        return not self._unwanted
 
     def push(self, outcomes: list[Outcome]) -> None:
         """Add outcomes; never waits, so that none is lost to a cancellation."""
-        if outcomes and not self._unwanted:
+        if outcomes and self.wanted:
             self._held.append(outcomes)
             self._count += len(outcomes)
+            self.is_full = self._count >= self._limit
             self._changed.set()
-            if self._count >= self._limit:
-                self._room.clear()
 
     async def room(self) -> None:
         """Wait until there is room; cancelling it loses nothing."""
-        await self._room.wait()
+        while self.is_full:
+            self._room.clear()
+            await self._room.wait()
 
     async def take(self) -> list[Outcome] | None:
         """Wait for the next outcomes; None when there will be no more. Cancelling it loses nothing."""
@@ -52,12 +50,12 @@ class ResultBuffer:
         outcomes = self._held.popleft()
         self._count -= len(outcomes)
         if self._count < self._limit:
-            self._room.set()
+            self._make_room()
         return outcomes
 
     def discard(self) -> None:
         """Throw away what is held and what will come: nobody takes it any more."""
-        self._unwanted = True
+        self.wanted = False
         self._held.clear()
         self.unbind()
 
@@ -65,9 +63,13 @@ class ResultBuffer:
         """Hold any number from now on: a run that ends must not wait for someone who may have gone."""
         self._count = 0
         self._limit = math.inf
-        self._room.set()
+        self._make_room()
 
     def end(self) -> None:
-        """Say that no more will come."""
+        """Note that no more will come."""
         self._ended = True
         self._changed.set()
+
+    def _make_room(self) -> None:
+        self.is_full = False
+        self._room.set()

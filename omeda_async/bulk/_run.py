@@ -1,7 +1,7 @@
 """A bulk run as the caller sees it: awaited, iterated, planned, stopped."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from omeda_async import _clock, events
 from omeda_async._checks import check_duration, check_one_of, check_whole
-from omeda_async.bulk._engine import FanOut, FanOutOptions
-from omeda_async.bulk._item import Records, Work, check_sizes
+from omeda_async.bulk._engine import Engine, EngineOptions
+from omeda_async.bulk._item import Records
+from omeda_async.bulk._job import Work
 from omeda_async.bulk._plan import make_plan
+from omeda_async.bulk.journal.interface import NullJournal
 from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, JournalError, OmedaAsyncError
 from omeda_async.limits import Priority
 from omeda_async.outcomes import BulkReport, Outcome, Plan
@@ -66,8 +68,8 @@ class BulkRun:
         self._on_progress = options.get("on_progress")
         if self._on_progress is not None and not callable(self._on_progress):
             raise ConfigurationError("on_progress must be callable: it is given the report so far")
-        self._options = _checked(work, options, self._progressed)
-        self._engine: FanOut | None = None
+        self._options = _checked(work, options, None if self._on_progress is None else self._progressed)
+        self._engine: Engine | None = None
         self._driver: asyncio.Task[None] | None = None
         self._started = 0.0
         self._ended: float | None = None
@@ -89,7 +91,7 @@ class BulkRun:
     @property
     def stopped_by(self) -> OmedaAsyncError | None:
         """Why the run was stopped before the end of its input; None if it was not."""
-        return self._engine.cause if self._engine is not None else None
+        return self._engine.stop.cause if self._engine is not None else None
 
     async def plan(self) -> Plan:
         """Find out what the run would do; sends nothing.
@@ -158,7 +160,7 @@ class BulkRun:
         An input whose length is known is read to its end: what has not been sent is reported as such.
         """
         if self._engine is not None:
-            self._engine.stop(ClosedError("the run was stopped"))
+            self._engine.stop.set(ClosedError("the run was stopped"))
 
     async def _drained(self) -> BulkReport:
         if self._ended is None or self._engine is None:
@@ -171,40 +173,42 @@ class BulkRun:
                 raise
         return self.report
 
-    def _begin(self) -> FanOut:
+    def _begin(self) -> Engine:
         if self._engine is not None:
             raise ClosedError("the run has begun; make a new one to run again")
         self._work.account.transport.session()
         self._work.account.activity.add_run(self)
         self._started = _clock.now()
-        self._engine = FanOut(self._work, self._records, self._options)
-        self._driver = asyncio.create_task(self._drive(self._engine), name=f"omeda_async {self._work.name}")
-        return self._engine
+        journal = self._opened_later()
+        engine = self._engine = Engine(self._work, self._records, self._options, journal or NullJournal())
+        drive = engine.run() if journal is None else self._remembered(engine, journal)
+        self._driver = asyncio.create_task(self._drive(drive), name=f"omeda_async {self._work.name}")
+        return engine
 
-    async def _drive(self, engine: FanOut) -> None:
+    def _opened_later(self) -> "Journal | None":
+        if self._journal is None:
+            return None
+        from omeda_async.bulk.journal.writer import Journal  # noqa: PLC0415 a run without a journal loads no SQLite
+
+        return Journal(self._journal, self._identity(), self._work.account.settings.rate_limit.longest)
+
+    async def _drive(self, run: Coroutine[Any, Any, None]) -> None:
         try:
-            if self._journal is None:
-                await engine.run()
-            else:
-                from omeda_async.bulk.journal.writer import Journal  # noqa: PLC0415 the same
-
-                lookback = self._work.account.settings.rate_limit.longest
-                await self._remembered(engine, Journal(self._journal, self._identity(), lookback))
+            await run
         finally:
             self._ended = _clock.now()
             self._progressed(at_the_end=True)
             self._tell()
 
-    async def _remembered(self, engine: FanOut, journal: "Journal") -> None:
+    async def _remembered(self, engine: Engine, journal: "Journal") -> None:
         try:
             await journal.open(engine.tally)
         except JournalError as error:
-            engine.failure = error
+            engine.stop.fail(error)
             return
         finally:
             if not journal.is_open:
                 engine.results.end()
-        engine.ledger = journal
         made, seconds_ago = journal.recent
         if made:
             # Of those in flight when a run was killed it may not have noted each.
@@ -213,12 +217,12 @@ class BulkRun:
         cause: BaseException | None = ClosedError("the run was broken off")
         try:
             await engine.run()
-            cause = engine.cause or engine.failure
+            cause = engine.stop.cause or engine.stop.failure
         finally:
             try:
                 await journal.close(cause)
             except JournalError as error:
-                engine.failure = engine.failure or error
+                engine.stop.fail(error)
 
     def _identity(self) -> "Identity":
         from omeda_async.bulk.journal.file import Identity  # noqa: PLC0415 the same
@@ -237,10 +241,10 @@ class BulkRun:
             return
         await asyncio.wait({self._driver})
         # A close that lost patience cancels the driver: that is the end of the run, not of who waits for it.
-        if not (self._driver.cancelled() and self._engine.stopped):
+        if not (self._driver.cancelled() and self._engine.stop.is_set()):
             self._driver.result()
-        if self._engine.failure is not None:
-            raise self._engine.failure
+        if self._engine.stop.failure is not None:
+            raise self._engine.stop.failure
 
     def _progressed(self, *, at_the_end: bool = False) -> None:
         if self._on_progress is None:
@@ -283,21 +287,22 @@ def _path(journal: object) -> Path | None:
     return Path(journal)
 
 
-def _checked(work: Work, options: BulkOptions, on_outcomes: Callable[[], Any]) -> FanOutOptions:
+def _checked(work: Work, options: BulkOptions, on_outcomes: Callable[[], Any] | None) -> EngineOptions:
     concurrency = options.get("concurrency")
     concurrency = work.concurrency if concurrency is None else concurrency
     deadline = options.get("deadline")
     isolation = options.get("max_isolation_requests", 1000)
     priority = options.get("priority", Priority.BULK)
     check_whole("concurrency", concurrency)
-    check_sizes(work)
+    check_whole("max_entries", work.max_entries)
+    check_whole("max_bytes", work.max_bytes)
     check_whole("max_isolation_requests", isolation, least=0)
     check_one_of("priority", priority, Priority)
     if deadline is not None:
         check_duration("deadline", deadline)
     if options.get("journal_pii", "keep") not in {"keep", "hash"}:
         raise ConfigurationError("journal_pii must be 'keep' or 'hash'")
-    return FanOutOptions(
+    return EngineOptions(
         concurrency=concurrency,
         max_entries=work.max_entries,
         max_bytes=work.max_bytes,

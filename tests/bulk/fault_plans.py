@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from omeda_async import BrandOptOut, BulkRun, Outcome, OutcomeStatus, SessionManager, _result
 from omeda_async.bulk import Item
-from omeda_async.bulk._engine import FanOut
+from omeda_async.bulk._delivery import Delivery
 from omeda_async.errors import BatchRejected
 from omeda_async.sandbox import Fault, FaultKind as Kind, FaultPoint, Sandbox
 from tests.bulk.sandboxed import manager_on
@@ -138,14 +138,13 @@ def every_exchange() -> Iterator[Exchanges]:
 def every_outcome() -> Iterator[list[Outcome]]:
     """Note each outcome that is counted, also those nobody takes any more."""
     noted: list[Outcome] = []
-    with_twins = FanOut._with_twins
+    hand_out = Delivery._hand_out
 
-    def noting(self: FanOut, items: Sequence[Item], result: _result.Result[Any]) -> Sequence[Item]:
-        everyone = with_twins(self, items, result)
-        noted.extend(item.outcome(result) for item in everyone)
-        return everyone
+    def noting(self: Delivery, items: Sequence[Item], result: _result.Result[Any]) -> None:
+        noted.extend(item.outcome(result) for item in items)
+        hand_out(self, items, result)
 
-    with mock.patch.object(FanOut, "_with_twins", noting):
+    with mock.patch.object(Delivery, "_hand_out", noting):
         yield noted
 
 
@@ -270,7 +269,7 @@ def check(result: Result) -> None:
     assert len(places) == len(set(places)), "a record has two outcomes"
     assert report.total == sum(report.counts.values()) == len(places)
     if report.complete:
-        read = 0 if result.run._engine is None else result.run._engine._position
+        read = 0 if result.run._engine is None else result.run._engine.reader.position
         assert places == list(range(read)), "a record that was read has no outcome"
     if plan.stop == "no":
         assert report.complete

@@ -9,9 +9,9 @@ from hypothesis import given, strategies as st
 from omeda_async import ClosedError, Outcome, OutcomeStatus, RateLimit, Window
 from omeda_async._result import Result
 from omeda_async.bulk._chunks import Chunker
-from omeda_async.bulk._input import Linger
 from omeda_async.bulk._item import Item
 from omeda_async.bulk._plan import isolation_cost, least_seconds
+from omeda_async.bulk._reader import Linger
 from omeda_async.bulk._repeats import Repeats
 from omeda_async.bulk._results import ResultBuffer
 from omeda_async.limits import make_limiter
@@ -35,7 +35,7 @@ def test_chunks_hold_every_item_once_in_order_and_within_both_bounds(
     sizes: list[int], max_entries: int, max_bytes: int
 ) -> None:
     """Whatever the sizes, no batch passes a bound unless it is one item that does so alone."""
-    chunker = Chunker(max_entries, max_bytes)
+    chunker: Chunker[Item] = Chunker(max_entries, max_bytes)
     items = [item(number, size) for number, size in enumerate(sizes)]
     batches = [batch for one in items if (batch := chunker.feed(one))]
     last = chunker.flush()
@@ -49,7 +49,7 @@ def test_chunks_hold_every_item_once_in_order_and_within_both_bounds(
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 10), st.integers(1, 120))
 def test_chunks_are_full(sizes: list[int], max_entries: int, max_bytes: int) -> None:
     """A batch is given only when the next item would not have fitted, or the entries are reached."""
-    chunker = Chunker(max_entries, max_bytes)
+    chunker: Chunker[Item] = Chunker(max_entries, max_bytes)
     batches = [batch for number, size in enumerate(sizes) if (batch := chunker.feed(item(number, size)))]
     everything = [*batches, chunker.flush()]
     for batch, following in pairwise(everything):
@@ -59,7 +59,7 @@ def test_chunks_are_full(sizes: list[int], max_entries: int, max_bytes: int) -> 
 
 def test_an_item_larger_than_a_batch_stands_alone() -> None:
     """What is too large by itself is neither dropped nor sent with others."""
-    chunker = Chunker(10, 100)
+    chunker: Chunker[Item] = Chunker(10, 100)
     small, large, after = item("a", 60), item("b", 500), item("c", 1)
     assert chunker.feed(small) is None
     assert chunker.feed(large) == [small]

@@ -10,7 +10,8 @@ import pytest
 from omeda_async import BulkReport, ClosedError, InvalidRecord, OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import Item
-from omeda_async.bulk._engine import BATCHES_READY, BREATHE_EVERY
+from omeda_async.bulk._engine import BATCHES_READY
+from omeda_async.bulk._reader import BREATHE_EVERY
 from omeda_async.events import Event, RunEnded
 from tests.bulk.bulk_fakes import (
     FakeAccount,
@@ -324,8 +325,8 @@ async def test_what_is_closed_is_let_go_of_as_others_are_read() -> None:
     held = []
     async for _ in run:
         assert run._engine is not None
-        held.append(len(run._engine._spent))
+        held.append(len(run._engine.delivery._spent))
     assert 0 < max(held) <= 3 * 20 + BREATHE_EVERY + 20 * BATCHES_READY
     assert run._engine is not None
-    assert run._engine._spent == []
+    assert run._engine.delivery._spent == []
     assert adds_up(run, 3000)

@@ -17,7 +17,7 @@ from omeda_async import (
     TooLate,
 )
 from omeda_async._result import Result
-from omeda_async.bulk import Item, _engine
+from omeda_async.bulk import Item, _delivery
 from omeda_async.bulk._repeats import Repeats
 from omeda_async.journal import JournalStatus, read_not_done, read_status
 from omeda_async.providers.omeda.models import OptOutReceipt
@@ -176,7 +176,7 @@ async def test_repeats_that_come_too_late_to_be_known_are_counted_once(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond what a run keeps in mind a repeat is sent again; the journal still counts every position once."""
-    monkeypatch.setattr(_engine, "Repeats", lambda: Repeats(2))
+    monkeypatch.setattr(_delivery, "Repeats", lambda: Repeats(2))
     records = [*"abcdefghij", "a", "b"]
     work = Work(concurrency=1)
     await journalled(path, records, work)
@@ -294,7 +294,7 @@ async def test_what_is_not_sent_carries_no_attempts_of_others(path: Path) -> Non
         async for outcome in run:
             outcomes.append(outcome)
             assert run._engine is not None
-            run._engine.stop(cause)
+            run._engine.stop.set(cause)
         unsent = [outcome.error for outcome in outcomes if outcome.status is S.NOT_SENT]
         assert len(unsent) >= 4
         assert {(error.sent, error.attempts) for error in unsent if error is not None} == {(False, 0)}

@@ -8,7 +8,7 @@ import pytest
 
 from omeda_async import AnswerLost, ClientOptOut, ClosedError, OutcomeStatus
 from omeda_async._result import Result
-from omeda_async.bulk import Item, Job, _engine, fingerprint, not_sent
+from omeda_async.bulk import Item, Job, _delivery, fingerprint, not_sent
 from omeda_async.bulk._repeats import Repeats
 from omeda_async.bulk.journal.writer import Journal
 from omeda_async.journal import read_status
@@ -54,7 +54,7 @@ async def test_a_stopped_run_that_is_cancelled_while_it_accounts_for_the_rest_lo
         await asyncio.sleep(0)
     run.stop()
     assert run._engine is not None
-    while run._engine._position < 1000:  # noqa: ASYNC110 the engine tells nobody how far it has read
+    while run._engine.reader.position < 1000:  # noqa: ASYNC110 the engine tells nobody how far it has read
         await asyncio.sleep(0.01)
     for _ in range(passes):
         await asyncio.sleep(0)
@@ -63,7 +63,7 @@ async def test_a_stopped_run_that_is_cancelled_while_it_accounts_for_the_rest_lo
     task.cancel()
     await asyncio.wait({task})
     await run.aclose()
-    assert adds_up(run, run._engine._position)
+    assert adds_up(run, run._engine.reader.position)
     status = read_status(path)
     assert status.total == run.report.total
     assert dict(status.counts) == run.report.counts
@@ -83,7 +83,7 @@ async def test_a_repeat_of_what_is_under_way_leaves_the_journal_whole(
     path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str, place: int
 ) -> None:
     """So far back that the run has forgotten the first: both are sent, each has its outcome, and nothing else goes."""
-    monkeypatch.setattr(_engine, "Repeats", lambda: Repeats(1))
+    monkeypatch.setattr(_delivery, "Repeats", lambda: Repeats(1))
     records = [f"r{number}" for number in range(80)]
     await journalled(path, records, _Endings(before, max_entries=10))
     repeated = records[place]

@@ -178,7 +178,7 @@ async def test_everyone_s_cause_stops_the_run_and_a_sized_input_is_accounted_for
     class Locked(FakeWork):
         async def perform(self, items: list[Item], job: Any) -> None:
             await super().perform(items, job)
-            job.stop(AuthenticationFailed("no", status=403))
+            job.stop.set(AuthenticationFailed("no", status=403))
 
     work = Locked(answer=lambda _: Result(error=AuthenticationFailed("no", status=403), attempts=1))
     run = run_of(work, list(range(1000)))
@@ -196,7 +196,7 @@ async def test_everyone_s_cause_does_not_read_an_endless_input_on() -> None:
     class Locked(FakeWork):
         async def perform(self, items: list[Item], job: Any) -> None:
             await super().perform(items, job)
-            job.stop(AuthenticationFailed("no", status=403))
+            job.stop.set(AuthenticationFailed("no", status=403))
 
     records = Watched(count())
     run = run_of(Locked(), records)

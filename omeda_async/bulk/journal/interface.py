@@ -7,11 +7,14 @@ from omeda_async._result import Result
 from omeda_async.bulk._item import Closed, Item
 
 
-class Ledger(Protocol):
+class RunJournal(Protocol):
     """Remembers a run: the intents before the attempts, the outcomes before the caller sees them."""
 
+    remembers: bool
+    """Whether it does: if not, nobody need wait for it."""
+
     async def begin(self, items: Sequence[Item]) -> dict[Item, Result[Any]]:
-        """Write down that items are about to be sent; give the results of those settled by an earlier run.
+        """Write down that items are about to be sent; return the results of those settled by an earlier run.
 
         Those an earlier run may have sent are marked as doubtful.
         """
@@ -20,13 +23,42 @@ class Ledger(Protocol):
         """Write down results."""
 
     async def leave(self, outcomes: Sequence[Closed]) -> list[Closed]:
-        """Write down what became of items that will not be sent, or whose sending was broken off; give how that stands.
+        """Write down what became of items that will not be sent, or were broken off; return how that stands.
 
         What an earlier run has found out about an item is not undone.
         """
 
-    def set_aside(self, outcomes: Sequence[Closed]) -> None:
-        """Have records counted that are never sent: repeats of earlier ones, and those refused locally."""
+    def note_repeats(self, outcomes: Sequence[Closed]) -> None:
+        """Have repeats of earlier records counted."""
+
+    def note_refused(self, outcomes: Sequence[Closed]) -> None:
+        """Have records counted that were refused locally."""
 
     async def room(self) -> None:
         """Wait until few of those are waiting to be written."""
+
+
+class NullJournal:
+    """Remembers nothing."""
+
+    remembers = False
+
+    async def begin(self, items: Sequence[Item]) -> dict[Item, Result[Any]]:  # noqa: ARG002 as in RunJournal
+        """Return nothing: there was no earlier run."""
+        return {}
+
+    async def record(self, outcomes: Sequence[Closed]) -> None:
+        """Write nothing down."""
+
+    async def leave(self, outcomes: Sequence[Closed]) -> list[Closed]:
+        """Return the outcomes as they are."""
+        return list(outcomes)
+
+    def note_repeats(self, outcomes: Sequence[Closed]) -> None:
+        """Count nothing."""
+
+    def note_refused(self, outcomes: Sequence[Closed]) -> None:
+        """Count nothing."""
+
+    async def room(self) -> None:
+        """Wait for nothing."""

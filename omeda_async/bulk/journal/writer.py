@@ -37,6 +37,8 @@ class Journal:
         lookback: Seconds that a provider counts a request for: for so long it is remembered from run to run.
     """
 
+    remembers = True
+
     def __init__(self, path: Path, identity: Identity, lookback: float = 0.0) -> None:
         self.recent: tuple[int, float] = (0, 0.0)
         """Requests that earlier runs have made within that time, and how many seconds ago the last was seen."""
@@ -126,10 +128,12 @@ class Journal:
         changed = [([item], standing[item]) for items, _ in outcomes for item in items if item in standing]
         return [*((items, result) for items, result in kept if items), *changed]
 
-    def set_aside(self, outcomes: Sequence[Closed]) -> None:
+    def note_repeats(self, outcomes: Sequence[Closed]) -> None:
         """Have records counted that are never sent: repeats of earlier ones, and those refused locally."""
         self._group.asides += outcomes
         self._wake.set()
+
+    note_refused = note_repeats
 
     async def room(self) -> None:
         """Wait until few notes are waiting to be written; at once when writing has failed."""

@@ -61,7 +61,7 @@ class OptOutWork:
         """Send the items in one request, and isolate the culprits if it is refused."""
         size = sum([item.size for item in items])
         result = None
-        if not (job.stopped or self._evidence.too_large(size, len(items))):
+        if not (job.stop.is_set() or self._evidence.too_large(size, len(items))):
             result = await self._ask([item.params for item in items], job)
             if result.error is None:
                 self._evidence.took(size)
@@ -81,7 +81,7 @@ class OptOutWork:
             if result is not None:
                 _take(isolation, job, group, result)
                 result = None
-            elif job.stopped or (group.isolating and not job.spend_isolation()):
+            elif job.stop.is_set() or (group.isolating and not job.spend_isolation()):
                 isolation.give_up(_left_out(job), group)
                 isolation.give_up(_left_out(job))
             elif self._evidence.too_large(group.size, len(group.parts)):
@@ -95,8 +95,7 @@ class OptOutWork:
 
     async def _ask(self, entries: list[Entry], job: Job, *, fail_fast: bool = False) -> Result[Any]:
         params = SubmitOptOuts(client=self.client, opt_outs=_entries(entries))
-        options = attrs.evolve(job.options(), fail_fast=fail_fast) if fail_fast else job.options()
-        return await job.run(Call(self.account, SUBMIT_OPT_OUTS, params, options))
+        return await job.run(Call(self.account, SUBMIT_OPT_OUTS, params, job.options(fail_fast=fail_fast)))
 
 
 def _take(isolation: Isolation, job: Job, group: Group, result: Result[Any]) -> None:
@@ -105,15 +104,15 @@ def _take(isolation: Isolation, job: Job, group: Group, result: Result[Any]) -> 
         isolation.accepted(group, result)
     elif SUBMIT_OPT_OUTS.hits_everyone(error):
         isolation.failed(group, in_vain(result))
-        job.stop(error)
+        job.stop.set(error)
     elif isinstance(error, ApiError) and _refuses_the_batch(error):
         isolation.refused(group, error, result.attempts, lost=result.lost)
-    elif _may_be_for_size(error) and not job.stopped:
+    elif _may_be_for_size(error) and not job.stop.is_set():
         isolation.too_large(group, result)
     else:
         isolation.failed(group, in_vain(result))
     if isolation.common_cause is not None:
-        job.stop(isolation.common_cause)
+        job.stop.set(isolation.common_cause)
 
 
 def _close(isolation: Isolation, job: Job) -> None:
@@ -150,7 +149,7 @@ def _without(entry: Entry, refused: Any) -> Entry | None:
 
 
 def _left_out(job: Job) -> Callable[[Part], Result[Any]]:
-    stopped = job.stopped
+    stopped = job.stop.is_set()
     reason = "the run was stopped" if stopped else "the run's max_isolation_requests are used up"
 
     def make(part: Part) -> Result[Any]:

@@ -1,0 +1,129 @@
+"""Where every record of a run gets its one outcome: in the journal, in the sums, and at the caller."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from omeda_async._result import Result
+from omeda_async.bulk._item import Closed, Item, not_sent, refused
+from omeda_async.bulk._outlast import outlast
+from omeda_async.bulk._repeats import Repeats
+from omeda_async.bulk._results import ResultBuffer
+from omeda_async.bulk._stop import Stop
+from omeda_async.bulk.journal.interface import RunJournal
+from omeda_async.errors import ClosedError, OmedaAsyncError
+from omeda_async.outcomes import Tally
+
+LEFT_AT_ONCE = 1000
+
+
+class Delivery:
+    """Counts the results of items and hands out their outcomes, those of repeats with them.
+
+    Args:
+        journal: What remembers the run.
+        results: Where the outcomes wait for the caller.
+        stop: The run's.
+        on_outcomes: Called whenever the sums have changed.
+    """
+
+    def __init__(
+        self, journal: RunJournal, results: ResultBuffer, stop: Stop, on_outcomes: Callable[[], Any] | None = None
+    ) -> None:
+        self.tally = Tally()
+        self.waiting = 0
+        """Repeats that wait for what is on its way."""
+        self.on_fewer_waiting: Callable[[], None] = lambda: None
+        self._journal = journal
+        self._results = results
+        self.stop = stop
+        self._on_outcomes = on_outcomes
+        self._repeats = Repeats()
+        self._left: list[Closed] = []
+        # Closed items are let go of one by one as others are read. The garbage collector counts how many more objects
+        # there are than before: freed by the hundred they would make it search the whole heap, time and again.
+        self._spent: list[Item] = []
+
+    @property
+    def has_many_left(self) -> bool:
+        """Whether so many items wait in ``leave`` that they should be delivered now."""
+        return len(self._left) >= LEFT_AT_ONCE
+
+    def deliver(self, closed: Sequence[Closed]) -> None:
+        """Count results that are final, and hand out the outcomes."""
+        for items, result in closed:
+            self._repeats.closed(items, result)
+            self._hand_out(self._with_repeats(items, result) if self.waiting else items, result)
+        if self._on_outcomes is not None:
+            self._on_outcomes()
+
+    def leave(self, closed: Sequence[Closed]) -> None:
+        """Take what became of items that will not be sent, or whose sending was broken off.
+
+        An earlier run may know more about them, which the journal is asked before their outcomes are delivered.
+        """
+        if self._journal.remembers:
+            self._left += closed
+        else:
+            self.deliver(closed)
+
+    def leave_unsent(self, items: Sequence[Item]) -> None:
+        """Take items that will not be sent, as the run was stopped."""
+        if items:
+            cause = self.stop.cause or ClosedError("the run was stopped before this record was sent")
+            self.leave([(items, not_sent(cause))])
+
+    async def deliver_left(self) -> None:
+        """Deliver what was left; a cancellation is put off until that is done."""
+        if self._left:
+            await outlast(self._deliver_left())  # broken off in the middle, they would be nowhere
+
+    def refuse(self, item: Item) -> None:
+        """Deliver an item that cannot be sent."""
+        closed: Closed = [item], refused(item)
+        self._journal.note_refused([closed])
+        self.deliver([closed])
+
+    def is_repeat(self, item: Item) -> bool:
+        """Whether an item asks for what an earlier one asked for; if so it shares that one's result."""
+        earlier = self._repeats.find(item)
+        if earlier is None:
+            return False
+        if isinstance(earlier, Result):
+            self._journal.note_repeats([([item], earlier)])
+            self.deliver([([item], earlier)])
+        else:
+            earlier.repeats = earlier.repeats or []
+            earlier.repeats.append(item)
+            self.waiting += 1
+        return True
+
+    def let_go(self, number: int | None = None) -> None:
+        """Hold so many closed items less; None for all."""
+        del self._spent[:number]
+
+    def _hand_out(self, items: Sequence[Item], result: Result[Any]) -> None:
+        status = result.status
+        wanted = self._results.wanted or not status.is_done
+        outcomes = [item.outcome(result) for item in items] if wanted else []
+        self.tally.add(status, len(items), outcomes)
+        self._results.push(outcomes)
+        self._spent += items
+
+    def _with_repeats(self, items: Sequence[Item], result: Result[Any]) -> Sequence[Item]:
+        repeats = [repeat for item in items for repeat in item.repeats or ()]
+        if not repeats:
+            return items
+        for item in items:
+            item.repeats = None
+        self._journal.note_repeats([(repeats, result)])
+        self.waiting -= len(repeats)
+        self.on_fewer_waiting()
+        return [*items, *repeats]
+
+    async def _deliver_left(self) -> None:
+        left, self._left = self._left, []
+        try:
+            left = await self._journal.leave(left)
+        except OmedaAsyncError as error:
+            self.stop.fail(error)
+        self.deliver(left)

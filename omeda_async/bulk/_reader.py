@@ -1,0 +1,264 @@
+"""Reading the input of a run, lazily: records become items, and items batches."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator, Mapping, Sized
+from contextlib import AsyncExitStack
+from itertools import islice
+from typing import Any, Final
+
+import attrs
+
+from omeda_async._row import Row
+from omeda_async.bulk._chunks import Chunker
+from omeda_async.bulk._delivery import Delivery
+from omeda_async.bulk._item import Item, Records
+from omeda_async.bulk._job import Work, cancelled_again
+from omeda_async.bulk._queue import BatchQueue
+from omeda_async.errors import InvalidRecord
+
+END: Final = object()
+"""Stands for the end of the input, where a record is expected."""
+BREATHE_EVERY: Final = 64
+
+
+def read_item(work: Work, raw: Any, position: int) -> Item:
+    """Turn a record into an item; one that cannot be sent says why in ``refusal``. Not even the oddest ends a run."""
+    try:
+        item = work.read(raw)
+    except Exception as error:  # noqa: BLE001 the record is the caller's: reading it may raise anything
+        refusal = _refusal_of(work, error)
+        return Item(raw, _key_of(raw), params=None, fingerprint=b"", position=position, refusal=refusal)
+    item.position = position
+    return item
+
+
+async def iterate(records: Records) -> AsyncGenerator[Any, None]:
+    """Read any kind of input, lazily; a generator that is not read to its end is closed."""
+    if isinstance(records, AsyncIterable):
+        async with AsyncExitStack() as stack:
+            if isinstance(records, AsyncGenerator):
+                stack.push_async_callback(records.aclose)  # what is left of it would keep its file or cursor open
+            async for record in records:
+                yield record
+    else:
+        for record in records:
+            yield record
+
+
+class Linger:
+    """One timer that calls back until it is told that the batch is gone.
+
+    Args:
+        seconds: How long to wait, each time.
+        flush: Called then; it tells whether the batch is gone.
+    """
+
+    def __init__(self, seconds: float, flush: Callable[[], bool]) -> None:
+        self._seconds = seconds
+        self._flush = flush
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to wait, unless that is under way."""
+        if self._handle is None:
+            self._handle = asyncio.get_running_loop().call_later(self._seconds, self._fire)
+
+    def _fire(self) -> None:
+        self._handle = None
+        if not self._flush():
+            self.start()
+
+    def cancel(self) -> None:
+        """Call back no more, until it is started again."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+
+@attrs.frozen(kw_only=True)
+class ReaderOptions:
+    """How the input is read."""
+
+    max_entries: int
+    max_bytes: int
+    linger: float
+    """Seconds that a batch waits for more records when they trickle in."""
+    takers: int
+    """How many take batches out of the queue."""
+    most_waiting: int
+    """Repeats that may wait for what is on its way, before nothing more is read."""
+    room: Callable[[], Awaitable[None]]
+    """Waits until enough of the outcomes have been taken."""
+
+
+class Reader:
+    """Reads records, and hands over batches of items; those that cannot be sent and repeats are delivered at once.
+
+    Args:
+        work: How records become items.
+        records: The input.
+        queue: Where the batches go.
+        delivery: Where items go that need no request; its ``stop`` ends the reading, but an input whose length is
+            known is read to its end all the same, so that every record of it has an outcome.
+        options: How.
+    """
+
+    def __init__(
+        self, work: Work, records: Records, queue: BatchQueue, delivery: Delivery, options: ReaderOptions
+    ) -> None:
+        self.read_on = True
+        """Whether an input whose length is known is read to its end after a stop."""
+        self.position = 0
+        """Records read."""
+        self._work = work
+        self._records = records
+        self._queue = queue
+        self._delivery = delivery
+        self._stop = delivery.stop
+        self._options = options
+        self._chunker: Chunker[Item] = Chunker(options.max_entries, options.max_bytes)
+        self._breathe_every = max(work.look_ahead, BREATHE_EVERY)
+        self._in_hand: list[Item] = []
+        self._task: asyncio.Task[Any] | None = None
+        self._awaiting_input = False
+        self._woken = False
+        self._fewer_waiting = asyncio.Event()
+        delivery.on_fewer_waiting = self._fewer_waiting.set
+        self._stop.wakers.add(self._wake)
+
+    async def run(self) -> None:
+        """Read to the end of the input, or until stopped; what the input raises is noted as a failure of the run.
+
+        Cancelling it leaves what is in hand to :meth:`left_over`.
+        """
+        self._task = asyncio.current_task()
+        try:
+            await self._read_all()
+        except asyncio.CancelledError:
+            if not self._woken or cancelled_again():
+                raise
+        except Exception as error:  # noqa: BLE001 the input is the caller's: whatever it raises ends the run, in order
+            self._stop.fail(error)
+        if self._stop.is_set():
+            self._delivery.leave_unsent(self.left_over())
+        await self._hand_over(self._chunker.flush())
+        for _ in range(self._options.takers):
+            await self._queue.put(None)
+
+    def left_over(self) -> list[Item]:
+        """Return the items read that nobody has taken."""
+        items, self._in_hand = self._in_hand, []
+        return items + self._queue.drain() + self._chunker.flush()
+
+    def _wake(self) -> None:
+        self._fewer_waiting.set()
+        if self._task is not None and self._awaiting_input and self._task is not asyncio.current_task():
+            self._woken = self._task.cancel()
+
+    async def _read_all(self) -> None:
+        source = iterate(self._records) if isinstance(self._records, AsyncIterable) else iter(self._records)
+        linger = Linger(self._options.linger, self._flush)
+        try:
+            more = True
+            while more and not self._is_over():
+                before = self.position
+                more = await self._read_next(source) if isinstance(source, AsyncGenerator) else self._read_some(source)
+                self._delivery.let_go(self.position - before)
+                if self._in_hand:
+                    linger.cancel()  # what is left waits its own time
+                    await self._hand_over(self._in_hand)
+                else:
+                    await self._breathe()
+                if len(self._chunker):
+                    linger.start()
+        finally:
+            linger.cancel()
+            if isinstance(source, AsyncGenerator):
+                await source.aclose()
+
+    def _read_some(self, source: Iterator[Any]) -> bool:
+        """Read on until something has to be waited for; whether there may be more."""
+        enough = self._breathe_every - self.position % self._breathe_every
+        for record in islice(source, enough):
+            self._accept(record)
+            enough -= 1
+            if self._in_hand or self._stop.is_set() or self._too_many_wait():
+                return True
+        return not enough
+
+    async def _read_next(self, source: AsyncGenerator[Any, None]) -> bool:
+        self._awaiting_input = True
+        try:
+            record = await anext(source, END)
+        finally:
+            self._awaiting_input = False
+        if record is not END:
+            self._accept(record)
+        return record is not END
+
+    def _is_over(self) -> bool:
+        """Whether nothing more is to be read, though there may be more."""
+        return self._stop.is_set() and not (self.read_on and isinstance(self._records, Sized))
+
+    def _too_many_wait(self) -> bool:
+        return self._delivery.waiting > self._options.most_waiting
+
+    def _accept(self, record: Any) -> None:
+        item = read_item(self._work, record, self.position)
+        self.position += 1
+        if item.refusal is not None:
+            self._delivery.refuse(item)
+        elif self._delivery.is_repeat(item):
+            return
+        elif self._stop.is_set():
+            self._delivery.leave_unsent([item])
+        elif full := self._chunker.feed(item):
+            self._in_hand = full
+
+    async def _breathe(self) -> None:
+        """Let others have a turn, after so many records or where there is something to wait for."""
+        if self._delivery.has_many_left or (self._stop.is_set() and self._too_many_wait()):
+            await self._delivery.deliver_left()
+            await asyncio.sleep(0)
+        elif self._too_many_wait():
+            await self._hand_over(self._chunker.flush())
+            while self._too_many_wait() and not self._stop.is_set():
+                self._fewer_waiting.clear()
+                await self._fewer_waiting.wait()
+        elif self.position % self._breathe_every == 0:
+            await self._options.room()
+            await asyncio.sleep(0)
+
+    def _flush(self) -> bool:
+        """Hand over a batch that has waited long enough, unless the workers have enough to do."""
+        if not len(self._chunker):
+            return True
+        if self._queue.full():
+            return False
+        self._queue.put_nowait(self._chunker.flush())
+        return True
+
+    async def _hand_over(self, items: list[Item]) -> None:
+        if items:
+            self._in_hand = items
+            await self._queue.put(items)
+            self._in_hand = []
+
+
+def _key_of(raw: Any) -> Any:
+    """Return the caller's key of a record that cannot be read otherwise; None where it shows none."""
+    try:
+        if isinstance(raw, Row):
+            return raw.key_alone()
+        return raw.get("key") if isinstance(raw, Mapping) else getattr(raw, "key", None)
+    except Exception:  # noqa: BLE001 the record is the caller's: looking into it may raise anything
+        return None
+
+
+def _refusal_of(work: Work, error: Exception) -> InvalidRecord:
+    invalid = error
+    if not isinstance(invalid, InvalidRecord):
+        invalid = InvalidRecord.of(None, f"cannot be read: {type(error).__name__}")
+        invalid.__cause__ = error
+    invalid.provider, invalid.operation = work.account.provider, work.name
+    return invalid
