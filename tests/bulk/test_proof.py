@@ -179,7 +179,7 @@ def test_the_proof_notices_lost_answers_taken_for_failures() -> None:
 
 def test_the_proof_notices_records_that_are_dropped_when_a_run_stops() -> None:
     """Were the records in the queue forgotten by a stop, some would have no outcome."""
-    _breaks("omeda_async.bulk._engine.FanOut._leave", lambda _self, _items: None, STOPPED)
+    _breaks("omeda_async.bulk._delivery.Delivery.leave_unsent", lambda _self, _items: None, STOPPED)
 
 
 def test_the_proof_notices_an_interrupted_attempt_taken_for_not_sent() -> None:
