@@ -39,10 +39,10 @@ class OutcomeStatus(enum.Enum):
     @property
     def is_done(self) -> bool:
         """Is the record in the state that was asked for?"""
-        return self in _DONE
+        return self in DONE
 
 
-_DONE = frozenset({OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE})
+DONE = frozenset({OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE})
 
 
 @attrs.frozen
@@ -123,7 +123,7 @@ class Tally:
             outcomes: The outcomes themselves; of those that are done none are needed.
         """
         self.counts[status] += number
-        if not status.is_done:
+        if status not in DONE:
             self.failures += outcomes[: FAILURES_KEPT - len(self.failures)]
 
     def report(self, *, duration: float, complete: bool) -> BulkReport:

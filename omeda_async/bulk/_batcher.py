@@ -49,6 +49,7 @@ class Batcher:
         self._priority = priority
         self._waiting: dict[Item, asyncio.Future[Outcome]] = {}
         self._senders: set[asyncio.Task[None]] = set()
+        self._requests: set[_Request] = set()
         self._idle_senders = 0
         self._timer: asyncio.TimerHandle | None = None
         self._position = 0
@@ -108,7 +109,11 @@ class Batcher:
             cause: Why, as who waits is told.
         """
         self._closed = True
-        self._refuse(ClosedError(f"{cause} before this record was sent"))
+        error = ClosedError(f"{cause} before this record was sent")
+        self._refuse(error)
+        if self._account.activity.closing:
+            for request in self._requests:
+                request.stop.set(error)
 
     def _arrange(self) -> None:
         """See to it that a sender or a timer will take what waits."""
@@ -142,15 +147,20 @@ class Batcher:
         finally:
             self._idle_senders -= 1
         try:
-            taken = self._take()
-            if taken:
-                request = _Request(self._account, taken, permit, self._priority)
-                with self._account.activity:
-                    await Job(request, list(taken)).perform(self._work)
-                if request.stop.failure is not None:
-                    raise request.stop.failure
+            if taken := self._take():
+                await self._perform(_Request(self._account, taken, permit, self._priority), list(taken))
         finally:
             limiter.release(permit, sent=False)  # does nothing where an attempt has used it
+
+    async def _perform(self, request: "_Request", items: list[Item]) -> None:
+        self._requests.add(request)
+        try:
+            with self._account.activity:
+                await Job(request, items).perform(self._work)
+        finally:
+            self._requests.discard(request)
+        if request.stop.failure is not None:
+            raise request.stop.failure
 
     def _take(self) -> dict[Item, asyncio.Future[Outcome]]:
         chunker: Chunker[Item] = Chunker(self._work.max_entries, self._work.max_bytes)
@@ -177,12 +187,14 @@ class _Request:
     def __init__(
         self, account: Account, waiting: dict[Item, asyncio.Future[Outcome]], permit: Permit, priority: Priority
     ) -> None:
-        self.stop = Stop(also=lambda: account.activity.closing)
+        self.stop = Stop()
+        if account.activity.closing:
+            self.stop.set(ClosedError("the session manager was closed before this record was sent"))
         self.journal: RunJournal = NullJournal()
         self._waiting = waiting
         self._permit: Permit | None = permit
         self._isolation_left = ISOLATION_BUDGET
-        self._usual = CallOptions(priority=priority, deadline_from_first_permit=True, stopped=self.stop.is_set)
+        self._usual = CallOptions(priority=priority, deadline_from_first_permit=True, stopped=lambda: self.stop.is_set)
 
     def options(self, *, doubtful: bool = False, explain: bool = True, fail_fast: bool = False) -> CallOptions:
         """Return the options for the next call; the first has its permit already."""

@@ -23,22 +23,19 @@ class Chunker(Generic[T]):
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self.max_entries = max_entries
         self.max_bytes = max_bytes
-        self._items: list[T] = []
+        self.items: list[T] = []
         self._bytes = 0
-
-    def __len__(self) -> int:
-        return len(self._items)
 
     def feed(self, item: T) -> list[T] | None:
         """Take an item; return the batch that is complete, if one is."""
         full = None
-        if self._bytes + item.size > self.max_bytes and self._items:
+        if self._bytes + item.size > self.max_bytes and self.items:
             full = self.flush()
-        self._items.append(item)
+        self.items.append(item)
         self._bytes += item.size
-        return self.flush() if full is None and len(self._items) >= self.max_entries else full
+        return self.flush() if full is None and len(self.items) >= self.max_entries else full
 
     def flush(self) -> list[T]:
         """Return what has gathered; empty when nothing has."""
-        items, self._items, self._bytes = self._items, [], 0
+        items, self.items, self._bytes = self.items, [], 0
         return items

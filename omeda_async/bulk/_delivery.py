@@ -11,7 +11,7 @@ from omeda_async.bulk._results import ResultBuffer
 from omeda_async.bulk._stop import Stop
 from omeda_async.bulk.journal.interface import RunJournal
 from omeda_async.errors import ClosedError, OmedaAsyncError
-from omeda_async.outcomes import Tally
+from omeda_async.outcomes import DONE, Tally
 
 LEFT_AT_ONCE = 1000
 
@@ -37,7 +37,7 @@ class Delivery:
         self._results = results
         self.stop = stop
         self._on_outcomes = on_outcomes
-        self._repeats = Repeats()
+        self.repeats = Repeats()
         self._left: list[Closed] = []
         # Closed items are let go of one by one as others are read. The garbage collector counts how many more objects
         # there are than before: freed by the hundred they would make it search the whole heap, time and again.
@@ -51,8 +51,15 @@ class Delivery:
     def deliver(self, closed: Sequence[Closed]) -> None:
         """Count results that are final, and hand out the outcomes."""
         for items, result in closed:
-            self._repeats.closed(items, result)
-            self._hand_out(self._with_repeats(items, result) if self.waiting else items, result)
+            self.repeats.closed(items, result)
+            everyone = self._with_repeats(items, result) if self.waiting else items
+            status = result.status
+            is_wanted = self._results.wanted or status not in DONE
+            outcomes = [item.outcome(result) for item in everyone] if is_wanted else []
+            self.tally.add(status, len(everyone), outcomes)
+            if outcomes:
+                self._results.push(outcomes)
+            self._spent += everyone
         if self._on_outcomes is not None:
             self._on_outcomes()
 
@@ -83,11 +90,8 @@ class Delivery:
         self._journal.note_refused([closed])
         self.deliver([closed])
 
-    def is_repeat(self, item: Item) -> bool:
-        """Whether an item asks for what an earlier one asked for; if so it shares that one's result."""
-        earlier = self._repeats.find(item)
-        if earlier is None:
-            return False
+    def repeat(self, item: Item, earlier: Item | Result[Any]) -> None:
+        """Let an item share the result of an earlier one, which may still be on its way."""
         if isinstance(earlier, Result):
             self._journal.note_repeats([([item], earlier)])
             self.deliver([([item], earlier)])
@@ -95,19 +99,10 @@ class Delivery:
             earlier.repeats = earlier.repeats or []
             earlier.repeats.append(item)
             self.waiting += 1
-        return True
 
     def let_go(self, number: int | None = None) -> None:
         """Hold so many closed items less; None for all."""
         del self._spent[:number]
-
-    def _hand_out(self, items: Sequence[Item], result: Result[Any]) -> None:
-        status = result.status
-        wanted = self._results.wanted or not status.is_done
-        outcomes = [item.outcome(result) for item in items] if wanted else []
-        self.tally.add(status, len(items), outcomes)
-        self._results.push(outcomes)
-        self._spent += items
 
     def _with_repeats(self, items: Sequence[Item], result: Result[Any]) -> Sequence[Item]:
         repeats = [repeat for item in items for repeat in item.repeats or ()]

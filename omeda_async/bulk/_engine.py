@@ -71,7 +71,7 @@ class Engine:
             priority=options.priority,
             deadline_from_first_permit=True,
             on_request=self._count_request,
-            stopped=self.stop.is_set,
+            stopped=lambda: self.stop.is_set,
         )
 
     @property
@@ -126,7 +126,7 @@ class Engine:
 
     async def _serve(self) -> None:
         while (items := await self.queue.take()) is not None:
-            if self.stop.is_set():
+            if self.stop.is_set:
                 self.delivery.leave_unsent(items)
                 continue
             job = Job(self, items)

@@ -85,9 +85,11 @@ class Job:
 
     def close(self, items: Sequence[Item], result: Result[Any]) -> None:
         """Take the result of some items; each item is closed once."""
-        self._closed.append((items, result))
+        closed = items, result
+        self._closed.append(closed)
         if self._final:
-            self._deliver()
+            self._delivered += 1
+            self._host.deliver([closed])
 
     async def run(self, call: Call[Any, Any]) -> Result[Any]:
         """Make a call so that stopping the run finds it."""
@@ -121,7 +123,7 @@ class Job:
             if journal.remembers:
                 for item, result in (await journal.begin(self._items)).items():
                     self.close([item], result)
-            if items := self._open():
+            if items := self._open() if self._closed else self._items:
                 await work.perform(items, self)
             if journal.remembers:
                 self._final = True
@@ -132,11 +134,10 @@ class Job:
         except Exception as error:  # noqa: BLE001 not even a defect of ours may cost a record its outcome
             self._abandon()
             self.stop.break_off(error)
-        self._deliver()
+        if self._delivered < len(self._closed):
+            self._deliver()
 
     def _open(self) -> list[Item]:
-        if not self._closed:
-            return self._items
         closed = {item for items, _ in self._closed for item in items}
         return [item for item in self._items if item not in closed]
 
@@ -153,8 +154,7 @@ class Job:
             self._host.leave(self._take())
 
     def _deliver(self) -> None:
-        if closed := self._take():
-            self._host.deliver(closed)
+        self._host.deliver(self._take())
 
     def _take(self) -> list[Closed]:
         first, self._delivered = self._delivered, len(self._closed)

@@ -139,7 +139,7 @@ class Reader:
                 raise
         except Exception as error:  # noqa: BLE001 the input is the caller's: whatever it raises ends the run, in order
             self._stop.fail(error)
-        if self._stop.is_set():
+        if self._stop.is_set:
             self._delivery.leave_unsent(self.left_over())
         await self._hand_over(self._chunker.flush())
         for _ in range(self._options.takers):
@@ -160,7 +160,7 @@ class Reader:
         linger = Linger(self._options.linger, self._flush)
         try:
             more = True
-            while more and not self._is_over():
+            while more and not (self._stop.is_set and self._is_over()):
                 before = self.position
                 more = await self._read_next(source) if isinstance(source, AsyncGenerator) else self._read_some(source)
                 self._delivery.let_go(self.position - before)
@@ -169,7 +169,7 @@ class Reader:
                     await self._hand_over(self._in_hand)
                 else:
                     await self._breathe()
-                if len(self._chunker):
+                if self._chunker.items:
                     linger.start()
         finally:
             linger.cancel()
@@ -179,10 +179,11 @@ class Reader:
     def _read_some(self, source: Iterator[Any]) -> bool:
         """Read on until something has to be waited for; whether there may be more."""
         enough = self._breathe_every - self.position % self._breathe_every
+        stop, delivery, most_waiting = self._stop, self._delivery, self._options.most_waiting
         for record in islice(source, enough):
             self._accept(record)
             enough -= 1
-            if self._in_hand or self._stop.is_set() or self._too_many_wait():
+            if self._in_hand or stop.is_set or delivery.waiting > most_waiting:
                 return True
         return not enough
 
@@ -197,8 +198,8 @@ class Reader:
         return record is not END
 
     def _is_over(self) -> bool:
-        """Whether nothing more is to be read, though there may be more."""
-        return self._stop.is_set() and not (self.read_on and isinstance(self._records, Sized))
+        """Whether a stopped run reads nothing more."""
+        return not (self.read_on and isinstance(self._records, Sized))
 
     def _too_many_wait(self) -> bool:
         return self._delivery.waiting > self._options.most_waiting
@@ -208,21 +209,21 @@ class Reader:
         self.position += 1
         if item.refusal is not None:
             self._delivery.refuse(item)
-        elif self._delivery.is_repeat(item):
-            return
-        elif self._stop.is_set():
+        elif (earlier := self._delivery.repeats.find(item)) is not None:
+            self._delivery.repeat(item, earlier)
+        elif self._stop.is_set:
             self._delivery.leave_unsent([item])
         elif full := self._chunker.feed(item):
             self._in_hand = full
 
     async def _breathe(self) -> None:
         """Let others have a turn, after so many records or where there is something to wait for."""
-        if self._delivery.has_many_left or (self._stop.is_set() and self._too_many_wait()):
+        if self._delivery.has_many_left or (self._stop.is_set and self._too_many_wait()):
             await self._delivery.deliver_left()
             await asyncio.sleep(0)
         elif self._too_many_wait():
             await self._hand_over(self._chunker.flush())
-            while self._too_many_wait() and not self._stop.is_set():
+            while self._too_many_wait() and not self._stop.is_set:
                 self._fewer_waiting.clear()
                 await self._fewer_waiting.wait()
         elif self.position % self._breathe_every == 0:
@@ -231,7 +232,7 @@ class Reader:
 
     def _flush(self) -> bool:
         """Hand over a batch that has waited long enough, unless the workers have enough to do."""
-        if not len(self._chunker):
+        if not self._chunker.items:
             return True
         if self._queue.full():
             return False

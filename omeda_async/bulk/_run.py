@@ -241,7 +241,7 @@ class BulkRun:
             return
         await asyncio.wait({self._driver})
         # A close that lost patience cancels the driver: that is the end of the run, not of who waits for it.
-        if not (self._driver.cancelled() and self._engine.stop.is_set()):
+        if not (self._driver.cancelled() and self._engine.stop.is_set):
             self._driver.result()
         if self._engine.stop.failure is not None:
             raise self._engine.stop.failure

@@ -123,7 +123,7 @@ class FakeWork:
 
     async def perform(self, items: list[Item], job: Job) -> None:
         """Make one call for all the items."""
-        if job.stop.is_set():
+        if job.stop.is_set:
             job.close(items, Result(error=ClosedError("stopped")))
             return
         call: Any = FakeCall(self, items, job.options().on_request)

@@ -11,9 +11,9 @@ from unittest import mock
 import attrs
 from hypothesis import strategies as st
 
-from omeda_async import BrandOptOut, BulkRun, Outcome, OutcomeStatus, SessionManager, _result
-from omeda_async.bulk import Item
+from omeda_async import BrandOptOut, BulkRun, Outcome, OutcomeStatus, SessionManager
 from omeda_async.bulk._delivery import Delivery
+from omeda_async.bulk._item import Closed
 from omeda_async.errors import BatchRejected
 from omeda_async.sandbox import Fault, FaultKind as Kind, FaultPoint, Sandbox
 from tests.bulk.sandboxed import manager_on
@@ -138,13 +138,15 @@ def every_exchange() -> Iterator[Exchanges]:
 def every_outcome() -> Iterator[list[Outcome]]:
     """Note each outcome that is counted, also those nobody takes any more."""
     noted: list[Outcome] = []
-    hand_out = Delivery._hand_out
+    deliver = Delivery.deliver
 
-    def noting(self: Delivery, items: Sequence[Item], result: _result.Result[Any]) -> None:
-        noted.extend(item.outcome(result) for item in items)
-        hand_out(self, items, result)
+    def noting(self: Delivery, closed: Sequence[Closed]) -> None:
+        for items, result in closed:
+            everyone = [*items, *(repeat for item in items for repeat in item.repeats or ())]
+            noted.extend(item.outcome(result) for item in everyone)
+        deliver(self, closed)
 
-    with mock.patch.object(Delivery, "_hand_out", noting):
+    with mock.patch.object(Delivery, "deliver", noting):
         yield noted
 
 

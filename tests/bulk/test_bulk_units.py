@@ -43,7 +43,7 @@ def test_chunks_hold_every_item_once_in_order_and_within_both_bounds(
     for batch in [*batches, last]:
         assert len(batch) <= max_entries
         assert len(batch) == 1 or sum(one.size for one in batch) <= max_bytes
-    assert not len(chunker)
+    assert not chunker.items
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 10), st.integers(1, 120))

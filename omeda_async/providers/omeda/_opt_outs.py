@@ -61,7 +61,7 @@ class OptOutWork:
         """Send the items in one request, and isolate the culprits if it is refused."""
         size = sum([item.size for item in items])
         result = None
-        if not (job.stop.is_set() or self._evidence.too_large(size, len(items))):
+        if not (job.stop.is_set or self._evidence.too_large(size, len(items))):
             result = await self._ask([item.params for item in items], job)
             if result.error is None:
                 self._evidence.took(size)
@@ -81,7 +81,7 @@ class OptOutWork:
             if result is not None:
                 _take(isolation, job, group, result)
                 result = None
-            elif job.stop.is_set() or (group.isolating and not job.spend_isolation()):
+            elif job.stop.is_set or (group.isolating and not job.spend_isolation()):
                 isolation.give_up(_left_out(job), group)
                 isolation.give_up(_left_out(job))
             elif self._evidence.too_large(group.size, len(group.parts)):
@@ -107,7 +107,7 @@ def _take(isolation: Isolation, job: Job, group: Group, result: Result[Any]) -> 
         job.stop.set(error)
     elif isinstance(error, ApiError) and _refuses_the_batch(error):
         isolation.refused(group, error, result.attempts, lost=result.lost)
-    elif _may_be_for_size(error) and not job.stop.is_set():
+    elif _may_be_for_size(error) and not job.stop.is_set:
         isolation.too_large(group, result)
     else:
         isolation.failed(group, in_vain(result))
@@ -149,7 +149,7 @@ def _without(entry: Entry, refused: Any) -> Entry | None:
 
 
 def _left_out(job: Job) -> Callable[[Part], Result[Any]]:
-    stopped = job.stop.is_set()
+    stopped = job.stop.is_set
     reason = "the run was stopped" if stopped else "the run's max_isolation_requests are used up"
 
     def make(part: Part) -> Result[Any]:
