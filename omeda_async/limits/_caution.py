@@ -12,7 +12,7 @@ import attrs
 
 from omeda_async.limits._headers import TOO_MANY_PARALLEL
 from omeda_async.limits._pace import SLOWER, Pace
-from omeda_async.limits._rules import RateLimit
+from omeda_async.limits._rate_limit import RateLimit
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0

@@ -3,12 +3,12 @@
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from omeda_async.limits._rules import Priority
+from omeda_async.limits._rate_limit import Priority
 
 if TYPE_CHECKING:
     import asyncio
 
-    from omeda_async.limits._account import Permit
+    from omeda_async.limits._state import Permit
 
 RESERVE = 10
 """Of so many grants, bulk gets at least one while both lanes wait."""

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from omeda_async.limits import Limiter, RateLimit, Window, _local, make_limiter
+from omeda_async.limits import Limiter, RateLimit, Window, _limiter, make_limiter
 from omeda_async.limits._caution import Caution
 from omeda_async.limits._pace import Pace
 from tests.limits.limits_help import advice, attempt, settled, take_all
@@ -89,7 +89,7 @@ async def test_a_retry_after_that_is_a_date_counts_from_our_clock_where_the_answ
         asked.append(dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC))
         return asked[-1]
 
-    monkeypatch.setattr(_local, "utc_now", noon)
+    monkeypatch.setattr(_limiter, "utc_now", noon)
     limiter, pauses = limiter_without_jitter()
     await attempt(limiter, 204)
     assert asked == []

@@ -9,7 +9,7 @@ from itertools import islice
 
 import attrs
 
-from omeda_async.limits._rules import Window
+from omeda_async.limits._rate_limit import Window
 
 DRIFT = 0.001
 """How far the provider's clock may run from ours, in parts of the time."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from omeda_async._clock import utc_now
 from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceeded
-from omeda_async.limits._account import Account, Permit
 from omeda_async.limits._lanes import Lanes
-from omeda_async.limits._rules import Priority, RateLimit
+from omeda_async.limits._rate_limit import Priority, RateLimit
+from omeda_async.limits._state import LimiterState, Permit
 from omeda_async.limits._view import LimitsView
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class _LocalLimiter:
     def __init__(
         self, rate_limit: RateLimit, on_pause: Callable[[float], None] | None, uniform: Callable[[], float]
     ) -> None:
-        self._account = Account(rate_limit, uniform)
+        self._state = LimiterState(rate_limit, uniform)
         self._lanes = Lanes()
         self._on_pause = on_pause
         self._pacer = _pacer(rate_limit.pace) if rate_limit.pace else None
@@ -106,9 +106,9 @@ class _LocalLimiter:
         if max_wait is not None:
             _check_wait(max_wait)
         now = loop.time()
-        is_free = not self._lanes.waiters and self._pacing is None and self._account.may_go(now)
+        is_free = not self._lanes.waiters and self._pacing is None and self._state.may_go(now)
         if is_free and self._pacer is None:
-            return self._account.take(now, priority)
+            return self._state.take(now, priority)
         if max_wait is not None:
             return await self._acquire_within(now, priority, max_wait)
         if is_free:
@@ -135,9 +135,9 @@ class _LocalLimiter:
             return
         pause = 0.0
         if sent:
-            pause = self._account.settle(permit, self._loop.time(), status, headers or {}, utc_now)
+            pause = self._state.complete(permit, self._loop.time(), status, headers or {}, utc_now)
         else:
-            self._account.give_back(permit)
+            self._state.give_back(permit)
         if permit is self._pacing:
             self._pacing = None
         if self._lanes.waiters or self._timer is not None:
@@ -146,11 +146,11 @@ class _LocalLimiter:
             self._on_pause(pause)
 
     def remember(self, requests: int, seconds_ago: float) -> None:
-        self._account.remember(requests, seconds_ago, asyncio.get_running_loop().time())
+        self._state.remember(requests, seconds_ago, asyncio.get_running_loop().time())
 
     def view(self) -> LimitsView:
         now = self._loop.time() if self._loop is not None else 0.0
-        return self._account.view(now, self._lanes.waiting(), pacing=self._pacing is not None)
+        return self._state.view(now, self._lanes.waiting(), pacing=self._pacing is not None)
 
     def close(self) -> None:
         self._closed = True
@@ -195,12 +195,12 @@ class _LocalLimiter:
             self.release(permit, sent=False)
             raise
         self._pacing = None
-        self._account.went(permit, loop.time())
+        self._state.went(permit, loop.time())
         self._dispatch(loop)
         return permit
 
     def _grant(self, now: float, priority: Priority) -> Permit:
-        permit = self._account.take(now, priority)
+        permit = self._state.take(now, priority)
         if self._pacer is not None:
             self._pacing = permit
         return permit
@@ -210,7 +210,7 @@ class _LocalLimiter:
             self._disarm()
             return
         now = loop.time()
-        while self._lanes.waiters and self._pacing is None and self._account.may_go(now):
+        while self._lanes.waiters and self._pacing is None and self._state.may_go(now):
             waiter, priority = self._lanes.pop()
             if not waiter.done():
                 waiter.set_result(self._grant(now, priority))
@@ -218,7 +218,7 @@ class _LocalLimiter:
 
     def _arm(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
         waiting = self._lanes.waiters and self._pacing is None
-        at = self._account.changes_at(now) if waiting else None
+        at = self._state.changes_at(now) if waiting else None
         if at is None:
             self._disarm()
         elif self._timer is None or at < self._timer.when():
@@ -240,7 +240,7 @@ class _LocalLimiter:
 
     def _refuse_hopeless(self, now: float, priority: Priority, max_wait: float) -> None:
         ahead, pacing = self._lanes.ahead(priority), self._pacing is not None
-        next_slot_in = self._account.earliest(now, ahead, pacing=pacing) - now
+        next_slot_in = self._state.earliest(now, ahead, pacing=pacing) - now
         if next_slot_in > max_wait:
             raise _too_long(max_wait, next_slot_in)
 

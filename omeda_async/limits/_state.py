@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from omeda_async.limits._caution import CAREFUL, Caution
-from omeda_async.limits._evidence import Ledger, Reading
+from omeda_async.limits._header_evidence import HeaderEvidence, Reading
 from omeda_async.limits._headers import TOO_MANY_PARALLEL, Advice, read_advice, read_retry_after
-from omeda_async.limits._rules import Priority, RateLimit
+from omeda_async.limits._rate_limit import Priority, RateLimit
+from omeda_async.limits._slots import DRIFT, Slots
 from omeda_async.limits._view import LimitsView, WindowView
-from omeda_async.limits._windows import DRIFT, Slots
 
 
 @attrs.define(eq=False)
@@ -40,7 +40,7 @@ class Gate:
     """One window: its slots, and the evidence about it."""
 
     slots: Slots
-    ledger: Ledger
+    evidence: HeaderEvidence
 
     def is_open(self, now: float) -> bool:
         """Whether a slot is free."""
@@ -48,7 +48,7 @@ class Gate:
 
     def probe_at(self, now: float, last_grant: float) -> float | None:
         """Return when an attempt may find out whether the provider's window has ended, though every slot is used."""
-        span, oldest = self.ledger.reset_span(now), self.slots.oldest_received()
+        span, oldest = self.evidence.reset_span(now), self.slots.oldest_received()
         # At least one of ours came before the end, and none has taken its place: neither a new window nor a
         # sliding one can be full.
         return span[1] if span and oldest is not None and max(oldest, last_grant) < span[0] else None
@@ -61,9 +61,9 @@ class Gate:
     def earliest(self, now: float, ahead: int) -> float:
         """Return the earliest moment for an attempt with ``ahead`` others before it."""
         by_slots = self.slots.earliest(now, ahead)
-        if not self.ledger.trusted(now):
+        if not self.evidence.trusted(now):
             return by_slots
-        span = self.ledger.reset_span(now)
+        span = self.evidence.reset_span(now)
         laps = max(0, ahead - self.slots.free(now)) // self.slots.window.calls
         begins = max(now, span[0]) if span else now
         return min(by_slots, begins + laps * self.slots.window.seconds * (1 - DRIFT))
@@ -76,12 +76,12 @@ class Gate:
             free=self.slots.free(now),
             used=self.slots.used(now),
             held=self.slots.held,
-            headers=self.ledger.state(now),
+            headers=self.evidence.state(now),
             frees_in=None if at is None else max(0.0, at - now),
         )
 
 
-class Account:
+class LimiterState:
     """The state of one account's limits.
 
     Args:
@@ -92,7 +92,7 @@ class Account:
     def __init__(self, rate_limit: RateLimit, uniform: Callable[[], float]) -> None:
         self.rate_limit = rate_limit
         self.in_flight = 0
-        self._gates = [Gate(Slots(window), Ledger(window.seconds)) for window in rate_limit.windows]
+        self._gates = [Gate(Slots(window), HeaderEvidence(window.seconds)) for window in rate_limit.windows]
         self._caution = Caution(rate_limit, uniform)
         self._grants = 0
         self._last_grant = -math.inf
@@ -119,7 +119,7 @@ class Account:
         permit = Permit(priority, now)
         for gate in self._gates:
             if not gate.is_open(now):
-                gate.ledger.spend_reset()
+                gate.evidence.spend_reset()
                 permit.probes = self._probing = True
             gate.slots.take()
         if self._caution.stage is CAREFUL:
@@ -136,7 +136,7 @@ class Account:
         permit.in_flight = self.in_flight - 1
         permit.released = self._released
         permit.counted = self._counted
-        permit.before = tuple([gate.ledger.last for gate in self._gates]) if self._gates else ()
+        permit.before = tuple([gate.evidence.last for gate in self._gates]) if self._gates else ()
 
     def remember(self, requests: int, seconds_ago: float, now: float) -> None:
         """Hold slots for attempts of an earlier process, until a header tells more or they are a window old."""
@@ -156,7 +156,7 @@ class Account:
         for gate in self._gates:
             gate.slots.give_back()
 
-    def settle(
+    def complete(
         self,
         permit: Permit,
         now: float,
@@ -249,7 +249,7 @@ class Account:
             if retry_after != TOO_MANY_PARALLEL and (
                 not short or gate.slots.window.seconds == self.rate_limit.shortest
             ):
-                gate.ledger.doubt(now + gate.slots.lap)
+                gate.evidence.doubt(now + gate.slots.lap)
         return self._caution.refused(permit.granted_at, now, retry_after, self.in_flight, left)
 
     def _learn(self, permit: Permit, now: float, advice: Advice) -> None:
@@ -271,14 +271,14 @@ class Account:
         self._stray, self._stray_until = reading, now + min(wait, self.rate_limit.longest)
 
     def _learn_window(self, gate: Gate, reading: Reading, before: Reading | None, advice: Advice) -> None:
-        slots, ledger, now = gate.slots, gate.ledger, reading.received
+        slots, evidence, now = gate.slots, gate.evidence, reading.received
         explained = slots.used(now)
         possible = self._released - before.released + self.in_flight if before else 0
-        ledger.learn(reading, before, possible=possible, known=self._counted + self.in_flight)
-        ledger.learn_reset(reading, advice)
-        if ledger.tells_of_others(reading):
+        evidence.learn(reading, before, possible=possible, known=self._counted + self.in_flight)
+        evidence.learn_reset(reading, advice)
+        if evidence.tells_of_others(reading):
             slots.hold(max(0, reading.counted - explained), now + slots.lap)
-        if ledger.trusted(now):
+        if evidence.trusted(now):
             # Counted by the provider, or answered since the attempt left: its window can hold no more.
             slots.keep_newest(reading.counted + self._released - reading.released - 1)
 
@@ -291,11 +291,11 @@ class Account:
         """Return how many more may go by the readings that speak of the present; None when none does."""
         counts = [self._stray.left(self._grants)] if self._stray and now < self._stray_until else []
         for gate in self._gates:
-            last = gate.ledger.last
-            if last is not None and now < gate.ledger.fresh_until(now):
+            last = gate.evidence.last
+            if last is not None and now < gate.evidence.fresh_until(now):
                 counts.append(last.left(self._grants))
         return min(counts, default=None)
 
     def _fresh_until(self, now: float) -> float:
-        times = [gate.ledger.fresh_until(now) for gate in self._gates]
+        times = [gate.evidence.fresh_until(now) for gate in self._gates]
         return min([time for time in [*times, self._stray_until] if time > now], default=now)
