@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import math
 from itertools import pairwise
 
 import pytest
@@ -222,9 +223,9 @@ def test_caution_is_pure_and_takes_its_time_from_the_caller() -> None:
     for caution in (first, second):
         caution.refused(granted_at=0.0, now=1.0, retry_after=10.0, in_flight=0, left=None)
     assert first.paused_until == second.paused_until == pytest.approx(11.5)
-    assert not first.may_go(11.0, 0, None)
-    assert first.may_go(11.5, 0, None)
-    assert not first.may_go(11.5, 1, None)
+    assert first.opens_at(0) > 11.0
+    assert first.opens_at(0) <= 11.5
+    assert first.opens_at(1) == math.inf
 
 
 class StrictBucket:

@@ -116,7 +116,8 @@ class AllAtReset:
 
     def _free_all(self) -> None:
         self._inner._state._gates[-1].slots.keep_newest(0)
-        self._inner._dispatch(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self._inner._dispatch(loop, loop.time())
 
 
 def ordinary_worlds() -> list[World]:
