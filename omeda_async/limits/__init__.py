@@ -3,9 +3,9 @@
 :func:`make_limiter` makes the limiter of one account from a :class:`RateLimit`.
 """
 
-from omeda_async.limits._account import Permit
-from omeda_async.limits._local import Limiter, make_limiter
-from omeda_async.limits._rules import Priority, RateLimit, Window
+from omeda_async.limits._limiter import Limiter, make_limiter
+from omeda_async.limits._rate_limit import Priority, RateLimit, Window
+from omeda_async.limits._state import Permit
 from omeda_async.limits._view import LimitsView, WindowView
 
 __all__ = [

@@ -12,7 +12,7 @@ import attrs
 
 from omeda_async.limits._headers import TOO_MANY_PARALLEL
 from omeda_async.limits._pace import SLOWER, Pace
-from omeda_async.limits._rules import RateLimit
+from omeda_async.limits._rate_limit import RateLimit
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
@@ -65,32 +65,20 @@ class Caution:
             return None
         return self.steady if left is None else self.brisk
 
-    def may_go(self, now: float, in_flight: int, left: int | None) -> bool:
-        """Whether another attempt may go.
+    def opens_at(self, in_flight: int) -> float:
+        """Return when another attempt may go by the pause and the cap on those in flight.
 
-        Args:
-            now: The time.
-            in_flight: How many are in flight.
-            left: How many more the headers say may go; None when they say nothing of the present.
+        It is a moment, past or to come; infinity when it depends on a response.
         """
-        if now < self.paused_until or not self._has_room(in_flight):
-            return False
-        if self.stage is CAREFUL:
-            pace = self.pace(left)
-            if pace is not None and now < pace.next_at:
-                return False
-        return left is None or self.is_enough(left)
+        if self.parallel is not None and in_flight >= self.parallel:
+            return math.inf
+        if in_flight and (self._awaits_end or self.stage is ONE_BY_ONE):
+            return math.inf
+        return self.paused_until
 
     def is_enough(self, left: int) -> bool:
         """Whether an attempt may go when so many are left by the headers."""
         return left > (RESERVE if self.stage is CAREFUL else 0)
-
-    def changes_at(self, now: float, in_flight: int, left: int | None) -> float | None:
-        """Return when another attempt may go, for all this knows; None when that hangs on an answer."""
-        if not self._has_room(in_flight):
-            return None
-        pace = self.pace(left)
-        return max(now, self.paused_until, pace.next_at if pace else now)
 
     def granted(self, now: float, left: int | None) -> None:
         """Note that an attempt goes."""
@@ -141,11 +129,6 @@ class Caution:
         seconds += min(1.0, JITTER * seconds) * self.uniform()
         self.paused_until = max(self.paused_until, now + seconds)
         return self.paused_until - now
-
-    def _has_room(self, in_flight: int) -> bool:
-        if in_flight and (self._awaits_end or self.stage is ONE_BY_ONE):
-            return False
-        return self.parallel is None or in_flight < self.parallel
 
     def _back_off(self) -> float:
         return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._streak - 1, 30)))

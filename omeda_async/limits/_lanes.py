@@ -1,72 +1,106 @@
-"""The queue in front of the gates: two lanes, first come, first served in each."""
+"""The queue in front of the gates: two lanes, first come, first served in each, and the deadlines of who waits.
 
-from collections import OrderedDict
-from typing import TYPE_CHECKING
+A waiter is a future. Once it is done, be it granted, refused or cancelled, it waits no more: it is skipped wherever it
+still stands, and thrown out before more than half of what is kept has ended. So everything takes the same time however
+many wait, and who leaves leaves nothing behind.
+"""
 
-from omeda_async.limits._rules import Priority
+import asyncio
+import heapq
+import itertools
+import math
+from collections import deque
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    import asyncio
+import attrs
 
-    from omeda_async.limits._account import Permit
+from omeda_async.limits._rate_limit import Priority
+from omeda_async.limits._state import Permit
 
 RESERVE = 10
 """Of so many grants, bulk gets at least one while both lanes wait."""
+Waiter: TypeAlias = asyncio.Future[Permit | None]
+"""Gets the permit; None when the wait is over without one."""
+
+
+@attrs.define(eq=False, repr=False)
+class _Lane:
+    queue: deque[Waiter] = attrs.field(factory=deque)
+    waiting: int = 0
 
 
 class Lanes:
-    """Who waits. Everything takes the same time however many they are, leaving out of turn too."""
-
-    __slots__ = ("_bulk", "_in_a_row", "_interactive", "waiters")
+    """Who waits, in which lane, and until when."""
 
     def __init__(self) -> None:
-        # An ordered dictionary, as one that is emptied from its front does not get slower.
-        self._interactive: OrderedDict[asyncio.Future[Permit], None] = OrderedDict()
-        self._bulk: OrderedDict[asyncio.Future[Permit], None] = OrderedDict()
+        self.waiters = 0
+        """How many wait in both lanes, those that have ended and not left yet included."""
+        self._interactive = _Lane()
+        self._bulk = _Lane()
         self._in_a_row = 0
-        self.waiters = 0  # in both lanes; counted here, as every call asks
+        self._deadlines: list[tuple[float, int, Waiter]] = []
+        self._numbers = itertools.count()  # of two equal deadlines, which is first
 
     def waiting(self) -> dict[Priority, int]:
-        """Count who waits in each lane."""
-        return {Priority.INTERACTIVE: len(self._interactive), Priority.BULK: len(self._bulk)}
+        """Return how many wait in each lane."""
+        return {Priority.INTERACTIVE: self._interactive.waiting, Priority.BULK: self._bulk.waiting}
 
     def ahead(self, priority: Priority) -> int:
-        """Count who will certainly go before one that comes now, if nobody leaves."""
+        """Return how many will certainly go before one that comes now, if nobody leaves."""
+        interactive, bulk = self._interactive.waiting, self._bulk.waiting
         if priority is Priority.INTERACTIVE:
-            return len(self._interactive)
-        share = (len(self._bulk) + 1) * (RESERVE - 1) - self._in_a_row
-        return len(self._bulk) + max(0, min(len(self._interactive), share))
+            return interactive
+        share = (bulk + 1) * (RESERVE - 1) - self._in_a_row
+        return bulk + max(0, min(interactive, share))
 
-    def join(self, waiter: "asyncio.Future[Permit]", priority: Priority) -> None:
-        """Stand at the end of a lane."""
-        self._lane(priority)[waiter] = None
+    def join(self, waiter: Waiter, priority: Priority, deadline: float) -> None:
+        """Stand at the end of a lane until a moment at most, infinity for as long as it takes."""
+        lane = self._interactive if priority is Priority.INTERACTIVE else self._bulk
+        lane.queue.append(waiter)
+        lane.waiting += 1
         self.waiters += 1
+        if deadline < math.inf:
+            heapq.heappush(self._deadlines, (deadline, next(self._numbers), waiter))
 
-    def leave(self, waiter: "asyncio.Future[Permit]", priority: Priority) -> None:
-        """Leave a lane, wherever in it."""
-        lane = self._lane(priority)
-        if waiter in lane:
-            del lane[waiter]
-            self.waiters -= 1
+    def first(self) -> tuple[Waiter, Priority] | None:
+        """Return whose turn it is, and the lane; None when nobody waits any more."""
+        interactive, bulk = self._interactive.queue, self._bulk.queue
+        for queue in (interactive, bulk):
+            while queue and queue[0].done():
+                del queue[0]
+        if bulk and (not interactive or self._in_a_row >= RESERVE - 1):
+            return bulk[0], Priority.BULK
+        return (interactive[0], Priority.INTERACTIVE) if interactive else None
 
-    def _turn(self) -> Priority:
-        starved = self._in_a_row >= RESERVE - 1
-        return Priority.BULK if self._bulk and (starved or not self._interactive) else Priority.INTERACTIVE
+    def granted(self, priority: Priority) -> None:
+        """Note that the first of a lane has its permit and waits no more."""
+        self._in_a_row = self._in_a_row + 1 if priority is Priority.INTERACTIVE and self._bulk.waiting else 0
+        self.leave(priority)
 
-    def pop(self) -> "tuple[asyncio.Future[Permit], Priority]":
-        """Take out whose turn it is, and tell the lane; somebody must be waiting."""
-        priority = self._turn()
-        self._in_a_row = self._in_a_row + 1 if priority is Priority.INTERACTIVE and self._bulk else 0
+    def leave(self, priority: Priority) -> None:
+        """Note that a waiter of a lane, which is done, waits no more."""
+        lane = self._interactive if priority is Priority.INTERACTIVE else self._bulk
+        lane.waiting -= 1
         self.waiters -= 1
-        return self._lane(priority).popitem(last=False)[0], priority
+        if len(lane.queue) > 2 * lane.waiting:
+            lane.queue = deque([waiter for waiter in lane.queue if not waiter.done()])
+        if len(self._deadlines) > 2 * self.waiters:
+            self._deadlines = [entry for entry in self._deadlines if not entry[2].done()]
+            heapq.heapify(self._deadlines)
 
-    def clear(self) -> "list[asyncio.Future[Permit]]":
-        """Take out everybody."""
-        everybody = [*self._interactive, *self._bulk]
-        self._interactive.clear()
-        self._bulk.clear()
-        self.waiters = 0
-        return everybody
+    def next_deadline(self) -> float:
+        """Return a moment not after the next deadline of a waiter; infinity when there is none."""
+        return self._deadlines[0][0] if self._deadlines else math.inf
 
-    def _lane(self, priority: Priority) -> "OrderedDict[asyncio.Future[Permit], None]":
-        return self._interactive if priority is Priority.INTERACTIVE else self._bulk
+    def expired(self, now: float) -> list[Waiter]:
+        """Return who has waited until its deadline; each is returned once."""
+        deadlines, expired = self._deadlines, list[Waiter]()
+        while deadlines and (deadlines[0][0] <= now or deadlines[0][2].done()):
+            waiter = heapq.heappop(deadlines)[2]
+            if not waiter.done():
+                expired.append(waiter)
+        return expired
+
+    def everybody(self) -> list[Waiter]:
+        """Return everybody who waits."""
+        return [waiter for lane in (self._interactive, self._bulk) for waiter in lane.queue if not waiter.done()]

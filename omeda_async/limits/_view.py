@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from omeda_async.limits._rules import Priority, Window
+from omeda_async.limits._rate_limit import Priority, Window
 
 
 @attrs.frozen(kw_only=True)

@@ -2,11 +2,12 @@
 
 import asyncio
 import datetime as dt
+import math
 from itertools import pairwise
 
 import pytest
 
-from omeda_async.limits import Limiter, RateLimit, Window, _local, make_limiter
+from omeda_async.limits import Limiter, RateLimit, Window, _limiter, make_limiter
 from omeda_async.limits._caution import Caution
 from omeda_async.limits._pace import Pace
 from tests.limits.limits_help import advice, attempt, settled, take_all
@@ -89,7 +90,7 @@ async def test_a_retry_after_that_is_a_date_counts_from_our_clock_where_the_answ
         asked.append(dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC))
         return asked[-1]
 
-    monkeypatch.setattr(_local, "utc_now", noon)
+    monkeypatch.setattr(_limiter, "utc_now", noon)
     limiter, pauses = limiter_without_jitter()
     await attempt(limiter, 204)
     assert asked == []
@@ -222,9 +223,9 @@ def test_caution_is_pure_and_takes_its_time_from_the_caller() -> None:
     for caution in (first, second):
         caution.refused(granted_at=0.0, now=1.0, retry_after=10.0, in_flight=0, left=None)
     assert first.paused_until == second.paused_until == pytest.approx(11.5)
-    assert not first.may_go(11.0, 0, None)
-    assert first.may_go(11.5, 0, None)
-    assert not first.may_go(11.5, 1, None)
+    assert first.opens_at(0) > 11.0
+    assert first.opens_at(0) <= 11.5
+    assert first.opens_at(1) == math.inf
 
 
 class StrictBucket:

@@ -115,8 +115,9 @@ class AllAtReset:
             loop.call_later(float(headers["X-RateLimit-Reset"]) + 0.01, self._free_all)
 
     def _free_all(self) -> None:
-        self._inner._account._gates[-1].slots.keep_newest(0)
-        self._inner._dispatch(asyncio.get_running_loop())
+        self._inner._state._gates[-1].slots.keep_newest(0)
+        loop = asyncio.get_running_loop()
+        self._inner._dispatch(loop, loop.time())
 
 
 def ordinary_worlds() -> list[World]:

@@ -1,14 +1,15 @@
 """The limiter of one process: a queue, a dispatcher with one timer, and the gates behind."""
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from omeda_async._clock import utc_now
-from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceeded
-from omeda_async.limits._account import Account, Permit
-from omeda_async.limits._lanes import Lanes
-from omeda_async.limits._rules import Priority, RateLimit
+from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceeded, OmedaAsyncError
+from omeda_async.limits._lanes import Lanes, Waiter
+from omeda_async.limits._rate_limit import Priority, RateLimit
+from omeda_async.limits._state import LimiterState, Permit
 from omeda_async.limits._view import LimitsView
 
 if TYPE_CHECKING:
@@ -87,10 +88,13 @@ def make_limiter(
 
 
 class _LocalLimiter:
+    # While somebody waits, the timer is set for the first moment at which the state opens by itself or a deadline
+    # passes. Whatever else opens it, a permit given back or a turn at the pace that is over, calls _dispatch.
+
     def __init__(
         self, rate_limit: RateLimit, on_pause: Callable[[float], None] | None, uniform: Callable[[], float]
     ) -> None:
-        self._account = Account(rate_limit, uniform)
+        self._state = LimiterState(rate_limit, uniform)
         self._lanes = Lanes()
         self._on_pause = on_pause
         self._pacer = _pacer(rate_limit.pace) if rate_limit.pace else None
@@ -106,22 +110,24 @@ class _LocalLimiter:
         if max_wait is not None:
             _check_wait(max_wait)
         now = loop.time()
-        is_free = not self._lanes.waiters and self._pacing is None and self._account.may_go(now)
-        if is_free and self._pacer is None:
-            return self._account.take(now, priority)
-        if max_wait is not None:
-            return await self._acquire_within(now, priority, max_wait)
-        if is_free:
-            permit = self._grant(now, priority)
+        opens_at = math.inf if self._lanes.waiters or self._pacing is not None else self._state.opens_at(now)
+        permit: Permit | None
+        if opens_at <= now:
+            permit = self._state.take(now, priority)
         else:
-            # Here, not in a coroutine of its own: of those that wait there may be a hundred thousand.
-            waiter = self._join(loop, priority)
+            # Awaited here, not in a coroutine of its own: of those that wait there may be a hundred thousand.
+            waiter = self._join(loop, now, priority, max_wait, opens_at)
             try:
                 permit = await waiter
             except asyncio.CancelledError:
                 self._leave(waiter, priority)
                 raise
-        return permit if self._pacer is None else await self._pace(loop, self._pacer, permit)
+            if permit is None:
+                self._leave(waiter, priority)
+                raise self._refusal(max_wait)
+        if self._pacer is None:
+            return permit
+        return await self._pace(loop, self._pacer, permit, now, max_wait)
 
     def release(
         self,
@@ -133,31 +139,26 @@ class _LocalLimiter:
     ) -> None:
         if permit.done or self._loop is None:
             return
-        pause = 0.0
-        if sent:
-            pause = self._account.settle(permit, self._loop.time(), status, headers or {}, utc_now)
-        else:
-            self._account.give_back(permit)
+        now = self._loop.time()
+        pause = self._state.complete(permit, now, sent=sent, status=status, headers=headers or {}, utc_now=utc_now)
         if permit is self._pacing:
             self._pacing = None
-        if self._lanes.waiters or self._timer is not None:
-            self._dispatch(self._loop)
+        if self._lanes.waiters:
+            self._dispatch(self._loop, now)
         if pause > 0 and self._on_pause is not None:
             self._on_pause(pause)
 
     def remember(self, requests: int, seconds_ago: float) -> None:
-        self._account.remember(requests, seconds_ago, asyncio.get_running_loop().time())
+        self._state.remember(requests, seconds_ago, asyncio.get_running_loop().time())
 
     def view(self) -> LimitsView:
-        now = self._loop.time() if self._loop is not None else 0.0
-        return self._account.view(now, self._lanes.waiting(), pacing=self._pacing is not None)
+        return self._state.view(self._time(), self._lanes.waiting(), pacing=self._pacing is not None)
 
     def close(self) -> None:
         self._closed = True
         self._disarm()
-        for waiter in self._lanes.clear():
-            if not waiter.done():
-                waiter.set_exception(_closed())
+        for waiter in self._lanes.everybody():
+            waiter.set_result(None)
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
         self._refuse_if_closed()
@@ -165,69 +166,87 @@ class _LocalLimiter:
             raise ConfigurationError("this limiter belongs to another event loop: make one for each loop")
         self._loop = loop
 
-    async def _acquire_within(self, now: float, priority: Priority, max_wait: float) -> Permit:
-        self._refuse_hopeless(now, priority, max_wait)
-        try:
-            async with asyncio.timeout(max_wait):
-                return await self.acquire(priority=priority)
-        except TimeoutError:
-            raise _too_long(max_wait, self.view().next_slot_in) from None
+    def _time(self) -> float:
+        return self._loop.time() if self._loop is not None else 0.0
 
-    def _join(self, loop: asyncio.AbstractEventLoop, priority: Priority) -> asyncio.Future[Permit]:
-        waiter: asyncio.Future[Permit] = loop.create_future()
-        self._lanes.join(waiter, priority)
-        if self._timer is None:
-            self._dispatch(loop)
+    def _join(
+        self, loop: asyncio.AbstractEventLoop, now: float, priority: Priority, max_wait: float | None, opens_at: float
+    ) -> Waiter:
+        if max_wait is not None:
+            self._refuse_hopeless(now, priority, max_wait)
+        waiter: Waiter = loop.create_future()
+        deadline = math.inf if max_wait is None else now + max_wait
+        self._lanes.join(waiter, priority, deadline)
+        self._arm(loop, min(opens_at, deadline))
         return waiter
 
-    def _leave(self, waiter: asyncio.Future[Permit], priority: Priority) -> None:
-        self._lanes.leave(waiter, priority)
-        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-            self.release(waiter.result(), sent=False)
-        elif not self._lanes.waiters:
+    def _leave(self, waiter: Waiter, priority: Priority) -> None:
+        permit = None if waiter.cancelled() else waiter.result()
+        if permit is not None:
+            self.release(permit, sent=False)
+            return
+        self._lanes.leave(priority)
+        if not self._lanes.waiters:
             self._disarm()
 
-    async def _pace(self, loop: asyncio.AbstractEventLoop, pacer: "AsyncLimiter", permit: Permit) -> Permit:
+    async def _pace(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        pacer: "AsyncLimiter",
+        permit: Permit,
+        asked: float,
+        max_wait: float | None,
+    ) -> Permit:
+        self._pacing = permit
         try:
+            if max_wait is not None:
+                self._refuse_late_turn(loop.time(), asked, max_wait)
             await pacer.acquire()
             self._refuse_if_closed()
         except BaseException:
             self.release(permit, sent=False)
             raise
-        self._pacing = None
-        self._account.went(permit, loop.time())
-        self._dispatch(loop)
-        return permit
-
-    def _grant(self, now: float, priority: Priority) -> Permit:
-        permit = self._account.take(now, priority)
-        if self._pacer is not None:
-            self._pacing = permit
-        return permit
-
-    def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._lanes.waiters:
-            self._disarm()
-            return
         now = loop.time()
-        while self._lanes.waiters and self._pacing is None and self._account.may_go(now):
-            waiter, priority = self._lanes.pop()
-            if not waiter.done():
-                waiter.set_result(self._grant(now, priority))
-        self._arm(loop, now)
+        self._pacing = None
+        self._state.went(permit, now)
+        if self._lanes.waiters:
+            self._dispatch(loop, now)
+        return permit
 
-    def _arm(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
-        waiting = self._lanes.waiters and self._pacing is None
-        at = self._account.changes_at(now) if waiting else None
-        if at is None:
+    def _opens_at(self, now: float) -> float:
+        """Return when the first in the queue may go; infinity when there is none, or it takes a call of _dispatch."""
+        if not self._lanes.waiters or self._pacing is not None:
+            return math.inf
+        return self._state.opens_at(now)
+
+    def _dispatch(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
+        """Grant what may go now, and set the timer for what may go later."""
+        opens_at = self._opens_at(now)
+        while opens_at <= now and (first := self._lanes.first()) is not None:
+            waiter, priority = first
+            permit = self._state.take(now, priority)
+            if self._pacer is not None:
+                self._pacing = permit
+            waiter.set_result(permit)
+            self._lanes.granted(priority)
+            opens_at = self._opens_at(now)
+        if self._lanes.waiters:
+            self._arm(loop, min(opens_at, self._lanes.next_deadline()))
+        else:
             self._disarm()
-        elif self._timer is None or at < self._timer.when():
+
+    def _arm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+        """Let the timer ring at a moment, if it does not ring before anyway."""
+        if at < (math.inf if self._timer is None else self._timer.when()):
             self._disarm()
             self._timer = loop.call_at(at, self._ring, loop)
 
     def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
-        self._dispatch(loop)
+        now = loop.time()
+        for waiter in self._lanes.expired(now):
+            waiter.set_result(None)
+        self._dispatch(loop, now)
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -238,9 +257,20 @@ class _LocalLimiter:
         if self._closed:
             raise _closed()
 
+    def _refusal(self, max_wait: float | None) -> OmedaAsyncError:
+        if self._closed or max_wait is None:
+            return _closed()
+        pacing = self._pacing is not None
+        return _too_long(max_wait, self._state.next_slot_in(self._time(), pacing=pacing))
+
+    def _refuse_late_turn(self, now: float, asked: float, max_wait: float) -> None:
+        turn_at = self._state.turn_at(now)
+        if turn_at - asked > max_wait:
+            raise _too_long(max_wait, turn_at - now)
+
     def _refuse_hopeless(self, now: float, priority: Priority, max_wait: float) -> None:
         ahead, pacing = self._lanes.ahead(priority), self._pacing is not None
-        next_slot_in = self._account.earliest(now, ahead, pacing=pacing) - now
+        next_slot_in = self._state.earliest(now, ahead, pacing=pacing) - now
         if next_slot_in > max_wait:
             raise _too_long(max_wait, next_slot_in)
 

@@ -1,4 +1,7 @@
-"""Everything that decides whether an attempt may go: windows, evidence and caution. Pure: no clock, no loop."""
+"""The state of one account's limits: whether an attempt may go, and what each response teaches.
+
+Pure: no clock, no event loop, no futures. The time is an argument that never goes backwards.
+"""
 
 import datetime as dt
 import math
@@ -7,11 +10,11 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from omeda_async.limits._caution import CAREFUL, Caution
-from omeda_async.limits._evidence import Ledger, Reading
+from omeda_async.limits._header_evidence import HeaderEvidence, Reading
 from omeda_async.limits._headers import TOO_MANY_PARALLEL, Advice, read_advice, read_retry_after
-from omeda_async.limits._rules import Priority, RateLimit
+from omeda_async.limits._rate_limit import Priority, RateLimit
+from omeda_async.limits._slots import DRIFT, Slots
 from omeda_async.limits._view import LimitsView, WindowView
-from omeda_async.limits._windows import DRIFT, Slots
 
 
 @attrs.define(eq=False)
@@ -37,51 +40,47 @@ class Permit:
 
 @attrs.define(eq=False, repr=False)
 class Gate:
-    """One window: its slots, and the evidence about it."""
+    """One window: its slots, and what the headers have proved about it."""
 
     slots: Slots
-    ledger: Ledger
-
-    def is_open(self, now: float) -> bool:
-        """Whether a slot is free."""
-        return self.slots.free(now) > 0
+    evidence: HeaderEvidence
 
     def probe_at(self, now: float, last_grant: float) -> float | None:
-        """Return when an attempt may find out whether the provider's window has ended, though every slot is used."""
-        span, oldest = self.ledger.reset_span(now), self.slots.oldest_received()
+        """Return when an attempt may find out whether the provider's window has ended, though no slot is free."""
+        span, oldest = self.evidence.reset_span(now), self.slots.oldest_received(now)
         # At least one of ours came before the end, and none has taken its place: neither a new window nor a
         # sliding one can be full.
         return span[1] if span and oldest is not None and max(oldest, last_grant) < span[0] else None
 
     def changes_at(self, now: float, probe_at: float | None) -> float | None:
-        """Return when this may be open; None when that hangs on an answer."""
+        """Return when an attempt may go though no slot is free now; None when that depends on a response."""
         times = (self.slots.changes_at(now), probe_at)
         return min((time for time in times if time is not None), default=None)
 
     def earliest(self, now: float, ahead: int) -> float:
         """Return the earliest moment for an attempt with ``ahead`` others before it."""
         by_slots = self.slots.earliest(now, ahead)
-        if not self.ledger.trusted(now):
+        if by_slots <= now or not self.evidence.trusted(now):
             return by_slots
-        span = self.ledger.reset_span(now)
+        span = self.evidence.reset_span(now)
         laps = max(0, ahead - self.slots.free(now)) // self.slots.window.calls
         begins = max(now, span[0]) if span else now
         return min(by_slots, begins + laps * self.slots.window.seconds * (1 - DRIFT))
 
     def view(self, now: float, probe_at: float | None) -> WindowView:
-        """Show it."""
-        at = self.slots.changes_at(now) if self.is_open(now) else self.changes_at(now, probe_at)
+        """Return what the limits view shows of it."""
+        at = self.slots.changes_at(now) if self.slots.is_free(now) else self.changes_at(now, probe_at)
         return WindowView(
             window=self.slots.window,
             free=self.slots.free(now),
             used=self.slots.used(now),
             held=self.slots.held,
-            headers=self.ledger.state(now),
+            headers=self.evidence.state(now),
             frees_in=None if at is None else max(0.0, at - now),
         )
 
 
-class Account:
+class LimiterState:
     """The state of one account's limits.
 
     Args:
@@ -92,7 +91,7 @@ class Account:
     def __init__(self, rate_limit: RateLimit, uniform: Callable[[], float]) -> None:
         self.rate_limit = rate_limit
         self.in_flight = 0
-        self._gates = [Gate(Slots(window), Ledger(window.seconds)) for window in rate_limit.windows]
+        self._gates = [Gate(Slots(window), HeaderEvidence(window.seconds)) for window in rate_limit.windows]
         self._caution = Caution(rate_limit, uniform)
         self._grants = 0
         self._last_grant = -math.inf
@@ -100,43 +99,41 @@ class Account:
         self._released = 0
         self._counted = 0
         self._probing = False
+        self._readings: tuple[Reading | None, ...] = (None,) * len(self._gates)
         self._stray: Reading | None = None
         self._stray_until = 0.0
 
-    def may_go(self, now: float) -> bool:
-        """Whether an attempt may go now."""
-        if not self._caution.may_go(now, self.in_flight, self._left(now)):
-            return False
+    def opens_at(self, now: float) -> float:
+        """Return when an attempt may go: ``now`` or before for at once, infinity when that depends on a response."""
+        at = self._caution.opens_at(self.in_flight)
+        if at == math.inf:
+            return at
+        if self._stray is not None or self._caution.stage is CAREFUL:
+            at = max(at, self._opens_by_headers_at(now))
         for gate in self._gates:
-            if not gate.is_open(now):
-                probe_at = self._probe_at(gate, now)
-                if probe_at is None or now < probe_at:
-                    return False
-        return True
+            if not gate.slots.is_free(now):
+                changes_at = gate.changes_at(now, self._probe_at(gate, now))
+                at = math.inf if changes_at is None else max(at, changes_at)
+        return at
 
     def take(self, now: float, priority: Priority) -> Permit:
-        """Grant an attempt."""
+        """Grant an attempt; :meth:`opens_at` has said that it may go now."""
         permit = Permit(priority, now)
         for gate in self._gates:
-            if not gate.is_open(now):
-                gate.ledger.spend_reset()
+            if not gate.slots.take():
+                gate.evidence.spend_reset()
                 permit.probes = self._probing = True
-            gate.slots.take()
         if self._caution.stage is CAREFUL:
             self._caution.granted(now, self._left(now))
         self._grants, self._last_grant = self._grants + 1, now
         self.in_flight += 1
-        self.mark(permit, now)
+        self._mark(permit, now)
         return permit
 
-    def mark(self, permit: Permit, now: float) -> None:
-        """Note what is known when an attempt leaves; its answer is compared with that."""
-        permit.granted_at = now
-        permit.grants = self._grants
-        permit.in_flight = self.in_flight - 1
-        permit.released = self._released
-        permit.counted = self._counted
-        permit.before = tuple([gate.ledger.last for gate in self._gates]) if self._gates else ()
+    def went(self, permit: Permit, now: float) -> None:
+        """Note that an attempt leaves later than it was granted, as its turn at the pace has come only now."""
+        self._next_paced = now + (self.rate_limit.pace or 0.0)
+        self._mark(permit, now)
 
     def remember(self, requests: int, seconds_ago: float, now: float) -> None:
         """Hold slots for attempts of an earlier process, until a header tells more or they are a window old."""
@@ -145,35 +142,37 @@ class Account:
             if until > now:
                 gate.slots.hold(min(gate.slots.window.calls, max(requests, gate.slots.held)), until)
 
-    def went(self, permit: Permit, now: float) -> None:
-        """Note that an attempt leaves whose turn at the pace has come."""
-        self._next_paced = now + (self.rate_limit.pace or 0.0)
-        self.mark(permit, now)
-
-    def give_back(self, permit: Permit) -> None:
-        """Take back a permit whose attempt provably never left."""
-        self._end(permit)
-        for gate in self._gates:
-            gate.slots.give_back()
-
-    def settle(
+    def complete(
         self,
         permit: Permit,
         now: float,
+        *,
+        sent: bool,
         status: int | None,
         headers: Mapping[str, str],
         utc_now: Callable[[], dt.datetime],
     ) -> float:
-        """Take back a permit whose attempt may have left, learn from its answer, and tell the pause that follows.
+        """Take back a permit, learn from the response to its attempt, and return the pause that follows.
 
         Args:
             permit: What was granted.
             now: The time.
-            status: The HTTP status of the answer; None when there was none.
-            headers: Those of the answer.
+            sent: May the attempt have left the machine?
+            status: The HTTP status of the response; None when there was none.
+            headers: Those of the response.
             utc_now: Tells the calendar time, for a ``Retry-After`` that is a date.
+
+        Returns:
+            Seconds for which the whole account waits; 0 when it need not.
         """
-        self._end(permit)
+        permit.done = True
+        self.in_flight -= 1
+        if permit.probes:
+            self._probing = False
+        if not sent:
+            for gate in self._gates:
+                gate.slots.give_back()
+            return 0.0
         self._released += 1
         for gate in self._gates:
             gate.slots.cool(now, answered=status is not None)
@@ -190,16 +189,9 @@ class Account:
         wait = read_retry_after(headers, utc_now()) if status == 503 else None
         return self._caution.pause(now, wait) if wait is not None and wait > 0 else 0.0
 
-    def changes_at(self, now: float) -> float | None:
-        """Return when an attempt may go, at the earliest; None when that hangs on an answer."""
-        left = self._left(now)
-        times = [self._caution.changes_at(now, self.in_flight, left)]
-        if left is not None and not self._caution.is_enough(left):
-            times.append(self._fresh_until(now))
-        closed = [gate for gate in self._gates if not gate.is_open(now)]
-        times += [gate.changes_at(now, self._probe_at(gate, now)) for gate in closed]
-        known = [time for time in times if time is not None]
-        return max(known) if len(known) == len(times) else None
+    def turn_at(self, now: float, ahead: int = 0) -> float:
+        """Return when the pace allows the next attempt, with ``ahead`` others before it."""
+        return max(now, self._next_paced) + ahead * (self.rate_limit.pace or 0.0)
 
     def earliest(self, now: float, ahead: int, *, pacing: bool) -> float:
         """Return the earliest moment for an attempt.
@@ -209,37 +201,49 @@ class Account:
             ahead: How many others without a slot are before it.
             pacing: Does one more, that has its slot, wait for its turn at the pace?
         """
-        paced = self._paced(now, ahead + pacing)
-        return max([paced, self._caution.paused_until, *(gate.earliest(now, ahead) for gate in self._gates)])
+        at = max(self.turn_at(now, ahead + pacing), self._caution.paused_until)
+        for gate in self._gates:
+            at = max(at, gate.earliest(now, ahead))
+        return at
+
+    def next_slot_in(self, now: float, *, pacing: bool) -> float | None:
+        """Return the seconds until an attempt may go if nobody waits for a slot; None when a response decides."""
+        at = max(self.opens_at(now), self.turn_at(now, pacing))
+        return None if at == math.inf else at - now
 
     def view(self, now: float, waiting: Mapping[Priority, int], *, pacing: bool) -> LimitsView:
-        """Show it all."""
-        at = now if self.may_go(now) else self.changes_at(now)
-        at = None if at is None else max(at, self._paced(now, int(pacing)))
+        """Return everything there is to show."""
         pace = self._caution.pace(self._left(now))
         return LimitsView(
             windows=tuple(gate.view(now, self._probe_at(gate, now)) for gate in self._gates),
             waiting=waiting,
             in_flight=self.in_flight,
             parallel=self._caution.parallel,
-            next_slot_in=None if at is None else max(0.0, at - now),
+            next_slot_in=self.next_slot_in(now, pacing=pacing),
             paused_for=max(0.0, self._caution.paused_until - now),
             refusals=self._caution.refusals,
             pace=None if pace is None else pace.rate,
             spacing=self.rate_limit.pace or 0.0,
         )
 
-    def _paced(self, now: float, ahead: int) -> float:
-        return max(now, self._next_paced) + ahead * (self.rate_limit.pace or 0.0)
+    def _mark(self, permit: Permit, now: float) -> None:
+        """Note what is known when an attempt leaves; its response is compared with that."""
+        permit.granted_at = now
+        permit.grants = self._grants
+        permit.in_flight = self.in_flight - 1
+        permit.released = self._released
+        permit.counted = self._counted
+        permit.before = self._readings
 
     def _probe_at(self, gate: Gate, now: float) -> float | None:
         return None if self._probing else gate.probe_at(now, self._last_grant)
 
-    def _end(self, permit: Permit) -> None:
-        permit.done = True
-        self.in_flight -= 1
-        if permit.probes:
-            self._probing = False
+    def _opens_by_headers_at(self, now: float) -> float:
+        """Return when another attempt may go by what the headers say is left, and by the pace that is learned."""
+        left = self._left(now)
+        pace = self._caution.pace(left)
+        at = -math.inf if pace is None else pace.next_at
+        return at if left is None or self._caution.is_enough(left) else max(at, self._fresh_until(now))
 
     def _refused(self, permit: Permit, now: float, retry_after: float | None) -> float:
         left = self._least_left(now)
@@ -249,7 +253,7 @@ class Account:
             if retry_after != TOO_MANY_PARALLEL and (
                 not short or gate.slots.window.seconds == self.rate_limit.shortest
             ):
-                gate.ledger.doubt(now + gate.slots.lap)
+                gate.evidence.doubt(now + gate.slots.lap)
         return self._caution.refused(permit.granted_at, now, retry_after, self.in_flight, left)
 
     def _learn(self, permit: Permit, now: float, advice: Advice) -> None:
@@ -266,19 +270,20 @@ class Account:
         for gate, before in zip(self._gates, permit.before, strict=True):
             if gate.slots.window.calls == advice.limit:
                 self._learn_window(gate, reading, before, advice)
+                self._readings = tuple([gate.evidence.last for gate in self._gates])
                 return
         wait = self.rate_limit.shortest if advice.reset is None else advice.reset + advice.slack
         self._stray, self._stray_until = reading, now + min(wait, self.rate_limit.longest)
 
     def _learn_window(self, gate: Gate, reading: Reading, before: Reading | None, advice: Advice) -> None:
-        slots, ledger, now = gate.slots, gate.ledger, reading.received
+        slots, evidence, now = gate.slots, gate.evidence, reading.received
         explained = slots.used(now)
         possible = self._released - before.released + self.in_flight if before else 0
-        ledger.learn(reading, before, possible=possible, known=self._counted + self.in_flight)
-        ledger.learn_reset(reading, advice)
-        if ledger.tells_of_others(reading):
+        evidence.learn(reading, before, possible=possible, known=self._counted + self.in_flight)
+        evidence.learn_reset(reading, advice)
+        if evidence.tells_of_others(reading):
             slots.hold(max(0, reading.counted - explained), now + slots.lap)
-        if ledger.trusted(now):
+        if evidence.trusted(now):
             # Counted by the provider, or answered since the attempt left: its window can hold no more.
             slots.keep_newest(reading.counted + self._released - reading.released - 1)
 
@@ -291,11 +296,11 @@ class Account:
         """Return how many more may go by the readings that speak of the present; None when none does."""
         counts = [self._stray.left(self._grants)] if self._stray and now < self._stray_until else []
         for gate in self._gates:
-            last = gate.ledger.last
-            if last is not None and now < gate.ledger.fresh_until(now):
+            last = gate.evidence.last
+            if last is not None and now < gate.evidence.fresh_until(now):
                 counts.append(last.left(self._grants))
         return min(counts, default=None)
 
     def _fresh_until(self, now: float) -> float:
-        times = [gate.ledger.fresh_until(now) for gate in self._gates]
+        times = [gate.evidence.fresh_until(now) for gate in self._gates]
         return min([time for time in [*times, self._stray_until] if time > now], default=now)

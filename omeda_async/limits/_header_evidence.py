@@ -8,7 +8,7 @@ import attrs
 
 from omeda_async._quick import quick
 from omeda_async.limits._headers import Advice
-from omeda_async.limits._windows import DRIFT
+from omeda_async.limits._slots import DRIFT
 
 PROOF = 8
 """So many higher counts in a row must have been seen before the counter may loosen anything."""
@@ -54,7 +54,7 @@ class _Countdown:
 
 
 @attrs.define(eq=False, repr=False)
-class Ledger:
+class HeaderEvidence:
     """The evidence about one window."""
 
     seconds: float
