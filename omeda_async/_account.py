@@ -2,14 +2,18 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import attrs
 
 from omeda_async import events
 from omeda_async._auth import Credentials
-from omeda_async._transport import Transport
 from omeda_async.limits import Limiter
 from omeda_async.settings import ProviderSettings
+
+if TYPE_CHECKING:
+    from omeda_async._transport import Transport
 
 
 class Activity:
@@ -44,7 +48,7 @@ class Account:
 
     provider: str
     settings: ProviderSettings
-    transport: Transport
+    _transport: "Callable[[], Transport]"
     limiter: Limiter
     credentials: Credentials
     hooks: tuple[events.Hook, ...] = ()
@@ -54,3 +58,8 @@ class Account:
 
     def __attrs_post_init__(self) -> None:
         self.url = self.settings.url
+
+    @property
+    def transport(self) -> "Transport":
+        """Return the way out, which is made when it is first needed."""
+        return self._transport()
