@@ -34,8 +34,6 @@ from omeda_async.sandbox import Latency, Sandbox
 
 LATENCY = Latency(0.03, 0.4)
 SEED = 2026
-DIRECTORY = Path("omeda-async-demo")
-"""Where its journals are, unless another place is given."""
 PORT_FILE = "sandbox-port"
 EXPECTED = {
     "opt-outs": {OutcomeStatus.DONE: data.OPT_OUTS - len(data.BAD), OutcomeStatus.REJECTED: len(data.BAD)},

@@ -25,13 +25,6 @@ class Exit(enum.IntEnum):
     INTERRUPTED = 130
 
 
-class Format(enum.StrEnum):
-    """How results are shown."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
 def results() -> Console:
     """Return the console of results."""
     return _console(sys.stdout)

@@ -12,8 +12,9 @@ from rich.console import Console
 from omeda_async import OutcomeStatus
 from omeda_async.cli._again import Survey, write_again
 from omeda_async.cli._files import check_output, replacing
+from omeda_async.cli._order import Format
 from omeda_async.cli._report import STYLES, new_table, words
-from omeda_async.cli._screen import Exit, Format, complaints, counted, notes, print_json, results, say, shown
+from omeda_async.cli._screen import Exit, complaints, counted, notes, print_json, results, say, shown
 from omeda_async.journal import JournalRun, JournalStatus, read_status
 
 
