@@ -31,7 +31,7 @@ def show_status(path: Path, form: Format) -> None:
 
 
 def write_failed(path: Path, only: list[OutcomeStatus] | None, output: str | None) -> None:
-    """Write the records that are not done as input again: to a file, or to standard output, which ``-`` is, too."""
+    """Write the records that are not done as input again: to a file, or to standard output (None or ``-``)."""
     output = None if output == "-" else output
     statuses = only or [status for status in OutcomeStatus if not status.is_done]
     with complaints():

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: seeded, scriptable, at a chosen point of a chosen request."""
+"""What goes wrong on purpose: repeatable by its seed, at a chosen point of a chosen request."""
 
 import enum
 import math
@@ -227,7 +227,7 @@ class Faults:
         return counts
 
     def pick(self, incoming: Incoming, api: Api) -> Fault | None:
-        """Return the fault that happens to a request: the first that concerns it and whose chance comes up."""
+        """Return the fault that happens to a request: the first that is for it and whose chance comes up."""
         for fault, left in self._left.items():
             if not fault.concerns(incoming, api) or self._rng.random() >= fault.probability:
                 continue

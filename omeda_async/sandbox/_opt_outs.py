@@ -167,7 +167,7 @@ def culprits(
     deployment_types: Collection[int],
     refused_emails: Collection[str],
 ) -> Iterator[str]:
-    """Name every opt-out of a well-formed request that is refused, in the provider's words."""
+    """Return every reason to refuse an opt-out of a well-formed request, in the provider's words."""
     if not brands:
         yield NO_BRANDS
         return
