@@ -8,7 +8,9 @@ NEEDED = ("typer", "rich")
 def main() -> None:
     """Run the command line; without the packages it needs, say how to get them and exit with 2."""
     try:
-        from omeda_async.cli import app  # noqa: PLC0415 typer and rich come with an extra
+        import rich  # noqa: F401, PLC0415 it comes with an extra, as typer does; no command is to find that out halfway
+
+        from omeda_async.cli import app  # noqa: PLC0415 the same
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] not in NEEDED:
             raise

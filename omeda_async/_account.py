@@ -1,13 +1,19 @@
 """An account: what a provider counts limits by."""
 
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 import attrs
 
 from omeda_async import events
 from omeda_async._activity import Activity
 from omeda_async._auth import Credentials
-from omeda_async._transport import Transport
 from omeda_async.limits import Limiter
 from omeda_async.settings import ProviderSettings
+
+if TYPE_CHECKING:
+    from omeda_async._transport import Transport
 
 
 @attrs.define(eq=False, repr=False)
@@ -16,7 +22,7 @@ class Account:
 
     provider: str
     settings: ProviderSettings
-    transport: Transport
+    _transport: "Callable[[], Transport]"
     limiter: Limiter
     credentials: Credentials
     hooks: tuple[events.Hook, ...] = ()
@@ -26,3 +32,8 @@ class Account:
 
     def __attrs_post_init__(self) -> None:
         self.url = self.settings.url
+
+    @cached_property
+    def transport(self) -> "Transport":
+        """Return the way out, which is made when it is first needed."""
+        return self._transport()

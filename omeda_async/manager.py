@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,7 +11,6 @@ from omeda_async._account import Account
 from omeda_async._activity import Activity
 from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, fixed_credentials, session
 from omeda_async._retry import chance
-from omeda_async._transport import ClientSession, Transport
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import make_limiter
 from omeda_async.settings import (
@@ -24,6 +24,7 @@ from omeda_async.settings import (
 )
 
 if TYPE_CHECKING:
+    from omeda_async._transport import ClientSession, Transport
     from omeda_async.providers.journey_manager.client import JourneyManagerClient
     from omeda_async.providers.ocamba.client import OcambaClient
     from omeda_async.providers.omeda.client import OmedaClient
@@ -53,12 +54,14 @@ class SessionManager:
         omeda: OmedaSettings | None = None,
         ocamba: OcambaSettings | None = None,
         journey_manager: JourneyManagerSettings | None = None,
-        http_session: ClientSession | None = None,
+        http_session: "ClientSession | None" = None,
         hooks: Iterable[events.Hook] = (),
     ) -> None:
         if omeda is None and ocamba is None and journey_manager is None:
             raise ConfigurationError("no provider is configured: give omeda=, ocamba= or journey_manager=")
-        self._transport = Transport(http_session)
+        self._http_session = http_session
+        if http_session is not None:
+            _ = self._transport  # which refuses a session that will not do
         _check_kind("omeda", omeda, OmedaSettings)
         _check_kind("ocamba", ocamba, OcambaSettings)
         _check_kind("journey_manager", journey_manager, JourneyManagerSettings)
@@ -82,7 +85,7 @@ class SessionManager:
             self._journey_manager = JourneyManagerClient(account)
 
     @classmethod
-    def from_env(cls, *, http_session: ClientSession | None = None, hooks: Iterable[events.Hook] = ()) -> Self:
+    def from_env(cls, *, http_session: "ClientSession | None" = None, hooks: Iterable[events.Hook] = ()) -> Self:
         """Make a manager of the providers that the environment names (see the README for the variables).
 
         Raises:
@@ -160,13 +163,19 @@ class SessionManager:
             await self._transport.aclose()
 
     def __del__(self) -> None:
-        transport: Transport | None = getattr(self, "_transport", None)
+        transport: Transport | None = vars(self).get("_transport")
         if transport is not None and transport.unclosed:
             text = "unclosed SessionManager: use 'async with' or aclose()"
             warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         raise TypeError("SessionManager holds secrets and a session, and is not pickled")
+
+    @cached_property
+    def _transport(self) -> "Transport":
+        from omeda_async._transport import Transport  # noqa: PLC0415 aiohttp takes longer to load than all the rest, and a plan needs none
+
+        return Transport(self._http_session)
 
     def _account(self, provider: str, settings: ProviderSettings, credentials: Credentials) -> Account:
         def paused(seconds: float) -> None:
@@ -176,7 +185,7 @@ class SessionManager:
         account = Account(
             provider=provider,
             settings=settings,
-            transport=self._transport,
+            transport=lambda: self._transport,
             limiter=make_limiter(settings.rate_limit, on_pause=paused, uniform=chance),
             credentials=credentials,
             hooks=self._hooks,

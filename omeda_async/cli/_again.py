@@ -25,17 +25,17 @@ class Survey:
     ids: set[tuple[bool, ...]] = attrs.field(factory=set)
     """Which of the fields for ids the records have."""
     lost: list[int] = attrs.field(factory=list)
-    """The places, from 1, of the first records that the journal does not hold."""
+    """The first records that the journal does not hold, by their place in the input from 1."""
     lost_in_all: int = 0
     found: int = 0
-    """How many records there are, without those that the journal does not hold."""
+    """How many of the records the journal holds."""
 
     @property
     def form(self) -> str:
         """Return the format they fit into: a list of ids, CSV, or JSON Lines where their fields for ids differ.
 
-        An opt-out whose one field for ids is empty is refused, and one without any is of the whole client: a CSV with
-        columns for both would make the second of the first.
+        An opt-out whose one field for ids is empty is refused; one without such a field is of the whole client.
+        In a CSV with columns for both they would look the same.
         """
         if len(self.fields) == 1 and not any(self.ids.copy().pop()):
             return "ids"
@@ -48,12 +48,12 @@ def write_again(path: Path, statuses: Iterable[OutcomeStatus], stream: TextIO, n
     Args:
         path: The journal.
         statuses: Which ones.
-        stream: Where to.
-        name: Its file name, whose ending chooses the format; without one they choose it themselves.
+        stream: Where to write them.
+        name: Its file name, whose ending chooses the format; without one the records do.
 
     Raises:
         JournalError: The journal cannot be read.
-        ConfigurationError: The ending stands for no format, or the records do not fit into it.
+        ConfigurationError: The ending is that of no known format, or the records do not fit into the format.
     """
     ending = Path(name).suffix.lower()
     if ending and ending not in FORMS:

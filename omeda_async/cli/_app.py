@@ -6,12 +6,8 @@ from typing import Annotated
 import typer
 
 from omeda_async import OutcomeStatus, __version__
-from omeda_async.cli._bulk import JOURNEY_MANAGER, OCAMBA, OMEDA, Make
-from omeda_async.cli._demo import DIRECTORY, show_demo
 from omeda_async.cli._options import bulk_command
-from omeda_async.cli._sandbox import run_sandbox
-from omeda_async.cli._screen import Format
-from omeda_async.cli._status import show_status, write_failed
+from omeda_async.cli._order import JOURNEY_MANAGER, OCAMBA, OMEDA, Format, Make
 from omeda_async.rows import CAMPAIGNS, DEPLOYMENTS, OPT_OUTS, TRANSACTIONS
 
 app = typer.Typer(
@@ -107,6 +103,8 @@ def status(
     form: Annotated[Format, typer.Option("--format", help="A table, or one JSON document.")] = Format.TABLE,
 ) -> None:
     """Show what a journal holds: counts, requests, times, causes."""
+    from omeda_async.cli._status import show_status, write_failed  # noqa: PLC0415 only this command reads a journal
+
     if failed:
         write_failed(journal, only, output)
     elif only or output is not None:
@@ -123,9 +121,11 @@ def demo(
             metavar="DIR",
             help="Keep the journals there until all is done; stopped or killed halfway, the same command goes on.",
         ),
-    ] = DIRECTORY,
+    ] = Path("omeda-async-demo"),
 ) -> None:
     """Show the whole thing against the built-in sandbox; nothing leaves this machine."""
+    from omeda_async.cli._demo import show_demo  # noqa: PLC0415 only this command runs the demo and its sandbox
+
     show_demo(journal)
 
 
@@ -147,4 +147,6 @@ def sandbox(
     ] = None,
 ) -> None:
     """Emulate the three providers on 127.0.0.1 until interrupted."""
+    from omeda_async.cli._sandbox import run_sandbox  # noqa: PLC0415 only this command runs a server
+
     run_sandbox(port=port, faults=fault or [], seed=seed, latency=latency, demo_data=demo_data)

@@ -34,8 +34,6 @@ from omeda_async.sandbox import Latency, Sandbox
 
 LATENCY = Latency(0.03, 0.4)
 SEED = 2026
-DIRECTORY = Path("omeda-async-demo")
-"""Where its journals are, unless another place is given."""
 PORT_FILE = "sandbox-port"
 EXPECTED = {
     "opt-outs": {OutcomeStatus.DONE: data.OPT_OUTS - len(data.BAD), OutcomeStatus.REJECTED: len(data.BAD)},
@@ -47,7 +45,7 @@ EXPECTED = {
     },
     "transactions": {OutcomeStatus.DONE: data.TRANSACTIONS},
 }
-"""What must come out, as the records were made for it."""
+"""The outcomes that the records were made for."""
 
 
 @attrs.frozen
@@ -60,14 +58,14 @@ class Ended:
 
     @property
     def finished(self) -> bool:
-        """Is nothing left that the same command could go on with?"""
+        """Whether nothing is left that the same command could go on with."""
         left = (OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_SENT)
         reports = [one.run.report for one in self.watched]
         return all(report.complete and not any(map(report.counts.get, left)) for report in reports)
 
 
 def show_demo(directory: Path) -> None:
-    """Run the demo or go on with it, show what came of it, and exit: 0 if all is as it must be."""
+    """Run the demo or go on with it, show the results, and exit: with 0 if all is well."""
     with complaints():
         try:
             ended = asyncio.run(play(notes(), directory))
@@ -84,7 +82,7 @@ def show_demo(directory: Path) -> None:
 
 
 async def play(console: Console, directory: Path) -> Ended:
-    """Start the sandbox, and make the four runs at once, or what is left of them."""
+    """Start the sandbox, and carry out the four runs at once, or what is left of them."""
     port = _port(directory)
     async with Sandbox(seed=SEED, latency=LATENCY, port=port) as sandbox:
         data.seed_sandbox(sandbox)
@@ -104,7 +102,7 @@ async def play(console: Console, directory: Path) -> Ended:
 
 
 def _port(directory: Path) -> int:
-    """Return the port to listen at: that of the demo that was stopped, as a journal is another provider's elsewhere.
+    """Return the port to listen at: that of the demo that was stopped, as its journals hold for that address only.
 
     Raises:
         OSError: The directory for the journals cannot be used.
@@ -121,7 +119,7 @@ def _journal(directory: Path, title: str) -> Path:
 
 
 def _clear(directory: Path) -> None:
-    """Remove what the demo wrote, so that the next one begins anew, and the directory if nothing else is in it."""
+    """Remove what the demo wrote, so that the next one begins anew, and the directory if it is then empty."""
     with suppress(OSError):
         for title in EXPECTED:
             for path in journal_files(_journal(directory, title)):
@@ -247,7 +245,7 @@ def _show_verdict(console: Console, ended: Ended) -> None:
 
 
 def _findings(ended: Ended) -> list[str]:
-    """Say what is not as it must be; nothing where all is well."""
+    """Return in words what is wrong; nothing where all is well."""
     found = ended.sandbox.over_limit()
     if refused := sum(times for (_, _, status), times in ended.sandbox.audit.counts.items() if status == 429):
         found.append(f"{refused} requests were answered with 429")

@@ -1,4 +1,4 @@
-"""The records of the demo, and the state of the sandbox that goes with them. The same each time."""
+"""The records of the demo, and the state of the sandbox that goes with them: the same each time."""
 
 import csv
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from omeda_async.sandbox import Sandbox
 OPT_OUTS = 5_000
 CAMPAIGNS = 180
 MINUTE_ENDS_IN = 30.0
-"""Seconds from the start; wherever the minute began, the limit is the same, and nobody waits a whole one here."""
+"""Seconds from the start. The limit is the same wherever the minute begins, and nobody has to wait a whole one."""
 DEPLOYMENTS = 50
 TRANSACTIONS = 50
 BRANDS = ("XXD", "XXG", "XXH", "XXP")
@@ -67,13 +67,13 @@ def seed_sandbox(sandbox: Sandbox) -> None:
 
 
 def set_minute(sandbox: Sandbox, now: float) -> None:
-    """Have a minute that Ocamba counts by end soon: the campaigns are more than fit into one, and wait for the next."""
+    """Make one of Ocamba's minutes end soon: the campaigns do not fit into one, and the rest waits for the next."""
     minute = max(sandbox.limits.windows, key=lambda window: window.seconds)
     minute.phase = now + MINUTE_ENDS_IN - minute.seconds
 
 
 def write_files(directory: Path) -> Iterator[Path]:
-    """Write the records as input files; gives the path of each.
+    """Write the records as input files, and yield the path of each.
 
     Raises:
         OSError: The directory cannot be written.

@@ -1,4 +1,4 @@
-"""The files that commands write: never over what they read, never replacing an earlier one before they are whole."""
+"""The files that commands write: never over what they read, and an earlier one stays until the new one is whole."""
 
 import os
 import secrets
@@ -15,15 +15,15 @@ BESIDE = ("", "-wal", "-shm", "-lock")
 
 
 def journal_files(journal: Path) -> Iterator[Path]:
-    """Name all the files that a journal may consist of."""
+    """Return all the files that a journal may consist of."""
     return (Path(f"{journal}{ending}") for ending in BESIDE)
 
 
 def check_output(output: str | None, *, file: str | None = None, journal: Path | None = None) -> None:
-    """Refuse to write over what is read.
+    """Refuse an output that would overwrite what is read.
 
     Args:
-        output: Where to is written; None where nothing is.
+        output: The file to write; None where nothing is written.
         file: The input; ``-`` is standard input.
         journal: The journal.
 

@@ -15,10 +15,10 @@ from omeda_async.rows import RowFile, RowKind
 
 @contextmanager
 def opened(kind: RowKind, file: str, ignore: Iterable[str]) -> Iterator[RowFile]:
-    """Open the input as rows that can be gone through more than once, and counted.
+    """Open the input as rows that can be counted, and read more than once.
 
-    A pipe is read to its end first, into a file that has no name and is gone with this process: what is cut short
-    on its way here is then not half sent.
+    A pipe is read to its end first, into a nameless file that ends with this process, so that an input that breaks off
+    is not sent in part.
 
     Raises:
         ConfigurationError: It cannot be read, or holds no rows of this kind.

@@ -9,9 +9,9 @@ from omeda_async import BulkReport, BulkRun
 from omeda_async.limits import LimitsView
 
 MEASURED = 60.0
-"""Seconds of the past that the rate of requests is measured over, waits for the limits left out."""
+"""The rate of requests is measured over so many of the last seconds, without waits for the limits."""
 NEAR = 1.0
-"""A wait for a slot that is no longer than this is part of going, not a standstill."""
+"""A wait for a slot of at most so many seconds counts as progress, a longer one as a standstill."""
 
 
 @attrs.define
@@ -28,12 +28,12 @@ class Speed:
     _made: int = 0
 
     def records_a_second(self, report: BulkReport, settled: int) -> float:
-        """Return the records a second that this run's own requests have settled; what a journal remembered is not."""
+        """Return the records a second that this run's own requests have settled, without those from a journal."""
         own = min(settled, report.requests * self.run.max_entries)
         return own / report.duration if report.duration > 0 else 0.0
 
     def seconds_left(self, report: BulkReport, limits: LimitsView) -> float | None:
-        """Estimate the seconds left: by the limits, or by what was measured, if that is longer.
+        """Return the estimated seconds left, by the limits or by the measured rate, whichever is longer.
 
         None before anything was sent.
         """
@@ -45,7 +45,7 @@ class Speed:
         return max(limits.seconds_for(requests), measured)
 
     def _measure(self, report: BulkReport, limits: LimitsView) -> None:
-        # Time in which the limits let nothing go says nothing of how fast requests are: they tell of it themselves.
+        # Time in which the limits let nothing go does not show how fast requests are, and the limits account for it.
         waits = limits.paused_for > 0 or limits.next_slot_in is None or limits.next_slot_in > NEAR
         seconds, requests = report.duration - self._at, report.requests - self._requests
         if seconds > 0 and not waits and not self._waited:

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from omeda_async.cli._bulk import Asked, Make, Order, Provider, perform
-from omeda_async.cli._screen import Format
+from omeda_async.cli._order import Asked, Format, Make, Order, Provider
 from omeda_async.rows import RowKind
 
 
@@ -17,7 +16,7 @@ def _file(kind: RowKind) -> Any:
         text = "CSV with a header row, JSON Lines, one id a line, or - for standard input."
     else:
         text = "CSV with a header row, JSON Lines, or - for standard input."
-        text += f" For one a line, let the first line be {kind.short}."
+        text += f" In a list with one a line, let the first line be {kind.short}."
     return Annotated[str, typer.Argument(metavar="FILE", help=text)]
 
 
@@ -49,13 +48,15 @@ def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
 def bulk_command(
     app: typer.Typer, name: str, kind: RowKind, provider: Provider, verb: str = "cancel"
 ) -> Callable[[Callable[..., Make]], Callable[..., Make]]:
-    """Make a command of a function that takes the command's own options, and gives the way to make its run."""
+    """Make a command of a function that takes the options only it has, and returns what makes its run."""
 
     def decorate(own: Callable[..., Make]) -> Callable[..., Make]:
         first, *others = inspect.signature(_shared).parameters.values()
         mine = inspect.signature(own).parameters
 
         def command(**given: Any) -> None:
+            from omeda_async.cli._bulk import perform  # noqa: PLC0415 --help needs no session manager and no tables
+
             options = {option: given.pop(option) for option in mine}
             order = Order(
                 kind=kind, verb=verb, provider=provider, make=own(**options), own=options, asked=Asked(**given)

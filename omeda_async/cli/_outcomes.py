@@ -30,7 +30,7 @@ def masked(text: str) -> str:
 
 
 def reason(outcome: Outcome) -> str:
-    """Say why a record is not done, with the column as the file names it."""
+    """Return why a record is not done, with the column as the file names it."""
     error = outcome.error
     if error is None:
         return ""
@@ -40,7 +40,7 @@ def reason(outcome: Outcome) -> str:
 
 
 def place(outcome: Outcome) -> str:
-    """Say which record it was: its row, else its place in the input from 1, and its key with addresses masked."""
+    """Return which record it was: its row, else its place in the input from 1; and its key with addresses masked."""
     number = f"row {outcome.record.number}" if isinstance(outcome.record, Row) else f"record {outcome.position + 1}"
     return number if outcome.key is None else f"{number} ({masked(str(outcome.key))})"
 
@@ -107,7 +107,7 @@ class Lines:
     begun: bool = False
 
     def begin(self) -> None:
-        """Empty the file of what an earlier run wrote: only now is it known that this one is not refused."""
+        """Empty the file of an earlier run: only now is it certain that this one is not refused."""
         if not self.begun and stat.S_ISREG(os.fstat(self.file.fileno()).st_mode):
             self.file.truncate(0)
         self.begun = True
@@ -139,6 +139,6 @@ def writing(path: str | None) -> Iterator[Write]:
         yield lines
         lines.begin()
     finally:
-        # Each line has been written by now; what could not be has been said.
+        # Each line has been written by now, or the user was told that it could not be.
         with suppress(OSError):
             file.close()

@@ -71,7 +71,7 @@ def _failed(report: BulkReport) -> int:
 
 
 def limit_in_words(view: LimitsView, *, short: bool = False) -> str:
-    """Say what the limiter allows now; in short, only what matters most."""
+    """Return in words what the limiter allows now; in short, only what matters most."""
     if view.paused_for > 0:
         return f"paused {'' if short else 'by the provider '}for {seconds_in_words(view.paused_for)}"
     waits = view.next_slot_in is not None and view.next_slot_in > 1
@@ -90,7 +90,7 @@ def limit_in_words(view: LimitsView, *, short: bool = False) -> str:
 
 @attrs.define
 class Pauses:
-    """A hook that tells of the pauses that providers ask for, each provider's every few seconds at the most."""
+    """A hook that reports the pauses that providers ask for, those of one provider every few seconds at the most."""
 
     tell: Callable[[str], object] = attrs.field(default=lambda _: None)
     """Shows a line."""
@@ -108,7 +108,7 @@ class Pauses:
 
 @contextmanager
 def watching(watched: Sequence[Watched], console: Console) -> Iterator[Callable[[str], None]]:
-    """Show how far runs have come for as long as the block lasts; gives a way to say something meanwhile."""
+    """Show how far runs have come for as long as the block lasts; yields what shows a line meanwhile."""
     live = console.is_terminal and not console.is_dumb_terminal
     with (_live if live else _plain)(watched, console) as draw:
         with _Ticker(LIVE_EVERY if live else PLAIN_EVERY, draw):

@@ -37,7 +37,7 @@ def words(status: OutcomeStatus) -> str:
 
 def new_table(*headings: str) -> Table:
     """Make an empty table: the first column is text, the others are numbers."""
-    # Many columns fit into 80 characters where a heading of two words stands in two lines, with less between columns.
+    # Many columns fit into 80 characters only with headings in two lines and less space between the columns.
     dense = len(headings) > DENSE
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0 if dense else 1, 0, 0), pad_edge=False, show_edge=not dense)
     for position, heading in enumerate(headings):
@@ -63,8 +63,8 @@ def show_report(
         console: Where.
         report: The run's.
         title: What was done, and where.
-        cause: Why the run was stopped before its end, if it was: then what was not sent is counted only.
-        stopped: Was it stopped before its end by whoever started it, which is said elsewhere? Then the same holds.
+        cause: Why the run was stopped before its end, if it was; then what was not sent is counted only.
+        stopped: Whether the user stopped it; then, too, what was not sent is counted only.
         rest: Where to find the records that are not done beyond those shown.
     """
     table = new_table("outcome", "records")

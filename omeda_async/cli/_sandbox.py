@@ -15,7 +15,7 @@ from omeda_async.sandbox import Fault, Sandbox, serve
 
 
 def run_sandbox(*, port: int, faults: Iterable[str], seed: int, latency: float, demo_data: Path | None) -> None:
-    """Run a sandbox until it is interrupted, having shown the variables that lead a client to it."""
+    """Show the variables that lead a client to a sandbox, and run it until it is interrupted."""
     with complaints():
         arranged = [_fault(text) for text in faults]
         server = Sandbox(port=port, seed=seed, latency=latency)

@@ -25,13 +25,6 @@ class Exit(enum.IntEnum):
     INTERRUPTED = 130
 
 
-class Format(enum.StrEnum):
-    """How results are shown."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
 def results() -> Console:
     """Return the console of results."""
     return _console(sys.stdout)
@@ -53,7 +46,7 @@ def counted(count: int, thing: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Make a text of a provider or a file fit to be shown: what could steer a terminal is replaced."""
+    """Return a text of a provider or a file without what could control a terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
@@ -81,7 +74,7 @@ def seconds_in_words(seconds: float) -> str:
 
 @contextmanager
 def complaints() -> Iterator[None]:
-    """Turn what is wrong with settings, files and journals into a sentence and an exit code."""
+    """Turn an error in settings, files and journals into a sentence and an exit code."""
     try:
         yield
     except (ConfigurationError, JournalError) as error:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: once stops a run in order, twice at once."""
+"""Ctrl-C and SIGTERM: the first stops a run in order, the second at once."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ class Stopper:
     asked: int = 0
     """How often it was told."""
     closing: list[asyncio.Task[None]] = attrs.field(factory=list)
-    """What stops runs at once."""
+    """The tasks that stop runs at once."""
 
     def __call__(self) -> None:
         """Stop in order the first time, at once the second."""
@@ -42,7 +42,7 @@ class Stopper:
 
 @asynccontextmanager
 async def stopping(runs: Iterable[BulkRun], say: Callable[[str], None]) -> AsyncIterator[Stopper]:
-    """Have signals stop the runs for as long as the block lasts."""
+    """Let signals stop the runs for as long as the block lasts."""
     loop = asyncio.get_running_loop()
     stopper = Stopper(runs, say)
     handled = [number for number in SIGNALS if _handle(loop, number, stopper)]
@@ -55,7 +55,7 @@ async def stopping(runs: Iterable[BulkRun], say: Callable[[str], None]) -> Async
 
 
 def _handle(loop: asyncio.AbstractEventLoop, number: int, handler: Callable[[], None]) -> bool:
-    """Have a signal handled; False where the platform or the thread cannot."""
+    """Whether a signal can be handled, which it then is; not on every platform, nor in every thread."""
     try:
         loop.add_signal_handler(number, handler)
     except (NotImplementedError, RuntimeError, ValueError):

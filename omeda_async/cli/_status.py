@@ -12,8 +12,9 @@ from rich.console import Console
 from omeda_async import OutcomeStatus
 from omeda_async.cli._again import Survey, write_again
 from omeda_async.cli._files import check_output, replacing
+from omeda_async.cli._order import Format
 from omeda_async.cli._report import STYLES, new_table, words
-from omeda_async.cli._screen import Exit, Format, complaints, counted, notes, print_json, results, say, shown
+from omeda_async.cli._screen import Exit, complaints, counted, notes, print_json, results, say, shown
 from omeda_async.journal import JournalRun, JournalStatus, read_status
 
 
@@ -30,7 +31,7 @@ def show_status(path: Path, form: Format) -> None:
 
 
 def write_failed(path: Path, only: list[OutcomeStatus] | None, output: str | None) -> None:
-    """Write the records that are not done as input again: to a file, or to standard output, which ``-`` is, too."""
+    """Write the records that are not done as input again: to a file, or to standard output (None or ``-``)."""
     output = None if output == "-" else output
     statuses = only or [status for status in OutcomeStatus if not status.is_done]
     with complaints():

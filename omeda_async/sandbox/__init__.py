@@ -7,8 +7,8 @@ from omeda_async.sandbox._audit import RequestRecord
 from omeda_async.sandbox._faults import Fault, FaultKind, FaultPoint
 from omeda_async.sandbox._latency import Latency
 from omeda_async.sandbox._message import Incoming
-from omeda_async.sandbox._opt_out_rules import OptOut
-from omeda_async.sandbox._server import Sandbox, serve
+from omeda_async.sandbox._opt_outs import OptOut
+from omeda_async.sandbox._sandbox import Sandbox, serve
 
 __all__ = [
     "Fault",

@@ -1,4 +1,4 @@
-"""What arrived when, and how it was answered."""
+"""What arrived when, and what was responded."""
 
 import re
 from collections import Counter, deque
@@ -24,9 +24,9 @@ class RequestRecord:
     path: str
     """Without the query; e-mail addresses in it are replaced by ``***``."""
     status: int | None
-    """None where the connection was dropped instead of an answer."""
+    """None where the connection was dropped without a response."""
     refused: bool
-    """Whether it was over a limit, and answered with 429 for that reason."""
+    """Whether it was over a limit, and got 429 for that reason."""
     fault: str | None
     """The fault that was applied to it: ``drop after``."""
 
@@ -38,7 +38,7 @@ class Audit:
     keep: int
     """How many requests are remembered one by one."""
     counts: Counter[tuple[str, str, int | None]] = attrs.field(factory=Counter)
-    """How many requests per provider, operation and answered status, however many there were."""
+    """How many requests there were, by provider, operation and status: all of them."""
     peak_parallel: Counter[str] = attrs.field(factory=Counter)
     """The most requests in flight at once, per provider."""
     _records: deque[RequestRecord] = attrs.field(init=False, repr=False)
@@ -47,7 +47,7 @@ class Audit:
         self._records = deque(maxlen=self.keep)
 
     def note(self, incoming: Incoming, status: int | None, *, refused: bool, fault: str | None) -> None:
-        """Remember how a request was answered."""
+        """Remember a request and the status of its response."""
         self.counts[incoming.provider, incoming.operation, status] += 1
         self._records.append(
             RequestRecord(
@@ -68,7 +68,7 @@ class Audit:
         return sorted(self._records, key=attrgetter("arrived_at"))
 
     def busiest(self, provider: str, seconds: float) -> int:
-        """Return the most remembered requests of a provider in any span of so many seconds."""
+        """Return the most requests of a provider in any span of so many seconds, of those remembered."""
         span: deque[float] = deque()
         most = 0
         for record in self.requests:

@@ -2,46 +2,44 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
 from omeda_async.sandbox._faults import Fault
-from omeda_async.sandbox._message import Answer, Incoming, json_answer
-
-if TYPE_CHECKING:
-    from omeda_async.sandbox._server import Sandbox
+from omeda_async.sandbox._message import Incoming, Response, json_response
+from omeda_async.sandbox._state import State
 
 
-def answer(sandbox: "Sandbox", incoming: Incoming) -> Answer:
-    """Answer a request under ``/_sandbox``; what is wrong with it comes back as a 400 that says so."""
+def respond(state: State, incoming: Incoming) -> Response:
+    """Do what a request under ``/_sandbox`` asks for; a wrong one gets a 400 that says why."""
     name = "/".join(incoming.segments[1:])
     if name not in _METHODS:
-        return json_answer(404, {"error": f"no such route; there are {', '.join(sorted(_METHODS))}"})
+        return json_response(404, {"error": f"no such route; there are {', '.join(sorted(_METHODS))}"})
     if incoming.method != _METHODS[name]:
-        return json_answer(405, {"error": f"use {_METHODS[name]}"}, {"Allow": _METHODS[name]})
+        return json_response(405, {"error": f"use {_METHODS[name]}"}, {"Allow": _METHODS[name]})
     try:
-        return json_answer(200, _ROUTES[name](sandbox, incoming))
+        return json_response(200, _ROUTES[name](state, incoming))
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        return json_answer(400, {"error": f"{type(error).__name__}: {error}"})
+        return json_response(400, {"error": f"{type(error).__name__}: {error}"})
 
 
-def _state(sandbox: "Sandbox", _incoming: Incoming) -> object:
-    omeda = sandbox.omeda
+def _shown(state: State, _incoming: Incoming) -> object:
+    omeda = state.omeda
     return {
-        "url": sandbox.url,
+        "url": omeda.url,
         "omeda": {
             "deployments": {key: _plain(one) for key, one in omeda.deployments.items()},
             "creates": dict(omeda.creates),
             "opt_outs": {"submissions": len(omeda.opt_outs.submissions), "opt_outs": len(omeda.opt_outs)},
         },
-        "ocamba": {"campaigns": {key: _plain(one) for key, one in sandbox.ocamba.campaigns.items()}},
+        "ocamba": {"campaigns": {key: _plain(one) for key, one in state.ocamba.campaigns.items()}},
         "journey_manager": {
-            "transactions": {key: _plain(one) for key, one in sandbox.journey_manager.transactions.items()}
+            "transactions": {key: _plain(one) for key, one in state.journey_manager.transactions.items()}
         },
         "faults": {
-            "armed": [fault.label for fault in sandbox.faults.armed],
-            "fired": sandbox.faults.by_label,
+            "armed": [fault.label for fault in state.faults.armed],
+            "fired": state.faults.by_label,
         },
     }
 
@@ -58,31 +56,30 @@ def _as_json(_instance: object, _field: object, value: object) -> object:
     return sorted(value) if isinstance(value, set) else value
 
 
-def _opt_outs(sandbox: "Sandbox", _incoming: Incoming) -> object:
-    counts = sandbox.omeda.opt_outs.counter()
+def _opt_outs(state: State, _incoming: Incoming) -> object:
+    counts = state.omeda.opt_outs.counter()
     return [{"level": key[0], "email_address": key[1], "id": key[2], "times": times} for key, times in counts.items()]
 
 
-def _requests(sandbox: "Sandbox", _incoming: Incoming) -> object:
-    return [attrs.asdict(record) for record in sandbox.requests]
+def _requests(state: State, _incoming: Incoming) -> object:
+    return [attrs.asdict(record) for record in state.audit.requests]
 
 
-def _verdict(sandbox: "Sandbox", incoming: Incoming) -> object:
-    findings = sandbox.over_limit(any_phase=incoming.query.get("any_phase") == "1")
-    requests = sum(sandbox.audit.counts.values())
+def _verdict(state: State, incoming: Incoming) -> object:
+    findings = state.over_limit(any_phase=incoming.query.get("any_phase") == "1")
     return {
         "ok": not findings,
         "findings": findings,
-        "requests": requests,
-        "refused": sandbox.limits.refusals,
+        "requests": state.audit.counts.total(),
+        "refused": state.limits.refusals,
     }
 
 
-def _seed(sandbox: "Sandbox", incoming: Incoming) -> object:
+def _seed(state: State, incoming: Incoming) -> object:
     seeders: dict[tuple[str, str], Callable[..., object]] = {
-        ("omeda", "deployments"): sandbox.omeda.seed_deployment,
-        ("ocamba", "campaigns"): sandbox.ocamba.seed_campaign,
-        ("journey_manager", "transactions"): sandbox.journey_manager.seed_transaction,
+        ("omeda", "deployments"): state.omeda.seed_deployment,
+        ("ocamba", "campaigns"): state.ocamba.seed_campaign,
+        ("journey_manager", "transactions"): state.journey_manager.seed_transaction,
     }
     seeded = 0
     for provider, kinds in _object(incoming).items():
@@ -93,17 +90,19 @@ def _seed(sandbox: "Sandbox", incoming: Incoming) -> object:
     return {"seeded": seeded}
 
 
-def _reset(sandbox: "Sandbox", _incoming: Incoming) -> object:
-    sandbox.reset()
+def _reset(state: State, _incoming: Incoming) -> object:
+    state.reset()
     return {}
 
 
-def _fault(sandbox: "Sandbox", incoming: Incoming) -> object:
-    return {"fault": sandbox.fault(Fault(**_object(incoming))).label}
+def _fault(state: State, incoming: Incoming) -> object:
+    fault = Fault(**_object(incoming))
+    state.faults.add(fault)
+    return {"fault": fault.label}
 
 
-def _clear(sandbox: "Sandbox", _incoming: Incoming) -> object:
-    sandbox.faults.clear()
+def _clear(state: State, _incoming: Incoming) -> object:
+    state.faults.clear()
     return {}
 
 
@@ -113,13 +112,13 @@ def _object(incoming: Incoming) -> dict[str, Any]:
     return incoming.json_object
 
 
-_READS: dict[str, Callable[["Sandbox", Incoming], object]] = {
-    "state": _state,
+_READS: dict[str, Callable[[State, Incoming], object]] = {
+    "state": _shown,
     "opt-outs": _opt_outs,
     "requests": _requests,
     "verdict": _verdict,
 }
-_ACTIONS: dict[str, Callable[["Sandbox", Incoming], object]] = {
+_ACTIONS: dict[str, Callable[[State, Incoming], object]] = {
     "seed": _seed,
     "reset": _reset,
     "fault": _fault,

@@ -1,4 +1,4 @@
-"""What Omeda accepts as a deployment to create or update, and the words in which it refuses."""
+"""What Omeda accepts as a deployment to create, clone, update or cancel, and the words in which it refuses."""
 
 import re
 from collections.abc import Iterator
@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
+from omeda_async.sandbox._deployments import SandboxDeployment
+
 CENTRAL = ZoneInfo("America/Chicago")
 DATE_FORMAT = "%Y-%m-%d %H:%M"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}")
@@ -15,6 +17,8 @@ _FINISHED = ("Sent", "Sending", "Scheduled", "Approved", "Cancelled")
 _ALWAYS_REQUIRED = ("OwnerUserId", "TrackOpens", "TrackLinks")
 _REQUIRED_TO_CREATE = ("DeploymentName", "DeploymentDate", "Splits")
 _REQUIRED_TO_CLONE = ("CloneTrackId", "DeploymentDate")
+_REQUIRED_TO_CANCEL = ("UserId", "TrackId")
+_MAX_ID = 255
 _TESTER_LENGTHS = {"FirstName": 80, "LastName": 80, "EmailAddress": 255}
 _REQUIRED_WITH_IT = "'{}' is required when the value for 'UseContentRecommendation' is 1."
 _STRINGS = (
@@ -42,8 +46,6 @@ FIELDS = frozenset(
         "NumberOfRecommendations",
     }
 )
-
-
 CLONE_FIELDS = frozenset(
     {
         "CloneTrackId",
@@ -85,7 +87,7 @@ def central(value: str | datetime) -> str:
 
 
 def read_date(text: object) -> datetime | None:
-    """Read a date of the documented format, or give None."""
+    """Return a date of the documented format, or None for another text."""
     if not isinstance(text, str) or not _DATE.fullmatch(text):
         return None
     try:
@@ -100,7 +102,7 @@ def problems(
     """Return everything that is wrong with a deployment, in the provider's words."""
     yield from _presence(body, creating=creating)
     if strict:
-        yield from (f"Unknown field '{name}'." for name in sorted(body.keys() - FIELDS))
+        yield from _unknown(body, FIELDS)
     yield from _types(body)
     yield from _lengths(body, directory)
     yield from _people(body, directory)
@@ -116,7 +118,7 @@ def clone_problems(body: dict[str, Any], directory: Directory, now: datetime, *,
     """Return everything that is wrong with a request to clone a deployment, in the provider's words."""
     yield from (f"'{field}' is a required field." for field in _REQUIRED_TO_CLONE if _missing(body, field))
     if strict:
-        yield from (f"Unknown field '{name}'." for name in sorted(body.keys() - CLONE_FIELDS))
+        yield from _unknown(body, CLONE_FIELDS)
     yield from _types(body)
     yield from _lengths(body, directory)
     yield from _people(body, directory)
@@ -125,8 +127,19 @@ def clone_problems(body: dict[str, Any], directory: Directory, now: datetime, *,
     yield from _testers(body.get("Testers"))
 
 
-def cloned_fields(source: Any, body: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a clone: its own, and what it inherits; the testers of both, each address once."""
+def cancel_problems(body: dict[str, Any], *, strict: bool) -> Iterator[str]:
+    """Return everything that is wrong with a request to cancel a deployment, in the provider's words."""
+    yield from (f"The field '{name}' is required." for name in _REQUIRED_TO_CANCEL if not body.get(name))
+    for name in _REQUIRED_TO_CANCEL:
+        yield from too_long(name, body.get(name), _MAX_ID)
+        if not isinstance(body.get(name, ""), str):
+            yield f"The value '{body[name]}' for field '{name}' must be a string."
+    if strict:
+        yield from _unknown(body, frozenset(_REQUIRED_TO_CANCEL))
+
+
+def cloned_fields(source: SandboxDeployment, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a clone: those given, those inherited, and the testers of both, each address once."""
     own = {name: value for name, value in body.items() if name != "CloneTrackId" and value not in (None, "")}
     testers = [*(source.fields.get("Testers") or ()), *(own.get("Testers") or ())]
     if testers:
@@ -134,8 +147,8 @@ def cloned_fields(source: Any, body: dict[str, Any]) -> dict[str, Any]:
     return {**source.fields, "DeploymentName": f"Copy of {source.name}", **own}
 
 
-def not_editable(deployment: Any, user_id: str) -> str | None:
-    """Return why a deployment can not be updated by a user, or None where it can."""
+def not_editable(deployment: SandboxDeployment, user_id: str) -> str | None:
+    """Return why a deployment cannot be updated by a user, or None where it can."""
     track_id = deployment.track_id
     if deployment.created_in_portal:
         return f"Deployment '{track_id}' was created within the Omail portal and is not eligible for API access."
@@ -156,9 +169,13 @@ def not_editable(deployment: Any, user_id: str) -> str | None:
 
 
 def too_long(field: str, value: object, most: int) -> Iterator[str]:
-    """Say that a text is too long, where it is."""
+    """Return the words for a text that is too long; nothing for one that is not."""
     if isinstance(value, str) and len(value) > most:
         yield f"The value '{value}' for field '{field}' exceeded a max length of {most}."
+
+
+def _unknown(body: dict[str, Any], known: frozenset[str]) -> Iterator[str]:
+    return (f"Unknown field '{name}'." for name in sorted(body.keys() - known))
 
 
 def _missing(body: dict[str, Any], field: str) -> bool:

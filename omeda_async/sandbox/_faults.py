@@ -1,15 +1,15 @@
-"""What goes wrong on purpose: seeded, scriptable, at a chosen point of a chosen request."""
+"""What goes wrong on purpose: repeatable by its seed, at a chosen point of a chosen request."""
 
 import enum
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from random import Random
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
-from omeda_async.sandbox._message import Answer, Incoming, html_answer, json_answer
+from omeda_async.sandbox._message import Api, Incoming, Response, html_response, json_response
 
 E = TypeVar("E", bound=enum.StrEnum)
 
@@ -18,9 +18,9 @@ class FaultKind(enum.StrEnum):
     """What goes wrong."""
 
     DROP = "drop"
-    """The connection is closed instead of an answer."""
+    """The connection is closed without a response."""
     SLOW = "slow"
-    """Nothing but a delay of ``seconds``."""
+    """A delay of ``seconds``, and nothing else."""
     INTERNAL_ERROR = "500"
     """In the provider's own error format."""
     BAD_GATEWAY = "502"
@@ -32,43 +32,30 @@ class FaultKind(enum.StrEnum):
     TOO_LARGE = "413"
     """An HTML page."""
     TOO_MANY = "429"
-    """With Retry-After (None: without it). To the audit it is no refusal: nobody was over a limit."""
+    """With Retry-After (None: without it). The audit does not count it as a refusal: nobody was over a limit."""
     TOO_PARALLEL = "parallel"
     """429 with ``Retry-After: -1``."""
     WRONG_JSON = "wrong-json"
-    """200 and a whole JSON document that is nothing one could expect."""
+    """200 and a whole JSON document that nobody expects."""
     CUT_JSON = "cut-json"
-    """200 and a JSON document that ends in the middle, the HTTP answer being whole."""
+    """200 and a JSON document that ends in the middle, in a whole HTTP response."""
     HTML = "html"
     """200 and an HTML page."""
     EMPTY = "empty"
     """200 and no body."""
     SESSION_LOST = "session-lost"
-    """Journey Manager: the session ends, with the answer ``expired_answer`` says; the others: 401 or 403."""
+    """Journey Manager: the session ends, with the response that ``expired_answer`` says; the others: 401 or 403."""
 
 
 class FaultPoint(enum.StrEnum):
     """When it goes wrong."""
 
     BEFORE = "before"
-    """The request has arrived and nothing was done: it has no effect."""
+    """The request has arrived, and has no effect."""
     AFTER = "after"
-    """It was done, and its answer is lost or replaced."""
+    """It was carried out, and its response is lost or replaced."""
     MID = "mid"
-    """It was done, and the connection ends in the middle of the answer; only for ``drop``."""
-
-
-class Failing(Protocol):
-    """A provider, as far as faults need to know it."""
-
-    def failure(self, status: int) -> Answer:
-        """Return an error in the provider's own format."""
-
-    def session_lost(self) -> Answer:
-        """End the session, where there is one, and give the answer of a session that is no more."""
-
-    def ids(self, incoming: Incoming) -> Iterable[str]:
-        """Return the ids and addresses that a request is about."""
+    """It was carried out, and the connection ends in the middle of the response; only for ``drop``."""
 
 
 _DELAYED = (FaultKind.UNAVAILABLE, FaultKind.TOO_MANY)
@@ -79,10 +66,10 @@ _PAGES = {
     FaultKind.TOO_LARGE: "413 Request Entity Too Large",
     FaultKind.HTML: "200 Welcome",
 }
-_ANSWERS = {
-    FaultKind.WRONG_JSON: json_answer(200, [1, "two", {"three": None}]),
-    FaultKind.CUT_JSON: Answer(200, b'{"ResponseInfo":[{"TrackId":"FO'),
-    FaultKind.EMPTY: Answer(200),
+_RESPONSES = {
+    FaultKind.WRONG_JSON: json_response(200, [1, "two", {"three": None}]),
+    FaultKind.CUT_JSON: Response(200, b'{"ResponseInfo":[{"TrackId":"FO'),
+    FaultKind.EMPTY: Response(200),
 }
 
 
@@ -152,16 +139,16 @@ class Fault:
 
     def __attrs_post_init__(self) -> None:
         if self.where is FaultPoint.MID and self.kind is not FaultKind.DROP:
-            raise ValueError(f"a fault in the middle of an answer can only be 'drop', not '{self.kind}'")
+            raise ValueError(f"a fault in the middle of a response can only be 'drop', not '{self.kind}'")
 
     @classmethod
     def parse(cls, text: str) -> "Fault":
-        """Read a fault as it is written on a command line.
+        """Parse a fault as it is written on a command line.
 
         ``drop,after,match=campaigns.cancel,times=3`` or ``503,probability=0.1,times=always,retry_after=2``.
 
         Raises:
-            ValueError: The text is no fault; says which part.
+            ValueError: The text is no fault; the message says which part of it.
         """
         words = [part.strip() for part in text.split(",")]
         plain = [word for word in words if "=" not in word]
@@ -178,30 +165,30 @@ class Fault:
         """Return kind and point in words: ``drop after``."""
         return f"{self.kind} {self.where}"
 
-    def concerns(self, incoming: Incoming, provider: Failing) -> bool:
-        """Whether a request is one this fault is for."""
+    def concerns(self, incoming: Incoming, api: Api) -> bool:
+        """Whether the fault is for a request."""
         if self.match is None:
             return True
         if callable(self.match):
             return self.match(incoming)
         names = (incoming.provider, incoming.operation, f"{incoming.provider}.{incoming.operation}")
-        return self.match in names or self.match in provider.ids(incoming)
+        return self.match in names or self.match in api.ids(incoming)
 
-    def answer(self, provider: Failing) -> Answer:
-        """Return what is answered instead of the real answer; not for ``drop`` and ``slow``."""
+    def response(self, api: Api) -> Response:
+        """Return what is sent instead of the real response; not for ``drop`` and ``slow``."""
         if self.kind in _PAGES:
             title = _PAGES[self.kind]
-            return html_answer(int(title[:3]), title, self._headers())
-        if self.kind in _ANSWERS:
-            return _ANSWERS[self.kind]
+            return html_response(int(title[:3]), title, self._headers())
+        if self.kind in _RESPONSES:
+            return _RESPONSES[self.kind]
         match self.kind:
             case FaultKind.TOO_MANY:
-                return provider.failure(429).with_headers(self._headers())
+                return api.failure(429).with_headers(self._headers())
             case FaultKind.TOO_PARALLEL:
-                return provider.failure(429).with_headers({"Retry-After": "-1"})
+                return api.failure(429).with_headers({"Retry-After": "-1"})
             case FaultKind.SESSION_LOST:
-                return provider.session_lost()
-        return provider.failure(500)
+                return api.session_lost()
+        return api.failure(500)
 
     def _headers(self) -> dict[str, str]:
         if self.kind not in _DELAYED or self.retry_after is None:
@@ -239,10 +226,10 @@ class Faults:
             counts[fault.label] += times
         return counts
 
-    def pick(self, incoming: Incoming, provider: Failing) -> Fault | None:
-        """Return the fault that happens to a request: the first that concerns it and whose chance comes up."""
+    def pick(self, incoming: Incoming, api: Api) -> Fault | None:
+        """Return the fault that happens to a request: the first that is for it and whose chance comes up."""
         for fault, left in self._left.items():
-            if not fault.concerns(incoming, provider) or self._rng.random() >= fault.probability:
+            if not fault.concerns(incoming, api) or self._rng.random() >= fault.probability:
                 continue
             self.fired[fault] += 1
             if left == 1:

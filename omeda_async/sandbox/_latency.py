@@ -11,7 +11,7 @@ from attrs import validators
 class Latency:
     """One-way latency, in seconds: lognormal with this mean, and now and then a slow trip.
 
-    Every request makes two trips: one before it arrives (and is counted), one before its answer leaves.
+    Every request makes two trips: one before it arrives (and is counted), one before its response leaves.
     """
 
     mean: float = attrs.field(default=0.0, validator=validators.ge(0))
@@ -31,7 +31,7 @@ class Latency:
 
 
 def latency_of(value: float | tuple[float, float] | Latency) -> Latency:
-    """Take seconds, a pair of mean and spread, or a Latency."""
+    """Return the latency given as seconds, as a pair of mean and spread, or as a Latency."""
     if isinstance(value, Latency):
         return value
     return Latency(*value) if isinstance(value, tuple) else Latency(value)

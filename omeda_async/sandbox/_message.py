@@ -1,9 +1,9 @@
-"""A request as it arrived and an answer as it leaves, without the server around them."""
+"""A request as it arrived and a response as it leaves, without the server around them."""
 
 import functools
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
 import attrs
@@ -45,7 +45,7 @@ class Incoming:
 
     @functools.cached_property
     def json(self) -> Any:
-        """Return the body as JSON, or None where it is none."""
+        """Return the parsed body, or None where it is no JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -53,30 +53,53 @@ class Incoming:
 
     @property
     def json_object(self) -> dict[str, Any] | None:
-        """Return the body where it is a JSON object, or None."""
+        """Return the parsed body where it is a JSON object, or None."""
         return self.json if isinstance(self.json, dict) else None
 
 
 @attrs.frozen
-class Answer:
-    """An answer that has not left yet."""
+class Response:
+    """A response that has not left yet."""
 
     status: int
     body: bytes = attrs.field(default=b"", repr=False)
     content_type: str = JSON
     headers: Mapping[str, str] = attrs.field(factory=dict)
 
-    def with_headers(self, headers: Mapping[str, str]) -> "Answer":
-        """Return the same answer with more headers."""
+    def with_headers(self, headers: Mapping[str, str]) -> "Response":
+        """Return the same response with more headers."""
         return attrs.evolve(self, headers={**self.headers, **headers}) if headers else self
 
 
-def json_answer(status: int, data: object, headers: Mapping[str, str] | None = None) -> Answer:
-    """Make an answer with a JSON body."""
-    return Answer(status, json.dumps(data, ensure_ascii=False).encode(), JSON, headers or {})
+def json_response(status: int, data: object, headers: Mapping[str, str] | None = None) -> Response:
+    """Make a response with a JSON body."""
+    return Response(status, json.dumps(data, ensure_ascii=False).encode(), JSON, headers or {})
 
 
-def html_answer(status: int, title: str, headers: Mapping[str, str] | None = None) -> Answer:
+def html_response(status: int, title: str, headers: Mapping[str, str] | None = None) -> Response:
     """Make the page that a proxy in front of a provider would show."""
     page = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
-    return Answer(status, page.encode(), "text/html", headers or {})
+    return Response(status, page.encode(), "text/html", headers or {})
+
+
+class Api(Protocol):
+    """How a provider is reached: its routes, credentials and formats on top of its state."""
+
+    @property
+    def name(self) -> str:
+        """Return the provider's name: ``ocamba``."""
+
+    def operation(self, incoming: Incoming) -> str:
+        """Return the operation that a request asks for, or ``unknown``."""
+
+    def ids(self, incoming: Incoming) -> Iterable[str]:
+        """Return the ids, names and addresses that a request is about."""
+
+    def respond(self, incoming: Incoming) -> Response:
+        """Do what a request asks for."""
+
+    def failure(self, status: int) -> Response:
+        """Return an error in the provider's own format."""
+
+    def session_lost(self) -> Response:
+        """End the session, where there is one, and return the response to a request without one."""

@@ -44,7 +44,7 @@ class FixedWindow:
     _recent: deque[float] = attrs.field(factory=deque, repr=False)
 
     def arrive(self, now: float) -> bool:
-        """Note an arrival and tell whether the window has room for it."""
+        """Note an arrival, and return whether the window has room for it."""
         index = math.floor((now - self.phase) / self.seconds)
         if index != self._index:
             self._index, self.counted, self.arrived = index, 0, 0
@@ -68,7 +68,7 @@ class FixedWindow:
 
 @attrs.frozen
 class Admission:
-    """What the limits say to one request."""
+    """What the limits decide about one request."""
 
     refused: bool
     headers: dict[str, str]
@@ -86,7 +86,7 @@ class Limits:
     rounding: Rounding = attrs.field(default="ceil", validator=validators.in_(tuple(ROUNDINGS)))
     """How ``X-RateLimit-Reset`` is rounded to whole seconds; ``exact`` leaves three decimals."""
     retry_after: bool = True
-    """Whether a refusal tells when to come back."""
+    """Whether a refusal carries ``Retry-After``."""
     count_refused: bool = True
     """Whether refused requests count against the windows."""
     refusals: int = 0

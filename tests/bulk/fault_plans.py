@@ -16,6 +16,7 @@ from omeda_async.bulk._delivery import Delivery
 from omeda_async.bulk._item import Closed
 from omeda_async.errors import BatchRejected
 from omeda_async.sandbox import Fault, FaultKind as Kind, FaultPoint, Sandbox
+from omeda_async.sandbox._exchange import Exchange as SandboxExchange
 from tests.bulk.sandboxed import manager_on
 
 BEFORE, AFTER, MID = FaultPoint.BEFORE, FaultPoint.AFTER, FaultPoint.MID
@@ -118,10 +119,10 @@ Exchanges = dict[str, list[Exchange]]
 def every_exchange() -> Iterator[Exchanges]:
     """Note each request by the records it is about, reads too."""
     noted: Exchanges = defaultdict(list)
-    decide = Sandbox._decide
+    decide = SandboxExchange.decide
 
-    async def noting(self: Sandbox, provider: Any, incoming: Any, beside: int) -> Any:
-        answer, fault = await decide(self, provider, incoming, beside)
+    async def noting(self: SandboxExchange, api: Any, incoming: Any, beside: int) -> Any:
+        answer, fault = await decide(self, api, incoming, beside)
         late = fault is not None and fault.kind is Kind.SLOW and fault.seconds >= TIMEOUT
         told = fault is None or (fault.kind is Kind.SLOW and not late)
         given_up = late or (fault is not None and fault.kind is Kind.GATEWAY_TIMEOUT)
@@ -130,7 +131,7 @@ def every_exchange() -> Iterator[Exchanges]:
             noted[name].append(Exchange(told, given_up))
         return answer, fault
 
-    with mock.patch.object(Sandbox, "_decide", noting):
+    with mock.patch.object(SandboxExchange, "decide", noting):
         yield noted
 
 

@@ -19,7 +19,7 @@ from omeda_async import (
 )
 from omeda_async.errors import AlreadyDone, AuthenticationFailed, BatchRejected, InvalidRecord, NotFound, TooLate
 from omeda_async.sandbox import Fault, FaultKind as Kind, FaultPoint as Point, Sandbox
-from omeda_async.sandbox._message import html_answer
+from omeda_async.sandbox._message import html_response
 from tests.bulk.bulk_fakes import adds_up, collect
 from tests.bulk.sandboxed import manager_on
 
@@ -374,8 +374,8 @@ async def test_wrong_credentials_stop_the_run(operation: str) -> None:
 async def test_a_wrong_url_stops_the_run(operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A 404 that names nothing is everyone's, if it meets the first few: of cancels four, else one for each call."""
     async with Sandbox() as sandbox, manager_on(sandbox) as manager:
-        for provider in (sandbox.omeda, sandbox.ocamba, sandbox.journey_manager):
-            monkeypatch.setattr(type(provider), "answer", lambda _self, _incoming: html_answer(404, "404 Not Found"))
+        for api in sandbox.apis.values():
+            monkeypatch.setattr(type(api), "respond", lambda _self, _incoming: html_response(404, "404 Not Found"))
         if operation == "opt_outs":
             records: list[Any] = [ClientOptOut(f"a{place}@example.com") for place in range(200)]
             run = manager.omeda.opt_outs.submit_many(records, concurrency=2, max_entries=10)
@@ -395,17 +395,14 @@ async def test_a_target_that_is_not_found_without_a_word_does_not_stop_the_run(
     async with Sandbox() as sandbox, manager_on(sandbox) as manager:
         for name in ("a", "b", "c"):
             seed(sandbox, name, "open")
-        for provider in (sandbox.omeda, sandbox.ocamba):
-            answer = type(provider).answer
+        for name in ("omeda", "ocamba"):
+            api = type(sandbox.apis[name])
 
-            def answered(self: Any, incoming: Any, answer: Any = answer) -> Any:
-                return (
-                    html_answer(404, "404")
-                    if b"gone" in incoming.body + incoming.path.encode()
-                    else answer(self, incoming)
-                )
+            def responded(self: Any, incoming: Any, respond: Any = api.respond) -> Any:
+                gone = b"gone" in incoming.body + incoming.path.encode()
+                return html_response(404, "404") if gone else respond(self, incoming)
 
-            monkeypatch.setattr(type(provider), "answer", answered)
+            monkeypatch.setattr(api, "respond", responded)
         run = CANCELS[operation](manager)(["gone1", "a", "gone2", "b", "c"], concurrency=1)
         outcomes = {outcome.key: outcome.status for outcome in await collect(run)}
         assert outcomes == {"gone1": FAILED, "a": DONE, "gone2": REJECTED, "b": DONE, "c": DONE}

@@ -8,7 +8,7 @@ import pytest
 from omeda_async import BrandOptOut, BulkRun, ClientOptOut, OutcomeStatus, SessionManager
 from omeda_async.events import AttemptEnded, Event
 from omeda_async.sandbox import Fault, FaultKind as Kind, FaultPoint as Point, Sandbox
-from omeda_async.sandbox._message import html_answer
+from omeda_async.sandbox._message import html_response
 from tests.bulk.bulk_fakes import adds_up
 from tests.bulk.sandboxed import manager_on
 
@@ -36,10 +36,10 @@ async def stopped(run: BulkRun) -> None:
 @pytest.mark.parametrize("status", [404, 405])
 async def test_a_wrong_url_rejects_nobody(operation: str, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that says neither what was not found nor why is no record's own reason."""
-    page = html_answer(status, f"{status} No")
+    page = html_response(status, f"{status} No")
     async with Sandbox() as sandbox, manager_on(sandbox) as manager:
-        for provider in (sandbox.omeda, sandbox.ocamba, sandbox.journey_manager):
-            monkeypatch.setattr(type(provider), "answer", lambda _self, _incoming: page)
+        for api in sandbox.apis.values():
+            monkeypatch.setattr(type(api), "respond", lambda _self, _incoming: page)
         await stopped(RUNS[operation](manager))
 
 

@@ -1,5 +1,6 @@
 """A scene for every test of a command."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -29,5 +30,5 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     made = Scene(sandbox, tmp_path)
-    monkeypatch.setattr("omeda_async.cli._bulk.asyncio.run", made.run)
+    monkeypatch.setattr(asyncio, "run", made.run)
     return made

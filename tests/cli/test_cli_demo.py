@@ -27,7 +27,7 @@ def moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Have asyncio.run run on a moved clock, in a directory of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr("omeda_async.cli._demo.asyncio.run", run_moved)
+    monkeypatch.setattr(asyncio, "run", run_moved)
 
 
 def figures(output: str, name: str) -> list[str]:
@@ -78,7 +78,7 @@ KILLED = """
 import asyncio, os, signal
 from contextlib import suppress
 from omeda_async import JournalError, OutcomeStatus
-from omeda_async.cli import _demo, app
+from omeda_async.cli import app
 from omeda_async.journal import read_status
 from omeda_async.testing import run_moved
 
@@ -91,7 +91,7 @@ async def killed(main):
                 os.kill(os.getpid(), signal.SIGKILL)
     return await running
 
-_demo.asyncio.run = lambda main: run_moved(killed(main))
+asyncio.run = lambda main: run_moved(killed(main))
 app(["demo"])
 """
 
@@ -165,7 +165,7 @@ def test_the_demo_can_be_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("omeda_async.cli._demo.asyncio.run", lambda main: run_moved(interrupted(main)))
+    monkeypatch.setattr(asyncio, "run", lambda main: run_moved(interrupted(main)))
     result = CliRunner().invoke(app, ["demo"])
     assert result.exit_code == 130, result.output
     assert "Never over a limit, no 429; what was done is accounted for." in result.stdout

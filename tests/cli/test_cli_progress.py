@@ -18,8 +18,7 @@ from omeda_async.cli import _screen
 from omeda_async.cli._progress import Pauses, Watched, limit_in_words, watching
 from omeda_async.cli._report import new_table, show_plan
 from omeda_async.events import AccountPaused, AttemptEnded
-from omeda_async.limits import LimitsView, Window
-from omeda_async.limits._view import WindowView
+from omeda_async.limits import LimitsView, Window, WindowView
 from omeda_async.sandbox import Fault, Sandbox
 from tests.cli.cli_scene import Scene
 

@@ -1,5 +1,6 @@
 """How far opt-outs of a file reach: said before anything is sent."""
 
+import io
 import itertools
 import json
 from pathlib import Path
@@ -7,11 +8,7 @@ from typing import Any
 
 import pytest
 
-from omeda_async import InvalidRecord
-from omeda_async.providers.omeda._converter import entry_of, opt_out_from, record_of
-from omeda_async.providers.omeda.models import BrandOptOut, ClientOptOut, DeploymentTypeOptOut
 from omeda_async.rows import CAMPAIGNS, OPT_OUTS, RowFile
-from omeda_async.rows._levels import level_of
 from tests.cli.cli_scene import Scene
 
 MIXED = """email,brand_ids,deployment_type_ids,level
@@ -23,26 +20,31 @@ e@x.com,,,client
 f@x.com,XXG,23,
 g@x.com,,twenty,
 """
-NAMES = {ClientOptOut: "client", BrandOptOut: "brand", DeploymentTypeOptOut: "deployment_type"}
+
+
+def levels_of(text: str) -> dict[str | None, int]:
+    return dict(RowFile(OPT_OUTS, lambda: io.BytesIO(text.encode()), "in.jsonl").levels())
 
 
 @pytest.mark.parametrize("level", [None, "client", "Brand", "deployment_type", "DeploymentTypeOptOut", "all", 7])
-def test_the_level_counted_is_the_level_sent(level: object) -> None:
+def test_the_level_counted_is_the_level_sent(scene: Scene, level: object) -> None:
     """Whatever a row names or leaves blank, it is counted as what the provider is sent for it."""
     choices: dict[str, tuple[Any, ...]] = {
-        "brand_ids": ("left out", None, ("XXG",)),
-        "deployment_type_ids": ("left out", None, (23,)),
+        "brand_ids": ("left out", None, ["XXG"]),
+        "deployment_type_ids": ("left out", None, [23]),
         "promo_code": ("left out", "P"),
     }
-    for values in itertools.product(*choices.values()):
-        record = {"email_address": "a@x.com", "level": level, **dict(zip(choices, values, strict=True))}
-        record = {field: value for field, value in record.items() if value != "left out"}
-        told = level_of(record)
-        try:
-            sent = record_of(entry_of(opt_out_from(record)))
-        except InvalidRecord:
-            continue
-        assert told == NAMES[type(sent)], record
+    lines = {}
+    for number, values in enumerate(itertools.product(*choices.values())):
+        record = {"email_address": f"a{number}@x.com", "level": level, **dict(zip(choices, values, strict=True))}
+        given = {field: value for field, value in record.items() if value != "left out"}
+        lines[record["email_address"]] = json.dumps(given) + "\n"
+    scene.give("opt-out", scene.file("in.jsonl", "".join(lines.values())), "--yes")
+    sent = {one.email_address: one.level for one in scene.sandbox.omeda.opt_outs}
+    assert bool(sent) == (level not in {"all", 7})
+    for address, line in lines.items():
+        told = levels_of(line)
+        assert told == {sent.get(address, *told): 1}, line
 
 
 def test_levels_are_counted_and_add_up(tmp_path: Path) -> None:

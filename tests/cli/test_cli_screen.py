@@ -21,8 +21,7 @@ from omeda_async.cli._outcomes import as_dict, line
 from omeda_async.cli._progress import Watched, limit_in_words, watching
 from omeda_async.cli._screen import seconds_in_words
 from omeda_async.errors import BadRequest
-from omeda_async.limits import LimitsView, Priority, Window
-from omeda_async.limits._view import WindowView
+from omeda_async.limits import LimitsView, Priority, Window, WindowView
 from omeda_async.sandbox import Sandbox
 
 

@@ -118,7 +118,7 @@ def account(
     made = Account(
         provider=provider,
         settings=OmedaSettings(app_id="app-id-1234", brand="FOO", rate_limit=rate_limit, retry=RetryPolicy(**policy)),
-        transport=transport,
+        transport=lambda: transport,
         limiter=make_limiter(rate_limit),
         credentials=credentials or FixedCredentials({"x-omeda-appid": "app-id-1234"}, ("app-id-1234",)),
         hooks=hooks,

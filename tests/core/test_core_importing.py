@@ -10,7 +10,7 @@ import pytest
 import omeda_async
 from benchmarks import importing
 
-UNUSED = {"cattrs", "aiolimiter"}
+UNUSED = {"aiohttp", "aiolimiter", "cattrs"}
 
 
 def _loaded_by(script: str) -> set[str]:

@@ -1,6 +1,8 @@
-"""What Omeda's opt-out queue accepts, and the words in which it refuses."""
+"""Omeda's opt-outs: those applied, what the queue accepts, and the words in which it refuses."""
 
 import json
+import zlib
+from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -34,10 +36,55 @@ class OptOut:
     source: str
 
 
-def opt_outs_in(data: dict[str, Any] | bytes) -> Iterator[OptOut]:
+@attrs.frozen
+class OptOutSubmission:
+    """An opt-out request that was applied as a whole."""
+
+    submission_id: str
+    arrived_at: float
+    entries: int
+    """Elements of its three lists."""
+    opt_outs: int
+    """Pairs of address and id."""
+    packed: bytes = attrs.field(repr=False)
+
+
+@attrs.define
+class OptOuts:
+    """Every opt-out that was applied, kept packed and unpacked when it is asked for."""
+
+    submissions: list[OptOutSubmission] = attrs.field(factory=list)
+
+    def apply(self, submission_id: str, arrived_at: float, body: bytes, data: dict[str, Any]) -> None:
+        """Apply a whole request."""
+        entries = sum(len(items) for items in data.values())
+        packed = zlib.compress(body, 1)
+        self.submissions.append(OptOutSubmission(submission_id, arrived_at, entries, pairs_in(data), packed))
+
+    def __iter__(self) -> Iterator[OptOut]:
+        """Return every opt-out, in the order of application, repeats included."""
+        for submission in self.submissions:
+            yield from opt_outs_in(zlib.decompress(submission.packed))
+
+    def __len__(self) -> int:
+        return sum(submission.opt_outs for submission in self.submissions)
+
+    def counter(self) -> Counter[tuple[str, str, str | int | None]]:
+        """Count the applications of every (level, e-mail address, id); the id of ``client`` is None."""
+        return Counter((one.level, one.email_address, one.id) for one in self)
+
+    def applied(self) -> set[tuple[str, str, str | int | None]]:
+        """Return the set of every (level, e-mail address, id) that is opted out."""
+        return set(self.counter())
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.submissions.clear()
+
+
+def opt_outs_in(body: bytes) -> Iterator[OptOut]:
     """Return every opt-out of a request, an element with several ids as several."""
-    content: dict[str, Any] = json.loads(data) if isinstance(data, bytes) else data
-    for name, entries in content.items():
+    for name, entries in json.loads(body).items():
         level, field = LEVELS[name]
         for entry in entries:
             source = entry.get("Source") or DEFAULT_SOURCE
@@ -91,7 +138,7 @@ def malformed(data: dict[str, Any] | None, *, strict: bool) -> list[str]:
 
 
 def _plainly_good(entry: Any, field: str | None, known: set[str]) -> bool:
-    """Return at little cost that an element is as documented: nearly all are, and there are millions."""
+    """Whether an element is as documented: a quick look, as nearly all are and there are millions."""
     if type(entry) is not dict or not entry.keys() <= known:
         return False
     email, ids = entry.get("EmailAddress"), None if field is None else entry.get(field)
@@ -120,7 +167,7 @@ def culprits(
     deployment_types: Collection[int],
     refused_emails: Collection[str],
 ) -> Iterator[str]:
-    """Name every opt-out of a well-formed request that is refused, in the provider's words."""
+    """Return every reason to refuse an opt-out of a well-formed request, in the provider's words."""
     if not brands:
         yield NO_BRANDS
         return

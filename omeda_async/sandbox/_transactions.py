@@ -1,14 +1,12 @@
-"""Journey Manager's transaction query, with the defaults it applies without saying so."""
+"""Journey Manager's transactions, and the query for them with the defaults it applies without saying so."""
 
 import operator
 import re
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
-
-from omeda_async.sandbox._state import SandboxTransaction
 
 _OPTIONS = frozenset({"fetchLimit", "fetchOffset", "attributes", "filters", "sorts"})
 _DEFAULT_STATUSES = ("Saved", "Opened", "Assigned")
@@ -25,8 +23,44 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
+@attrs.define
+class SandboxTransaction:
+    """A Journey Manager transaction as the sandbox keeps it."""
+
+    submit_key: str
+    form_status: str = "Saved"
+    modified_at: datetime = attrs.field(kw_only=True)
+    """A query without a filter on the submit key leaves out what is older than 14 days."""
+    accessible: bool = True
+    """Whether the user may see it; what he may not see is not found."""
+    reason: str | None = None
+    milestones: list[str] = attrs.field(factory=list)
+    cancels: int = 0
+    """How often a cancel was applied to it; more than once never happens."""
+    cancel_attempts: int = 0
+    """How often a cancel for it was processed, applied or refused."""
+
+    ATTRIBUTES: ClassVar = frozenset({"submitKey", "formStatus", "timeLastModified", "abandonmentReason"})
+
+    def abandon(self, reason: str | None, milestones: str | None, now: datetime) -> None:
+        """Apply a cancel."""
+        self.form_status, self.reason, self.modified_at = "Abandoned", reason, now
+        self.cancels += 1
+        if milestones is not None:
+            self.milestones.append(milestones)
+
+    def view(self) -> dict[str, object]:
+        """Return it as a query shows it."""
+        return {
+            "submitKey": self.submit_key,
+            "formStatus": self.form_status,
+            "timeLastModified": self.modified_at.isoformat(),
+            "abandonmentReason": self.reason or "",
+        }
+
+
 class InvalidQueryError(Exception):
-    """A query with an attribute that does not exist, or a value it can not have."""
+    """A query with an attribute that does not exist, or a value that it cannot have."""
 
 
 @attrs.frozen
@@ -53,7 +87,7 @@ class _Filter:
         return self.joined_by_and and any(one.attribute == "submitKey" for one in self.criteria)
 
 
-def run(body: dict[str, Any], transactions: Iterable[SandboxTransaction], now: datetime) -> dict[str, object]:
+def query(body: dict[str, Any], transactions: Iterable[SandboxTransaction], now: datetime) -> dict[str, object]:
     """Answer a query.
 
     Raises:

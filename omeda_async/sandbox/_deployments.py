@@ -1,10 +1,10 @@
-"""Omeda's search for deployments."""
+"""Omeda's deployments, and the search for them."""
 
 import re
 from collections.abc import Iterable
 from typing import Any
 
-from omeda_async.sandbox._state import SandboxDeployment
+import attrs
 
 _MOST = 200
 _STATUSES = {
@@ -31,8 +31,60 @@ _OPTIONS = frozenset(
 )
 
 
+@attrs.define
+class SandboxDeployment:
+    """An Omeda deployment as the sandbox keeps it."""
+
+    track_id: str
+    status: str
+    fields: dict[str, Any]
+    """What create, update or seeding set, under the provider's names: ``DeploymentName`` and so on."""
+    authorized: set[str]
+    """Users that may cancel and edit it, beside its owner and final approver."""
+    sent_on: str | None = None
+    """When it was sent, US Central."""
+    created_in_portal: bool = False
+    edited_in_portal: tuple[str, str] | None = None
+    """Who edited it in the portal last, and when."""
+    created_at: float = 0.0
+    """On the loop's clock."""
+    cancels: int = 0
+    """How often a cancel was applied to it; more than once never happens."""
+    cancel_attempts: int = 0
+    """How often a cancel for it was processed, applied or refused."""
+    updates: int = 0
+    """How often an update was applied to it."""
+    clonable: bool = True
+    clones: int = 0
+    """How often it was cloned."""
+
+    @property
+    def name(self) -> str:
+        """Return its name."""
+        return str(self.fields.get("DeploymentName", ""))
+
+    @property
+    def owner(self) -> str:
+        """Return the user id of its owner."""
+        return str(self.fields.get("OwnerUserId", ""))
+
+    def may_edit(self, user_id: str) -> bool:
+        """Whether a user may cancel and edit it."""
+        return user_id in self.authorized or user_id in (self.owner, self.fields.get("FinalApproverUserId"))
+
+    def view(self) -> dict[str, Any]:
+        """Return it as look-up and search show it."""
+        return {
+            "TrackId": self.track_id,
+            "Status": self.status,
+            "SentDate": self.sent_on,
+            "FinalApproverUserId": self.owner,
+            **self.fields,
+        }
+
+
 class InvalidSearchError(Exception):
-    """A search with an option that does not exist, or a value it can not have."""
+    """A search with an option that does not exist, or a value that it cannot have."""
 
 
 def found_by(body: dict[str, Any], deployments: Iterable[SandboxDeployment]) -> list[SandboxDeployment]:
