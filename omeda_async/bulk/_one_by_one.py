@@ -37,7 +37,7 @@ class OneByOne:
         """Make the call of the one item."""
         for item in items:
             options = attrs.evolve(job.options(doubtful=item.doubtful), explain=self.explain)
-            result = await job.run(Call(self.account, self.operation, item.params, options))
+            result = await job.run(Call(self.account, self.operation, item.params, options, item.request))
             cause = result.error
             if cause is None or isinstance(cause, AlreadyDone | TooLate):
                 self._url_is_right = True
