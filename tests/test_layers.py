@@ -47,7 +47,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"providers\._fields", r"errors", r""),
     (r"providers\._structuring", r"errors|_masking|providers\._fields", r"attrs|cattrs(\..*)?"),
     (r"providers\._pages", r"errors|_operation", r""),
-    (r"providers\._cancels", r"_account|_operation|bulk|providers\._fields", r""),
+    (r"providers\._cancels", r"_operation|bulk|providers\._fields", r""),
     (r"providers\.[a-z_]+\.models", r"_masking|providers\._models", r"attrs"),
     (
         r"providers\.[a-z_]+\._(converter|validation|dates|culprits)",

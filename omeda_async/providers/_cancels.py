@@ -1,13 +1,11 @@
-"""What cancelling many has in common for all providers: one call for each record, whose request is built once."""
+"""What cancelling many has in common for all providers: a record's request is built once, and kept."""
 
 import math
-from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
-from omeda_async._account import Account
 from omeda_async._operation import Operation
-from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records, fingerprint
+from omeda_async.bulk import Item, fingerprint
 from omeda_async.providers._fields import check_moment
 
 P = TypeVar("P")
@@ -27,10 +25,10 @@ def item_of(
     Args:
         operation: The cancel.
         raw: The record as it was given.
-        params: What is asked for.
+        params: What is asked for; building its request checks it.
         key: The caller's key, or else the id.
         target: The same for records that ask for the same thing, and only for those.
-        due: When what is to be cancelled happens; the nearest goes first.
+        due: The record's ``scheduled_for``; the nearest goes first.
 
     Raises:
         InvalidRecord: The record cannot be sent; says which field and why.
@@ -46,46 +44,3 @@ def item_of(
         due=math.inf if due is None else due.timestamp(),
         request=request,
     )
-
-
-def cancel_many(
-    account: Account,
-    operation: Operation[Any, Any],
-    records: Records,
-    read: Callable[[Any], Item],
-    options: BulkOptions,
-    *,
-    scope: Mapping[str, Any],
-    concurrency: int,
-    explain: bool,
-    look_ahead: int = 0,
-) -> BulkRun:
-    """Return the run that cancels many.
-
-    Args:
-        account: Whose limits and credentials it uses.
-        operation: The cancel.
-        records: What to cancel.
-        read: Turns a record into an item.
-        options: What the caller asked of the run.
-        scope: What holds for every record.
-        concurrency: Calls under way at the most, unless the options say otherwise.
-        explain: Whether to look up what an ambiguous refusal meant.
-        look_ahead: Records read ahead to find those that are due first.
-
-    Raises:
-        ConfigurationError: An option is out of range; the message names it.
-        InvalidRecord: The records are no iterable of records.
-        TypeError: There is no such option.
-    """
-    work = OneByOne(
-        account,
-        f"{operation.name}_many",
-        operation,
-        read,
-        concurrency=concurrency,
-        explain=explain,
-        scope=scope,
-        look_ahead=look_ahead,
-    )
-    return BulkRun(work, records, **options)

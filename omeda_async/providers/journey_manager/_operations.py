@@ -1,4 +1,7 @@
-"""Journey Manager's operations: how requests are built, responses parsed, and lost cancels verified."""
+"""Journey Manager's operations: how requests are built, responses parsed, and lost cancels verified.
+
+Every builder raises InvalidRecord where a field cannot be sent; it says which and why.
+"""
 
 import re
 from collections.abc import Mapping
@@ -47,11 +50,7 @@ Parts: TypeAlias = list[tuple[str | None, Any]]
 
 
 def build_cancel(record: TransactionCancel) -> Request:
-    """Return the request that cancels a transaction.
-
-    Raises:
-        InvalidRecord: A field cannot be sent; says which and why.
-    """
+    """Return the request that cancels a transaction."""
     check_id("submit_key", record.submit_key)
     if record.reason is not None:
         check_string("reason", record.reason)
@@ -61,11 +60,7 @@ def build_cancel(record: TransactionCancel) -> Request:
 
 
 def build_query(query: TransactionQuery) -> Request:
-    """Return the request for one page of transactions.
-
-    Raises:
-        InvalidRecord: A field cannot be sent; says which and why.
-    """
+    """Return the request for one page of transactions."""
     for field in ("submit_key", "form_status"):
         if getattr(query, field) is not None:
             check_id(field, getattr(query, field))

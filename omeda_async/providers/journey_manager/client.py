@@ -7,9 +7,9 @@ import attrs
 
 from omeda_async._account import Account
 from omeda_async._single import SingleOptions, call
-from omeda_async.bulk import BulkOptions, BulkRun, Item, Records
+from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records
 from omeda_async.limits import LimitsView
-from omeda_async.providers._cancels import cancel_many, item_of
+from omeda_async.providers._cancels import item_of
 from omeda_async.providers._pages import Pages
 from omeda_async.providers.journey_manager import _operations
 from omeda_async.providers.journey_manager._converter import cancel_from
@@ -21,7 +21,9 @@ from omeda_async.providers.journey_manager.models import (
 )
 
 _ALWAYS_SHOWN: Final = ("submitKey", "formStatus")
-"""Attributes that are asked for with any others: the key tells what has been given before."""
+"""Attributes that are asked for with any others: the key tells what came before."""
+CONCURRENCY: Final = 4
+"""Calls of a bulk run under way at the most, unless its options say otherwise."""
 
 
 class JourneyManagerClient:
@@ -86,8 +88,8 @@ class Transactions:
 
         Without ``submit_key`` the server shows saved, opened and assigned ones of the last 14 days only.
 
-        A page is found by how many come before it. What you change while this goes on, so that it leaves the list,
-        makes the next page skip as many: collect first, then act.
+        The provider counts pages from the start of the list: where something leaves the list while this goes on, the
+        next page skips as many. To change what is listed, collect first, then act.
 
         Args:
             submit_key: Only this one, whatever its status and age.
@@ -149,13 +151,8 @@ class Transactions:
             key = record.submit_key if record.key is None else record.key
             return item_of(_operations.CANCEL, raw, record, key=key, target=(record.submit_key,))
 
-        return cancel_many(
-            self._account,
-            _operations.CANCEL,
-            records,
-            read,
-            options,
-            scope={"reason": reason, "milestones": milestones},
-            concurrency=4,
-            explain=explain,
+        scope = {"reason": reason, "milestones": milestones}
+        work = OneByOne(
+            self._account, "transactions.cancel_many", _operations.CANCEL, read, CONCURRENCY, explain, scope
         )
+        return BulkRun(work, records, **options)

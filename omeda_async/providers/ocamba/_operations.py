@@ -1,4 +1,7 @@
-"""Ocamba's operations: how requests are built, responses parsed, and lost cancels verified."""
+"""Ocamba's operations: how requests are built, responses parsed, and lost cancels verified.
+
+Every builder raises InvalidRecord where a field cannot be sent; it says which and why.
+"""
 
 from typing import Final
 
@@ -31,11 +34,7 @@ class GetCampaign:
 
 
 def build_cancel(record: CampaignCancel) -> Request:
-    """Return the request that cancels a campaign; its body is always a JSON object.
-
-    Raises:
-        InvalidRecord: A field cannot be sent; says which and why.
-    """
+    """Return the request that cancels a campaign; its body is always a JSON object."""
     path = f"{_CAMPAIGNS}/{path_segment('campaign_id', record.campaign_id)}/cancel"
     if record.reason is not None:
         check_string("reason", record.reason)
@@ -43,20 +42,12 @@ def build_cancel(record: CampaignCancel) -> Request:
 
 
 def build_get(params: GetCampaign) -> Request:
-    """Return the request that reads a campaign.
-
-    Raises:
-        InvalidRecord: The id cannot be sent.
-    """
+    """Return the request that reads a campaign."""
     return Request("GET", f"{_CAMPAIGNS}/{path_segment('campaign_id', params.campaign_id)}")
 
 
 def build_list(query: CampaignQuery) -> Request:
-    """Return the request for one page of campaigns.
-
-    Raises:
-        InvalidRecord: A field cannot be sent; says which and why.
-    """
+    """Return the request for one page of campaigns."""
     check_integer("page", query.page, least=1)
     check_integer("page_size", query.page_size, least=1)
     check_id("sort", query.sort)

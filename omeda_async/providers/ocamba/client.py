@@ -1,19 +1,22 @@
 """Ocamba Hood: campaigns."""
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Unpack
+from typing import Any, Final, Unpack
 
 import attrs
 
 from omeda_async._account import Account
 from omeda_async._single import SingleOptions, call
-from omeda_async.bulk import BulkOptions, BulkRun, Item, Records
+from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records
 from omeda_async.limits import LimitsView
-from omeda_async.providers._cancels import cancel_many, item_of
+from omeda_async.providers._cancels import item_of
 from omeda_async.providers._pages import Pages
 from omeda_async.providers.ocamba import _operations
 from omeda_async.providers.ocamba._converter import cancel_from
 from omeda_async.providers.ocamba.models import Campaign, CampaignCancel, CampaignQuery, CampaignReceipt
+
+CONCURRENCY: Final = 16
+"""Calls of a bulk run under way at the most, unless its options say otherwise."""
 
 
 class OcambaClient:
@@ -85,8 +88,8 @@ class Campaigns:
     ) -> AsyncIterator[Campaign]:
         """Return campaigns, oldest first, page by page as they are asked for; none twice.
 
-        A page is found by how many come before it. What you change while this goes on, so that it leaves the list,
-        makes the next page skip as many: collect first, then act.
+        The provider counts pages from the start of the list: where something leaves the list while this goes on, the
+        next page skips as many. To change what is listed, collect first, then act.
 
         Args:
             statuses: Only campaigns in one of these; filtered by the provider, and again here.
@@ -141,23 +144,16 @@ class Campaigns:
             key = record.campaign_id if record.key is None else record.key
             return item_of(_operations.CANCEL, raw, record, key=key, target=(record.campaign_id,))
 
-        return cancel_many(
-            self._account,
-            _operations.CANCEL,
-            records,
-            read,
-            options,
-            scope={"reason": reason},
-            concurrency=16,
-            explain=explain,
-        )
+        name, scope = "campaigns.cancel_many", {"reason": reason}
+        work = OneByOne(self._account, name, _operations.CANCEL, read, CONCURRENCY, explain, scope)
+        return BulkRun(work, records, **options)
 
 
 def _page_after(query: CampaignQuery, shown: int) -> CampaignQuery:
-    """Ask for the page after one that showed so many campaigns.
+    """Return the query for the page after one that showed so many campaigns.
 
-    The largest page is not published: if the first is smaller than asked for, so are the others. Asked for in that
-    size, the second begins where the first has ended, by whichever size the provider counts.
+    The largest page size is not published: if the first page is smaller than asked for, so are the others. With that
+    size in the query, the second page begins where the first one ended, by whichever size the provider counts.
     """
     size = min(query.page_size, shown) if query.page == 1 else query.page_size
     return attrs.evolve(query, page=query.page + 1, page_size=size)

@@ -1,4 +1,7 @@
-"""Omeda's dates: minutes of US Central time in requests, several spellings of it in responses."""
+"""Omeda's dates: minutes of US Central time in requests, several spellings of it in responses.
+
+Each check raises InvalidRecord; it says what would be right.
+"""
 
 import re
 from datetime import UTC, datetime
@@ -31,15 +34,9 @@ def to_central(moment: datetime) -> str:
     return moment.astimezone(central()).strftime(_FORMAT)
 
 
-def check_date(field: str, moment: object) -> None:
-    """Check that a date can be written in Omeda's format.
-
-    Raises:
-        InvalidRecord: It has no time zone, or is in the hour that autumn repeats.
-    """
-    check_moment(field, moment)
-    if not isinstance(moment, datetime):
-        return
+def check_date(field: str, value: object) -> datetime:
+    """Return a date that has a time zone, and is not in the hour that comes twice in autumn."""
+    moment = check_moment(field, value)
     try:
         local = moment.astimezone(central()).replace(fold=0)
         twice = local.utcoffset() != local.replace(fold=1).utcoffset()
@@ -51,16 +48,13 @@ def check_date(field: str, moment: object) -> None:
             field,
             f"is {to_central(moment)} US Central, an hour that comes twice that night: choose another hour",
         )
+    return moment
 
 
-def check_future(field: str, moment: object, now: datetime) -> None:
-    """Check that a date can be written in Omeda's format, and is in the future once its seconds are dropped.
-
-    Raises:
-        InvalidRecord: It cannot, or is not.
-    """
-    check_date(field, moment)
-    if isinstance(moment, datetime) and moment.astimezone(UTC).replace(second=0, microsecond=0) <= now:
+def check_future(field: str, value: object, now: datetime) -> None:
+    """Check a date that has to be in the future once its seconds are dropped."""
+    moment = check_date(field, value)
+    if moment.astimezone(UTC).replace(second=0, microsecond=0) <= now:
         raise InvalidRecord.of(field, f"is {to_central(moment)} US Central: it must be in the future, by whole minutes")
 
 

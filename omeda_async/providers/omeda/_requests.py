@@ -1,4 +1,7 @@
-"""The requests of Omeda's operations: their parameters, and how they are built."""
+"""The requests of Omeda's operations: their parameters, and how they are built.
+
+Every builder raises InvalidRecord where a field cannot be sent; it says which and why.
+"""
 
 import functools
 from collections.abc import Sequence
@@ -106,22 +109,14 @@ def _root(brand: str) -> str:
 
 
 def build_create(params: CreateDeployment) -> Request:
-    """Return the request that creates a deployment.
-
-    Raises:
-        InvalidRecord: A field cannot be sent; says which and why.
-    """
+    """Return the request that creates a deployment."""
     check_deployment(params.deployment, Deployment, params.now)
     body = to_wire(params.deployment)
     return Request("POST", f"{_root(params.brand)}*", orjson.dumps(body), _JSON)
 
 
 def build_clone(params: CloneDeployment) -> Request:
-    """Return the request that clones a deployment.
-
-    Raises:
-        InvalidRecord: A field cannot be sent; says which and why.
-    """
+    """Return the request that clones a deployment."""
     check_id("track_id", params.track_id)
     check_future("deployment_date", params.deployment_date, params.now)
     body = {"CloneTrackId": params.track_id, "DeploymentDate": to_central(params.deployment_date)}
@@ -129,11 +124,7 @@ def build_clone(params: CloneDeployment) -> Request:
 
 
 def build_update(params: UpdateDeployment) -> Request:
-    """Return the request that updates a deployment.
-
-    Raises:
-        InvalidRecord: A field cannot be sent; says which and why.
-    """
+    """Return the request that updates a deployment."""
     check_id("track_id", params.track_id)
     check_deployment(params.update, DeploymentUpdate, params.now)
     body = {"TrackId": params.track_id, **to_wire(params.update)}
@@ -141,11 +132,7 @@ def build_update(params: UpdateDeployment) -> Request:
 
 
 def build_cancel(params: CancelDeployment) -> Request:
-    """Return the request that cancels a deployment.
-
-    Raises:
-        InvalidRecord: A field cannot be sent; says which and why.
-    """
+    """Return the request that cancels a deployment."""
     check_id("track_id", params.track_id)
     if params.user_id is None:
         raise InvalidRecord.of("user_id", "is required: give user_id=, or set it in OmedaSettings")
@@ -155,30 +142,18 @@ def build_cancel(params: CancelDeployment) -> Request:
 
 
 def build_lookup(params: LookupDeployment) -> Request:
-    """Return the request that looks a deployment up.
-
-    Raises:
-        InvalidRecord: A field cannot be sent; says which and why.
-    """
+    """Return the request that looks a deployment up."""
     return Request("GET", f"{_root(params.brand)}lookup/{path_segment('track_id', params.track_id)}/*")
 
 
 def build_search(params: SearchDeployments) -> Request:
-    """Return the request that searches deployments.
-
-    Raises:
-        InvalidRecord: A field cannot be sent; says which and why.
-    """
+    """Return the request that searches deployments."""
     check_search(params.search)
     return Request("POST", f"{_root(params.brand)}search/*", orjson.dumps(to_wire(params.search)), _JSON)
 
 
 def build_opt_outs(params: SubmitOptOuts) -> Request:
-    """Return the request of all the opt-outs, in their order within each level.
-
-    Raises:
-        InvalidRecord: There are none, or one cannot be sent.
-    """
+    """Return the request of all the opt-outs, in their order within each level."""
     path = f"/webservices/rest/client/{path_segment('client', params.client)}/optoutfilterqueue/*"
     entries = [one if isinstance(one, tuple) else entry_of(one) for one in params.opt_outs]
     parts = [

@@ -1,4 +1,7 @@
-"""What Omeda's documents rule about records, checked before anything is sent."""
+"""What Omeda's documents rule about records, checked before anything is sent.
+
+Each check raises InvalidRecord for a field that cannot be sent; it says which and why.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -41,11 +44,7 @@ def is_email(text: str) -> bool:
 
 
 def check_email(field: str, value: object) -> None:
-    """Check that a value may be an e-mail address.
-
-    Raises:
-        InvalidRecord: It cannot be one; says what would be right.
-    """
+    """Check that a value may be an e-mail address."""
     if not isinstance(value, str):
         raise InvalidRecord.of(field, f"must be a string, not {type(value).__name__}")
     if len(value) > LONGEST_EMAIL:
@@ -57,11 +56,7 @@ def check_email(field: str, value: object) -> None:
 
 
 def check_opt_out(record: OptOut) -> None:
-    """Check an opt-out of any level.
-
-    Raises:
-        InvalidRecord: A field cannot be sent; says which and why.
-    """
+    """Check an opt-out of any level."""
     if not isinstance(record, ClientOptOut | BrandOptOut | DeploymentTypeOptOut):
         raise InvalidRecord.of(None, f"must be an opt-out, not {type(record).__name__}")
     check_email("email_address", record.email_address)
@@ -88,9 +83,6 @@ def check_deployment(
         deployment: What is to be sent.
         kind: The model it has to be.
         now: The time its date has to be after, aware.
-
-    Raises:
-        InvalidRecord: A field cannot be sent; says which and why.
     """
     if not isinstance(deployment, kind):
         raise InvalidRecord.of(None, f"must be a {kind.__name__}, not {type(deployment).__name__}")
@@ -106,11 +98,7 @@ def check_deployment(
 
 
 def check_search(search: DeploymentSearch) -> None:
-    """Check what deployments are searched for.
-
-    Raises:
-        InvalidRecord: A field cannot be sent; says which and why.
-    """
+    """Check what deployments are searched for."""
     for field, check in _SEARCH.items():
         value = getattr(search, field)
         if value is not None:
@@ -174,7 +162,7 @@ def _check_tester(where: str, tester: Any) -> None:
         _check_flag(f"{where}.report_recipient", tester.report_recipient)
 
 
-_Checks: TypeAlias = Mapping[str, Callable[[str, Any], None]]
+_Checks: TypeAlias = Mapping[str, Callable[[str, Any], object]]
 _DEPLOYMENT: Final[_Checks] = {
     "deployment_name": partial(check_id, longest=80),
     "deployment_type_id": check_integer,

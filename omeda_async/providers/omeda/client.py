@@ -1,29 +1,20 @@
 """Omeda: deployments and opt-outs."""
 
 from datetime import datetime
-from typing import Any, Unpack
+from typing import Any, Final, Unpack
 
 import attrs
 
 from omeda_async import _clock
 from omeda_async._account import Account
 from omeda_async._single import SingleOptions, call
-from omeda_async.bulk import Batcher, BulkOptions, BulkRun, Item, Records
+from omeda_async.bulk import Batcher, BulkOptions, BulkRun, Item, OneByOne, Records
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import LimitsView, Priority
-from omeda_async.providers._cancels import cancel_many, item_of
-from omeda_async.providers.omeda import _operations
+from omeda_async.providers._cancels import item_of
+from omeda_async.providers.omeda import _operations, _requests
 from omeda_async.providers.omeda._converter import cancel_from
 from omeda_async.providers.omeda._opt_outs import MAX_BYTES, MAX_ENTRIES, OptOutWork
-from omeda_async.providers.omeda._requests import (
-    CancelDeployment,
-    CloneDeployment,
-    CreateDeployment,
-    LookupDeployment,
-    SearchDeployments,
-    SubmitOptOuts,
-    UpdateDeployment,
-)
 from omeda_async.providers.omeda.models import (
     Deployment,
     DeploymentReceipt,
@@ -35,7 +26,10 @@ from omeda_async.providers.omeda.models import (
 )
 from omeda_async.settings import OmedaSettings
 
-LOOK_AHEAD = 1000
+CONCURRENCY: Final = 16
+"""Cancels of a bulk run under way at the most, unless its options say otherwise."""
+LOOK_AHEAD: Final = 1000
+"""Records of a bulk run read ahead, to cancel first what is due first."""
 
 
 class OmedaClient:
@@ -102,7 +96,7 @@ class Deployments:
             raise ConfigurationError(
                 "OmedaSettings.user_id (OMEDA_USER_ID) is missing: a deployment is cancelled in a user's name"
             )
-        params = CancelDeployment(brand=brand, track_id=track_id, user_id=user)
+        params = _requests.CancelDeployment(brand=brand, track_id=track_id, user_id=user)
         return await call(self._account, _operations.CANCEL, params, **options)
 
     async def create(self, deployment: Deployment, **options: Unpack[SingleOptions]) -> DeploymentReceipt:
@@ -126,7 +120,7 @@ class Deployments:
 
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
         """
-        params = CreateDeployment(brand=self._brand(), deployment=deployment, now=_clock.utc_now())
+        params = _requests.CreateDeployment(brand=self._brand(), deployment=deployment, now=_clock.utc_now())
         return await call(self._account, _operations.CREATE, params, **options)
 
     async def clone(
@@ -156,7 +150,7 @@ class Deployments:
 
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
         """
-        params = CloneDeployment(
+        params = _requests.CloneDeployment(
             brand=self._brand(), track_id=track_id, deployment_date=deployment_date, now=_clock.utc_now()
         )
         return await call(self._account, _operations.CLONE, params, **options)
@@ -179,7 +173,7 @@ class Deployments:
 
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
         """
-        params = UpdateDeployment(brand=self._brand(), track_id=track_id, update=update, now=_clock.utc_now())
+        params = _requests.UpdateDeployment(brand=self._brand(), track_id=track_id, update=update, now=_clock.utc_now())
         return await call(self._account, _operations.UPDATE, params, **options)
 
     async def lookup(self, track_id: str, **options: Unpack[SingleOptions]) -> DeploymentStatus:
@@ -193,7 +187,7 @@ class Deployments:
             NotFound: There is no such deployment.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
         """
-        params = LookupDeployment(brand=self._brand(), track_id=track_id)
+        params = _requests.LookupDeployment(brand=self._brand(), track_id=track_id)
         return await call(self._account, _operations.LOOKUP, params, **options)
 
     async def search(self, search: DeploymentSearch, **options: Unpack[SingleOptions]) -> tuple[DeploymentStatus, ...]:
@@ -206,7 +200,7 @@ class Deployments:
         Raises:
             OmedaAsyncError: See :mod:`omeda_async.errors`.
         """
-        params = SearchDeployments(brand=self._brand(), search=search)
+        params = _requests.SearchDeployments(brand=self._brand(), search=search)
         return await call(self._account, _operations.SEARCH, params, **options)
 
     def cancel_many(
@@ -236,22 +230,14 @@ class Deployments:
 
         def read(raw: Any) -> Item:
             record = cancel_from(raw, user_id=user)
-            params = CancelDeployment(brand=brand, track_id=record.track_id, user_id=record.user_id)
+            params = _requests.CancelDeployment(brand=brand, track_id=record.track_id, user_id=record.user_id)
             key = record.track_id if record.key is None else record.key
             target = brand, record.track_id, record.user_id or ""  # another user may be allowed to
             return item_of(_operations.CANCEL, raw, params, key=key, target=target, due=record.scheduled_for)
 
-        return cancel_many(
-            self._account,
-            _operations.CANCEL,
-            records,
-            read,
-            options,
-            scope={"brand": brand},
-            concurrency=16,
-            explain=explain,
-            look_ahead=LOOK_AHEAD,
-        )
+        name, scope = "deployments.cancel_many", {"brand": brand}
+        work = OneByOne(self._account, name, _operations.CANCEL, read, CONCURRENCY, explain, scope, LOOK_AHEAD)
+        return BulkRun(work, records, **options)
 
 
 class OptOuts:
@@ -283,7 +269,7 @@ class OptOuts:
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out; submitting the
         same again is harmless.
         """
-        params = SubmitOptOuts(client=self._client(), opt_outs=opt_outs)
+        params = _requests.SubmitOptOuts(client=self._client(), opt_outs=opt_outs)
         return await call(self._account, _operations.SUBMIT_OPT_OUTS, params, **options)
 
     def batcher(
