@@ -13,8 +13,8 @@ from cattrs.preconf.orjson import make_converter as make_orjson_converter
 
 from benchmarks import _harness
 from benchmarks._harness import Failed, Measured, metered
-from omeda_async.providers.omeda._checks import check_opt_out
 from omeda_async.providers.omeda._converter import entry_of, wire_names
+from omeda_async.providers.omeda._validation import check_opt_out
 from omeda_async.providers.omeda.models import BrandOptOut, ClientOptOut, DeploymentTypeOptOut, OptOut
 
 RECORDS = 100_000

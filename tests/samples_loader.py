@@ -14,12 +14,13 @@ from typing import Any
 import attrs
 
 from omeda_async._operation import Operation
-from omeda_async.providers.journey_manager import _wire as journey_manager
+from omeda_async.providers.journey_manager import _operations as journey_manager
 from omeda_async.providers.journey_manager.models import TransactionCancel
-from omeda_async.providers.ocamba import _wire as ocamba
+from omeda_async.providers.ocamba import _operations as ocamba
 from omeda_async.providers.ocamba.models import CampaignCancel
-from omeda_async.providers.omeda import _wire as omeda
+from omeda_async.providers.omeda import _operations as omeda
 from omeda_async.providers.omeda._converter import opt_out_from
+from omeda_async.providers.omeda._requests import CancelDeployment, CreateDeployment, SubmitOptOuts, UpdateDeployment
 from omeda_async.providers.omeda.models import Deployment, DeploymentUpdate, Tester
 
 OPERATIONS: Mapping[str, Operation[Any, Any]] = {
@@ -90,16 +91,16 @@ def _deployment(fields: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _create(given: dict[str, Any]) -> omeda.CreateDeployment:
-    return omeda.CreateDeployment(
+def _create(given: dict[str, Any]) -> CreateDeployment:
+    return CreateDeployment(
         brand=given["brand"],
         deployment=Deployment(**_deployment(given["deployment"])),
         now=datetime.fromisoformat(given["now"]),
     )
 
 
-def _update(given: dict[str, Any]) -> omeda.UpdateDeployment:
-    return omeda.UpdateDeployment(
+def _update(given: dict[str, Any]) -> UpdateDeployment:
+    return UpdateDeployment(
         brand=given["brand"],
         track_id=given["track_id"],
         update=DeploymentUpdate(**_deployment(given["update"])),
@@ -107,14 +108,14 @@ def _update(given: dict[str, Any]) -> omeda.UpdateDeployment:
     )
 
 
-def _opt_outs(given: dict[str, Any]) -> omeda.SubmitOptOuts:
-    return omeda.SubmitOptOuts(client=given["client"], opt_outs=list(map(opt_out_from, given["opt_outs"])))
+def _opt_outs(given: dict[str, Any]) -> SubmitOptOuts:
+    return SubmitOptOuts(client=given["client"], opt_outs=list(map(opt_out_from, given["opt_outs"])))
 
 
 _PARAMS: Mapping[str, Any] = {
     "omeda deployments.create": _create,
     "omeda deployments.update": _update,
-    "omeda deployments.cancel": lambda given: omeda.CancelDeployment(**given),
+    "omeda deployments.cancel": lambda given: CancelDeployment(**given),
     "omeda opt_outs.submit": _opt_outs,
     "ocamba campaigns.cancel": lambda given: CampaignCancel(**given),
     "journey_manager transactions.cancel": lambda given: TransactionCancel(**given),

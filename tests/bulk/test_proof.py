@@ -13,7 +13,8 @@ from omeda_async import ClosedError, Deployment, OmedaAsyncError
 from omeda_async._operation import Verdict, Verification
 from omeda_async._result import Result
 from omeda_async.bulk import Group, Isolation, not_sent
-from omeda_async.providers.omeda import _opt_outs, _wire
+from omeda_async.providers.omeda import _operations, _opt_outs
+from omeda_async.providers.omeda._requests import SearchDeployments
 from omeda_async.providers.omeda.models import DeploymentReceipt, DeploymentSearch
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
 from omeda_async.testing import run_moved
@@ -219,8 +220,8 @@ def test_the_proof_notices_a_create_that_is_sent_again() -> None:
     def proof(faults: list[tuple[Any, ...]], visible_after: float, cancel_after: float | None) -> None:
         run_moved(_created(faults, visible_after, cancel_after), patience=PATIENCE, debug=False)
 
-    harmless = attrs.evolve(_wire.CREATE, idempotent=True)
-    with mock.patch.object(_wire, "CREATE", harmless), pytest.raises(AssertionError, match="created twice"):
+    harmless = attrs.evolve(_operations.CREATE, idempotent=True)
+    with mock.patch.object(_operations, "CREATE", harmless), pytest.raises(AssertionError, match="created twice"):
         proof()
 
 
@@ -232,13 +233,13 @@ def _breaks_clones(wrong: Any, message: str) -> None:
     ) -> None:
         run_moved(_cloned(faults, visible_after, cancel_after, cloned_before), patience=PATIENCE, debug=False)
 
-    with mock.patch.object(_wire, "CLONE", wrong), pytest.raises(AssertionError, match=message):
+    with mock.patch.object(_operations, "CLONE", wrong), pytest.raises(AssertionError, match=message):
         proof()
 
 
 def test_the_proof_notices_a_clone_that_is_sent_again() -> None:
     """Were a clone taken for harmless to repeat, a lost answer would make two."""
-    _breaks_clones(attrs.evolve(_wire.CLONE, idempotent=True), "cloned twice")
+    _breaks_clones(attrs.evolve(_operations.CLONE, idempotent=True), "cloned twice")
 
 
 def test_the_proof_notices_another_deployment_taken_for_the_clone() -> None:
@@ -246,7 +247,7 @@ def test_the_proof_notices_another_deployment_taken_for_the_clone() -> None:
 
     def question(params: Any) -> Any:
         search = DeploymentSearch(deployment_name="Weekly")
-        return _wire.SearchDeployments(brand=params.brand, search=search)
+        return SearchDeployments(brand=params.brand, search=search)
 
     def first(_params: Any, found: Any) -> Verdict:
         return Verdict.DONE if found else Verdict.UNDECIDED
@@ -255,6 +256,8 @@ def test_the_proof_notices_another_deployment_taken_for_the_clone() -> None:
         return DeploymentReceipt(found[0].track_id, settled=True)
 
     careless = attrs.evolve(
-        _wire.CLONE, verification=Verification(operation=_wire.SEARCH, question=question, judge=first), settled=settled
+        _operations.CLONE,
+        verification=Verification(operation=_operations.SEARCH, question=question, judge=first),
+        settled=settled,
     )
     _breaks_clones(careless, "names another")

@@ -19,11 +19,12 @@ from omeda_async._transport import Transport
 from omeda_async.errors import AnswerLost, ConnectionFailed, OmedaAsyncError
 from omeda_async.events import Hook
 from omeda_async.limits import make_limiter
-from omeda_async.providers.journey_manager import _wire as journey_manager
+from omeda_async.providers.journey_manager import _operations as journey_manager
 from omeda_async.providers.journey_manager.models import TransactionCancel
-from omeda_async.providers.ocamba import _wire as ocamba
+from omeda_async.providers.ocamba import _operations as ocamba
 from omeda_async.providers.ocamba.models import CampaignCancel
-from omeda_async.providers.omeda import _wire as omeda
+from omeda_async.providers.omeda import _operations as omeda
+from omeda_async.providers.omeda._requests import CancelDeployment, CloneDeployment, CreateDeployment
 from omeda_async.settings import OmedaSettings
 
 R = TypeVar("R")
@@ -180,7 +181,7 @@ CANCELLED = "Deployment 'FOO1' has been previously cancelled."
 WAS_SENT = "Deployment 'FOO1' was sent on 2029-01-01 10:00."
 
 DEPLOYMENT_CANCEL = Case(
-    omeda.CANCEL, omeda.CancelDeployment(brand="FOO", track_id="FOO1", user_id="omailAccount1"), OMEDA_RECEIPT
+    omeda.CANCEL, CancelDeployment(brand="FOO", track_id="FOO1", user_id="omailAccount1"), OMEDA_RECEIPT
 )
 NEW_DEPLOYMENT = Deployment(
     deployment_name="Weekly",
@@ -191,12 +192,10 @@ NEW_DEPLOYMENT = Deployment(
     track_links=True,
     splits=1,
 )
-DEPLOYMENT_CREATE = Case(
-    omeda.CREATE, omeda.CreateDeployment(brand="FOO", deployment=NEW_DEPLOYMENT, now=NOW), OMEDA_RECEIPT
-)
+DEPLOYMENT_CREATE = Case(omeda.CREATE, CreateDeployment(brand="FOO", deployment=NEW_DEPLOYMENT, now=NOW), OMEDA_RECEIPT)
 DEPLOYMENT_CLONE = Case(
     omeda.CLONE,
-    omeda.CloneDeployment(brand="FOO", track_id="FOO6", deployment_date=datetime(2031, 1, 1, 12, tzinfo=UTC), now=NOW),
+    CloneDeployment(brand="FOO", track_id="FOO6", deployment_date=datetime(2031, 1, 1, 12, tzinfo=UTC), now=NOW),
     OMEDA_RECEIPT,
 )
 CAMPAIGN_CANCEL = Case(ocamba.CANCEL, CampaignCancel("1000248", "a reason"), answer(204))

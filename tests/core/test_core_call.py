@@ -11,7 +11,8 @@ from multidict import CIMultiDict
 from omeda_async import ClientOptOut, DeploymentUpdate, OutcomeStatus, RateLimit, Window, errors
 from omeda_async._operation import Response
 from omeda_async._single import call
-from omeda_async.providers.omeda import _wire as omeda
+from omeda_async.providers.omeda import _operations as omeda
+from omeda_async.providers.omeda._requests import CancelDeployment, SubmitOptOuts, UpdateDeployment
 from tests.core.scripted import (
     CAMPAIGN_CANCEL,
     CANCELLED,
@@ -39,11 +40,13 @@ from tests.core.scripted import (
 
 OPT_OUT_RECEIPT = answer(200, {"SubmissionId": "762eae76", "Success": "Your submission was successful"})
 OPT_OUTS = Case(
-    omeda.SUBMIT_OPT_OUTS, omeda.SubmitOptOuts(client="foo", opt_outs=(ClientOptOut("a@b.example"),)), OPT_OUT_RECEIPT
+    omeda.SUBMIT_OPT_OUTS,
+    SubmitOptOuts(client="foo", opt_outs=(ClientOptOut("a@b.example"),)),
+    OPT_OUT_RECEIPT,
 )
 UPDATE = Case(
     omeda.UPDATE,
-    omeda.UpdateDeployment(
+    UpdateDeployment(
         brand="FOO",
         track_id="FOO1",
         update=DeploymentUpdate(owner_user_id="omailuser1", track_opens=True, track_links=True),
@@ -507,7 +510,7 @@ async def test_a_single_call_returns_its_receipt_or_raises() -> None:
 async def test_an_invalid_record_says_whose_it_is_and_sends_nothing() -> None:
     """A local refusal has its provider and operation too."""
     owner, transport = account()
-    bad = omeda.CancelDeployment(brand="FOO", track_id="", user_id="u")
+    bad = CancelDeployment(brand="FOO", track_id="", user_id="u")
     with pytest.raises(errors.InvalidRecord) as caught:
         await call(owner, omeda.CANCEL, bad)
     assert (caught.value.provider, caught.value.operation) == ("omeda", "deployments.cancel")

@@ -17,9 +17,9 @@ from omeda_async._auth import LOADS_KEPT, Credentials, FixedCredentials, bearer,
 from omeda_async._operation import Operation, Response
 from omeda_async._result import read_response
 from omeda_async._single import call
-from omeda_async.providers.journey_manager import _wire as journey_manager
-from omeda_async.providers.ocamba import _wire as ocamba
-from omeda_async.providers.omeda import _wire as omeda
+from omeda_async.providers.journey_manager import _operations as journey_manager
+from omeda_async.providers.ocamba import _operations as ocamba
+from omeda_async.providers.omeda import _operations as omeda
 from tests.core.scripted import (
     CAMPAIGN_CANCEL,
     DEPLOYMENT_CANCEL,

@@ -1,6 +1,7 @@
 """The tree of errors: what each keeps, and what none shows."""
 
 import copy
+import json
 import pickle
 import time
 import traceback
@@ -10,11 +11,12 @@ import attrs
 import pytest
 from hypothesis import example, given, strategies as st
 
-from omeda_async import errors
+from omeda_async import ClientOptOut, errors
 from omeda_async._masking import hide_secrets, mask_emails, masked_repr
+from omeda_async._operation import Response
 from omeda_async.errors import ApiError, BatchRejected, Culprit, InvalidRecord, OmedaAsyncError
-from omeda_async.providers._answers import LONGEST_SENTENCE, Received
-from omeda_async.providers.omeda._checks import check_email
+from omeda_async.providers.omeda._operations import SUBMIT_OPT_OUTS
+from omeda_async.providers.omeda._requests import SubmitOptOuts
 
 TREE = {
     "OmedaAsyncError": "Exception",
@@ -178,7 +180,7 @@ _PIECES = st.text(
 
 def _is_accepted(address: str) -> bool:
     try:
-        check_email("email_address", address)
+        SUBMIT_OPT_OUTS.build(SubmitOptOuts(client="foo", opt_outs=[ClientOptOut(address)]))
     except InvalidRecord:
         return False
     return True
@@ -219,8 +221,11 @@ def test_an_address_is_masked_also_where_a_text_is_cut() -> None:
     local = "private.name-" * 15
     error = ApiError("no", body="x" * 150 + f" {local}@example.com")
     assert error.body == "x" * 150 + " p***@example.com"
-    received = Received("omeda", "opt_outs.submit", 400, {}, b"")
-    told = received.error(messages=("x" * (LONGEST_SENTENCE - 20) + f" {local}@example.com is wrong",))
+    message = "x" * 980 + f" {local}@example.com is wrong"  # 1,000 characters of a message are shown
+    told = SUBMIT_OPT_OUTS.parse(Response(400, {}, json.dumps({"Errors": [{"Error": message}]}).encode()))
+    assert isinstance(told, ApiError)
+    assert told.messages == (message,)
+    assert len(str(told)) < 1020
     assert "private" not in str(told)
 
 

@@ -24,9 +24,9 @@ from omeda_async import (
 )
 from omeda_async._operation import Operation
 from omeda_async._retry import Retry, Settle, Stop, backoff, decide, in_doubt, may_repeat, refused_unseen
-from omeda_async.providers.journey_manager import _wire as journey_manager
-from omeda_async.providers.ocamba import _wire as ocamba
-from omeda_async.providers.omeda import _wire as omeda
+from omeda_async.providers.journey_manager import _operations as journey_manager
+from omeda_async.providers.ocamba import _operations as ocamba
+from omeda_async.providers.omeda import _operations as omeda
 from tests.core.scripted import CAMPAIGN_CANCEL, DEPLOYMENT_CANCEL, DEPLOYMENT_CREATE, lost, unsent
 
 POLICY = RetryPolicy(attempts=5, base_delay=0.5, max_delay=30.0)

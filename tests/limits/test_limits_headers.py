@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from omeda_async.limits._headers import Advice, read_advice, read_retry_after
-from omeda_async.providers._answers import retry_after
+from omeda_async.providers._responses import retry_after
 
 NOON = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
 

@@ -17,8 +17,7 @@ from omeda_async.errors import (
     SessionLost,
     UnreadableAnswer,
 )
-from omeda_async.providers.journey_manager import _wire as wire
-from omeda_async.providers.journey_manager._converter import cancel_from
+from omeda_async.providers.journey_manager import _operations as wire
 from omeda_async.providers.journey_manager.models import (
     Transaction,
     TransactionCancel,
@@ -305,18 +304,3 @@ def test_another_transaction_or_none_settles_nothing() -> None:
     assert "formStatus" in question.attributes
     assert wire.CANCEL.settled is not None
     assert wire.CANCEL.settled(record, None) == TransactionReceipt(settled=True)
-
-
-@pytest.mark.parametrize("name", ["submit_key", "submitKey", "id"])
-def test_a_record_is_an_id_a_model_or_a_mapping(name: str) -> None:
-    """All ways to give a record mean the same."""
-    record = TransactionCancel("k", "r", "m", "mine")
-    assert cancel_from({name: "k", "reason": "r", "milestones": "m", "key": "mine"}) == record
-    assert cancel_from(record) is record
-    assert cancel_from("k") == TransactionCancel("k")
-
-
-def test_an_unknown_name_is_refused() -> None:
-    """A misspelt option is never ignored."""
-    with pytest.raises(InvalidRecord, match="milestone: is no field of a record"):
-        cancel_from({"id": "k", "milestone": "m"})

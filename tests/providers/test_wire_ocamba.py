@@ -15,8 +15,7 @@ from omeda_async.errors import (
     ServerError,
     UnreadableAnswer,
 )
-from omeda_async.providers.ocamba import _wire as wire
-from omeda_async.providers.ocamba._converter import cancel_from
+from omeda_async.providers.ocamba import _operations as wire
 from omeda_async.providers.ocamba.models import (
     Campaign,
     CampaignCancel,
@@ -205,48 +204,6 @@ def test_a_page_of_campaigns_is_read() -> None:
 def test_a_list_without_its_campaigns_is_no_answer(body: bytes) -> None:
     """A row without an id would be lost silently: the page is refused."""
     assert isinstance(wire.LIST.parse(Response(200, {}, body)), UnreadableAnswer)
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        CampaignCancel("7", "r", "k"),
-        {"campaign_id": "7", "reason": "r", "key": "k"},
-        {"id": "7", "reason": "r", "key": "k"},
-    ],
-)
-def test_a_record_is_a_model_or_a_mapping(given: object) -> None:
-    """A model and a mapping mean the same."""
-    record = cancel_from(given)
-    assert (record.campaign_id, record.reason, record.key) == ("7", "r", "k")
-
-
-def test_a_record_is_an_id_or_a_mapping_with_one() -> None:
-    """An id alone is enough."""
-    assert cancel_from("7") == CampaignCancel("7")
-    assert cancel_from({"campaign_id": "7"}) == CampaignCancel("7")
-
-
-@pytest.mark.parametrize(
-    ("given", "field"),
-    [
-        (7, "campaign_id"),
-        ({}, "campaign_id"),
-        ({"id": 7}, "campaign_id"),
-        ({"id": "7", "campaign_id": "7"}, "campaign_id"),
-        ({"id": "7", "reasn": "r"}, "reasn"),
-        ({"id": "7", "reason": 5}, "reason"),
-        ({"id": "7", "key": 5.5}, "key"),
-        ({"id": "7", "key": True}, "key"),
-        ({"id": "7", 5: 5}, "5"),
-    ],
-)
-def test_a_record_that_cannot_be_sent_names_its_field(given: object, field: str) -> None:
-    """No coercion: the field at fault and the reason are told."""
-    with pytest.raises(InvalidRecord) as caught:
-        cancel_from(given)
-    assert caught.value.field == field
-    assert caught.value.sent is False
 
 
 def test_the_callers_key_is_no_part_of_a_record() -> None:

@@ -18,7 +18,7 @@ from omeda_async.errors import (
     TooLate,
     UnreadableAnswer,
 )
-from omeda_async.providers.omeda import _wire as wire
+from omeda_async.providers.omeda import _operations as wire
 from omeda_async.providers.omeda.models import DeploymentReceipt, DeploymentStatus, OptOutReceipt
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from omeda_async._operation import Verdict, Verification
 from omeda_async.errors import InvalidRecord, NotFound
-from omeda_async.providers.omeda import _wire as wire
+from omeda_async.providers.omeda import _operations as wire
+from omeda_async.providers.omeda._requests import CloneDeployment, LookupDeployment, SearchDeployments
 from omeda_async.providers.omeda.models import DeploymentReceipt, DeploymentSearch, DeploymentStatus
 
 NOW = datetime(2026, 1, 10, 12, 0, tzinfo=UTC)
@@ -16,9 +17,9 @@ DATE = datetime(2026, 2, 1, 18, 30, 59, tzinfo=UTC)
 SOURCE = DeploymentStatus(track_id="F1", deployment_name="News", owner_user_id="OmailUser1", deployment_type_id="124")
 
 
-def _clone(**changes: Any) -> wire.CloneDeployment:
+def _clone(**changes: Any) -> CloneDeployment:
     fields: dict[str, Any] = {"brand": "FOO", "track_id": "F1", "deployment_date": DATE, "now": NOW}
-    return wire.CloneDeployment(**(fields | changes))
+    return CloneDeployment(**(fields | changes))
 
 
 def _row(**changes: Any) -> DeploymentStatus:
@@ -67,13 +68,13 @@ def test_what_cannot_be_sent_is_named_with_its_reason(field: str, value: object,
     assert reason in caught.value.reason
 
 
-def _settling() -> Verification[wire.CloneDeployment]:
+def _settling() -> Verification[CloneDeployment]:
     assert wire.CLONE.idempotent is False
     assert wire.CLONE.verification is not None
     return wire.CLONE.verification
 
 
-def _learned(rows: object, source: DeploymentStatus | None = SOURCE) -> wire.CloneDeployment:
+def _learned(rows: object, source: DeploymentStatus | None = SOURCE) -> CloneDeployment:
     """What is known of a clone once its source has been looked up and searched by."""
     source_first, search_next = _settling().first
     return search_next.learn(source_first.learn(_clone(), source), rows)
@@ -82,12 +83,12 @@ def _learned(rows: object, source: DeploymentStatus | None = SOURCE) -> wire.Clo
 def test_a_lost_clone_is_searched_for_by_name_and_owner_of_its_source() -> None:
     """The source is looked up first; a part of the name finds the clone with and without what Omeda puts before it."""
     source_first, search_next = _settling().first
-    assert source_first.question(_clone()) == wire.LookupDeployment(brand="FOO", track_id="F1")
+    assert source_first.question(_clone()) == LookupDeployment(brand="FOO", track_id="F1")
     known = source_first.learn(_clone(), SOURCE)
     assert known == _clone(source=SOURCE)
     search = DeploymentSearch(deployment_name="News", entered_by_or_assigned_to="OmailUser1")
-    assert search_next.question(known) == wire.SearchDeployments(brand="FOO", search=search)
-    assert _settling().question(_learned((_row(),))) == wire.LookupDeployment(brand="FOO", track_id="F2")
+    assert search_next.question(known) == SearchDeployments(brand="FOO", search=search)
+    assert _settling().question(_learned((_row(),))) == LookupDeployment(brand="FOO", track_id="F2")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,14 @@ import pytest
 
 from omeda_async._operation import Verdict
 from omeda_async.errors import InvalidRecord, NotFound
-from omeda_async.providers.omeda import _wire as wire
+from omeda_async.providers.omeda import _operations as wire
+from omeda_async.providers.omeda._requests import (
+    CancelDeployment,
+    CreateDeployment,
+    LookupDeployment,
+    SearchDeployments,
+    UpdateDeployment,
+)
 from omeda_async.providers.omeda.models import (
     Deployment,
     DeploymentReceipt,
@@ -36,11 +43,11 @@ def _deployment(**changes: Any) -> Deployment:
     return Deployment(**(fields | changes))
 
 
-def _create(**changes: Any) -> wire.CreateDeployment:
-    return wire.CreateDeployment(brand="FOO", deployment=_deployment(**changes), now=NOW)
+def _create(**changes: Any) -> CreateDeployment:
+    return CreateDeployment(brand="FOO", deployment=_deployment(**changes), now=NOW)
 
 
-def _body(params: wire.CreateDeployment) -> dict[str, Any]:
+def _body(params: CreateDeployment) -> dict[str, Any]:
     body: dict[str, Any] = orjson.loads(wire.CREATE.build(params).body or b"")
     return body
 
@@ -61,7 +68,7 @@ def test_sends_what_is_required_and_nothing_that_is_unset() -> None:
 def test_an_update_sends_only_what_is_given() -> None:
     """The track id and the three required fields, and an empty list of testers where one is given."""
     update = DeploymentUpdate(owner_user_id="u", track_opens=False, track_links=True, testers=[])
-    request = wire.UPDATE.build(wire.UpdateDeployment(brand="FOO", track_id="F1", update=update, now=NOW))
+    request = wire.UPDATE.build(UpdateDeployment(brand="FOO", track_id="F1", update=update, now=NOW))
     assert request.method == "PUT"
     assert orjson.loads(request.body or b"") == {
         "TrackId": "F1",
@@ -194,10 +201,10 @@ def test_a_date_goes_out_in_us_central_time(moment: datetime, expected: str) -> 
 def test_the_path_keeps_its_star_and_escapes_the_brand(brand: str, path: str) -> None:
     """The URL ends in a literal ``/*``; what is put into it is one segment each."""
     base = f"/webservices/rest/brand/{path}/omail/deployment"
-    create = wire.CREATE.build(wire.CreateDeployment(brand=brand, deployment=_deployment(), now=NOW))
-    cancel = wire.CANCEL.build(wire.CancelDeployment(brand=brand, track_id="F/1", user_id="u"))
-    lookup = wire.LOOKUP.build(wire.LookupDeployment(brand=brand, track_id="F/1 ?"))
-    search = wire.SEARCH.build(wire.SearchDeployments(brand=brand, search=DeploymentSearch()))
+    create = wire.CREATE.build(CreateDeployment(brand=brand, deployment=_deployment(), now=NOW))
+    cancel = wire.CANCEL.build(CancelDeployment(brand=brand, track_id="F/1", user_id="u"))
+    lookup = wire.LOOKUP.build(LookupDeployment(brand=brand, track_id="F/1 ?"))
+    search = wire.SEARCH.build(SearchDeployments(brand=brand, search=DeploymentSearch()))
     assert create.path == f"{base}/*"
     assert cancel.path == f"{base}/cancel/*"
     assert lookup.path == f"{base}/lookup/F%2F1%20%3F/*"
@@ -210,7 +217,7 @@ def test_the_path_keeps_its_star_and_escapes_the_brand(brand: str, path: str) ->
 def test_a_track_id_that_fits_no_path_is_refused(track_id: object) -> None:
     """Empty ids, directions, control characters and other types never leave."""
     with pytest.raises(InvalidRecord) as caught:
-        wire.LOOKUP.build(wire.LookupDeployment(brand="FOO", track_id=track_id))  # type: ignore[arg-type] # on purpose
+        wire.LOOKUP.build(LookupDeployment(brand="FOO", track_id=track_id))  # type: ignore[arg-type] # on purpose
     assert caught.value.field == "track_id"
 
 
@@ -220,7 +227,7 @@ def test_a_track_id_that_fits_no_path_is_refused(track_id: object) -> None:
 def test_a_cancel_needs_both_its_ids(track_id: str, user_id: str | None, field: str) -> None:
     """A missing user id says where to give it."""
     with pytest.raises(InvalidRecord) as caught:
-        wire.CANCEL.build(wire.CancelDeployment(brand="FOO", track_id=track_id, user_id=user_id))
+        wire.CANCEL.build(CancelDeployment(brand="FOO", track_id=track_id, user_id=user_id))
     assert caught.value.field == field
     if user_id is None:
         assert "OmedaSettings" in caught.value.reason
@@ -230,7 +237,7 @@ def test_an_update_needs_its_track_id() -> None:
     """The track id names what is updated."""
     update = DeploymentUpdate(owner_user_id="u", track_opens=True, track_links=True)
     with pytest.raises(InvalidRecord) as caught:
-        wire.UPDATE.build(wire.UpdateDeployment(brand="FOO", track_id="", update=update, now=NOW))
+        wire.UPDATE.build(UpdateDeployment(brand="FOO", track_id="", update=update, now=NOW))
     assert caught.value.field == "track_id"
 
 
@@ -238,9 +245,9 @@ def test_an_update_is_no_create() -> None:
     """Each takes its own model."""
     update = DeploymentUpdate(owner_user_id="u", track_opens=True, track_links=True)
     with pytest.raises(InvalidRecord, match="must be a Deployment, not DeploymentUpdate"):
-        wire.CREATE.build(wire.CreateDeployment(brand="FOO", deployment=update, now=NOW))  # type: ignore[arg-type] # on purpose
+        wire.CREATE.build(CreateDeployment(brand="FOO", deployment=update, now=NOW))  # type: ignore[arg-type] # on purpose
     with pytest.raises(InvalidRecord, match="must be a DeploymentUpdate, not Deployment"):
-        wire.UPDATE.build(wire.UpdateDeployment(brand="F", track_id="F1", update=_deployment(), now=NOW))  # type: ignore[arg-type] # on purpose
+        wire.UPDATE.build(UpdateDeployment(brand="F", track_id="F1", update=_deployment(), now=NOW))  # type: ignore[arg-type] # on purpose
 
 
 def test_a_search_sends_what_is_asked_for() -> None:
@@ -248,7 +255,7 @@ def test_a_search_sends_what_is_asked_for() -> None:
     search = DeploymentSearch(
         deployment_name="n", deployment_date_start=DATE, statuses=["SENT"], num_results=200, type=5
     )
-    request = wire.SEARCH.build(wire.SearchDeployments(brand="FOO", search=search))
+    request = wire.SEARCH.build(SearchDeployments(brand="FOO", search=search))
     assert orjson.loads(request.body or b"") == {
         "DeploymentName": "n",
         "DeploymentDateStart": "2026-02-01 12:30",
@@ -273,11 +280,11 @@ def test_a_search_sends_what_is_asked_for() -> None:
 def test_a_search_that_makes_no_sense_is_refused(search: DeploymentSearch, field: str) -> None:
     """The field at fault is named."""
     with pytest.raises(InvalidRecord) as caught:
-        wire.SEARCH.build(wire.SearchDeployments(brand="FOO", search=search))
+        wire.SEARCH.build(SearchDeployments(brand="FOO", search=search))
     assert caught.value.field == field
 
 
-CANCEL = wire.CancelDeployment(brand="FOO", track_id="F1", user_id="u")
+CANCEL = CancelDeployment(brand="FOO", track_id="F1", user_id="u")
 
 
 @pytest.mark.parametrize(
@@ -299,7 +306,7 @@ def test_a_look_up_settles_a_cancel(status: str | None, verdict: Verdict) -> Non
     """Cancelled is done, sent or sending is too late, what is on its way to either is undecided."""
     settling = wire.CANCEL.verification
     assert settling is not None
-    assert settling.question(CANCEL) == wire.LookupDeployment(brand="FOO", track_id="F1")
+    assert settling.question(CANCEL) == LookupDeployment(brand="FOO", track_id="F1")
     assert settling.judge(CANCEL, DeploymentStatus(track_id="F1", status=status)) is verdict
 
 
@@ -352,7 +359,7 @@ def test_a_search_settles_a_create_only_by_one_sure_match(
         with pytest.raises(InvalidRecord):
             settling.question(learned)
     else:
-        assert settling.question(learned) == wire.LookupDeployment(brand="FOO", track_id=candidate)
+        assert settling.question(learned) == LookupDeployment(brand="FOO", track_id=candidate)
 
 
 def test_a_create_is_searched_by_name_and_owner() -> None:

@@ -1,27 +1,26 @@
 """What Omeda's opt-outs are checked for, how they go out, and whom a refusal names."""
 
 import pickle
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given, strategies as st
 
-from omeda_async.errors import Culprit, InvalidRecord
-from omeda_async.providers.omeda import _wire as wire
+from omeda_async._operation import Response
+from omeda_async.errors import BatchRejected, Culprit, InvalidRecord
+from omeda_async.providers.omeda import _operations as wire
 from omeda_async.providers.omeda._converter import (
     Entry,
-    cancel_from,
     entry_of,
     opt_out_from,
     record_of,
 )
-from omeda_async.providers.omeda._culprits import blame, culprit_in, culprits_in, ids_of, merge, without_ids
+from omeda_async.providers.omeda._culprits import blame, ids_of, merge, without_ids
+from omeda_async.providers.omeda._requests import SubmitOptOuts
 from omeda_async.providers.omeda.models import (
     BrandOptOut,
     ClientOptOut,
-    DeploymentCancel,
     DeploymentTypeOptOut,
     OptOut,
     OptOutReceipt,
@@ -33,7 +32,7 @@ TYPES = DeploymentTypeOptOut("test66@omeda.com", [4194, 4804], promo_code="P")
 
 
 def _body(*opt_outs: OptOut | Entry) -> Any:
-    request = wire.SUBMIT_OPT_OUTS.build(wire.SubmitOptOuts(client="foo", opt_outs=opt_outs))
+    request = wire.SUBMIT_OPT_OUTS.build(SubmitOptOuts(client="foo", opt_outs=opt_outs))
     return orjson.loads(request.body or b"")
 
 
@@ -65,10 +64,10 @@ def test_a_level_without_opt_outs_is_left_out() -> None:
 
 def test_the_client_is_one_segment_of_the_path() -> None:
     """The queue takes the client's name, escaped, and ends in the literal star."""
-    request = wire.SUBMIT_OPT_OUTS.build(wire.SubmitOptOuts(client="a/b c", opt_outs=[CLIENT]))
+    request = wire.SUBMIT_OPT_OUTS.build(SubmitOptOuts(client="a/b c", opt_outs=[CLIENT]))
     assert request.path == "/webservices/rest/client/a%2Fb%20c/optoutfilterqueue/*"
     assert wire.SUBMIT_OPT_OUTS.settled is not None
-    params = wire.SubmitOptOuts(client="a", opt_outs=[CLIENT])
+    params = SubmitOptOuts(client="a", opt_outs=[CLIENT])
     assert wire.SUBMIT_OPT_OUTS.settled(params, None) == OptOutReceipt(settled=True)
 
 
@@ -209,41 +208,18 @@ def test_ids_that_come_one_by_one_are_all_looked_at() -> None:
     assert good == BrandOptOut("a@b", ["X", "Y"])
 
 
-def test_a_deployment_to_cancel_is_an_id_a_model_or_a_mapping() -> None:
-    """All ways to give a record mean the same; an ISO date is a date."""
-    when = datetime(2026, 1, 1, tzinfo=UTC)
-    record = DeploymentCancel("F1", "u", "mine", when)
-    assert cancel_from("F1") == DeploymentCancel("F1")
-    assert cancel_from(record) is record
-    assert cancel_from({"TrackId": "F1", "UserId": "u", "key": "x", "scheduled_for": when}) == record
-    assert cancel_from({"id": "F1", "user_id": "u", "scheduled_for": "2026-01-01T00:00:00Z"}) == record
-
-
-@pytest.mark.parametrize(
-    ("given_", "field"),
-    [
-        (5, "track_id"),
-        ({}, "track_id"),
-        ({"id": ""}, "track_id"),
-        ({"id": "F", "user_id": 5}, "user_id"),
-        ({"id": "F", "user": "u"}, "user"),
-        ({"id": "F", "scheduled_for": "soon"}, "scheduled_for"),
-        ({"id": "F", "scheduled_for": 5}, "scheduled_for"),
-        ({"id": "F", "scheduled_for": "2026-01-01T00:00:00"}, "scheduled_for"),
-    ],
-)
-def test_a_deployment_that_cannot_be_cancelled_names_its_field(given_: object, field: str) -> None:
-    """The field at fault is named, by its Python name."""
-    with pytest.raises(InvalidRecord) as caught:
-        cancel_from(given_)
-    assert caught.value.field == field
-
-
 def test_an_invalid_mapping_keeps_its_cause() -> None:
     """What the converter found is chained."""
     with pytest.raises(InvalidRecord) as caught:
         opt_out_from({"email": 5})
     assert caught.value.__cause__ is not None
+
+
+def _culprits(*messages: str) -> tuple[Culprit, ...]:
+    body = orjson.dumps({"Errors": [{"Error": message} for message in messages]})
+    result = wire.SUBMIT_OPT_OUTS.parse(Response(400, {}, body))
+    assert isinstance(result, BatchRejected)
+    return result.culprits
 
 
 DOCUMENTED = "BrandOptOut submission (XXG): the BrandId is not authorized for OptOuts for the AppId submitted. Email "
@@ -270,7 +246,7 @@ def test_a_culprit_is_read_whatever_the_wording(
     message: str, level: str, refused_id: str | None, email: str | None
 ) -> None:
     """A level, an id in parentheses and an address are found in the documented text and in variants of it."""
-    assert culprit_in(message) == Culprit(level=level, id=refused_id, email_address=email, message=message)
+    assert _culprits(message) == (Culprit(level=level, id=refused_id, email_address=email, message=message),)
 
 
 @pytest.mark.parametrize(
@@ -285,13 +261,13 @@ def test_a_culprit_is_read_whatever_the_wording(
 )
 def test_a_sentence_that_names_nobody_is_no_culprit(message: str) -> None:
     """The summary and general causes blame no record."""
-    assert culprit_in(message) is None
+    assert _culprits(message) == ()
 
 
 def test_a_culprit_named_twice_is_one() -> None:
     """The same words twice are one culprit, in the order of the first."""
     texts = [DOCUMENTED + "address a@b.c was not opted out.", "x@y.z is invalid", "x@y.z is invalid"]
-    assert [one.email_address for one in culprits_in(texts)] == ["a@b.c", "x@y.z"]
+    assert [one.email_address for one in _culprits(*texts)] == ["a@b.c", "x@y.z"]
 
 
 def _culprit(level: str, refused_id: str | None, email: str | None) -> Culprit:
@@ -399,6 +375,6 @@ def test_merging_neither_adds_nor_loses_an_opt_out(records: list[OptOut]) -> Non
 def test_no_opt_out_shows_an_address() -> None:
     """Addresses are masked in every repr, also in the caller's key and the serialised entry."""
     record = ClientOptOut("john@doe.com", "from john@doe.com", key="john@doe.com")
-    shown = repr(record) + repr(wire.SubmitOptOuts(client="c", opt_outs=[record]))
+    shown = repr(record) + repr(SubmitOptOuts(client="c", opt_outs=[record]))
     assert "j***@doe.com" in shown
     assert "john@doe.com" not in shown

@@ -7,7 +7,7 @@ import pytest
 
 from omeda_async._operation import Operation, Response
 from omeda_async.errors import AlreadyDone, ApiError, AuthenticationFailed, BadRequest, NotAuthorized, TooLate
-from omeda_async.providers.omeda import _wire as wire
+from omeda_async.providers.omeda import _operations as wire
 
 # Every error text of the documents, its placeholders filled in, with the fields it speaks of.
 CANCEL_TEXTS: list[tuple[str, type[ApiError], tuple[str, ...]]] = [

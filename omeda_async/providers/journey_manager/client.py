@@ -7,10 +7,11 @@ import attrs
 
 from omeda_async._account import Account
 from omeda_async._single import SingleOptions, call
-from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records, fingerprint
-from omeda_async.errors import UnreadableAnswer
+from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records
 from omeda_async.limits import LimitsView
-from omeda_async.providers.journey_manager import _wire
+from omeda_async.providers._cancels import item_of
+from omeda_async.providers._pages import Pages
+from omeda_async.providers.journey_manager import _operations
 from omeda_async.providers.journey_manager._converter import cancel_from
 from omeda_async.providers.journey_manager.models import (
     Transaction,
@@ -20,7 +21,9 @@ from omeda_async.providers.journey_manager.models import (
 )
 
 _ALWAYS_SHOWN: Final = ("submitKey", "formStatus")
-"""Attributes that are asked for with any others: the key tells what has been given before."""
+"""Attributes that are asked for with any others: the key tells what came before."""
+CONCURRENCY: Final = 4
+"""Calls of a bulk run under way at the most, unless its options say otherwise."""
 
 
 class JourneyManagerClient:
@@ -70,7 +73,7 @@ class Transactions:
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
         """
         params = TransactionCancel(submit_key, reason, milestones)
-        return await call(self._account, _wire.CANCEL, params, explain=explain, **options)
+        return await call(self._account, _operations.CANCEL, params, explain=explain, **options)
 
     async def query(
         self,
@@ -85,8 +88,8 @@ class Transactions:
 
         Without ``submit_key`` the server shows saved, opened and assigned ones of the last 14 days only.
 
-        A page is found by how many come before it. What you change while this goes on, so that it leaves the list,
-        makes the next page skip as many: collect first, then act.
+        The provider counts pages from the start of the list: where something leaves the list while this goes on, the
+        next page skips as many. To change what is listed, collect first, then act.
 
         Args:
             submit_key: Only this one, whatever its status and age.
@@ -105,28 +108,18 @@ class Transactions:
         if query.attributes and isinstance(query.attributes, tuple):
             others = (name for name in query.attributes if name not in _ALWAYS_SHOWN)
             query = attrs.evolve(query, attributes=(*_ALWAYS_SHOWN, *others))
-        seen: set[str] = set()
+        pages: Pages[Transaction] = Pages(_operations.QUERY, lambda transaction: transaction.submit_key)
         while True:
-            page = await call(self._account, _wire.QUERY, query, **options)
-            before = len(seen)
-            for transaction in page.items:
-                if transaction.submit_key is None or transaction.submit_key not in seen:
-                    yield transaction
-                if transaction.submit_key is not None:
-                    seen.add(transaction.submit_key)
+            page = await call(self._account, _operations.QUERY, query, **options)
+            for transaction in pages.new_on(page.items):
+                yield transaction
+            shown = len(page.items)
             # There is no total: a page is the last where it is not full by the server's own word, or empty.
-            if not page.items or (page.fetch_limit is not None and len(page.items) < page.fetch_limit):
+            if not shown or (page.fetch_limit is not None and shown < page.fetch_limit):
                 return
-            if len(seen) == before:
-                if len(page.items) < page_size:
-                    return  # what moved up while this went on
-                raise UnreadableAnswer(
-                    f"the page from {query.fetch_offset} on is full, and nothing on it is new: it does not go on",
-                    provider=_wire.PROVIDER,
-                    operation=_wire.QUERY.name,
-                    status=200,
-                )
-            query = attrs.evolve(query, fetch_offset=query.fetch_offset + len(page.items))
+            if not pages.go_on(f"the page from {query.fetch_offset} on", shown, page_size):
+                return
+            query = attrs.evolve(query, fetch_offset=query.fetch_offset + shown)
 
     def cancel_many(
         self,
@@ -154,23 +147,12 @@ class Transactions:
         """
 
         def read(raw: Any) -> Item:
-            given = cancel_from(raw)
-            record = attrs.evolve(
-                given,
-                reason=reason if given.reason is None else given.reason,
-                milestones=milestones if given.milestones is None else given.milestones,
-            )
-            _wire.build_cancel(record)
+            record = cancel_from(raw, reason=reason, milestones=milestones)
             key = record.submit_key if record.key is None else record.key
-            return Item(raw=raw, key=key, params=record, fingerprint=fingerprint(record.submit_key))
+            return item_of(_operations.CANCEL, raw, record, key=key, target=(record.submit_key,))
 
+        scope = {"reason": reason, "milestones": milestones}
         work = OneByOne(
-            self._account,
-            "transactions.cancel_many",
-            _wire.CANCEL,
-            read,
-            concurrency=4,
-            explain=explain,
-            scope={"reason": reason, "milestones": milestones},
+            self._account, "transactions.cancel_many", _operations.CANCEL, read, CONCURRENCY, explain, scope
         )
         return BulkRun(work, records, **options)

@@ -7,14 +7,8 @@ from typing import Any, Final
 
 from cattrs.preconf.orjson import OrjsonConverter
 
-from omeda_async.providers._answers import lowered, text_of
-from omeda_async.providers._records import (
-    check_id,
-    check_text,
-    make_strict_converter,
-    register_wire_names,
-    structure_record,
-)
+from omeda_async.providers._responses import lowered, text_of
+from omeda_async.providers._structuring import RecordReader, make_strict_converter, register_wire_names
 from omeda_async.providers.ocamba.models import Campaign, CampaignCancel
 
 _NAMES: Final[Mapping[str, str]] = MappingProxyType(
@@ -23,51 +17,21 @@ _NAMES: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def make_converter() -> OrjsonConverter:
-    """Make the converter: the wire has the reason only, as the id is in the path."""
+    """Return the converter: the wire has the reason only, as the id is in the path."""
     converter = make_strict_converter()
     register_wire_names(converter, CampaignCancel, {"reason": "reason"})
     return converter
 
 
 _converter = make_converter()
-
-
-def to_wire(record: CampaignCancel) -> dict[str, Any]:
-    """Return a record that has been checked as the JSON object it is on the wire."""
-    body: dict[str, Any] = _converter.unstructure(record)
-    return body
-
-
-def check_cancel(record: CampaignCancel) -> None:
-    """Check a campaign to cancel.
-
-    Raises:
-        InvalidRecord: Says which field and what would be right.
-    """
-    check_id("campaign_id", record.campaign_id)
-    if record.reason is not None:
-        check_text("reason", record.reason)
-
-
-def cancel_from(obj: Any) -> CampaignCancel:
-    """Make a campaign to cancel of what a caller gives for one, and check it.
-
-    Args:
-        obj: A campaign id, a ``CampaignCancel``, or a mapping with its fields, or ``id``.
-
-    Raises:
-        InvalidRecord: Says which field and what would be right.
-    """
-    if isinstance(obj, Mapping):
-        record = structure_record(_converter, CampaignCancel, _NAMES, obj)
-    else:
-        record = obj if isinstance(obj, CampaignCancel) else CampaignCancel(obj)
-    check_cancel(record)
-    return record
+to_wire: Final = _converter.get_unstructure_hook(CampaignCancel)
+"""Returns a campaign to cancel as the JSON object it is on the wire."""
+cancel_from: Final = RecordReader(_converter, CampaignCancel, _NAMES).read
+"""Returns the ``CampaignCancel`` for a campaign id, a ``CampaignCancel``, or a mapping with its fields, or ``id``."""
 
 
 def campaign_from(raw: Any) -> Campaign | None:
-    """Read a campaign of an answer; None when it has no id."""
+    """Return a campaign of a response; None if it has no id."""
     fields = lowered(raw)
     campaign_id = text_of(fields.get("id"))
     if campaign_id is None:
@@ -83,7 +47,7 @@ def campaign_from(raw: Any) -> Campaign | None:
 
 
 def read_time(value: Any) -> datetime | None:
-    """Read a time of an answer, ``YYYY-MM-DD HH:MM:SS`` in GMT; None when it is none."""
+    """Return a time of a response, ``YYYY-MM-DD HH:MM:SS`` in GMT; None if it is not one."""
     if not isinstance(value, str):
         return None
     try:

@@ -1,18 +1,22 @@
 """Ocamba Hood: campaigns."""
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Unpack
+from typing import Any, Final, Unpack
 
 import attrs
 
 from omeda_async._account import Account
 from omeda_async._single import SingleOptions, call
-from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records, fingerprint
-from omeda_async.errors import UnreadableAnswer
+from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records
 from omeda_async.limits import LimitsView
-from omeda_async.providers.ocamba import _wire
+from omeda_async.providers._cancels import item_of
+from omeda_async.providers._pages import Pages
+from omeda_async.providers.ocamba import _operations
 from omeda_async.providers.ocamba._converter import cancel_from
 from omeda_async.providers.ocamba.models import Campaign, CampaignCancel, CampaignQuery, CampaignReceipt
+
+CONCURRENCY: Final = 16
+"""Calls of a bulk run under way at the most, unless its options say otherwise."""
 
 
 class OcambaClient:
@@ -59,7 +63,7 @@ class Campaigns:
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
         """
         params = CampaignCancel(campaign_id, reason)
-        return await call(self._account, _wire.CANCEL, params, explain=explain, **options)
+        return await call(self._account, _operations.CANCEL, params, explain=explain, **options)
 
     async def get(self, campaign_id: str, **options: Unpack[SingleOptions]) -> Campaign:
         """Read a campaign.
@@ -72,7 +76,7 @@ class Campaigns:
             NotFound: There is no such campaign.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
         """
-        return await call(self._account, _wire.GET, _wire.GetCampaign(campaign_id=campaign_id), **options)
+        return await call(self._account, _operations.GET, _operations.GetCampaign(campaign_id=campaign_id), **options)
 
     async def list(
         self,
@@ -84,8 +88,8 @@ class Campaigns:
     ) -> AsyncIterator[Campaign]:
         """Return campaigns, oldest first, page by page as they are asked for; none twice.
 
-        A page is found by how many come before it. What you change while this goes on, so that it leaves the list,
-        makes the next page skip as many: collect first, then act.
+        The provider counts pages from the start of the list: where something leaves the list while this goes on, the
+        next page skips as many. To change what is listed, collect first, then act.
 
         Args:
             statuses: Only campaigns in one of these; filtered by the provider, and again here.
@@ -99,26 +103,18 @@ class Campaigns:
         """
         query = CampaignQuery(statuses=statuses, search=search, page_size=page_size)
         wanted = {status.casefold() for status in query.statuses}
-        seen: set[str] = set()
+        pages: Pages[Campaign] = Pages(_operations.LIST, lambda campaign: campaign.id)
         while True:
-            page = await call(self._account, _wire.LIST, query, **options)
-            before = len(seen)
-            for campaign in page.items:
-                if campaign.id not in seen and (not wanted or (campaign.status or "").casefold() in wanted):
+            page = await call(self._account, _operations.LIST, query, **options)
+            for campaign in pages.new_on(page.items):
+                if not wanted or (campaign.status or "").casefold() in wanted:
                     yield campaign
-                seen.add(campaign.id)
-            if not page.items or (page.total is not None and len(seen) >= page.total):
+            shown = len(page.items)
+            if not shown or (page.total is not None and len(pages.seen) >= page.total):
                 return
-            if len(seen) == before:
-                if len(page.items) < query.page_size:
-                    return  # what moved up while this went on
-                raise UnreadableAnswer(
-                    f"page {query.page} is full of campaigns that came before: the list neither goes on nor ends",
-                    provider=_wire.PROVIDER,
-                    operation=_wire.LIST.name,
-                    status=200,
-                )
-            query = _page_after(query, len(page.items))
+            if not pages.go_on(f"page {query.page}", shown, query.page_size):
+                return
+            query = _page_after(query, shown)
 
     def cancel_many(
         self,
@@ -144,30 +140,20 @@ class Campaigns:
         """
 
         def read(raw: Any) -> Item:
-            record = cancel_from(raw)
-            if record.reason is None and reason is not None:
-                record = attrs.evolve(record, reason=reason)
-            _wire.build_cancel(record)
+            record = cancel_from(raw, reason=reason)
             key = record.campaign_id if record.key is None else record.key
-            return Item(raw=raw, key=key, params=record, fingerprint=fingerprint(record.campaign_id))
+            return item_of(_operations.CANCEL, raw, record, key=key, target=(record.campaign_id,))
 
-        work = OneByOne(
-            self._account,
-            "campaigns.cancel_many",
-            _wire.CANCEL,
-            read,
-            concurrency=16,
-            explain=explain,
-            scope={"reason": reason},
-        )
+        name, scope = "campaigns.cancel_many", {"reason": reason}
+        work = OneByOne(self._account, name, _operations.CANCEL, read, CONCURRENCY, explain, scope)
         return BulkRun(work, records, **options)
 
 
 def _page_after(query: CampaignQuery, shown: int) -> CampaignQuery:
-    """Ask for the page after one that showed so many campaigns.
+    """Return the query for the page after one that showed so many campaigns.
 
-    The largest page is not published: if the first is smaller than asked for, so are the others. Asked for in that
-    size, the second begins where the first has ended, by whichever size the provider counts.
+    The largest page size is not published: if the first page is smaller than asked for, so are the others. With that
+    size in the query, the second page begins where the first one ended, by whichever size the provider counts.
     """
     size = min(query.page_size, shown) if query.page == 1 else query.page_size
     return attrs.evolve(query, page=query.page + 1, page_size=size)

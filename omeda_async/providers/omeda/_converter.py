@@ -11,13 +11,14 @@ from cattrs.preconf.orjson import OrjsonConverter
 
 from omeda_async._row import Form, Row
 from omeda_async.errors import InvalidRecord
-from omeda_async.providers._records import (
+from omeda_async.providers._structuring import (
+    RecordReader,
     make_strict_converter,
     register_wire_names,
     structure_record,
 )
-from omeda_async.providers.omeda._checks import check_cancel, check_opt_out, is_email
 from omeda_async.providers.omeda._dates import to_central
+from omeda_async.providers.omeda._validation import check_opt_out, is_email
 from omeda_async.providers.omeda.models import (
     BrandOptOut,
     ClientOptOut,
@@ -150,21 +151,11 @@ _ID_NAMES: Final = {name: field for name, field in _ANY_OPT_OUT_NAME.items() if 
 _PROMO_NAMES: Final = tuple(name for name, field in _ANY_OPT_OUT_NAME.items() if field == "promo_code")
 
 
-def cancel_from(obj: Any) -> DeploymentCancel:
-    """Make a deployment to cancel of what a caller gives for one, and check it.
+cancel_from: Final = RecordReader(_converter, DeploymentCancel, _CANCEL_NAMES).read
+"""Returns the ``DeploymentCancel`` for a track id, a ``DeploymentCancel``, or a mapping.
 
-    Args:
-        obj: A track id, a ``DeploymentCancel``, or a mapping with Python or wire names, or ``id``.
-
-    Raises:
-        InvalidRecord: Says which field and what would be right.
-    """
-    if isinstance(obj, Mapping):
-        record = structure_record(_converter, DeploymentCancel, _CANCEL_NAMES, obj)
-    else:
-        record = obj if isinstance(obj, DeploymentCancel) else DeploymentCancel(obj)
-    check_cancel(record)
-    return record
+A mapping has Python or wire names, or ``id``.
+"""
 
 
 def opt_out_from(obj: Any) -> OptOut:

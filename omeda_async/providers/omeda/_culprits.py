@@ -1,4 +1,4 @@
-"""Whom Omeda names when it refuses a request of opt-outs, and what its words say of all of them."""
+"""Whom Omeda names when it refuses a request of opt-outs, and which records that means."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 
 from omeda_async.errors import Culprit
-from omeda_async.providers._answers import LONGEST_SENTENCE
+from omeda_async.providers._responses import LONGEST_SENTENCE
 from omeda_async.providers.omeda.models import BrandOptOut, ClientOptOut, DeploymentTypeOptOut, OptOut
 
 _LEVEL: Final = re.compile(r"\b(client|brand|deployment\s?type)\s?-?opt-?\s?outs?\b", re.IGNORECASE)
@@ -30,10 +30,10 @@ _KINDS: Final = {
 
 
 def culprit_in(message: str) -> Culprit | None:
-    """Read whom one message names; None when it names nobody.
+    """Return whom one message names; None if it names nobody.
 
-    The wording is free: a level, an id in parentheses, an address. ``Culprit.level`` is empty
-    where the message has an address and no level.
+    The wording is free: a level, an id in parentheses, an address. ``Culprit.level`` is empty where the message has an
+    address and no level.
     """
     telling = message[:LONGEST_SENTENCE]
     named = _LEVEL.search(telling) or _LEVEL_BY_FIELD.search(telling)
@@ -48,7 +48,7 @@ def culprit_in(message: str) -> Culprit | None:
 
 
 def culprits_in(messages: Iterable[str]) -> tuple[Culprit, ...]:
-    """Read whom the messages name, each pair once, in their order."""
+    """Return whom messages name, each pair once, in their order."""
     found = [culprit for message in messages if (culprit := culprit_in(message)) is not None]
     return tuple(dict.fromkeys(found))
 
@@ -59,14 +59,14 @@ def speaks_of_a_batch(messages: Iterable[str]) -> bool:
 
 
 def no_valid_brands(messages: Iterable[str]) -> bool:
-    """Whether messages say that the client has no brands at all, which no record can do anything about."""
+    """Whether messages say that the client has no brands at all, so that no record can be accepted."""
     return any(_NO_BRANDS.search(text) for text in messages)
 
 
 def blame(records: Sequence[OptOut], culprits: Iterable[Culprit]) -> dict[int, tuple[Culprit, ...]]:
-    """Find the records that culprits speak of, by level, address and id.
+    """Return the records that culprits name, by level, address and id.
 
-    An id that nobody has as it is stands for the same one in another case.
+    Where no record has an id exactly, those that have it in other capitals are meant.
 
     Args:
         records: What was in the refused request.
@@ -91,9 +91,9 @@ def blame(records: Sequence[OptOut], culprits: Iterable[Culprit]) -> dict[int, t
 
 
 def without_ids(record: OptOut, refused: Iterable[str | None]) -> OptOut | None:
-    """Return what is left of a record without the ids that were refused; None when nothing is.
+    """Return a record without the ids that were refused; None if nothing is left of it.
 
-    A refused None stands for the record as a whole, an id that the record has only in another case for that one.
+    A refused None stands for the whole record. A refused id that the record has only in other capitals stands for that.
     """
     ids = ids_of(record)
     bad: set[str] = set()
@@ -107,7 +107,7 @@ def without_ids(record: OptOut, refused: Iterable[str | None]) -> OptOut | None:
 
 
 def merge(records: Iterable[OptOut]) -> list[OptOut]:
-    """Make one record of those with the same address, level, source and promo code, its ids each once, in order."""
+    """Return one record for those with the same address, level, source and promo code, with each id once, in order."""
     merged: dict[OptOut, dict[str | int, None]] = {}
     for record in records:
         merged.setdefault(_bare(record), {}).update(dict.fromkeys(ids_of(record)))

@@ -1,4 +1,7 @@
-"""Omeda's dates: minutes of US Central time out, several spellings of it in."""
+"""Omeda's dates: minutes of US Central time in requests, several spellings of it in responses.
+
+Each check raises InvalidRecord; it says what would be right.
+"""
 
 import re
 from datetime import UTC, datetime
@@ -7,7 +10,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from omeda_async.errors import ConfigurationError, InvalidRecord
-from omeda_async.providers._records import check_moment
+from omeda_async.providers._fields import check_moment
 
 _FORMAT: Final = "%Y-%m-%d %H:%M"
 _SUFFIX: Final = re.compile(r"\s+(?P<zone>CST|CDT)$", re.IGNORECASE)
@@ -15,7 +18,7 @@ _SUFFIX: Final = re.compile(r"\s+(?P<zone>CST|CDT)$", re.IGNORECASE)
 
 @cache
 def central() -> ZoneInfo:
-    """Return the zone all of Omeda's dates are in.
+    """Return the time zone of all of Omeda's dates.
 
     Raises:
         ConfigurationError: The system has no time zone data.
@@ -27,19 +30,13 @@ def central() -> ZoneInfo:
 
 
 def to_central(moment: datetime) -> str:
-    """Write an aware moment as Omeda wants it: ``yyyy-MM-dd HH:mm`` in US Central time, seconds dropped."""
+    """Return an aware moment as Omeda wants it: ``yyyy-MM-dd HH:mm`` in US Central time, seconds dropped."""
     return moment.astimezone(central()).strftime(_FORMAT)
 
 
-def check_date(field: str, moment: object) -> None:
-    """Refuse a date that Omeda's format cannot say: a naive one, or one in the hour that autumn repeats.
-
-    Raises:
-        InvalidRecord: Says what would be right.
-    """
-    check_moment(field, moment)
-    if not isinstance(moment, datetime):
-        return
+def check_date(field: str, value: object) -> datetime:
+    """Return a date that has a time zone, and is not in the hour that comes twice in autumn."""
+    moment = check_moment(field, value)
     try:
         local = moment.astimezone(central()).replace(fold=0)
         twice = local.utcoffset() != local.replace(fold=1).utcoffset()
@@ -51,21 +48,18 @@ def check_date(field: str, moment: object) -> None:
             field,
             f"is {to_central(moment)} US Central, an hour that comes twice that night: choose another hour",
         )
+    return moment
 
 
-def check_future(field: str, moment: object, now: datetime) -> None:
-    """Refuse a date that is not in the future once its seconds are dropped.
-
-    Raises:
-        InvalidRecord: Says what would be right.
-    """
-    check_date(field, moment)
-    if isinstance(moment, datetime) and moment.astimezone(UTC).replace(second=0, microsecond=0) <= now:
+def check_future(field: str, value: object, now: datetime) -> None:
+    """Check a date that has to be in the future once its seconds are dropped."""
+    moment = check_date(field, value)
+    if moment.astimezone(UTC).replace(second=0, microsecond=0) <= now:
         raise InvalidRecord.of(field, f"is {to_central(moment)} US Central: it must be in the future, by whole minutes")
 
 
 def read_date(value: Any) -> datetime | None:
-    """Read a date of an answer: with or without seconds, fractions, an offset, or ``CST``/``CDT``; else None."""
+    """Return a date of a response, with or without seconds, fractions, an offset, or ``CST``/``CDT``; else None."""
     if not isinstance(value, str):
         return None
     text = value.strip()

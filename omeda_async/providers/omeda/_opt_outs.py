@@ -16,7 +16,8 @@ from omeda_async.bulk import Evidence, Group, Isolation, Item, Job, Part, in_vai
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError, ServerError
 from omeda_async.providers.omeda._converter import Entry, EntryReader, entry_of, record_of
 from omeda_async.providers.omeda._culprits import blame, merge, without_ids
-from omeda_async.providers.omeda._wire import SUBMIT_OPT_OUTS, SubmitOptOuts
+from omeda_async.providers.omeda._operations import SUBMIT_OPT_OUTS
+from omeda_async.providers.omeda._requests import SubmitOptOuts
 
 # Omeda publishes no limit on the size of a request: these are ours.
 MAX_ENTRIES = 500

@@ -1,9 +1,10 @@
-"""What Omeda's answers mean: its JSON in the shapes it comes in, and its sentences, as it has no error codes."""
+"""What Omeda's responses mean: its JSON in all its shapes, and its sentences, as it has no error codes."""
 
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
+from omeda_async._operation import Response
 from omeda_async._quick import quick
 from omeda_async.errors import (
     AlreadyDone,
@@ -14,7 +15,16 @@ from omeda_async.errors import (
     OmedaAsyncError,
     TooLate,
 )
-from omeda_async.providers._answers import LONGEST_SENTENCE, NO_JSON, Received, load_json, lowered, text_of, texts_in
+from omeda_async.providers._responses import (
+    LONGEST_SENTENCE,
+    NO_JSON,
+    api_error,
+    load_json,
+    lowered,
+    text_of,
+    texts_in,
+    unreadable,
+)
 from omeda_async.providers.omeda._culprits import culprits_in, speaks_of_a_batch
 from omeda_async.providers.omeda._dates import read_date
 from omeda_async.providers.omeda.models import DeploymentReceipt, DeploymentStatus, OptOutReceipt
@@ -34,7 +44,7 @@ CANCEL_MEANINGS: Final[Meanings] = ((_CANCELLED, AlreadyDone), (_SENT, TooLate),
 WRITE_MEANINGS: Final[Meanings] = ((_CANCELLED, TooLate), (_SENT, TooLate), *_ALWAYS)
 READ_MEANINGS: Final[Meanings] = _ALWAYS
 
-# The documented samples of errors are themselves no JSON: Error": "…" without its first quotation mark.
+# Omeda's documented samples of errors are not JSON themselves: Error": "…" lacks its first quotation mark.
 _BROKEN_ERROR: Final = re.compile(r'\bError"?\s*:\s*"((?:[^"\\]|\\.){1,2000})"')
 _BROKEN_ID: Final = re.compile(r'"Submission(?:Id)?"\s*:\s*"([^"\\]{1,100})"')
 
@@ -52,24 +62,24 @@ _QUOTED_VALUE: Final = re.compile(r"\bvalue '.{0,500}?' (?=(?:submitted )?for\b)
 
 @quick(eq=False)
 class Content:
-    """What the JSON of an answer holds, whichever of its shapes it has."""
+    """What the JSON object of a response holds, whichever of its shapes it has."""
 
     raw: Mapping[str, Any]
-    """The whole, as it came."""
+    """The whole object, as it came."""
     fields: Mapping[str, Any]
-    """By lower-case names, those of ``ResponseInfo`` and of the top level together."""
+    """The fields of ``ResponseInfo`` and of the top level together, by their names in lower case."""
     failed: bool
-    """Does it hold errors?"""
+    """Whether it holds errors."""
     messages: tuple[str, ...]
 
     @property
     def submission_id(self) -> str | None:
-        """The id of the submission: ``SubmissionId``, or ``Submission``."""
+        """Return the id of the submission: ``SubmissionId``, or ``Submission``."""
         return text_of(self.fields.get("submissionid")) or text_of(self.fields.get("submission"))
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What came with a success all the same."""
+        """Return the warnings that came with a success."""
         warnings, messages = self.fields.get("warnings"), self.fields.get("messages")
         if warnings is None and messages is None:
             return ()
@@ -87,71 +97,70 @@ def fields_in(messages: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_content(body: bytes) -> Content | None:
-    """Read what an answer holds; None when it is no JSON object."""
+    """Return what a body holds; None if it is not a JSON object."""
     value = load_json(body)
     if not isinstance(value, dict):
         return None
     info = value.get("ResponseInfo")
     fields = lowered(info[0] if isinstance(info, list) and info else info)
     inner = fields.get("errors")
-    for key, item in value.items():
-        fields[key.casefold()] = item
+    fields.update(lowered(value))
     found = (inner, fields.get("errors"), fields.get("error"))
     if not any(found):
         return Content(value, fields, failed=False, messages=())
-    errors = filter(None, found)
-    messages = tuple(dict.fromkeys(text for part in errors for text in texts_in(part, "error", "message")))
+    messages = tuple(dict.fromkeys(text for part in found if part for text in texts_in(part, "error", "message")))
     return Content(value, fields, failed=True, messages=messages)
 
 
-def failure(received: Received, content: Content | None, meanings: Meanings, *, batch: bool = False) -> OmedaAsyncError:
-    """Return the error an answer is that holds errors, holds nothing readable, or has not come with a 2xx.
+def failure(response: Response, content: Content | None, meanings: Meanings, *, batch: bool = False) -> OmedaAsyncError:
+    """Return the error of a response that holds errors, cannot be read, or has not come with a 2xx.
 
     Args:
-        received: The answer.
-        content: what it holds.
-        meanings: What its sentences say, the most telling first.
-        batch: was it asked for many records at once, all or none?
+        response: The response.
+        content: What it holds.
+        meanings: What its sentences mean, the most telling first.
+        batch: Whether many records were asked for at once, all or none.
     """
     if content is not None and content.failed:
-        return _named(received, content.messages, content.submission_id, meanings, batch=batch)
-    if received.accepted:
-        return received.unreadable("no JSON object, neither success nor failure")
-    if not received.refused:
-        return received.unreadable("neither success nor failure")
+        return _named(response, content.messages, content.submission_id, meanings, batch=batch)
+    if response.accepted:
+        return unreadable(response, "no JSON object, neither success nor failure")
+    if not response.refused:
+        return unreadable(response, "neither success nor failure")
     if content is not None:
-        return received.error(submission_id=content.submission_id)
-    return _salvaged(received, meanings, batch=batch)
+        return api_error(response, submission_id=content.submission_id)
+    return _salvaged(response, meanings, batch=batch)
 
 
 def _named(
-    received: Received,
-    messages: tuple[str, ...],
-    submission_id: str | None,
-    meanings: Meanings,
-    *,
-    batch: bool,
+    response: Response, messages: tuple[str, ...], submission_id: str | None, meanings: Meanings, *, batch: bool
 ) -> ApiError:
     telling = [text[:LONGEST_SENTENCE] for text in messages]
     kind = next((kind for words, kind in meanings if any(map(words.search, telling))), None)
-    details: dict[str, Any] = {
-        "messages": messages,
-        "submission_id": submission_id,
-        "fields": fields_in(telling),
-    }
-    refused = batch and (speaks_of_a_batch(telling) or received.accepted or received.status in _REFUSES_A_BATCH)
+    sent: bool | None = None if kind is None else False
+    details: dict[str, Any] = {}
+    refused = batch and (speaks_of_a_batch(telling) or response.accepted or response.status in _REFUSES_A_BATCH)
     if kind is None and refused:
-        return received.error(BatchRejected, sent=False, culprits=culprits_in(messages), **details)
-    return received.error(kind, sent=None if kind is None else False, **details)
+        kind, sent, details = BatchRejected, False, {"culprits": culprits_in(messages)}
+    return api_error(
+        response,
+        kind,
+        sent=sent,
+        messages=messages,
+        submission_id=submission_id,
+        fields=fields_in(telling),
+        **details,
+    )
 
 
-def _salvaged(received: Received, meanings: Meanings, *, batch: bool) -> OmedaAsyncError:
-    if load_json(received.body) is not NO_JSON:
-        return received.error()
-    text = received.body[:_SALVAGED].decode("utf-8", "replace")
+def _salvaged(response: Response, meanings: Meanings, *, batch: bool) -> OmedaAsyncError:
+    """Return the error of a refusal whose JSON is broken, with what can still be read in it."""
+    if load_json(response.body) is not NO_JSON:
+        return api_error(response)
+    text = response.body[:_SALVAGED].decode("utf-8", "replace")
     messages = tuple(_unescaped(found) for found in _BROKEN_ERROR.findall(text))
     submission = _BROKEN_ID.search(text)
-    return _named(received, messages, submission[1] if submission else None, meanings, batch=batch and bool(messages))
+    return _named(response, messages, submission[1] if submission else None, meanings, batch=batch and bool(messages))
 
 
 def _unescaped(quoted: str) -> str:
@@ -163,7 +172,7 @@ _NO_RECEIPT: Final = "no receipt: it names no deployment"
 
 
 def take_receipt(content: Content) -> DeploymentReceipt | str:
-    """Take the receipt out of the answer to an update or a cancel; a text says why there is none."""
+    """Return the receipt of an update or a cancel; a text says why there is none."""
     track_id, url = text_of(content.fields.get("trackid")), text_of(content.fields.get("url"))
     if track_id is None and url is None:
         return _NO_RECEIPT
@@ -171,13 +180,13 @@ def take_receipt(content: Content) -> DeploymentReceipt | str:
 
 
 def take_new_receipt(content: Content) -> DeploymentReceipt | str:
-    """Take the receipt out of the answer to a create or a clone, where one without a track id is of no use."""
+    """Return the receipt of a create or a clone, where one without a track id is of no use."""
     receipt = take_receipt(content)
     return receipt if isinstance(receipt, str) or receipt.track_id is not None else _NO_RECEIPT
 
 
 def take_opt_out_receipt(content: Content) -> OptOutReceipt | str:
-    """Take the receipt out of the answer to a request of opt-outs; a text says why there is none."""
+    """Return the receipt of a request of opt-outs; a text says why there is none."""
     success = content.fields.get("success")
     if success is not True and (text_of(success) or "").casefold() in {"", "0", "false", "no"}:
         return "it does not say that the submission was successful"
@@ -185,13 +194,13 @@ def take_opt_out_receipt(content: Content) -> OptOutReceipt | str:
 
 
 def take_status(content: Content) -> DeploymentStatus | str:
-    """Take the deployment out of the answer to a look-up; a text says why there is none."""
+    """Return the deployment that a look-up shows; a text says why there is none."""
     found = _status_of(content.raw, content.fields)
     return "it shows no deployment" if found.track_id is None and found.status is None else found
 
 
 def take_statuses(content: Content) -> tuple[DeploymentStatus, ...] | str:
-    """Take the deployments out of the answer to a search; a text says why there are none."""
+    """Return the deployments that a search shows; a text says why there are none."""
     rows = content.fields.get("deployments")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return "it holds no list of deployments"

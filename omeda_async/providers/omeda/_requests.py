@@ -1,4 +1,7 @@
-"""The requests of Omeda's operations: their parameters, and how they are built."""
+"""The requests of Omeda's operations: their parameters, and how they are built.
+
+Every builder raises InvalidRecord where a field cannot be sent; it says which and why.
+"""
 
 import functools
 from collections.abc import Sequence
@@ -12,10 +15,10 @@ from omeda_async._masking import masked_repr
 from omeda_async._operation import Request
 from omeda_async._quick import quick
 from omeda_async.errors import InvalidRecord
-from omeda_async.providers._records import check_id, path_segment
-from omeda_async.providers.omeda._checks import check_deployment, check_search
+from omeda_async.providers._fields import check_id, path_segment
 from omeda_async.providers.omeda._converter import LEVELS, Entry, entry_of, to_wire
 from omeda_async.providers.omeda._dates import check_future, to_central
+from omeda_async.providers.omeda._validation import check_deployment, check_search
 from omeda_async.providers.omeda.models import (
     Deployment,
     DeploymentSearch,
@@ -36,7 +39,7 @@ class CreateDeployment:
     now: datetime
     """The time of the call, aware: the deployment's date has to be after it."""
     candidate: DeploymentStatus | None = None
-    """The one deployment that a search has found which may be it."""
+    """The one deployment found by a search that may be it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -52,7 +55,7 @@ class CloneDeployment:
     source: DeploymentStatus | None = None
     """The deployment to clone, where it has been looked up: what its clone inherits."""
     candidate: DeploymentStatus | None = None
-    """The one deployment that a search has found which may be the clone."""
+    """The one deployment found by a search that may be the clone."""
 
 
 @attrs.frozen(kw_only=True)
@@ -97,7 +100,7 @@ class SubmitOptOuts:
 
     client: str
     opt_outs: Sequence[OptOut | Entry] = attrs.field(repr=False)
-    """Opt-outs, or what ``entry_of`` has made of them."""
+    """Opt-outs, or what ``entry_of`` made of them."""
 
 
 @functools.lru_cache(maxsize=64)
@@ -106,22 +109,14 @@ def _root(brand: str) -> str:
 
 
 def build_create(params: CreateDeployment) -> Request:
-    """Build the request that creates a deployment.
-
-    Raises:
-        InvalidRecord: Says which field cannot be sent and why.
-    """
+    """Return the request that creates a deployment."""
     check_deployment(params.deployment, Deployment, params.now)
     body = to_wire(params.deployment)
     return Request("POST", f"{_root(params.brand)}*", orjson.dumps(body), _JSON)
 
 
 def build_clone(params: CloneDeployment) -> Request:
-    """Build the request that clones a deployment.
-
-    Raises:
-        InvalidRecord: Says which field cannot be sent and why.
-    """
+    """Return the request that clones a deployment."""
     check_id("track_id", params.track_id)
     check_future("deployment_date", params.deployment_date, params.now)
     body = {"CloneTrackId": params.track_id, "DeploymentDate": to_central(params.deployment_date)}
@@ -129,11 +124,7 @@ def build_clone(params: CloneDeployment) -> Request:
 
 
 def build_update(params: UpdateDeployment) -> Request:
-    """Build the request that updates a deployment.
-
-    Raises:
-        InvalidRecord: Says which field cannot be sent and why.
-    """
+    """Return the request that updates a deployment."""
     check_id("track_id", params.track_id)
     check_deployment(params.update, DeploymentUpdate, params.now)
     body = {"TrackId": params.track_id, **to_wire(params.update)}
@@ -141,11 +132,7 @@ def build_update(params: UpdateDeployment) -> Request:
 
 
 def build_cancel(params: CancelDeployment) -> Request:
-    """Build the request that cancels a deployment.
-
-    Raises:
-        InvalidRecord: Says which field cannot be sent and why.
-    """
+    """Return the request that cancels a deployment."""
     check_id("track_id", params.track_id)
     if params.user_id is None:
         raise InvalidRecord.of("user_id", "is required: give user_id=, or set it in OmedaSettings")
@@ -155,30 +142,18 @@ def build_cancel(params: CancelDeployment) -> Request:
 
 
 def build_lookup(params: LookupDeployment) -> Request:
-    """Build the request that looks a deployment up.
-
-    Raises:
-        InvalidRecord: Says which field cannot be sent and why.
-    """
+    """Return the request that looks a deployment up."""
     return Request("GET", f"{_root(params.brand)}lookup/{path_segment('track_id', params.track_id)}/*")
 
 
 def build_search(params: SearchDeployments) -> Request:
-    """Build the request that searches deployments.
-
-    Raises:
-        InvalidRecord: Says which field cannot be sent and why.
-    """
+    """Return the request that searches deployments."""
     check_search(params.search)
     return Request("POST", f"{_root(params.brand)}search/*", orjson.dumps(to_wire(params.search)), _JSON)
 
 
 def build_opt_outs(params: SubmitOptOuts) -> Request:
-    """Build one request of all the opt-outs, in their order within each level.
-
-    Raises:
-        InvalidRecord: There are none, or one cannot be sent.
-    """
+    """Return the request of all the opt-outs, in their order within each level."""
     path = f"/webservices/rest/client/{path_segment('client', params.client)}/optoutfilterqueue/*"
     entries = [one if isinstance(one, tuple) else entry_of(one) for one in params.opt_outs]
     parts = [

@@ -1,18 +1,18 @@
 """Omeda: deployments and opt-outs."""
 
-import math
 from datetime import datetime
-from typing import Any, Unpack
+from typing import Any, Final, Unpack
 
 import attrs
 
 from omeda_async import _clock
 from omeda_async._account import Account
 from omeda_async._single import SingleOptions, call
-from omeda_async.bulk import Batcher, BulkOptions, BulkRun, Item, OneByOne, Records, fingerprint
+from omeda_async.bulk import Batcher, BulkOptions, BulkRun, Item, OneByOne, Records
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import LimitsView, Priority
-from omeda_async.providers.omeda import _wire
+from omeda_async.providers._cancels import item_of
+from omeda_async.providers.omeda import _operations, _requests
 from omeda_async.providers.omeda._converter import cancel_from
 from omeda_async.providers.omeda._opt_outs import MAX_BYTES, MAX_ENTRIES, OptOutWork
 from omeda_async.providers.omeda.models import (
@@ -26,7 +26,10 @@ from omeda_async.providers.omeda.models import (
 )
 from omeda_async.settings import OmedaSettings
 
-LOOK_AHEAD = 1000
+CONCURRENCY: Final = 16
+"""Cancels of a bulk run under way at the most, unless its options say otherwise."""
+LOOK_AHEAD: Final = 1000
+"""Records of a bulk run read ahead, to cancel first what is due first."""
 
 
 class OmedaClient:
@@ -93,8 +96,8 @@ class Deployments:
             raise ConfigurationError(
                 "OmedaSettings.user_id (OMEDA_USER_ID) is missing: a deployment is cancelled in a user's name"
             )
-        params = _wire.CancelDeployment(brand=brand, track_id=track_id, user_id=user)
-        return await call(self._account, _wire.CANCEL, params, **options)
+        params = _requests.CancelDeployment(brand=brand, track_id=track_id, user_id=user)
+        return await call(self._account, _operations.CANCEL, params, **options)
 
     async def create(self, deployment: Deployment, **options: Unpack[SingleOptions]) -> DeploymentReceipt:
         """Create a deployment (Omeda: Email Deployment, POST).
@@ -117,8 +120,8 @@ class Deployments:
 
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
         """
-        params = _wire.CreateDeployment(brand=self._brand(), deployment=deployment, now=_clock.utc_now())
-        return await call(self._account, _wire.CREATE, params, **options)
+        params = _requests.CreateDeployment(brand=self._brand(), deployment=deployment, now=_clock.utc_now())
+        return await call(self._account, _operations.CREATE, params, **options)
 
     async def clone(
         self, track_id: str, *, deployment_date: datetime, **options: Unpack[SingleOptions]
@@ -147,10 +150,10 @@ class Deployments:
 
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
         """
-        params = _wire.CloneDeployment(
+        params = _requests.CloneDeployment(
             brand=self._brand(), track_id=track_id, deployment_date=deployment_date, now=_clock.utc_now()
         )
-        return await call(self._account, _wire.CLONE, params, **options)
+        return await call(self._account, _operations.CLONE, params, **options)
 
     async def update(
         self, track_id: str, update: DeploymentUpdate, **options: Unpack[SingleOptions]
@@ -170,8 +173,8 @@ class Deployments:
 
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
         """
-        params = _wire.UpdateDeployment(brand=self._brand(), track_id=track_id, update=update, now=_clock.utc_now())
-        return await call(self._account, _wire.UPDATE, params, **options)
+        params = _requests.UpdateDeployment(brand=self._brand(), track_id=track_id, update=update, now=_clock.utc_now())
+        return await call(self._account, _operations.UPDATE, params, **options)
 
     async def lookup(self, track_id: str, **options: Unpack[SingleOptions]) -> DeploymentStatus:
         """Look a deployment up (Omeda: Deployment Lookup). One just created may not be found yet.
@@ -184,8 +187,8 @@ class Deployments:
             NotFound: There is no such deployment.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
         """
-        params = _wire.LookupDeployment(brand=self._brand(), track_id=track_id)
-        return await call(self._account, _wire.LOOKUP, params, **options)
+        params = _requests.LookupDeployment(brand=self._brand(), track_id=track_id)
+        return await call(self._account, _operations.LOOKUP, params, **options)
 
     async def search(self, search: DeploymentSearch, **options: Unpack[SingleOptions]) -> tuple[DeploymentStatus, ...]:
         """Search deployments (Omeda: Deployment Search): at most 200 are given, and there are no pages.
@@ -197,8 +200,8 @@ class Deployments:
         Raises:
             OmedaAsyncError: See :mod:`omeda_async.errors`.
         """
-        params = _wire.SearchDeployments(brand=self._brand(), search=search)
-        return await call(self._account, _wire.SEARCH, params, **options)
+        params = _requests.SearchDeployments(brand=self._brand(), search=search)
+        return await call(self._account, _operations.SEARCH, params, **options)
 
     def cancel_many(
         self,
@@ -226,24 +229,14 @@ class Deployments:
         user = self._settings.user_id if user_id is None else user_id
 
         def read(raw: Any) -> Item:
-            record = cancel_from(raw)
-            params = _wire.CancelDeployment(brand=brand, track_id=record.track_id, user_id=record.user_id or user)
-            _wire.CANCEL.build(params)
+            record = cancel_from(raw, user_id=user)
+            params = _requests.CancelDeployment(brand=brand, track_id=record.track_id, user_id=record.user_id)
             key = record.track_id if record.key is None else record.key
-            due = math.inf if record.scheduled_for is None else record.scheduled_for.timestamp()
-            same = fingerprint(brand, record.track_id, params.user_id or "")  # another user may be allowed to
-            return Item(raw=raw, key=key, params=params, fingerprint=same, due=due)
+            target = brand, record.track_id, record.user_id or ""  # another user may be allowed to
+            return item_of(_operations.CANCEL, raw, params, key=key, target=target, due=record.scheduled_for)
 
-        work = OneByOne(
-            self._account,
-            "deployments.cancel_many",
-            _wire.CANCEL,
-            read,
-            concurrency=16,
-            explain=explain,
-            scope={"brand": brand},
-            look_ahead=LOOK_AHEAD,
-        )
+        name, scope = "deployments.cancel_many", {"brand": brand}
+        work = OneByOne(self._account, name, _operations.CANCEL, read, CONCURRENCY, explain, scope, LOOK_AHEAD)
         return BulkRun(work, records, **options)
 
 
@@ -276,8 +269,8 @@ class OptOuts:
         Cancelling the task while the answer is awaited leaves unknown whether it was carried out; submitting the
         same again is harmless.
         """
-        params = _wire.SubmitOptOuts(client=self._client(), opt_outs=opt_outs)
-        return await call(self._account, _wire.SUBMIT_OPT_OUTS, params, **options)
+        params = _requests.SubmitOptOuts(client=self._client(), opt_outs=opt_outs)
+        return await call(self._account, _operations.SUBMIT_OPT_OUTS, params, **options)
 
     def batcher(
         self,

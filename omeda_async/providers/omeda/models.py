@@ -14,7 +14,7 @@ from omeda_async.providers._models import to_tuple
 
 
 def _to_integer(value: str | int | None) -> int | None:
-    """Read an id that comes as an integer or as its digits; anything else is None."""
+    """Return an id that comes as an integer or as its digits; None for anything else."""
     if isinstance(value, str):
         text = value.strip()
         return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
@@ -35,7 +35,7 @@ class Tester:
     email_address: str = attrs.field(repr=masked_repr)
     """At most 255 characters, and no other tester's of the same deployment."""
     report_recipient: bool | None = None
-    """Is the automated report sent here? None leaves it to Omeda, which takes no."""
+    """Whether the automated report is sent here; None leaves it to Omeda, which takes no."""
 
 
 @attrs.frozen(kw_only=True)
@@ -50,9 +50,9 @@ class Deployment:
     owner_user_id: str = attrs.field(repr=masked_repr)
     """An active user; generally the one who works on the deployment."""
     track_opens: bool
-    """Store who opens it?"""
+    """Whether to store who opens it."""
     track_links: bool
-    """Store who clicks a link in it?"""
+    """Whether to store who clicks a link in it."""
     splits: int = 1
     """Omeda allows 1 only."""
     campaign_id: str | None = None
@@ -63,7 +63,7 @@ class Deployment:
     """An active user; None leaves it to Omeda, which takes the owner."""
     notes: str | None = attrs.field(default=None, repr=masked_repr)
     reload_onq_query_before_final_deployment: bool | None = None
-    """Run the audience's query again before it is sent?"""
+    """Whether to run the audience's query again before it is sent."""
     billing_category_code: str | None = None
     """At most 8 characters, and known to Omeda."""
     use_content_recommendation: bool | None = None

@@ -1,14 +1,18 @@
-"""Which deployment of a search is the one that a create or a clone made: one alone, that can be no other."""
+"""How lost attempts on deployments are verified: by a deployment's status, or by finding the one that was made.
+
+What a create or a clone made counts as found only where a single deployment can be it.
+"""
 
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
 from omeda_async._operation import Verdict
-from omeda_async.errors import InvalidRecord
+from omeda_async.errors import InvalidRecord, OmedaAsyncError
 from omeda_async.providers.omeda._dates import to_central
 from omeda_async.providers.omeda._requests import (
+    CancelDeployment,
     CloneDeployment,
     CreateDeployment,
     LookupDeployment,
@@ -16,12 +20,27 @@ from omeda_async.providers.omeda._requests import (
 )
 from omeda_async.providers.omeda.models import DeploymentReceipt, DeploymentSearch, DeploymentStatus
 
+Making: TypeAlias = CreateDeployment | CloneDeployment
 M = TypeVar("M", CreateDeployment, CloneDeployment)
 
+_CANCELLED: Final = frozenset({"cancelled", "canceled"})
+_SENT: Final = frozenset({"sent", "sending", "sent or sending", "sent_or_sending"})
 _CLOCKS_APART: Final = timedelta(minutes=5)
 """How far Omeda's clock and ours may differ."""
 _COPY: Final = "Copy of "
 """What Omeda's page on clones says it puts before the name of one."""
+
+
+def judge_cancel(_: CancelDeployment, found: DeploymentStatus | OmedaAsyncError) -> Verdict:
+    """Return what a look-up says of a cancel. A deployment that is not found may only not be there yet."""
+    if not isinstance(found, DeploymentStatus) or found.status is None:
+        return Verdict.UNDECIDED
+    status = found.status.strip().casefold()
+    if status in _CANCELLED:
+        return Verdict.DONE
+    if status in _SENT:
+        return Verdict.TOO_LATE
+    return Verdict.UNDECIDED if status.startswith("cancel") else Verdict.NOT_DONE
 
 
 @attrs.frozen(kw_only=True)
@@ -29,30 +48,30 @@ class Wanted:
     """What is known of a deployment that may have been made."""
 
     names: tuple[str, ...]
-    """Those it may have."""
+    """The names it may have."""
     owner_user_id: str
     deployment_date: datetime
     deployment_type_id: int | None
     now: datetime
     """The time of the call."""
     source: str | None = None
-    """The track id of what it is a clone of: that one is another, however alike."""
+    """The track id of the deployment it is a clone of, which is another one, however alike."""
 
 
 def source_of(params: CloneDeployment) -> LookupDeployment:
-    """Ask for the deployment that was to be cloned."""
+    """Return the look-up of the deployment that was to be cloned."""
     return LookupDeployment(brand=params.brand, track_id=params.track_id)
 
 
 def with_source(params: CloneDeployment, found: Any) -> CloneDeployment:
-    """Add what a look-up shows of the deployment that was to be cloned."""
+    """Return the parameters with what a look-up shows of the deployment that was to be cloned."""
     return attrs.evolve(params, source=found if isinstance(found, DeploymentStatus) else None)
 
 
-def search_for_made(params: CreateDeployment | CloneDeployment) -> SearchDeployments:
-    """Ask for the deployments that the one made may be among, by its name and owner.
+def search_for_made(params: Making) -> SearchDeployments:
+    """Return the search for the deployment that was made, by its name and owner.
 
-    Its date is compared afterwards: the provider's own date filter looks at when a deployment was sent.
+    Its date is compared afterwards: Omeda's own date filter looks at when a deployment was sent.
 
     Raises:
         InvalidRecord: The name or the owner of the clone's source is not known.
@@ -60,39 +79,41 @@ def search_for_made(params: CreateDeployment | CloneDeployment) -> SearchDeploym
     wanted = _wanted(params)
     if wanted is None:
         raise InvalidRecord.of("track_id", "its name and owner are not known: there is nothing to search for")
-    # The name is matched as a part of names: a clone is found by that of its source, with and without what is added.
+    # Omeda finds parts of names: a clone is found by the name of its source, with and without what is put before it.
     search = DeploymentSearch(deployment_name=wanted.names[0], entered_by_or_assigned_to=wanted.owner_user_id)
     return SearchDeployments(brand=params.brand, search=search)
 
 
 def with_candidate(params: M, found: Any) -> M:
-    """Add the one deployment of a search that may be the one made, if there is exactly one."""
+    """Return the parameters with the one deployment of a search that may be the one made, if exactly one may be."""
     wanted = _wanted(params)
-    return attrs.evolve(params, candidate=_only(wanted, found) if wanted is not None else None)
+    rows = found if wanted is not None and isinstance(found, tuple) else ()
+    matches = [row for row in rows if wanted is not None and _may_be(wanted, row)]
+    return attrs.evolve(params, candidate=matches[0] if len(matches) == 1 else None)
 
 
-def judge_row(params: CreateDeployment | CloneDeployment) -> Verdict:
-    """Judge by the search's row of the one candidate: it is the one made if its date is there, and fits."""
+def judge_row(params: Making) -> Verdict:
+    """Return what the search says of the one candidate: it is the one made if its date is shown."""
     row = params.candidate
     dated = row is not None and row.track_id is not None and row.deployment_date is not None
     return Verdict.DONE if dated else Verdict.UNDECIDED
 
 
-def candidate_of(params: CreateDeployment | CloneDeployment) -> LookupDeployment:
-    """Ask for the deployment that may be the one made: Omeda's search need not show its date, the look-up does.
+def candidate_of(params: Making) -> LookupDeployment:
+    """Return the look-up of the candidate: it shows the date, which Omeda's search need not show.
 
     Raises:
-        InvalidRecord: The search has shown none, or several.
+        InvalidRecord: The search has shown no candidate, or several.
     """
     if params.candidate is None or params.candidate.track_id is None:
         raise InvalidRecord.of("track_id", "the search shows none that may be the one made, or several")
     return LookupDeployment(brand=params.brand, track_id=params.candidate.track_id)
 
 
-def judge_made(params: CreateDeployment | CloneDeployment, found: Any) -> Verdict:
-    """Judge by a look-up of the one candidate: only its date tells it from the one before.
+def judge_made(params: Making, found: Any) -> Verdict:
+    """Return what a look-up says of the candidate: only its date tells it from earlier deployments.
 
-    One that the look-up does not find yet proves nothing, as the search does not promise to be up to date.
+    A candidate that is not found yet proves nothing, as the search does not promise to be up to date.
     """
     wanted, row = _wanted(params), params.candidate
     if wanted is None or row is None or not isinstance(found, DeploymentStatus):
@@ -102,31 +123,28 @@ def judge_made(params: CreateDeployment | CloneDeployment, found: Any) -> Verdic
     return Verdict.DONE if same and date is not None and _is_date(wanted, date) else Verdict.UNDECIDED
 
 
-def settled_made(params: CreateDeployment | CloneDeployment, _: Any) -> DeploymentReceipt:
-    """Make the receipt of a deployment that has been found."""
-    return DeploymentReceipt(settled=True) if params.candidate is None else _receipt(params.candidate)
-
-
-def _receipt(made: DeploymentStatus) -> DeploymentReceipt:
+def settled_made(params: Making, _: Any) -> DeploymentReceipt:
+    """Return the receipt of a deployment that has been found."""
+    made = params.candidate or DeploymentStatus()
     return DeploymentReceipt(made.track_id, made.url, settled=True)
 
 
-def _wanted(params: CreateDeployment | CloneDeployment) -> Wanted | None:
-    return _wanted_new(params) if isinstance(params, CreateDeployment) else _wanted_clone(params)
+def settled_cancel(params: CancelDeployment, found: Any) -> DeploymentReceipt:
+    """Return the receipt of a deployment that is shown as cancelled."""
+    url = found.url if isinstance(found, DeploymentStatus) else None
+    return DeploymentReceipt(params.track_id, url, settled=True)
 
 
-def _wanted_new(params: CreateDeployment) -> Wanted:
-    new = params.deployment
-    return Wanted(
-        names=(new.deployment_name,),
-        owner_user_id=new.owner_user_id,
-        deployment_date=new.deployment_date,
-        deployment_type_id=new.deployment_type_id,
-        now=params.now,
-    )
-
-
-def _wanted_clone(params: CloneDeployment) -> Wanted | None:
+def _wanted(params: Making) -> Wanted | None:
+    if isinstance(params, CreateDeployment):
+        new = params.deployment
+        return Wanted(
+            names=(new.deployment_name,),
+            owner_user_id=new.owner_user_id,
+            deployment_date=new.deployment_date,
+            deployment_type_id=new.deployment_type_id,
+            now=params.now,
+        )
     source = params.source
     if source is None or not source.deployment_name or not source.owner_user_id:
         return None
@@ -138,12 +156,6 @@ def _wanted_clone(params: CloneDeployment) -> Wanted | None:
         now=params.now,
         source=params.track_id,
     )
-
-
-def _only(wanted: Wanted, found: Any) -> DeploymentStatus | None:
-    rows = found if isinstance(found, tuple) else ()
-    matches = [row for row in rows if _may_be(wanted, row)]
-    return matches[0] if len(matches) == 1 else None
 
 
 def _is_date(wanted: Wanted, date: datetime) -> bool:

@@ -1,10 +1,10 @@
-"""What checking and converting a record has in common for all providers."""
+"""From what callers give to models, and from models to their wire names: strictly, and the same for all providers."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final, TypeVar, get_args, get_origin
-from urllib.parse import quote
+from types import NoneType
+from typing import Any, Final, Generic, TypeVar, get_args, get_origin
 
 import attrs
 import cattrs
@@ -15,93 +15,24 @@ from cattrs.v import format_exception
 
 from omeda_async._masking import mask_emails
 from omeda_async.errors import InvalidRecord
+from omeda_async.providers._fields import check_key
 
 M = TypeVar("M")
 
 _NAMES: Final[Mapping[type, str]] = {str: "a string", int: "an integer", bool: "true or false"}
-
 # orjson writes these as they are; a hook for each value would cost most of the time a record takes.
 _AS_IT_IS: Final = (str, int, str | None, int | None, tuple[str, ...], tuple[int, ...])
-_UNSENDABLE: Final = re.compile(r"[\ud800-\udfff]")
-_NO_ID: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_MAPPINGS: Final = (dict, Mapping)  # first what it mostly is: an abstract class takes long to ask
+_PLAIN: Final = frozenset({str, int, datetime, NoneType})
+"""Where a field is not for one of these, the request's checks refuse it in the converter's own words."""
 _PATH: Final = re.compile(r"^(?P<reason>.*?) @ \$(?:\.(?P<field>\w+))?(?P<rest>.*)$", re.DOTALL)
 
 
-def check_text(field: str, value: object, longest: int | None = None) -> None:
-    """Refuse what is no text that can be sent.
-
-    Raises:
-        InvalidRecord: It is no string, is longer than ``longest`` characters, or holds half a surrogate pair.
-    """
-    if not isinstance(value, str):
-        raise InvalidRecord.of(field, f"must be a string, not {type(value).__name__}")
-    if _UNSENDABLE.search(value):
-        raise InvalidRecord.of(field, "holds half a surrogate pair, which no JSON can carry: remove it")
-    if longest is not None and len(value) > longest:
-        raise InvalidRecord.of(field, f"has {len(value)} characters: at most {longest} are allowed")
-
-
-def check_key(value: object) -> None:
-    """Refuse what is no key of a caller's: a text or an integer, as a database has for one; it is never sent.
-
-    Raises:
-        InvalidRecord: It is something else.
-    """
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InvalidRecord.of("key", f"must be a string or an integer, not {type(value).__name__}")
-    if isinstance(value, str):
-        check_text("key", value)
-
-
-def check_id(field: str, value: object, longest: int | None = None) -> None:
-    """Refuse what is no id: an empty string, control characters, or no text at all.
-
-    Raises:
-        InvalidRecord: Says what is wrong with it.
-    """
-    if longest is None and isinstance(value, str) and value.isprintable() and value.strip():
-        return  # what is printable holds nothing of what is looked for below
-    check_text(field, value, longest)
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidRecord.of(field, "is empty: give the id")
-    if _NO_ID.search(value):
-        raise InvalidRecord.of(field, "holds a control character such as a line break: remove it")
-
-
-def check_moment(field: str, value: object) -> None:
-    """Refuse what is no moment: a datetime without its offset from UTC, or no datetime at all.
-
-    Raises:
-        InvalidRecord: Says what would be right.
-    """
-    if not isinstance(value, datetime):
-        raise InvalidRecord.of(field, f"must be a datetime, not {type(value).__name__}")
-    if value.utcoffset() is None:
-        raise InvalidRecord.of(field, "has no time zone: give an aware datetime, such as datetime(…, tzinfo=UTC)")
-
-
-def path_segment(field: str, value: str) -> str:
-    """Percent-encode an id as one segment of a path.
-
-    Raises:
-        InvalidRecord: No path can hold it.
-    """
-    check_id(field, value)
-    if value in {".", ".."}:
-        raise InvalidRecord.of(field, f"is {value!r}, which a path takes for a direction: give the id")
-    return quote(value, safe="")
-
-
-def query_value(value: str) -> str:
-    """Percent-encode a text as the value of a query parameter; commas and colons, which mean something, stay."""
-    return quote(value, safe=",:")
-
-
 def make_strict_converter(*, detailed: bool = True) -> OrjsonConverter:
-    """Make a converter that coerces nothing: a string is a string, ``True`` is no 1, a list of ids is no string.
+    """Return a converter that coerces nothing: a string is a string, ``True`` is no 1, a list of ids is no string.
 
     Args:
-        detailed: Tell where in a record a value is wrong; without, it is only refused, in half the time.
+        detailed: Whether it says where in a record a value is wrong; otherwise it only refuses it, in half the time.
     """
     converter = make_orjson_converter(forbid_extra_keys=True, detailed_validation=detailed)
     for exact in (str, int, bool):
@@ -145,12 +76,12 @@ _QUICK: Final = make_strict_converter(detailed=False)
 
 
 def register_wire_names(converter: OrjsonConverter, cls: type, names: Mapping[str, str]) -> None:
-    """Teach a converter a model: its wire names, what is left out when unset, and what never goes out.
+    """Teach a converter the wire names of a model. Fields that are unset are left out.
 
     Args:
-        converter: Learns it.
+        converter: The converter.
         cls: The model.
-        names: From the fields' Python names to their wire names; the other fields are not sent.
+        names: From the Python names of its fields to their wire names; the other fields are not sent.
     """
     renamed: dict[str, Any] = {}
     for field in attrs.fields(cls):
@@ -163,17 +94,81 @@ def register_wire_names(converter: OrjsonConverter, cls: type, names: Mapping[st
     converter.register_unstructure_hook(cls, make_dict_unstructure_fn(cls, converter, **renamed))
 
 
+class RecordReader(Generic[M]):
+    """Makes models of one kind of what callers give for them.
+
+    Args:
+        converter: Says what is wrong with a mapping.
+        cls: The model. Its first field is the id; the others are strings, dates and the caller's key.
+        names: Every name that is understood in a mapping, and the Python name of the field it stands for.
+    """
+
+    def __init__(self, converter: OrjsonConverter, cls: type[M], names: Mapping[str, str]) -> None:
+        self._converter = converter
+        self._cls = cls
+        self._make: Callable[..., M] = cls
+        self._names = names
+        fields = attrs.fields(cls)  # type: ignore[arg-type]  # M is one of our models
+        self._id = fields[0].name
+        self._dates = [field.name for field in fields if datetime in get_args(field.type)]
+
+    def read(self, obj: Any, **defaults: Any) -> M:
+        """Return the model for a record; what it holds is checked where its request is built.
+
+        Args:
+            obj: A model, an id, or a mapping.
+            defaults: What fields hold that are unset in the record.
+
+        Raises:
+            InvalidRecord: A name in a mapping is unknown, missing or given twice, or a value has the wrong type.
+        """
+        if isinstance(obj, str):
+            return self._make(obj, **defaults)
+        if isinstance(obj, _MAPPINGS):
+            usual = self._usual(obj, defaults)
+            if usual is not None:
+                return usual
+            obj = structure_record(self._converter, self._cls, self._names, obj)
+        if not isinstance(obj, self._cls):
+            return self._make(obj, **defaults)
+        unset = {field: value for field, value in defaults.items() if getattr(obj, field) is None}
+        return attrs.evolve(obj, **unset) if unset else obj  # type: ignore[misc]  # M is one of our models
+
+    def _usual(self, obj: Mapping[Any, Any], defaults: Mapping[str, Any]) -> M | None:
+        """Return the model for a mapping of plain values; None where the converter has to look at it."""
+        given: dict[str, Any] = {}
+        for name, value in obj.items():
+            field = self._names.get(name)
+            if field is None or field in given or type(value) not in _PLAIN:
+                return None
+            given[field] = value
+        try:
+            for field in self._dates:
+                if given.get(field) is not None:
+                    given[field] = _moment(given[field], datetime)
+        except (TypeError, ValueError):
+            return None
+        if self._id not in given:
+            return None
+        if given.get("key") is not None:
+            check_key(given["key"])
+        for field, value in defaults.items():
+            if given.get(field) is None:
+                given[field] = value
+        return self._make(**given)
+
+
 def structure_record(
     converter: OrjsonConverter, cls: type[M], names: Mapping[str, str], obj: Mapping[Any, Any], also: str = ""
 ) -> M:
-    """Make a model from a mapping with Python names, wire names, or ``id``.
+    """Return the model for a mapping with Python names, wire names, or ``id``.
 
     Args:
         converter: Does it, strictly.
         cls: The model.
         names: Every name that is understood, and the Python name of the field it stands for.
         obj: What the caller gave.
-        also: The fields to name where a name is unknown; by default those of the model.
+        also: The fields to list where a name is unknown; by default those of the model.
 
     Raises:
         InvalidRecord: A name is unknown, missing or given twice, or a value has the wrong type.

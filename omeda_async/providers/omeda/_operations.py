@@ -1,0 +1,124 @@
+"""Omeda's operations: which request, which response and which verification belong together."""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from omeda_async._operation import Inquiry, Operation, Response, Verification, hits_everyone, names_the_absent
+from omeda_async.errors import BatchRejected, NotAuthorized, NotFound, OmedaAsyncError
+from omeda_async.providers._responses import unreadable
+from omeda_async.providers.omeda import _parse, _requests, _verification
+from omeda_async.providers.omeda._culprits import no_valid_brands
+from omeda_async.providers.omeda.models import DeploymentReceipt, DeploymentStatus, OptOutReceipt
+
+R = TypeVar("R")
+
+PROVIDER: Final = "omeda"
+
+
+def _parser(
+    take: Callable[[_parse.Content], R | str],
+    meanings: _parse.Meanings = _parse.READ_MEANINGS,
+    *,
+    batch: bool = False,
+) -> Callable[[Response], R | OmedaAsyncError]:
+    def parse(response: Response) -> R | OmedaAsyncError:
+        content = _parse.read_content(response.body)
+        if content is None or content.failed or not response.accepted:
+            return _parse.failure(response, content, meanings, batch=batch)
+        taken = take(content)
+        return unreadable(response, taken) if isinstance(taken, str) else taken
+
+    return parse
+
+
+def _names_whom_it_refuses(error: OmedaAsyncError) -> bool:
+    return isinstance(error, BatchRejected) and bool(error.culprits)
+
+
+def _meets_every_opt_out(error: OmedaAsyncError) -> bool:
+    if isinstance(error, BatchRejected):
+        return no_valid_brands(error.messages)
+    return hits_everyone(error) or isinstance(error, NotFound | NotAuthorized)
+
+
+LOOKUP: Final[Operation[_requests.LookupDeployment, DeploymentStatus]] = Operation(
+    provider=PROVIDER,
+    name="deployments.lookup",
+    idempotent=True,
+    build=_requests.build_lookup,
+    parse=_parser(_parse.take_status),
+)
+SEARCH: Final[Operation[_requests.SearchDeployments, tuple[DeploymentStatus, ...]]] = Operation(
+    provider=PROVIDER,
+    name="deployments.search",
+    idempotent=True,
+    build=_requests.build_search,
+    parse=_parser(_parse.take_statuses),
+)
+_SEARCHED: Final[Inquiry[Any]] = Inquiry(
+    operation=SEARCH, question=_verification.search_for_made, learn=_verification.with_candidate
+)
+
+
+def _by_search(*first: Inquiry[Any]) -> Verification[Any]:
+    return Verification(
+        operation=LOOKUP,
+        question=_verification.candidate_of,
+        judge=_verification.judge_made,
+        known=_verification.judge_row,
+        first=(*first, _SEARCHED),
+    )
+
+
+CREATE: Final[Operation[_requests.CreateDeployment, DeploymentReceipt]] = Operation(
+    provider=PROVIDER,
+    name="deployments.create",
+    idempotent=False,
+    build=_requests.build_create,
+    parse=_parser(_parse.take_new_receipt, _parse.WRITE_MEANINGS),
+    verification=_by_search(),
+    settled=_verification.settled_made,
+)
+CLONE: Final[Operation[_requests.CloneDeployment, DeploymentReceipt]] = Operation(
+    provider=PROVIDER,
+    name="deployments.clone",
+    idempotent=False,
+    build=_requests.build_clone,
+    parse=_parser(_parse.take_new_receipt, _parse.WRITE_MEANINGS),
+    verification=_by_search(
+        Inquiry(operation=LOOKUP, question=_verification.source_of, learn=_verification.with_source)
+    ),
+    settled=_verification.settled_made,
+)
+UPDATE: Final[Operation[_requests.UpdateDeployment, DeploymentReceipt]] = Operation(
+    provider=PROVIDER,
+    name="deployments.update",
+    idempotent=True,
+    build=_requests.build_update,
+    parse=_parser(_parse.take_receipt, _parse.WRITE_MEANINGS),
+    settled=lambda params, _: DeploymentReceipt(params.track_id, settled=True),
+    refusal_tells=names_the_absent,  # its date may have passed, or it was approved, sent or cancelled since
+)
+CANCEL: Final[Operation[_requests.CancelDeployment, DeploymentReceipt]] = Operation(
+    provider=PROVIDER,
+    name="deployments.cancel",
+    idempotent=True,
+    build=_requests.build_cancel,
+    parse=_parser(_parse.take_receipt, _parse.CANCEL_MEANINGS),
+    verification=Verification(
+        operation=LOOKUP,
+        question=lambda params: _requests.LookupDeployment(brand=params.brand, track_id=params.track_id),
+        judge=_verification.judge_cancel,
+    ),
+    settled=_verification.settled_cancel,
+)
+SUBMIT_OPT_OUTS: Final[Operation[_requests.SubmitOptOuts, OptOutReceipt]] = Operation(
+    provider=PROVIDER,
+    name="opt_outs.submit",
+    idempotent=True,
+    build=_requests.build_opt_outs,
+    parse=_parser(_parse.take_opt_out_receipt, batch=True),
+    settled=lambda _params, _found: OptOutReceipt(settled=True),
+    refusal_tells=_names_whom_it_refuses,  # with the same record in it, the lost attempt was refused too
+    hits_everyone=_meets_every_opt_out,
+)
