@@ -65,7 +65,7 @@ ROWS: list[tuple[str, str, str]] = [
     (
         r"bulk\.journal(\.\w+)?",
         rf"errors|outcomes|_masking|_version|_clock|_result|_row|bulk\._(item|outlast)|{OWN}",
-        r"attrs|orjson|aiosqlite",
+        r"attrs|orjson",
     ),
     (r"journal", r"errors|outcomes|bulk\.journal(\..*)?", r"attrs"),
     (
@@ -90,7 +90,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"aiohttp(?!\.web(\.|$)).*", r"_transport"),
     (r"aiohttp\.web(\..*)?", r"sandbox\..*"),
     (r"aiolimiter.*", r"limits\._local"),
-    (r"(sqlite3|aiosqlite).*", r"bulk\.journal\..*"),
+    (r"sqlite3.*", r"bulk\.journal\.sqlite(_\w+)?"),
     (r"os\.(environ|getenv|environb|putenv)", r"settings|cli\..*"),
     (r"random(\..*)?", r"_retry|sandbox\..*"),
     (r"time(\..*)?", r"sandbox\..*"),
@@ -220,6 +220,7 @@ def test_a_module_imports_downward_only(path: Path) -> None:
         ("bulk._run", "from omeda_async.providers import _answers"),
         ("bulk._engine", "import sqlite3"),
         ("bulk._engine", "def late():\n    import sqlite3"),
+        ("bulk.journal.writer", "import sqlite3"),
         ("providers.omeda.models", "import cattrs"),
         ("providers.omeda.models", "from omeda_async.errors import ApiError"),
         ("providers._models", "from omeda_async._masking import masked_repr"),

@@ -16,7 +16,7 @@ from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._queue import BatchQueue
 from omeda_async.bulk._repeats import Repeats
 from omeda_async.bulk._results import ResultBuffer
-from omeda_async.bulk.journal.interface import Ledger
+from omeda_async.bulk.journal.interface import NullJournal, RunJournal
 from omeda_async.errors import ClosedError, OmedaAsyncError
 from omeda_async.limits import Priority
 from omeda_async.outcomes import OutcomeStatus, Tally
@@ -48,17 +48,17 @@ class FanOut:
         work: How items are read and sent.
         records: The input; read lazily.
         options: How the run is made.
-        ledger: What remembers the run, if anything.
+        journal: What remembers the run.
     """
 
-    def __init__(self, work: Work, records: Records, options: FanOutOptions, ledger: Ledger | None = None) -> None:
+    def __init__(self, work: Work, records: Records, options: FanOutOptions, journal: RunJournal | None = None) -> None:
         self.tally = Tally()
         self.results = ResultBuffer(limit=2 * options.concurrency * options.max_entries)
         self.cause: OmedaAsyncError | None = None
         self.failure: BaseException | None = None
         self.stopped = False
         self.options = options
-        self.ledger = ledger
+        self.journal = journal or NullJournal()
         self.isolation_left = options.isolation_budget
         self.duplicates = Repeats()
         self._work = work
@@ -142,8 +142,7 @@ class FanOut:
             return items
         for item in items:
             item.twins = None
-        if self.ledger is not None:
-            self.ledger.set_aside([(twins, result)])
+        self.journal.note_repeats([(twins, result)])
         self._twins -= len(twins)
         self._few_twins.set()
         return [*items, *twins]
@@ -157,19 +156,16 @@ class FanOut:
 
         An earlier run may know more about them, which is asked before their outcomes are delivered.
         """
-        if self.ledger is None:
-            self.deliver(closed)
-        else:
-            self._left += closed
+        self._left += closed
 
     async def _deliver_left(self) -> None:
         await outlast(self._deliver_now())  # broken off in the middle, they would be nowhere
 
     async def _deliver_now(self) -> None:
         left, self._left = self._left, []
-        if left and self.ledger is not None:
+        if left:
             try:
-                left = await self.ledger.leave(left)
+                left = await self.journal.leave(left)
             except OmedaAsyncError as error:
                 self.failure = self.failure or error
         self.deliver(left)
@@ -178,11 +174,6 @@ class FanOut:
         if items:
             cause = self.cause or ClosedError("the run was stopped before this record was sent")
             self.leave([(items, not_sent(cause))])
-
-    def _set_aside(self, item: Item, result: Result[Any]) -> None:
-        if self.ledger is not None:
-            self.ledger.set_aside([([item], result)])
-        self.deliver([([item], result)])
 
     async def _read(self) -> None:
         try:
@@ -248,8 +239,7 @@ class FanOut:
 
     async def _breathe(self) -> None:
         await self.results.room()
-        if self.ledger is not None:
-            await self.ledger.room()
+        await self.journal.room()
         await asyncio.sleep(0)
 
     async def _wait_for_twins(self) -> None:
@@ -274,7 +264,10 @@ class FanOut:
             item = self._work.read(record)
         except Exception as error:  # noqa: BLE001 the record is the caller's: reading it may raise anything
             refused = Item(raw=record, key=key_of(record), params=None, fingerprint=b"", position=position)
-            self._set_aside(refused, Result(error=refusal_of(self._work, error), known=OutcomeStatus.REJECTED))
+            result: Result[Any] = Result(error=refusal_of(self._work, error), known=OutcomeStatus.REJECTED)
+            closed = [([refused], result)]
+            self.journal.note_refused(closed)
+            self.deliver(closed)
             return
         item.position = position
         earlier = self.duplicates.find(item)
@@ -287,7 +280,8 @@ class FanOut:
 
     def _repeat(self, item: Item, earlier: Item | Result[Any]) -> None:
         if isinstance(earlier, Result):
-            self._set_aside(item, earlier)
+            self.journal.note_repeats([([item], earlier)])
+            self.deliver([([item], earlier)])
             return
         earlier.twins = earlier.twins or []
         earlier.twins.append(item)

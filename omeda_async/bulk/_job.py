@@ -78,16 +78,13 @@ class RunJob:
 
     async def perform(self, work: Work) -> None:
         """Have the items sent, and deliver their outcomes."""
-        ledger = self._run.ledger
+        journal = self._run.journal
         try:
-            if ledger is not None:
-                for item, result in (await ledger.begin(self._items)).items():
-                    self.close([item], result)
+            self._closed += await journal.begin(self._items)
             if items := self._open():
                 await work.perform(items, self)
-            if ledger is not None:
-                self._recorded = True
-                await ledger.record(self._closed)
+            self._recorded = True
+            await journal.record(self._closed)
         except asyncio.CancelledError:
             self._abandon(self._interrupted())
             raise

@@ -1,7 +1,7 @@
 """What a run would do, without doing it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -13,6 +13,8 @@ from omeda_async.bulk._item import Item, Records, Work, key_of, read_item
 from omeda_async.errors import InvalidRecord
 from omeda_async.limits import RateLimit
 from omeda_async.outcomes import FAILURES_KEPT, Outcome, OutcomeStatus, Plan
+
+LOOKED_UP_AT_ONCE = 500
 
 
 def least_seconds(limit: RateLimit, requests: int) -> float:
@@ -33,8 +35,15 @@ def isolation_cost(batches: list[int]) -> int:
     return sum(2 * size - 2 for size in batches)
 
 
+async def _none(items: Sequence[Item]) -> Collection[int]:  # noqa: ARG001 the signature
+    return ()
+
+
 async def make_plan(
-    work: Work, records: Records, options: FanOutOptions, settled: Callable[[Item], bool] = lambda _: False
+    work: Work,
+    records: Records,
+    options: FanOutOptions,
+    settled: Callable[[Sequence[Item]], Awaitable[Collection[int]]] = _none,
 ) -> Plan:
     """Read the input to its end, and count.
 
@@ -42,15 +51,29 @@ async def make_plan(
         work: How items are read and sent.
         records: The input.
         options: How the run would be made.
-        settled: Has an earlier run settled an item?
+        settled: Tells which of some items an earlier run has settled, by their places.
     """
     chunker = Chunker(options.max_entries, options.max_bytes)
     seen: set[bytes] = set()
     refused: list[Outcome] = []
     batches: list[int] = []
     due: list[Item] = []
-    done: set[bytes] = set()
+    fresh: list[Item] = []
+    done: set[Item] = set()
     position = duplicates = refused_total = earlier = 0
+
+    async def look_up() -> None:
+        nonlocal earlier
+        places = await settled(fresh)
+        earlier += len(places)
+        for place, item in enumerate(fresh):
+            if place in places:
+                done.add(item)
+            elif item.due < math.inf:
+                due.append(item)
+            batches.extend(_unsettled(chunker.feed(item) or (), done))
+        fresh.clear()
+
     async for record in iterate(records):
         item = _read(work, record, position)
         position += 1
@@ -61,14 +84,12 @@ async def make_plan(
             duplicates += 1
         else:
             seen.add(print_)
-            if settled(item):
-                earlier += 1
-                done.add(print_)
-            elif item.due < math.inf:
-                due.append(item)
-            batches += _unsettled(chunker.feed(item) or (), done)
+            fresh.append(item)
+            if len(fresh) >= LOOKED_UP_AT_ONCE:
+                await look_up()
         if position % BREATHE_EVERY == 0:
             await _clock.sleep(0)
+    await look_up()
     batches += _unsettled(chunker.flush(), done)
     return Plan(
         records=position,
@@ -88,8 +109,11 @@ def _print_of(item: Item) -> bytes:
     return blake2b(item.fingerprint, digest_size=16).digest()
 
 
-def _unsettled(items: Sequence[Item], done: set[bytes]) -> list[int]:
-    size = sum(_print_of(item) not in done for item in items) if done else len(items)
+def _unsettled(items: Sequence[Item], done: set[Item]) -> list[int]:
+    size = len(items)
+    if done:
+        size -= len(done.intersection(items))
+        done.difference_update(items)
     return [size] if size else []
 
 

@@ -17,7 +17,8 @@ from omeda_async.limits import Priority
 from omeda_async.outcomes import BulkReport, Outcome, Plan
 
 if TYPE_CHECKING:
-    from omeda_async.bulk.journal.writer import Identity, Journal
+    from omeda_async.bulk.journal.identity import Identity
+    from omeda_async.bulk.journal.writer import Journal
 
 CLOSE_TIMEOUT = 30.0
 PROGRESS_EVERY = 0.1
@@ -106,10 +107,10 @@ class BulkRun:
             self._records = await _gathered(self._records)
         if self._journal is None:
             return await make_plan(self._work, self._records, self._options)
-        from omeda_async.bulk.journal.status import settled_in  # noqa: PLC0415 a run without a journal loads no SQLite
+        from omeda_async.bulk.journal.place import settled_at  # noqa: PLC0415 a run without a journal loads no SQLite
 
-        settled = await asyncio.to_thread(settled_in, self._journal, self._identity())
-        return await make_plan(self._work, self._records, self._options, settled)
+        async with settled_at(self._journal, self._identity()) as settled:
+            return await make_plan(self._work, self._records, self._options, settled)
 
     def __await__(self) -> Generator[Any, None, BulkReport]:
         return self._drained().__await__()
@@ -186,10 +187,10 @@ class BulkRun:
             if self._journal is None:
                 await engine.run()
             else:
-                from omeda_async.bulk.journal.writer import Journal  # noqa: PLC0415 the same
+                from omeda_async.bulk.journal.place import journal_at  # noqa: PLC0415 the same
 
                 lookback = self._work.account.settings.rate_limit.longest
-                await self._remembered(engine, Journal(self._journal, self._identity(), lookback))
+                await self._remembered(engine, journal_at(self._journal, self._identity(), lookback))
         finally:
             self._ended = _clock.now()
             self._progressed(at_the_end=True)
@@ -204,7 +205,7 @@ class BulkRun:
         finally:
             if not journal.is_open:
                 engine.results.end()
-        engine.ledger = journal
+        engine.journal = journal
         made, seconds_ago = journal.recent
         if made:
             # Of those in flight when a run was killed it may not have noted each.
@@ -221,7 +222,7 @@ class BulkRun:
                 engine.failure = engine.failure or error
 
     def _identity(self) -> "Identity":
-        from omeda_async.bulk.journal.file import Identity  # noqa: PLC0415 the same
+        from omeda_async.bulk.journal.identity import Identity  # noqa: PLC0415 the same
 
         account = self._work.account
         return Identity(
