@@ -25,7 +25,7 @@ from typing import Any, TypeAlias
 README = Path(__file__).parent / "README.md"
 ROOT = Path(__file__).parent.parent
 PACKAGES = (
-    "aiohttp", "aiolimiter", "aiosqlite", "attrs", "cattrs", "httpx", "msgspec", "orjson", "pyrate-limiter", "uvloop",
+    "aiohttp", "aiolimiter", "attrs", "cattrs", "httpx", "msgspec", "orjson", "pyrate-limiter", "uvloop",
 )  # fmt: skip
 LONGEST = 600
 """Seconds after which a child process that hangs is given up."""

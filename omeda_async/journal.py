@@ -10,13 +10,36 @@ A journal is written by a bulk run (``journal=``), and is resumed by the same ca
 changes it, and may be done while a run is under way.
 """
 
-from omeda_async.bulk.journal.status import (
-    JournalCause,
-    JournalRecord,
-    JournalRun,
-    JournalStatus,
-    read_not_done,
-    read_status,
-)
+from collections.abc import Iterable, Iterator
+from os import PathLike
+from pathlib import Path
+
+from omeda_async.bulk.journal.place import reader_at
+from omeda_async.bulk.journal.status import NOT_DONE, JournalCause, JournalRecord, JournalRun, JournalStatus
+from omeda_async.outcomes import OutcomeStatus
 
 __all__ = ["JournalCause", "JournalRecord", "JournalRun", "JournalStatus", "read_not_done", "read_status"]
+
+
+def read_status(path: str | PathLike[str]) -> JournalStatus:
+    """Return what a journal holds. It blocks: from a coroutine, call it in a thread.
+
+    Raises:
+        JournalError: It cannot be read, or is no journal.
+    """
+    return reader_at(Path(path)).status()
+
+
+def read_not_done(path: str | PathLike[str], statuses: Iterable[OutcomeStatus] = NOT_DONE) -> Iterator[JournalRecord]:
+    """Return the records that are not done, in the order of the input; repeats of one are left out.
+
+    Those left under way by a run that was killed count as unknown. It blocks, like :func:`read_status`.
+
+    Args:
+        path: The journal.
+        statuses: Only those that ended so.
+
+    Raises:
+        JournalError: It cannot be read, or is no journal.
+    """
+    return reader_at(Path(path)).not_done(frozenset(statuses))

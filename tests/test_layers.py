@@ -74,7 +74,7 @@ ROWS: list[tuple[str, str, str]] = [
     (
         r"bulk\.journal(\.\w+)?",
         rf"errors|outcomes|_masking|_version|_clock|_result|_row|bulk\._(item|outlast)|{OWN}",
-        r"attrs|orjson|aiosqlite",
+        r"attrs|orjson",
     ),
     (r"journal", r"errors|outcomes|bulk\.journal(\..*)?", r"attrs"),
     (
@@ -122,7 +122,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"aiohttp(?!\.web(\.|$)).*", r"_transport"),
     (r"aiohttp\.web(\..*)?", r"sandbox\._server"),
     (r"aiolimiter.*", r"limits\._limiter"),
-    (r"(sqlite3|aiosqlite).*", r"bulk\.journal\..*"),
+    (r"sqlite3.*", r"bulk\.journal\.sqlite(_\w+)?"),
     (r"os\.(environ|getenv|environb|putenv)", r"settings|cli\..*"),
     (r"random(\..*)?", r"_retry|sandbox\._(latency|windows|faults|state)"),
     (r"time(\..*)?", r"(?!.*).*"),
@@ -253,6 +253,7 @@ def test_a_module_imports_downward_only(path: Path) -> None:
         ("bulk._run", "from omeda_async.providers import _responses"),
         ("bulk._engine", "import sqlite3"),
         ("bulk._engine", "def late():\n    import sqlite3"),
+        ("bulk.journal.writer", "import sqlite3"),
         ("providers.omeda.models", "import cattrs"),
         ("providers.omeda.models", "from omeda_async.errors import ApiError"),
         ("providers._models", "from omeda_async._masking import masked_repr"),

@@ -121,8 +121,7 @@ class Job:
         journal = self._host.journal
         try:
             if journal.remembers:
-                for item, result in (await journal.begin(self._items)).items():
-                    self.close([item], result)
+                self._closed += await journal.begin(self._items)
             if items := self._open() if self._closed else self._items:
                 await work.perform(items, self)
             if journal.remembers:

@@ -2,9 +2,10 @@
 
 import math
 from array import array
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from hashlib import blake2b
 from itertools import compress
+from typing import TypeAlias
 
 import attrs
 
@@ -17,6 +18,8 @@ from omeda_async.bulk._reader import BREATHE_EVERY, iterate, read_item
 from omeda_async.limits import RateLimit
 from omeda_async.outcomes import FAILURES_KEPT, Outcome, OutcomeStatus, Plan
 
+LOOKED_UP_AT_ONCE = 500
+Settled: TypeAlias = Callable[[Sequence[Item]], Awaitable[Collection[int]]]
 _DIGEST = 16
 _BUCKETS = 256
 
@@ -54,20 +57,25 @@ class _Seen:
     sizes: "array[int]" = attrs.field(factory=lambda: array("I"))
     settled: bytearray = attrs.field(factory=bytearray)
     """1 for each that an earlier run has settled."""
+    due: list[tuple[int, Item]] = attrs.field(factory=list)
+    """Those that have to be done by some time, and their places."""
     _buckets: "list[tuple[bytearray, array[int]]]" = attrs.field(
         factory=lambda: [(bytearray(), array("I")) for _ in range(_BUCKETS)]
     )
 
-    def add(self, item: Item, *, settled: bool) -> None:
-        """Note a record."""
-        digest = item.fingerprint
-        if len(digest) != _DIGEST:
-            digest = blake2b(digest, digest_size=_DIGEST).digest()
-        digests, places = self._buckets[digest[0]]
-        digests += digest
-        places.append(len(self.sizes))
-        self.sizes.append(item.size)
-        self.settled.append(settled)
+    def add(self, items: Sequence[Item], settled: Collection[int]) -> None:
+        """Note records, and which of them an earlier run has settled, by their places."""
+        for place, item in enumerate(items):
+            digest = item.fingerprint
+            if len(digest) != _DIGEST:
+                digest = blake2b(digest, digest_size=_DIGEST).digest()
+            digests, places = self._buckets[digest[0]]
+            digests += digest
+            places.append(len(self.sizes))
+            if item.due < math.inf and place not in settled:
+                self.due.append((len(self.sizes), item))
+            self.sizes.append(item.size)
+            self.settled.append(place in settled)
 
     async def firsts(self) -> bytearray:
         """Return 1 for each record that does not repeat an earlier one, else 0."""
@@ -94,33 +102,37 @@ class _Seen:
             yield left
 
 
-async def make_plan(
-    work: Work, records: Records, options: EngineOptions, settled: Callable[[Item], bool] = lambda _: False
-) -> Plan:
+async def none_settled(items: Sequence[Item]) -> Collection[int]:  # noqa: ARG001 the signature
+    """Return that no earlier run has settled any of these."""
+    return ()
+
+
+async def make_plan(work: Work, records: Records, options: EngineOptions, settled: Settled = none_settled) -> Plan:
     """Read the input to its end, and count.
 
     Args:
         work: How items are read and sent.
         records: The input.
         options: How the run would be made.
-        settled: Whether an earlier run has settled an item.
+        settled: Tells which of some items an earlier run has settled, by their places.
     """
     seen = _Seen()
     unsendable: list[Outcome] = []
-    due: list[tuple[int, Item]] = []
+    fresh: list[Item] = []
     position = 0
     async for record in iterate(records):
         item = read_item(work, record, position)
         position += 1
         if item.refusal is None:
-            before = settled(item)
-            if item.due < math.inf and not before:
-                due.append((len(seen.sizes), item))
-            seen.add(item, settled=before)
+            fresh.append(item)
+            if len(fresh) >= LOOKED_UP_AT_ONCE:
+                seen.add(fresh, await settled(fresh))
+                fresh.clear()
         elif len(unsendable) < FAILURES_KEPT:
             unsendable.append(item.outcome(refused(item)))
         if position % BREATHE_EVERY == 0:
             await _clock.sleep(0)
+    seen.add(fresh, await settled(fresh))
     firsts = await seen.firsts()
     batches = [size async for size in seen.batches(firsts, options)]
     limit = work.account.settings.rate_limit
@@ -132,7 +144,7 @@ async def make_plan(
         refused=tuple(unsendable),
         refused_total=position - len(firsts),
         isolation_requests=min(isolation_cost(batches), options.isolation_budget),
-        late=_late(limit, [item for place, item in due if firsts[place]]),
+        late=_late(limit, [item for place, item in seen.due if firsts[place]]),
         settled=sum(compress(seen.settled, firsts)),
     )
 

@@ -19,7 +19,8 @@ from omeda_async.limits import Priority
 from omeda_async.outcomes import BulkReport, Outcome, Plan
 
 if TYPE_CHECKING:
-    from omeda_async.bulk.journal.writer import Identity, Journal
+    from omeda_async.bulk.journal.identity import Identity
+    from omeda_async.bulk.journal.writer import Journal
 
 CLOSE_TIMEOUT = 30.0
 PROGRESS_EVERY = 0.1
@@ -108,10 +109,10 @@ class BulkRun:
             self._records = await _gathered(self._records)
         if self._journal is None:
             return await make_plan(self._work, self._records, self._options)
-        from omeda_async.bulk.journal.status import settled_in  # noqa: PLC0415 a run without a journal loads no SQLite
+        from omeda_async.bulk.journal.place import settled_at  # noqa: PLC0415 a run without a journal loads no SQLite
 
-        settled = await asyncio.to_thread(settled_in, self._journal, self._identity())
-        return await make_plan(self._work, self._records, self._options, settled)
+        async with settled_at(self._journal, self._identity()) as settled:
+            return await make_plan(self._work, self._records, self._options, settled)
 
     def __await__(self) -> Generator[Any, None, BulkReport]:
         return self._drained().__await__()
@@ -188,9 +189,9 @@ class BulkRun:
     def _opened_later(self) -> "Journal | None":
         if self._journal is None:
             return None
-        from omeda_async.bulk.journal.writer import Journal  # noqa: PLC0415 a run without a journal loads no SQLite
+        from omeda_async.bulk.journal.place import journal_at  # noqa: PLC0415 the same
 
-        return Journal(self._journal, self._identity(), self._work.account.settings.rate_limit.longest)
+        return journal_at(self._journal, self._identity(), self._work.account.settings.rate_limit.longest)
 
     async def _drive(self, run: Coroutine[Any, Any, None]) -> None:
         try:
@@ -225,7 +226,7 @@ class BulkRun:
                 engine.stop.fail(error)
 
     def _identity(self) -> "Identity":
-        from omeda_async.bulk.journal.file import Identity  # noqa: PLC0415 the same
+        from omeda_async.bulk.journal.identity import Identity  # noqa: PLC0415 the same
 
         account = self._work.account
         return Identity(

@@ -9,7 +9,9 @@ import attrs
 from omeda_async import BulkRun
 from omeda_async._result import Result
 from omeda_async.bulk import Item
-from omeda_async.bulk.journal.file import Identity
+from omeda_async.bulk.journal.identity import Identity
+from omeda_async.bulk.journal.place import journal_at
+from omeda_async.bulk.journal.writer import Journal
 from tests.bulk.bulk_fakes import FakeAccount, FakeSettings, FakeWork, run_of
 
 
@@ -58,6 +60,11 @@ def identity(**changes: Any) -> Identity:
         "base_url": "https://fake.example.com",
     }
     return Identity(**{**named, **changes})
+
+
+def journal_of(path: Path) -> Journal:
+    """Make the journal of such a run."""
+    return journal_at(path, identity())
 
 
 def rows(path: Path, sql: str) -> list[Any]:

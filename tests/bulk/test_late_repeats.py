@@ -10,12 +10,11 @@ from omeda_async import AnswerLost, ClientOptOut, ClosedError, OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import Item, Job, _delivery, fingerprint, not_sent
 from omeda_async.bulk._repeats import Repeats
-from omeda_async.bulk.journal.writer import Journal
 from omeda_async.journal import read_status
 from omeda_async.outcomes import Tally
 from omeda_async.sandbox import Sandbox
 from tests.bulk.bulk_fakes import adds_up, collect, refusal
-from tests.bulk.journal_help import Work, identity, journalled
+from tests.bulk.journal_help import Work, journal_of, journalled
 from tests.bulk.sandboxed import manager_on
 
 S = OutcomeStatus
@@ -103,11 +102,11 @@ async def test_a_repeat_of_what_is_under_way_leaves_the_journal_whole(
 async def test_a_late_repeat_that_is_left_over_is_noted_as_it_is_reported(path: Path) -> None:
     """Whether the first, still under way, was carried out is not known: of the repeat no more is said than that."""
     await journalled(path, ["a", "b"], _Endings("failed"))
-    journal = Journal(path, identity())
+    journal = journal_of(path)
     await journal.open(Tally())
     first, repeat = (Item(raw="a", key=None, params="a", fingerprint=fingerprint("a"), position=at) for at in (0, 2))
-    assert await journal.begin([first]) == {}
-    assert await journal.begin([repeat]) == {}
+    assert await journal.begin([first]) == []
+    assert await journal.begin([repeat]) == []
     ((_, left),) = await journal.leave([([repeat], not_sent(ClosedError("stopped")))])
     await journal.record([([first], Result(attempts=1))])
     await journal.close(None)

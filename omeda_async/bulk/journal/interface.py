@@ -1,41 +1,72 @@
-"""What the engine of a run asks of whatever remembers it."""
+"""The borders of a journal: what the engine of a run asks of it, and what keeps one: a file, or later a database.
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+Between them stands the writer: it knows what a run needs and no storage; a backend knows its storage and no run.
+"""
 
-from omeda_async._result import Result
+import asyncio
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+import attrs
+
 from omeda_async.bulk._item import Closed, Item
+from omeda_async.outcomes import OutcomeStatus
+
+if TYPE_CHECKING:
+    from omeda_async.bulk.journal.status import JournalRecord, JournalStatus
+
+SETTLED: Final = frozenset(
+    {
+        OutcomeStatus.DONE,
+        OutcomeStatus.ALREADY_DONE,
+        OutcomeStatus.PARTLY_DONE,
+        OutcomeStatus.TOO_LATE,
+        OutcomeStatus.REJECTED,
+    }
+)
+"""What a later run reports again, and does not send."""
+AGAIN: Final = frozenset({OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT})
+"""What a later run sends as if it were new."""
 
 
 class RunJournal(Protocol):
-    """Remembers a run: the intents before the attempts, the outcomes before the caller sees them."""
+    """Remembers a run: the intents before the attempts, the outcomes before the caller sees them.
+
+    All but the notes raise a JournalError when the journal cannot be written.
+    """
 
     remembers: bool
-    """Whether it does: if not, nobody need wait for it."""
+    """Whether it does: if not, nobody need ask it."""
 
-    async def begin(self, items: Sequence[Item]) -> dict[Item, Result[Any]]:
-        """Write down that items are about to be sent; return the results of those settled by an earlier run.
+    async def begin(self, items: Sequence[Item]) -> list[Closed]:
+        """Write down, durably, that items are about to be sent; give the results of those settled by an earlier run.
 
-        Those an earlier run may have sent are marked as doubtful.
+        Those an earlier run may have sent are marked as doubtful. Cancelling it is safe: what was not sent is to be
+        handed to :meth:`leave` then.
         """
 
-    async def record(self, outcomes: Sequence[Closed]) -> None:
-        """Write down results."""
+    def record(self, closed: Sequence[Closed]) -> asyncio.Future[None]:
+        """Have results written down; the future is done when they are, durably.
 
-    async def leave(self, outcomes: Sequence[Closed]) -> list[Closed]:
-        """Write down what became of items that will not be sent, or were broken off; return how that stands.
-
-        What an earlier run has found out about an item is not undone.
+        Nobody has to wait for it before the next items are begun: what is asked for first is not written later.
+        Cancelling the future loses nothing.
         """
 
-    def note_repeats(self, outcomes: Sequence[Closed]) -> None:
-        """Have repeats of earlier records counted."""
+    async def leave(self, closed: Sequence[Closed]) -> list[Closed]:
+        """Write down what became of items that will not be sent, or whose sending was broken off; give how that stands.
 
-    def note_refused(self, outcomes: Sequence[Closed]) -> None:
-        """Have records counted that were refused locally."""
+        What an earlier run has found out about an item is not undone by one that did not get to it. Cancelling it
+        loses nothing: they are written all the same.
+        """
+
+    def note_repeats(self, closed: Sequence[Closed]) -> None:
+        """Have records counted that repeat earlier ones, and so are not sent."""
+
+    def note_refused(self, closed: Sequence[Closed]) -> None:
+        """Have records counted that were refused locally, and so are not sent."""
 
     async def room(self) -> None:
-        """Wait until few of those are waiting to be written."""
+        """Wait until few notes are waiting to be written; at once when writing has failed."""
 
 
 class NullJournal:
@@ -43,22 +74,155 @@ class NullJournal:
 
     remembers = False
 
-    async def begin(self, items: Sequence[Item]) -> dict[Item, Result[Any]]:  # noqa: ARG002 as in RunJournal
-        """Return nothing: there was no earlier run."""
-        return {}
+    async def begin(self, items: Sequence[Item]) -> list[Closed]:  # noqa: ARG002 the protocol's signature
+        """Return that nothing is known."""
+        return []
 
-    async def record(self, outcomes: Sequence[Closed]) -> None:
-        """Write nothing down."""
+    def record(self, closed: Sequence[Closed]) -> asyncio.Future[None]:  # noqa: ARG002 the protocol's signature
+        """Return a future that is done."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
 
-    async def leave(self, outcomes: Sequence[Closed]) -> list[Closed]:
-        """Return the outcomes as they are."""
-        return list(outcomes)
+    async def leave(self, closed: Sequence[Closed]) -> list[Closed]:
+        """Return what was given."""
+        return list(closed)
 
-    def note_repeats(self, outcomes: Sequence[Closed]) -> None:
-        """Count nothing."""
+    def note_repeats(self, closed: Sequence[Closed]) -> None:
+        """Do nothing."""
 
-    def note_refused(self, outcomes: Sequence[Closed]) -> None:
-        """Count nothing."""
+    def note_refused(self, closed: Sequence[Closed]) -> None:
+        """Do nothing."""
 
     async def room(self) -> None:
-        """Wait for nothing."""
+        """Do not wait."""
+
+
+class Kept(NamedTuple):
+    """What is kept of a result."""
+
+    status: OutcomeStatus
+    attempts: int
+    stored: str
+    """Receipt, error and doubts, as JSON."""
+
+
+class Entries(NamedTuple):
+    """Records as a journal keeps them."""
+
+    positions: Sequence[int] = ()
+    fingerprints: bytes = b""
+    """16 bytes each, one after the other."""
+    json: str = "[]"
+    """An array of ``[position, record]``; a record that JSON cannot hold, or that is not to be kept, is null."""
+
+
+class Known(NamedTuple):
+    """What an earlier run has written about a record."""
+
+    place: int
+    """Where it stands among the entries of the group, from 0."""
+    record: int
+    """Its number in the journal."""
+    position: int
+    """Its place in the input of that run."""
+    kept: Kept | None
+    """None: it was about to be sent, and no result was noted."""
+
+
+class Aside(NamedTuple):
+    """A record that is counted and never sent."""
+
+    position: int
+    kept: Kept
+    entry: str | None
+    """``[position, record]`` as JSON where it was refused locally; None where it repeats an earlier one."""
+
+
+@attrs.define
+class WriteGroup:
+    """What is written in one transaction, in this order."""
+
+    results: list[tuple[Sequence[int], Kept]] = attrs.field(factory=list)
+    """What became of records, by their numbers; it replaces what an earlier run has noted of them."""
+    entries: Entries = attrs.field(factory=Entries)
+    """To be written where they are new. A known one that has moved up in the input gets its new position."""
+    sent: int = 0
+    """So many of these, the first, are about to be sent: a known one loses a result that is one of ``AGAIN``."""
+    left: list[tuple[range, Kept]] = attrs.field(factory=list)
+    """What became of the others, by their places among the entries; for those that are new."""
+    asides: list[Aside] = attrs.field(factory=list)
+    requests: int | None = None
+    """Made by the run so far; None where that is not to be noted."""
+    recent: int = 0
+    """Those of them made of late."""
+
+    def __bool__(self) -> bool:
+        return bool(self.results or self.entries.positions or self.asides or self.requests is not None)
+
+
+class Written(NamedTuple):
+    """What a backend tells of a group it has written."""
+
+    records: Sequence[int] = ()
+    """The numbers of the entries: new ones have higher ones than all before, in their order."""
+    known: Sequence[Known] = ()
+
+
+class Opened(NamedTuple):
+    """What a backend tells of a journal that it has opened."""
+
+    salt: bytes | None
+    """What its fingerprints are salted with; None where it keeps records whole."""
+    requests: int
+    """Made of late by earlier runs."""
+    seconds_ago: float
+    """When the last of these runs was seen."""
+
+
+class Backend(Protocol):
+    """Keeps the journal of one run; it is asked for one thing after the other, and cancelling breaks nothing off.
+
+    Each method raises a JournalError where it cannot do what it is to do; nothing of it is done then.
+    """
+
+    def open(self) -> Awaitable[Opened]:
+        """Open or create the journal, unless it is in use or another run's, and note that a run begins."""
+
+    def write(self, group: WriteGroup) -> Awaitable[Written]:
+        """Write a group, durably, and tell what earlier runs have noted of its entries."""
+
+    def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> Awaitable[None]:
+        """Note how the run ended.
+
+        Args:
+            requests: Made by the run.
+            counts: Its outcomes, by status.
+            cause: Why it ended before its input did; None: it has met all of it, and asides of before are gone.
+        """
+
+    def close(self) -> Awaitable[None]:
+        """Close it, for others to open; nothing happens where it is not open."""
+
+
+class Reader(Protocol):
+    """Reads a journal, also while a run writes it, and never changes it.
+
+    ``status`` and ``not_done`` block, as the functions do that they are for; what a plan asks does not. Each method
+    raises a JournalError where the journal cannot be read or is none.
+    """
+
+    def status(self) -> "JournalStatus":
+        """Return what it holds."""
+
+    def not_done(self, statuses: Collection[OutcomeStatus]) -> Iterator["JournalRecord"]:
+        """Return the records that ended so, in the order of the input; repeats of one are left out."""
+
+    def open(self) -> Awaitable[bytes | None]:
+        """Open it to ask what is settled, unless it is another run's; give the salt of its fingerprints."""
+
+    def settled(self, fingerprints: bytes) -> Awaitable[Collection[int]]:
+        """Return the places of those of some fingerprints, 16 bytes each, that an earlier run has settled."""
+
+    def close(self) -> Awaitable[None]:
+        """Close it; nothing happens where it is not open."""

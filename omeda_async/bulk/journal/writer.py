@@ -1,60 +1,58 @@
-"""The journal of a bulk run: the intents before the attempts, the outcomes before the caller sees them.
-
-Whatever many workers ask for at the same time is written in one transaction, by one task and off the event loop.
-"""
+"""A journal that is open for a run: what many workers ask for at the same time is written in one group."""
 
 import asyncio
 import math
-import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Final
 
-import aiosqlite
-
-from omeda_async._result import Result
 from omeda_async.bulk._item import Closed, Item
 from omeda_async.bulk._outlast import outlast
-from omeda_async.bulk.journal.book import Book, Group
-from omeda_async.bulk.journal.file import Identity, JournalFile
+from omeda_async.bulk.journal.asked import Asked
+from omeda_async.bulk.journal.codec import Codec
+from omeda_async.bulk.journal.in_hand import InHand
+from omeda_async.bulk.journal.interface import Aside, Backend, Written
 from omeda_async.errors import ClosedError, JournalError
 from omeda_async.outcomes import Tally
 
-__all__ = ["Identity", "Journal"]
-
-T = TypeVar("T")
-
+GATHER: Final = 0.002
+"""Seconds between two writes: those who have waited for the first come to ask for the next."""
+NOTES_AT_ONCE: Final = 1000
 NOTES_WAITING: Final = 5000
 
 
 class Journal:
-    """A journal that is open for one run.
+    """A journal that is open for one run; a :class:`~omeda_async.bulk.journal.interface.RunJournal`.
 
     Args:
-        path: The file; made if it does not exist, with mode 0600.
-        identity: Whose run it is.
+        backend: Where it is kept.
         lookback: Seconds that a provider counts a request for: for so long it is remembered from run to run.
     """
 
     remembers = True
 
-    def __init__(self, path: Path, identity: Identity, lookback: float = 0.0) -> None:
+    def __init__(self, backend: Backend, lookback: float = 0.0) -> None:
         self.recent: tuple[int, float] = (0, 0.0)
         """Requests that earlier runs have made within that time, and how many seconds ago the last was seen."""
+        self._backend = backend
         self._lookback = lookback
-        self._made: deque[tuple[float, int]] = deque([(-math.inf, 0)])
-        self._thread = _Thread(path, identity, lookback)
-        self._group = Group()
-        self._waiting: list[_Waiter] = []
-        self._wake = asyncio.Event()
-        self._written = asyncio.Event()
-        self._failure: JournalError | None = None
-        self._writer: asyncio.Task[None] | None = None
+        self._codec = Codec()
+        self._hand = InHand(lambda item, result: self.note_repeats([([item], result)]))
+        self._asked = Asked()
         self._tally = Tally()
+        self._made: deque[tuple[float, int]] = deque([(-math.inf, 0)])
+        """When how many requests had been made: as they were written, and one before the lookback."""
+        self._open = False
+        self._failure: JournalError | None = None
+        self._writing = False
+        self._wrote = asyncio.Event()
+        self._next: asyncio.Handle | None = None
+        self._not_before = -math.inf
 
     async def open(self, tally: Tally) -> None:
-        """Open the file, lock it, and note that a run begins.
+        """Open the journal, and note that a run begins.
 
         Args:
             tally: The sums of the run; kept in the journal as it goes on.
@@ -65,138 +63,164 @@ class Journal:
         Cancelling it leaves nothing open.
         """
         self._tally = tally
-        started = False
-
-        async def start() -> None:
-            nonlocal started
-            await self._thread.start()
-            started = True
-            self.recent = await self._thread.do(lambda book: book.recent)
-
         try:
-            await outlast(start())
-        except asyncio.CancelledError:
-            if started:
-                await outlast(self._shut())
+            await outlast(self._begin())
+        except BaseException:
+            await outlast(self._shut())
             raise
-        self._writer = asyncio.create_task(self._write_on(), name="omeda_async journal")
 
-    async def begin(self, items: Sequence[Item]) -> dict[Item, Result[Any]]:
-        """Write down, durably, that items are about to be sent; give the results of those settled by an earlier run.
+    async def _begin(self) -> None:
+        opened = await self._backend.open()
+        self._codec = Codec(opened.salt)
+        self.recent = opened.requests, opened.seconds_ago
+        self._open = True
 
-        Those an earlier run may have sent are marked as doubtful.
-
-        Raises:
-            JournalError: It could not be written.
-
-        Cancelling it is safe: what was not sent is to be handed to :meth:`leave` then.
-        """
-        self._check()
-        self._group.begun.append(items)
-        settled = await self._turn()
-        return {item: settled[item] for item in items if item in settled} if settled else {}
-
-    async def record(self, outcomes: Sequence[Closed]) -> None:
-        """Write down results, durably.
-
-        Raises:
-            JournalError: It could not be written.
-
-        Cancelling it loses nothing: they are written all the same.
-        """
-        self._check()
-        self._group.results += outcomes
-        await self._turn()
-
-    async def leave(self, outcomes: Sequence[Closed]) -> list[Closed]:
-        """Write down what became of items that will not be sent, or whose sending was broken off; give how that stands.
-
-        What an earlier run has found out about an item is not undone by one that did not get to it.
-
-        Raises:
-            JournalError: It could not be written.
-
-        Cancelling it loses nothing: they are written all the same.
-        """
-        if self._failure is not None:
-            raise self._failure
-        self._group.left += outcomes
-        written = self._waiter()
-        await outlast(self._write())  # not by the writer: a loop that is torn down may have ended that already
-        standing = await written
-        kept = [([item for item in items if item not in standing], result) for items, result in outcomes]
-        changed = [([item], standing[item]) for items, _ in outcomes for item in items if item in standing]
-        return [*((items, result) for items, result in kept if items), *changed]
-
-    def note_repeats(self, outcomes: Sequence[Closed]) -> None:
-        """Have records counted that are never sent: repeats of earlier ones, and those refused locally."""
-        self._group.asides += outcomes
-        self._wake.set()
-
-    note_refused = note_repeats
-
-    async def room(self) -> None:
-        """Wait until few notes are waiting to be written; at once when writing has failed."""
-        while self._failure is None and self._group.notes > NOTES_WAITING:
-            self._written.clear()
-            await self._written.wait()
+    async def _shut(self) -> None:
+        self._open = False
+        await self._backend.close()
 
     @property
     def is_open(self) -> bool:
-        """Has it been opened?"""
-        return self._writer is not None
+        """Whether it can be written."""
+        return self._open
+
+    async def begin(self, items: Sequence[Item]) -> list[Closed]:
+        """Write down that items are about to be sent; give the results of those settled by an earlier run."""
+        self._check()
+        waiter: asyncio.Future[list[Closed]] = asyncio.get_running_loop().create_future()
+        with self._failing():
+            self._asked.begun.append((items, self._codec.entries(items), waiter))
+        self._wake()
+        return await waiter
+
+    def record(self, closed: Sequence[Closed]) -> asyncio.Future[None]:
+        """Have results written down; the future is done when they are."""
+        self._check()
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self._failing():
+            kept = self._codec.keeper()
+            ended = ((self._hand.close(items, result), result) for items, result in closed)
+            results = [(records, kept(result)) for records, result in ended if records]
+        if results:
+            self._asked.results += results
+            self._asked.recorded.append(waiter)
+            self._wake()
+        else:  # earlier runs have settled them all
+            waiter.set_result(None)
+        return waiter
+
+    async def leave(self, closed: Sequence[Closed]) -> list[Closed]:
+        """Write down what became of items that will not be sent, or whose sending was broken off; give how that stands.
+
+        What an earlier run has found out about an item is not undone.
+        """
+        self._check()
+        waiter: asyncio.Future[list[Closed]] = asyncio.get_running_loop().create_future()
+        self._asked.left.append((closed, waiter))
+        self._wake()
+        return await waiter
+
+    def note_repeats(self, closed: Sequence[Closed]) -> None:
+        """Have records counted that repeat earlier ones, and so are not sent."""
+        with suppress(JournalError), self._failing():  # whoever sends something is told
+            kept = self._codec.keeper()
+            self._note([Aside(item.position, kept(result), None) for items, result in closed for item in items])
+
+    def note_refused(self, closed: Sequence[Closed]) -> None:
+        """Have records counted that were refused locally, and so are not sent."""
+        with suppress(JournalError), self._failing():
+            kept, entry = self._codec.keeper(), self._codec.entry
+            self._note([Aside(item.position, kept(result), entry(item)) for items, result in closed for item in items])
+
+    def _note(self, notes: list[Aside]) -> None:
+        self._asked.notes += notes
+        if len(self._asked.notes) >= NOTES_AT_ONCE:
+            self._wake()
+
+    async def room(self) -> None:
+        """Wait until few notes are waiting to be written; at once when writing has failed."""
+        while self._open and self._failure is None and len(self._asked.notes) > NOTES_WAITING:
+            self._wrote.clear()
+            await self._wrote.wait()
 
     async def close(self, cause: BaseException | None) -> None:
-        """Write down what is still to be written, note how the run ended, and close the file.
+        """Write down what is still to be written, note how the run ended, and close the journal.
 
         Args:
             cause: Why the run ended before its input did; None if it went through to the end.
 
         Raises:
-            JournalError: It could not be written; the file is closed all the same.
+            JournalError: It could not be written; the journal is closed all the same.
 
-        Cancelling it is put off until the file is closed.
+        Cancelling it is put off until the journal is closed.
         """
-        await outlast(self._close(cause))
+        if self._open:
+            await outlast(self._close(cause))
 
     async def _close(self, cause: BaseException | None) -> None:
-        if self._writer is None:
-            return
         try:
-            self._writer.cancel()
-            await asyncio.wait({self._writer})
-            if self._failure is None:
-                await self._write()
+            while self._writing or self._write():
+                self._wrote.clear()
+                await self._wrote.wait()
             if self._failure is not None:
                 raise self._failure
-            await self._thread.do(lambda book: book.end(self._tally, cause))
+            counts = {status.value: number for status, number in self._tally.counts.items()}
+            why = None if cause is None else self._codec.text(f"{type(cause).__name__}: {cause}")
+            await self._backend.end(self._tally.requests, counts, why)
         finally:
             await self._shut()
-
-    async def _shut(self) -> None:
-        await self._thread.do(Book.close)
-        await self._thread.close()
 
     def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
-        if self._writer is None or self._writer.done():
+        if not self._open:
             raise ClosedError("the journal is closed")
 
-    def _waiter(self) -> "_Waiter":
-        waiter: _Waiter = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        return waiter
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Write nothing more after a defect, and tell all who ask: nothing can be relied on then.
 
-    async def _turn(self) -> dict[Item, Result[Any]]:
-        waiter = self._waiter()
-        self._wake.set()
-        return await waiter
+        Raises:
+            JournalError: Whatever it was.
+        """
+        try:
+            yield
+        except JournalError as error:
+            self._failure = error
+            raise
+        except (Exception, asyncio.CancelledError) as error:
+            self._failure = JournalError(f"the journal could not be written: {type(error).__name__}")
+            raise self._failure from error
 
-    async def _write_on(self) -> None:
-        while True:
-            await self._wake.wait()
-            await outlast(self._write())
+    def _wake(self) -> None:
+        """Have what was asked for written soon, with what others ask for meanwhile."""
+        if self._next is None and not self._writing:
+            loop = asyncio.get_running_loop()
+            delay = self._not_before - loop.time()
+            self._next = loop.call_later(delay, self._write) if delay > 0 else loop.call_soon(self._write)
+
+    def _write(self) -> bool:
+        """Begin to write what was asked for; tell whether there was anything to write."""
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        asked, self._asked = self._asked, Asked()
+        try:
+            if self._failure is not None:
+                raise self._failure
+            with self._failing():
+                group = asked.group(self._hand, self._codec)
+        except JournalError as error:
+            asked.fail(error)
+            return False
+        if group.sent or self._tally.requests > self._made[-1][1]:
+            group.requests, group.recent = self._tally.requests, self._made_of_late()
+        if not group:
+            asked.tell(self._hand, Written())
+            return False
+        self._writing = True
+        asyncio.ensure_future(self._backend.write(group)).add_done_callback(partial(self._written, asked))
+        return True
 
     def _made_of_late(self) -> int:
         now, made = asyncio.get_running_loop().time(), self._made
@@ -206,57 +230,15 @@ class Journal:
             made.append((now, self._tally.requests))
         return self._tally.requests - made[0][1]
 
-    async def _write(self) -> None:
-        """Write down all that has gathered, and wake those who wait for it."""
-        group, self._group = self._group, Group()
-        waiting, self._waiting = self._waiting, []
-        self._wake.clear()
-        group.requests, group.recent = self._tally.requests, self._made_of_late()
-        found: dict[Item, Result[Any]] = {}
-        if self._failure is None:
-            try:
-                found = await self._thread.do(lambda book: book.write(group))
-            except JournalError as error:
-                self._failure = error
-            except Exception as error:  # noqa: BLE001 whoever waits has to be told, whatever it was
-                self._failure = JournalError(f"the journal could not be written: {type(error).__name__}")
-        group.let_go()
-        for waiter in waiting:
-            if not waiter.done() and self._failure is not None:
-                waiter.set_exception(self._failure)
-            elif not waiter.done():
-                waiter.set_result(found)
-        self._written.set()
-
-
-class _Thread(aiosqlite.Connection):
-    """The thread that a journal is written in: a whole transaction for one change of threads."""
-
-    def __init__(self, path: Path, identity: Identity, lookback: float) -> None:
-        super().__init__(self._open, iter_chunk_size=64)
-        self._thread.daemon = True  # a program that is being ended does not wait for a loop that is gone
-        self._path = path
-        self._identity = identity
-        self._lookback = lookback
-        self._book: Book | None = None
-
-    def _open(self) -> sqlite3.Connection:
-        file = JournalFile.open(self._path, self._identity, self._lookback)
-        self._book = Book(file)
-        return file.connection
-
-    async def start(self) -> None:
-        """Start the thread, and open the file in it; the thread is gone if that fails."""
+    def _written(self, asked: Asked, writing: asyncio.Future[Written]) -> None:
+        """Tell all who wait for a write, and begin the next."""
+        self._writing = False
+        self._not_before = asyncio.get_running_loop().time() + GATHER
         try:
-            _ = await self
-        except BaseException:
-            self._thread.join()  # it is told to end already; a loop that is closed first would make it stumble
-            raise
-
-    async def do(self, work: Callable[[Book], T]) -> T:
-        """Call something in the thread, with the book that has been opened there."""
-        given: T = await self._execute(work, self._book)  # type: ignore[no-untyped-call]  # aiosqlite leaves it untyped
-        return given
-
-
-_Waiter: TypeAlias = asyncio.Future[dict[Item, Result[Any]]]
+            with self._failing():
+                asked.tell(self._hand, writing.result())
+        except JournalError as error:
+            asked.fail(error)
+        self._wrote.set()
+        if self._asked.waited_for or len(self._asked.notes) >= NOTES_AT_ONCE:
+            self._wake()

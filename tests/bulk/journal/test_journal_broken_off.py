@@ -16,12 +16,13 @@ import pytest
 from omeda_async import ClosedError, JournalError, OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import Item, fingerprint, not_sent
-from omeda_async.bulk.journal.book import Group
+from omeda_async.bulk.journal.interface import WriteGroup, Written
+from omeda_async.bulk.journal.sqlite import SqliteBackend
 from omeda_async.bulk.journal.writer import Journal
 from omeda_async.journal import read_status
 from omeda_async.outcomes import Tally
 from tests.bulk.bulk_fakes import adds_up, collect, positions
-from tests.bulk.journal_help import Work, identity, journalled, rows
+from tests.bulk.journal_help import Work, identity, journal_of, journalled, rows
 
 S = OutcomeStatus
 
@@ -62,7 +63,7 @@ async def test_a_cancellation_at_any_moment_loses_nothing(path: Path, passes: in
     twice = (Counter(work.sent) & Counter(again.sent)).keys()
     assert twice <= set(again.doubtful) | set(records) - set(work.applied)
     assert not set(work.applied) & set(again.sent) - set(again.doubtful)
-    assert not [thread for thread in threading.enumerate() if "aiosqlite" in str(thread)]
+    assert not [thread for thread in threading.enumerate() if "journal" in thread.name]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -98,35 +99,40 @@ async def test_a_loss_of_power_at_any_moment_loses_nothing(tmp_path: Path, seed:
     assert read_status(copy / "run.sqlite3").counts == {S.DONE: 150}
 
 
+class CountingBackend(SqliteBackend):
+    """A backend that keeps the groups it was given."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.groups: list[WriteGroup] = []
+
+    def write(self, group: WriteGroup) -> asyncio.Future[Written]:
+        """Write a group."""
+        self.groups.append(group)
+        return super().write(group)
+
+
 async def test_what_many_ask_for_at_once_is_written_in_few_transactions(path: Path) -> None:
     """A hundred workers that begin together share commits; each gets its own records' results."""
-    journal = Journal(path, identity())
+    backend = CountingBackend(path, identity())
+    journal = Journal(backend)
     await journal.open(Tally())
     items = [item(f"r{number}", number) for number in range(100)]
-    writes: list[Group] = []
-    book = journal._thread._book
-    assert book is not None
-    write = book.write
-
-    def counted(group: Group) -> dict[Item, Result[Any]]:
-        writes.append(group)
-        return write(group)
-
-    book.write = counted  # type: ignore[method-assign]  # to count
     await asyncio.gather(*(journal.begin([one]) for one in items))
     await asyncio.gather(*(journal.record([([one], Result(attempts=one.position))]) for one in items))
     await journal.close(None)
-    assert len(writes) <= 6
-    again = Journal(path, identity())
+    assert len(backend.groups) <= 6
+    again = journal_of(path)
     await again.open(Tally())
     results = await asyncio.gather(*(again.begin([one]) for one in items))
     await again.close(None)
-    assert [result[one].attempts for one, result in zip(items, results, strict=True)] == list(range(100))
+    closed = [(items, result.attempts) for ((items, result),) in results]
+    assert closed == [([one], number) for number, one in enumerate(items)]
 
 
 async def test_a_worker_cancelled_while_it_waits_leaves_the_others_their_results(path: Path) -> None:
     """The one that goes takes nothing along; what it hands back is noted as not sent."""
-    journal = Journal(path, identity())
+    journal = journal_of(path)
     await journal.open(Tally())
     items = [item(f"r{number}", number) for number in range(5)]
     tasks = [asyncio.ensure_future(journal.begin([one])) for one in items]
@@ -143,14 +149,14 @@ async def test_a_worker_cancelled_while_it_waits_leaves_the_others_their_results
 @pytest.mark.parametrize("passes", range(8))
 async def test_cancelling_the_opening_leaves_nothing_open(path: Path, passes: int) -> None:
     """Whether the file was open by then or not, it is free at once, and the thread is gone."""
-    opening = asyncio.ensure_future(Journal(path, identity()).open(Tally()))
+    opening = asyncio.ensure_future(journal_of(path).open(Tally()))
     for _ in range(passes):
         await asyncio.sleep(0)
     opening.cancel()
     await asyncio.wait({opening})
     assert opening.cancelled()
     gc.collect()
-    journal = Journal(path, identity())
+    journal = journal_of(path)
     await journal.open(Tally())
     await journal.close(None)
     assert len(read_status(path).runs) >= 1
@@ -159,7 +165,7 @@ async def test_cancelling_the_opening_leaves_nothing_open(path: Path, passes: in
 @pytest.mark.parametrize("passes", range(1, 8))
 async def test_cancelling_the_closing_puts_it_off_until_all_is_written(path: Path, passes: int) -> None:
     """The cancellation arrives, and the journal is complete and closed all the same."""
-    journal = Journal(path, identity())
+    journal = journal_of(path)
     await journal.open(Tally())
     one = item("a", 0)
     await journal.begin([one])
@@ -180,7 +186,7 @@ async def test_cancelling_the_closing_puts_it_off_until_all_is_written(path: Pat
 
 async def test_a_defect_while_writing_is_told_to_all_who_wait(path: Path) -> None:
     """Nobody is left waiting, whatever goes wrong in the journal's thread."""
-    journal = Journal(path, identity())
+    journal = journal_of(path)
     await journal.open(Tally())
     broken = Item(raw="x", key=None, params=None, fingerprint="no bytes", position=0)  # type: ignore[arg-type]  # a defect
     results = await asyncio.gather(*(journal.begin([broken]) for _ in range(5)), return_exceptions=True)

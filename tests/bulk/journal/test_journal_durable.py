@@ -11,7 +11,7 @@ import pytest
 
 from omeda_async import BrandOptOut, BulkRun, DeploymentSearch, OutcomeStatus, RateLimit, Window
 from omeda_async.bulk import Item
-from omeda_async.bulk.journal import file as journal_file
+from omeda_async.bulk.journal import sqlite_file
 from omeda_async.journal import read_status
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
 from tests.bulk.journal_help import Work, journalled
@@ -33,14 +33,14 @@ class Statements:
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> Statements:
-    noted, connect = Statements(), journal_file.connect
+    noted, connect = Statements(), sqlite_file.connect
 
     def traced(*given: Any, **named: Any) -> sqlite3.Connection:
         connection = connect(*given, **named)
         connection.set_trace_callback(noted.note)
         return connection
 
-    monkeypatch.setattr(journal_file, "connect", traced)
+    monkeypatch.setattr(sqlite_file, "connect", traced)
     return noted
 
 

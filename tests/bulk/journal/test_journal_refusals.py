@@ -15,12 +15,11 @@ import pytest
 
 from omeda_async import BulkRun, ConfigurationError, JournalError, Outcome, OutcomeStatus
 from omeda_async.bulk import Item
-from omeda_async.bulk.journal import file as journal_file
-from omeda_async.bulk.journal.writer import Journal
+from omeda_async.bulk.journal import sqlite_file
 from omeda_async.journal import read_not_done, read_status
 from omeda_async.outcomes import Tally
 from tests.bulk.bulk_fakes import adds_up, collect, positions
-from tests.bulk.journal_help import Account, Settings, Work, identity, journalled, rows
+from tests.bulk.journal_help import Account, Settings, Work, journal_of, journalled, rows
 
 
 @pytest.fixture
@@ -112,12 +111,12 @@ async def test_a_file_system_that_is_read_only_is_told_before_anything_is_sent(
     def refuse(*_: Any) -> int:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    connect = journal_file.connect
+    connect = sqlite_file.connect
     with monkeypatch.context() as patched:
-        patched.setattr("omeda_async.bulk.journal.file.os.open", refuse)
+        patched.setattr("omeda_async.bulk.journal.sqlite_file.os.open", refuse)
         assert "Read-only file system" in await refused(path, Work())
     await journalled(path, ["a"])
-    monkeypatch.setattr(journal_file, "connect", lambda path, mode="ro": connect(path, mode=mode))
+    monkeypatch.setattr(sqlite_file, "connect", lambda path, mode="ro": connect(path, mode=mode))
     assert "readonly" in await refused(path, Work())
 
 
@@ -187,7 +186,7 @@ async def test_a_link_to_a_journal_is_the_same_journal(path: Path) -> None:
     """By whatever name it is opened, a journal that is in use is refused."""
     link = path.with_name("latest.sqlite3")
     link.symlink_to(path.name)
-    first, second = Journal(path, identity()), Journal(link, identity())
+    first, second = journal_of(path), journal_of(link)
     await first.open(Tally())
     with pytest.raises(JournalError, match="in use"):
         await second.open(Tally())
@@ -198,12 +197,13 @@ async def test_a_link_to_a_journal_is_the_same_journal(path: Path) -> None:
 HOLD = """
 import asyncio, sys
 from pathlib import Path
-from omeda_async.bulk.journal.writer import Identity, Journal
+from omeda_async.bulk.journal.identity import Identity
+from omeda_async.bulk.journal.place import journal_at
 from omeda_async.outcomes import Tally
 
 async def hold():
-    await Journal(Path(sys.argv[1]), Identity(provider="fake", operation="fakes.do_many",
-                  base_url="https://fake.example.com")).open(Tally())
+    await journal_at(Path(sys.argv[1]), Identity(provider="fake", operation="fakes.do_many",
+                     base_url="https://fake.example.com")).open(Tally())
     print("open", flush=True)
     await asyncio.sleep(60)
 
@@ -251,14 +251,14 @@ async def test_an_ended_run_leaves_one_file_and_its_lock(path: Path) -> None:
 
 def limit_pages(monkeypatch: pytest.MonkeyPatch, pages: int) -> None:
     """Let the disk be full for a journal beyond so many pages."""
-    connect = journal_file.connect
+    connect = sqlite_file.connect
 
     def small(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
         connection = connect(path, mode=mode)
         connection.execute(f"PRAGMA max_page_count = {pages}")
         return connection
 
-    monkeypatch.setattr(journal_file, "connect", small)
+    monkeypatch.setattr(sqlite_file, "connect", small)
 
 
 async def test_a_full_disk_is_told_before_anything_is_sent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,8 @@
-"""The file of a journal: its tables, its identity, and the lock that keeps a second process out."""
+"""The SQLite file of a journal: its tables, and the lock that keeps a second process out."""
 
 import os
 import secrets
 import sqlite3
-from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +12,8 @@ import orjson
 
 from omeda_async import _clock
 from omeda_async._version import __version__
-from omeda_async.bulk.journal.codec import Codec
+from omeda_async.bulk.journal.identity import Identity
+from omeda_async.bulk.journal.interface import Opened
 from omeda_async.errors import JournalError
 
 APPLICATION: Final = 0x6F6D6A6C
@@ -47,6 +47,8 @@ CREATE TABLE asides (
 );
 INSERT INTO meta VALUES ('indexed', 0);
 """
+_NEW: Final = "SELECT ifnull(max(id), 0) > (SELECT value FROM meta WHERE name = 'indexed') FROM records"
+_COUNT_NEW: Final = "SELECT count(*) FROM records WHERE id > (SELECT value FROM meta WHERE name = 'indexed')"
 _INDEX_NEW: Final = """
 INSERT OR IGNORE INTO prints
 SELECT fingerprint, id FROM records WHERE id > (SELECT value FROM meta WHERE name = 'indexed')
@@ -80,41 +82,6 @@ _LOOSEN: Final = (
     "DROP TABLE loose",
     "DROP TABLE late",
 )
-
-
-@attrs.frozen(kw_only=True)
-class Identity:
-    """Whose run a journal remembers: another's is refused."""
-
-    provider: str
-    operation: str
-    base_url: str
-    scope: Mapping[str, Any] = attrs.field(factory=dict)
-    """What holds for every record of the run: brand, client, reason …"""
-    pii: str = "keep"
-
-    def kept(self, codec: Codec) -> dict[str, Any]:
-        """Return what a journal keeps of it, by name; the scope as salted hashes where it keeps no records."""
-        named = {"provider": self.provider, "operation": self.operation, "base_url": self.base_url}
-        scope = {name: value for name, value in self.scope.items() if value is not None}
-        if codec.salt is not None:
-            scope = {name: codec.salted(str(value).encode()).hex() for name, value in scope.items()}
-        return {**named, "journal_pii": self.pii, **scope}
-
-    def check(self, found: Mapping[str, Any], codec: Codec, where: Path) -> None:
-        """Compare with what a journal says.
-
-        Raises:
-            JournalError: It is another run's; the message names both.
-        """
-        own = self.kept(codec)
-        for name in [*own, *found]:
-            if own.get(name) != found.get(name):
-                hidden = codec.salt is not None and name in {*self.scope}
-                both = "is another one" if hidden else f"is {found.get(name)!r} there and {own.get(name)!r} here"
-                raise JournalError(
-                    f"the journal {where} belongs to another run: {name} {both}; give each run its own file"
-                )
 
 
 def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
@@ -154,10 +121,10 @@ def identity_of(connection: sqlite3.Connection) -> dict[str, Any]:
     return identity
 
 
-def codec_of(connection: sqlite3.Connection) -> Codec:
-    """Read how a journal keeps records."""
+def salt_of(connection: sqlite3.Connection) -> bytes | None:
+    """Read what the fingerprints of a journal are salted with; None where it keeps records whole."""
     row = connection.execute("SELECT value FROM meta WHERE name = 'salt'").fetchone()
-    return Codec(row[0] if row else None)
+    return row[0] if row else None
 
 
 @attrs.define
@@ -166,11 +133,9 @@ class JournalFile:
 
     path: Path
     connection: sqlite3.Connection
-    codec: Codec
     run: int
     """The number of this run of the journal, from 1."""
-    recent: tuple[int, float]
-    """Requests that earlier runs have made of late, and how many seconds ago the last of these runs was seen."""
+    opened: Opened
     _guard: sqlite3.Connection
 
     @classmethod
@@ -185,22 +150,22 @@ class JournalFile:
         Raises:
             JournalError: It cannot be written, is in use, or is another run's.
         """
-        opened: list[sqlite3.Connection] = []
+        connections: list[sqlite3.Connection] = []
         try:
             _create(path)
-            opened.append(connect(path))
-            _check(opened[0], path, identity)
-            opened.append(_locked(path))
-            codec = _prepared(opened[0], path, identity)
-            recent = _recent(opened[0], lookback)
-            run = _begun(opened[0])
+            connections.append(connect(path))
+            _check(connections[0], path, identity)
+            connections.append(_locked(path))
+            _prepare(connections[0], path, identity)
+            opened = Opened(salt_of(connections[0]), *_recent(connections[0], lookback))
+            run = _begun(connections[0])
         except BaseException as error:
-            for connection in opened:
+            for connection in connections:
                 connection.close()
             if isinstance(error, sqlite3.Error | OSError):
                 raise unusable(path, error) from error
             raise
-        return cls(path, opened[0], codec, run, recent, opened[1])
+        return cls(path, connections[0], run, opened, connections[1])
 
     def close(self) -> None:
         """Close it and let go of the lock. Unless someone is reading it, it is a single file then."""
@@ -265,7 +230,7 @@ def _is_busy(error: sqlite3.Error) -> bool:
     return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
-def _prepared(connection: sqlite3.Connection, path: Path, identity: Identity) -> Codec:
+def _prepare(connection: sqlite3.Connection, path: Path, identity: Identity) -> None:
     path.chmod(0o600)  # what SQLite makes beside it gets the same mode
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
@@ -276,13 +241,12 @@ def _prepared(connection: sqlite3.Connection, path: Path, identity: Identity) ->
         _fill(connection, identity)
     _index(connection)
     connection.execute("COMMIT")
-    return codec_of(connection)
 
 
 def _check(connection: sqlite3.Connection, path: Path, identity: Identity) -> bool:
     filled = check_format(connection, path)
     if filled:
-        identity.check(identity_of(connection), codec_of(connection), path)
+        identity.check(identity_of(connection), salt_of(connection), path)
     return filled
 
 
@@ -292,18 +256,20 @@ def _fill(connection: sqlite3.Connection, identity: Identity) -> None:
     salt = secrets.token_bytes(32) if identity.pii == "hash" else None
     if salt is not None:
         connection.execute("INSERT INTO meta VALUES ('salt', ?)", (salt,))
-    kept = orjson.dumps(identity.kept(Codec(salt))).decode()
-    connection.execute("INSERT INTO meta VALUES ('identity', ?)", (kept,))
+    connection.execute("INSERT INTO meta VALUES ('identity', ?)", (orjson.dumps(identity.kept(salt)).decode(),))
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
 def _index(connection: sqlite3.Connection) -> None:
     """Index what earlier runs wrote by fingerprint: sorted and at once, which is far cheaper than as it comes."""
-    connection.execute(_INDEX_NEW)
-    for statement in (_FIND_LATE_REPEATS, *_SET_LATE_REPEATS_ASIDE, *_LOOSEN):
-        connection.execute(statement)
-    connection.execute("UPDATE meta SET value = (SELECT ifnull(max(id), 0) FROM records) WHERE name = 'indexed'")
+    if not connection.execute(_NEW).fetchone()[0]:
+        return
+    number = connection.execute(_COUNT_NEW).fetchone()[0]
+    if connection.execute(_INDEX_NEW).rowcount < number:
+        for statement in (_FIND_LATE_REPEATS, *_SET_LATE_REPEATS_ASIDE, *_LOOSEN):
+            connection.execute(statement)
+    connection.execute("UPDATE meta SET value = (SELECT max(id) FROM records) WHERE name = 'indexed'")
 
 
 def _begun(connection: sqlite3.Connection) -> int:

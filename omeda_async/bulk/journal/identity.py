@@ -1,0 +1,45 @@
+"""Whose run a journal remembers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from omeda_async.bulk.journal.codec import Codec
+from omeda_async.errors import JournalError
+
+
+@attrs.frozen(kw_only=True)
+class Identity:
+    """Whose run a journal remembers: another's is refused."""
+
+    provider: str
+    operation: str
+    base_url: str
+    scope: Mapping[str, Any] = attrs.field(factory=dict)
+    """What holds for every record of the run: brand, client, reason …"""
+    pii: str = "keep"
+
+    def kept(self, salt: bytes | None) -> dict[str, Any]:
+        """Return what a journal keeps of it, by name; the scope as salted hashes where it keeps no records."""
+        named = {"provider": self.provider, "operation": self.operation, "base_url": self.base_url}
+        scope = {name: value for name, value in self.scope.items() if value is not None}
+        if salt is not None:
+            scope = {name: Codec(salt).fingerprint(str(value).encode()).hex() for name, value in scope.items()}
+        return {**named, "journal_pii": self.pii, **scope}
+
+    def check(self, found: Mapping[str, Any], salt: bytes | None, where: Path | str) -> None:
+        """Compare with what a journal says.
+
+        Raises:
+            JournalError: It is another run's; the message names both.
+        """
+        own = self.kept(salt)
+        for name in [*own, *found]:
+            if own.get(name) != found.get(name):
+                hidden = salt is not None and name in self.scope
+                both = "is another one" if hidden else f"is {found.get(name)!r} there and {own.get(name)!r} here"
+                raise JournalError(
+                    f"the journal {where} belongs to another run: {name} {both}; give each run its own file"
+                )

@@ -1,0 +1,48 @@
+"""Where journals are kept: so far in SQLite files."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+from omeda_async.bulk._item import Item
+from omeda_async.bulk.journal.codec import Codec
+from omeda_async.bulk.journal.identity import Identity
+from omeda_async.bulk.journal.interface import Reader
+from omeda_async.bulk.journal.sqlite import SqliteBackend
+from omeda_async.bulk.journal.sqlite_reader import SqliteReader
+from omeda_async.bulk.journal.writer import Journal
+
+Settled: TypeAlias = Callable[[Sequence[Item]], Awaitable[Collection[int]]]
+"""Tells which of some items a run would not send, by their places."""
+
+
+def journal_at(path: Path, identity: Identity, lookback: float = 0.0) -> Journal:
+    """Make the journal of a run, to be opened by that.
+
+    Args:
+        path: Where it is kept.
+        identity: Whose run it is.
+        lookback: Seconds that a provider counts a request for.
+    """
+    return Journal(SqliteBackend(path, identity, lookback), lookback)
+
+
+def reader_at(path: Path, identity: Identity | None = None) -> Reader:
+    """Make what reads a journal; with an identity where it is asked what is settled."""
+    return SqliteReader(path, identity)
+
+
+@asynccontextmanager
+async def settled_at(path: Path, identity: Identity) -> AsyncIterator[Settled]:
+    """Make what tells which items a run would not send, as an earlier one has settled them.
+
+    Raises:
+        JournalError: The journal cannot be read, is none, or is another run's.
+    """
+    reader = reader_at(path, identity)
+    try:
+        codec = Codec(await reader.open())
+        yield lambda items: reader.settled(codec.fingerprints(items))
+    finally:
+        await reader.close()

@@ -1,0 +1,186 @@
+"""Reading journals that are kept in SQLite files."""
+
+import asyncio
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from omeda_async._result import Result
+from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES, record_of, result_of
+from omeda_async.bulk.journal.identity import Identity
+from omeda_async.bulk.journal.interface import SETTLED, Kept
+from omeda_async.bulk.journal.sqlite_file import check_format, connect, identity_of, in_use, salt_of, unusable
+from omeda_async.bulk.journal.sqlite_find import Finder
+from omeda_async.bulk.journal.status import JournalRecord, JournalRun, JournalStatus, causes_of
+from omeda_async.bulk.journal.thread import Worker
+from omeda_async.errors import JournalError
+from omeda_async.outcomes import OutcomeStatus
+
+_RUNS: Final = "SELECT started, ended, requests, complete, counts, cause, version FROM runs ORDER BY id"
+_COUNTS: Final = """
+SELECT status, sum(last - first + 1) FROM results GROUP BY status
+UNION ALL SELECT NULL, (SELECT count(*) FROM records) - (SELECT ifnull(sum(last - first + 1), 0) FROM results)
+UNION ALL SELECT status, count(*) FROM asides GROUP BY status
+"""
+_REPEATS: Final = "SELECT count(*) FROM asides WHERE repeats"
+_CAUSES: Final = """
+SELECT status, attempts, answers.answer, sum(number) FROM (
+    SELECT status, max(attempts) AS attempts, answer, sum(last - first + 1) AS number
+    FROM results GROUP BY status, answer
+    UNION ALL SELECT status, max(attempts), answer, count(*) FROM asides GROUP BY status, answer
+) AS seen JOIN answers ON answers.id = seen.answer
+WHERE status IN (SELECT value FROM json_each(?)) GROUP BY status, seen.answer
+"""
+_NOT_DONE: Final = """
+SELECT json_extract(entry, '$[0]') AS position, entry, status, attempts, answers.answer
+FROM results CROSS JOIN records ON records.id BETWEEN first AND last JOIN answers ON answers.id = results.answer
+WHERE status IN (SELECT value FROM json_each(:codes))
+UNION ALL SELECT json_extract(entry, '$[0]'), entry, :unknown, NULL, NULL
+FROM outcomes WHERE status IS NULL AND :unknown IN (SELECT value FROM json_each(:codes))
+UNION ALL SELECT position, entry, status, attempts, answers.answer
+FROM asides JOIN answers ON answers.id = asides.answer
+WHERE NOT repeats AND status IN (SELECT value FROM json_each(:codes))
+ORDER BY position
+"""
+# Stands before the journal's own table, which holds only what was there when the last run began.
+_INDEX: Final = (
+    "CREATE TEMP TABLE prints (fingerprint BLOB PRIMARY KEY, record INTEGER NOT NULL) WITHOUT ROWID",
+    "INSERT OR IGNORE INTO temp.prints SELECT fingerprint, id FROM records ORDER BY fingerprint, id",
+)
+_SETTLED_CODES: Final = frozenset(STATUS_CODES[status] for status in SETTLED)
+
+
+class SqliteReader:
+    """Reads the journal in an SQLite file; a :class:`~omeda_async.bulk.journal.interface.Reader`.
+
+    Args:
+        path: The file.
+        identity: Whose run asks for what is settled.
+    """
+
+    def __init__(self, path: Path, identity: Identity | None = None) -> None:
+        self._path = path
+        self._identity = identity
+        self._stack = ExitStack()
+        self._finder: Finder | None = None
+        self._worker = Worker("omeda_async journal, read")
+
+    def status(self) -> JournalStatus:
+        """Return what it holds."""
+        with self._opened() as connection:
+            counts: Counter[OutcomeStatus | None] = Counter()
+            for code, number in connection.execute(_COUNTS):
+                counts[STATUSES.get(code)] += number
+            codes = _coded(status for status in OutcomeStatus if not status.is_done)
+            identity, runs = identity_of(connection), tuple(map(_run, connection.execute(_RUNS)))
+            return JournalStatus(
+                path=self._path,
+                provider=identity.pop("provider"),
+                operation=identity.pop("operation"),
+                base_url=identity.pop("base_url"),
+                keeps_records=identity.pop("journal_pii") == "keep",
+                scope=identity,
+                running=in_use(self._path),
+                total=counts.total(),
+                under_way=counts.pop(None, 0),
+                counts={status: counts[status] for status in OutcomeStatus if status in counts},
+                repeats=connection.execute(_REPEATS).fetchone()[0],
+                requests=sum(run.requests for run in runs),
+                runs=runs,
+                causes=causes_of((_result(*kept), number) for *kept, number in connection.execute(_CAUSES, (codes,))),
+            )
+
+    def not_done(self, statuses: Collection[OutcomeStatus]) -> Iterator[JournalRecord]:
+        """Return the records that ended so, in the order of the input; repeats of one are left out."""
+        values = {"codes": _coded(statuses), "unknown": STATUS_CODES[OutcomeStatus.UNKNOWN]}
+        with self._opened() as connection:
+            for position, entry, code, attempts, stored in connection.execute(_NOT_DONE, values):
+                yield JournalRecord(
+                    position=position,
+                    record=record_of(entry),
+                    status=STATUSES[code],
+                    attempts=attempts or 0,
+                    error=None if stored is None else _result(code, attempts, stored).error,
+                )
+
+    def open(self) -> asyncio.Future[bytes | None]:
+        """Open it to be asked for what is settled, and give the salt of its fingerprints."""
+        return self._worker.do(self._begin)
+
+    def settled(self, fingerprints: bytes) -> asyncio.Future[Collection[int]]:
+        """Tell which of these, 16 bytes each, an earlier run has settled: by their places."""
+        return self._worker.do(partial(self._settled, fingerprints))
+
+    async def close(self) -> None:
+        """Close it, and end the thread."""
+        await self._worker.do(self._shut)
+        self._worker.end()
+
+    def _begin(self) -> bytes | None:
+        if not self._path.exists() or not self._path.stat().st_size:
+            return None
+        connection = self._stack.enter_context(self._opened())
+        salt = salt_of(connection)
+        if self._identity is not None:
+            self._identity.check(identity_of(connection), salt, self._path)
+        last = connection.execute("SELECT ifnull(max(id), 0) FROM records").fetchone()[0]
+        self._finder = Finder(connection, last, partial(_index, connection))
+        return salt
+
+    def _settled(self, fingerprints: bytes) -> Collection[int]:
+        try:
+            found = self._finder.find(fingerprints) if self._finder is not None else []
+        except sqlite3.Error as error:
+            raise unusable(self._path, error) from error
+        return {one.place for one in found if one.status in _SETTLED_CODES}
+
+    def _shut(self) -> None:
+        self._finder = None
+        self._stack.close()
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """Open it to read what it holds at this moment, whatever a run writes meanwhile."""
+        if not self._path.is_file():
+            raise JournalError(f"there is no journal {self._path}")
+        try:
+            with closing(connect(self._path, mode="ro")) as connection:
+                connection.execute("BEGIN")
+                if not check_format(connection, self._path):
+                    raise JournalError(f"the journal {self._path} is empty: no run has begun it")
+                yield connection
+        except sqlite3.Error as error:
+            raise unusable(self._path, error) from error
+
+
+def _index(connection: sqlite3.Connection) -> None:
+    for statement in _INDEX:
+        connection.execute(statement)
+
+
+def _coded(statuses: Iterable[OutcomeStatus]) -> str:
+    return orjson.dumps([STATUS_CODES[status] for status in statuses]).decode()
+
+
+def _result(code: int, attempts: int, stored: str) -> Result[Any]:
+    return result_of(Kept(STATUSES[code], attempts, stored))
+
+
+def _run(row: tuple[Any, ...]) -> JournalRun:
+    started, ended, requests, complete, counts, cause, version = row
+    return JournalRun(
+        started=datetime.fromtimestamp(started, UTC),
+        ended=None if ended is None else datetime.fromtimestamp(ended, UTC),
+        requests=requests,
+        complete=bool(complete),
+        counts={OutcomeStatus(name): number for name, number in orjson.loads(counts).items()},
+        cause=cause,
+        version=version,
+    )

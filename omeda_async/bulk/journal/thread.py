@@ -1,0 +1,64 @@
+"""A thread of a journal's own: what blocks is done there, one thing after the other."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeAlias, TypeVar
+
+T = TypeVar("T")
+_Task: TypeAlias = tuple[asyncio.Future[Any], Callable[[], Any]]
+
+
+class Worker:
+    """A thread that works for an event loop, from its first task until it is told to end.
+
+    A program that ends does not wait for it, and a loop that is gone does not make it stumble.
+
+    Args:
+        name: The thread's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._thread = Thread(target=_work, args=(self._tasks,), name=name, daemon=True)
+
+    def do(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Call something in the thread; the future gets what it returns or raises.
+
+        Cancelling the future does not break it off: nobody waits for it any more, that is all.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._tasks.put((future, work))
+        if self._thread.ident is None:
+            self._thread.start()
+        return future
+
+    def end(self) -> None:
+        """End the thread, and wait for that; to be called when it has nothing to do."""
+        if self._thread.ident is not None:
+            self._tasks.put(None)
+            self._thread.join()
+
+
+def _work(tasks: SimpleQueue[_Task | None]) -> None:
+    while (task := tasks.get()) is not None:
+        future, work = task
+        given, error = None, None
+        try:
+            given = work()
+        except BaseException as raised:  # noqa: BLE001 whoever waits has to be told, whatever it was
+            error = raised
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            future.get_loop().call_soon_threadsafe(_resolve, future, given, error)
+        del task, future, work, given, error  # nothing is held while the next is awaited
+
+
+def _resolve(future: asyncio.Future[T], given: T, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(given)
