@@ -81,7 +81,7 @@ def parse_cancel(response: Response) -> TransactionReceipt | OmedaAsyncError:
     error = _failure(response, value)
     if error is None and (value is None or isinstance(value, dict | list)):
         return TransactionReceipt()
-    return error or unreadable(response, "neither empty nor a JSON object")
+    return error or unreadable(response, "the body is neither empty nor a JSON object")
 
 
 def parse_query(response: Response) -> TransactionPage | OmedaAsyncError:
@@ -93,7 +93,7 @@ def parse_query(response: Response) -> TransactionPage | OmedaAsyncError:
         return TransactionPage(
             items=tuple(map(transaction_from, rows)), fetch_limit=limit if type(limit) is int else None
         )
-    return _failure(response, value, reads=True) or unreadable(response, "it holds no list of transactions")
+    return _failure(response, value, reads=True) or unreadable(response, "the response holds no list of transactions")
 
 
 def _failure(response: Response, value: Any, *, reads: bool = False) -> OmedaAsyncError | None:
@@ -113,7 +113,7 @@ def _failure(response: Response, value: Any, *, reads: bool = False) -> OmedaAsy
             return _refusal(response, key, parts, text)
         if response.status in _SUCCESS and not _holds_an_error(value, parts):
             return None
-    return unreadable(response, "neither the documented success nor a known error")
+    return unreadable(response, "the response is neither the documented success nor a known error")
 
 
 def _key_in(parts: Parts, text: str) -> str | None:

@@ -67,31 +67,33 @@ def build_list(query: CampaignQuery) -> Request:
 
 def parse_cancel(response: Response) -> CampaignReceipt | OmedaAsyncError:
     """Parse the response to a cancel: a 204 is the success, and has no body whatever its content type says."""
-    return CampaignReceipt() if response.status == 204 else _failure(response, "only a 204 says that it is cancelled")
+    if response.status == 204:
+        return CampaignReceipt()
+    return _failure(response, "only a 204 means that the campaign is cancelled")
 
 
 def parse_get(response: Response) -> Campaign | OmedaAsyncError:
     """Parse a campaign: an envelope with one item, or the campaign as it is."""
     if not response.accepted:
-        return _failure(response, "it shows no campaign")
+        return _failure(response, "the response shows no campaign")
     value = load_json(response.body)
     items = lowered(value).get("items", [value])
     campaigns = [campaign_from(item) for item in items] if isinstance(items, list) else []
     if len(campaigns) == 1 and campaigns[0] is not None:
         return campaigns[0]
-    return unreadable(response, "it does not show one campaign")
+    return unreadable(response, "the response does not show exactly one campaign")
 
 
 def parse_list(response: Response) -> CampaignPage | OmedaAsyncError:
     """Parse one page of campaigns."""
     if not response.accepted:
-        return _failure(response, "it shows no campaigns")
+        return _failure(response, "the response shows no campaigns")
     fields = lowered(load_json(response.body))
     items, total = fields.get("items"), fields.get("total")
     campaigns = [campaign_from(item) for item in items] if isinstance(items, list) else [None]
     whole = tuple(campaign for campaign in campaigns if campaign is not None)
     if len(whole) != len(campaigns):
-        return unreadable(response, "it holds no list of campaigns with their ids")
+        return unreadable(response, "the response holds no list of campaigns with their ids")
     return CampaignPage(items=whole, total=total if type(total) is int else None)
 
 

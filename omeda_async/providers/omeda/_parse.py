@@ -124,9 +124,9 @@ def failure(response: Response, content: Content | None, meanings: Meanings, *, 
     if content is not None and content.failed:
         return _named(response, content.messages, content.submission_id, meanings, batch=batch)
     if response.accepted:
-        return unreadable(response, "no JSON object, neither success nor failure")
+        return unreadable(response, "the response is not a JSON object, and says neither success nor failure")
     if not response.refused:
-        return unreadable(response, "neither success nor failure")
+        return unreadable(response, "the response says neither success nor failure")
     if content is not None:
         return api_error(response, submission_id=content.submission_id)
     return _salvaged(response, meanings, batch=batch)
@@ -137,20 +137,11 @@ def _named(
 ) -> ApiError:
     telling = [text[:LONGEST_SENTENCE] for text in messages]
     kind = next((kind for words, kind in meanings if any(map(words.search, telling))), None)
-    sent: bool | None = None if kind is None else False
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = {"submission_id": submission_id, "fields": fields_in(telling)}
     refused = batch and (speaks_of_a_batch(telling) or response.accepted or response.status in _REFUSES_A_BATCH)
     if kind is None and refused:
-        kind, sent, details = BatchRejected, False, {"culprits": culprits_in(messages)}
-    return api_error(
-        response,
-        kind,
-        sent=sent,
-        messages=messages,
-        submission_id=submission_id,
-        fields=fields_in(telling),
-        **details,
-    )
+        kind, details["culprits"] = BatchRejected, culprits_in(messages)
+    return api_error(response, kind, sent=None if kind is None else False, messages=messages, **details)
 
 
 def _salvaged(response: Response, meanings: Meanings, *, batch: bool) -> OmedaAsyncError:
@@ -168,7 +159,7 @@ def _unescaped(quoted: str) -> str:
     return value if isinstance(value, str) else quoted
 
 
-_NO_RECEIPT: Final = "no receipt: it names no deployment"
+_NO_RECEIPT: Final = "the response names no deployment"
 
 
 def take_receipt(content: Content) -> DeploymentReceipt | str:
@@ -189,21 +180,21 @@ def take_opt_out_receipt(content: Content) -> OptOutReceipt | str:
     """Return the receipt of a request of opt-outs; a text says why there is none."""
     success = content.fields.get("success")
     if success is not True and (text_of(success) or "").casefold() in {"", "0", "false", "no"}:
-        return "it does not say that the submission was successful"
+        return "the response does not say that the submission was successful"
     return OptOutReceipt(content.submission_id, text_of(success), content.warnings)
 
 
 def take_status(content: Content) -> DeploymentStatus | str:
     """Return the deployment that a look-up shows; a text says why there is none."""
     found = _status_of(content.raw, content.fields)
-    return "it shows no deployment" if found.track_id is None and found.status is None else found
+    return "the response shows no deployment" if found.track_id is None and found.status is None else found
 
 
 def take_statuses(content: Content) -> tuple[DeploymentStatus, ...] | str:
     """Return the deployments that a search shows; a text says why there are none."""
     rows = content.fields.get("deployments")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        return "it holds no list of deployments"
+        return "the response holds no list of deployments"
     return tuple(_status_of(row, lowered(row)) for row in rows)
 
 
