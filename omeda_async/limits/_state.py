@@ -96,6 +96,7 @@ class LimiterState:
         self._grants = 0
         self._last_grant = -math.inf
         self._next_paced = -math.inf
+        self._pacing: Permit | None = None  # has its slots, and waits for its turn at the pace
         self._released = 0
         self._counted = 0
         self._probing = False
@@ -104,7 +105,10 @@ class LimiterState:
         self._stray_until = 0.0
 
     def opens_at(self, now: float) -> float:
-        """Return when an attempt may go: ``now`` or before for at once, infinity when that depends on a response."""
+        """Return when an attempt may be granted: not after ``now`` for at once, infinity when another event decides."""
+        return math.inf if self._pacing is not None else self._slots_open_at(now)
+
+    def _slots_open_at(self, now: float) -> float:
         at = self._caution.opens_at(self.in_flight)
         if at == math.inf:
             return at
@@ -128,10 +132,13 @@ class LimiterState:
         self._grants, self._last_grant = self._grants + 1, now
         self.in_flight += 1
         self._mark(permit, now)
+        if self.rate_limit.pace is not None:
+            self._pacing = permit
         return permit
 
     def went(self, permit: Permit, now: float) -> None:
-        """Note that an attempt leaves later than it was granted, as its turn at the pace has come only now."""
+        """Note that the turn of an attempt at the pace has come; with a pace, no other is granted before that."""
+        self._pacing = None
         self._next_paced = now + (self.rate_limit.pace or 0.0)
         self._mark(permit, now)
 
@@ -166,6 +173,8 @@ class LimiterState:
             Seconds for which the whole account waits; 0 when it need not.
         """
         permit.done = True
+        if permit is self._pacing:
+            self._pacing = None
         self.in_flight -= 1
         if permit.probes:
             self._probing = False
@@ -190,28 +199,22 @@ class LimiterState:
         return self._caution.pause(now, wait) if wait is not None and wait > 0 else 0.0
 
     def turn_at(self, now: float, ahead: int = 0) -> float:
-        """Return when the pace allows the next attempt, with ``ahead`` others before it."""
+        """Return when the turn at the pace comes of an attempt with ``ahead`` others before it."""
         return max(now, self._next_paced) + ahead * (self.rate_limit.pace or 0.0)
 
-    def earliest(self, now: float, ahead: int, *, pacing: bool) -> float:
-        """Return the earliest moment for an attempt.
-
-        Args:
-            now: The time.
-            ahead: How many others without a slot are before it.
-            pacing: Does one more, that has its slot, wait for its turn at the pace?
-        """
-        at = max(self.turn_at(now, ahead + pacing), self._caution.paused_until)
+    def earliest(self, now: float, ahead: int) -> float:
+        """Return the earliest moment for an attempt with ``ahead`` others before it that have no slot yet."""
+        at = max(self.turn_at(now, ahead + (self._pacing is not None)), self._caution.paused_until)
         for gate in self._gates:
             at = max(at, gate.earliest(now, ahead))
         return at
 
-    def next_slot_in(self, now: float, *, pacing: bool) -> float | None:
+    def next_slot_in(self, now: float) -> float | None:
         """Return the seconds until an attempt may go if nobody waits for a slot; None when a response decides."""
-        at = max(self.opens_at(now), self.turn_at(now, pacing))
+        at = max(self._slots_open_at(now), self.turn_at(now, int(self._pacing is not None)))
         return None if at == math.inf else at - now
 
-    def view(self, now: float, waiting: Mapping[Priority, int], *, pacing: bool) -> LimitsView:
+    def view(self, now: float, waiting: Mapping[Priority, int]) -> LimitsView:
         """Return everything there is to show."""
         pace = self._caution.pace(self._left(now))
         return LimitsView(
@@ -219,7 +222,7 @@ class LimiterState:
             waiting=waiting,
             in_flight=self.in_flight,
             parallel=self._caution.parallel,
-            next_slot_in=self.next_slot_in(now, pacing=pacing),
+            next_slot_in=self.next_slot_in(now),
             paused_for=max(0.0, self._caution.paused_until - now),
             refusals=self._caution.refusals,
             pace=None if pace is None else pace.rate,
