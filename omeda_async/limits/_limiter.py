@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from omeda_async._clock import utc_now
 from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceeded, OmedaAsyncError
+from omeda_async.limits._headers import read_retry_after
 from omeda_async.limits._lanes import Lanes, Waiter
 from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._state import LimiterState, Permit
@@ -14,6 +15,10 @@ from omeda_async.limits._view import LimitsView
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
+
+
+_WAITS = (429, 503)
+"""The statuses whose ``Retry-After`` holds for the whole account."""
 
 
 class Limiter(Protocol):
@@ -141,8 +146,9 @@ class _LocalLimiter:
     ) -> None:
         if permit.done or self._loop is None:
             return
-        now = self._loop.time()
-        pause = self._state.complete(permit, now, sent=sent, status=status, headers=headers or {}, utc_now=utc_now)
+        now, told = self._loop.time(), headers or {}
+        retry_after = read_retry_after(told, utc_now()) if status in _WAITS else None
+        pause = self._state.complete(permit, now, sent=sent, status=status, headers=told, retry_after=retry_after)
         if self._lanes.waiters:
             self._dispatch(self._loop, now)
         if pause > 0 and self._on_pause is not None:

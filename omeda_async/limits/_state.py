@@ -3,7 +3,6 @@
 Pure: no clock, no event loop, no futures. The time is an argument that never goes backwards.
 """
 
-import datetime as dt
 import math
 from collections.abc import Callable, Mapping
 
@@ -11,7 +10,7 @@ import attrs
 
 from omeda_async.limits._caution import CAREFUL, Caution
 from omeda_async.limits._header_evidence import HeaderEvidence, Reading
-from omeda_async.limits._headers import TOO_MANY_PARALLEL, Advice, read_advice, read_retry_after
+from omeda_async.limits._headers import TOO_MANY_PARALLEL, Advice, read_advice
 from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._slots import DRIFT, Slots
 from omeda_async.limits._view import LimitsView, WindowView
@@ -45,17 +44,15 @@ class Gate:
     slots: Slots
     evidence: HeaderEvidence
 
-    def probe_at(self, now: float, last_grant: float) -> float | None:
-        """Return when an attempt may find out whether the provider's window has ended, though no slot is free."""
-        span, oldest = self.evidence.reset_span(now), self.slots.oldest_received(now)
+    def probe_at(self, now: float, last_grant: float) -> float:
+        """Return when an attempt may find out, without a free slot, whether the provider's window has ended.
+
+        It is infinity when no attempt may.
+        """
+        span = self.evidence.reset_span(now)
         # At least one of ours came before the end, and none has taken its place: neither a new window nor a
         # sliding one can be full.
-        return span[1] if span and oldest is not None and max(oldest, last_grant) < span[0] else None
-
-    def changes_at(self, now: float, probe_at: float | None) -> float | None:
-        """Return when an attempt may go though no slot is free now; None when that depends on a response."""
-        times = (self.slots.changes_at(now), probe_at)
-        return min((time for time in times if time is not None), default=None)
+        return span[1] if span and max(self.slots.oldest_received(now), last_grant) < span[0] else math.inf
 
     def earliest(self, now: float, ahead: int) -> float:
         """Return the earliest moment for an attempt with ``ahead`` others before it."""
@@ -67,16 +64,18 @@ class Gate:
         begins = max(now, span[0]) if span else now
         return min(by_slots, begins + laps * self.slots.window.seconds * (1 - DRIFT))
 
-    def view(self, now: float, probe_at: float | None) -> WindowView:
+    def view(self, now: float, probe_at: float) -> WindowView:
         """Return what the limits view shows of it."""
-        at = self.slots.changes_at(now) if self.slots.is_free(now) else self.changes_at(now, probe_at)
+        at = self.slots.changes_at(now)
+        if not self.slots.is_free(now):
+            at = min(at, probe_at)
         return WindowView(
             window=self.slots.window,
             free=self.slots.free(now),
             used=self.slots.used(now),
             held=self.slots.held,
             headers=self.evidence.state(now),
-            frees_in=None if at is None else max(0.0, at - now),
+            frees_in=None if at == math.inf else max(0.0, at - now),
         )
 
 
@@ -116,8 +115,7 @@ class LimiterState:
             at = max(at, self._opens_by_headers_at(now))
         for gate in self._gates:
             if not gate.slots.is_free(now):
-                changes_at = gate.changes_at(now, self._probe_at(gate, now))
-                at = math.inf if changes_at is None else max(at, changes_at)
+                at = max(at, min(gate.slots.changes_at(now), self._probe_at(gate, now)))
         return at
 
     def take(self, now: float, priority: Priority) -> Permit:
@@ -157,7 +155,7 @@ class LimiterState:
         sent: bool,
         status: int | None,
         headers: Mapping[str, str],
-        utc_now: Callable[[], dt.datetime],
+        retry_after: float | None,
     ) -> float:
         """Take back a permit, learn from the response to its attempt, and return the pause that follows.
 
@@ -167,7 +165,7 @@ class LimiterState:
             sent: May the attempt have left the machine?
             status: The HTTP status of the response; None when there was none.
             headers: Those of the response.
-            utc_now: Tells the calendar time, for a ``Retry-After`` that is a date.
+            retry_after: Seconds that a 429 or 503 asks to wait, -1 for too many in flight, None for nothing.
 
         Returns:
             Seconds for which the whole account waits; 0 when it need not.
@@ -189,14 +187,13 @@ class LimiterState:
             self._caution.ended()
             return 0.0
         if status == 429:
-            return self._refused(permit, now, read_retry_after(headers, utc_now()))
+            return self._refused(permit, now, retry_after)
         self._caution.accepted(permit.granted_at, now)
         advice = read_advice(headers)
         if advice is not None:
             self._counted += 1
             self._learn(permit, now, advice)
-        wait = read_retry_after(headers, utc_now()) if status == 503 else None
-        return self._caution.pause(now, wait) if wait is not None and wait > 0 else 0.0
+        return self._caution.pause(now, retry_after) if retry_after is not None and retry_after > 0 else 0.0
 
     def turn_at(self, now: float, ahead: int = 0) -> float:
         """Return when the turn at the pace comes of an attempt with ``ahead`` others before it."""
@@ -238,8 +235,8 @@ class LimiterState:
         permit.counted = self._counted
         permit.before = self._readings
 
-    def _probe_at(self, gate: Gate, now: float) -> float | None:
-        return None if self._probing else gate.probe_at(now, self._last_grant)
+    def _probe_at(self, gate: Gate, now: float) -> float:
+        return math.inf if self._probing else gate.probe_at(now, self._last_grant)
 
     def _opens_by_headers_at(self, now: float) -> float:
         """Return when another attempt may go by what the headers say is left, and by the pace that is learned."""
