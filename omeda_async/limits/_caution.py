@@ -1,7 +1,7 @@
 """What to do after the provider refused an attempt all the same. Pure: times and chances are arguments.
 
-After a 429 the whole account pauses, then one attempt at a time goes until one is accepted, then no more than
-what the headers say remains, or a pace that is learned. ``Retry-After: -1`` lowers the number in flight instead.
+After a 429 the whole account pauses. Then one attempt goes at a time until one is accepted, and from then on no more
+than the headers say remain, or than a learned pace allows. ``Retry-After: -1`` lowers the number in flight instead.
 """
 
 import enum
@@ -17,11 +17,11 @@ from omeda_async.limits._rate_limit import RateLimit
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 JITTER = 0.1
-"""A pause is longer than asked for by up to this part of it, and one second at most."""
+"""A pause is longer than asked for by up to this part of it, one second at most."""
 BREATHER = 4.0
-"""Attempts' worth of time without one after a refusal, so that a leaking bucket gets some reserve."""
+"""After a refusal, so many attempts' time passes without one: a leaky bucket gets some reserve."""
 RESERVE = 1
-"""What remains by the headers is not used to the last, for the sake of others on the account."""
+"""So many of what remains by the headers are left to others on the account."""
 
 
 class Stage(enum.Enum):
@@ -37,7 +37,7 @@ FREE, ONE_BY_ONE, CAREFUL = Stage
 
 @attrs.define(eq=False, repr=False)
 class Caution:
-    """What has been learned from refusals about one account."""
+    """What the refusals have taught about one account."""
 
     rate_limit: RateLimit
     uniform: Callable[[], float]
@@ -47,9 +47,9 @@ class Caution:
     paused_until: float = -math.inf
     stage: Stage = FREE
     steady: Pace | None = None
-    """The pace kept to, once learned, while the headers say nothing of the present."""
+    """The learned pace while the headers say nothing of the present."""
     brisk: Pace | None = None
-    """The pace kept to, once learned, while the headers say that there is plenty left."""
+    """The learned pace while the headers say that there is plenty left."""
     _began: float = -math.inf
     _streak: int = 0
     _halved_at: float = -math.inf
@@ -97,13 +97,13 @@ class Caution:
                 self._successes, self.parallel = 0, self.parallel + 1
 
     def ended(self) -> None:
-        """Note that an attempt ended without an answer."""
+        """Note that an attempt ended without a response."""
         self._awaits_end = False
 
     def refused(
         self, granted_at: float, now: float, retry_after: float | None, in_flight: int, left: int | None
     ) -> float:
-        """Note a 429, and tell for how many seconds the account pauses.
+        """Note a 429, and return for how many seconds the account pauses.
 
         Args:
             granted_at: When the refused attempt was granted.
@@ -125,7 +125,7 @@ class Caution:
         return self.pause(now, retry_after or self._back_off())
 
     def pause(self, now: float, seconds: float) -> float:
-        """Let the whole account wait, and tell for how many seconds with the jitter."""
+        """Let the whole account wait, and return for how many seconds, jitter included."""
         seconds += min(1.0, JITTER * seconds) * self.uniform()
         self.paused_until = max(self.paused_until, now + seconds)
         return self.paused_until - now

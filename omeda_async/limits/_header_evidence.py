@@ -1,7 +1,7 @@
 """What the provider's headers prove about one window. Pure: every time is an argument.
 
-A header may always tighten. It loosens only while the provider's counter has been seen to count, and to begin
-anew no more often than a window of its length can.
+A header may always tighten. It loosens only after the provider's counter has been seen to count, and to begin anew no
+more often than a window of its length can.
 """
 
 import attrs
@@ -11,16 +11,16 @@ from omeda_async.limits._headers import Advice
 from omeda_async.limits._slots import DRIFT
 
 PROOF = 8
-"""So many higher counts in a row must have been seen before the counter may loosen anything."""
+"""So many rising counts in a row must have been seen before the counter may loosen anything."""
 OTHERS = 5
-"""Calls of someone else between two of our answers that do not cost the counter its credit."""
+"""So many calls of someone else between two of our responses do not discredit the counter."""
 MARGIN = 0.05
-"""Seconds: the reset is taken for passed so much after it must have."""
+"""Seconds added to the latest moment of a reset before it is taken for passed."""
 
 
 @quick(eq=False, repr=False)
 class Reading:
-    """What one answer said, and what we knew when its attempt left."""
+    """What one response said, and what we knew when its attempt left."""
 
     counted: int
     """How many the provider had counted in its window."""
@@ -34,23 +34,23 @@ class Reading:
     released: int
     """How many had ended."""
     known: int
-    """How many had been answered with headers like these: those the provider counted for certain."""
+    """How many responses had come with such headers: the provider has counted these for certain."""
 
     def left(self, grants: int) -> int:
-        """Return how many may still go by this reading, when so many have been granted in all."""
+        """Return how many may still go by this reading after so many grants in all."""
         return self.remaining - self.in_flight - (grants - self.grants)
 
 
 @attrs.define(eq=False, repr=False)
 class _Countdown:
-    """When the provider's window ends: the span in which all answers so far agree that it does."""
+    """When the provider's window ends: the span on which all responses so far agree."""
 
     first: float
-    """When the first of those answers came."""
+    """When the first of those responses came."""
     earliest: float
     latest: float
     confirmed: bool = False
-    """Would a number that stands still have been found out?"""
+    """Have they come over so long a time that a number that stands still would have contradicted itself?"""
 
 
 @attrs.define(eq=False, repr=False)
@@ -59,18 +59,18 @@ class HeaderEvidence:
 
     seconds: float
     last: Reading | None = None
-    """The latest answer that certainly belongs to the provider's present window or a later one."""
+    """The latest response that certainly belongs to the provider's present window or a later one."""
     _climbs: int = 0
     _top: int = 0
     _doubted_until: float = 0.0
     _rolled_after: float | None = None
     _rolled_by: float = 0.0
     _countdown: _Countdown | None = None
-    # So many had been counted or were in flight when the counter last began anew: it holds all that came after.
+    # How many had been counted or were in flight when the counter last began anew: it has counted all later ones.
     _base: int = 0
 
     def learn(self, reading: Reading, before: Reading | None, *, possible: int, known: int) -> None:
-        """Take in an answer.
+        """Take in what a response says.
 
         Args:
             reading: What it says.
@@ -79,7 +79,7 @@ class HeaderEvidence:
             known: How many of our attempts have been counted for certain, or are in flight.
         """
         if reading.sent < self._rolled_by:
-            return  # it may be from before the provider's counter began anew, and come late
+            return  # it may have come late, from before the provider's counter began anew
         if reading.counted <= reading.known - self._base:
             self._roll(reading, before, known)
         elif before is not None and before.sent >= self._rolled_by:
@@ -88,7 +88,7 @@ class HeaderEvidence:
             self.last = reading
 
     def learn_reset(self, reading: Reading, advice: Advice) -> None:
-        """Take in the seconds that an answer says are left in the provider's window."""
+        """Take in the seconds that a response says are left in the provider's window."""
         if advice.reset is None:
             return
         slack = advice.slack + self.seconds * DRIFT
@@ -110,22 +110,22 @@ class HeaderEvidence:
         self._countdown = None
 
     def tells_of_others(self, reading: Reading) -> bool:
-        """Whether what an answer counted too many can be someone else's, and not just old."""
+        """Whether calls that a response counts beyond ours can be someone else's, and are not just old."""
         return reading is self.last
 
     def reset_span(self, now: float) -> tuple[float, float] | None:
-        """Return between which moments the provider's window ends; None when that is not certain."""
+        """Return the two moments between which the provider's window ends; None when that is not certain."""
         known = self._countdown
         if known is None or not known.confirmed or not self.trusted(now):
             return None
         return known.earliest, known.latest + MARGIN
 
     def spend_reset(self) -> None:
-        """Forget the reset: an attempt goes on the strength of it."""
+        """Forget the reset, as an attempt goes because of it."""
         self._countdown = None
 
     def fresh_until(self, now: float) -> float:
-        """Return until when the last reading speaks of the provider's present window."""
+        """Return until when the last reading is about the provider's present window."""
         if self.last is None:
             return 0.0
         span = self.reset_span(now)
@@ -133,7 +133,7 @@ class HeaderEvidence:
         return min(old, span[1]) if span else old
 
     def state(self, now: float) -> str:
-        """Say in a word what the headers are worth so far."""
+        """Return in one word what the headers are worth so far."""
         if self.last is None:
             return "unseen"
         if now < self._doubted_until:
@@ -163,7 +163,7 @@ class HeaderEvidence:
         self._rolled_by = reading.received
 
     def _may_have_ended(self, now: float) -> bool:
-        """Whether the provider's window may be another one than that of the last reading."""
-        # A true window lasts its length, and ends when it says: what begins anew sooner is no counter of it.
+        """Whether the provider's window may have ended since the last reading."""
+        # A true window lasts its length and ends when it says: a number that begins anew sooner does not count it.
         lasted = self._rolled_after is None or now >= self._rolled_after + self.seconds * (1 - 2 * DRIFT)
         return lasted and (self._countdown is None or now >= self._countdown.earliest)

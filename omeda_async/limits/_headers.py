@@ -1,4 +1,4 @@
-"""Read what a provider's headers say about its limits. Nonsense reads as nothing."""
+"""Read what a provider's headers say about its limits; nonsense counts as nothing."""
 
 import datetime as dt
 import email.utils
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import attrs
 
 LONGEST_WAIT = 86_400.0
-"""Seconds: a longer ``Retry-After`` is cut to this, a longer reset is taken for nonsense."""
+"""Seconds: a longer ``Retry-After`` is cut to this, a longer reset is nonsense."""
 TOO_MANY_PARALLEL = -1.0
 """Ocamba's ``Retry-After`` for too many requests in flight: no waiting time applies."""
 
@@ -21,7 +21,7 @@ _SECONDS = re.compile(r"\d{1,9}(?:\.(\d{1,9}))?", re.ASCII)
 
 @attrs.frozen
 class Advice:
-    """What ``X-RateLimit-*`` on an accepted answer say."""
+    """What the ``X-RateLimit-*`` headers of an accepted response say."""
 
     limit: int
     remaining: int
@@ -32,11 +32,11 @@ class Advice:
 
 
 def read_advice(headers: Mapping[str, str]) -> Advice | None:
-    """Read the limit, what remains, and the reset; None when the first two are not both there and sensible."""
+    """Read the limit, what remains, and the reset; None when one of the first two is missing or makes no sense."""
     if _LIMIT not in headers and _LIMIT_LOWER not in headers:
-        return None  # as most answers: nothing else has to be looked for
+        return None  # as in most responses: nothing else has to be looked for
     limit, remaining = _count(headers, _LIMIT), _count(headers, "X-RateLimit-Remaining")
-    # The attempt that was answered counts, so that nothing can remain whole.
+    # The attempt itself has been counted, so that less than the whole limit remains.
     if limit is None or remaining is None or remaining >= limit:
         return None
     reset, slack = _seconds(headers, "X-RateLimit-Reset")
@@ -46,7 +46,7 @@ def read_advice(headers: Mapping[str, str]) -> Advice | None:
 def read_retry_after(headers: Mapping[str, str], utc_now: dt.datetime) -> float | None:
     """Read ``Retry-After`` as seconds up to one day, or -1 for too many in flight; None when it makes no sense.
 
-    A longer wait is cut to one day: whoever asks for more must not be asked again at once. A date that has passed is 0.
+    A longer wait is cut to one day: a provider that asks for more must not be called at once. A past date is 0.
     """
     text = _get(headers, "Retry-After")
     if text is None:

@@ -1,4 +1,4 @@
-"""The limiter of one process: a queue, a dispatcher with one timer, and the gates behind."""
+"""The limiter of one event loop: a queue of waiters, a dispatcher with one timer, and the state behind it."""
 
 import asyncio
 import math
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from omeda_async._clock import utc_now
 from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceeded, OmedaAsyncError
+from omeda_async.limits._headers import read_retry_after
 from omeda_async.limits._lanes import Lanes, Waiter
 from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._state import LimiterState, Permit
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
 
+_WAITS = (429, 503)
+"""The statuses whose ``Retry-After`` holds for the whole account."""
+
+
 class Limiter(Protocol):
-    """What grants the attempts of one account."""
+    """Grants the attempts of one account."""
 
     async def acquire(self, *, priority: Priority = Priority.INTERACTIVE, max_wait: float | None = None) -> Permit:
         """Wait until an attempt may go.
 
-        Cancelling the wait leaves nothing behind; a permit that was granted at the same moment is given back.
+        Cancelling the wait leaves nothing behind: a permit that was granted at the same moment is given back.
 
         Args:
             priority: The lane to wait in.
@@ -30,7 +35,7 @@ class Limiter(Protocol):
 
         Raises:
             ConfigurationError: ``max_wait`` is negative or no number.
-            LimitWaitExceeded: The wait would pass ``max_wait``, at once where that is certain from the start.
+            LimitWaitExceeded: The wait would pass ``max_wait``; raised at once where that is certain from the start.
             ClosedError: The limiter is closed.
         """
         ...
@@ -43,18 +48,18 @@ class Limiter(Protocol):
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Return a permit back, as soon as its attempt has ended; a second time does nothing.
+        """Give a permit back as soon as its attempt has ended; a second time does nothing.
 
         Args:
-            permit: What ``acquire`` gave.
+            permit: What ``acquire`` returned.
             sent: May the attempt have left the machine? False only when it provably never did.
-            status: The HTTP status of the answer; None when there was none.
-            headers: Those of the answer.
+            status: The HTTP status of the response; None when there was none.
+            headers: Those of the response.
         """
         ...
 
     def remember(self, requests: int, seconds_ago: float) -> None:
-        """Count requests that an earlier process has made on the account: the provider counts them still.
+        """Count requests that an earlier process has made on the account, as the provider still counts them.
 
         Args:
             requests: How many, at most.
@@ -63,11 +68,11 @@ class Limiter(Protocol):
         ...
 
     def view(self) -> LimitsView:
-        """Show what is used, free and waited for now."""
+        """Return what is used, free and waited for now."""
         ...
 
     def close(self) -> None:
-        """Refuse who waits and who comes; permits can still be given back."""
+        """Refuse everybody who waits or comes; permits can still be given back."""
         ...
 
 
@@ -88,8 +93,11 @@ def make_limiter(
 
 
 class _LocalLimiter:
-    # While somebody waits, the timer is set for the first moment at which the state opens by itself or a deadline
-    # passes. Whatever else opens it, a permit given back or a turn at the pace that is over, calls _dispatch.
+    """The limiter of one event loop.
+
+    While somebody waits, the timer is set for the next deadline or for when the state opens by itself, whichever is
+    first. What else opens the state calls :meth:`_dispatch`: a permit given back, and the end of a turn at the pace.
+    """
 
     def __init__(
         self, rate_limit: RateLimit, on_pause: Callable[[float], None] | None, uniform: Callable[[], float]
@@ -98,7 +106,6 @@ class _LocalLimiter:
         self._lanes = Lanes()
         self._on_pause = on_pause
         self._pacer = _pacer(rate_limit.pace) if rate_limit.pace else None
-        self._pacing: Permit | None = None
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -110,12 +117,12 @@ class _LocalLimiter:
         if max_wait is not None:
             _check_wait(max_wait)
         now = loop.time()
-        opens_at = math.inf if self._lanes.waiters or self._pacing is not None else self._state.opens_at(now)
+        opens_at = math.inf if self._lanes.waiters else self._state.opens_at(now)
         permit: Permit | None
         if opens_at <= now:
             permit = self._state.take(now, priority)
         else:
-            # Awaited here, not in a coroutine of its own: of those that wait there may be a hundred thousand.
+            # Awaited here, not in a coroutine of its own: a hundred thousand may wait at once.
             waiter = self._join(loop, now, priority, max_wait, opens_at)
             try:
                 permit = await waiter
@@ -139,10 +146,9 @@ class _LocalLimiter:
     ) -> None:
         if permit.done or self._loop is None:
             return
-        now = self._loop.time()
-        pause = self._state.complete(permit, now, sent=sent, status=status, headers=headers or {}, utc_now=utc_now)
-        if permit is self._pacing:
-            self._pacing = None
+        now, told = self._loop.time(), headers or {}
+        retry_after = read_retry_after(told, utc_now()) if status in _WAITS else None
+        pause = self._state.complete(permit, now, sent=sent, status=status, headers=told, retry_after=retry_after)
         if self._lanes.waiters:
             self._dispatch(self._loop, now)
         if pause > 0 and self._on_pause is not None:
@@ -152,7 +158,7 @@ class _LocalLimiter:
         self._state.remember(requests, seconds_ago, asyncio.get_running_loop().time())
 
     def view(self) -> LimitsView:
-        return self._state.view(self._time(), self._lanes.waiting(), pacing=self._pacing is not None)
+        return self._state.view(self._time(), self._lanes.waiting())
 
     def close(self) -> None:
         self._closed = True
@@ -197,43 +203,35 @@ class _LocalLimiter:
         asked: float,
         max_wait: float | None,
     ) -> Permit:
-        self._pacing = permit
+        now = loop.time()
+        turn_at = self._state.turn_at(now)
+        if max_wait is not None and turn_at - asked > max_wait:
+            self.release(permit, sent=False)
+            raise _too_long(max_wait, turn_at - now)
         try:
-            if max_wait is not None:
-                self._refuse_late_turn(loop.time(), asked, max_wait)
             await pacer.acquire()
             self._refuse_if_closed()
         except BaseException:
             self.release(permit, sent=False)
             raise
         now = loop.time()
-        self._pacing = None
         self._state.went(permit, now)
         if self._lanes.waiters:
             self._dispatch(loop, now)
         return permit
 
-    def _opens_at(self, now: float) -> float:
-        """Return when the first in the queue may go; infinity when there is none, or it takes a call of _dispatch."""
-        if not self._lanes.waiters or self._pacing is not None:
-            return math.inf
-        return self._state.opens_at(now)
-
     def _dispatch(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
         """Grant what may go now, and set the timer for what may go later."""
-        opens_at = self._opens_at(now)
-        while opens_at <= now and (first := self._lanes.first()) is not None:
+        while self._lanes.waiters:
+            opens_at = self._state.opens_at(now)
+            first = self._lanes.first() if opens_at <= now else None
+            if first is None:
+                self._arm(loop, min(opens_at, self._lanes.next_deadline()))
+                return
             waiter, priority = first
-            permit = self._state.take(now, priority)
-            if self._pacer is not None:
-                self._pacing = permit
-            waiter.set_result(permit)
+            waiter.set_result(self._state.take(now, priority))
             self._lanes.granted(priority)
-            opens_at = self._opens_at(now)
-        if self._lanes.waiters:
-            self._arm(loop, min(opens_at, self._lanes.next_deadline()))
-        else:
-            self._disarm()
+        self._disarm()
 
     def _arm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
         """Let the timer ring at a moment, if it does not ring before anyway."""
@@ -260,17 +258,10 @@ class _LocalLimiter:
     def _refusal(self, max_wait: float | None) -> OmedaAsyncError:
         if self._closed or max_wait is None:
             return _closed()
-        pacing = self._pacing is not None
-        return _too_long(max_wait, self._state.next_slot_in(self._time(), pacing=pacing))
-
-    def _refuse_late_turn(self, now: float, asked: float, max_wait: float) -> None:
-        turn_at = self._state.turn_at(now)
-        if turn_at - asked > max_wait:
-            raise _too_long(max_wait, turn_at - now)
+        return _too_long(max_wait, self._state.next_slot_in(self._time()))
 
     def _refuse_hopeless(self, now: float, priority: Priority, max_wait: float) -> None:
-        ahead, pacing = self._lanes.ahead(priority), self._pacing is not None
-        next_slot_in = self._state.earliest(now, ahead, pacing=pacing) - now
+        next_slot_in = self._state.earliest(now, self._lanes.ahead(priority)) - now
         if next_slot_in > max_wait:
             raise _too_long(max_wait, next_slot_in)
 

@@ -1,12 +1,12 @@
-"""A pace that is learned: slower after a refusal, a little faster after each clean while. Pure."""
+"""A learned pace: slower after a refusal, a little faster after each while without one. Pure."""
 
 import attrs
 
 SLOWER = 0.8
 FASTER = 0.05
-"""Each clean while, the pace grows by this part of what it began with."""
+"""After each while without a refusal, the pace grows by this part of the one it began with."""
 SLOWEST = 0.05
-"""It never falls below this part of what it began with."""
+"""It never falls below this part of the one it began with."""
 LONGEST_WHILE = 3600.0
 
 
@@ -35,7 +35,7 @@ class Pace:
         self.next_at = max(now, self.next_at) + 1.0 / self.rate
 
     def rest(self, until: float) -> None:
-        """Let nothing go before a moment, from which on a clean while begins."""
+        """Let nothing go before a moment, at which a while without a refusal begins."""
         self.next_at = self._clean_since = until
 
     def slow_down(self) -> None:

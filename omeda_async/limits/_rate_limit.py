@@ -53,7 +53,7 @@ class Window:
 
 
 def _implies(one: Window, other: Window) -> bool:
-    """Whether a client that keeps to ``one`` cannot ever break ``other``."""
+    """Whether a client that keeps to ``one`` can never break ``other``."""
     laps = math.ceil(other.seconds / one.seconds * (1 - 1e-9))
     return one.calls * laps <= other.calls
 
@@ -112,22 +112,22 @@ class RateLimit:
 
     @property
     def steady(self) -> float:
-        """The attempts a second that this allows for ever."""
+        """The attempts a second that it allows for ever."""
         return min(self._rates, default=math.inf)
 
     @property
     def briskest(self) -> float:
-        """The attempts a second that this allows for a while."""
+        """The attempts a second that it allows for a while."""
         return max(self._rates, default=math.inf)
 
     @property
     def shortest(self) -> float:
-        """The seconds of the shortest window; a second without windows."""
+        """The seconds of the shortest window; 1 without windows."""
         return min((window.seconds for window in self.windows), default=1.0)
 
     @property
     def longest(self) -> float:
-        """The seconds of the longest window; a minute without windows."""
+        """The seconds of the longest window; 60 without windows."""
         return max((window.seconds for window in self.windows), default=60.0)
 
     @property

@@ -4,6 +4,7 @@ An attempt takes a slot when it is granted, and keeps it until a whole window af
 that had the same slot therefore arrived at least a window apart, whatever the network did in between.
 """
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
@@ -81,18 +82,18 @@ class Slots:
         """Hold slots for someone else until a moment, instead of what was held before."""
         self.held, self._held_until = count, until
 
-    def changes_at(self, now: float) -> float | None:
-        """Return when the next slot becomes free by itself; None when that depends on a response."""
+    def changes_at(self, now: float) -> float:
+        """Return when the next used slot becomes free by itself; infinity when a response decides, or none is used."""
         self._expire(now)
         times = [line[0] for line in (self._cooling, self._unanswered) if line]
         if self.held:
             times.append(self._held_until)
-        return min(times, default=None)
+        return min(times, default=math.inf)
 
-    def oldest_received(self, now: float) -> float | None:
-        """Return when the oldest response came whose slot is still cooling."""
+    def oldest_received(self, now: float) -> float:
+        """Return when the oldest response came whose slot is still cooling; infinity when there is none."""
         self._expire(now)
-        return self._cooling[0] - self.lap if self._cooling else None
+        return self._cooling[0] - self.lap if self._cooling else math.inf
 
     def earliest(self, now: float, ahead: int) -> float:
         """Return the earliest moment for an attempt with ``ahead`` others before it, if no header frees a slot."""

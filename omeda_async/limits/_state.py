@@ -3,7 +3,6 @@
 Pure: no clock, no event loop, no futures. The time is an argument that never goes backwards.
 """
 
-import datetime as dt
 import math
 from collections.abc import Callable, Mapping
 
@@ -11,7 +10,7 @@ import attrs
 
 from omeda_async.limits._caution import CAREFUL, Caution
 from omeda_async.limits._header_evidence import HeaderEvidence, Reading
-from omeda_async.limits._headers import TOO_MANY_PARALLEL, Advice, read_advice, read_retry_after
+from omeda_async.limits._headers import TOO_MANY_PARALLEL, Advice, read_advice
 from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._slots import DRIFT, Slots
 from omeda_async.limits._view import LimitsView, WindowView
@@ -45,17 +44,15 @@ class Gate:
     slots: Slots
     evidence: HeaderEvidence
 
-    def probe_at(self, now: float, last_grant: float) -> float | None:
-        """Return when an attempt may find out whether the provider's window has ended, though no slot is free."""
-        span, oldest = self.evidence.reset_span(now), self.slots.oldest_received(now)
+    def probe_at(self, now: float, last_grant: float) -> float:
+        """Return when an attempt may find out, without a free slot, whether the provider's window has ended.
+
+        It is infinity when no attempt may.
+        """
+        span = self.evidence.reset_span(now)
         # At least one of ours came before the end, and none has taken its place: neither a new window nor a
         # sliding one can be full.
-        return span[1] if span and oldest is not None and max(oldest, last_grant) < span[0] else None
-
-    def changes_at(self, now: float, probe_at: float | None) -> float | None:
-        """Return when an attempt may go though no slot is free now; None when that depends on a response."""
-        times = (self.slots.changes_at(now), probe_at)
-        return min((time for time in times if time is not None), default=None)
+        return span[1] if span and max(self.slots.oldest_received(now), last_grant) < span[0] else math.inf
 
     def earliest(self, now: float, ahead: int) -> float:
         """Return the earliest moment for an attempt with ``ahead`` others before it."""
@@ -67,16 +64,18 @@ class Gate:
         begins = max(now, span[0]) if span else now
         return min(by_slots, begins + laps * self.slots.window.seconds * (1 - DRIFT))
 
-    def view(self, now: float, probe_at: float | None) -> WindowView:
+    def view(self, now: float, probe_at: float) -> WindowView:
         """Return what the limits view shows of it."""
-        at = self.slots.changes_at(now) if self.slots.is_free(now) else self.changes_at(now, probe_at)
+        at = self.slots.changes_at(now)
+        if not self.slots.is_free(now):
+            at = min(at, probe_at)
         return WindowView(
             window=self.slots.window,
             free=self.slots.free(now),
             used=self.slots.used(now),
             held=self.slots.held,
             headers=self.evidence.state(now),
-            frees_in=None if at is None else max(0.0, at - now),
+            frees_in=None if at == math.inf else max(0.0, at - now),
         )
 
 
@@ -96,6 +95,7 @@ class LimiterState:
         self._grants = 0
         self._last_grant = -math.inf
         self._next_paced = -math.inf
+        self._pacing: Permit | None = None  # has its slots, and waits for its turn at the pace
         self._released = 0
         self._counted = 0
         self._probing = False
@@ -104,7 +104,10 @@ class LimiterState:
         self._stray_until = 0.0
 
     def opens_at(self, now: float) -> float:
-        """Return when an attempt may go: ``now`` or before for at once, infinity when that depends on a response."""
+        """Return when an attempt may be granted: not after ``now`` for at once, infinity when another event decides."""
+        return math.inf if self._pacing is not None else self._slots_open_at(now)
+
+    def _slots_open_at(self, now: float) -> float:
         at = self._caution.opens_at(self.in_flight)
         if at == math.inf:
             return at
@@ -112,8 +115,7 @@ class LimiterState:
             at = max(at, self._opens_by_headers_at(now))
         for gate in self._gates:
             if not gate.slots.is_free(now):
-                changes_at = gate.changes_at(now, self._probe_at(gate, now))
-                at = math.inf if changes_at is None else max(at, changes_at)
+                at = max(at, min(gate.slots.changes_at(now), self._probe_at(gate, now)))
         return at
 
     def take(self, now: float, priority: Priority) -> Permit:
@@ -128,10 +130,13 @@ class LimiterState:
         self._grants, self._last_grant = self._grants + 1, now
         self.in_flight += 1
         self._mark(permit, now)
+        if self.rate_limit.pace is not None:
+            self._pacing = permit
         return permit
 
     def went(self, permit: Permit, now: float) -> None:
-        """Note that an attempt leaves later than it was granted, as its turn at the pace has come only now."""
+        """Note that the turn of an attempt at the pace has come; with a pace, no other is granted before that."""
+        self._pacing = None
         self._next_paced = now + (self.rate_limit.pace or 0.0)
         self._mark(permit, now)
 
@@ -150,7 +155,7 @@ class LimiterState:
         sent: bool,
         status: int | None,
         headers: Mapping[str, str],
-        utc_now: Callable[[], dt.datetime],
+        retry_after: float | None,
     ) -> float:
         """Take back a permit, learn from the response to its attempt, and return the pause that follows.
 
@@ -160,12 +165,14 @@ class LimiterState:
             sent: May the attempt have left the machine?
             status: The HTTP status of the response; None when there was none.
             headers: Those of the response.
-            utc_now: Tells the calendar time, for a ``Retry-After`` that is a date.
+            retry_after: Seconds that a 429 or 503 asks to wait, -1 for too many in flight, None for nothing.
 
         Returns:
             Seconds for which the whole account waits; 0 when it need not.
         """
         permit.done = True
+        if permit is self._pacing:
+            self._pacing = None
         self.in_flight -= 1
         if permit.probes:
             self._probing = False
@@ -180,38 +187,31 @@ class LimiterState:
             self._caution.ended()
             return 0.0
         if status == 429:
-            return self._refused(permit, now, read_retry_after(headers, utc_now()))
+            return self._refused(permit, now, retry_after)
         self._caution.accepted(permit.granted_at, now)
         advice = read_advice(headers)
         if advice is not None:
             self._counted += 1
             self._learn(permit, now, advice)
-        wait = read_retry_after(headers, utc_now()) if status == 503 else None
-        return self._caution.pause(now, wait) if wait is not None and wait > 0 else 0.0
+        return self._caution.pause(now, retry_after) if retry_after is not None and retry_after > 0 else 0.0
 
     def turn_at(self, now: float, ahead: int = 0) -> float:
-        """Return when the pace allows the next attempt, with ``ahead`` others before it."""
+        """Return when the turn at the pace comes of an attempt with ``ahead`` others before it."""
         return max(now, self._next_paced) + ahead * (self.rate_limit.pace or 0.0)
 
-    def earliest(self, now: float, ahead: int, *, pacing: bool) -> float:
-        """Return the earliest moment for an attempt.
-
-        Args:
-            now: The time.
-            ahead: How many others without a slot are before it.
-            pacing: Does one more, that has its slot, wait for its turn at the pace?
-        """
-        at = max(self.turn_at(now, ahead + pacing), self._caution.paused_until)
+    def earliest(self, now: float, ahead: int) -> float:
+        """Return the earliest moment for an attempt with ``ahead`` others before it that have no slot yet."""
+        at = max(self.turn_at(now, ahead + (self._pacing is not None)), self._caution.paused_until)
         for gate in self._gates:
             at = max(at, gate.earliest(now, ahead))
         return at
 
-    def next_slot_in(self, now: float, *, pacing: bool) -> float | None:
+    def next_slot_in(self, now: float) -> float | None:
         """Return the seconds until an attempt may go if nobody waits for a slot; None when a response decides."""
-        at = max(self.opens_at(now), self.turn_at(now, pacing))
+        at = max(self._slots_open_at(now), self.turn_at(now, int(self._pacing is not None)))
         return None if at == math.inf else at - now
 
-    def view(self, now: float, waiting: Mapping[Priority, int], *, pacing: bool) -> LimitsView:
+    def view(self, now: float, waiting: Mapping[Priority, int]) -> LimitsView:
         """Return everything there is to show."""
         pace = self._caution.pace(self._left(now))
         return LimitsView(
@@ -219,7 +219,7 @@ class LimiterState:
             waiting=waiting,
             in_flight=self.in_flight,
             parallel=self._caution.parallel,
-            next_slot_in=self.next_slot_in(now, pacing=pacing),
+            next_slot_in=self.next_slot_in(now),
             paused_for=max(0.0, self._caution.paused_until - now),
             refusals=self._caution.refusals,
             pace=None if pace is None else pace.rate,
@@ -235,8 +235,8 @@ class LimiterState:
         permit.counted = self._counted
         permit.before = self._readings
 
-    def _probe_at(self, gate: Gate, now: float) -> float | None:
-        return None if self._probing else gate.probe_at(now, self._last_grant)
+    def _probe_at(self, gate: Gate, now: float) -> float:
+        return math.inf if self._probing else gate.probe_at(now, self._last_grant)
 
     def _opens_by_headers_at(self, now: float) -> float:
         """Return when another attempt may go by what the headers say is left, and by the pace that is learned."""

@@ -1,4 +1,4 @@
-"""What a limiter shows of itself."""
+"""What a limiter shows of its state."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ class WindowView:
     window: Window
     """The calls and seconds of the limit."""
     used: int
-    """Slots in use by our own attempts: in flight, or answered less than a window ago."""
+    """Slots in use by our own attempts: in flight, or ended less than a window ago."""
     free: int
     """Slots an attempt could take now."""
     held: int
@@ -22,7 +22,7 @@ class WindowView:
     headers: str
     """What the headers have proved so far: ``"unseen"``, ``"advice"``, ``"trusted"`` or ``"doubted"``."""
     frees_in: float | None = None
-    """Seconds until the next slot in use is free by itself; None when there is none, or that hangs on an answer."""
+    """Seconds until the next used slot is free by itself; None when there is none, or a response decides."""
 
 
 @attrs.frozen(kw_only=True)
@@ -34,20 +34,20 @@ class LimitsView:
     waiting: Mapping[Priority, int]
     """How many calls wait in each lane."""
     in_flight: int
-    """Attempts sent and not answered yet."""
+    """Attempts under way, without a response yet."""
     parallel: int | None
-    """The most attempts in flight allowed now: lower than the setting after the provider refused so many."""
+    """The most attempts allowed in flight now: lower than the setting after the provider has refused so many."""
     next_slot_in: float | None
-    """Seconds until an attempt may go by the slots and the pace, not counting who waits for a slot already; None when
-    that hangs on an answer."""
+    """Seconds until an attempt may go by the slots and the pace, if nobody waits for a slot; None when that depends on
+    a response."""
     paused_for: float
     """Seconds for which the whole account waits, as the provider asked; 0 when it does not."""
     refusals: int
     """How many attempts the provider refused with 429."""
     pace: float | None
-    """Attempts a second kept to since the provider refused some; None when there is no such need."""
+    """The pace, in attempts a second, since the provider has refused some; None when none is needed."""
     spacing: float = 0.0
-    """Seconds from one attempt to the next by the setting ``pace``; 0 without."""
+    """The least seconds from one attempt to the next by the setting ``pace``; 0 without."""
 
     @property
     def used(self) -> int:
@@ -57,16 +57,16 @@ class LimitsView:
 
     @property
     def free(self) -> int | None:
-        """How many attempts could go now, one after the other, by the windows and the cap; None without either."""
+        """How many attempts could go now by the windows and the cap; None without either."""
         counts = [view.free for view in self.windows]
         if self.parallel is not None:
             counts.append(max(0, self.parallel - self.in_flight))
         return min(counts, default=None)
 
     def seconds_for(self, requests: int) -> float:
-        """Estimate the seconds until the last of so many requests may go: by what is used now, if nobody else sends.
+        """Estimate the seconds until the last of so many requests may go, by what is used now, if nobody else sends.
 
-        Headers may free slots earlier, and answers that take long make it later.
+        Headers may free slots earlier; responses that take long make it later.
         """
         if requests < 1:
             return 0.0
