@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Sequence, Sized
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -74,6 +75,7 @@ class FanOut:
         self._read_on = True
         self._in_hand: list[Item] = []
         self._left: list[Closed] = []
+        self._recording: set[asyncio.Future[None]] = set()
         # Closed items are let go of one by one as others are read. The garbage collector counts how many more objects
         # there are than before: freed by the hundred they would make it search the whole heap, time and again.
         self._spent: list[Item] = []
@@ -161,7 +163,25 @@ class FanOut:
     async def _deliver_left(self) -> None:
         await outlast(self._deliver_now())  # broken off in the middle, they would be nowhere
 
+    def deliver_when(self, recorded: asyncio.Future[None], closed: Sequence[Closed]) -> None:
+        """Deliver outcomes once they are written down: the worker does not wait for that."""
+        if recorded.done():
+            self._deliver_recorded(closed, recorded)
+        else:
+            self._recording.add(recorded)
+            recorded.add_done_callback(partial(self._deliver_recorded, closed))
+
+    def _deliver_recorded(self, closed: Sequence[Closed], recorded: asyncio.Future[None]) -> None:
+        self._recording.discard(recorded)
+        error = recorded.exception()
+        if isinstance(error, OmedaAsyncError):
+            self.failure = self.failure or error
+            self.stop(error)
+        self.deliver(closed)
+
     async def _deliver_now(self) -> None:
+        if self._recording:
+            await asyncio.wait(self._recording)
         left, self._left = self._left, []
         if left:
             try:

@@ -20,7 +20,6 @@ class RunJob:
         self._run = run
         self._items = items
         self._closed: list[Closed] = []
-        self._recorded = False
         self._call: Call[Any, Any] | None = None
         self._task = asyncio.current_task()
         self._woken = False
@@ -83,8 +82,7 @@ class RunJob:
             self._closed += await journal.begin(self._items)
             if items := self._open():
                 await work.perform(items, self)
-            self._recorded = True
-            await journal.record(self._closed)
+            self._run.deliver_when(journal.record(self._closed), self._closed)
         except asyncio.CancelledError:
             self._abandon(self._interrupted())
             raise
@@ -93,7 +91,6 @@ class RunJob:
             self._abandon(self._interrupted())
             cause = error if isinstance(error, OmedaAsyncError) else None
             self._run.stop(cause or ClosedError(f"the run broke off: {type(error).__name__}"))
-        self._deliver()
 
     def _interrupted(self) -> Result[Any]:
         if self._call is not None:
@@ -103,15 +100,7 @@ class RunJob:
     def _abandon(self, result: Result[Any]) -> None:
         for item in self._open():
             self.close([item], still_doubtful(item, result))
-        if self._recorded:
-            self._deliver()
-        else:
-            self._run.leave(self._closed)
-            self._closed = []
-
-    def _deliver(self) -> None:
-        closed, self._closed = self._closed, []
-        self._run.deliver(closed)
+        self._run.leave(self._closed)
 
 
 def cancelled_again() -> bool:
