@@ -19,7 +19,7 @@ OWN = "<own package>"
 # Each row: the modules it is about, what of ours they may import, what of others. All are whole-name patterns without
 # "omeda_async."; OWN is the rest of the module's own package. The standard library is free but for SPECIAL below.
 ROWS: list[tuple[str, str, str]] = [
-    (r"_masking|_version|_clock", r"", r""),
+    (r"_masking|_version|_clock|_retry_after", r"", r""),
     (r"_quick", r"", r"attrs"),
     (r"errors", r"_masking", r"attrs"),
     (r"_row", r"", r""),
@@ -30,7 +30,6 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_checks", r"errors", r""),
     (r"_auth_kinds", r"errors|_checks|_masking", r"attrs"),
     (r"settings", r"errors|limits|_checks|_masking|_auth_kinds", r"attrs"),
-    (r"_retry_after", r"", r""),
     (r"_decide", r"errors|outcomes|settings|_operation", r"attrs"),
     (r"_auth", r"errors|settings|_masking", r""),
     (r"_transport", r"errors|_operation|_version", r"aiohttp(\..*)?|yarl|multidict"),
@@ -39,13 +38,13 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_result", r"errors|outcomes|_quick|_decide", r""),
     (
         r"_call",
-        r"errors|outcomes|events|limits|settings|_(masking|clock|quick|operation|decide|auth|account|result)",
+        r"errors|events|limits|_(masking|clock|quick|operation|decide|auth|account|result)",
         r"attrs",
     ),
     (r"_single", r"limits|_checks|_operation|_account|_call", r""),
     (r"providers(\.[a-z]\w*)?", r"", r""),
     (r"providers\._models", r"", r""),
-    (r"providers\._responses", r"errors|_masking|_operation", r"orjson"),
+    (r"providers\._responses", r"errors|_masking|_operation|_retry_after", r"orjson"),
     (r"providers\._fields", r"errors", r""),
     (r"providers\._structuring", r"errors|_masking|providers\._fields", r"attrs|cattrs(\..*)?"),
     (r"providers\._pages", r"errors|_operation", r""),
@@ -130,7 +129,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"(asyncio\.)?(sleep|create_task|ensure_future)", r"_clock|sandbox\._exchange|bulk\..*|cli\..*"),
     (
         r"asyncio(\..*)?",
-        r"(?!providers\.[a-z_]+\._(operations|requests|verification|parse|converter)|errors|outcomes|events|_decide|_retry_after).*",
+        r"(?!providers\.[a-z_]+\._(operations|requests|verification|parse|converter)|errors|outcomes|events|_decide).*",
     ),
     (r"asyncio(\..*)?", r"(?!sandbox\.).*|sandbox\._(exchange|sandbox)"),
     (r"datetime\.(datetime|date)\.(now|utcnow|today)", r"_clock|sandbox\._sandbox"),
