@@ -16,21 +16,26 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 README = Path(__file__).parent / "README.md"
 ROOT = Path(__file__).parent.parent
 PACKAGES = (
     "aiohttp", "aiolimiter", "attrs", "cattrs", "httpx", "msgspec", "orjson", "pyrate-limiter", "uvloop",
 )  # fmt: skip
-LONGEST = 600
+LONGEST = 1800
 """Seconds after which a child process that hangs is given up."""
 
 Measured: TypeAlias = dict[str, Any]
+Figures: TypeAlias = dict[str, float]
+"""Figures by the names that ``_targets`` has for them."""
+Report: TypeAlias = tuple[str, Figures]
+"""A section of the README, and the figures in it."""
+T = TypeVar("T")
 
 
 class Failed(Exception):
@@ -60,15 +65,29 @@ def metered() -> Iterator[Used]:
     used.cpu, used.seconds = _cpu() - cpu, time.perf_counter() - seconds
 
 
-def peak_memory() -> float:
-    """Return the most memory that this process has ever held, in MiB."""
+def memory(field: str) -> float:
+    """Return a field of ``/proc/self/status`` in MiB; where there is none, the most that was ever held."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    # Not ru_maxrss: where a process is made by fork, that remembers its parent's memory too.
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    found = re.search(rf"{field}:\s+(\d+) kB", status)
     return int(found[1]) / 1024 if found else 0.0
+
+
+def peak_memory() -> float:
+    """Return the most memory that this process has ever held, in MiB."""
+    # Not ru_maxrss: where a process is made by fork, that remembers its parent's memory too.
+    return memory("VmHWM")
+
+
+def run(main: Coroutine[Any, Any, T], *, fast_loop: bool = False) -> T:
+    """Run a coroutine on asyncio's loop, or on uvloop."""
+    if not fast_loop:
+        return asyncio.run(main)
+    import uvloop  # noqa: PLC0415 it belongs to the extra bench: the rest works without
+
+    return uvloop.run(main)
 
 
 def child(target: Callable[..., Any], **arguments: Any) -> Measured:
@@ -137,9 +156,19 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def _marks(name: str) -> tuple[str, str]:
+    return f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+
+
+def read_section(name: str) -> str:
+    """Return a section of the README; empty where there is none."""
+    begin, end = _marks(name)
+    return README.read_text(encoding="utf-8").partition(begin)[2].partition(end)[0] if README.exists() else ""
+
+
 def write_section(name: str, text: str) -> None:
     """Put a section into the README, between its marks; at its end where there are none."""
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    begin, end = _marks(name)
     held = README.read_text(encoding="utf-8") if README.exists() else "# Benchmarks\n"
     section = f"{begin}\n{text.strip()}\n{end}"
     if begin in held and end in held:
@@ -158,11 +187,18 @@ def machine() -> str:
         model = found[1].strip() if found else model
     except OSError:
         pass
-    versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+    versions = ", ".join(f"{package} {installed}" for package in PACKAGES if (installed := _version(package)))
     return (
         f"{os.cpu_count()} x {model}, {platform.system()} {platform.release().partition('-')[0]}, "
         f"{platform.python_implementation()} {platform.python_version()}; {versions}."
     )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _main(name: str, arguments: str) -> None:

@@ -42,10 +42,10 @@ class Counts:
 
 
 class Answering(asyncio.Protocol):
-    """One connection, kept alive; requests on it come one after the other."""
+    """One connection, kept alive; requests on it come one after the other. Whatever is asked for is done."""
 
     def __init__(self, counts: Counts) -> None:
-        self._counts = counts
+        self.counts = counts
         self._held = bytearray()
         self._transport: Any = None
 
@@ -66,14 +66,17 @@ class Answering(asyncio.Protocol):
             del self._held[:whole]
             self._answer(head, body)
 
-    def _answer(self, head: bytes, body: bytes) -> None:
+    def respond(self, head: bytes, body: bytes) -> tuple[bytes, bytes]:
+        """Return the status and the body of the response to a request."""
         if head.startswith(b"GET /_counts"):
-            said = self._counts.told()
-        else:
-            self._counts.take(body)
-            said = _OPT_OUT if b"optoutfilterqueue" in head.partition(b"\r\n")[0] else _CANCELLED
+            return b"200 OK", self.counts.told()
+        self.counts.take(body)
+        return b"200 OK", _OPT_OUT if b"optoutfilterqueue" in head.partition(b"\r\n")[0] else _CANCELLED
+
+    def _answer(self, head: bytes, body: bytes) -> None:
+        status, said = self.respond(head, body)
         self._transport.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said)
+            b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (status, len(said), said)
         )
 
 

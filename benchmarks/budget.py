@@ -103,7 +103,7 @@ def measure(minutes: int = MINUTES) -> tuple[Line, Line, float]:
     return with_lanes, one_queue, with_lanes.sent / optimum(minutes)
 
 
-def report() -> str:
+def report() -> _harness.Report:
     """Measure in full, and write the section."""
     with_lanes, one_queue, share = measure()
     rows = [
@@ -120,7 +120,7 @@ def report() -> str:
     head = (
         "queue", "calls sent", "interactive: median wait", "p99", "bulk calls let by meanwhile: median", "p99"
     )  # fmt: skip
-    return f"""### Budget
+    text = f"""### Budget
 
 {RUNS} bulk runs with {IN_FLIGHT} calls each under way and an interactive call every {EVERY:g} s, {MINUTES} minutes on a
 virtual clock, 10 per second and 150 per minute, answers after {1000 * TRIP:.0f} ms.
@@ -129,9 +129,10 @@ keeps one grant in ten meanwhile. Share of the optimum ({optimum(MINUTES)} calls
 Target: at least 99 %, and an interactive call waits for at most the next free slot.
 
 {_harness.table(head, rows)}"""
+    return text, {}
 
 
-def gate() -> None:
+def gate() -> _harness.Figures:
     """Fail where the budget is left unused; the clock is virtual, so noise has no say.
 
     Raises:
@@ -143,3 +144,4 @@ def gate() -> None:
         raise Failed(f"only {100 * share:.2f} % of the budget is used")
     if statistics.median(with_lanes.overtaken) > 0 or _quantile(with_lanes.overtaken, 0.99) > RESERVED:
         raise Failed("bulk calls go before interactive ones, beyond their reserve")
+    return {}

@@ -1,16 +1,19 @@
 """Show what finding the culprits of a refused batch costs in requests, against the ways that are common elsewhere.
 
-Pure simulation: no network, no time. ``one by one`` sends the refused batch again record by record; ``halving`` sends
-both halves of everything that is refused; ``inferring`` is what the library does where the provider names nobody, and
-``named`` what it does where the provider names whom it refuses. Figures are means over random culprits.
+``one by one`` sends the refused batch again record by record, and ``halving`` both halves of everything that is
+refused: these two are computed. ``inferring`` is what the library does where the provider names nobody, and ``named``
+what it does where the provider names whom it refuses: counted by a server beside, which refuses so. Figures are means
+over random culprits.
 
-Usage: ``python benchmarks/isolation.py [--json] [--write] [--runs 200]``; ``--write`` puts the table into the README
+Usage: ``python -m benchmarks.isolation [--json] [--write] [--runs 200]``; ``--write`` puts the table into the README
 of the benchmarks.
 """
 
 import argparse
+import asyncio
 import json
 import random
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,14 +22,13 @@ from typing import Any
 
 import attrs
 
-from omeda_async._result import Result
-from omeda_async.bulk import Evidence, Isolation, Item
-from omeda_async.errors import BadRequest, BatchRejected, Culprit
-from omeda_async.outcomes import OutcomeStatus
+from benchmarks._server import Answering, Counts
+from omeda_async import ClientOptOut, OmedaSettings, OutcomeStatus, RateLimit, SessionManager
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- isolation:begin -->", "<!-- isolation:end -->"
 CASES = ((100, 0), (100, 1), (100, 5), (500, 1), (500, 5), (1000, 1), (1000, 5), (1000, 20), (1000, 100))
+BAD = re.compile(rb'"(bad\d+@example\.com)"')
 ALL_BAD = ((100, 100), (500, 500), (1000, 1000))
 
 
@@ -50,33 +52,52 @@ def halving(bad: Sequence[bool]) -> int:
     return 1 + halving(bad[:middle]) + halving(bad[middle:])
 
 
-def isolating(bad: Sequence[bool], *, named: bool) -> int:
-    """Count the requests that the library makes, and verify what it found; it stops where everything is refused."""
-    items = [Item(raw=place, key=place, params=place, fingerprint=b"", size=1) for place in range(len(bad))]
-    isolation, requests = Isolation(items, _blame, _without, Evidence()), 0
-    while isolation.common_cause is None and (group := isolation.next()) is not None:
-        requests += 1
-        culprits = [part.params for part in group.parts if bad[part.params]]
+class Refusing(Answering):
+    """Refuses every request that holds a culprit, and names all of them, or nobody."""
+
+    named = False
+
+    def respond(self, head: bytes, body: bytes) -> tuple[bytes, bytes]:
+        """Return the status and the body of the response to a request."""
+        culprits = BAD.findall(body)
         if not culprits:
-            isolation.accepted(group, Result(receipt="accepted", attempts=1))
-        elif named:
-            told = [Culprit("", None, str(place), "refused") for place in culprits]
-            isolation.refused(group, BatchRejected("refused", status=400, culprits=told, messages=["refused"]), 1)
-        else:
-            isolation.refused(group, BadRequest("refused", status=400), 1)
-    rejected = {item.key for item, result in isolation.closed if result.status is OutcomeStatus.REJECTED}
+            return super().respond(head, body)
+        self.counts.take(body)
+        words = [f"{address.decode()} is not valid." for address in culprits] if self.named else ["Not valid."]
+        return b"400 Bad Request", json.dumps({"Errors": [{"Error": text} for text in words]}).encode()
+
+
+class Naming(Refusing):
+    """Names them."""
+
+    named = True
+
+
+async def isolating(bads: Iterable[Sequence[bool]], *, named: bool) -> list[int]:
+    """Count the requests that the library makes for each batch, and verify what it found."""
+    counts, kind = Counts(), Naming if named else Refusing
+    server = await asyncio.get_running_loop().create_server(lambda: kind(counts), "127.0.0.1", 0)
+    found = []
+    try:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        settings = OmedaSettings(app_id="none", client="foo", base_url=url, rate_limit=RateLimit(parallel=1))
+        async with SessionManager(omeda=settings) as manager:
+            for bad in bads:
+                counts.requests = 0
+                await _isolated(manager, bad)
+                found.append(counts.requests)
+    finally:
+        server.close()
+    return found
+
+
+async def _isolated(manager: SessionManager, bad: Sequence[bool]) -> None:
+    records = [ClientOptOut(f"{'bad' if one else 'good'}{place}@example.com") for place, one in enumerate(bad)]
+    run = manager.omeda.opt_outs.submit_many(records, max_entries=len(bad), max_isolation_requests=10 * len(bad))
+    rejected = {outcome.position async for outcome in run if outcome.status is OutcomeStatus.REJECTED}
     wanted = {place for place, is_bad in enumerate(bad) if is_bad}
-    assert rejected <= wanted if isolation.common_cause else rejected == wanted
-    return requests
-
-
-def _blame(places: Sequence[int], culprits: Iterable[Culprit]) -> dict[int, tuple[Culprit, ...]]:
-    by_place = {culprit.email_address: culprit for culprit in culprits}
-    return {where: (by_place[str(place)],) for where, place in enumerate(places) if str(place) in by_place}
-
-
-def _without(_place: int, _refused: Iterable[str | None]) -> None:
-    """Nothing is left of a record of one id."""
+    # Where everything is refused alike, the run is stopped before each of them is found.
+    assert rejected <= wanted if run.stopped_by else rejected == wanted
 
 
 def measure(records: int, culprits: int, runs: int) -> Row:
@@ -91,8 +112,8 @@ def measure(records: int, culprits: int, runs: int) -> Row:
         culprits=culprits,
         one_by_one=1 + records if culprits else 1,
         halving=mean(map(halving, bads)),
-        inferring=mean(isolating(bad, named=False) for bad in bads),
-        named=mean(isolating(bad, named=True) for bad in bads),
+        inferring=mean(asyncio.run(isolating(bads, named=False))),
+        named=mean(asyncio.run(isolating(bads, named=True))),
     )
 
 

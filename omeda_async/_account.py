@@ -10,10 +10,13 @@ from omeda_async import events
 from omeda_async._activity import Activity
 from omeda_async._auth import Credentials
 from omeda_async.limits import Limiter
-from omeda_async.settings import ProviderSettings
+from omeda_async.settings import ProviderSettings, RetryPolicy
 
 if TYPE_CHECKING:
     from omeda_async._transport import Transport
+
+BEGIN_BEFORE = 1.0
+"""Seconds before its deadline that a call may begin an attempt at the latest."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -27,11 +30,22 @@ class Account:
     credentials: Credentials
     hooks: tuple[events.Hook, ...] = ()
     activity: Activity = attrs.field(factory=Activity)
+    # Made of the settings once, and not for every request.
     url: str = attrs.field(init=False)
-    """The base URL, made of the settings once and not for every request."""
+    """The base URL."""
+    retry: RetryPolicy = attrs.field(init=False)
+    timeout: float = attrs.field(init=False)
+    """Seconds for one attempt."""
+    connect_timeout: float = attrs.field(init=False)
+    """Seconds to connect."""
+    shortest_attempt: float = attrs.field(init=False)
+    """Seconds: an attempt with less time than this would be given up by ourselves, and leave a doubt."""
 
     def __attrs_post_init__(self) -> None:
-        self.url = self.settings.url
+        settings = self.settings
+        self.url, self.retry = settings.url, settings.retry
+        self.timeout, self.connect_timeout = settings.timeout, settings.connect_timeout
+        self.shortest_attempt = min(BEGIN_BEFORE, self.timeout, self.retry.deadline / 2)
 
     @cached_property
     def transport(self) -> "Transport":

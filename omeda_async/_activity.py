@@ -28,19 +28,16 @@ class Activity:
     def __init__(self) -> None:
         self.closing = False
         self._calls = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Event | None = None
         self._runs: WeakSet[Run] = WeakSet()
         self._batchers: WeakSet[Stoppable] = WeakSet()
 
     def __enter__(self) -> None:
-        if not self._calls:
-            self._idle.clear()
         self._calls += 1
 
     def __exit__(self, *_: object) -> None:
         self._calls -= 1
-        if not self._calls:
+        if self._idle is not None and not self._calls:
             self._idle.set()
 
     def add_run(self, run: Run) -> None:
@@ -71,6 +68,9 @@ class Activity:
             group.create_task(self._wait(timeout))
 
     async def _wait(self, timeout: float) -> None:  # noqa: ASYNC109 the same
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._idle.wait()
+        if self._calls:
+            self._idle = self._idle or asyncio.Event()
+            self._idle.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._idle.wait()

@@ -42,24 +42,26 @@ class Credentials(Protocol):
 
     @property
     def is_ready(self) -> bool:
-        """Are the headers available?"""
+        """Whether the headers are available."""
+
+    @property
+    def headers(self) -> Headers:
+        """The headers that sign a request; empty while they are not available."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown."""
 
     async def ready(self) -> None:
         """Make the headers available; called before the limiter is asked, so that no slot waits for a login."""
 
-    def headers(self) -> Headers:
-        """Return the headers that sign a request."""
-
     async def renew(self, error: OmedaAsyncError, used: Headers) -> bool:
-        """Get new credentials after an error, if that may help; tell whether to try once more.
+        """Get new credentials after an error, if that may help; return whether to try once more.
 
         Args:
             error: What came back.
             used: The headers it came back to; if they are no longer in force, somebody renewed them meanwhile.
         """
-
-    def secrets(self) -> tuple[str, ...]:
-        """Name what must not be shown."""
 
 
 class FixedCredentials:
@@ -68,23 +70,15 @@ class FixedCredentials:
     is_ready = True
 
     def __init__(self, headers: Headers, secrets: tuple[str, ...]) -> None:
-        self._headers = dict(headers)
-        self._secrets = secrets
+        self.headers = dict(headers)
+        self.secrets = secrets
 
     async def ready(self) -> None:
         """There is nothing to do."""
 
-    def headers(self) -> Headers:
-        """Return the headers."""
-        return self._headers
-
     async def renew(self, error: OmedaAsyncError, used: Headers) -> bool:  # noqa: ARG002 the protocol's signature
-        """Nothing can be renewed."""
+        """Return False: nothing can be renewed."""
         return False
-
-    def secrets(self) -> tuple[str, ...]:
-        """Name what must not be shown."""
-        return self._secrets
 
 
 class RenewableCredentials:
@@ -93,40 +87,32 @@ class RenewableCredentials:
     def __init__(self, load: Callable[[], Awaitable[Headers]], renew_on: Callable[[OmedaAsyncError], bool]) -> None:
         self._load = load
         self._renew_on = renew_on
-        self._headers: Headers | None = None
+        self.is_ready = False
+        self.headers: Headers = {}
+        self.secrets: tuple[str, ...] = ()
         self._kept: deque[tuple[str, ...]] = deque(maxlen=LOADS_KEPT)
-        self._secrets: tuple[str, ...] = ()
         self._lock = asyncio.Lock()
-
-    @property
-    def is_ready(self) -> bool:
-        """Have the headers been loaded?"""
-        return self._headers is not None
 
     async def ready(self) -> None:
         """Load the headers unless they are there; a caller that is cancelled leaves the load to the next one."""
-        if self._headers is None:
+        if not self.is_ready:
             async with self._lock:
-                if self._headers is None:
-                    self._headers = await self._loaded()
-
-    def headers(self) -> Headers:
-        """Return the headers; empty before they have been loaded."""
-        return self._headers or {}
+                if not self.is_ready:
+                    await self._reload()
 
     async def renew(self, error: OmedaAsyncError, used: Headers) -> bool:
         """Load the headers anew, unless somebody else has done so since the request was signed."""
         if not self._renew_on(error):
             return False
         async with self._lock:
-            if self._headers is None or self._headers is used:
-                self._headers = None
-                self._headers = await self._loaded()
+            if not self.is_ready or self.headers is used:
+                await self._reload()
         return True
 
-    def secrets(self) -> tuple[str, ...]:
-        """Name what must not be shown: the header values of the last few loads, and the tokens in them."""
-        return self._secrets
+    async def _reload(self) -> None:
+        self.is_ready, self.headers = False, {}
+        self.headers = await self._loaded()
+        self.is_ready = True
 
     async def _loaded(self) -> Headers:
         try:
@@ -146,7 +132,7 @@ class RenewableCredentials:
         if secrets in self._kept:
             self._kept.remove(secrets)
         self._kept.append(secrets)
-        self._secrets = tuple({secret for load in self._kept for secret in load})
+        self.secrets = tuple({secret for load in self._kept for secret in load})
 
 
 def _is_header(text: object) -> bool:

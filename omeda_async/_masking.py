@@ -43,14 +43,6 @@ def hide_secrets(text: str, secrets: Iterable[str], *, least: int = 1) -> str:
     return text
 
 
-def holds_secret(body: bytes, secrets: tuple[str, ...], *, least: int = 1) -> bool:
-    """Whether :func:`hide_secrets` would find any in a text that is still encoded."""
-    for form in _encoded_forms(secrets, least):  # noqa: SIM110 a generator would cost more than the search
-        if form in body:
-            return True
-    return False
-
-
 @functools.lru_cache(maxsize=16)
 def _forms(secrets: tuple[str, ...], least: int) -> tuple[str, ...]:
     forms: set[str] = set()
@@ -62,5 +54,6 @@ def _forms(secrets: tuple[str, ...], least: int) -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=16)
-def _encoded_forms(secrets: tuple[str, ...], least: int) -> tuple[bytes, ...]:
+def encoded_forms(secrets: tuple[str, ...], least: int) -> tuple[bytes, ...]:
+    """Return what :func:`hide_secrets` looks for, as a text that is still encoded holds it."""
     return tuple(form.encode("utf-8", "surrogatepass") for form in _forms(secrets, least))

@@ -10,7 +10,7 @@ from omeda_async import events
 from omeda_async._account import Account
 from omeda_async._activity import Activity
 from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, fixed_credentials, session
-from omeda_async._retry import chance
+from omeda_async._decide import chance
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import make_limiter
 from omeda_async.settings import (

@@ -1,6 +1,8 @@
 """Where every record of a run gets its one outcome: in the journal, in the sums, and at the caller."""
 
+import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from omeda_async._result import Result
@@ -39,6 +41,7 @@ class Delivery:
         self._on_outcomes = on_outcomes
         self.repeats = Repeats()
         self._left: list[Closed] = []
+        self._recording: set[asyncio.Future[None]] = set()
         # Closed items are let go of one by one as others are read. The garbage collector counts how many more objects
         # there are than before: freed by the hundred they would make it search the whole heap, time and again.
         self._spent: list[Item] = []
@@ -79,9 +82,14 @@ class Delivery:
             cause = self.stop.cause or ClosedError("the run was stopped before this record was sent")
             self.leave([(items, not_sent(cause))])
 
+    def deliver_when(self, recorded: asyncio.Future[None], closed: Sequence[Closed]) -> None:
+        """Deliver results as soon as they are written down; nobody has to wait for that."""
+        self._recording.add(recorded)
+        recorded.add_done_callback(partial(self._recorded, closed))
+
     async def deliver_left(self) -> None:
-        """Deliver what was left; a cancellation is put off until that is done."""
-        if self._left:
+        """Deliver what was left, and what is being written down; a cancellation is put off until that is done."""
+        if self._left or self._recording:
             await outlast(self._deliver_left())  # broken off in the middle, they would be nowhere
 
     def refuse(self, item: Item) -> None:
@@ -115,10 +123,20 @@ class Delivery:
         self.on_fewer_waiting()
         return [*items, *repeats]
 
+    def _recorded(self, closed: Sequence[Closed], recorded: asyncio.Future[None]) -> None:
+        self._recording.discard(recorded)
+        error = recorded.exception()
+        if error is not None:
+            self.stop.break_off(error)
+        self.deliver(closed)
+
     async def _deliver_left(self) -> None:
+        if self._recording:
+            await asyncio.wait(self._recording)
         left, self._left = self._left, []
-        try:
-            left = await self._journal.leave(left)
-        except OmedaAsyncError as error:
-            self.stop.fail(error)
-        self.deliver(left)
+        if left:
+            try:
+                left = await self._journal.leave(left)
+            except OmedaAsyncError as error:
+                self.stop.fail(error)
+            self.deliver(left)

@@ -63,6 +63,7 @@ class Engine:
         )
         self.reader = Reader(work, records, self.queue, self.delivery, how)
         self.deliver: Callable[[Sequence[Closed]], None] = self.delivery.deliver
+        self.deliver_when = self.delivery.deliver_when
         self.leave: Callable[[Sequence[Closed]], None] = self.delivery.leave
         self._work = work
         self._options = options

@@ -58,6 +58,9 @@ class Host(Protocol):
     def deliver(self, closed: Sequence[Closed]) -> None:
         """Hand out results that are final."""
 
+    def deliver_when(self, recorded: asyncio.Future[None], closed: Sequence[Closed]) -> None:
+        """Hand out results once they are written down."""
+
     def leave(self, closed: Sequence[Closed]) -> None:
         """Take the results of items that were not sent or were broken off; a journal may know more about them."""
 
@@ -77,8 +80,6 @@ class Job:
         self._host = host
         self._items = items
         self._closed: list[Closed] = []
-        self._delivered = 0
-        self._final = not host.journal.remembers
         self._call: Call[Any, Any] | None = None
         self._task = asyncio.current_task()
         self._woken = False
@@ -87,8 +88,7 @@ class Job:
         """Take the result of some items; each item is closed once."""
         closed = items, result
         self._closed.append(closed)
-        if self._final:
-            self._delivered += 1
+        if not self._host.journal.remembers:
             self._host.deliver([closed])
 
     async def run(self, call: Call[Any, Any]) -> Result[Any]:
@@ -125,16 +125,13 @@ class Job:
             if items := self._open() if self._closed else self._items:
                 await work.perform(items, self)
             if journal.remembers:
-                self._final = True
-                await journal.record(self._closed)
+                self._host.deliver_when(journal.record(self._closed), self._closed)
         except asyncio.CancelledError:
             self._abandon()
             raise
         except Exception as error:  # noqa: BLE001 not even a defect of ours may cost a record its outcome
             self._abandon()
             self.stop.break_off(error)
-        if self._delivered < len(self._closed):
-            self._deliver()
 
     def _open(self) -> list[Item]:
         closed = {item for items, _ in self._closed for item in items}
@@ -146,18 +143,9 @@ class Job:
         else:
             result = not_sent(ClosedError("the run was stopped before this record was sent"))
         for item in self._open():
-            self._closed.append(([item], still_doubtful(item, result)))
-        if self._final:
-            self._deliver()
-        else:
-            self._host.leave(self._take())
-
-    def _deliver(self) -> None:
-        self._host.deliver(self._take())
-
-    def _take(self) -> list[Closed]:
-        first, self._delivered = self._delivered, len(self._closed)
-        return self._closed[first:]
+            self.close([item], still_doubtful(item, result))
+        if self._host.journal.remembers:
+            self._host.leave(self._closed)
 
 
 def cancelled_again() -> bool:

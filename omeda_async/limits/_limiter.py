@@ -266,17 +266,15 @@ class _LocalLimiter:
             raise _too_long(max_wait, next_slot_in)
 
 
-_NUMBER = int | float
-
-
 def _pacer(seconds: float) -> "AsyncLimiter":
     from aiolimiter import AsyncLimiter  # noqa: PLC0415 loading it takes longer than all of this package's limits
 
     return AsyncLimiter(1, seconds)
 
 
-def _check_wait(max_wait: object) -> None:
-    if isinstance(max_wait, bool) or not isinstance(max_wait, _NUMBER) or not max_wait >= 0:
+def _check_wait(max_wait: float) -> None:
+    number = isinstance(max_wait, float) or (isinstance(max_wait, int) and not isinstance(max_wait, bool))
+    if not (number and max_wait >= 0):
         raise ConfigurationError(f"max_wait must be 0 seconds or more, or None, not {max_wait!r}")
 
 

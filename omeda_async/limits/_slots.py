@@ -50,14 +50,15 @@ class Slots:
         self._expire(now)
         return max(0, self.window.calls - self._in_use - self.held)
 
-    def is_free(self, now: float) -> bool:
-        """Whether an attempt could take a slot now."""
-        if self._in_use + self.held >= self.window.calls:
-            self._expire(now)
-        return self._in_use + self.held < self.window.calls
+    def opens_at(self, now: float) -> float:
+        """Return when an attempt can take a slot: in the past when one is free, infinity when a response decides."""
+        if self._in_use + self.held < self.window.calls:
+            return -math.inf
+        at = self.changes_at(now)
+        return -math.inf if self._in_use + self.held < self.window.calls else at
 
     def take(self) -> bool:
-        """Take a slot for an attempt, and return whether one was free when :meth:`is_free` was last asked."""
+        """Take a slot for an attempt, and return whether one was free when :meth:`opens_at` was last asked."""
         self._in_use += 1
         return self._in_use + self.held <= self.window.calls
 
@@ -99,7 +100,8 @@ class Slots:
         """Return the earliest moment for an attempt with ``ahead`` others before it, if no header frees a slot."""
         free = self.window.calls - self._in_use
         if ahead >= free:
-            free = self.window.calls - self.used(now)
+            self._expire(now)
+            free = self.window.calls - self._in_use
         if ahead < free:
             return now
         laps, rest = divmod(ahead - free, self.window.calls)

@@ -67,7 +67,7 @@ class Gate:
     def view(self, now: float, probe_at: float) -> WindowView:
         """Return what the limits view shows of it."""
         at = self.slots.changes_at(now)
-        if not self.slots.is_free(now):
+        if not self.slots.free(now):
             at = min(at, probe_at)
         return WindowView(
             window=self.slots.window,
@@ -114,8 +114,9 @@ class LimiterState:
         if self._stray is not None or self._caution.stage is CAREFUL:
             at = max(at, self._opens_by_headers_at(now))
         for gate in self._gates:
-            if not gate.slots.is_free(now):
-                at = max(at, min(gate.slots.changes_at(now), self._probe_at(gate, now)))
+            slot_at = gate.slots.opens_at(now)
+            if slot_at > now:
+                at = max(at, min(slot_at, self._probe_at(gate, now)))
         return at
 
     def take(self, now: float, priority: Priority) -> Permit:
@@ -201,7 +202,9 @@ class LimiterState:
 
     def earliest(self, now: float, ahead: int) -> float:
         """Return the earliest moment for an attempt with ``ahead`` others before it that have no slot yet."""
-        at = max(self.turn_at(now, ahead + (self._pacing is not None)), self._caution.paused_until)
+        at = max(now, self._caution.paused_until)
+        if self.rate_limit.pace is not None:
+            at = max(at, self.turn_at(now, ahead + (self._pacing is not None)))
         for gate in self._gates:
             at = max(at, gate.earliest(now, ahead))
         return at

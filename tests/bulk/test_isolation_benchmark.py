@@ -1,34 +1,19 @@
 """The benchmark of isolation: it verifies what it finds, and writes the figures that the design promises."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-
-@pytest.fixture
-def isolation() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "isolation.py"
-    spec = importlib.util.spec_from_file_location("isolation_benchmark", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+from benchmarks import isolation
 
 
 @pytest.mark.parametrize(
     ("records", "culprits", "halving", "inferring"), [(100, 1, 15, 11), (1000, 5, 79, 61), (1000, 20, 233, 183)]
 )
-def test_the_figures_are_those_of_the_design(
-    isolation: ModuleType, records: int, culprits: int, halving: int, inferring: int
-) -> None:
+def test_the_figures_are_those_of_the_design(records: int, culprits: int, halving: int, inferring: int) -> None:
     """Requests one by one, halving, halving with inference, and with names: within a twentieth."""
-    row = isolation.measure(records, culprits, 60)
+    row = isolation.measure(records, culprits, 20)
     assert row.one_by_one == records + 1
     assert row.halving == pytest.approx(halving, rel=0.05)
     assert row.inferring == pytest.approx(inferring, rel=0.05)
@@ -36,7 +21,7 @@ def test_the_figures_are_those_of_the_design(
 
 
 def test_it_prints_json_and_writes_its_table_between_the_markers(
-    isolation: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What stands around the markers stays; a README without them is refused."""
     readme = tmp_path / "README.md"

@@ -14,8 +14,8 @@ import pytest
 
 from omeda_async import OutcomeStatus, RateLimit, errors, events
 from omeda_async._auth import LOADS_KEPT, Credentials, FixedCredentials, bearer, session
+from omeda_async._call import read_response
 from omeda_async._operation import Operation, Response
-from omeda_async._result import read_response
 from omeda_async._single import call
 from omeda_async.providers.journey_manager import _operations as journey_manager
 from omeda_async.providers.ocamba import _operations as ocamba
@@ -215,11 +215,11 @@ async def test_the_secrets_of_the_last_few_loads_are_kept_and_no_more() -> None:
     shut_out = errors.AuthenticationFailed("x", status=401)
     await credentials.ready()
     for _ in range(999):
-        assert await credentials.renew(shut_out, credentials.headers())
-    assert {secret for secret in credentials.secrets() if not secret.startswith("Bearer")} == {
+        assert await credentials.renew(shut_out, credentials.headers)
+    assert {secret for secret in credentials.secrets if not secret.startswith("Bearer")} == {
         f"token-number-{number}" for number in range(1000 - LOADS_KEPT, 1000)
     }
-    assert len(credentials.secrets()) == 2 * LOADS_KEPT
+    assert len(credentials.secrets) == 2 * LOADS_KEPT
 
 
 async def test_the_same_token_given_again_drives_no_other_out() -> None:
@@ -228,8 +228,8 @@ async def test_the_same_token_given_again_drives_no_other_out() -> None:
     credentials = bearer(lambda: next(tokens))
     await credentials.ready()
     for _ in range(50):
-        await credentials.renew(errors.AuthenticationFailed("x", status=401), credentials.headers())
-    assert {"the-first-token", "the-second-token"} <= set(credentials.secrets())
+        await credentials.renew(errors.AuthenticationFailed("x", status=401), credentials.headers)
+    assert {"the-first-token", "the-second-token"} <= set(credentials.secrets)
 
 
 async def test_a_session_is_prepared_once_for_many_calls() -> None:

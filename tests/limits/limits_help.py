@@ -33,6 +33,12 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
+def timers() -> list[asyncio.TimerHandle]:
+    """Give the timers that the running loop still has to ring."""
+    scheduled: list[asyncio.TimerHandle] = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]  # asyncio's own heap
+    return [handle for handle in scheduled if not handle.cancelled()]
+
+
 def advice(remaining: int, limit: int = 150, reset: str | None = None) -> dict[str, str]:
     """Write the rate-limit headers of an accepted answer."""
     headers = {"X-RateLimit-Limit": str(limit), "X-RateLimit-Remaining": str(remaining)}

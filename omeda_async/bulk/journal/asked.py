@@ -1,7 +1,7 @@
 """What the workers of a run ask of its journal, as one group: pure but for the futures of those who wait."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import attrs
@@ -10,7 +10,7 @@ from omeda_async._result import Result
 from omeda_async.bulk._item import Closed, Item
 from omeda_async.bulk.journal.codec import Codec
 from omeda_async.bulk.journal.in_hand import InHand
-from omeda_async.bulk.journal.interface import Aside, Entries, Kept, WriteGroup, Written
+from omeda_async.bulk.journal.interface import Aside, Entries, Kept, Known, WriteGroup, Written
 from omeda_async.errors import JournalError
 
 T = TypeVar("T")
@@ -38,29 +38,41 @@ class Asked:
         """Make the group that is to be written; to be called when all that was asked for before has been."""
         # Who was cancelled meanwhile hands its items to leave.
         self.begun = [asked for asked in self.begun if not asked[-1].cancelled()]
-        sent, kept = sum(len(items) for items, _, _ in self.begun), codec.keeper()
-        group = WriteGroup(results=self.results, sent=sent, asides=self.notes)
-        for items, result in (one for closed, _ in self.left for one in closed):
+        entries = [entries for _, entries, _ in self.begun]
+        group = WriteGroup(results=self.results, sent=sum([len(one.positions) for one in entries]), asides=self.notes)
+        for closed, _ in self.left:
+            self._add_left(group, closed, hand, codec)
+        if self._strangers:
+            entries.append(codec.entries([item for item, _ in self._strangers]))
+        if entries:
+            group.entries = entries[0] if len(entries) == 1 else _joined(entries)
+        return group
+
+    def _add_left(self, group: WriteGroup, closed: Sequence[Closed], hand: InHand, codec: Codec) -> None:
+        kept = codec.keeper()
+        for items, result in closed:
             strangers = [item for item in items if item not in hand]
             if records := hand.close([item for item in items if item in hand], result):
                 group.results.append((records, kept(result)))
-            first = sent + len(self._strangers)
+            first = group.sent + len(self._strangers)
             group.left.append((range(first, first + len(strangers)), kept(result)))
             self._strangers += [(item, result) for item in strangers]
-        entries = [entries for _, entries, _ in self.begun]
-        if self._strangers:
-            entries.append(codec.entries([item for item, _ in self._strangers]))
-        group.entries = entries[0] if len(entries) == 1 else _joined(entries)
-        return group
 
     def tell(self, hand: InHand, written: Written) -> None:
         """Take over what the backend tells of the group, and tell all who wait."""
-        known, first = {one.place: one for one in written.known}, 0
+        known = {one.place: one for one in written.known} if written.known else {}
+        first = 0
         for items, _, waiter in self.begun:
             last = first + len(items)
             theirs = [known.get(place) for place in range(first, last)] if known else ()
             _set(waiter, hand.begin(items, written.records[first:last], theirs))
             first = last
+        if self.left:
+            self._tell_left(hand, known, first)
+        for recorded in self.recorded:
+            _set(recorded, None)
+
+    def _tell_left(self, hand: InHand, known: Mapping[int, Known], first: int) -> None:
         standing = {
             item: hand.leave(known[place], item, result)
             for place, (item, result) in enumerate(self._strangers, first)
@@ -68,8 +80,6 @@ class Asked:
         }
         for closed, waiter in self.left:
             _set(waiter, _as_it_stands(closed, standing))
-        for recorded in self.recorded:
-            _set(recorded, None)
 
     def fail(self, error: JournalError) -> None:
         """Tell all who wait that it could not be written."""

@@ -33,6 +33,9 @@ class InHand:
     def __contains__(self, item: Item) -> bool:
         return item in self._records
 
+    def __len__(self) -> int:
+        return len(self._records)
+
     def begin(self, items: Sequence[Item], records: Sequence[int], known: Sequence[Known | None]) -> list[Closed]:
         """Take items that are written down now; give those that are settled, with their results.
 

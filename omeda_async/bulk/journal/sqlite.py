@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -84,11 +84,11 @@ class SqliteBackend:
 
     def write(self, group: WriteGroup) -> asyncio.Future[Written]:
         """Write a group in one transaction."""
-        return self._worker.do(lambda: self._transaction(lambda: self._write(group)))
+        return self._worker.do(partial(self._transaction, self._write, group))
 
     def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> asyncio.Future[None]:
         """Note how the run ended."""
-        return self._worker.do(lambda: self._transaction(lambda: self._end(requests, counts, cause)))
+        return self._worker.do(partial(self._transaction, self._end, requests, counts, cause))
 
     async def close(self) -> None:
         """Close the file, and end the thread."""
@@ -107,11 +107,11 @@ class SqliteBackend:
         if hasattr(self, "_file"):
             self._file.close()
 
-    def _transaction(self, work: Callable[[], T]) -> T:
+    def _transaction(self, work: Callable[..., T], *what: Any) -> T:
         try:
             self._sql.execute("BEGIN IMMEDIATE")
             try:
-                given = work()
+                given = work(*what)
                 self._sql.execute("COMMIT")
             except BaseException:
                 if self._sql.in_transaction:
@@ -122,13 +122,22 @@ class SqliteBackend:
         return given
 
     def _write(self, group: WriteGroup) -> Written:
-        self._note(group.results)
-        records, known = self._enter(group.entries)
-        again = [one.record for one in known if one.place < group.sent and one.kept and one.kept.status in AGAIN]
-        self._forget([(record, record) for record in again])
-        stand = {one.place for one in known}
-        self._note([([records[place] for place in places if place not in stand], kept) for places, kept in group.left])
-        self._set_aside(group.asides)
+        if group.results:
+            self._note(group.results)
+        records: Sequence[int] = ()
+        known: Sequence[Known] = ()
+        if group.entries.positions:
+            records, known = self._enter(group.entries)
+        if known:
+            again = [one.record for one in known if one.place < group.sent and one.kept and one.kept.status in AGAIN]
+            self._forget([(record, record) for record in again])
+        if group.left:
+            stand = {one.place for one in known}
+            self._note(
+                [([records[place] for place in places if place not in stand], kept) for places, kept in group.left]
+            )
+        if group.asides:
+            self._set_aside(group.asides)
         if group.requests is not None:
             made = (group.requests, group.recent, _clock.utc_now().timestamp(), self._file.run)
             self._sql.execute(_REQUESTS, made)
@@ -156,7 +165,7 @@ class SqliteBackend:
                 records[one.place] = one.record
             moved = [(positions[one.place], one.record) for one in found if positions[one.place] < one.position]
             self._sql.executemany(_MOVE, moved)
-        return records, self._known(found)
+        return records, self._known(found) if found else []
 
     def _known(self, found: list[Found]) -> list[Known]:
         results = {one[3:] for one in found if one.status is not None}
@@ -176,7 +185,8 @@ class SqliteBackend:
             # What may change yet stands alone.
             for first, last in (_ranges(records) if kept.status in SETTLED else zip(records, records, strict=True))
         ]
-        self._forget([(first, last) for first, last, *_ in rows if first <= self._last])
+        if self._last:
+            self._forget([(first, last) for first, last, *_ in rows if first <= self._last])
         if rows:
             self._sql.execute(_INSERT_RESULTS, (orjson.dumps(rows).decode(),))
 

@@ -3,11 +3,11 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
+from omeda_async._result import Result
 from omeda_async.bulk._item import Closed, Item
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk.journal.asked import Asked
@@ -17,8 +17,8 @@ from omeda_async.bulk.journal.interface import Aside, Backend, Written
 from omeda_async.errors import ClosedError, JournalError
 from omeda_async.outcomes import Tally
 
-GATHER: Final = 0.002
-"""Seconds between two writes: those who have waited for the first come to ask for the next."""
+GATHER: Final = 0.005
+"""Seconds between two writes at the most, in which those in flight may come to ask for the next as well."""
 NOTES_AT_ONCE: Final = 1000
 NOTES_WAITING: Final = 5000
 
@@ -48,7 +48,8 @@ class Journal:
         self._failure: JournalError | None = None
         self._writing = False
         self._wrote = asyncio.Event()
-        self._next: asyncio.Handle | None = None
+        self._next: asyncio.TimerHandle | None = None
+        self._due = math.inf
         self._not_before = -math.inf
 
     async def open(self, tally: Tally) -> None:
@@ -88,8 +89,10 @@ class Journal:
         """Write down that items are about to be sent; give the results of those settled by an earlier run."""
         self._check()
         waiter: asyncio.Future[list[Closed]] = asyncio.get_running_loop().create_future()
-        with self._failing():
+        try:
             self._asked.begun.append((items, self._codec.entries(items), waiter))
+        except Exception as error:
+            raise self._failed(error) from error
         self._wake()
         return await waiter
 
@@ -97,16 +100,18 @@ class Journal:
         """Have results written down; the future is done when they are."""
         self._check()
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        with self._failing():
-            kept = self._codec.keeper()
-            ended = ((self._hand.close(items, result), result) for items, result in closed)
-            results = [(records, kept(result)) for records, result in ended if records]
-        if results:
-            self._asked.results += results
+        before, kept = len(self._asked.results), self._codec.keeper()
+        try:
+            for items, result in closed:
+                if records := self._hand.close(items, result):
+                    self._asked.results.append((records, kept(result)))
+        except Exception as error:
+            raise self._failed(error) from error
+        if len(self._asked.results) == before:  # earlier runs have settled them all
+            waiter.set_result(None)
+        else:
             self._asked.recorded.append(waiter)
             self._wake()
-        else:  # earlier runs have settled them all
-            waiter.set_result(None)
         return waiter
 
     async def leave(self, closed: Sequence[Closed]) -> list[Closed]:
@@ -122,18 +127,19 @@ class Journal:
 
     def note_repeats(self, closed: Sequence[Closed]) -> None:
         """Have records counted that repeat earlier ones, and so are not sent."""
-        with suppress(JournalError), self._failing():  # whoever sends something is told
-            kept = self._codec.keeper()
-            self._note([Aside(item.position, kept(result), None) for items, result in closed for item in items])
+        kept = self._codec.keeper()
+        self._note(lambda item, result: Aside(item.position, kept(result), None), closed)
 
     def note_refused(self, closed: Sequence[Closed]) -> None:
         """Have records counted that were refused locally, and so are not sent."""
-        with suppress(JournalError), self._failing():
-            kept, entry = self._codec.keeper(), self._codec.entry
-            self._note([Aside(item.position, kept(result), entry(item)) for items, result in closed for item in items])
+        kept, entry = self._codec.keeper(), self._codec.entry
+        self._note(lambda item, result: Aside(item.position, kept(result), entry(item)), closed)
 
-    def _note(self, notes: list[Aside]) -> None:
-        self._asked.notes += notes
+    def _note(self, aside: Callable[[Item, Result[Any]], Aside], closed: Sequence[Closed]) -> None:
+        try:
+            self._asked.notes += [aside(item, result) for items, result in closed for item in items]
+        except Exception as error:  # noqa: BLE001 whoever sends something is told
+            self._failed(error)
         if len(self._asked.notes) >= NOTES_AT_ONCE:
             self._wake()
 
@@ -176,42 +182,37 @@ class Journal:
         if not self._open:
             raise ClosedError("the journal is closed")
 
-    @contextmanager
-    def _failing(self) -> Iterator[None]:
-        """Write nothing more after a defect, and tell all who ask: nothing can be relied on then.
-
-        Raises:
-            JournalError: Whatever it was.
-        """
-        try:
-            yield
-        except JournalError as error:
-            self._failure = error
-            raise
-        except (Exception, asyncio.CancelledError) as error:
-            self._failure = JournalError(f"the journal could not be written: {type(error).__name__}")
-            raise self._failure from error
+    def _failed(self, error: BaseException) -> JournalError:
+        """Write nothing more: after a defect nothing can be relied on. Return what all who ask are told."""
+        if not isinstance(error, JournalError):
+            error = JournalError(f"the journal could not be written: {type(error).__name__}")
+        self._failure = error
+        self._wrote.set()
+        return error
 
     def _wake(self) -> None:
-        """Have what was asked for written soon, with what others ask for meanwhile."""
-        if self._next is None and not self._writing:
-            loop = asyncio.get_running_loop()
-            delay = self._not_before - loop.time()
-            self._next = loop.call_later(delay, self._write) if delay > 0 else loop.call_soon(self._write)
+        """Have what was asked for written soon: at once where nothing is in flight, else with what others ask for."""
+        if self._writing:
+            return
+        loop = asyncio.get_running_loop()
+        due = self._not_before if self._hand else loop.time()
+        if due < self._due:
+            if self._next is not None:
+                self._next.cancel()
+            self._next, self._due = loop.call_at(due, self._write), due
 
     def _write(self) -> bool:
         """Begin to write what was asked for; tell whether there was anything to write."""
         if self._next is not None:
             self._next.cancel()
-            self._next = None
+        self._next, self._due = None, math.inf
         asked, self._asked = self._asked, Asked()
         try:
             if self._failure is not None:
-                raise self._failure
-            with self._failing():
-                group = asked.group(self._hand, self._codec)
-        except JournalError as error:
-            asked.fail(error)
+                raise self._failure  # noqa: TRY301 all who ask are told the same way
+            group = asked.group(self._hand, self._codec)
+        except Exception as error:  # noqa: BLE001 the same
+            asked.fail(self._failed(error))
             return False
         if group.sent or self._tally.requests > self._made[-1][1]:
             group.requests, group.recent = self._tally.requests, self._made_of_late()
@@ -235,10 +236,9 @@ class Journal:
         self._writing = False
         self._not_before = asyncio.get_running_loop().time() + GATHER
         try:
-            with self._failing():
-                asked.tell(self._hand, writing.result())
-        except JournalError as error:
-            asked.fail(error)
+            asked.tell(self._hand, writing.result())
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 whoever waits has to be told, whatever it was
+            asked.fail(self._failed(error))
         self._wrote.set()
         if self._asked.waited_for or len(self._asked.notes) >= NOTES_AT_ONCE:
             self._wake()

@@ -10,8 +10,8 @@ import attrs
 
 from omeda_async._account import Account
 from omeda_async._call import Call
+from omeda_async._decide import in_doubt
 from omeda_async._result import Result
-from omeda_async._retry import in_doubt
 from omeda_async.bulk import Evidence, Group, Isolation, Item, Job, Part, in_vain, not_sent
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError, ServerError
 from omeda_async.providers.omeda._converter import Entry, EntryReader, entry_of, record_of

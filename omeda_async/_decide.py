@@ -1,0 +1,335 @@
+"""What follows in a call: every decision, pure, and made from what has happened and what the operation declares.
+
+``Call`` carries out steps and tells what came of them; :func:`next_step` says what is certain then, and what is next.
+A success needs no decision: it ends the call.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import attrs
+
+from omeda_async._operation import Operation, Verdict
+from omeda_async.errors import (
+    AlreadyDone,
+    AnswerLost,
+    ApiError,
+    AuthenticationFailed,
+    ClosedError,
+    ConfigurationError,
+    ConnectionFailed,
+    LimitWaitExceeded,
+    OmedaAsyncError,
+    RateLimited,
+    ServerError,
+    SessionLost,
+    TooLate,
+    UnreadableAnswer,
+)
+from omeda_async.outcomes import OutcomeStatus
+from omeda_async.settings import RetryPolicy
+
+JITTER = 0.25
+ShutOut: TypeAlias = AuthenticationFailed | SessionLost
+"""What other credentials may mend."""
+_NOT_MADE = (LimitWaitExceeded, ClosedError, ConfigurationError)
+"""What an attempt that was not made ends with: no other will fare better."""
+_BY_STATUS = (ServerError, UnreadableAnswer)
+"""Whose status tells what may have become of the request, whether or not the response could be read whole."""
+
+
+def chance() -> float:
+    """Return a number between 0 and 1: the only source of chance, so that a test can put another in its place."""
+    return random.random()  # noqa: S311 jitter is no secret
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Rules:
+    """What does not change during a call, and decides how it goes on."""
+
+    operation: Operation[Any, Any]
+    policy: RetryPolicy
+    explain: bool = True
+    """Whether a read finds out what an ambiguous refusal meant."""
+    fail_fast: bool = False
+    """Whether the first failure that leaves a doubt is the last: something smaller is to be tried instead."""
+    uniform: Callable[[], float] = chance
+    """A source of numbers between 0 and 1, for the jitter."""
+
+
+@attrs.frozen(eq=False)
+class Doubt:
+    """Something of a call may have been applied without our knowing."""
+
+    error: OmedaAsyncError
+    """What the attempt in doubt ended with, the latest where there are several."""
+    may_be_at_work: bool = False
+    """Whether the provider may still be at work on it: what a read does not show yet stays unknown."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class State:
+    """What is known of a call between two steps."""
+
+    errors: tuple[OmedaAsyncError, ...] = ()
+    """What each attempt so far ended with, the latest last."""
+    doubt: Doubt | None = None
+    """What is to be verified; None while it is certain that nothing was applied."""
+    lost: bool = False
+    """Whether an attempt was in doubt when another was refused."""
+    renewed: bool = False
+    """Whether the credentials have been renewed for this call."""
+
+    @classmethod
+    def of_earlier_run(cls) -> "State":
+        """Return the state of a call that an earlier run may have made already."""
+        return cls(doubt=Doubt(AnswerLost("an earlier run was interrupted before the answer came")))
+
+
+@attrs.frozen(eq=False)
+class Ended:
+    """An attempt has failed, or could not be made."""
+
+    error: OmedaAsyncError
+
+
+@attrs.frozen(eq=False)
+class Looked:
+    """The provider has been asked what became of it."""
+
+    verdict: Verdict
+    error: OmedaAsyncError | None = None
+    """What the read failed with."""
+
+
+Event: TypeAlias = Ended | Looked
+
+
+@attrs.frozen
+class Send:
+    """Make an attempt."""
+
+    renew: ShutOut | None = None
+    """What the attempt before was refused with, where the credentials are to be renewed first."""
+
+
+@attrs.frozen
+class Verify:
+    """Ask the provider what became of it."""
+
+
+@attrs.frozen(kw_only=True)
+class Finish:
+    """End the call with this."""
+
+    error: OmedaAsyncError | None = None
+    """None where an attempt of ours is verified as done."""
+    doubtful: bool = False
+    lost: bool = False
+    known: OutcomeStatus | None = None
+    """The outcome, where it does not follow from the error."""
+
+
+@attrs.frozen
+class Wait:
+    """Wait for the next step; where there is no time for it, or nothing more is to be sent, take the other."""
+
+    seconds: float
+    then: Send | Verify
+    otherwise: Finish
+
+
+Step: TypeAlias = Send | Wait | Verify | Finish
+
+
+def first_step(rules: Rules, state: State) -> Step:
+    """Return what a call begins with."""
+    if state.doubt is None or rules.operation.repeat_tells:
+        return Send()
+    return _verify(rules, 0.0, _failed(state, state.doubt.error))
+
+
+def next_step(rules: Rules, state: State, event: Event) -> tuple[State, Step]:
+    """Return what is known after an event, and what to do next."""
+    if isinstance(event, Ended):
+        return _after_attempt(rules, state, event.error)
+    return state, _after_read(rules, state, event)
+
+
+def when_interrupted(rules: Rules, state: State, *, in_flight: bool) -> Finish:
+    """Return what is certain about a call that was cancelled at one of its waits.
+
+    Args:
+        rules: Those of the call.
+        state: Its state.
+        in_flight: Whether an attempt was waiting for its response. A read does not count.
+    """
+    if in_flight or state.doubt is not None:
+        return Finish(error=AnswerLost("interrupted while the answer was awaited"), doubtful=True)
+    if not state.errors:
+        return Finish(error=ClosedError("interrupted before it was sent"))
+    error = state.errors[-1]
+    return _failed(state, error, known=_left_unexplained(rules, error))
+
+
+def in_doubt(error: OmedaAsyncError, *, idempotent: bool = True) -> bool:
+    """Whether the request may have been carried out all the same.
+
+    Args:
+        error: What the attempt ended with.
+        idempotent: Whether the operation is. If not, a 503 counts as doubtful: it may come from a proxy that had
+            passed the request on.
+    """
+    if isinstance(error, AnswerLost):
+        return True
+    if isinstance(error, SessionLost):
+        return error.sent  # a bare page under a 2xx: a proxy may have put it in the place of the answer
+    if not isinstance(error, _BY_STATUS) or (isinstance(error, UnreadableAnswer) and 400 <= error.status <= 499):
+        return False
+    return error.status != 503 or not idempotent
+
+
+def refused_unseen(error: OmedaAsyncError) -> bool:
+    """Whether the request was certainly not carried out, for a reason that may pass."""
+    if isinstance(error, _BY_STATUS):
+        return error.status == 503
+    return isinstance(error, ConnectionFailed | RateLimited)
+
+
+def may_have_left(error: OmedaAsyncError) -> bool:
+    """Whether an attempt without a response may have reached the provider, whose limits count it then."""
+    return error.sent or not isinstance(error, ConnectionFailed | ConfigurationError | ClosedError)
+
+
+def backoff(attempt: int, policy: RetryPolicy, uniform: Callable[[], float] = chance) -> float:
+    """Return the seconds to wait after the given attempt (from 1): doubling, bounded, with positive jitter."""
+    pause: float = min(policy.max_delay, policy.base_delay * 2.0 ** min(attempt - 1, 60))
+    return pause * (1 + JITTER * uniform())
+
+
+def _after_attempt(rules: Rules, state: State, error: OmedaAsyncError) -> tuple[State, Step]:
+    if isinstance(error, _NOT_MADE):
+        return state, _failed(state, state.errors[-1] if state.errors else error)
+    if in_doubt(error, idempotent=rules.operation.idempotent):
+        at_work = _gave_up_waiting(error) or (state.doubt is not None and state.doubt.may_be_at_work)
+        state = attrs.evolve(state, doubt=Doubt(error, at_work))
+    if isinstance(error, ShutOut) and not state.renewed:
+        return attrs.evolve(state, renewed=True), Send(renew=error)
+    state = attrs.evolve(state, errors=(*state.errors, error))
+    if isinstance(error, AlreadyDone) and state.doubt is not None:
+        return state, Finish()
+    if _is_to_be_read(rules, state):
+        return state, Verify()
+    if _is_refusal(error) and not rules.operation.hits_everyone(error):
+        # A repeat that is refused for what it is tells of the attempts before it: they were refused, too.
+        doubt = None if rules.operation.refusal_tells(error) else state.doubt
+        state = attrs.evolve(state, lost=state.lost or state.doubt is not None, doubt=doubt)
+    return state, _after_failure(rules, state, error)
+
+
+def _after_failure(rules: Rules, state: State, error: OmedaAsyncError) -> Step:
+    operation, give_up = rules.operation, _failed(state, error)
+    if not in_doubt(error, idempotent=operation.idempotent):
+        if refused_unseen(error) and len(state.errors) < rules.policy.attempts:
+            return Wait(_pause(rules, state), Send(), give_up)
+        return give_up if state.doubt is None else _verify(rules, 0.0, give_up)
+    if rules.fail_fast:
+        return _verify(rules, 0.0, give_up)
+    if operation.repeat_tells and _may_repeat(rules, state):
+        return Wait(_pause(rules, state), Send(), give_up)
+    return _verify(rules, _pause(rules, state), give_up)
+
+
+def _after_read(rules: Rules, state: State, read: Looked) -> Step:
+    error, verdict = _latest(state), read.verdict
+    if verdict is Verdict.DONE and state.doubt is not None:
+        return Finish()
+    if verdict in {Verdict.DONE, Verdict.TOO_LATE}:
+        return _failed(state, _named(error, verdict), certain=True)
+    refused = _is_to_be_read(rules, state)
+    if refused and verdict is Verdict.UNDECIDED:
+        return _unread(rules, state, error, read.error)
+    at_work = state.doubt is not None and state.doubt.may_be_at_work
+    give_up = _failed(state, error, certain=verdict is Verdict.NOT_DONE and not at_work)
+    if refused or isinstance(error, ShutOut) or not _may_repeat(rules, state):
+        return give_up
+    return Wait(0.0, Send(), give_up)
+
+
+def _unread(rules: Rules, state: State, error: OmedaAsyncError, failure: OmedaAsyncError | None) -> Finish:
+    """Return the end of a call whose refusal no read could explain."""
+    certain = rules.operation.absent(error)  # asked again, the provider says that there is none: nothing was done to it
+    broken_off = isinstance(failure, ClosedError | LimitWaitExceeded)
+    known = _left_unexplained(rules, error) if broken_off and (certain or state.doubt is None) else None
+    return _failed(state, error, certain=certain, known=known)
+
+
+def _failed(
+    state: State, error: OmedaAsyncError, *, certain: bool = False, known: OutcomeStatus | None = None
+) -> Finish:
+    """Return the end of a call with an error; ``certain`` says that the doubt there was is cleared up."""
+    return Finish(error=error, doubtful=state.doubt is not None and not certain, lost=state.lost, known=known)
+
+
+def _verify(rules: Rules, seconds: float, otherwise: Finish) -> Step:
+    return otherwise if rules.operation.verification is None else Wait(seconds, Verify(), otherwise)
+
+
+def _latest(state: State) -> OmedaAsyncError:
+    return state.errors[-1] if state.errors or state.doubt is None else state.doubt.error
+
+
+def _is_to_be_read(rules: Rules, state: State) -> bool:
+    """Whether a read has to tell what the latest error, a refusal, means for what was asked."""
+    error = _latest(state)
+    if rules.operation.verification is None:
+        return False
+    if state.doubt is not None and _is_refusal(error) and not isinstance(error, TooLate):
+        return True
+    return rules.explain and rules.operation.unexplained(error)
+
+
+def _is_refusal(error: OmedaAsyncError) -> bool:
+    if not isinstance(error, ApiError) or in_doubt(error) or refused_unseen(error):
+        return False
+    return not isinstance(error, ShutOut)
+
+
+def _left_unexplained(rules: Rules, error: OmedaAsyncError) -> OutcomeStatus | None:
+    """Return the outcome of a refusal that no read got to explain: not done by us, and to be asked again."""
+    return OutcomeStatus.FAILED if rules.explain and rules.operation.unexplained(error) else None
+
+
+def _may_repeat(rules: Rules, state: State) -> bool:
+    """Whether an attempt that may have been carried out may be made again."""
+    return rules.operation.idempotent and len(state.errors) < rules.policy.attempts and not _second_500(state)
+
+
+def _second_500(state: State) -> bool:
+    # Omeda on 500: "submitting additional requests may not be advisable". Once more, then no further.
+    return sum(isinstance(error, _BY_STATUS) and error.status == 500 for error in state.errors) > 1
+
+
+def _gave_up_waiting(error: OmedaAsyncError) -> bool:
+    """Whether we, or a gateway, stopped waiting for the provider: it may still be at work on the request."""
+    if isinstance(error, AnswerLost):
+        return error.timed_out
+    return isinstance(error, _BY_STATUS) and error.status == 504
+
+
+def _pause(rules: Rules, state: State) -> float:
+    error = state.errors[-1]
+    if isinstance(error, RateLimited):
+        return 0.0  # the limiter holds the whole account back; waiting here too would do it twice
+    asked = error.retry_after if isinstance(error, ApiError) else None
+    pause = backoff(len(state.errors), rules.policy, rules.uniform)
+    return max(pause, asked * (1 + JITTER * rules.uniform() / 10)) if asked and asked > 0 else pause
+
+
+def _named(error: OmedaAsyncError, verdict: Verdict) -> OmedaAsyncError:
+    """Return a refusal as the class of what a read has shown of its target."""
+    kind = AlreadyDone if verdict is Verdict.DONE else TooLate
+    if isinstance(error, ApiError):
+        return error.as_kind(kind)
+    return kind(f"the provider's own record says so ({verdict.value}); {error.message}")
