@@ -1,6 +1,6 @@
 """Checks of the fields of records and queries, the same for all providers.
 
-Each raises InvalidRecord for a value that cannot be sent; it names the field, and says what would be right.
+Each check raises InvalidRecord for a value that cannot be sent; it names the field, and says what would be right.
 """
 
 import re
@@ -65,6 +65,23 @@ def check_moment(field: str, value: object) -> datetime:
     if value.utcoffset() is None:
         raise InvalidRecord.of(field, "has no time zone: give an aware datetime, such as datetime(…, tzinfo=UTC)")
     return value
+
+
+def moment_of(value: object) -> datetime:
+    """Return a datetime, or the one that an ISO 8601 string stands for.
+
+    Raises:
+        TypeError: It is neither.
+        ValueError: It is a string in another format.
+    """
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(f"must be a datetime or an ISO 8601 string, not {type(value).__name__}")
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"is {value!r}: give ISO 8601, such as 2026-02-28T13:45:00-06:00") from None
 
 
 def path_segment(field: str, value: str) -> str:

@@ -1,34 +1,20 @@
-"""The one converter between Journey Manager's models and its wire, and records from mappings."""
+"""Between Journey Manager's models and its wire: names, records from mappings, and transactions of responses."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from cattrs.preconf.orjson import OrjsonConverter
-
 from omeda_async.providers._responses import lowered, text_of
-from omeda_async.providers._structuring import RecordReader, make_strict_converter, register_wire_names
+from omeda_async.providers._structuring import RecordReader
 from omeda_async.providers.journey_manager.models import Transaction, TransactionCancel, TransactionQuery
 
-_WIRE: Final[Mapping[str, str]] = MappingProxyType(
-    {"milestones": "milestones", "reason": "reason", "submit_key": "submitKey"}
+CANCEL_WIRE: Final[Mapping[str, str]] = MappingProxyType(
+    {"submit_key": "submitKey", "reason": "reason", "milestones": "milestones"}
 )
-_NAMES: Final[Mapping[str, str]] = MappingProxyType(
-    {**{name: name for name in _WIRE}, "submitKey": "submit_key", "id": "submit_key", "key": "key"}
-)
+"""The wire names of a cancel's parameters. What is unset is left out: an attribute too many is refused."""
+_NAMES: Final = {**{name: name for name in CANCEL_WIRE}, "submitKey": "submit_key", "id": "submit_key", "key": "key"}
 
-
-def make_converter() -> OrjsonConverter:
-    """Return the converter: nothing that is unset goes out, as an attribute too many is refused."""
-    converter = make_strict_converter()
-    register_wire_names(converter, TransactionCancel, _WIRE)
-    return converter
-
-
-_converter = make_converter()
-to_wire: Final = _converter.get_unstructure_hook(TransactionCancel)
-"""Returns a transaction to cancel as the parameters it is on the wire."""
-cancel_from: Final = RecordReader(_converter, TransactionCancel, _NAMES).read
+cancel_from: Final = RecordReader(TransactionCancel, _NAMES).read
 """Returns the ``TransactionCancel`` for a submit key, a ``TransactionCancel``, or a mapping.
 
 A mapping has Python or wire names, or ``id``.

@@ -13,7 +13,8 @@ from omeda_async._operation import Operation, Request, Response, Verdict, Verifi
 from omeda_async.errors import ApiError, BadRequest, InvalidRecord, NotFound, OmedaAsyncError, ServerError, SessionLost
 from omeda_async.providers._fields import check_id, check_integer, check_string
 from omeda_async.providers._responses import NO_JSON, api_error, is_markup, load_json, lowered, unreadable, walk
-from omeda_async.providers.journey_manager._converter import query_to_wire, to_wire, transaction_from
+from omeda_async.providers._structuring import set_fields
+from omeda_async.providers.journey_manager._converter import CANCEL_WIRE, query_to_wire, transaction_from
 from omeda_async.providers.journey_manager.models import (
     TransactionCancel,
     TransactionPage,
@@ -56,7 +57,7 @@ def build_cancel(record: TransactionCancel) -> Request:
         check_string("reason", record.reason)
     if record.milestones is not None:
         check_string("milestones", record.milestones)
-    return Request("POST", f"{_TRANSACTIONS}/cancel", orjson.dumps({"params": to_wire(record)}), _JSON)
+    return Request("POST", f"{_TRANSACTIONS}/cancel", orjson.dumps({"params": set_fields(record, CANCEL_WIRE)}), _JSON)
 
 
 def build_query(query: TransactionQuery) -> Request:

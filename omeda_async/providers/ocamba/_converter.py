@@ -1,32 +1,19 @@
-"""The one converter between Ocamba's models and its wire, and records from mappings."""
+"""Between Ocamba's models and its wire: names, records from mappings, and campaigns of responses."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from cattrs.preconf.orjson import OrjsonConverter
-
 from omeda_async.providers._responses import lowered, text_of
-from omeda_async.providers._structuring import RecordReader, make_strict_converter, register_wire_names
+from omeda_async.providers._structuring import RecordReader
 from omeda_async.providers.ocamba.models import Campaign, CampaignCancel
 
-_NAMES: Final[Mapping[str, str]] = MappingProxyType(
-    {"campaign_id": "campaign_id", "id": "campaign_id", "reason": "reason", "key": "key"}
-)
+CANCEL_WIRE: Final[Mapping[str, str]] = MappingProxyType({"reason": "reason"})
+"""The wire names of what the body of a cancel holds; the id is in its path."""
+_NAMES: Final = {"campaign_id": "campaign_id", "id": "campaign_id", "reason": "reason", "key": "key"}
 
-
-def make_converter() -> OrjsonConverter:
-    """Return the converter: the wire has the reason only, as the id is in the path."""
-    converter = make_strict_converter()
-    register_wire_names(converter, CampaignCancel, {"reason": "reason"})
-    return converter
-
-
-_converter = make_converter()
-to_wire: Final = _converter.get_unstructure_hook(CampaignCancel)
-"""Returns a campaign to cancel as the JSON object it is on the wire."""
-cancel_from: Final = RecordReader(_converter, CampaignCancel, _NAMES).read
+cancel_from: Final = RecordReader(CampaignCancel, _NAMES).read
 """Returns the ``CampaignCancel`` for a campaign id, a ``CampaignCancel``, or a mapping with its fields, or ``id``."""
 
 

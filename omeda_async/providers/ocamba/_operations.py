@@ -12,7 +12,8 @@ from omeda_async._operation import Operation, Request, Response, Verdict, Verifi
 from omeda_async.errors import BadRequest, Conflict, InvalidRecord, OmedaAsyncError
 from omeda_async.providers._fields import check_id, check_integer, check_string, path_segment, query_value
 from omeda_async.providers._responses import api_error, load_json, lowered, text_of, unreadable
-from omeda_async.providers.ocamba._converter import campaign_from, to_wire
+from omeda_async.providers._structuring import set_fields
+from omeda_async.providers.ocamba._converter import CANCEL_WIRE, campaign_from
 from omeda_async.providers.ocamba.models import (
     Campaign,
     CampaignCancel,
@@ -38,7 +39,7 @@ def build_cancel(record: CampaignCancel) -> Request:
     path = f"{_CAMPAIGNS}/{path_segment('campaign_id', record.campaign_id)}/cancel"
     if record.reason is not None:
         check_string("reason", record.reason)
-    return Request("POST", path, orjson.dumps(to_wire(record)), _JSON)
+    return Request("POST", path, orjson.dumps(set_fields(record, CANCEL_WIRE)), _JSON)
 
 
 def build_get(params: GetCampaign) -> Request:

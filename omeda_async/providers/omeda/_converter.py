@@ -11,12 +11,8 @@ from cattrs.preconf.orjson import OrjsonConverter
 
 from omeda_async._row import Form, Row
 from omeda_async.errors import InvalidRecord
-from omeda_async.providers._structuring import (
-    RecordReader,
-    make_strict_converter,
-    register_wire_names,
-    structure_record,
-)
+from omeda_async.providers._strict import make_strict_converter, register_wire_names
+from omeda_async.providers._structuring import RecordReader, structure_record
 from omeda_async.providers.omeda._dates import to_central
 from omeda_async.providers.omeda._validation import check_opt_out, is_email
 from omeda_async.providers.omeda.models import (
@@ -151,7 +147,7 @@ _ID_NAMES: Final = {name: field for name, field in _ANY_OPT_OUT_NAME.items() if 
 _PROMO_NAMES: Final = tuple(name for name, field in _ANY_OPT_OUT_NAME.items() if field == "promo_code")
 
 
-cancel_from: Final = RecordReader(_converter, DeploymentCancel, _CANCEL_NAMES).read
+cancel_from: Final = RecordReader(DeploymentCancel, _CANCEL_NAMES).read
 """Returns the ``DeploymentCancel`` for a track id, a ``DeploymentCancel``, or a mapping.
 
 A mapping has Python or wire names, or ``id``.
@@ -188,7 +184,7 @@ def opt_out_from(obj: Any) -> OptOut:
         return kind(**fields)  # by the fields' own names; entry_of checks what they hold
     # The level follows from the ids: of whoever has mistaken the name of one it would not be the level that was meant.
     known = _EVERY_FIELD if level is None else ""
-    return structure_record(_converter, kind, names, fields, known)
+    return structure_record(kind, names, fields, known)
 
 
 def _level_of_fields(fields: Mapping[Any, Any]) -> type[OptOut]:
