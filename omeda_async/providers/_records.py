@@ -35,7 +35,7 @@ def check_text(field: str, value: object, longest: int | None = None) -> None:
     """
     if not isinstance(value, str):
         raise InvalidRecord.of(field, f"must be a string, not {type(value).__name__}")
-    if _UNSENDABLE.search(value):
+    if not value.isascii() and _UNSENDABLE.search(value):
         raise InvalidRecord.of(field, "holds half a surrogate pair, which no JSON can carry: remove it")
     if longest is not None and len(value) > longest:
         raise InvalidRecord.of(field, f"has {len(value)} characters: at most {longest} are allowed")

@@ -62,12 +62,9 @@ class Codec:
         if self.salt is not None:
             return _dumped([(item.position, None) for item in items])
         try:
-            known = [item.raw.form.json(item.raw) if isinstance(item.raw, Row) else None for item in items]
-            if None in known:
-                return _dumped([(item.position, _as_dict(item.raw)) for item in items])
+            return _dumped([(item.position, _as_dict(item.raw)) for item in items])
         except (TypeError, ValueError, InvalidRecord):
             return "[" + ",".join([_entry(item) for item in items]) + "]"
-        return "[" + ",".join([f"[{item.position},{text}]" for item, text in zip(items, known, strict=True)]) + "]"
 
     def text(self, text: str) -> str:
         """Return a text as it is kept: without e-mail addresses, or with masked ones."""
