@@ -1,32 +1,8 @@
 """One row of a file, as a record."""
 
 from collections.abc import ItemsView, Iterator, Mapping
-from typing import Any, Protocol
-
-
-class Form(Protocol):
-    """How the rows of one file become records."""
-
-    @property
-    def columns(self) -> Mapping[str, str] | None:
-        """Return the file's own names of the fields; None where it has no columns."""
-
-    def read(self, row: "Row") -> dict[str, Any]:
-        """Make a record of what stands in a row.
-
-        Raises:
-            InvalidRecord: It cannot be converted; says which column and why.
-        """
-
-    def key(self, row: "Row") -> Any:
-        """Return the caller's key of a row that cannot be converted; None where it shows none."""
-
-    def json(self, row: "Row") -> str | None:
-        """Return the record as JSON where that is cheaper than to read it; else None.
-
-        Raises:
-            InvalidRecord: It cannot be converted.
-        """
+from copy import copy
+from typing import Any
 
 
 class Row(Mapping[str, Any]):
@@ -34,41 +10,44 @@ class Row(Mapping[str, Any]):
 
     Args:
         number: The row as a spreadsheet or an editor shows it, from 1, the header counted.
-        form: Makes the record of it.
-        source: What stands in the file. A tuple holds what rows may have alike: all cells, but for the target and the
-            key, which are then given apart.
-        target: What the row is about.
-        key: The caller's key.
+        record: The record, into which nobody writes; or why the row could not be converted.
+        columns: The file's own names of the fields; None where it has no columns.
+        key: The caller's key where the row could not be converted and still shows one.
 
     Raises:
-        InvalidRecord: Looking into a row that cannot be converted; says which column and why.
+        InvalidRecord: Looking into a row that could not be converted; says which field and why.
     """
 
-    __slots__ = ("_record", "form", "key", "number", "source", "target")
+    __slots__ = ("_key", "columns", "number", "record")
 
-    def __init__(self, number: int, form: Form, source: Any, target: str = "", key: str | None = None) -> None:
+    def __init__(
+        self,
+        number: int,
+        record: dict[str, Any] | Exception,
+        columns: Mapping[str, str] | None = None,
+        key: Any = None,
+    ) -> None:
         self.number = number
-        self.form = form
-        self.source = source
-        self.target = target
-        self.key = key
-        self._record: dict[str, Any] | None = None
+        self.record = record
+        self.columns = columns
+        self._key = key
 
     def _fields(self) -> dict[str, Any]:
-        if self._record is None:
-            self._record = self.form.read(self)
-            self.source = None
-        return self._record
+        if isinstance(self.record, Exception):
+            raise copy(self.record)  # whoever catches it may write into it, as a run does
+        return self.record
 
     def fields(self) -> dict[str, Any]:
         """Return the record as a dictionary of the caller's own."""
-        return self.form.read(self) if self._record is None else self._record.copy()
+        return self._fields().copy()
 
     def key_alone(self) -> Any:
         """Return the caller's key, also where the rest of the row cannot be converted; None where there is none."""
-        if self._record is not None:
-            return self._record.get("key")
-        return self.form.key(self) if self.key is None else self.key
+        return self._key if isinstance(self.record, Exception) else self.record.get("key")
+
+    def holds(self, field: str) -> bool:
+        """Whether the row could be converted, and has something in a field."""
+        return isinstance(self.record, dict) and self.record.get(field) is not None
 
     def __getitem__(self, field: str) -> Any:
         return self._fields()[field]
@@ -93,8 +72,8 @@ class Row(Mapping[str, Any]):
 
     def column(self, field: str) -> str:
         """Return the name that the file has for a field."""
-        return (self.form.columns or {}).get(field, field)
+        return (self.columns or {}).get(field, field)
 
     def place(self, field: str) -> str:
         """Say where a field stands: a ``column`` of CSV by the file's own name for it, else a ``field``."""
-        return f"field {field}" if self.form.columns is None else f"column {self.column(field)}"
+        return f"field {field}" if self.columns is None else f"column {self.column(field)}"

@@ -23,6 +23,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_quick", r"", r"attrs"),
     (r"errors", r"_masking", r"attrs"),
     (r"_row", r"", r""),
+    (r"_levels", r"errors", r""),
     (r"outcomes", r"errors|_masking", r"attrs"),
     (r"events", r"errors", r"attrs"),
     (r"_operation", r"errors|_quick", r"attrs"),
@@ -53,7 +54,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"providers\.[a-z_]+\.models", r"_masking|providers\._models", r"attrs"),
     (
         r"providers\.[a-z_]+\._(converter|validation|dates|culprits)",
-        rf"errors|_row|providers\._(responses|fields|structuring|strict)|{OWN}",
+        rf"errors|_row|_levels|providers\._(responses|fields|structuring|strict)|{OWN}",
         r"attrs|orjson|cattrs(\..*)?",
     ),
     (
@@ -108,7 +109,7 @@ ROWS: list[tuple[str, str, str]] = [
         r"attrs",
     ),
     (r"sandbox", r"sandbox\._(message|latency|audit|faults|opt_outs|sandbox)", r""),
-    (r"rows(\..*)?", rf"errors|_row|{OWN}", r"attrs|orjson"),
+    (r"rows(\..*)?", rf"errors|_row|_levels|{OWN}", r"attrs|orjson"),
     (r"testing", r"", r""),
     (r"pytest_plugin", r"sandbox|", r"pytest_asyncio"),
     (

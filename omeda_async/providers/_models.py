@@ -6,6 +6,6 @@ from typing import Any
 
 def to_tuple(value: Any) -> Any:
     """Return an iterable as a tuple; a string or a mapping stays what it is, to be refused with its reason."""
-    if type(value) is tuple:  # first what it mostly is: an abstract class takes long to ask
-        return value
+    if type(value) in {tuple, list}:  # first what it mostly is: an abstract class takes long to ask
+        return tuple(value)
     return value if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) else tuple(value)

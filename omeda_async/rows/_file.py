@@ -1,13 +1,15 @@
 """A file of rows: its format is found out, and its rows are numbered as a spreadsheet or an editor shows them."""
 
 import csv
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from io import TextIOWrapper
-from itertools import islice
+from io import BufferedIOBase, TextIOWrapper
+from itertools import islice, starmap
 from pathlib import Path
+from threading import Lock
 from types import MappingProxyType
-from typing import BinaryIO, Final, NamedTuple, TypeVar
+from typing import BinaryIO, Final, NamedTuple, cast
 
 from omeda_async._row import Row
 from omeda_async.errors import ConfigurationError, InvalidRecord
@@ -15,22 +17,41 @@ from omeda_async.rows._convert import CsvForm, JsonForm, LineForm, names_in
 from omeda_async.rows._kinds import RowKind, plain
 
 _DELIMITERS: Final = (",", ";", "\t")
-_FORMS: Final = {".csv": "csv", ".tsv": "csv", ".json": "jsonl", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_FORMATS: Final = {".csv": "csv", ".tsv": "csv", ".json": "jsonl", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _MARKS: Final = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _ENDLESS: Final = ("unexpected end of data", "field larger than field limit")
-T = TypeVar("T")
+_AT_ONCE: Final = 64 * 1024
 
 
 class _Layout(NamedTuple):
     """How a file is to be read."""
 
-    form: str
+    format: str
     encoding: str
     delimiter: str = ","
     fields: tuple[str | None, ...] = ()
     """The field of each column; None for a column to be ignored."""
     columns: Mapping[str, str] = MappingProxyType({})
     """The file's own names of the fields."""
+
+
+class _Pass(BufferedIOBase):
+    """One way through an open file, from its start; others may go through it at the same time."""
+
+    def __init__(self, file: BinaryIO, lock: Lock) -> None:
+        self._file = file
+        self._lock = lock
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read1(self, _: int = -1, /) -> bytes:
+        with self._lock:
+            self._file.seek(self._position)
+            data = self._file.read(_AT_ONCE)
+        self._position += len(data)
+        return data
 
 
 class RowFile(Iterable[Row]):
@@ -41,7 +62,8 @@ class RowFile(Iterable[Row]):
 
     Args:
         kind: What the rows are about.
-        opened: Opens the file for reading bytes, at its start.
+        opened: Opens the file for reading bytes, so that any position in it can be sought. It is called once; the
+            file is closed when nobody refers to the rows any more.
         name: The file's name; its ending tells the format, else its content does.
         ignore: Columns to leave out, by the names the file has for them.
 
@@ -52,7 +74,12 @@ class RowFile(Iterable[Row]):
     def __init__(self, kind: RowKind, opened: Callable[[], BinaryIO], name: str, ignore: Iterable[str] = ()) -> None:
         self.kind = kind
         self.name = name
-        self._open = opened
+        try:
+            self._file = opened()
+        except OSError as problem:
+            raise ConfigurationError(f"{name} cannot be read: {problem.strerror}") from problem
+        weakref.finalize(self, self._file.close)
+        self._lock = Lock()
         self._ignored = {plain(name): name for name in ignore}
         try:
             self._layout = self._detect()
@@ -77,59 +104,57 @@ class RowFile(Iterable[Row]):
     @property
     def format(self) -> str:
         """Return the format that was found: ``"csv"``, ``"jsonl"`` or ``"ids"``."""
-        return self._layout.form
+        return self._layout.format
 
     def levels(self) -> Counter[str | None]:
         """Count the rows by level, where rows of this kind have levels; None where it cannot be told."""
-        counts: Counter[str | None] = Counter()
-        if self.kind.level is not None:
-            for row in self:
-                try:
-                    counts[self.kind.level(row)] += 1
-                except InvalidRecord:
-                    counts[None] += 1
-        return counts
+        level = self.kind.level
+        return Counter() if level is None else Counter(map(level, self))
 
     def has(self, field: str) -> bool:
         """Whether there is a column for a field, or a line of JSON with it."""
         if self.format == "csv":
             return field in self._layout.fields
-        return self.format == "jsonl" and any(map(_having(field), self))
+        return self.format == "jsonl" and any(row.holds(field) for row in self)
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Row]:
         if self.format == "csv":
-            return self._below_header(CsvForm(self.kind, self._layout.fields, self._layout.columns).row)
-        form = JsonForm(self.kind, self._ignored.keys()) if self.format == "jsonl" else LineForm(self.kind)
-        return (Row(number, form, text) for number, text in self._lines())
+            form = CsvForm(self._layout.fields, self._layout.columns)
+            return starmap(form.row, islice(self._cells(self._layout), 1, None))
+        lines = LineForm(self.kind) if self.format == "ids" else JsonForm(self.kind, self._ignored.keys())
+        return starmap(lines.row, self._lines())
 
     def _text(self, encoding: str) -> TextIOWrapper:
-        return TextIOWrapper(self._open(), encoding=encoding, errors="surrogateescape", newline="")
+        data = _Pass(self._file, self._lock)
+        return TextIOWrapper(cast("BinaryIO", data), encoding=encoding, errors="surrogateescape", newline="")
 
     def _detect(self) -> _Layout:
         encoding = self._encoding()
-        with self._text(encoding) as lines:
-            first = next((line for line in lines if line.strip()), None)
+        first = next((line for line in self._text(encoding) if line.strip()), None)
         if first is None:
-            raise ConfigurationError(f"{self.name} holds no rows: {self.kind.expected}")
-        form = _FORMS.get(Path(self.name).suffix.lower())
+            raise self._without_rows()
+        by_name = _FORMATS.get(Path(self.name).suffix.lower())
         delimiter = max(_DELIMITERS, key=lambda one: self._known_in(first, one))
         known = self._known_in(first, delimiter)
         # A quotation mark may begin a line of JSON or a cell: where it is a column's name that is quoted, a cell.
         starts = "{[" if known or not self.kind.bare else '{["'
-        if form == "jsonl" or (form is None and first.lstrip()[0] in starts):
+        if by_name == "jsonl" or (by_name is None and first.lstrip()[0] in starts):
             return self._with_json(first, encoding)
-        if form == "csv" or known or any(one in first for one in _DELIMITERS):
+        if by_name == "csv" or known or any(one in first for one in _DELIMITERS):
             return self._with_header(_Layout("csv", encoding, delimiter))
         if not self.kind.bare:
             raise ConfigurationError(f"{self.name} has no usable column: {self.kind.expected}")
         return _Layout("ids", encoding)
 
+    def _without_rows(self) -> ConfigurationError:
+        return ConfigurationError(f"{self.name} holds no rows: {self.kind.expected}")
+
     def _encoding(self) -> str:
-        with self._open() as file:
-            start = file.read(1024)
+        self._file.seek(0)
+        start = self._file.read(1024)
         if start.startswith(b"PK\x03\x04"):
             raise ConfigurationError(f"{self.name} is a workbook or an archive: save the sheet as CSV first")
         encoding = _MARKS.get(start[:2], "utf-8-sig")
@@ -147,7 +172,9 @@ class RowFile(Iterable[Row]):
         return _Layout("jsonl", encoding)
 
     def _with_header(self, layout: _Layout) -> _Layout:
-        number, cells = next(self._csv_rows(layout, lambda *row: row))
+        number, cells = next(self._cells(layout), (0, []))
+        if not number:
+            raise self._without_rows()
         if isinstance(cells, InvalidRecord):
             raise ConfigurationError(f"{self.name}: the header (row {number}) {cells.reason}")
         names = [cell.strip() for cell in cells]
@@ -184,58 +211,41 @@ class RowFile(Iterable[Row]):
                 earlier = names[fields.index(field)]
                 raise ConfigurationError(f"{self.name}: columns {earlier!r} and {name!r} both are {field}")
 
-    def _below_header(self, make: Callable[[int, list[str] | InvalidRecord], T]) -> Iterator[T]:
-        return islice(self._csv_rows(self._layout, make), 1, None)
-
-    def _csv_rows(self, layout: _Layout, make: Callable[[int, list[str] | InvalidRecord], T]) -> Iterator[T]:
-        """Make something of the number and the cells of each row that is not blank, the header among them.
+    def _cells(self, layout: _Layout) -> Iterator[tuple[int, list[str] | InvalidRecord]]:
+        """Return the number and the cells of each row that is not blank, the header among them.
 
         Raises:
             ConfigurationError: A quote is never closed, so that nobody can tell where the rows end.
         """
         number = 0
-        with self._text(layout.encoding) as lines:
-            reader = csv.reader(lines, delimiter=layout.delimiter, strict=True)
-            while True:
-                try:
-                    for cells in reader:
-                        number += 1
-                        if (cells and cells[0].strip()) or any(map(str.strip, cells)):
-                            yield make(number, cells)
-                except csv.Error as problem:
-                    number += 1
-                    if str(problem).startswith(_ENDLESS):
-                        raise ConfigurationError(f"{self.name}: {_endless(number, str(problem))}") from None
-                    yield make(number, InvalidRecord.of(None, f"cannot be read as CSV: {problem}"))
-                else:
-                    return
+        reader = csv.reader(self._text(layout.encoding), delimiter=layout.delimiter, strict=True)
+        while True:
+            try:
+                for number, cells in enumerate(reader, number + 1):  # noqa: B020 it goes on where it was
+                    if (cells and cells[0].strip()) or any(map(str.strip, cells)):
+                        yield number, cells
+            except csv.Error as problem:
+                number += 1
+                if str(problem).startswith(_ENDLESS):
+                    raise ConfigurationError(f"{self.name}: {_endless(number, str(problem))}") from None
+                yield number, InvalidRecord.of(None, f"cannot be read as CSV: {problem}")
+            else:
+                return
 
     def _lines(self) -> Iterator[tuple[int, str]]:
-        with self._text(self._layout.encoding) as lines:
-            for number, line in enumerate(lines, 1):
-                if text := line.strip():
-                    yield number, text
+        for number, line in enumerate(self._text(self._layout.encoding), 1):
+            if text := line.strip():
+                yield number, text
 
     def _counted(self) -> int:
         if self.format != "csv":
             return sum(1 for _ in self._lines())
         below, longest = 0, csv.field_size_limit()
-        with self._text(self._layout.encoding) as lines:
-            for line in lines:
-                if '"' in line or len(line) > longest:  # only who reads the cells can tell what is a row
-                    return sum(1 for _ in self._below_header(lambda number, _: number))
-                below += line[0].isalnum() or bool(line.replace(self._layout.delimiter, "").strip())
+        for line in self._text(self._layout.encoding):
+            if '"' in line or len(line) > longest:  # only who reads the cells can tell what is a row
+                return sum(1 for _ in self._cells(self._layout)) - 1
+            below += line[0].isalnum() or bool(line.replace(self._layout.delimiter, "").strip())
         return below - 1
-
-
-def _having(field: str) -> Callable[[Row], bool]:
-    def has(row: Row) -> bool:
-        try:
-            return row.get(field) is not None
-        except InvalidRecord:
-            return False
-
-    return has
 
 
 def _endless(number: int, problem: str) -> str:

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import attrs
 
-from omeda_async.rows._levels import level_of
+from omeda_async._levels import IDS, level_of
+from omeda_async.errors import InvalidRecord
 
 
 def plain(name: str) -> str:
@@ -57,13 +58,22 @@ class RowKind:
         return min([*names, self.target], key=len)
 
 
+def _level(record: Mapping[str, Any]) -> str | None:
+    try:
+        level = level_of(record)
+        # With ids of another level it is refused: it will have none.
+        return level if all(record.get(ids) is None for owner, ids in IDS.items() if owner != level) else None
+    except InvalidRecord:
+        return None
+
+
 OPT_OUTS: Final = RowKind(
     what="opt-outs",
     target="email_address",
     fields=("email_address", "brand_ids", "deployment_type_ids", "level", "source", "promo_code", "key"),
     also={"email": "email_address", "BrandId": "brand_ids", "DeploymentTypeId": "deployment_type_ids"},
     bare=False,
-    level=level_of,
+    level=_level,
 )
 DEPLOYMENTS: Final = RowKind(
     what="deployments",

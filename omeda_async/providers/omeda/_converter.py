@@ -1,7 +1,8 @@
 """The one converter between Omeda's models and its wire, and records from mappings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -9,12 +10,15 @@ import attrs
 import orjson
 from cattrs.preconf.orjson import OrjsonConverter
 
-from omeda_async._row import Form, Row
+from omeda_async._levels import IDS, level_of
+from omeda_async._row import Row
 from omeda_async.errors import InvalidRecord
+from omeda_async.providers._fields import check_id, check_integer, check_key, check_string
+from omeda_async.providers._models import to_tuple
 from omeda_async.providers._strict import make_strict_converter, register_wire_names
 from omeda_async.providers._structuring import RecordReader, structure_record
 from omeda_async.providers.omeda._dates import to_central
-from omeda_async.providers.omeda._validation import check_opt_out, is_email
+from omeda_async.providers.omeda._validation import check_email
 from omeda_async.providers.omeda.models import (
     BrandOptOut,
     ClientOptOut,
@@ -36,14 +40,9 @@ LEVELS: Final[Mapping[str, type[OptOut]]] = MappingProxyType(
 )
 """The three levels, by the names the provider has for them."""
 
-_LEVEL_OF: Final = {cls: level for level, cls in LEVELS.items()}
-_LEVEL_WORDS: Final = {"client": ClientOptOut, "brand": BrandOptOut, "deploymenttype": DeploymentTypeOptOut}
-_BEFORE: Final = b'{"EmailAddress":'
-_KNOWN_KEPT: Final = 1000
+_KINDS: Final = {"client": ClientOptOut, "brand": BrandOptOut, "deployment_type": DeploymentTypeOptOut}
 _LOCAL: Final = frozenset({"key", "scheduled_for"})
 _IRREGULAR: Final = {"brand_ids": "BrandId", "deployment_type_ids": "DeploymentTypeId"}
-_IDS: Final = {"brand_ids": BrandOptOut, "deployment_type_ids": DeploymentTypeOptOut}
-
 
 Entry: TypeAlias = tuple[str, bytes, str]
 """
@@ -70,7 +69,6 @@ def make_converter() -> OrjsonConverter:
 
 
 _converter = make_converter()
-_UNSTRUCTURE: Final = {cls: _converter.get_unstructure_hook(cls) for cls in LEVELS.values()}
 
 
 def to_wire(model: Any) -> dict[str, Any]:
@@ -85,10 +83,8 @@ def entry_of(record: OptOut) -> Entry:
     Raises:
         InvalidRecord: Says which field and what would be right.
     """
-    check_opt_out(record)
-    kind = type(record)
-    # A copy: what orjson returns is cut from a larger piece of memory, which keeping it would pin (ten times slower).
-    return _LEVEL_OF[kind], b"%b" % orjson.dumps(_UNSTRUCTURE[kind](record)), record.email_address
+    level, values_of = _MODELS.get(type(record), _NO_MODEL)
+    return _entry(level, *values_of(record))
 
 
 def record_of(entry: Entry) -> OptOut:
@@ -97,35 +93,109 @@ def record_of(entry: Entry) -> OptOut:
     return LEVELS[level](**{_FIELD_OF[name]: value for name, value in orjson.loads(data).items()})
 
 
-class EntryReader:
-    """Makes entries of records; what rows of a file have alike is read, checked and serialised once."""
+def read_opt_out(raw: Any) -> tuple[Entry, Any]:
+    """Return the entry of what a caller gives for an opt-out (see ``opt_out_from``), and the caller's key of it.
 
-    def __init__(self) -> None:
-        self._form: Form | None = None
-        self._known: dict[tuple[str, ...], tuple[str, bytes]] = {}
+    Raises:
+        InvalidRecord: It cannot be sent; says which field and what would be right.
+    """
+    fields = raw.record if type(raw) is Row else raw
+    if type(fields) is dict:
+        try:
+            entry = _entry_by_names(fields, **fields)
+        except TypeError:  # it has other names, or lacks an address
+            entry = None
+        if entry is not None:
+            return entry, fields.get("key")
+    record = opt_out_from(raw)
+    return entry_of(record), record.key
 
-    def read(self, raw: Any) -> tuple[Entry, Any]:
-        """Return the entry of a record, and the caller's key of it.
 
-        Raises:
-            InvalidRecord: It cannot be sent; says which field and what would be right.
-        """
-        rest = raw.source if isinstance(raw, Row) else None
-        alike = self._known.get(rest) if isinstance(rest, tuple) and raw.form is self._form else None
-        if alike is not None and is_email(raw.target):
-            level, after = alike
-            return (level, _BEFORE + orjson.dumps(raw.target) + after, raw.target), raw.key
-        record = opt_out_from(raw)
-        entry = entry_of(record)
-        if isinstance(rest, tuple):
-            self._remember(raw.form, rest, entry)
-        return entry, raw.get("key") if isinstance(raw, dict) else record.key
+def _entry_by_names(  # noqa: PLR0917 a record's fields
+    fields: dict[str, Any],
+    /,
+    email_address: Any,
+    brand_ids: Any = None,
+    deployment_type_ids: Any = None,
+    source: Any = None,
+    promo_code: Any = None,
+    key: Any = None,
+    level: Any = None,
+) -> Entry | None:
+    """Return the entry of a record by the fields' own names; None where it holds not just what its level takes."""
+    level = level_of(fields)
+    if (
+        (brand_ids is not None) != (level == "brand")
+        or (deployment_type_ids is not None) != (level == "deployment_type")
+        or (promo_code is not None and level != "deployment_type")
+    ):
+        return None
+    ids = deployment_type_ids if brand_ids is None else brand_ids
+    return _entry(level, email_address, source, key, ids, promo_code)
 
-    def _remember(self, form: Form, rest: tuple[str, ...], entry: Entry) -> None:
-        if form is not self._form or len(self._known) >= _KNOWN_KEPT:
-            self._form, self._known = form, {}
-        level, data, address = entry
-        self._known[rest] = level, data[len(_BEFORE) + len(orjson.dumps(address)) :]
+
+def _entry(  # noqa: PLR0917 in the order in which _MODELS gives them
+    level: str, address: Any, source: Any, key: Any, ids: Any = None, promo_code: Any = None
+) -> Entry:
+    """Check what an opt-out holds, and serialise it."""
+    check_email("email_address", address)
+    body = {_ADDRESS: address}
+    if source is not None and not (type(source) is str and source.isascii()):
+        check_string("source", source)
+    if key is not None:
+        check_key(key)
+    if level == "brand":
+        body[_BRANDS] = _checked_brand_ids(ids)
+    elif level == "deployment_type":
+        body[_TYPES] = _checked_type_ids(ids)
+    if source is not None:
+        body[_SOURCE] = source
+    if promo_code is not None:
+        check_string("promo_code", promo_code)
+        body[_PROMO] = promo_code
+    # A copy: what orjson returns is cut from a larger piece of memory, which keeping it would pin (ten times slower).
+    return _NAMES[level], b"%b" % orjson.dumps(body), address
+
+
+def _checked_brand_ids(ids: Any) -> tuple[str, ...]:
+    checked = ids if type(ids) is tuple and ids else _some_ids("brand_ids", ids)
+    for one in checked:
+        if type(one) is not str or not one.isprintable() or not one.strip():
+            check_id("brand_ids", one)
+    return checked
+
+
+def _checked_type_ids(ids: Any) -> tuple[int, ...]:
+    checked = ids if type(ids) is tuple and ids else _some_ids("deployment_type_ids", ids)
+    for one in checked:
+        if type(one) is not int or not -(2**63) <= one < 2**63:
+            check_integer("deployment_type_ids", one)
+    return checked
+
+
+def _some_ids(field: str, ids: Any) -> tuple[Any, ...]:
+    made = tuple(ids) if type(ids) is list else to_tuple(ids)
+    if not isinstance(made, tuple):
+        raise InvalidRecord.of(field, f"must be a list of ids, not {type(ids).__name__}: write [{ids!r}]")
+    if not made:
+        raise InvalidRecord.of(field, "is empty: give at least one id")
+    return made
+
+
+def _no_model(record: Any) -> Any:
+    raise InvalidRecord.of(None, f"must be an opt-out, not {type(record).__name__}")
+
+
+_MODELS: Final[Mapping[type, tuple[str, Callable[[Any], Any]]]] = {
+    ClientOptOut: ("client", attrgetter("email_address", "source", "key")),
+    BrandOptOut: ("brand", attrgetter("email_address", "source", "key", "brand_ids")),
+    DeploymentTypeOptOut: (
+        "deployment_type",
+        attrgetter("email_address", "source", "key", "deployment_type_ids", "promo_code"),
+    ),
+}
+_NO_MODEL: Final = ("", _no_model)
+_NAMES: Final = {"client": "ClientOptOut", "brand": "BrandOptOut", "deployment_type": "DeploymentTypeOptOut"}
 
 
 def _understood(cls: type) -> dict[str, str]:
@@ -136,15 +206,17 @@ def _understood(cls: type) -> dict[str, str]:
 _CANCEL_NAMES: Final = {**_understood(DeploymentCancel), "id": "track_id"}
 _OPT_OUT_NAMES: Final = {cls: {**_understood(cls), "email": "email_address"} for cls in LEVELS.values()}
 _ANY_OPT_OUT_NAME: Final = {name: field for names in _OPT_OUT_NAMES.values() for name, field in names.items()}
-_FIELDS: Final = {cls: frozenset(field.name for field in attrs.fields(cls)) for cls in LEVELS.values()}
 _EVERY_FIELD: Final = ", ".join(sorted({*_ANY_OPT_OUT_NAME.values(), "level"}))
+_FIELDS: Final = {cls: frozenset(field.name for field in attrs.fields(cls)) for cls in LEVELS.values()}
 _REQUIRED: Final = {
     cls: frozenset(field.name for field in attrs.fields(cls) if field.default is attrs.NOTHING)
     for cls in LEVELS.values()
 }
-_FIELD_OF: Final = {name: field for cls in LEVELS.values() for field, name in wire_names(cls).items()}
-_ID_NAMES: Final = {name: field for name, field in _ANY_OPT_OUT_NAME.items() if field in _IDS}
-_PROMO_NAMES: Final = tuple(name for name, field in _ANY_OPT_OUT_NAME.items() if field == "promo_code")
+_WIRE: Final = {field: name for cls in LEVELS.values() for field, name in wire_names(cls).items()}
+_ADDRESS, _BRANDS, _TYPES, _SOURCE, _PROMO = map(
+    _WIRE.__getitem__, ("email_address", "brand_ids", "deployment_type_ids", "source", "promo_code")
+)
+_FIELD_OF: Final = {name: field for field, name in _WIRE.items()}
 
 
 cancel_from: Final = RecordReader(DeploymentCancel, _CANCEL_NAMES).read
@@ -170,49 +242,21 @@ def opt_out_from(obj: Any) -> OptOut:
     if not isinstance(obj, Mapping):
         raise InvalidRecord.of(None, f"must be an opt-out or a mapping of its fields, not {type(obj).__name__}")
     fields = dict(obj.items())
-    level = fields.pop("level", None)
-    kind = _level_of_fields(fields) if level is None else _level_named(level)
+    named = fields.get("level") is not None
+    level = level_of({_ANY_OPT_OUT_NAME.get(name, name): value for name, value in fields.items()})
+    fields.pop("level", None)
+    kind = _KINDS[level]
     names = _OPT_OUT_NAMES[kind]
     # A field of another level is none of this one's: with nothing in it, it says nothing.
     foreign = [name for name in fields if name not in names and name in _ANY_OPT_OUT_NAME]
     for name in foreign:
         if fields.pop(name) is not None:
-            raise InvalidRecord.of(_ANY_OPT_OUT_NAME[name], f"is no field of a {_LEVEL_OF[kind]}")
-    if level is not None:
-        _check_ids_of_level(kind, fields)
+            raise InvalidRecord.of(_ANY_OPT_OUT_NAME[name], f"is no field of a {kind.__name__}")
+    ids = IDS.get(level)
+    if named and ids and all(fields.get(name) is None for name, field in names.items() if field == ids):
+        raise InvalidRecord.of(ids, f"is missing or empty: an opt-out of the level {level} needs it")
     if _REQUIRED[kind] <= fields.keys() <= _FIELDS[kind]:
-        return kind(**fields)  # by the fields' own names; entry_of checks what they hold
+        record: OptOut = kind(**fields)  # by the fields' own names; entry_of checks what they hold
+        return record
     # The level follows from the ids: of whoever has mistaken the name of one it would not be the level that was meant.
-    known = _EVERY_FIELD if level is None else ""
-    return structure_record(kind, names, fields, known)
-
-
-def _level_of_fields(fields: Mapping[Any, Any]) -> type[OptOut]:
-    present = {_ID_NAMES[name]: value for name, value in fields.items() if name in _ID_NAMES}
-    given = [field for field, value in present.items() if value is not None]
-    if len(given) == 2:
-        raise InvalidRecord.of("deployment_type_ids", "is given together with brand_ids: make it two records")
-    if given:
-        return _IDS[given[0]]
-    # An opt-out of the whole client cannot be taken back: one empty field for ids may be a slip.
-    if len(present) == 1:
-        raise InvalidRecord.of(
-            next(iter(present)), "is empty: give an id, or say in a field named level that none is meant"
-        )
-    promoted = any(fields.get(name) is not None for name in _PROMO_NAMES)
-    return DeploymentTypeOptOut if promoted else ClientOptOut
-
-
-def _check_ids_of_level(kind: type[OptOut], fields: Mapping[Any, Any]) -> None:
-    for needed, owner in _IDS.items():
-        given = any(field == needed and fields.get(name) is not None for name, field in _ID_NAMES.items())
-        if owner is kind and not given:
-            level = needed.removesuffix("_ids")
-            raise InvalidRecord.of(needed, f"is missing or empty: an opt-out of the level {level} needs it")
-
-
-def _level_named(level: Any) -> type[OptOut]:
-    word = level.casefold().replace("_", "").replace(" ", "").removesuffix("optout") if isinstance(level, str) else ""
-    if word not in _LEVEL_WORDS:
-        raise InvalidRecord.of("level", "must be client, brand or deployment_type")
-    return _LEVEL_WORDS[word]
+    return structure_record(kind, names, fields, "" if named else _EVERY_FIELD)

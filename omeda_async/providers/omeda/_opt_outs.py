@@ -14,7 +14,7 @@ from omeda_async._decide import in_doubt
 from omeda_async._result import Result
 from omeda_async.bulk import Evidence, Group, Isolation, Item, Job, Part, in_vain, not_sent
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError, ServerError
-from omeda_async.providers.omeda._converter import Entry, EntryReader, entry_of, record_of
+from omeda_async.providers.omeda._converter import Entry, entry_of, read_opt_out, record_of
 from omeda_async.providers.omeda._culprits import blame, merge, without_ids
 from omeda_async.providers.omeda._operations import SUBMIT_OPT_OUTS
 from omeda_async.providers.omeda._requests import SubmitOptOuts
@@ -38,7 +38,6 @@ class OptOutWork:
     name: str = "opt_outs.submit_many"
     concurrency: int = CONCURRENCY
     look_ahead: int = 0
-    _reader: EntryReader = attrs.field(factory=EntryReader, init=False, repr=False)
     _evidence: Evidence = attrs.field(factory=Evidence, init=False, repr=False)
     _one_at_a_time: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False, repr=False)
 
@@ -53,7 +52,7 @@ class OptOutWork:
         Raises:
             InvalidRecord: It cannot be sent.
         """
-        entry, key = self._reader.read(raw)
+        entry, key = read_opt_out(raw)
         data = entry[1]
         same = data if len(data) <= SHORT else blake2b(data, digest_size=16).digest()
         return Item(raw, key, entry, same, len(data) + 1)
