@@ -1,8 +1,7 @@
 """What the workers of a run ask of its journal, as one group: pure but for the futures of those who wait."""
 
 import asyncio
-from collections.abc import Sequence
-from itertools import zip_longest
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import attrs
@@ -11,7 +10,7 @@ from omeda_async._result import Result
 from omeda_async.bulk._item import Closed, Item
 from omeda_async.bulk.journal.codec import Codec
 from omeda_async.bulk.journal.in_hand import InHand
-from omeda_async.bulk.journal.interface import Aside, Entries, Kept, Known, WriteGroup
+from omeda_async.bulk.journal.interface import Aside, Entries, Kept, Known, WriteGroup, Written
 from omeda_async.errors import JournalError
 
 T = TypeVar("T")
@@ -19,102 +18,73 @@ Waiter: TypeAlias = asyncio.Future[list[Closed]]
 
 
 @attrs.define
-class Begun:
-    """Items that are about to be sent."""
-
-    items: Sequence[Item]
-    fingerprints: bytes
-    entries: str | None
-    """As they are written; None where some may be known, which are not written again."""
-    waiter: Waiter
-    settled: list[Closed] = attrs.field(factory=list)
-    """Those that an earlier run has settled."""
-
-
-@attrs.define
 class Asked:
     """What was asked for since the last write began."""
 
-    begun: list[Begun] = attrs.field(factory=list)
+    begun: list[tuple[Sequence[Item], Entries, Waiter]] = attrs.field(factory=list)
     results: list[tuple[Sequence[int], Kept]] = attrs.field(factory=list)
     recorded: list[asyncio.Future[None]] = attrs.field(factory=list)
     left: list[tuple[Sequence[Closed], Waiter]] = attrs.field(factory=list)
     notes: list[Aside] = attrs.field(factory=list)
     _strangers: list[tuple[Item, Result[Any]]] = attrs.field(factory=list, init=False)
     """Those left that were never begun."""
-    _new: list[Item] = attrs.field(factory=list, init=False)
-    _standing: dict[Item, Result[Any]] = attrs.field(factory=dict, init=False)
 
     @property
     def waited_for(self) -> bool:
         """Whether anybody waits for it."""
         return bool(self.begun or self.recorded or self.left)
 
-    def fingerprints(self, hand: InHand, codec: Codec) -> bytes:
-        """Return those of all that earlier runs may know; to be called when what was asked for before is written."""
+    def group(self, hand: InHand, codec: Codec) -> WriteGroup:
+        """Make the group that is to be written; to be called when all that was asked for before has been."""
         # Who was cancelled meanwhile hands its items to leave.
-        self.begun = [one for one in self.begun if not one.waiter.cancelled()]
-        for items, result in (one for closed, _ in self.left for one in closed):
-            self._strangers += [(item, result) for item in items if item not in hand]
-        strangers = codec.fingerprints([item for item, _ in self._strangers])
-        return b"".join([*(one.fingerprints for one in self.begun), strangers])
-
-    def group(self, hand: InHand, codec: Codec, known: Sequence[Known | None]) -> WriteGroup:
-        """Make the group that is to be written; ``known`` is about these fingerprints, or empty."""
-        kept, group = codec.keeper(), WriteGroup(results=self.results, asides=self.notes)
-        for items, result in (one for closed, _ in self.left for one in closed):
-            records, repeats = hand.close([item for item in items if item in hand])
-            group.results += [(records, kept(result))] if records else []
-            group.asides += [Aside(item.position, kept(result), None) for item in repeats]
-        entries, first = [], 0
-        for one in self.begun:
-            last = first + len(one.items)
-            new = one.items
-            if known:
-                one.settled, new = hand.look(one.items, known[first:last], group)
-            if len(new) < len(one.items) or one.entries is None:
-                entries.append(codec.entries(new))
-            else:
-                entries.append(Entries(len(new), one.fingerprints, one.entries))
-            self._new += new
-            first = last
-        entries.append(self._left(hand, codec, known[first:], group))
-        group.entries = _joined([one for one in entries if one.number])
+        self.begun = [asked for asked in self.begun if not asked[-1].cancelled()]
+        entries = [entries for _, entries, _ in self.begun]
+        group = WriteGroup(results=self.results, sent=sum([len(one.positions) for one in entries]), asides=self.notes)
+        for closed, _ in self.left:
+            self._add_left(group, closed, hand, codec)
+        if self._strangers:
+            entries.append(codec.entries([item for item, _ in self._strangers]))
+        if entries:
+            group.entries = entries[0] if len(entries) == 1 else _joined(entries)
         return group
 
-    def _left(self, hand: InHand, codec: Codec, known: Sequence[Known | None], group: WriteGroup) -> Entries:
-        """See what stands of those that were never begun; give the entries of those that are new."""
+    def _add_left(self, group: WriteGroup, closed: Sequence[Closed], hand: InHand, codec: Codec) -> None:
         kept = codec.keeper()
-        new: list[Item] = []
-        for (item, result), one in zip_longest(self._strangers, known):
-            if one is None:
-                group.left.append((len(self._new) + len(new), kept(result)))
-                new.append(item)
-                continue
-            standing, repeats = hand.leave(item, result, one)
-            self._standing[item] = standing
-            if one.position > item.position:
-                group.moved.append((item.position, one.record))
-            if repeats:
-                group.asides.append(Aside(item.position, kept(standing), None))
-        return codec.entries(new)
+        for items, result in closed:
+            strangers = [item for item in items if item not in hand]
+            if records := hand.close([item for item in items if item in hand], result):
+                group.results.append((records, kept(result)))
+            first = group.sent + len(self._strangers)
+            group.left.append((range(first, first + len(strangers)), kept(result)))
+            self._strangers += [(item, result) for item in strangers]
 
-    def tell(self, hand: InHand, records: Sequence[int]) -> None:
-        """Take over the numbers of the entries that were written, and tell all who wait."""
-        hand.enter(self._new, records)
-        for numbers, _ in self.results:
-            hand.written(numbers)
-        for one in self.begun:
-            _set(one.waiter, one.settled)
-        for closed, waiter in self.left:
-            _set(waiter, _as_it_stands(closed, self._standing))
+    def tell(self, hand: InHand, written: Written) -> None:
+        """Take over what the backend tells of the group, and tell all who wait."""
+        known = {one.place: one for one in written.known} if written.known else {}
+        first = 0
+        for items, _, waiter in self.begun:
+            last = first + len(items)
+            theirs = [known.get(place) for place in range(first, last)] if known else ()
+            _set(waiter, hand.begin(items, written.records[first:last], theirs))
+            first = last
+        if self.left:
+            self._tell_left(hand, known, first)
         for recorded in self.recorded:
             _set(recorded, None)
+
+    def _tell_left(self, hand: InHand, known: Mapping[int, Known], first: int) -> None:
+        standing = {
+            item: hand.leave(known[place], item, result)
+            for place, (item, result) in enumerate(self._strangers, first)
+            if place in known
+        }
+        for closed, waiter in self.left:
+            _set(waiter, _as_it_stands(closed, standing))
 
     def fail(self, error: JournalError) -> None:
         """Tell all who wait that it could not be written."""
         waiters: list[asyncio.Future[Any]] = [*self.recorded]
-        waiters += [one.waiter for one in self.begun]
+        waiters += [waiter for _, _, waiter in self.begun]
         waiters += [waiter for _, waiter in self.left]
         for waiter in waiters:
             if not waiter.done():
@@ -127,10 +97,11 @@ def _set(waiter: asyncio.Future[T], value: T) -> None:
 
 
 def _joined(entries: Sequence[Entries]) -> Entries:
-    if len(entries) == 1:
-        return entries[0]
-    fingerprints, text = b"".join([one.fingerprints for one in entries]), ",".join([one.json[1:-1] for one in entries])
-    return Entries(sum(one.number for one in entries), fingerprints, f"[{text}]")
+    return Entries(
+        [position for one in entries for position in one.positions],
+        b"".join([one.fingerprints for one in entries]),
+        "[" + ",".join([one.json[1:-1] for one in entries]) + "]",
+    )
 
 
 def _as_it_stands(closed: Sequence[Closed], standing: dict[Item, Result[Any]]) -> list[Closed]:

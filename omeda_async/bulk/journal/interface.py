@@ -110,7 +110,7 @@ class Kept(NamedTuple):
 class Entries(NamedTuple):
     """Records as a journal keeps them."""
 
-    number: int = 0
+    positions: Sequence[int] = ()
     fingerprints: bytes = b""
     """16 bytes each, one after the other."""
     json: str = "[]"
@@ -120,6 +120,8 @@ class Entries(NamedTuple):
 class Known(NamedTuple):
     """What an earlier run has written about a record."""
 
+    place: int
+    """Where it stands among the entries of the group, from 0."""
     record: int
     """Its number in the journal."""
     position: int
@@ -141,24 +143,30 @@ class Aside(NamedTuple):
 class WriteGroup:
     """What is written in one transaction, in this order."""
 
-    moved: list[tuple[int, int]] = attrs.field(factory=list)
-    """Positions that are further up in the input now than before, and the numbers of their records."""
-    again: list[int] = attrs.field(factory=list)
-    """Records that are sent again as if they were new: what was noted of them counts no more."""
     results: list[tuple[Sequence[int], Kept]] = attrs.field(factory=list)
-    """What became of records; it replaces what an earlier run has noted of them."""
+    """What became of records, by their numbers; it replaces what an earlier run has noted of them."""
     entries: Entries = attrs.field(factory=Entries)
-    """New records."""
-    left: list[tuple[int, Kept]] = attrs.field(factory=list)
-    """What became of some of these, by their places among the entries; the others are about to be sent."""
+    """To be written where they are new. A known one that has moved up in the input gets its new position."""
+    sent: int = 0
+    """So many of these, the first, are about to be sent: a known one loses a result that is one of ``AGAIN``."""
+    left: list[tuple[range, Kept]] = attrs.field(factory=list)
+    """What became of the others, by their places among the entries; for those that are new."""
     asides: list[Aside] = attrs.field(factory=list)
-    requests: int = 0
-    """Made by the run so far; noted when anything else is."""
+    requests: int | None = None
+    """Made by the run so far; None where that is not to be noted."""
     recent: int = 0
     """Those of them made of late."""
 
     def __bool__(self) -> bool:
-        return bool(self.results or self.entries.number or self.asides or self.again or self.moved)
+        return bool(self.results or self.entries.positions or self.asides or self.requests is not None)
+
+
+class Written(NamedTuple):
+    """What a backend tells of a group it has written."""
+
+    records: Sequence[int] = ()
+    """The numbers of the entries: new ones have higher ones than all before, in their order."""
+    known: Sequence[Known] = ()
 
 
 class Opened(NamedTuple):
@@ -166,8 +174,6 @@ class Opened(NamedTuple):
 
     salt: bytes | None
     """What its fingerprints are salted with; None where it keeps records whole."""
-    resumed: bool
-    """Whether it holds records of earlier runs."""
     requests: int
     """Made of late by earlier runs."""
     seconds_ago: float
@@ -183,11 +189,8 @@ class Backend(Protocol):
     def open(self) -> Awaitable[Opened]:
         """Open or create the journal, unless it is in use or another run's, and note that a run begins."""
 
-    def find(self, fingerprints: bytes) -> Awaitable[Sequence[Known | None]]:
-        """Return what earlier runs have written about records, for each of some fingerprints of 16 bytes."""
-
-    def write(self, group: WriteGroup) -> Awaitable[Sequence[int]]:
-        """Write a group, durably; give the numbers of its entries: higher ones than all before, in their order."""
+    def write(self, group: WriteGroup) -> Awaitable[Written]:
+        """Write a group, durably, and tell what earlier runs have noted of its entries."""
 
     def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> Awaitable[None]:
         """Note how the run ended.

@@ -6,23 +6,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import orjson
 
 from omeda_async import _clock
-from omeda_async.bulk.journal.codec import STATUS_CODES
+from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import (
+    AGAIN,
     SETTLED,
     Aside,
+    Entries,
     Kept,
     Known,
     Opened,
     WriteGroup,
+    Written,
 )
 from omeda_async.bulk.journal.sqlite_file import JournalFile, unusable
-from omeda_async.bulk.journal.sqlite_find import Finder
+from omeda_async.bulk.journal.sqlite_find import Finder, Found
 from omeda_async.bulk.journal.thread import Worker
 
 T = TypeVar("T")
@@ -31,6 +34,7 @@ _HIGHEST: Final = "SELECT ifnull((SELECT max(id) FROM records), 0), ifnull((SELE
 # Few statements, many rows: each step of SQLite lets go of the interpreter, and has to wait to get it back.
 _INSERT_RECORDS: Final = """
 INSERT INTO records SELECT ?1 + key, substr(?2, 16 * key + 1, 16), value FROM json_each(?3)
+WHERE key NOT IN (SELECT value FROM json_each(?4))
 """
 _INSERT_RESULTS: Final = """
 INSERT INTO results SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
@@ -42,6 +46,7 @@ json_extract(value, '$[2]'), json_extract(value, '$[3]'), json_extract(value, '$
 FROM json_each(?2)
 """
 _INSERT_STORED: Final = "INSERT INTO answers SELECT ? + key, value FROM json_each(?)"
+_STORED: Final = "SELECT id, answer FROM answers WHERE id IN (SELECT value FROM json_each(?))"
 _MOVE: Final = "UPDATE records SET entry = json_set(entry, '$[0]', ?) WHERE id = ?"
 _REQUESTS: Final = "UPDATE runs SET requests = ?, recent = ?, seen = ? WHERE id = ?"
 _END: Final = "UPDATE runs SET ended = ?, requests = ?, complete = ?, counts = ?, cause = ? WHERE id = ?"
@@ -71,36 +76,24 @@ class SqliteBackend:
         self._next_record = self._next_stored = 0
         self._numbers: dict[str, int] = {}
         """Of stored results."""
+        self._kept: dict[tuple[int | None, int, int], Kept] = {}
 
     def open(self) -> asyncio.Future[Opened]:
         """Open or create the file, lock it, and note that a run begins."""
         return self._worker.do(self._begin)
 
-    def find(self, fingerprints: bytes) -> asyncio.Future[list[Known | None]]:
-        """Return what earlier runs have written about records."""
-        return self._do(lambda: self._finder.find(fingerprints))
-
-    def write(self, group: WriteGroup) -> asyncio.Future[range]:
+    def write(self, group: WriteGroup) -> asyncio.Future[Written]:
         """Write a group in one transaction."""
-        return self._do(lambda: self._transaction(lambda: self._write(group)))
+        return self._worker.do(partial(self._transaction, self._write, group))
 
     def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> asyncio.Future[None]:
         """Note how the run ended."""
-        return self._do(lambda: self._transaction(lambda: self._end(requests, counts, cause)))
+        return self._worker.do(partial(self._transaction, self._end, requests, counts, cause))
 
     async def close(self) -> None:
         """Close the file, and end the thread."""
         await self._worker.do(self._shut)
         self._worker.end()
-
-    def _do(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        def checked() -> T:
-            try:
-                return work()
-            except sqlite3.Error as error:
-                raise unusable(self._file.path, error) from error
-
-        return self._worker.do(checked)
 
     def _begin(self) -> Opened:
         self._file = self._open()
@@ -114,32 +107,41 @@ class SqliteBackend:
         if hasattr(self, "_file"):
             self._file.close()
 
-    def _transaction(self, work: Callable[[], T]) -> T:
-        self._sql.execute("BEGIN IMMEDIATE")
+    def _transaction(self, work: Callable[..., T], *what: Any) -> T:
         try:
-            given = work()
-            self._sql.execute("COMMIT")
-        except BaseException:
-            if self._sql.in_transaction:
-                self._sql.execute("ROLLBACK")
-            raise
+            self._sql.execute("BEGIN IMMEDIATE")
+            try:
+                given = work(*what)
+                self._sql.execute("COMMIT")
+            except BaseException:
+                if self._sql.in_transaction:
+                    self._sql.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise unusable(self._file.path, error) from error
         return given
 
-    def _write(self, group: WriteGroup) -> range:
-        if group.moved:
-            self._sql.executemany(_MOVE, group.moved)
-        self._forget([(record, record) for record in group.again])
-        self._note(group.results)
-        number, fingerprints, text = group.entries
-        records = range(self._next_record, self._next_record + number)
-        if number:
-            self._next_record += number
-            self._sql.execute(_INSERT_RECORDS, (records.start, fingerprints, text))
-        self._note([((records[place],), kept) for place, kept in group.left])
-        self._set_aside(group.asides)
-        made = (group.requests, group.recent, _clock.utc_now().timestamp(), self._file.run)
-        self._sql.execute(_REQUESTS, made)
-        return records
+    def _write(self, group: WriteGroup) -> Written:
+        if group.results:
+            self._note(group.results)
+        records: Sequence[int] = ()
+        known: Sequence[Known] = ()
+        if group.entries.positions:
+            records, known = self._enter(group.entries)
+        if known:
+            again = [one.record for one in known if one.place < group.sent and one.kept and one.kept.status in AGAIN]
+            self._forget([(record, record) for record in again])
+        if group.left:
+            stand = {one.place for one in known}
+            self._note(
+                [([records[place] for place in places if place not in stand], kept) for places, kept in group.left]
+            )
+        if group.asides:
+            self._set_aside(group.asides)
+        if group.requests is not None:
+            made = (group.requests, group.recent, _clock.utc_now().timestamp(), self._file.run)
+            self._sql.execute(_REQUESTS, made)
+        return Written(records, known)
 
     def _end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
         run, complete = self._file.run, cause is None
@@ -147,6 +149,33 @@ class SqliteBackend:
             self._sql.execute("DELETE FROM asides WHERE run != ?", (run,))
         now, counted = _clock.utc_now().timestamp(), orjson.dumps(counts).decode()
         self._sql.execute(_END, (now, requests, complete, counted, cause, run))
+
+    def _enter(self, entries: Entries) -> tuple[Sequence[int], list[Known]]:
+        """Write down the records that are new; give the numbers of all, and what is known about the others."""
+        positions, fingerprints, text = entries
+        found = self._finder.find(fingerprints)
+        records: Sequence[int] = range(self._next_record, self._next_record + len(positions))
+        if len(found) < len(positions):
+            self._next_record += len(positions)  # the numbers of those found are left out
+            places = orjson.dumps([one.place for one in found]).decode()
+            self._sql.execute(_INSERT_RECORDS, (records[0], fingerprints, text, places))
+        if found:
+            records = list(records)
+            for one in found:
+                records[one.place] = one.record
+            moved = [(positions[one.place], one.record) for one in found if positions[one.place] < one.position]
+            self._sql.executemany(_MOVE, moved)
+        return records, self._known(found) if found else []
+
+    def _known(self, found: list[Found]) -> list[Known]:
+        results = {one[3:] for one in found if one.status is not None}
+        if new := results - self._kept.keys():
+            if len(self._kept) > _STORED_REMEMBERED:
+                self._kept.clear()
+                new = results
+            texts = dict(self._sql.execute(_STORED, (orjson.dumps([one[2] for one in new]).decode(),)).fetchall())
+            self._kept |= {one: Kept(STATUSES[one[0] or 0], one[1], texts[one[2]]) for one in new}
+        return [Known(one.place, one.record, one.position, self._kept.get(one[3:])) for one in found]
 
     def _note(self, results: list[tuple[Sequence[int], Kept]]) -> None:
         numbers = self._store([kept for _, kept in results])
@@ -156,7 +185,8 @@ class SqliteBackend:
             # What may change yet stands alone.
             for first, last in (_ranges(records) if kept.status in SETTLED else zip(records, records, strict=True))
         ]
-        self._forget([(first, last) for first, last, *_ in rows if first <= self._last])
+        if self._last:
+            self._forget([(first, last) for first, last, *_ in rows if first <= self._last])
         if rows:
             self._sql.execute(_INSERT_RESULTS, (orjson.dumps(rows).decode(),))
 

@@ -157,8 +157,7 @@ class JournalFile:
             _check(connections[0], path, identity)
             connections.append(_locked(path))
             _prepare(connections[0], path, identity)
-            resumed = bool(connections[0].execute("SELECT count(*) FROM (SELECT 1 FROM prints LIMIT 1)").fetchone()[0])
-            opened = Opened(salt_of(connections[0]), resumed, *_recent(connections[0], lookback))
+            opened = Opened(salt_of(connections[0]), *_recent(connections[0], lookback))
             run = _begun(connections[0])
         except BaseException as error:
             for connection in connections:

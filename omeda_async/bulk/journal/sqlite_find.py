@@ -2,15 +2,14 @@
 
 import sqlite3
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple
 
 import orjson
 
-from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUSES
-from omeda_async.bulk.journal.interface import Kept, Known
+from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES
 
 _FOLLOWING: Final = """
-SELECT CAST(group_concat(fingerprint, '') AS BLOB), json_group_array(CAST(substr(entry, 2, 20) AS INTEGER))
+SELECT group_concat(hex(fingerprint), ''), json_group_array(CAST(substr(entry, 2, 20) AS INTEGER))
 FROM records WHERE id BETWEEN ? AND ?
 """
 _RESULTS: Final = """
@@ -26,17 +25,27 @@ SELECT json_group_array(json_array(
 FROM n CROSS JOIN prints ON prints.fingerprint = substr(:fingerprints, 16 * place + 1, 16)
 JOIN outcomes ON outcomes.id = prints.record
 """
-_STORED: Final = "SELECT id, answer FROM answers WHERE id IN (SELECT value FROM json_each(?))"
-_REMEMBERED: Final = 1000
-_Result: TypeAlias = tuple[int, int, int]
-"""Status, attempts, and the number of what is stored."""
+
+
+class Found(NamedTuple):
+    """A record that is in the journal."""
+
+    place: int
+    """Where its fingerprint stands among those asked for, from 0."""
+    record: int
+    position: int
+    status: int | None
+    """None: no result was noted."""
+    attempts: int
+    answer: int
+    """The number of the stored result."""
 
 
 class Finder:
     """Finds records that were written before a certain moment.
 
     Who resumes a run asks for records in the order in which they were written: those that follow the last ones found
-    are compared first, and the index is asked only where they are others. That is a fraction of the work.
+    are compared first, and the index is asked only where they are others. That is a sixth of the work.
 
     Args:
         connection: The journal.
@@ -49,48 +58,37 @@ class Finder:
         self._last = last
         self._index: Callable[[], None] | None = index
         self._next = 1
-        self._kept: dict[_Result, Kept] = {}
 
-    def find(self, fingerprints: bytes) -> list[Known | None]:
-        """Return what is known about each."""
+    def find(self, fingerprints: bytes) -> list[Found]:
+        """Return those that are there, in the order asked for."""
         number = len(fingerprints) // FINGERPRINT_BYTES
-        return self._following(fingerprints, number) or self._looked_up(fingerprints, number)
+        if not (number and self._last):
+            return []
+        found = self._following(fingerprints, number) or self._looked_up(fingerprints, number)
+        if found:
+            self._next = found[-1].record + 1
+        return found
 
-    def _following(self, fingerprints: bytes, number: int) -> list[Known | None]:
+    def _following(self, fingerprints: bytes, number: int) -> list[Found]:
         low, high = self._next, self._next + number - 1
         if high > self._last:
             return []
-        found, positions = self._sql.execute(_FOLLOWING, (low, high)).fetchone()
-        if found != fingerprints:
+        text, positions = self._sql.execute(_FOLLOWING, (low, high)).fetchone()
+        if text != fingerprints.hex().upper():
             return []
-        ranges = orjson.loads(self._sql.execute(_RESULTS, {"low": low, "high": high}).fetchone()[0])
-        self._remember({tuple(result) for _, _, *result in ranges})
-        kept: list[Kept | None] = [None] * number
-        for first, last, *result in ranges:
+        nothing = (None, 0, 0)
+        kept = [nothing] * number
+        for first, last, *result in orjson.loads(self._sql.execute(_RESULTS, {"low": low, "high": high}).fetchone()[0]):
             begin, end = max(first, low) - low, min(last, high) - low + 1
-            kept[begin:end] = [self._kept[tuple(result)]] * (end - begin)
-        self._next = high + 1
-        return list(map(Known._make, zip(range(low, high + 1), orjson.loads(positions), kept, strict=True)))
+            kept[begin:end] = [tuple(result)] * (end - begin)
+        return [
+            Found(place, low + place, position, *result)
+            for place, (position, result) in enumerate(zip(orjson.loads(positions), kept, strict=True))
+        ]
 
-    def _looked_up(self, fingerprints: bytes, number: int) -> list[Known | None]:
+    def _looked_up(self, fingerprints: bytes, number: int) -> list[Found]:
         if self._index is not None:
             self._index()
             self._index = None
         row = self._sql.execute(_LOOK_UP, {"fingerprints": fingerprints, "count": number}).fetchone()
-        found = orjson.loads(row[0])
-        self._remember({tuple(one[3:]) for one in found if one[3] is not None})
-        known: list[Known | None] = [None] * number
-        for place, record, position, *result in found:
-            known[place] = Known(record, position, self._kept.get(tuple(result)))
-            self._next = record + 1
-        return known
-
-    def _remember(self, results: set[_Result]) -> None:
-        new = results - self._kept.keys()
-        if new and len(self._kept) > _REMEMBERED:
-            self._kept.clear()
-            new = results
-        if new:
-            numbers = orjson.dumps([number for _, _, number in new]).decode()
-            stored = dict(self._sql.execute(_STORED, (numbers,)).fetchall())
-            self._kept |= {one: Kept(STATUSES[one[0]], one[1], stored[one[2]]) for one in new}
+        return [Found(*values) for values in orjson.loads(row[0])]

@@ -54,6 +54,7 @@ _INDEX: Final = (
     "CREATE TEMP TABLE prints (fingerprint BLOB PRIMARY KEY, record INTEGER NOT NULL) WITHOUT ROWID",
     "INSERT OR IGNORE INTO temp.prints SELECT fingerprint, id FROM records ORDER BY fingerprint, id",
 )
+_SETTLED_CODES: Final = frozenset(STATUS_CODES[status] for status in SETTLED)
 
 
 class SqliteReader:
@@ -135,10 +136,10 @@ class SqliteReader:
 
     def _settled(self, fingerprints: bytes) -> Collection[int]:
         try:
-            known = self._finder.find(fingerprints) if self._finder is not None else []
+            found = self._finder.find(fingerprints) if self._finder is not None else []
         except sqlite3.Error as error:
             raise unusable(self._path, error) from error
-        return {place for place, one in enumerate(known) if one and one.kept and one.kept.status in SETTLED}
+        return {one.place for one in found if one.status in _SETTLED_CODES}
 
     def _shut(self) -> None:
         self._finder = None

@@ -3,17 +3,17 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from omeda_async._result import Result
 from omeda_async.bulk._item import Closed, Item
 from omeda_async.bulk._outlast import outlast
-from omeda_async.bulk.journal.asked import Asked, Begun
+from omeda_async.bulk.journal.asked import Asked
 from omeda_async.bulk.journal.codec import Codec
 from omeda_async.bulk.journal.in_hand import InHand
-from omeda_async.bulk.journal.interface import Aside, Backend, Known
+from omeda_async.bulk.journal.interface import Aside, Backend, Written
 from omeda_async.errors import ClosedError, JournalError
 from omeda_async.outcomes import Tally
 
@@ -39,8 +39,7 @@ class Journal:
         self._backend = backend
         self._lookback = lookback
         self._codec = Codec()
-        self._resumed = False
-        self._hand = InHand()
+        self._hand = InHand(lambda item, result: self.note_repeats([([item], result)]))
         self._asked = Asked()
         self._tally = Tally()
         self._made: deque[tuple[float, int]] = deque([(-math.inf, 0)])
@@ -74,7 +73,6 @@ class Journal:
     async def _begin(self) -> None:
         opened = await self._backend.open()
         self._codec = Codec(opened.salt)
-        self._resumed = opened.resumed
         self.recent = opened.requests, opened.seconds_ago
         self._open = True
 
@@ -92,11 +90,9 @@ class Journal:
         self._check()
         waiter: asyncio.Future[list[Closed]] = asyncio.get_running_loop().create_future()
         try:
-            entries = None if self._resumed else self._codec.json(items)
-            begun = Begun(items, self._codec.fingerprints(items), entries, waiter)
+            self._asked.begun.append((items, self._codec.entries(items), waiter))
         except Exception as error:
             raise self._failed(error) from error
-        self._asked.begun.append(begun)
         self._wake()
         return await waiter
 
@@ -104,21 +100,18 @@ class Journal:
         """Have results written down; the future is done when they are."""
         self._check()
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        asked, kept, any_new = self._asked, self._codec.keeper(), False
+        before, kept = len(self._asked.results), self._codec.keeper()
         try:
             for items, result in closed:
-                records, repeats = self._hand.close(items)
-                if records:
-                    asked.results.append((records, kept(result)))
-                asked.notes += [Aside(item.position, kept(result), None) for item in repeats]
-                any_new = any_new or bool(records or repeats)
+                if records := self._hand.close(items, result):
+                    self._asked.results.append((records, kept(result)))
         except Exception as error:
             raise self._failed(error) from error
-        if any_new:
-            asked.recorded.append(waiter)
-            self._wake()
-        else:  # earlier runs have settled them all
+        if len(self._asked.results) == before:  # earlier runs have settled them all
             waiter.set_result(None)
+        else:
+            self._asked.recorded.append(waiter)
+            self._wake()
         return waiter
 
     async def leave(self, closed: Sequence[Closed]) -> list[Closed]:
@@ -139,8 +132,8 @@ class Journal:
 
     def note_refused(self, closed: Sequence[Closed]) -> None:
         """Have records counted that were refused locally, and so are not sent."""
-        kept, entry = self._codec.keeper(), self._codec.json
-        self._note(lambda item, result: Aside(item.position, kept(result), entry([item])[1:-1]), closed)
+        kept, entry = self._codec.keeper(), self._codec.entry
+        self._note(lambda item, result: Aside(item.position, kept(result), entry(item)), closed)
 
     def _note(self, aside: Callable[[Item, Result[Any]], Aside], closed: Sequence[Closed]) -> None:
         try:
@@ -209,57 +202,26 @@ class Journal:
             self._next, self._due = loop.call_at(due, self._write), due
 
     def _write(self) -> bool:
-        """Begin to write what was asked for; tell whether there was anything to do."""
+        """Begin to write what was asked for; tell whether there was anything to write."""
         if self._next is not None:
             self._next.cancel()
         self._next, self._due = None, math.inf
         asked, self._asked = self._asked, Asked()
-        self._writing = True
-        with self._telling(asked):
-            if self._failure is not None:
-                raise self._failure
-            fingerprints = asked.fingerprints(self._hand, self._codec)
-            if self._resumed and fingerprints:
-                finding = asyncio.ensure_future(self._backend.find(fingerprints))
-                finding.add_done_callback(lambda finding: self._found(asked, finding))
-            else:
-                self._go_on(asked, ())
-        return self._writing
-
-    def _found(self, asked: Asked, finding: asyncio.Future[Sequence[Known | None]]) -> None:
-        with self._telling(asked):
-            self._go_on(asked, finding.result())
-
-    def _go_on(self, asked: Asked, known: Sequence[Known | None]) -> None:
-        group = asked.group(self._hand, self._codec, known)
-        if not group:
-            self._end(asked, ())
-            return
-        group.requests, group.recent = self._tally.requests, self._made_of_late()
-        writing = asyncio.ensure_future(self._backend.write(group))
-        writing.add_done_callback(lambda writing: self._written(asked, writing))
-
-    def _written(self, asked: Asked, writing: asyncio.Future[Sequence[int]]) -> None:
-        with self._telling(asked):
-            self._end(asked, writing.result())
-
-    def _end(self, asked: Asked, records: Sequence[int]) -> None:
-        """Tell all who wait, and have the next group written."""
-        asked.tell(self._hand, records)
-        self._writing = False
-        self._not_before = asyncio.get_running_loop().time() + GATHER
-        self._wrote.set()
-        if self._asked.waited_for or len(self._asked.notes) >= NOTES_AT_ONCE:
-            self._wake()
-
-    @contextmanager
-    def _telling(self, asked: Asked) -> Iterator[None]:
-        """Tell all who wait when a step breaks off, whatever it was: nobody waits for ever."""
         try:
-            yield
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 all of them are told
-            self._writing = False
+            if self._failure is not None:
+                raise self._failure  # noqa: TRY301 all who ask are told the same way
+            group = asked.group(self._hand, self._codec)
+        except Exception as error:  # noqa: BLE001 the same
             asked.fail(self._failed(error))
+            return False
+        if group.sent or self._tally.requests > self._made[-1][1]:
+            group.requests, group.recent = self._tally.requests, self._made_of_late()
+        if not group:
+            asked.tell(self._hand, Written())
+            return False
+        self._writing = True
+        asyncio.ensure_future(self._backend.write(group)).add_done_callback(partial(self._written, asked))
+        return True
 
     def _made_of_late(self) -> int:
         now, made = asyncio.get_running_loop().time(), self._made
@@ -268,3 +230,15 @@ class Journal:
         if self._tally.requests > made[-1][1]:
             made.append((now, self._tally.requests))
         return self._tally.requests - made[0][1]
+
+    def _written(self, asked: Asked, writing: asyncio.Future[Written]) -> None:
+        """Tell all who wait for a write, and begin the next."""
+        self._writing = False
+        self._not_before = asyncio.get_running_loop().time() + GATHER
+        try:
+            asked.tell(self._hand, writing.result())
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 whoever waits has to be told, whatever it was
+            asked.fail(self._failed(error))
+        self._wrote.set()
+        if self._asked.waited_for or len(self._asked.notes) >= NOTES_AT_ONCE:
+            self._wake()

@@ -16,7 +16,7 @@ import pytest
 from omeda_async import ClosedError, JournalError, OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import Item, fingerprint, not_sent
-from omeda_async.bulk.journal.interface import WriteGroup
+from omeda_async.bulk.journal.interface import WriteGroup, Written
 from omeda_async.bulk.journal.sqlite import SqliteBackend
 from omeda_async.bulk.journal.writer import Journal
 from omeda_async.journal import read_status
@@ -106,7 +106,7 @@ class CountingBackend(SqliteBackend):
         super().__init__(*given)
         self.groups: list[WriteGroup] = []
 
-    def write(self, group: WriteGroup) -> asyncio.Future[range]:
+    def write(self, group: WriteGroup) -> asyncio.Future[Written]:
         """Write a group."""
         self.groups.append(group)
         return super().write(group)
