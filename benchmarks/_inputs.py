@@ -32,9 +32,6 @@ class Input(NamedTuple):
     """Return the entries of a bare script, of what was made."""
 
 
-# The records.
-
-
 def _scopes() -> list[tuple[str, list[Any]]]:
     rng = random.Random(1)  # noqa: S311 it has to be repeatable, not secret
     brands, types = [f"B{number:02}" for number in range(20)], list(range(4100, 4150))
@@ -50,7 +47,7 @@ def _mixed(count: int) -> Iterator[tuple[str, str, list[Any], str | None]]:
     """Return address, field of the ids, one to four ids, and source: three in ten have one of their own, two none."""
     for number, (field, ids) in zip(range(count), cycle(_scopes()), strict=False):
         last = number % 10
-        source = None if last > 7 else f"Form {number}, spring" if last in {1, 4, 7} else "Company STU"
+        source = None if last > 7 else f"Form {number} of spring" if last in {1, 4, 7} else "Company STU"
         yield f"reader{number}@example.com", field, ids, source
 
 
@@ -74,9 +71,6 @@ def mixed_models(count: int) -> Iterator[OptOut]:
             yield DeploymentTypeOptOut(address, deployment_type_ids=ids, source=source)
         else:
             yield ClientOptOut(address, source=source)
-
-
-# The files.
 
 
 def _write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[str]], *, quoted: bool = False) -> str:
@@ -116,37 +110,32 @@ def _write_lines(path: Path, count: int) -> str:
     return str(path)
 
 
-# What a bare script makes of them.
-
-
-def _entry(address: str, brands: Any, types: Any, source: str | None) -> Entry:
-    entry: dict[str, Any] = {"EmailAddress": address}
-    level = "ClientOptOut"
-    if brands:
-        level, entry["BrandId"] = "BrandOptOut", brands
-    elif types:
-        level, entry["DeploymentTypeId"] = "DeploymentTypeOptOut", types
-    if source:
-        entry["Source"] = source
-    return level, entry
-
-
 def _bare_csv(path: str) -> Iterator[Entry]:
     with Path(path).open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            brands, types = row["brand_ids"], row["deployment_type_ids"]
-            yield _entry(
-                row["email_address"],
-                brands and brands.split("|"),
-                types and [int(one) for one in types.split("|")],
-                row["source"],
-            )
+            entry: dict[str, Any] = {"EmailAddress": row["email_address"]}
+            level = "ClientOptOut"
+            if row["brand_ids"]:
+                level, entry["BrandId"] = "BrandOptOut", row["brand_ids"].split("|")
+            elif row["deployment_type_ids"]:
+                level = "DeploymentTypeOptOut"
+                entry["DeploymentTypeId"] = list(map(int, row["deployment_type_ids"].split("|")))
+            if row["source"]:
+                entry["Source"] = row["source"]
+            yield level, entry
 
 
 def _bare_dicts(records: Iterable[Mapping[str, Any]]) -> Iterator[Entry]:
     for record in records:
-        get = record.get
-        yield _entry(record["email_address"], get("brand_ids"), get("deployment_type_ids"), get("source"))
+        entry = {"EmailAddress": record["email_address"]}
+        level = "ClientOptOut"
+        if "brand_ids" in record:
+            level, entry["BrandId"] = "BrandOptOut", record["brand_ids"]
+        elif "deployment_type_ids" in record:
+            level, entry["DeploymentTypeId"] = "DeploymentTypeOptOut", record["deployment_type_ids"]
+        if "source" in record:
+            entry["Source"] = record["source"]
+        yield level, entry
 
 
 def _bare_lines(path: str) -> Iterator[Entry]:
@@ -156,9 +145,15 @@ def _bare_lines(path: str) -> Iterator[Entry]:
 
 def _bare_models(count: int) -> Iterator[Entry]:
     for model in mixed_models(count):
-        brands = model.brand_ids if isinstance(model, BrandOptOut) else None
-        types = model.deployment_type_ids if isinstance(model, DeploymentTypeOptOut) else None
-        yield _entry(model.email_address, brands, types, model.source)
+        entry: dict[str, Any] = {"EmailAddress": model.email_address}
+        level = "ClientOptOut"
+        if isinstance(model, BrandOptOut):
+            level, entry["BrandId"] = "BrandOptOut", model.brand_ids
+        elif isinstance(model, DeploymentTypeOptOut):
+            level, entry["DeploymentTypeId"] = "DeploymentTypeOptOut", model.deployment_type_ids
+        if model.source is not None:
+            entry["Source"] = model.source
+        yield level, entry
 
 
 def bodies(entries: Iterable[Entry], most: int) -> Iterator[tuple[int, bytes]]:

@@ -6,17 +6,11 @@ milliseconds; the calendar is read for what providers state as dates.
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable
 
 
 def now() -> float:
     """Return the running loop's time in seconds."""
     return asyncio.get_running_loop().time()
-
-
-def reader() -> Callable[[], float]:
-    """Return the running loop's ``time``, for frequent use: finding the loop takes longer than asking it."""
-    return asyncio.get_running_loop().time
 
 
 def utc_now() -> dt.datetime:

@@ -20,6 +20,8 @@ def read_retry_after(headers: Mapping[str, str], utc_now: dt.datetime | None = N
             clock, and ours may be wrong. None where no clock is at hand: then such a date makes no sense.
     """
     text = _get(headers, "Retry-After")
+    if not text:
+        return None
     try:
         seconds = float(text)
     except ValueError:

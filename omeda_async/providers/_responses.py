@@ -1,10 +1,7 @@
 """What parsing a response has in common for all providers: its JSON, its texts, and the error it stands for."""
 
-import math
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -12,6 +9,7 @@ import orjson
 
 from omeda_async._masking import mask_emails
 from omeda_async._operation import Response
+from omeda_async._retry_after import read_retry_after
 from omeda_async.errors import (
     ApiError,
     AuthenticationFailed,
@@ -26,8 +24,6 @@ from omeda_async.errors import (
 
 NO_JSON: Final = object()
 """What ``load_json`` returns for a body that is not JSON."""
-LONGEST_WAIT: Final = 86_400.0
-"""Seconds: a longer ``Retry-After`` is cut to this."""
 LONGEST_SENTENCE: Final = 1000
 """Characters of a provider's message that are shown, and searched for its meaning; hostile ones are longer."""
 
@@ -68,7 +64,7 @@ def api_error(
         sent=status >= 500 and status != 503 if sent is None else sent,
         status=status,
         messages=messages,
-        retry_after=retry_after(response.headers),
+        retry_after=read_retry_after(response.headers),
         body=response.body,
         **details,
     )
@@ -172,29 +168,3 @@ def _first_of(messages: tuple[str, ...]) -> str:
 def _concise(text: str) -> str:
     # Masked before it is cut: an address could not be recognised any more once it is cut in two.
     return text if len(text) <= LONGEST_SENTENCE else f"{mask_emails(text)[:LONGEST_SENTENCE]}…"
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return ``Retry-After`` in seconds, at most a day; -1 stands for itself, and what makes no sense is None.
-
-    An HTTP date counts from the response's own ``Date`` header, so that no clock of ours is needed. The limiter, which
-    has a clock, reads everything else alike.
-    """
-    text = headers.get("Retry-After", "").strip()
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = _seconds_until(text, headers.get("Date", "")) if text else math.nan
-    return min(seconds, LONGEST_WAIT) if math.isfinite(seconds) and (seconds >= 0 or seconds == -1) else None
-
-
-def _seconds_until(until: str, now: str) -> float:
-    try:
-        return max(0.0, (_moment(until) - _moment(now)).total_seconds())
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return math.nan
-
-
-def _moment(text: str) -> datetime:
-    moment = parsedate_to_datetime(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

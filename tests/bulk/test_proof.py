@@ -175,7 +175,7 @@ def _breaks(target: str, replacement: Any, plans: st.SearchStrategy[FaultPlan] =
 
 def test_the_proof_notices_lost_answers_taken_for_failures() -> None:
     """Were a lost answer not in doubt, records would be reported as failed that were applied."""
-    _breaks("omeda_async._call.in_doubt", lambda *_, **__: False)
+    _breaks("omeda_async._decide.in_doubt", lambda *_, **__: False)
 
 
 def test_the_proof_notices_records_that_are_dropped_when_a_run_stops() -> None:

@@ -27,7 +27,7 @@ async def take_all(limiter: Limiter, count: int) -> list[Permit]:
     return [await limiter.acquire() for _ in range(count)]
 
 
-async def settled() -> None:
+async def until_idle() -> None:
     """Let every task that can run do so, without moving the clock to a timer."""
     for _ in range(10):
         await asyncio.sleep(0)

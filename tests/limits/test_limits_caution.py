@@ -10,7 +10,7 @@ import pytest
 from omeda_async.limits import Limiter, RateLimit, Window, _limiter, make_limiter
 from omeda_async.limits._caution import Caution
 from omeda_async.limits._pace import Pace
-from tests.limits.limits_help import advice, attempt, settled, take_all
+from tests.limits.limits_help import advice, attempt, take_all, until_idle
 
 LIMIT = RateLimit(Window(10, 1.0), Window(150, 60.0), parallel=10)
 
@@ -148,7 +148,7 @@ async def test_too_many_in_flight_halves_their_number_and_never_sleeps() -> None
     assert not waiter.done()
     for permit in held[1:5]:
         limiter.release(permit, status=204)
-    await settled()
+    await until_idle()
     assert waiter.done()
     assert pauses == []
 
@@ -163,7 +163,7 @@ async def test_after_too_many_at_once_the_next_waits_for_one_to_end() -> None:
     await asyncio.sleep(20)
     assert (limiter.view().parallel, limiter.view().in_flight, waiter.done()) == (4, 2, False)
     limiter.release(held[6], status=204)
-    await settled()
+    await until_idle()
     assert waiter.done()
 
 

@@ -13,7 +13,7 @@ import pytest
 from omeda_async.errors import ClosedError, LimitWaitExceeded
 from omeda_async.limits import Limiter, Permit, Priority, RateLimit, Window, make_limiter
 from omeda_async.limits._lanes import Lanes, Waiter
-from tests.limits.limits_help import BOTH, attempt, settled, take_all, timers
+from tests.limits.limits_help import BOTH, attempt, take_all, timers, until_idle
 
 ONE_AT_A_TIME = RateLimit(parallel=1)
 SAME_PASS = 2e-10
@@ -48,7 +48,7 @@ async def test_all_deadlines_share_one_timer() -> None:
     limiter = make_limiter(ONE_AT_A_TIME)
     await take_all(limiter, 1)
     waiting = [asyncio.create_task(limiter.acquire(max_wait=wait)) for wait in (*range(20, 60), *range(60, 20, -1), 5)]
-    await settled()
+    await until_idle()
     assert [handle.when() for handle in timers()] == [pytest.approx(5.0, abs=1e-6)]
     await asyncio.sleep(40)
     assert len(timers()) == 1
@@ -122,7 +122,7 @@ async def test_what_happens_in_one_pass_of_the_loop_never_loses_a_permit(order: 
             loop.call_at(moments[event], action)
     await asyncio.wait([victim])
     assert loop.time() == pytest.approx(3.0, abs=1e-6)
-    await settled()
+    await until_idle()
     if without == "release":
         assert not follower.done()
         limiter.release(held, sent=False)
@@ -155,7 +155,7 @@ async def test_cancelling_at_any_moment_before_a_deadline_leaks_nothing(passes: 
     limiter = make_limiter(RateLimit(Window(2, 1.0), parallel=2, pace=pace))
     held = await take_all(limiter, 2)
     victims = [asyncio.create_task(attempt(limiter, max_wait=60)) for _ in range(3)]
-    await settled()
+    await until_idle()
     for permit in held:
         limiter.release(permit, sent=False)
     for _ in range(passes):
@@ -176,7 +176,7 @@ async def test_closing_ends_every_wait_at_once(pace: float | None) -> None:
     limiter = make_limiter(RateLimit(Window(50, 60.0), parallel=1, pace=pace))
     (held,) = await take_all(limiter, 1)
     waiting = [asyncio.create_task(limiter.acquire(max_wait=wait)) for wait in (None, 100, 2000, None, 50)]
-    await settled()
+    await until_idle()
     limiter.close()
     ended = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(end) for end in ended] == [ClosedError] * 5
@@ -225,19 +225,19 @@ async def test_cancelled_waiters_are_forgotten_though_their_deadlines_are_hours_
     before = _waiters_alive()
     staying = [asyncio.create_task(limiter.acquire(max_wait=36_000)) for _ in range(100)]
     leaving = [asyncio.create_task(limiter.acquire(max_wait=7200 + wait)) for wait in range(1_000)]
-    await settled()
+    await until_idle()
     assert _waiters_alive() >= before + 1_100
     for task in leaving:
         task.cancel()
     await asyncio.gather(*leaving, return_exceptions=True)
     del leaving, task  # their errors hold the frames that waited, and so does the pass of the loop that gathered them
-    await settled()
+    await until_idle()
     assert _waiters_alive() <= before + 2 * 100 + 10
     for task in staying:
         task.cancel()
     await asyncio.gather(*staying, return_exceptions=True)
     del staying, task
-    await settled()
+    await until_idle()
     assert _waiters_alive() <= before + 10
     assert timers() == []
 

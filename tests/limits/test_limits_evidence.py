@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from omeda_async.limits import Limiter, RateLimit, Window, make_limiter
-from tests.limits.limits_help import advice, attempt, settled, take_all
+from tests.limits.limits_help import advice, attempt, take_all, until_idle
 
 LIMIT = RateLimit(Window(10, 1.0), Window(40, 60.0), parallel=10)
 SKIPPED = 20.0
@@ -192,4 +192,4 @@ async def test_an_attempt_without_an_answer_is_never_freed_by_a_header() -> None
     await asyncio.sleep(40)
     await attempt(limiter, headers=advice(39, limit=40, reset="58"))
     assert limiter.view().windows[1].used == 6
-    await settled()
+    await until_idle()

@@ -6,8 +6,8 @@ from email.utils import format_datetime
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from omeda_async._retry_after import read_retry_after as retry_after
 from omeda_async.limits._headers import Advice, read_advice, read_retry_after
-from omeda_async.providers._responses import retry_after
 
 NOON = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
 

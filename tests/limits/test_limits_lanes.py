@@ -10,7 +10,7 @@ import pytest
 from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceeded
 from omeda_async.limits import Limiter, Priority, RateLimit, Window, make_limiter
 from omeda_async.testing import run_moved
-from tests.limits.limits_help import attempt, settled, take_all, timers
+from tests.limits.limits_help import attempt, take_all, timers, until_idle
 
 ONE = RateLimit(Window(1, 1.0))
 
@@ -56,7 +56,7 @@ async def test_a_cancelled_waiter_leaves_and_the_next_one_goes() -> None:
     limiter = make_limiter(ONE)
     await attempt(limiter)
     waiters = [asyncio.create_task(attempt(limiter)) for _ in range(3)]
-    await settled()
+    await until_idle()
     waiters[0].cancel()
     await asyncio.gather(waiters[1])
     assert asyncio.get_running_loop().time() == pytest.approx(1.021, abs=0.001)
@@ -69,7 +69,7 @@ async def test_a_permit_granted_to_one_cancelled_at_that_moment_is_given_back() 
     limiter = make_limiter(RateLimit(Window(1, 60.0)))
     (permit,) = await take_all(limiter, 1)
     waiter, second = (asyncio.create_task(limiter.acquire()) for _ in range(2))
-    await settled()
+    await until_idle()
     limiter.release(permit, sent=False)
     waiter.cancel()
     granted = await second
@@ -86,7 +86,7 @@ async def test_cancelling_at_any_moment_of_a_wait_leaks_nothing(passes: int, pac
     limiter = make_limiter(RateLimit(Window(2, 1.0), parallel=2, pace=pace))
     held = await take_all(limiter, 2)
     victims = [asyncio.create_task(attempt(limiter)) for _ in range(3)]
-    await settled()
+    await until_idle()
     for permit in held:
         limiter.release(permit, sent=False)
     for _ in range(passes):
@@ -105,7 +105,7 @@ async def test_the_last_waiter_to_leave_takes_the_timer_with_it() -> None:
     limiter = make_limiter(RateLimit(Window(1, 600.0)))
     await attempt(limiter)
     waiters = [asyncio.create_task(limiter.acquire()) for _ in range(3)]
-    await settled()
+    await until_idle()
     assert len(timers()) == 1
     for waiter in waiters:
         waiter.cancel()
@@ -191,7 +191,7 @@ async def test_the_place_in_the_queue_counts_for_the_wait() -> None:
     limiter = make_limiter(ONE)
     await attempt(limiter)
     queue = [asyncio.create_task(attempt(limiter)) for _ in range(4)]
-    await settled()
+    await until_idle()
     with pytest.raises(LimitWaitExceeded) as caught:
         await limiter.acquire(max_wait=4)
     assert caught.value.next_slot_in == pytest.approx(5.005, abs=0.01)
@@ -239,7 +239,7 @@ async def test_who_waits_for_the_pace_counts_for_the_wait() -> None:
     limiter = make_limiter(RateLimit(Window(10, 1.0), pace=0.5))
     await attempt(limiter, takes=0.0)
     before = [asyncio.create_task(attempt(limiter)) for _ in range(2)]
-    await settled()
+    await until_idle()
     assert limiter.view().next_slot_in == pytest.approx(1.0, abs=1e-6)
     with pytest.raises(LimitWaitExceeded) as caught:
         await limiter.acquire(max_wait=1.4)
@@ -253,7 +253,7 @@ async def test_closing_fails_who_waits_and_who_comes() -> None:
     limiter = make_limiter(ONE)
     (permit,) = await take_all(limiter, 1)
     waiter = asyncio.create_task(limiter.acquire())
-    await settled()
+    await until_idle()
     limiter.close()
     with pytest.raises(ClosedError):
         await waiter
@@ -268,7 +268,7 @@ async def test_closing_fails_who_waits_for_the_pace() -> None:
     limiter = make_limiter(RateLimit(Window(5, 60.0), pace=2.0))
     await attempt(limiter)
     pacing, behind = (asyncio.create_task(limiter.acquire()) for _ in range(2))
-    await settled()
+    await until_idle()
     assert limiter.view().in_flight == 1
     limiter.close()
     with pytest.raises(ClosedError, match="no attempt may go"):

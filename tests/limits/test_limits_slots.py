@@ -1,12 +1,14 @@
 """Slots: held until the answer and a whole window more."""
 
 import asyncio
+import pickle
 from itertools import pairwise
 
 import pytest
 
 from omeda_async.limits import RateLimit, Window, make_limiter
-from tests.limits.limits_help import attempt, settled, take_all
+from omeda_async.limits._slots import Slots
+from tests.limits.limits_help import attempt, take_all, until_idle
 
 LIMIT = RateLimit(Window(10, 1.0), Window(150, 60.0), parallel=10)
 
@@ -42,7 +44,7 @@ async def test_an_attempt_that_never_left_gives_its_slot_back_at_once() -> None:
     limiter = make_limiter(RateLimit(Window(1, 60.0)))
     (permit,) = await take_all(limiter, 1)
     waiter = asyncio.create_task(limiter.acquire())
-    await settled()
+    await until_idle()
     limiter.release(permit, sent=False)
     limiter.release(await waiter, sent=False)
     assert asyncio.get_running_loop().time() < 0.001
@@ -69,7 +71,7 @@ async def test_no_more_than_parallel_are_in_flight() -> None:
     assert not waiter.done()
     assert limiter.view().next_slot_in is None
     limiter.release(held[0], status=204)
-    await settled()
+    await until_idle()
     assert waiter.done()
 
 
@@ -128,3 +130,16 @@ async def test_the_view_foresees_what_goes_by_a_pace() -> None:
     view = limiter.view()
     assert view.spacing == pytest.approx(0.1)
     assert view.seconds_for(100) == pytest.approx((view.next_slot_in or 0.0) + 9.9)
+
+
+def test_slots_that_have_cooled_down_are_not_kept() -> None:
+    """A window that is never full keeps the attempts of one window, not of all time; what is kept can be pickled."""
+    sizes = []
+    for attempts in (100, 10_000):
+        slots = Slots(Window(1_000_000, 1.0))
+        for index in range(attempts):
+            slots.take()
+            slots.cool(index * 0.1, answered=index % 3 > 0)
+        sizes.append(len(pickle.dumps(slots)))
+        assert slots.used(attempts * 0.1) == 10
+    assert sizes[1] < 2 * sizes[0]
