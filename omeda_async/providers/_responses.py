@@ -97,6 +97,15 @@ def text_of(value: Any) -> str | None:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def first_text(fields: Mapping[str, Any], *names: str) -> str | None:
+    """Return the first of some fields that is a text, as in ``text_of``; None if none is."""
+    for name in names:
+        text = text_of(fields.get(name))
+        if text is not None:
+            return text
+    return None
+
+
 def lowered(value: Any) -> dict[str, Any]:
     """Return an object with its keys in lower case; an empty one for anything else."""
     fields = {}

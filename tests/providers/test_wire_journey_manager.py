@@ -239,6 +239,8 @@ def test_a_query_puts_values_in_parameters() -> None:
         (TransactionQuery(fetch_limit=10_001), "fetch_limit"),
         (TransactionQuery(fetch_limit=True), "fetch_limit"),
         (TransactionQuery(fetch_offset=-1), "fetch_offset"),
+        (TransactionQuery(fetch_offset=2**31), "fetch_offset"),
+        (TransactionQuery(fetch_offset=10**5000), "fetch_offset"),
         (TransactionQuery(attributes="submitKey"), "attributes"),
         (TransactionQuery(attributes=[""]), "attributes"),
         (TransactionQuery(submit_key=""), "submit_key"),

@@ -178,6 +178,7 @@ def test_a_list_is_asked_for_page_by_page_in_a_steady_order() -> None:
     ("query", "field"),
     [
         (CampaignQuery(page=0), "page"),
+        (CampaignQuery(page=10**5000), "page"),
         (CampaignQuery(page_size=True), "page_size"),
         (CampaignQuery(statuses="running"), "statuses"),
         (CampaignQuery(statuses=["running", ""]), "statuses"),

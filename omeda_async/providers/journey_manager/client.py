@@ -70,7 +70,7 @@ class Transactions:
             SessionLost: The session has expired, and opening it once more did not help.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
 
-        Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
+        Cancelling the task while the response is awaited leaves unknown whether it was carried out.
         """
         params = TransactionCancel(submit_key, reason, milestones)
         return await call(self._account, _operations.CANCEL, params, explain=explain, **options)

@@ -27,15 +27,15 @@ class TransactionCancel:
 
 @attrs.frozen
 class TransactionReceipt:
-    """Journey Manager's word that a transaction is abandoned; its answer holds nothing that is documented."""
+    """Journey Manager's word that a transaction is abandoned; its response holds nothing that is documented."""
 
     settled: bool = attrs.field(default=False, kw_only=True)
-    """True: the answer was lost, and a read has shown since that it was done."""
+    """True: the response was lost, and a read has shown since that it was done."""
 
 
 @attrs.frozen(kw_only=True)
 class Transaction:
-    """A transaction as Journey Manager shows it. What the answer does not hold is None."""
+    """A transaction as Journey Manager shows it. What the response does not hold is None."""
 
     submit_key: str | None = None
     form_status: str | None = None

@@ -60,7 +60,7 @@ class Campaigns:
             BadRequest: Ocamba refuses it otherwise, or ``explain`` is off.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
 
-        Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
+        Cancelling the task while the response is awaited leaves unknown whether it was carried out.
         """
         params = CampaignCancel(campaign_id, reason)
         return await call(self._account, _operations.CANCEL, params, explain=explain, **options)

@@ -26,15 +26,15 @@ class CampaignCancel:
 
 @attrs.frozen
 class CampaignReceipt:
-    """Ocamba's word that a campaign is cancelled; its answer holds nothing."""
+    """Ocamba's word that a campaign is cancelled; its response holds nothing."""
 
     settled: bool = attrs.field(default=False, kw_only=True)
-    """True: the answer was lost, and a read has shown since that it was done."""
+    """True: the response was lost, and a read has shown since that it was done."""
 
 
 @attrs.frozen(kw_only=True)
 class Campaign:
-    """A campaign as Ocamba shows it. What the answer does not hold is None."""
+    """A campaign as Ocamba shows it. What the response does not hold is None."""
 
     id: str
     name: str | None = attrs.field(default=None, repr=masked_repr)
@@ -68,4 +68,4 @@ class CampaignPage:
 
     items: tuple[Campaign, ...] = ()
     total: int | None = None
-    """How many there are on all pages; None when the answer does not say."""
+    """How many there are on all pages; None when the response does not say."""

@@ -8,7 +8,8 @@ import attrs
 
 from omeda_async.errors import Culprit
 from omeda_async.providers._responses import LONGEST_SENTENCE
-from omeda_async.providers.omeda.models import BrandOptOut, ClientOptOut, DeploymentTypeOptOut, OptOut
+from omeda_async.providers.omeda._converter import LEVELS
+from omeda_async.providers.omeda.models import BrandOptOut, DeploymentTypeOptOut, OptOut
 
 _LEVEL: Final = re.compile(r"\b(client|brand|deployment\s?type)\s?-?opt-?\s?outs?\b", re.IGNORECASE)
 _LEVEL_BY_FIELD: Final = re.compile(r"\b(brand|deployment\s?type)\s?id\b", re.IGNORECASE)
@@ -17,15 +18,10 @@ _EMAIL: Final = re.compile(r"[^\s@]{1,255}@[^\s@]{1,255}")
 _AROUND_EMAIL: Final = "\"'`<>()[]{},;:.!?"
 _SUMMARY: Final = re.compile(r"\bnone of the opt-?\s?outs\b", re.IGNORECASE)
 _NO_BRANDS: Final = re.compile(r"\bno valid brands\b", re.IGNORECASE)
-_LEVELS: Final = {
+_LEVEL_NAMES: Final = {
     "client": "ClientOptOut",
     "brand": "BrandOptOut",
     "deploymenttype": "DeploymentTypeOptOut",
-}
-_KINDS: Final = {
-    "ClientOptOut": ClientOptOut,
-    "BrandOptOut": BrandOptOut,
-    "DeploymentTypeOptOut": DeploymentTypeOptOut,
 }
 
 
@@ -37,7 +33,7 @@ def culprit_in(message: str) -> Culprit | None:
     """
     telling = message[:LONGEST_SENTENCE]
     named = _LEVEL.search(telling) or _LEVEL_BY_FIELD.search(telling)
-    level = _LEVELS["".join(named[1].casefold().split())] if named else ""
+    level = _LEVEL_NAMES["".join(named[1].casefold().split())] if named else ""
     found = _EMAIL.search(telling)
     email = found[0].strip(_AROUND_EMAIL) if found else None
     bracketed = _ID.search(telling) if level in {"BrandOptOut", "DeploymentTypeOptOut"} else None
@@ -132,7 +128,7 @@ def _with_ids(record: OptOut, ids: tuple[str | int, ...]) -> OptOut:
 
 
 def _names(culprit: Culprit, record: OptOut, *, in_any_case: bool = False) -> bool:
-    if culprit.level and not isinstance(record, _KINDS[culprit.level]):
+    if culprit.level and not isinstance(record, LEVELS[culprit.level]):
         return False
     if culprit.id is None:
         return True

@@ -1,34 +1,14 @@
 """Omeda's operations: which request, which response and which verification belong together."""
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from omeda_async._operation import Inquiry, Operation, Response, Verification, hits_everyone, names_the_absent
+from omeda_async._operation import Inquiry, Operation, Verification, hits_everyone, names_the_absent
 from omeda_async.errors import BatchRejected, NotAuthorized, NotFound, OmedaAsyncError
-from omeda_async.providers._responses import unreadable
 from omeda_async.providers.omeda import _parse, _requests, _verification
 from omeda_async.providers.omeda._culprits import no_valid_brands
 from omeda_async.providers.omeda.models import DeploymentReceipt, DeploymentStatus, OptOutReceipt
 
-R = TypeVar("R")
-
 PROVIDER: Final = "omeda"
-
-
-def _parser(
-    take: Callable[[_parse.Content], R | str],
-    meanings: _parse.Meanings = _parse.READ_MEANINGS,
-    *,
-    batch: bool = False,
-) -> Callable[[Response], R | OmedaAsyncError]:
-    def parse(response: Response) -> R | OmedaAsyncError:
-        content = _parse.read_content(response.body)
-        if content is None or content.failed or not response.accepted:
-            return _parse.failure(response, content, meanings, batch=batch)
-        taken = take(content)
-        return unreadable(response, taken) if isinstance(taken, str) else taken
-
-    return parse
 
 
 def _names_whom_it_refuses(error: OmedaAsyncError) -> bool:
@@ -46,14 +26,14 @@ LOOKUP: Final[Operation[_requests.LookupDeployment, DeploymentStatus]] = Operati
     name="deployments.lookup",
     idempotent=True,
     build=_requests.build_lookup,
-    parse=_parser(_parse.take_status),
+    parse=_parse.parser(_parse.take_status),
 )
 SEARCH: Final[Operation[_requests.SearchDeployments, tuple[DeploymentStatus, ...]]] = Operation(
     provider=PROVIDER,
     name="deployments.search",
     idempotent=True,
     build=_requests.build_search,
-    parse=_parser(_parse.take_statuses),
+    parse=_parse.parser(_parse.take_statuses),
 )
 _SEARCHED: Final[Inquiry[Any]] = Inquiry(
     operation=SEARCH, question=_verification.search_for_made, learn=_verification.with_candidate
@@ -75,7 +55,7 @@ CREATE: Final[Operation[_requests.CreateDeployment, DeploymentReceipt]] = Operat
     name="deployments.create",
     idempotent=False,
     build=_requests.build_create,
-    parse=_parser(_parse.take_new_receipt, _parse.WRITE_MEANINGS),
+    parse=_parse.parser(_parse.take_new_receipt, _parse.WRITE_MEANINGS),
     verification=_by_search(),
     settled=_verification.settled_made,
 )
@@ -84,7 +64,7 @@ CLONE: Final[Operation[_requests.CloneDeployment, DeploymentReceipt]] = Operatio
     name="deployments.clone",
     idempotent=False,
     build=_requests.build_clone,
-    parse=_parser(_parse.take_new_receipt, _parse.WRITE_MEANINGS),
+    parse=_parse.parser(_parse.take_new_receipt, _parse.WRITE_MEANINGS),
     verification=_by_search(
         Inquiry(operation=LOOKUP, question=_verification.source_of, learn=_verification.with_source)
     ),
@@ -95,7 +75,7 @@ UPDATE: Final[Operation[_requests.UpdateDeployment, DeploymentReceipt]] = Operat
     name="deployments.update",
     idempotent=True,
     build=_requests.build_update,
-    parse=_parser(_parse.take_receipt, _parse.WRITE_MEANINGS),
+    parse=_parse.parser(_parse.take_receipt, _parse.WRITE_MEANINGS),
     settled=lambda params, _: DeploymentReceipt(params.track_id, settled=True),
     refusal_tells=names_the_absent,  # its date may have passed, or it was approved, sent or cancelled since
 )
@@ -104,7 +84,7 @@ CANCEL: Final[Operation[_requests.CancelDeployment, DeploymentReceipt]] = Operat
     name="deployments.cancel",
     idempotent=True,
     build=_requests.build_cancel,
-    parse=_parser(_parse.take_receipt, _parse.CANCEL_MEANINGS),
+    parse=_parse.parser(_parse.take_receipt, _parse.CANCEL_MEANINGS),
     verification=Verification(
         operation=LOOKUP,
         question=lambda params: _requests.LookupDeployment(brand=params.brand, track_id=params.track_id),
@@ -117,7 +97,7 @@ SUBMIT_OPT_OUTS: Final[Operation[_requests.SubmitOptOuts, OptOutReceipt]] = Oper
     name="opt_outs.submit",
     idempotent=True,
     build=_requests.build_opt_outs,
-    parse=_parser(_parse.take_opt_out_receipt, batch=True),
+    parse=_parse.parser(_parse.take_opt_out_receipt, batch=True),
     settled=lambda _params, _found: OptOutReceipt(settled=True),
     refusal_tells=_names_whom_it_refuses,  # with the same record in it, the lost attempt was refused too
     hits_everyone=_meets_every_opt_out,

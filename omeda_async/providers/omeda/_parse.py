@@ -1,8 +1,8 @@
 """What Omeda's responses mean: its JSON in all its shapes, and its sentences, as it has no error codes."""
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeAlias, TypeVar
 
 from omeda_async._operation import Response
 from omeda_async._quick import quick
@@ -19,6 +19,7 @@ from omeda_async.providers._responses import (
     LONGEST_SENTENCE,
     NO_JSON,
     api_error,
+    first_text,
     load_json,
     lowered,
     text_of,
@@ -29,10 +30,15 @@ from omeda_async.providers.omeda._culprits import culprits_in, speaks_of_a_batch
 from omeda_async.providers.omeda._dates import read_date
 from omeda_async.providers.omeda.models import DeploymentReceipt, DeploymentStatus, OptOutReceipt
 
+R = TypeVar("R")
+Meanings: TypeAlias = tuple[tuple[re.Pattern[str], type[ApiError]], ...]
+
 _SALVAGED: Final = 1_000_000
 """Bytes of a broken body that are searched for messages."""
 _REFUSES_A_BATCH: Final = frozenset({400, 409, 422})
-Meanings: TypeAlias = tuple[tuple[re.Pattern[str], type[ApiError]], ...]
+_SUBMISSION: Final = ("submissionid", "submission")
+"""Omeda's two names of the id of a submission, in lower case."""
+_NO_RECEIPT: Final = "the response names no deployment"
 
 _CANCELLED: Final = re.compile(r"^(?:the )?deployment\b.*\b(?:previously|already)\b.*\bcancell?ed\b", re.IGNORECASE)
 _SENT: Final = re.compile(r"^(?:the )?deployment\b.*\b(?:was|been|is) (?:already )?sent\b", re.IGNORECASE)
@@ -68,67 +74,120 @@ class Content:
     """The whole object, as it came."""
     fields: Mapping[str, Any]
     """The fields of ``ResponseInfo`` and of the top level together, by their names in lower case."""
-    failed: bool
-    """Whether it holds errors."""
-    messages: tuple[str, ...]
-
-    @property
-    def submission_id(self) -> str | None:
-        """Return the id of the submission: ``SubmissionId``, or ``Submission``."""
-        return text_of(self.fields.get("submissionid")) or text_of(self.fields.get("submission"))
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Return the warnings that came with a success."""
-        warnings, messages = self.fields.get("warnings"), self.fields.get("messages")
-        if warnings is None and messages is None:
-            return ()
-        return texts_in(warnings, "warning", "message") + texts_in(messages, "message", "warning")
+    errors: tuple[str, ...] | None = None
+    """The messages of its errors; None if it holds no errors."""
 
 
-def fields_in(messages: Iterable[str]) -> tuple[str, ...]:
-    """Return the wire names of the fields that messages speak of, each once."""
-    names: dict[str, None] = {}
-    for message in messages:
-        for found in _FIELD.finditer(_QUOTED_VALUE.sub("value ", message)):
-            name = found["quoted"] or found["known"]
-            names["TrackId" if name == "trackId" else name] = None
-    return tuple(names)
+def parser(
+    take: Callable[[Content], R | str], meanings: Meanings = READ_MEANINGS, *, batch: bool = False
+) -> Callable[[Response], R | OmedaAsyncError]:
+    """Return the function that parses the responses to an operation.
+
+    Args:
+        take: Returns what a success holds; a text says why it holds nothing.
+        meanings: What the sentences of errors mean, the most telling first.
+        batch: Whether many records are asked for at once, all or none.
+    """
+
+    def parse(response: Response) -> R | OmedaAsyncError:
+        content = _content_of(response.body)
+        if content is None or content.errors is not None or not 200 <= response.status <= 299:
+            return _failure(response, content, meanings, batch=batch)
+        taken = take(content)
+        return unreadable(response, taken) if isinstance(taken, str) else taken
+
+    return parse
 
 
-def read_content(body: bytes) -> Content | None:
+def _content_of(body: bytes) -> Content | None:
     """Return what a body holds; None if it is not a JSON object."""
     value = load_json(body)
     if not isinstance(value, dict):
         return None
-    info = value.get("ResponseInfo")
-    fields = lowered(info[0] if isinstance(info, list) and info else info)
-    inner = fields.get("errors")
-    fields.update(lowered(value))
+    fields, inner = lowered(value), None
+    if (info := value.get("ResponseInfo")) is not None:
+        inside = lowered(info[0] if isinstance(info, list) and info else info)
+        fields, inner = {**inside, **fields}, inside.get("errors")
     found = (inner, fields.get("errors"), fields.get("error"))
     if not any(found):
-        return Content(value, fields, failed=False, messages=())
-    messages = tuple(dict.fromkeys(text for part in found if part for text in texts_in(part, "error", "message")))
-    return Content(value, fields, failed=True, messages=messages)
+        return Content(value, fields)
+    texts = (text for part in found if part for text in texts_in(part, "error", "message"))
+    return Content(value, fields, tuple(dict.fromkeys(texts)))
 
 
-def failure(response: Response, content: Content | None, meanings: Meanings, *, batch: bool = False) -> OmedaAsyncError:
-    """Return the error of a response that holds errors, cannot be read, or has not come with a 2xx.
+def take_receipt(content: Content) -> DeploymentReceipt | str:
+    """Return the receipt of an update or a cancel; a text says why there is none."""
+    fields = content.fields
+    track_id, url = text_of(fields.get("trackid")), text_of(fields.get("url"))
+    if track_id is None and url is None:
+        return _NO_RECEIPT
+    return DeploymentReceipt(track_id, url, first_text(fields, *_SUBMISSION), _warnings(fields))
 
-    Args:
-        response: The response.
-        content: What it holds.
-        meanings: What its sentences mean, the most telling first.
-        batch: Whether many records were asked for at once, all or none.
-    """
-    if content is not None and content.failed:
-        return _named(response, content.messages, content.submission_id, meanings, batch=batch)
+
+def take_new_receipt(content: Content) -> DeploymentReceipt | str:
+    """Return the receipt of a create or a clone, where one without a track id is of no use."""
+    receipt = take_receipt(content)
+    return receipt if isinstance(receipt, str) or receipt.track_id is not None else _NO_RECEIPT
+
+
+def take_opt_out_receipt(content: Content) -> OptOutReceipt | str:
+    """Return the receipt of a request of opt-outs; a text says why there is none."""
+    fields, success = content.fields, content.fields.get("success")
+    message = text_of(success)
+    if success is not True and (message or "").casefold() in {"", "0", "false", "no"}:
+        return "the response does not say that the submission was successful"
+    return OptOutReceipt(first_text(fields, *_SUBMISSION), message, _warnings(fields))
+
+
+def take_status(content: Content) -> DeploymentStatus | str:
+    """Return the deployment that a look-up shows; a text says why there is none."""
+    found = _status_of(content.raw, content.fields)
+    return "the response shows no deployment" if found.track_id is None and found.status is None else found
+
+
+def take_statuses(content: Content) -> tuple[DeploymentStatus, ...] | str:
+    """Return the deployments that a search shows; a text says why there are none."""
+    rows = content.fields.get("deployments")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return "the response holds no list of deployments"
+    return tuple(_status_of(row, lowered(row)) for row in rows)
+
+
+def _warnings(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    warnings, messages = fields.get("warnings"), fields.get("messages")
+    if warnings is None and messages is None:
+        return ()
+    return texts_in(warnings, "warning", "message") + texts_in(messages, "message", "warning")
+
+
+def _status_of(raw: Mapping[str, Any], fields: Mapping[str, Any]) -> DeploymentStatus:
+    return DeploymentStatus(
+        track_id=text_of(fields.get("trackid")),
+        deployment_name=text_of(fields.get("deploymentname")),
+        status=first_text(fields, "status", "deploymentstatus"),
+        deployment_type_id=text_of(fields.get("deploymenttypeid")),
+        owner_user_id=first_text(fields, "owneruserid", "owner"),
+        created_by=text_of(fields.get("createdby")),
+        deployment_date=read_date(fields.get("deploymentdate")),
+        requested_date=read_date(fields.get("requesteddate")),
+        scheduled_date=read_date(fields.get("scheduleddate")),
+        sent_date=read_date(fields.get("sentdate")),
+        created_date=read_date(fields.get("createddate")),
+        url=text_of(fields.get("url")),
+        raw=raw,
+    )
+
+
+def _failure(response: Response, content: Content | None, meanings: Meanings, *, batch: bool) -> OmedaAsyncError:
+    """Return the error of a response that holds errors, cannot be read, or has not come with a 2xx."""
+    if content is not None and content.errors is not None:
+        return _named(response, content.errors, first_text(content.fields, *_SUBMISSION), meanings, batch=batch)
     if response.accepted:
         return unreadable(response, "the response is not a JSON object, and says neither success nor failure")
     if not response.refused:
         return unreadable(response, "the response says neither success nor failure")
     if content is not None:
-        return api_error(response, submission_id=content.submission_id)
+        return api_error(response, submission_id=first_text(content.fields, *_SUBMISSION))
     return _salvaged(response, meanings, batch=batch)
 
 
@@ -137,7 +196,7 @@ def _named(
 ) -> ApiError:
     telling = [text[:LONGEST_SENTENCE] for text in messages]
     kind = next((kind for words, kind in meanings if any(map(words.search, telling))), None)
-    details: dict[str, Any] = {"submission_id": submission_id, "fields": fields_in(telling)}
+    details: dict[str, Any] = {"submission_id": submission_id, "fields": _fields_in(telling)}
     refused = batch and (speaks_of_a_batch(telling) or response.accepted or response.status in _REFUSES_A_BATCH)
     if kind is None and refused:
         kind, details["culprits"] = BatchRejected, culprits_in(messages)
@@ -159,58 +218,11 @@ def _unescaped(quoted: str) -> str:
     return value if isinstance(value, str) else quoted
 
 
-_NO_RECEIPT: Final = "the response names no deployment"
-
-
-def take_receipt(content: Content) -> DeploymentReceipt | str:
-    """Return the receipt of an update or a cancel; a text says why there is none."""
-    track_id, url = text_of(content.fields.get("trackid")), text_of(content.fields.get("url"))
-    if track_id is None and url is None:
-        return _NO_RECEIPT
-    return DeploymentReceipt(track_id, url, content.submission_id, content.warnings)
-
-
-def take_new_receipt(content: Content) -> DeploymentReceipt | str:
-    """Return the receipt of a create or a clone, where one without a track id is of no use."""
-    receipt = take_receipt(content)
-    return receipt if isinstance(receipt, str) or receipt.track_id is not None else _NO_RECEIPT
-
-
-def take_opt_out_receipt(content: Content) -> OptOutReceipt | str:
-    """Return the receipt of a request of opt-outs; a text says why there is none."""
-    success = content.fields.get("success")
-    if success is not True and (text_of(success) or "").casefold() in {"", "0", "false", "no"}:
-        return "the response does not say that the submission was successful"
-    return OptOutReceipt(content.submission_id, text_of(success), content.warnings)
-
-
-def take_status(content: Content) -> DeploymentStatus | str:
-    """Return the deployment that a look-up shows; a text says why there is none."""
-    found = _status_of(content.raw, content.fields)
-    return "the response shows no deployment" if found.track_id is None and found.status is None else found
-
-
-def take_statuses(content: Content) -> tuple[DeploymentStatus, ...] | str:
-    """Return the deployments that a search shows; a text says why there are none."""
-    rows = content.fields.get("deployments")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        return "the response holds no list of deployments"
-    return tuple(_status_of(row, lowered(row)) for row in rows)
-
-
-def _status_of(raw: Mapping[str, Any], fields: Mapping[str, Any]) -> DeploymentStatus:
-    return DeploymentStatus(
-        track_id=text_of(fields.get("trackid")),
-        deployment_name=text_of(fields.get("deploymentname")),
-        status=text_of(fields.get("status")) or text_of(fields.get("deploymentstatus")),
-        deployment_type_id=text_of(fields.get("deploymenttypeid")),
-        owner_user_id=text_of(fields.get("owneruserid")) or text_of(fields.get("owner")),
-        created_by=text_of(fields.get("createdby")),
-        deployment_date=read_date(fields.get("deploymentdate")),
-        requested_date=read_date(fields.get("requesteddate")),
-        scheduled_date=read_date(fields.get("scheduleddate")),
-        sent_date=read_date(fields.get("sentdate")),
-        created_date=read_date(fields.get("createddate")),
-        url=text_of(fields.get("url")),
-        raw=raw,
-    )
+def _fields_in(messages: Iterable[str]) -> tuple[str, ...]:
+    """Return the wire names of the fields that messages speak of, each once."""
+    names: dict[str, None] = {}
+    for message in messages:
+        for found in _FIELD.finditer(_QUOTED_VALUE.sub("value ", message)):
+            name = found["quoted"] or found["known"]
+            names["TrackId" if name == "trackId" else name] = None
+    return tuple(names)

@@ -108,6 +108,11 @@ def _root(brand: str) -> str:
     return f"/webservices/rest/brand/{path_segment('brand', brand)}/omail/deployment/"
 
 
+@functools.lru_cache(maxsize=64)
+def _queue(client: str) -> str:
+    return f"/webservices/rest/client/{path_segment('client', client)}/optoutfilterqueue/*"
+
+
 def build_create(params: CreateDeployment) -> Request:
     """Return the request that creates a deployment."""
     check_deployment(params.deployment, Deployment, params.now)
@@ -154,13 +159,11 @@ def build_search(params: SearchDeployments) -> Request:
 
 def build_opt_outs(params: SubmitOptOuts) -> Request:
     """Return the request of all the opt-outs, in their order within each level."""
-    path = f"/webservices/rest/client/{path_segment('client', params.client)}/optoutfilterqueue/*"
-    entries = [one if isinstance(one, tuple) else entry_of(one) for one in params.opt_outs]
-    parts = [
-        b'"%s":[%s]' % (level.encode(), b",".join(found))
-        for level in LEVELS
-        if (found := [data for its_level, data, _ in entries if its_level == level])
-    ]
-    if not parts:
+    path, found = _queue(params.client), dict[str, list[bytes]]()
+    for one in params.opt_outs:
+        level, data, _ = one if isinstance(one, tuple) else entry_of(one)
+        found.setdefault(level, []).append(data)
+    if not found:
         raise InvalidRecord.of(None, "there are no opt-outs to submit: give at least one")
+    parts = [b'"%s":[%s]' % (level.encode(), b",".join(found[level])) for level in LEVELS if level in found]
     return Request("POST", path, b"{%s}" % b",".join(parts), _JSON)

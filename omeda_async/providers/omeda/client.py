@@ -88,7 +88,7 @@ class Deployments:
             NotFound: There is no such deployment.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
 
-        Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
+        Cancelling the task while the response is awaited leaves unknown whether it was carried out.
         """
         brand = self._brand()
         user = self._settings.user_id if user_id is None else user_id
@@ -102,8 +102,8 @@ class Deployments:
     async def create(self, deployment: Deployment, **options: Unpack[SingleOptions]) -> DeploymentReceipt:
         """Create a deployment (Omeda: Email Deployment, POST).
 
-        An attempt whose answer is lost is never made again: a search by name, owner and date settles it, and a
-        receipt that came that way has ``settled=True``.
+        An attempt whose response is lost is never made again: a search by name, owner and date finds out whether the
+        deployment was created. If so, its receipt has ``settled=True``.
 
         Args:
             deployment: What to create.
@@ -115,10 +115,10 @@ class Deployments:
         Raises:
             InvalidRecord: A field cannot be sent; nothing was.
             BadRequest: Omeda refuses a field; ``fields`` names it.
-            AnswerLost: The answer was lost, and the search did not settle it: the deployment may exist.
+            AnswerLost: The response was lost, and the search did not find out: the deployment may exist.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
 
-        Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
+        Cancelling the task while the response is awaited leaves unknown whether it was carried out.
         """
         params = _requests.CreateDeployment(brand=self._brand(), deployment=deployment, now=_clock.utc_now())
         return await call(self._account, _operations.CREATE, params, **options)
@@ -128,9 +128,9 @@ class Deployments:
     ) -> DeploymentReceipt:
         """Clone a deployment for another date (Omeda: Email Deployment Clone). The clone inherits the rest.
 
-        An attempt whose answer is lost is never made again. The deployment is looked up then, and searched by its name
-        and owner (Omeda puts "Copy of " before the name of a clone: it is found with and without). Where exactly one
-        other is found, and a look-up of that shows the new date, it is the clone: the receipt has ``settled=True``.
+        An attempt whose response is lost is never made again. The deployment is looked up instead, and its clone
+        searched for by name and owner, also with the "Copy of " that Omeda puts before the name. If exactly one other
+        deployment is found, and a look-up shows the new date, it is the clone: its receipt has ``settled=True``.
 
         Args:
             track_id: The deployment to clone.
@@ -145,10 +145,10 @@ class Deployments:
             InvalidRecord: The track id or the date cannot be sent; nothing was.
             NotFound: There is no such deployment.
             BadRequest: Omeda refuses it; ``messages`` says why.
-            AnswerLost: The answer was lost, and the reads did not settle it: the clone may exist.
+            AnswerLost: The response was lost, and the reads did not find out: the clone may exist.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
 
-        Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
+        Cancelling the task while the response is awaited leaves unknown whether it was carried out.
         """
         params = _requests.CloneDeployment(
             brand=self._brand(), track_id=track_id, deployment_date=deployment_date, now=_clock.utc_now()
@@ -167,11 +167,11 @@ class Deployments:
 
         Raises:
             InvalidRecord: A field cannot be sent; nothing was.
-            BadRequest: Omeda refuses a field, or the deployment cannot be edited any more. After a lost answer
+            BadRequest: Omeda refuses a field, or the deployment cannot be edited any more. After a lost response
                 ``sent`` is True all the same: that may be so since the attempt before.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
 
-        Cancelling the task while the answer is awaited leaves unknown whether it was carried out.
+        Cancelling the task while the response is awaited leaves unknown whether it was carried out.
         """
         params = _requests.UpdateDeployment(brand=self._brand(), track_id=track_id, update=update, now=_clock.utc_now())
         return await call(self._account, _operations.UPDATE, params, **options)
@@ -266,8 +266,8 @@ class OptOuts:
             BatchRejected: Omeda refuses one of them, and so all; ``culprits`` names who.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
 
-        Cancelling the task while the answer is awaited leaves unknown whether it was carried out; submitting the
-        same again is harmless.
+        Cancelling the task while the response is awaited leaves unknown whether it was carried out. Submitting the
+        same again changes nothing more.
         """
         params = _requests.SubmitOptOuts(client=self._client(), opt_outs=opt_outs)
         return await call(self._account, _operations.SUBMIT_OPT_OUTS, params, **options)
@@ -302,7 +302,7 @@ class OptOuts:
         max_bytes: int = MAX_BYTES,
         **options: Unpack[BulkOptions],
     ) -> BulkRun:
-        """Submit any number of opt-outs, many to a request; a refused request is taken apart until each is settled.
+        """Submit any number of opt-outs, many to a request. Of a refused request, the culprits are isolated.
 
         Args:
             records: Opt-outs, or mappings of their fields; any iterable or async iterable.

@@ -184,7 +184,7 @@ class DeploymentReceipt:
     """To quote to Omeda's support."""
     warnings: tuple[str, ...] = attrs.field(default=(), repr=masked_repr)
     settled: bool = attrs.field(default=False, kw_only=True)
-    """True: the answer was lost, and a read has shown since that it was done."""
+    """True: the response was lost, and a read has shown since that it was done."""
 
 
 @attrs.frozen
@@ -196,12 +196,12 @@ class OptOutReceipt:
     message: str | None = attrs.field(default=None, repr=masked_repr)
     warnings: tuple[str, ...] = attrs.field(default=(), repr=masked_repr)
     settled: bool = attrs.field(default=False, kw_only=True)
-    """True: the answer was lost, and it has been shown since that it was done."""
+    """True: the response was lost, and it has been shown since that it was done."""
 
 
 @attrs.frozen(kw_only=True)
 class DeploymentStatus:
-    """A deployment as a look-up or a search shows it. What the answer does not hold is None."""
+    """A deployment as a look-up or a search shows it. What the response does not hold is None."""
 
     track_id: str | None = None
     deployment_name: str | None = None

@@ -1,0 +1,41 @@
+"""What a provider loads: cattrs, which takes long, only for what is not made of plain values."""
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import asyncio
+import sys
+from omeda_async import BasicAuth, JourneyManagerSettings, OcambaSettings, SessionManager
+
+async def main():
+    manager = SessionManager(
+        ocamba=OcambaSettings(token="t"),
+        journey_manager=JourneyManagerSettings(base_url="https://example.com", auth=BasicAuth("user", "password")),
+    )
+    plan = await manager.{method}(["a", {record}]).plan()
+    assert plan.requests == 2
+
+asyncio.run(main())
+print("cattrs" in sys.modules)
+"""
+
+
+def _loads_cattrs(method: str, record: str) -> bool:
+    script = SCRIPT.format(method=method, record=record)
+    run = subprocess.run([sys.executable, "-I", "-c", script], check=True, capture_output=True, text=True)  # noqa: S603 our own words
+    return run.stdout.strip() == "True"
+
+
+@pytest.mark.parametrize("method", ["ocamba.campaigns.cancel_many", "journey_manager.transactions.cancel_many"])
+def test_records_of_plain_values_are_read_without_cattrs(method: str) -> None:
+    """Ids and mappings of strings need nothing that takes long to load."""
+    assert not _loads_cattrs(method, '{"id": "b", "reason": "r", "key": 5}')
+
+
+def test_a_value_of_another_type_is_left_to_cattrs() -> None:
+    """The check can fail: a string of the caller's own class is looked at more closely."""
+    record = '{"id": "b", "reason": "r"}, {"id": type("Own", (str,), {})("c")}'
+    assert _loads_cattrs("ocamba.campaigns.cancel_many", record)
