@@ -3,11 +3,11 @@
 import asyncio
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from omeda_async._clock import utc_now
 from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceeded, OmedaAsyncError
-from omeda_async.limits._headers import read_retry_after
+from omeda_async.limits._headers import read_advice, read_retry_after
 from omeda_async.limits._lanes import Lanes, Waiter
 from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._state import LimiterState, Permit
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
 
+Loop: TypeAlias = asyncio.AbstractEventLoop
+OnPause: TypeAlias = Callable[[float], None]
 _WAITS = (429, 503)
 """The statuses whose ``Retry-After`` holds for the whole account."""
 
@@ -41,12 +43,7 @@ class Limiter(Protocol):
         ...
 
     def release(
-        self,
-        permit: Permit,
-        *,
-        sent: bool = True,
-        status: int | None = None,
-        headers: Mapping[str, str] | None = None,
+        self, permit: Permit, *, sent: bool = True, status: int | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         """Give a permit back as soon as its attempt has ended; a second time does nothing.
 
@@ -99,15 +96,13 @@ class _LocalLimiter:
     first. What else opens the state calls :meth:`_dispatch`: a permit given back, and the end of a turn at the pace.
     """
 
-    def __init__(
-        self, rate_limit: RateLimit, on_pause: Callable[[float], None] | None, uniform: Callable[[], float]
-    ) -> None:
+    def __init__(self, rate_limit: RateLimit, on_pause: OnPause | None, uniform: Callable[[], float]) -> None:
         self._state = LimiterState(rate_limit, uniform)
         self._lanes = Lanes()
         self._on_pause = on_pause
         self._pacer = _pacer(rate_limit.pace) if rate_limit.pace else None
         self._closed = False
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: Loop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def acquire(self, *, priority: Priority = Priority.INTERACTIVE, max_wait: float | None = None) -> Permit:
@@ -131,24 +126,20 @@ class _LocalLimiter:
                 raise
             if permit is None:
                 self._leave(waiter, priority)
-                raise self._refusal(max_wait)
+                raise self._refusal(loop.time(), max_wait)
         if self._pacer is None:
             return permit
         return await self._pace(loop, self._pacer, permit, now, max_wait)
 
     def release(
-        self,
-        permit: Permit,
-        *,
-        sent: bool = True,
-        status: int | None = None,
-        headers: Mapping[str, str] | None = None,
+        self, permit: Permit, *, sent: bool = True, status: int | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         if permit.done or self._loop is None:
             return
-        now, told = self._loop.time(), headers or {}
-        retry_after = read_retry_after(told, utc_now()) if status in _WAITS else None
-        pause = self._state.complete(permit, now, sent=sent, status=status, headers=told, retry_after=retry_after)
+        now = self._loop.time()
+        advice = read_advice(headers) if headers else None
+        wait = read_retry_after(headers, utc_now()) if headers and status in _WAITS else None
+        pause = self._state.complete(permit, now, sent=sent, status=status, advice=advice, wait=wait)
         if self._lanes.waiters:
             self._dispatch(self._loop, now)
         if pause > 0 and self._on_pause is not None:
@@ -158,7 +149,8 @@ class _LocalLimiter:
         self._state.remember(requests, seconds_ago, asyncio.get_running_loop().time())
 
     def view(self) -> LimitsView:
-        return self._state.view(self._time(), self._lanes.waiting())
+        now = self._loop.time() if self._loop is not None else 0.0
+        return self._state.view(now, self._lanes.waiting())
 
     def close(self) -> None:
         self._closed = True
@@ -166,18 +158,13 @@ class _LocalLimiter:
         for waiter in self._lanes.everybody():
             waiter.set_result(None)
 
-    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _bind(self, loop: Loop) -> None:
         self._refuse_if_closed()
         if self._loop is not None:
             raise ConfigurationError("this limiter belongs to another event loop: make one for each loop")
         self._loop = loop
 
-    def _time(self) -> float:
-        return self._loop.time() if self._loop is not None else 0.0
-
-    def _join(
-        self, loop: asyncio.AbstractEventLoop, now: float, priority: Priority, max_wait: float | None, opens_at: float
-    ) -> Waiter:
+    def _join(self, loop: Loop, now: float, priority: Priority, max_wait: float | None, opens_at: float) -> Waiter:
         if max_wait is not None:
             self._refuse_hopeless(now, priority, max_wait)
         waiter: Waiter = loop.create_future()
@@ -196,12 +183,7 @@ class _LocalLimiter:
             self._disarm()
 
     async def _pace(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        pacer: "AsyncLimiter",
-        permit: Permit,
-        asked: float,
-        max_wait: float | None,
+        self, loop: Loop, pacer: "AsyncLimiter", permit: Permit, asked: float, max_wait: float | None
     ) -> Permit:
         now = loop.time()
         turn_at = self._state.turn_at(now)
@@ -220,7 +202,7 @@ class _LocalLimiter:
             self._dispatch(loop, now)
         return permit
 
-    def _dispatch(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
+    def _dispatch(self, loop: Loop, now: float) -> None:
         """Grant what may go now, and set the timer for what may go later."""
         while self._lanes.waiters:
             opens_at = self._state.opens_at(now)
@@ -233,13 +215,13 @@ class _LocalLimiter:
             self._lanes.granted(priority)
         self._disarm()
 
-    def _arm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+    def _arm(self, loop: Loop, at: float) -> None:
         """Let the timer ring at a moment, if it does not ring before anyway."""
         if at < (math.inf if self._timer is None else self._timer.when()):
             self._disarm()
             self._timer = loop.call_at(at, self._ring, loop)
 
-    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _ring(self, loop: Loop) -> None:
         self._timer = None
         now = loop.time()
         for waiter in self._lanes.expired(now):
@@ -255,10 +237,10 @@ class _LocalLimiter:
         if self._closed:
             raise _closed()
 
-    def _refusal(self, max_wait: float | None) -> OmedaAsyncError:
+    def _refusal(self, now: float, max_wait: float | None) -> OmedaAsyncError:
         if self._closed or max_wait is None:
             return _closed()
-        return _too_long(max_wait, self._state.next_slot_in(self._time()))
+        return _too_long(max_wait, self._state.next_slot_in(now))
 
     def _refuse_hopeless(self, now: float, priority: Priority, max_wait: float) -> None:
         next_slot_in = self._state.earliest(now, self._lanes.ahead(priority)) - now

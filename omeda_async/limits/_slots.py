@@ -98,13 +98,9 @@ class Slots:
 
     def earliest(self, now: float, ahead: int) -> float:
         """Return the earliest moment for an attempt with ``ahead`` others before it, if no header frees a slot."""
-        free = self.window.calls - self._in_use
-        if ahead >= free:
-            self._expire(now)
-            free = self.window.calls - self._in_use
-        if ahead < free:
+        if ahead + self._in_use < self.window.calls or ahead + self.used(now) < self.window.calls:
             return now
-        laps, rest = divmod(ahead - free, self.window.calls)
+        laps, rest = divmod(ahead + self._in_use - self.window.calls, self.window.calls)
         line: Sequence[float] = self._cooling
         if self._unanswered:
             line = sorted([*islice(line, rest + 1), *islice(self._unanswered, rest + 1)])

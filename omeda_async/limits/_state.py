@@ -10,7 +10,7 @@ import attrs
 
 from omeda_async.limits._caution import CAREFUL, Caution
 from omeda_async.limits._header_evidence import HeaderEvidence, Reading
-from omeda_async.limits._headers import TOO_MANY_PARALLEL, Advice, read_advice
+from omeda_async.limits._headers import TOO_MANY_PARALLEL, Advice
 from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._slots import DRIFT, Slots
 from omeda_async.limits._view import LimitsView, WindowView
@@ -149,27 +149,17 @@ class LimiterState:
                 gate.slots.hold(min(gate.slots.window.calls, max(requests, gate.slots.held)), until)
 
     def complete(
-        self,
-        permit: Permit,
-        now: float,
-        *,
-        sent: bool,
-        status: int | None,
-        headers: Mapping[str, str],
-        retry_after: float | None,
+        self, permit: Permit, now: float, *, sent: bool, status: int | None, advice: Advice | None, wait: float | None
     ) -> float:
-        """Take back a permit, learn from the response to its attempt, and return the pause that follows.
+        """Take back a permit, learn from the response, and return the seconds for which the whole account pauses.
 
         Args:
             permit: What was granted.
             now: The time.
             sent: May the attempt have left the machine?
             status: The HTTP status of the response; None when there was none.
-            headers: Those of the response.
-            retry_after: Seconds that a 429 or 503 asks to wait, -1 for too many in flight, None for nothing.
-
-        Returns:
-            Seconds for which the whole account waits; 0 when it need not.
+            advice: What its headers say about the limits, if anything.
+            wait: Seconds that a 429 or 503 asks for, -1 for too many in flight, None for nothing.
         """
         permit.done = True
         if permit is self._pacing:
@@ -188,13 +178,12 @@ class LimiterState:
             self._caution.ended()
             return 0.0
         if status == 429:
-            return self._refused(permit, now, retry_after)
+            return self._refused(permit, now, wait)
         self._caution.accepted(permit.granted_at, now)
-        advice = read_advice(headers)
         if advice is not None:
             self._counted += 1
             self._learn(permit, now, advice)
-        return self._caution.pause(now, retry_after) if retry_after is not None and retry_after > 0 else 0.0
+        return self._caution.pause(now, wait) if wait is not None and wait > 0 else 0.0
 
     def turn_at(self, now: float, ahead: int = 0) -> float:
         """Return when the turn at the pace comes of an attempt with ``ahead`` others before it."""
