@@ -54,7 +54,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"providers\.[a-z_]+\.models", r"_masking|providers\._models", r"attrs"),
     (
         r"providers\.[a-z_]+\._(converter|validation|dates|culprits)",
-        rf"errors|_row|_levels|providers\._(responses|fields|structuring|strict)|{OWN}",
+        rf"errors|_row|_levels|providers\._(models|responses|fields|structuring|strict)|{OWN}",
         r"attrs|orjson|cattrs(\..*)?",
     ),
     (
