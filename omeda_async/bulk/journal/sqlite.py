@@ -33,17 +33,17 @@ T = TypeVar("T")
 _HIGHEST: Final = "SELECT ifnull((SELECT max(id) FROM records), 0), ifnull((SELECT max(id) FROM answers), 0)"
 # Few statements, many rows: each step of SQLite lets go of the interpreter, and has to wait to get it back.
 _INSERT_RECORDS: Final = """
-INSERT INTO records SELECT ?1 + key, substr(?2, 16 * key + 1, 16), value FROM json_each(?3)
-WHERE key NOT IN (SELECT value FROM json_each(?4))
+INSERT INTO records SELECT :first + key, substr(:fingerprints, 16 * key + 1, 16), value FROM json_each(:entries)
+WHERE key NOT IN (SELECT value FROM json_each(:known))
 """
 _INSERT_RESULTS: Final = """
 INSERT INTO results SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
 json_extract(value, '$[3]'), json_extract(value, '$[4]') FROM json_each(?)
 """
 _INSERT_ASIDES: Final = """
-INSERT OR REPLACE INTO asides SELECT json_extract(value, '$[0]'), ?1, json_extract(value, '$[1]'),
+INSERT OR REPLACE INTO asides SELECT json_extract(value, '$[0]'), :run, json_extract(value, '$[1]'),
 json_extract(value, '$[2]'), json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]')
-FROM json_each(?2)
+FROM json_each(:asides)
 """
 _INSERT_STORED: Final = "INSERT INTO answers SELECT ? + key, value FROM json_each(?)"
 _STORED: Final = "SELECT id, answer FROM answers WHERE id IN (SELECT value FROM json_each(?))"
@@ -158,7 +158,8 @@ class SqliteBackend:
         if len(found) < len(positions):
             self._next_record += len(positions)  # the numbers of those found are left out
             places = orjson.dumps([one.place for one in found]).decode()
-            self._sql.execute(_INSERT_RECORDS, (records[0], fingerprints, text, places))
+            values = {"first": records[0], "fingerprints": fingerprints, "entries": text, "known": places}
+            self._sql.execute(_INSERT_RECORDS, values)
         if found:
             records = list(records)
             for one in found:
@@ -201,7 +202,7 @@ class SqliteBackend:
             for one, number in zip(asides, numbers, strict=True)
         ]
         if rows:
-            self._sql.execute(_INSERT_ASIDES, (self._file.run, orjson.dumps(rows).decode()))
+            self._sql.execute(_INSERT_ASIDES, {"run": self._file.run, "asides": orjson.dumps(rows).decode()})
 
     def _store(self, results: list[Kept]) -> list[int]:
         """Write what is stored of results, each text once, and give the numbers."""
