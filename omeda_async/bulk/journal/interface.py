@@ -157,9 +157,6 @@ class WriteGroup:
     recent: int = 0
     """Those of them made of late."""
 
-    def __bool__(self) -> bool:
-        return bool(self.results or self.entries.positions or self.asides or self.requests is not None)
-
 
 class Written(NamedTuple):
     """What a backend tells of a group it has written."""

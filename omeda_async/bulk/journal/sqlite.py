@@ -48,7 +48,10 @@ FROM json_each(:asides)
 _INSERT_STORED: Final = "INSERT INTO answers SELECT ? + key, value FROM json_each(?)"
 _STORED: Final = "SELECT id, answer FROM answers WHERE id IN (SELECT value FROM json_each(?))"
 _MOVE: Final = "UPDATE records SET entry = json_set(entry, '$[0]', ?) WHERE id = ?"
-_REQUESTS: Final = "UPDATE runs SET requests = ?, recent = ?, seen = ? WHERE id = ?"
+# SQLite reads the same clock: what is not asked for in Python costs nothing there.
+_REQUESTS: Final = """
+UPDATE runs SET requests = ?, recent = ?, seen = (julianday('now') - 2440587.5) * 86400.0 WHERE id = ?
+"""
 _END: Final = "UPDATE runs SET ended = ?, requests = ?, complete = ?, counts = ?, cause = ? WHERE id = ?"
 _STORED_REMEMBERED: Final = 1000
 
@@ -139,8 +142,7 @@ class SqliteBackend:
         if group.asides:
             self._set_aside(group.asides)
         if group.requests is not None:
-            made = (group.requests, group.recent, _clock.utc_now().timestamp(), self._file.run)
-            self._sql.execute(_REQUESTS, made)
+            self._sql.execute(_REQUESTS, (group.requests, group.recent, self._file.run))
         return Written(records, known)
 
     def _end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
@@ -153,7 +155,7 @@ class SqliteBackend:
     def _enter(self, entries: Entries) -> tuple[Sequence[int], list[Known]]:
         """Write down the records that are new; give the numbers of all, and what is known about the others."""
         positions, fingerprints, text = entries
-        found = self._finder.find(fingerprints)
+        found = self._finder.find(fingerprints) if self._last else []
         records: Sequence[int] = range(self._next_record, self._next_record + len(positions))
         if len(found) < len(positions):
             self._next_record += len(positions)  # the numbers of those found are left out

@@ -216,7 +216,7 @@ class Journal:
             return False
         if group.sent or self._tally.requests > self._made[-1][1]:
             group.requests, group.recent = self._tally.requests, self._made_of_late()
-        if not group:
+        if not (group.results or group.entries.positions or group.asides or group.requests is not None):
             asked.tell(self._hand, Written())
             return False
         self._writing = True
