@@ -120,6 +120,11 @@ class Transport:
         Cancelling it closes the connection; the request may have been carried out.
         """
         session = self.session()
+        # One call after the other is signed with the very same two mappings, which nobody changes.
+        own, credentials, signed = self._signed
+        if own is not request.headers or credentials is not headers:
+            signed = _merged(_COMMON, request.headers, headers)
+            self._signed = (request.headers, headers, signed)
         # Ours has no middlewares, and aiohttp never sends a POST again: then there is nothing to watch over.
         passage = None if self._borrowed is None and request.method == "POST" else _Passage()
         try:
@@ -127,7 +132,7 @@ class Transport:
                 request.method,
                 _url(base_url + request.path),
                 data=request.body,
-                headers=self._headers(request.headers, headers),
+                headers=signed,
                 timeout=_timeouts(timeout, connect_timeout),
                 allow_redirects=False,
                 raise_for_status=False,
@@ -149,12 +154,6 @@ class Transport:
             raise self._refused(error, passage) from None
         except (aiohttp.ClientError, OSError) as error:
             raise AnswerLost(f"the answer was lost: {_tell(error)}", sent=True) from None
-
-    def _headers(self, own: Mapping[str, str], credentials: Mapping[str, str]) -> CIMultiDictProxy[str]:
-        # One call after the other is signed with the very same two mappings, which nobody changes.
-        if self._signed[0] is not own or self._signed[1] is not credentials:
-            self._signed = (own, credentials, _merged(_COMMON, own, credentials))
-        return self._signed[2]
 
     def _middlewares(self, passage: "_Passage") -> tuple[aiohttp.ClientMiddlewareType, ...]:
         return (*getattr(self._borrowed, "_middlewares", ()), passage)

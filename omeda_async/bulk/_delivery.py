@@ -6,14 +6,14 @@ from functools import partial
 from typing import Any
 
 from omeda_async._result import Result
+from omeda_async._stop import Stop
 from omeda_async.bulk._item import Closed, Item, not_sent, refused
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._repeats import Repeats
 from omeda_async.bulk._results import ResultBuffer
-from omeda_async.bulk._stop import Stop
 from omeda_async.bulk.journal.interface import RunJournal
 from omeda_async.errors import ClosedError, OmedaAsyncError
-from omeda_async.outcomes import DONE, Tally
+from omeda_async.outcomes import DONE, Outcome, Tally
 
 LEFT_AT_ONCE = 1000
 
@@ -42,9 +42,9 @@ class Delivery:
         self.repeats = Repeats()
         self._left: list[Closed] = []
         self._recording: set[asyncio.Future[None]] = set()
-        # Closed items are let go of one by one as others are read. The garbage collector counts how many more objects
+        # Closed items, let go of one by one as others are read. The garbage collector counts how many more objects
         # there are than before: freed by the hundred they would make it search the whole heap, time and again.
-        self._spent: list[Item] = []
+        self.spent: list[Item] = []
 
     @property
     def has_many_left(self) -> bool:
@@ -56,13 +56,17 @@ class Delivery:
         for items, result in closed:
             self.repeats.closed(items, result)
             everyone = self._with_repeats(items, result) if self.waiting else items
-            status = result.status
-            is_wanted = self._results.wanted or status not in DONE
-            outcomes = [item.outcome(result) for item in everyone] if is_wanted else []
-            self.tally.add(status, len(everyone), outcomes)
-            if outcomes:
+            status = result.known or result.status
+            self.tally.counts[status] += len(everyone)
+            if self._results.wanted or status not in DONE:
+                outcomes = [
+                    Outcome(item.raw, item.key, item.position, status, result.attempts, result.receipt, result.error)
+                    for item in everyone
+                ]
+                if status not in DONE:
+                    self.tally.keep(outcomes)
                 self._results.push(outcomes)
-            self._spent += everyone
+            self.spent += everyone
         if self._on_outcomes is not None:
             self._on_outcomes()
 
@@ -107,10 +111,6 @@ class Delivery:
             earlier.repeats = earlier.repeats or []
             earlier.repeats.append(item)
             self.waiting += 1
-
-    def let_go(self, number: int | None = None) -> None:
-        """Hold so many closed items less; None for all."""
-        del self._spent[:number]
 
     def _with_repeats(self, items: Sequence[Item], result: Result[Any]) -> Sequence[Item]:
         repeats = [repeat for item in items for repeat in item.repeats or ()]

@@ -7,13 +7,13 @@ from typing import Any
 import attrs
 
 from omeda_async._call import CallOptions
+from omeda_async._stop import Stop
 from omeda_async.bulk._delivery import Delivery
 from omeda_async.bulk._item import Closed, Records
 from omeda_async.bulk._job import Job, Work
 from omeda_async.bulk._queue import BatchQueue
 from omeda_async.bulk._reader import BREATHE_EVERY, Reader, ReaderOptions
 from omeda_async.bulk._results import ResultBuffer
-from omeda_async.bulk._stop import Stop
 from omeda_async.bulk.journal.interface import RunJournal
 from omeda_async.errors import ClosedError, OmedaAsyncError
 from omeda_async.limits import Priority
@@ -68,11 +68,11 @@ class Engine:
         self._work = work
         self._options = options
         self._isolation_left = options.isolation_budget
-        self._usual = CallOptions(
+        self.call_options = CallOptions(
             priority=options.priority,
             deadline_from_first_permit=True,
-            on_request=self._count_request,
-            stopped=lambda: self.stop.is_set,
+            tally=self.delivery.tally,
+            stop=self.stop,
         )
 
     @property
@@ -98,7 +98,7 @@ class Engine:
             try:
                 await self.delivery.deliver_left()
             finally:
-                self.delivery.let_go()
+                self.delivery.spent.clear()
                 self.results.end()
 
     def abandon(self, cause: OmedaAsyncError) -> None:
@@ -107,19 +107,10 @@ class Engine:
         self.results.unbind()
         self.stop.set(cause)
 
-    def options(self, *, doubtful: bool = False, explain: bool = True, fail_fast: bool = False) -> CallOptions:
-        """Return the options for the next call of a job."""
-        if explain and not (doubtful or fail_fast):
-            return self._usual
-        return attrs.evolve(self._usual, doubtful=doubtful, explain=explain, fail_fast=fail_fast)
-
     def spend_isolation(self) -> bool:
         """Whether the run's budget for isolating culprits allows one more request; it counts as spent."""
         self._isolation_left -= 1
         return self._isolation_left >= 0
-
-    def _count_request(self) -> None:
-        self.delivery.tally.requests += 1
 
     async def _room(self) -> None:
         await self.results.room()

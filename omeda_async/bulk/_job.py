@@ -7,8 +7,8 @@ from typing import Any, Protocol
 from omeda_async._account import Account
 from omeda_async._call import Call, CallOptions
 from omeda_async._result import Result
+from omeda_async._stop import Stop
 from omeda_async.bulk._item import Closed, Item, not_sent, still_doubtful
-from omeda_async.bulk._stop import Stop
 from omeda_async.bulk.journal.interface import RunJournal
 from omeda_async.errors import ClosedError
 
@@ -48,9 +48,8 @@ class Host(Protocol):
 
     stop: Stop
     journal: RunJournal
-
-    def options(self, *, doubtful: bool = False, explain: bool = True, fail_fast: bool = False) -> CallOptions:
-        """Return the options for the next call; see there for the arguments."""
+    call_options: CallOptions
+    """How its calls are made, unless a work has a reason of its own."""
 
     def spend_isolation(self) -> bool:
         """Whether one more request may be spent on isolating culprits; it counts as spent."""
@@ -74,7 +73,7 @@ class Job:
     """
 
     def __init__(self, host: Host, items: list[Item]) -> None:
-        self.options = host.options
+        self.call_options = host.call_options
         self.stop = host.stop
         self.spend_isolation = host.spend_isolation
         self._host = host
@@ -100,10 +99,9 @@ class Job:
             if not self._woken or call.in_flight or cancelled_again():
                 raise
             result = call.interrupted()
-        except ClosedError as error:  # nothing of this call was sent: there was no session left
-            self.stop.set(error)
-            result = not_sent(error)
         self._call = None
+        if isinstance(result.error, ClosedError):  # nothing can be sent any more, for this item or another
+            self.stop.set(result.error)
         return result
 
     def wake(self) -> None:

@@ -34,7 +34,9 @@ class OneByOne:
     async def perform(self, items: list[Item], job: Job) -> None:
         """Make the call of each item."""
         for item in items:
-            options = job.options(doubtful=item.doubtful, explain=self.explain)
+            options = job.call_options
+            if item.doubtful or not self.explain:
+                options = attrs.evolve(options, doubtful=item.doubtful, explain=self.explain)
             result = await job.run(Call(self.account, self.operation, item.params, options, item.request))
             cause = result.error
             if cause is None or isinstance(cause, AlreadyDone | TooLate):

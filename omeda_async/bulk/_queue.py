@@ -2,7 +2,9 @@
 
 import asyncio
 import math
+from collections.abc import Coroutine
 from operator import attrgetter
+from typing import Any
 
 from omeda_async.bulk._item import Item
 
@@ -21,9 +23,9 @@ class BatchQueue:
         self._number = 0
         self.full = self._queue.full
 
-    async def put(self, items: list[Item] | None) -> None:
+    def put(self, items: list[Item] | None) -> Coroutine[Any, Any, None]:
         """Add a batch, once there is room; None tells one taker that no more will come. Cancelling it adds nothing."""
-        await self._queue.put(self._entry(items))
+        return self._queue.put(self._entry(items))
 
     def put_nowait(self, items: list[Item]) -> None:
         """Add a batch; there must be room."""

@@ -163,7 +163,7 @@ class Reader:
             while more and not (self._stop.is_set and self._is_over()):
                 before = self.position
                 more = await self._read_next(source) if isinstance(source, AsyncGenerator) else self._read_some(source)
-                self._delivery.let_go(self.position - before)
+                del self._delivery.spent[: self.position - before]
                 if self._in_hand:
                     linger.cancel()  # what is left waits its own time
                     await self._hand_over(self._in_hand)

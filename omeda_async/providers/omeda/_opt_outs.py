@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from hashlib import blake2b
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import attrs
@@ -18,11 +19,13 @@ from omeda_async.providers.omeda._converter import Entry, entry_of, read_opt_out
 from omeda_async.providers.omeda._culprits import blame, merge, without_ids
 from omeda_async.providers.omeda._operations import SUBMIT_OPT_OUTS
 from omeda_async.providers.omeda._requests import SubmitOptOuts
+from omeda_async.providers.omeda.models import OptOutReceipt
 
 # Omeda publishes no limit on the size of a request: these are ours.
 MAX_ENTRIES = 500
 MAX_BYTES = 256 * 1024
 CONCURRENCY = 8
+_SIZE, _PARAMS, _ADDRESS = attrgetter("size"), attrgetter("params"), itemgetter(2)
 SHORT = 200
 """Bytes: an entry of so many is its own fingerprint; a longer one is hashed, for the sake of memory."""
 
@@ -59,12 +62,13 @@ class OptOutWork:
 
     async def perform(self, items: list[Item], job: Job) -> None:
         """Send the items in one request, and isolate the culprits if it is refused."""
-        size = sum([item.size for item in items])
-        result = None
-        if not (job.stop.is_set or self._evidence.too_large(size, len(items))):
-            result = await self._ask([item.params for item in items], job)
+        evidence, result = self._evidence, None
+        size = sum(map(_SIZE, items))
+        if not (job.stop.is_set or (len(items) > 1 and evidence.too_large(size))):
+            result = await job.run(self._call(list(map(_PARAMS, items)), job))
             if result.error is None:
-                self._evidence.took(size)
+                if size > evidence.largest_taken:
+                    evidence.took(size)
                 job.close(items, result)
                 return
         isolation = Isolation(items, _blame, _without, self._evidence)
@@ -84,18 +88,22 @@ class OptOutWork:
             elif job.stop.is_set or (group.isolating and not job.spend_isolation()):
                 isolation.give_up(_left_out(job), group)
                 isolation.give_up(_left_out(job))
-            elif self._evidence.too_large(group.size, len(group.parts)):
+            elif len(group.parts) > 1 and self._evidence.too_large(group.size):
                 isolation.halve(group)
             else:
-                answer = await self._ask([part.params for part in group.parts], job, fail_fast=group.probes_size)
+                answer = await job.run(self._call(list(map(_PARAMS, group.parts)), job, fail_fast=group.probes_size))
                 _take(isolation, job, group, answer)
             # At once: should this be broken off, what is certain so far is known.
             _close(isolation, job)
         _close(isolation, job)
 
-    async def _ask(self, entries: list[Entry], job: Job, *, fail_fast: bool = False) -> Result[Any]:
-        params = SubmitOptOuts(client=self.client, opt_outs=_entries(entries))
-        return await job.run(Call(self.account, SUBMIT_OPT_OUTS, params, job.options(fail_fast=fail_fast)))
+    def _call(self, entries: list[Entry], job: Job, *, fail_fast: bool = False) -> Call[SubmitOptOuts, OptOutReceipt]:
+        if len(set(map(_ADDRESS, entries))) < len(entries):
+            # Records of the same address, level and source share an entry, as in Omeda's own example.
+            entries = [entry_of(record) for record in merge(map(record_of, entries))]
+        params = SubmitOptOuts(client=self.client, opt_outs=entries)
+        options = attrs.evolve(job.call_options, fail_fast=True) if fail_fast else job.call_options
+        return Call(self.account, SUBMIT_OPT_OUTS, params, options)
 
 
 def _take(isolation: Isolation, job: Job, group: Group, result: Result[Any]) -> None:
@@ -130,13 +138,6 @@ def _may_be_for_size(error: OmedaAsyncError) -> bool:
     if isinstance(error, ApiError) and not isinstance(error, ServerError):
         return error.status == 413
     return in_doubt(error)
-
-
-def _entries(entries: list[Entry]) -> list[Entry]:
-    """Return the entries of a request; records of the same address, level and source share one (Omeda's example)."""
-    if len({address for _, _, address in entries}) == len(entries):
-        return entries
-    return [entry_of(record) for record in merge(map(record_of, entries))]
 
 
 def _blame(entries: Sequence[Entry], culprits: Any) -> dict[int, Any]:

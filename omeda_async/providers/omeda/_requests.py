@@ -165,5 +165,8 @@ def build_opt_outs(params: SubmitOptOuts) -> Request:
         found.setdefault(level, []).append(data)
     if not found:
         raise InvalidRecord.of(None, "there are no opt-outs to submit: give at least one")
-    parts = [b'"%s":[%s]' % (level.encode(), b",".join(found[level])) for level in LEVELS if level in found]
-    return Request("POST", path, b"{%s}" % b",".join(parts), _JSON)
+    body = b""
+    for level in LEVELS:
+        if level in found:
+            body += b'%s"%s":[%s]' % (b"," if body else b"", level.encode(), b",".join(found[level]))
+    return Request("POST", path, b"{%s}" % body, _JSON)
