@@ -216,6 +216,8 @@ class Call(Generic[P, R]):
 
     async def _renew(self, refusal: ShutOut) -> OmedaAsyncError | None:
         """Get new credentials; return why there are none: the refusal itself, where others would not help."""
+        if self._stop.is_set:
+            return refusal
         try:
             renewed = await self._account.credentials.renew(refusal, self._headers)
         except OmedaAsyncError as error:

@@ -111,7 +111,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (r"sandbox", r"sandbox\._(message|latency|audit|faults|opt_outs|sandbox)", r""),
     (r"rows(\..*)?", rf"errors|_row|_levels|{OWN}", r"attrs|orjson"),
-    (r"testing", r"", r""),
+    (r"testing", r"_clock", r""),
     (r"pytest_plugin", r"sandbox|", r"pytest_asyncio"),
     (
         r"cli(\..*)?|__main__",

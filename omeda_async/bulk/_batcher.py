@@ -96,9 +96,12 @@ class Batcher:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+            error = ClosedError("the batcher was closed before this record was sent")
+            for request in self._requests:
+                request.stop.set(error)  # a request whose cancellation is swallowed goes no further all the same
             for task in self._senders:
                 task.cancel()
-            self._refuse(ClosedError("the batcher was closed before this record was sent"))
+            self._refuse(error)
 
     def stop(self, cause: str = "the batcher was stopped") -> None:
         """Take no more records, and send nothing new: who waits is told so. Requests in flight go on.

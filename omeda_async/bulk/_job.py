@@ -82,9 +82,12 @@ class Job:
         self._call: Call[Any, Any] | None = None
         self._task = asyncio.current_task()
         self._woken = False
+        self._abandoned = False
 
     def close(self, items: Sequence[Item], result: Result[Any]) -> None:
         """Take the result of some items; each item is closed once."""
+        if self._abandoned:
+            return
         closed = items, result
         self._closed.append(closed)
         if not self._host.journal.remembers:
@@ -120,28 +123,34 @@ class Job:
         try:
             if journal.remembers:
                 self._closed += await journal.begin(self._items)
+                if self._abandoned:
+                    return
             if items := self._open() if self._closed else self._items:
                 await work.perform(items, self)
-            if journal.remembers:
+            if journal.remembers and not self._abandoned:
                 self._host.deliver_when(journal.record(self._closed), self._closed)
         except asyncio.CancelledError:
-            self._abandon()
+            self.abandon()
             raise
         except Exception as error:  # noqa: BLE001 not even a defect of ours may cost a record its outcome
-            self._abandon()
+            self.abandon()
             self.stop.break_off(error)
 
     def _open(self) -> list[Item]:
         closed = {item for items, _ in self._closed for item in items}
         return [item for item in self._items if item not in closed]
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
+        """Give every item that has none yet the result that is certain now; nothing that comes later counts."""
+        if self._abandoned:
+            return
         if self._call is not None:
             result = self._call.interrupted()
         else:
             result = not_sent(ClosedError("the run was stopped before this record was sent"))
         for item in self._open():
             self.close([item], still_doubtful(item, result))
+        self._abandoned = True
         if self._host.journal.remembers:
             self._host.leave(self._closed)
 

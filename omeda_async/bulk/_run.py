@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from omeda_async.bulk.journal.writer import Journal
 
 CLOSE_TIMEOUT = 30.0
+LAST_WORDS = 3.0
+"""Seconds that a run has, once it is broken off, to write down what it knows."""
 PROGRESS_EVERY = 0.1
 
 
@@ -140,6 +142,9 @@ class BulkRun:
     async def aclose(self, timeout: float = CLOSE_TIMEOUT) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
         """Stop the run: nothing new is sent, and the report is complete for what was read.
 
+        It ends a few seconds after ``timeout`` at the latest, even if something does not let go (a lock on the
+        journal, an input that heeds no cancellation); ``report.complete`` is False then, and a warning is logged.
+
         Args:
             timeout: Seconds that attempts in flight may take to end; those that do not are reported as unknown.
 
@@ -153,7 +158,9 @@ class BulkRun:
         finally:
             if not self._driver.done():
                 self._driver.cancel()
-                await asyncio.wait({self._driver})
+                await asyncio.wait({self._driver}, timeout=LAST_WORDS)
+                if not self._driver.done():
+                    events.logger.warning("%s: the run was closed before it had ended", self._work.name)
 
     def stop(self) -> None:
         """Send nothing new, and let the iteration go on to the outcomes that remain.

@@ -7,6 +7,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeAlias, TypeVar
 
+from omeda_async import _clock
+
 T = TypeVar("T")
 _Task: TypeAlias = tuple[asyncio.Future[Any], Callable[[], Any]]
 
@@ -30,6 +32,7 @@ class Worker:
         Cancelling the future does not break it off: nobody waits for it any more, that is all.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        _clock.outside.add(future)
         self._tasks.put((future, work))
         if self._thread.ident is None:
             self._thread.start()
@@ -52,6 +55,7 @@ def _work(tasks: SimpleQueue[_Task | None]) -> None:
             error = raised
         with suppress(RuntimeError):  # the loop is closed: nobody waits
             future.get_loop().call_soon_threadsafe(_resolve, future, given, error)
+        _clock.outside.discard(future)
         del task, future, work, given, error  # nothing is held while the next is awaited
 
 
