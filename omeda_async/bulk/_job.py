@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from omeda_async._account import Account
 from omeda_async._call import Call, CallOptions
 from omeda_async._result import Result
 from omeda_async.bulk._item import Closed, Item, not_sent, still_doubtful
 from omeda_async.bulk._stop import Stop
-from omeda_async.bulk.journal.interface import RunJournal
 from omeda_async.errors import ClosedError
+
+if TYPE_CHECKING:
+    from omeda_async.bulk.journal.writer import Journal
 
 
 class Work(Protocol):
@@ -47,7 +49,10 @@ class Host(Protocol):
     """What a job belongs to: a bulk run, or one request of a batcher."""
 
     stop: Stop
-    journal: RunJournal
+
+    @property
+    def journal(self) -> "Journal | None":
+        """What remembers the run, if anything does."""
 
     def options(self, *, doubtful: bool = False, explain: bool = True, fail_fast: bool = False) -> CallOptions:
         """Return the options for the next call; see there for the arguments."""
@@ -88,7 +93,7 @@ class Job:
         """Take the result of some items; each item is closed once."""
         closed = items, result
         self._closed.append(closed)
-        if not self._host.journal.remembers:
+        if self._host.journal is None:
             self._host.deliver([closed])
 
     async def run(self, call: Call[Any, Any]) -> Result[Any]:
@@ -120,11 +125,11 @@ class Job:
         """
         journal = self._host.journal
         try:
-            if journal.remembers:
+            if journal is not None:
                 self._closed += await journal.begin(self._items)
             if items := self._open() if self._closed else self._items:
                 await work.perform(items, self)
-            if journal.remembers:
+            if journal is not None:
                 self._host.deliver_when(journal.record(self._closed), self._closed)
         except asyncio.CancelledError:
             self._abandon()
@@ -144,7 +149,7 @@ class Job:
             result = not_sent(ClosedError("the run was stopped before this record was sent"))
         for item in self._open():
             self.close([item], still_doubtful(item, result))
-        if self._host.journal.remembers:
+        if self._host.journal is not None:
             self._host.leave(self._closed)
 
 

@@ -13,7 +13,6 @@ from omeda_async.bulk._engine import Engine, EngineOptions
 from omeda_async.bulk._item import Records
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._plan import make_plan
-from omeda_async.bulk.journal.interface import NullJournal
 from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, JournalError, OmedaAsyncError
 from omeda_async.limits import Priority
 from omeda_async.outcomes import BulkReport, Outcome, Plan
@@ -181,7 +180,7 @@ class BulkRun:
         self._work.account.activity.add_run(self)
         self._started = _clock.now()
         journal = self._opened_later()
-        engine = self._engine = Engine(self._work, self._records, self._options, journal or NullJournal())
+        engine = self._engine = Engine(self._work, self._records, self._options, journal)
         drive = engine.run() if journal is None else self._remembered(engine, journal)
         self._driver = asyncio.create_task(self._drive(drive), name=f"omeda_async {self._work.name}")
         return engine

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,6 +12,7 @@ from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Reader
 from omeda_async.bulk.journal.sqlite import SqliteBackend
 from omeda_async.bulk.journal.sqlite_reader import SqliteReader
+from omeda_async.bulk.journal.thread import Worker
 from omeda_async.bulk.journal.writer import Journal
 
 Settled: TypeAlias = Callable[[Sequence[Item]], Awaitable[Collection[int]]]
@@ -28,9 +30,9 @@ def journal_at(path: Path, identity: Identity, lookback: float = 0.0) -> Journal
     return Journal(SqliteBackend(path, identity, lookback), lookback)
 
 
-def reader_at(path: Path, identity: Identity | None = None) -> Reader:
-    """Make what reads a journal; with an identity where it is asked what is settled."""
-    return SqliteReader(path, identity)
+def reader_at(path: Path) -> Reader:
+    """Make what reads a journal."""
+    return SqliteReader(path)
 
 
 @asynccontextmanager
@@ -40,9 +42,10 @@ async def settled_at(path: Path, identity: Identity) -> AsyncIterator[Settled]:
     Raises:
         JournalError: The journal cannot be read, is none, or is another run's.
     """
-    reader = reader_at(path, identity)
+    reader, worker = reader_at(path), Worker("omeda_async journal, read")
     try:
-        codec = Codec(await reader.open())
-        yield lambda items: reader.settled(codec.fingerprints(items))
+        codec = Codec(await worker.do(partial(reader.open, identity)))
+        yield lambda items: worker.do(partial(reader.settled, codec.fingerprints([item.fingerprint for item in items])))
     finally:
-        await reader.close()
+        await worker.do(reader.close)
+        worker.end()

@@ -2,9 +2,10 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -24,7 +25,7 @@ from omeda_async.bulk.journal.interface import (
     WriteGroup,
     Written,
 )
-from omeda_async.bulk.journal.sqlite_file import JournalFile, unusable
+from omeda_async.bulk.journal.sqlite_file import JournalFile, journal_file, unusable
 from omeda_async.bulk.journal.sqlite_find import Finder, Found
 from omeda_async.bulk.journal.thread import Worker
 
@@ -69,21 +70,23 @@ class SqliteBackend:
 
     _file: JournalFile
     _sql: sqlite3.Connection
+    _finder: Finder
     _last: int
     """The last record of earlier runs."""
-    _finder: Finder
+    _next_record: int
+    _next_stored: int
 
     def __init__(self, path: Path, identity: Identity, lookback: float = 0.0) -> None:
-        self._open = partial(JournalFile.open, path, identity, lookback)
+        self._opening = journal_file(path, identity, lookback)
+        self._stack = ExitStack()
         self._worker = Worker("omeda_async journal")
-        self._next_record = self._next_stored = 0
         self._numbers: dict[str, int] = {}
         """Of stored results."""
         self._kept: dict[tuple[int | None, int, int], Kept] = {}
 
     def open(self) -> asyncio.Future[Opened]:
         """Open or create the file, lock it, and note that a run begins."""
-        return self._worker.do(self._begin)
+        return self._worker.do(self._open)
 
     def write(self, group: WriteGroup) -> asyncio.Future[Written]:
         """Write a group in one transaction."""
@@ -95,20 +98,16 @@ class SqliteBackend:
 
     async def close(self) -> None:
         """Close the file, and end the thread."""
-        await self._worker.do(self._shut)
+        await self._worker.do(self._stack.close)
         self._worker.end()
 
-    def _begin(self) -> Opened:
-        self._file = self._open()
+    def _open(self) -> Opened:
+        self._file = self._stack.enter_context(self._opening)
         self._sql = self._file.connection
         self._last, stored = self._sql.execute(_HIGHEST).fetchone()
         self._next_record, self._next_stored = self._last + 1, stored + 1
         self._finder = Finder(self._sql, self._last)
         return self._file.opened
-
-    def _shut(self) -> None:
-        if hasattr(self, "_file"):
-            self._file.close()
 
     def _transaction(self, work: Callable[..., T], *what: Any) -> T:
         try:
@@ -125,20 +124,18 @@ class SqliteBackend:
         return given
 
     def _write(self, group: WriteGroup) -> Written:
-        if group.results:
-            self._note(group.results)
         records: Sequence[int] = ()
         known: Sequence[Known] = ()
+        if group.results:
+            self._note(group.results)
         if group.entries.positions:
             records, known = self._enter(group.entries)
         if known:
             again = [one.record for one in known if one.place < group.sent and one.kept and one.kept.status in AGAIN]
-            self._forget([(record, record) for record in again])
+            self._forget(zip(again, again, strict=True))
         if group.left:
-            stand = {one.place for one in known}
-            self._note(
-                [([records[place] for place in places if place not in stand], kept) for places, kept in group.left]
-            )
+            stand, left = {one.place for one in known}, enumerate(group.left, group.sent)
+            self._note([([records[place]], kept) for place, kept in left if place not in stand])
         if group.asides:
             self._set_aside(group.asides)
         if group.requests is not None:
@@ -152,23 +149,24 @@ class SqliteBackend:
         now, counted = _clock.utc_now().timestamp(), orjson.dumps(counts).decode()
         self._sql.execute(_END, (now, requests, complete, counted, cause, run))
 
-    def _enter(self, entries: Entries) -> tuple[Sequence[int], list[Known]]:
+    def _enter(self, entries: Entries) -> tuple[Sequence[int], Sequence[Known]]:
         """Write down the records that are new; give the numbers of all, and what is known about the others."""
         positions, fingerprints, text = entries
         found = self._finder.find(fingerprints) if self._last else []
         records: Sequence[int] = range(self._next_record, self._next_record + len(positions))
         if len(found) < len(positions):
             self._next_record += len(positions)  # the numbers of those found are left out
-            places = orjson.dumps([one.place for one in found]).decode()
+            places = _dumped([one.place for one in found]) if found else "[]"
             values = {"first": records[0], "fingerprints": fingerprints, "entries": text, "known": places}
             self._sql.execute(_INSERT_RECORDS, values)
-        if found:
-            records = list(records)
-            for one in found:
-                records[one.place] = one.record
-            moved = [(positions[one.place], one.record) for one in found if positions[one.place] < one.position]
-            self._sql.executemany(_MOVE, moved)
-        return records, self._known(found) if found else []
+        if not found:
+            return records, ()
+        records = list(records)
+        for one in found:
+            records[one.place] = one.record
+        moved = [(positions[one.place], one.record) for one in found if positions[one.place] < one.position]
+        self._sql.executemany(_MOVE, moved)
+        return records, self._known(found)
 
     def _known(self, found: list[Found]) -> list[Known]:
         results = {one[3:] for one in found if one.status is not None}
@@ -176,55 +174,53 @@ class SqliteBackend:
             if len(self._kept) > _STORED_REMEMBERED:
                 self._kept.clear()
                 new = results
-            texts = dict(self._sql.execute(_STORED, (orjson.dumps([one[2] for one in new]).decode(),)).fetchall())
+            texts = dict(self._sql.execute(_STORED, (_dumped([one[2] for one in new]),)).fetchall())
             self._kept |= {one: Kept(STATUSES[one[0] or 0], one[1], texts[one[2]]) for one in new}
         return [Known(one.place, one.record, one.position, self._kept.get(one[3:])) for one in found]
 
     def _note(self, results: list[tuple[Sequence[int], Kept]]) -> None:
-        numbers = self._store([kept for _, kept in results])
-        rows = [
-            (first, last, STATUS_CODES[kept.status], kept.attempts, number)
-            for (records, kept), number in zip(results, numbers, strict=True)
+        self._store([kept.stored for _, kept in results])
+        rows: list[tuple[int, ...]] = []
+        for records, kept in results:
+            told = STATUS_CODES[kept.status], kept.attempts, self._numbers[kept.stored]
             # What may change yet stands alone.
-            for first, last in (_ranges(records) if kept.status in SETTLED else zip(records, records, strict=True))
-        ]
+            ranges = _ranges(records) if kept.status in SETTLED else zip(records, records, strict=True)
+            rows += [(first, last, *told) for first, last in ranges]
         if self._last:
-            self._forget([(first, last) for first, last, *_ in rows if first <= self._last])
+            self._forget((row[0], row[1]) for row in rows if row[0] <= self._last)
         if rows:
-            self._sql.execute(_INSERT_RESULTS, (orjson.dumps(rows).decode(),))
+            self._sql.execute(_INSERT_RESULTS, (_dumped(rows),))
 
-    def _forget(self, ranges: list[tuple[int, int]]) -> None:
-        if ranges:
-            self._sql.executemany("DELETE FROM results WHERE first BETWEEN ? AND ?", ranges)
+    def _forget(self, ranges: Iterable[tuple[int, int]]) -> None:
+        self._sql.executemany("DELETE FROM results WHERE first BETWEEN ? AND ?", ranges)
 
     def _set_aside(self, asides: list[Aside]) -> None:
-        numbers = self._store([one.kept for one in asides])
+        self._store([one.kept.stored for one in asides])
         rows = [
-            (one.position, one.entry is None, STATUS_CODES[one.kept.status], one.kept.attempts, number, one.entry)
-            for one, number in zip(asides, numbers, strict=True)
+            (position, entry is None, STATUS_CODES[kept.status], kept.attempts, self._numbers[kept.stored], entry)
+            for position, kept, entry in asides
         ]
-        if rows:
-            self._sql.execute(_INSERT_ASIDES, {"run": self._file.run, "asides": orjson.dumps(rows).decode()})
+        self._sql.execute(_INSERT_ASIDES, {"run": self._file.run, "asides": _dumped(rows)})
 
-    def _store(self, results: list[Kept]) -> list[int]:
-        """Write what is stored of results, each text once, and give the numbers."""
+    def _store(self, texts: list[str]) -> None:
+        """Write what is stored of results, each text once."""
         if len(self._numbers) > _STORED_REMEMBERED:
             self._numbers.clear()
-        texts = [kept.stored for kept in results]
         if new := [text for text in dict.fromkeys(texts) if text not in self._numbers]:
-            self._sql.execute(_INSERT_STORED, (self._next_stored, orjson.dumps(new).decode()))
+            self._sql.execute(_INSERT_STORED, (self._next_stored, _dumped(new)))
             self._numbers.update(zip(new, count(self._next_stored)))
             self._next_stored += len(new)
-        return [self._numbers[text] for text in texts]
 
 
-def _ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _dumped(rows: list[Any]) -> str:
+    return orjson.dumps(rows).decode()
+
+
+def _ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
     """Return the first and the last of numbers that follow on one another."""
-    numbers, first = sorted(numbers), 0
-    if numbers and numbers[-1] - numbers[0] + 1 == len(numbers):
-        yield numbers[0], numbers[-1]
-        return
-    for place in range(1, len(numbers) + 1):
-        if place == len(numbers) or numbers[place] != numbers[place - 1] + 1:
-            yield numbers[first], numbers[place - 1]
-            first = place
+    numbers = sorted(numbers)
+    if numbers[-1] - numbers[0] + 1 == len(numbers):
+        return [(numbers[0], numbers[-1])]
+    lasts = [one for one, next_one in pairwise(numbers) if next_one != one + 1]
+    firsts = [next_one for one, next_one in pairwise(numbers) if next_one != one + 1]
+    return [*zip([numbers[0], *firsts], [*lasts, numbers[-1]], strict=True)]

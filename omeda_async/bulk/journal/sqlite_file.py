@@ -3,7 +3,8 @@
 import os
 import secrets
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -101,81 +102,61 @@ def check_format(connection: sqlite3.Connection, path: Path) -> bool:
         return False
     if application != APPLICATION:
         raise JournalError(f"{path} is an SQLite file, but no journal of this library; give another file")
-    if schema < SCHEMA:
+    if schema != SCHEMA:
+        age, remedy = ("n older", "finish it with that version") if schema < SCHEMA else (" newer", "upgrade")
         raise JournalError(
-            f"the journal {path} was written by an older version of omeda-async (format {schema}; this version "
-            f"{__version__} reads {SCHEMA}): finish it with that version, or give another file"
-        )
-    if schema > SCHEMA:
-        raise JournalError(
-            f"the journal {path} was written by a newer version of omeda-async "
-            f"(format {schema}; this version {__version__} reads {SCHEMA}): upgrade, or give another file"
+            f"the journal {path} was written by a{age} version of omeda-async (format {schema}; this version "
+            f"{__version__} reads {SCHEMA}): {remedy}, or give another file"
         )
     return True
 
 
-def identity_of(connection: sqlite3.Connection) -> dict[str, Any]:
-    """Read whose run a journal remembers."""
-    row = connection.execute("SELECT value FROM meta WHERE name = 'identity'").fetchone()
-    identity: dict[str, Any] = orjson.loads(row[0])
-    return identity
+def whose(connection: sqlite3.Connection) -> tuple[dict[str, Any], bytes | None]:
+    """Read whose run a journal remembers, and what its fingerprints are salted with; None where records are whole."""
+    meta = dict(connection.execute("SELECT name, value FROM meta"))
+    return orjson.loads(meta["identity"]), meta.get("salt")
 
 
-def salt_of(connection: sqlite3.Connection) -> bytes | None:
-    """Read what the fingerprints of a journal are salted with; None where it keeps records whole."""
-    row = connection.execute("SELECT value FROM meta WHERE name = 'salt'").fetchone()
-    return row[0] if row else None
-
-
-@attrs.define
+@attrs.frozen(kw_only=True)
 class JournalFile:
-    """A journal that is open for a run, and locked until it is closed or its process dies."""
+    """A journal that is open for a run."""
 
     path: Path
     connection: sqlite3.Connection
     run: int
     """The number of this run of the journal, from 1."""
     opened: Opened
-    _guard: sqlite3.Connection
 
-    @classmethod
-    def open(cls, path: Path, identity: Identity, lookback: float = 0.0) -> "JournalFile":
-        """Open or create a journal, and note that a run begins.
 
-        Args:
-            path: The file.
-            identity: Whose run it is.
-            lookback: Seconds that requests count as made of late.
+@contextmanager
+def journal_file(path: Path, identity: Identity, lookback: float = 0.0) -> Iterator[JournalFile]:
+    """Open or create a journal, note that a run begins, and keep it locked until left, or until the process dies.
 
-        Raises:
-            JournalError: It cannot be written, is in use, or is another run's.
-        """
-        connections: list[sqlite3.Connection] = []
-        try:
-            _create(path)
-            connections.append(connect(path))
-            _check(connections[0], path, identity)
-            connections.append(_locked(path))
-            _prepare(connections[0], path, identity)
-            opened = Opened(salt_of(connections[0]), *_recent(connections[0], lookback))
-            run = _begun(connections[0])
-        except BaseException as error:
-            for connection in connections:
-                connection.close()
-            if isinstance(error, sqlite3.Error | OSError):
-                raise unusable(path, error) from error
-            raise
-        return cls(path, connections[0], run, opened, connections[1])
+    Unless someone is reading it, it is a single file then.
 
-    def close(self) -> None:
-        """Close it and let go of the lock. Unless someone is reading it, it is a single file then."""
-        try:
-            with suppress(sqlite3.OperationalError):
-                self.connection.execute("PRAGMA busy_timeout = 0")
-                self.connection.execute("PRAGMA journal_mode = DELETE")
-            self.connection.close()
-        finally:
-            self._guard.close()
+    Args:
+        path: The file.
+        identity: Whose run it is.
+        lookback: Seconds that requests count as made of late.
+
+    Raises:
+        JournalError: It cannot be written, is in use, or is another run's.
+    """
+    try:
+        _create(path)
+        with closing(connect(path)) as connection:
+            _check(connection, path, identity)
+            with closing(_locked(path)):
+                _prepare(connection, path, identity)
+                _, salt = whose(connection)
+                opened = Opened(salt, *_recent(connection, lookback))
+                yield JournalFile(path=path, connection=connection, run=_begun(connection), opened=opened)
+                with suppress(sqlite3.OperationalError):
+                    connection.execute("PRAGMA busy_timeout = 0")
+                    connection.execute("PRAGMA journal_mode = DELETE")
+                connection.close()  # before it is let go of
+    except (sqlite3.Error, OSError) as error:
+        raise unusable(path, error) from error
 
 
 def unusable(path: Path, error: Exception) -> JournalError:
@@ -246,7 +227,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, identity: Identity) -> 
 def _check(connection: sqlite3.Connection, path: Path, identity: Identity) -> bool:
     filled = check_format(connection, path)
     if filled:
-        identity.check(identity_of(connection), salt_of(connection), path)
+        identity.check(*whose(connection), path)
     return filled
 
 

@@ -1,7 +1,7 @@
 """Finding records in an SQLite journal by their fingerprints."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import orjson
@@ -50,13 +50,13 @@ class Finder:
     Args:
         connection: The journal.
         last: The last record that counts.
-        index: Called before the index is first asked.
+        index: Statements that make the index, executed before it is first asked.
     """
 
-    def __init__(self, connection: sqlite3.Connection, last: int, index: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, connection: sqlite3.Connection, last: int, index: Sequence[str] = ()) -> None:
         self._sql = connection
         self._last = last
-        self._index: Callable[[], None] | None = index
+        self._index = index
         self._next = 1
 
     def find(self, fingerprints: bytes) -> list[Found]:
@@ -87,8 +87,8 @@ class Finder:
         ]
 
     def _looked_up(self, fingerprints: bytes, number: int) -> list[Found]:
-        if self._index is not None:
-            self._index()
-            self._index = None
+        for statement in self._index:
+            self._sql.execute(statement)
+        self._index = ()
         row = self._sql.execute(_LOOK_UP, {"fingerprints": fingerprints, "count": number}).fetchone()
         return [Found(*values) for values in orjson.loads(row[0])]

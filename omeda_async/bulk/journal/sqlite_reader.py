@@ -1,12 +1,10 @@
 """Reading journals that are kept in SQLite files."""
 
-import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,10 +14,9 @@ from omeda_async._result import Result
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES, record_of, result_of
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import SETTLED, Kept
-from omeda_async.bulk.journal.sqlite_file import check_format, connect, identity_of, in_use, salt_of, unusable
+from omeda_async.bulk.journal.sqlite_file import check_format, connect, in_use, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
 from omeda_async.bulk.journal.status import JournalRecord, JournalRun, JournalStatus, causes_of
-from omeda_async.bulk.journal.thread import Worker
 from omeda_async.errors import JournalError
 from omeda_async.outcomes import OutcomeStatus
 
@@ -58,19 +55,12 @@ _SETTLED_CODES: Final = frozenset(STATUS_CODES[status] for status in SETTLED)
 
 
 class SqliteReader:
-    """Reads the journal in an SQLite file; a :class:`~omeda_async.bulk.journal.interface.Reader`.
+    """Reads the journal in an SQLite file; a :class:`~omeda_async.bulk.journal.interface.Reader`."""
 
-    Args:
-        path: The file.
-        identity: Whose run asks for what is settled.
-    """
-
-    def __init__(self, path: Path, identity: Identity | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._identity = identity
         self._stack = ExitStack()
         self._finder: Finder | None = None
-        self._worker = Worker("omeda_async journal, read")
 
     def status(self) -> JournalStatus:
         """Return what it holds."""
@@ -79,7 +69,7 @@ class SqliteReader:
             for code, number in connection.execute(_COUNTS):
                 counts[STATUSES.get(code)] += number
             codes = _coded(status for status in OutcomeStatus if not status.is_done)
-            identity, runs = identity_of(connection), tuple(map(_run, connection.execute(_RUNS)))
+            (identity, _), runs = whose(connection), tuple(map(_run, connection.execute(_RUNS)))
             return JournalStatus(
                 path=self._path,
                 provider=identity.pop("provider"),
@@ -110,38 +100,27 @@ class SqliteReader:
                     error=None if stored is None else _result(code, attempts, stored).error,
                 )
 
-    def open(self) -> asyncio.Future[bytes | None]:
+    def open(self, identity: Identity) -> bytes | None:
         """Open it to be asked for what is settled, and give the salt of its fingerprints."""
-        return self._worker.do(self._begin)
-
-    def settled(self, fingerprints: bytes) -> asyncio.Future[Collection[int]]:
-        """Tell which of these, 16 bytes each, an earlier run has settled: by their places."""
-        return self._worker.do(partial(self._settled, fingerprints))
-
-    async def close(self) -> None:
-        """Close it, and end the thread."""
-        await self._worker.do(self._shut)
-        self._worker.end()
-
-    def _begin(self) -> bytes | None:
         if not self._path.exists() or not self._path.stat().st_size:
             return None
         connection = self._stack.enter_context(self._opened())
-        salt = salt_of(connection)
-        if self._identity is not None:
-            self._identity.check(identity_of(connection), salt, self._path)
+        found, salt = whose(connection)
+        identity.check(found, salt, self._path)
         last = connection.execute("SELECT ifnull(max(id), 0) FROM records").fetchone()[0]
-        self._finder = Finder(connection, last, partial(_index, connection))
+        self._finder = Finder(connection, last, _INDEX)
         return salt
 
-    def _settled(self, fingerprints: bytes) -> Collection[int]:
+    def settled(self, fingerprints: bytes) -> Collection[int]:
+        """Tell which of these, 16 bytes each, an earlier run has settled: by their places."""
         try:
             found = self._finder.find(fingerprints) if self._finder is not None else []
         except sqlite3.Error as error:
             raise unusable(self._path, error) from error
         return {one.place for one in found if one.status in _SETTLED_CODES}
 
-    def _shut(self) -> None:
+    def close(self) -> None:
+        """Close it."""
         self._finder = None
         self._stack.close()
 
@@ -158,11 +137,6 @@ class SqliteReader:
                 yield connection
         except sqlite3.Error as error:
             raise unusable(self._path, error) from error
-
-
-def _index(connection: sqlite3.Connection) -> None:
-    for statement in _INDEX:
-        connection.execute(statement)
 
 
 def _coded(statuses: Iterable[OutcomeStatus]) -> str:
