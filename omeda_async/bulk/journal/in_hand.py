@@ -1,6 +1,7 @@
 """Which records of a journal the items of a run stand for, and what earlier runs mean for them: pure."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -28,7 +29,8 @@ class InHand:
     """Items that repeat a record further up, and are sent all the same."""
     _taken: set[int] = attrs.field(factory=set)
     """Records of earlier runs that an item is under way for."""
-    _results: dict[Kept, Result[Any]] = attrs.field(factory=dict)
+    # Records of one request share their receipt again.
+    _result: Callable[[Kept], Result[Any]] = attrs.field(factory=lambda: lru_cache(_RESULTS_REMEMBERED)(result_of))
 
     def begin(self, items: Sequence[Item], records: Sequence[int], known: Sequence[Known | None]) -> list[Closed]:
         """Take items that are written down now; give those that are settled, with their results.
@@ -88,11 +90,3 @@ class InHand:
             self._repeating.discard(item)
             self._note_repeats([item], standing)
         return standing
-
-    def _result(self, kept: Kept) -> Result[Any]:
-        """Return the result of a settled record; records of one request share their receipt again."""
-        if kept not in self._results:
-            if len(self._results) >= _RESULTS_REMEMBERED:
-                self._results.clear()
-            self._results[kept] = result_of(kept)
-        return self._results[kept]

@@ -25,7 +25,7 @@ from omeda_async.bulk.journal.interface import (
     WriteGroup,
     Written,
 )
-from omeda_async.bulk.journal.sqlite_file import JournalFile, journal_file, unusable
+from omeda_async.bulk.journal.sqlite_file import journal_file, unusable
 from omeda_async.bulk.journal.sqlite_find import Finder, Found
 from omeda_async.bulk.journal.thread import Worker
 
@@ -68,7 +68,7 @@ class SqliteBackend:
         lookback: Seconds that requests count as made of late.
     """
 
-    _file: JournalFile
+    _run: int
     _sql: sqlite3.Connection
     _finder: Finder
     _last: int
@@ -77,6 +77,7 @@ class SqliteBackend:
     _next_stored: int
 
     def __init__(self, path: Path, identity: Identity, lookback: float = 0.0) -> None:
+        self._path = path
         self._opening = journal_file(path, identity, lookback)
         self._stack = ExitStack()
         self._worker = Worker("omeda_async journal")
@@ -102,12 +103,11 @@ class SqliteBackend:
         self._worker.end()
 
     def _open(self) -> Opened:
-        self._file = self._stack.enter_context(self._opening)
-        self._sql = self._file.connection
+        self._sql, self._run, opened = self._stack.enter_context(self._opening)
         self._last, stored = self._sql.execute(_HIGHEST).fetchone()
         self._next_record, self._next_stored = self._last + 1, stored + 1
         self._finder = Finder(self._sql, self._last)
-        return self._file.opened
+        return opened
 
     def _transaction(self, work: Callable[..., T], *what: Any) -> T:
         try:
@@ -120,7 +120,7 @@ class SqliteBackend:
                     self._sql.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise unusable(self._file.path, error) from error
+            raise unusable(self._path, error) from error
         return given
 
     def _write(self, group: WriteGroup) -> Written:
@@ -139,15 +139,14 @@ class SqliteBackend:
         if group.asides:
             self._set_aside(group.asides)
         if group.requests is not None:
-            self._sql.execute(_REQUESTS, (group.requests, group.recent, self._file.run))
+            self._sql.execute(_REQUESTS, (group.requests, group.recent, self._run))
         return Written(records, known)
 
     def _end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
-        run, complete = self._file.run, cause is None
-        if complete:
-            self._sql.execute("DELETE FROM asides WHERE run != ?", (run,))
-        now, counted = _clock.utc_now().timestamp(), orjson.dumps(counts).decode()
-        self._sql.execute(_END, (now, requests, complete, counted, cause, run))
+        if cause is None:
+            self._sql.execute("DELETE FROM asides WHERE run != ?", (self._run,))
+        now = _clock.utc_now().timestamp()
+        self._sql.execute(_END, (now, requests, cause is None, _dumped(counts), cause, self._run))
 
     def _enter(self, entries: Entries) -> tuple[Sequence[int], Sequence[Known]]:
         """Write down the records that are new; give the numbers of all, and what is known about the others."""
@@ -200,7 +199,7 @@ class SqliteBackend:
             (position, entry is None, STATUS_CODES[kept.status], kept.attempts, self._numbers[kept.stored], entry)
             for position, kept, entry in asides
         ]
-        self._sql.execute(_INSERT_ASIDES, {"run": self._file.run, "asides": _dumped(rows)})
+        self._sql.execute(_INSERT_ASIDES, {"run": self._run, "asides": _dumped(rows)})
 
     def _store(self, texts: list[str]) -> None:
         """Write what is stored of results, each text once."""
@@ -212,7 +211,7 @@ class SqliteBackend:
             self._next_stored += len(new)
 
 
-def _dumped(rows: list[Any]) -> str:
+def _dumped(rows: Any) -> str:
     return orjson.dumps(rows).decode()
 
 

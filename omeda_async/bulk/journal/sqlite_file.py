@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-import attrs
 import orjson
 
 from omeda_async import _clock
@@ -48,7 +47,6 @@ CREATE TABLE asides (
 );
 INSERT INTO meta VALUES ('indexed', 0);
 """
-_NEW: Final = "SELECT ifnull(max(id), 0) > (SELECT value FROM meta WHERE name = 'indexed') FROM records"
 _COUNT_NEW: Final = "SELECT count(*) FROM records WHERE id > (SELECT value FROM meta WHERE name = 'indexed')"
 _INDEX_NEW: Final = """
 INSERT OR IGNORE INTO prints
@@ -117,22 +115,13 @@ def whose(connection: sqlite3.Connection) -> tuple[dict[str, Any], bytes | None]
     return orjson.loads(meta["identity"]), meta.get("salt")
 
 
-@attrs.frozen(kw_only=True)
-class JournalFile:
-    """A journal that is open for a run."""
-
-    path: Path
-    connection: sqlite3.Connection
-    run: int
-    """The number of this run of the journal, from 1."""
-    opened: Opened
-
-
 @contextmanager
-def journal_file(path: Path, identity: Identity, lookback: float = 0.0) -> Iterator[JournalFile]:
+def journal_file(
+    path: Path, identity: Identity, lookback: float = 0.0
+) -> Iterator[tuple[sqlite3.Connection, int, Opened]]:
     """Open or create a journal, note that a run begins, and keep it locked until left, or until the process dies.
 
-    Unless someone is reading it, it is a single file then.
+    Unless someone is reading it, it is a single file then. Gives the run's number too, and what is to be told of it.
 
     Args:
         path: The file.
@@ -148,9 +137,10 @@ def journal_file(path: Path, identity: Identity, lookback: float = 0.0) -> Itera
             _check(connection, path, identity)
             with closing(_locked(path)):
                 _prepare(connection, path, identity)
-                _, salt = whose(connection)
-                opened = Opened(salt, *_recent(connection, lookback))
-                yield JournalFile(path=path, connection=connection, run=_begun(connection), opened=opened)
+                opened = Opened(whose(connection)[1], *_recent(connection, lookback))
+                now = (_clock.utc_now().timestamp(), __version__)
+                run = connection.execute("INSERT INTO runs (started, version) VALUES (?, ?)", now).lastrowid or 0
+                yield connection, run, opened
                 with suppress(sqlite3.OperationalError):
                     connection.execute("PRAGMA busy_timeout = 0")
                     connection.execute("PRAGMA journal_mode = DELETE")
@@ -244,18 +234,13 @@ def _fill(connection: sqlite3.Connection, identity: Identity) -> None:
 
 def _index(connection: sqlite3.Connection) -> None:
     """Index what earlier runs wrote by fingerprint: sorted and at once, which is far cheaper than as it comes."""
-    if not connection.execute(_NEW).fetchone()[0]:
-        return
     number = connection.execute(_COUNT_NEW).fetchone()[0]
+    if not number:
+        return
     if connection.execute(_INDEX_NEW).rowcount < number:
         for statement in (_FIND_LATE_REPEATS, *_SET_LATE_REPEATS_ASIDE, *_LOOSEN):
             connection.execute(statement)
     connection.execute("UPDATE meta SET value = (SELECT max(id) FROM records) WHERE name = 'indexed'")
-
-
-def _begun(connection: sqlite3.Connection) -> int:
-    row = (_clock.utc_now().timestamp(), __version__)
-    return connection.execute("INSERT INTO runs (started, version) VALUES (?, ?)", row).lastrowid or 0
 
 
 def _recent(connection: sqlite3.Connection, lookback: float) -> tuple[int, float]:

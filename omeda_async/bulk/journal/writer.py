@@ -58,7 +58,6 @@ class Journal:
         self._writing = False
         self._wrote = asyncio.Event()
         self._next: asyncio.TimerHandle | None = None
-        self._due = math.inf
         self._not_before = -math.inf
 
     async def open(self, tally: Tally) -> None:
@@ -222,16 +221,18 @@ class Journal:
             return
         loop = asyncio.get_running_loop()
         due = self._not_before if self._hand.records else loop.time()
-        if due < self._due:
-            if self._next is not None:
-                self._next.cancel()
-            self._next, self._due = loop.call_at(due, self._write), due
+        if self._next is None or due < self._next.when():
+            self._cancel()
+            self._next = loop.call_at(due, self._write)
+
+    def _cancel(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
 
     def _write(self) -> bool:
         """Begin to write what was asked for; tell whether there was anything to write."""
-        if self._next is not None:
-            self._next.cancel()
-        self._next, self._due = None, math.inf
+        self._cancel()
         asked, self._asked = self._asked, _Asked()
         if self._refusal is not None:
             _fail(asked, self._refusal)
