@@ -1,6 +1,7 @@
 """What keeps journals, in a file or later a database, and what it is given and tells: it knows no run."""
 
-from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import attrs
@@ -104,19 +105,29 @@ class Opened(NamedTuple):
     """When the last of these runs was seen."""
 
 
-class Backend(Protocol):
-    """Keeps the journal of one run; it is asked for one thing after the other, and cancelling breaks nothing off.
+class Settled(NamedTuple):
+    """What a reader tells of records that are to be looked up."""
 
-    Each method raises a JournalError where it cannot do what it is to do; nothing of it is done then.
+    salt: bytes | None
+    """What their fingerprints are salted with."""
+    places: Callable[[bytes], Collection[int]]
+    """Tells of some fingerprints, 16 bytes each, the places of those that are settled; it blocks too."""
+
+
+class Backend(Protocol):
+    """Keeps the journal of one run.
+
+    Each method blocks: it is called in a thread of the journal's own, one thing after the other. It raises a
+    JournalError where it cannot do what it is to do; nothing of it is done then.
     """
 
-    def open(self) -> Awaitable[Opened]:
+    def open(self) -> Opened:
         """Open or create the journal, unless it is in use or another run's, and note that a run begins."""
 
-    def write(self, group: WriteGroup) -> Awaitable[Written]:
+    def write(self, group: WriteGroup) -> Written:
         """Write a group, durably, and tell what earlier runs have noted of its entries."""
 
-    def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> Awaitable[None]:
+    def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
         """Note how the run ended.
 
         Args:
@@ -125,7 +136,7 @@ class Backend(Protocol):
             cause: Why it ended before its input did; None: it has met all of it, and asides of before are gone.
         """
 
-    def close(self) -> Awaitable[None]:
+    def close(self) -> None:
         """Close it, for others to open; nothing happens where it is not open."""
 
 
@@ -141,11 +152,5 @@ class Reader(Protocol):
     def not_done(self, statuses: Collection[OutcomeStatus]) -> Iterator["JournalRecord"]:
         """Return the records that ended so, in the order of the input; repeats of one are left out."""
 
-    def open(self, identity: "Identity") -> bytes | None:
-        """Open it to ask what is settled, unless it is another run's; give the salt of its fingerprints."""
-
-    def settled(self, fingerprints: bytes) -> Collection[int]:
-        """Return the places of those of some fingerprints, 16 bytes each, that an earlier run has settled."""
-
-    def close(self) -> None:
-        """Close it; nothing happens where it is not open."""
+    def settled(self, identity: "Identity") -> AbstractContextManager[Settled]:
+        """Open it, unless it is another run's, to ask which records earlier runs have settled."""

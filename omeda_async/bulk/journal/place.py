@@ -1,7 +1,7 @@
 """Where journals are kept: so far in SQLite files."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -42,10 +42,11 @@ async def settled_at(path: Path, identity: Identity) -> AsyncIterator[Settled]:
     Raises:
         JournalError: The journal cannot be read, is none, or is another run's.
     """
-    reader, worker = reader_at(path), Worker("omeda_async journal, read")
+    stack, worker = ExitStack(), Worker("omeda_async journal, read")
     try:
-        codec = Codec(await worker.do(partial(reader.open, identity)))
-        yield lambda items: worker.do(partial(reader.settled, codec.fingerprints([item.fingerprint for item in items])))
+        found = await worker.do(partial(stack.enter_context, reader_at(path).settled(identity)))
+        prints = Codec(found.salt).fingerprints
+        yield lambda items: worker.do(partial(found.places, prints([item.fingerprint for item in items])))
     finally:
-        await worker.do(reader.close)
+        await worker.do(stack.close)
         worker.end()

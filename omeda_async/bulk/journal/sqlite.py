@@ -1,13 +1,11 @@
-"""Journals kept in SQLite files: what a run writes, a group in one transaction, in a thread of its own."""
+"""Journals kept in SQLite files: what a run writes, a group in one transaction."""
 
-import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import count, pairwise
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import orjson
 
@@ -27,9 +25,6 @@ from omeda_async.bulk.journal.interface import (
 )
 from omeda_async.bulk.journal.sqlite_file import journal_file, unusable
 from omeda_async.bulk.journal.sqlite_find import Finder, Found
-from omeda_async.bulk.journal.thread import Worker
-
-T = TypeVar("T")
 
 _HIGHEST: Final = "SELECT ifnull((SELECT max(id) FROM records), 0), ifnull((SELECT max(id) FROM answers), 0)"
 # Few statements, many rows: each step of SQLite lets go of the interpreter, and has to wait to get it back.
@@ -60,8 +55,6 @@ _STORED_REMEMBERED: Final = 1000
 class SqliteBackend:
     """Keeps the journal of a run in an SQLite file; a :class:`~omeda_async.bulk.journal.interface.Backend`.
 
-    What has no underscore is for the event loop, all else runs in the thread.
-
     Args:
         path: The file; made if it does not exist, with mode 0600.
         identity: Whose run it is.
@@ -80,40 +73,38 @@ class SqliteBackend:
         self._path = path
         self._opening = journal_file(path, identity, lookback)
         self._stack = ExitStack()
-        self._worker = Worker("omeda_async journal")
+        self.close = self._stack.close
         self._numbers: dict[str, int] = {}
         """Of stored results."""
         self._kept: dict[tuple[int | None, int, int], Kept] = {}
 
-    def open(self) -> asyncio.Future[Opened]:
+    def open(self) -> Opened:
         """Open or create the file, lock it, and note that a run begins."""
-        return self._worker.do(self._open)
-
-    def write(self, group: WriteGroup) -> asyncio.Future[Written]:
-        """Write a group in one transaction."""
-        return self._worker.do(partial(self._transaction, self._write, group))
-
-    def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> asyncio.Future[None]:
-        """Note how the run ended."""
-        return self._worker.do(partial(self._transaction, self._end, requests, counts, cause))
-
-    async def close(self) -> None:
-        """Close the file, and end the thread."""
-        await self._worker.do(self._stack.close)
-        self._worker.end()
-
-    def _open(self) -> Opened:
         self._sql, self._run, opened = self._stack.enter_context(self._opening)
         self._last, stored = self._sql.execute(_HIGHEST).fetchone()
         self._next_record, self._next_stored = self._last + 1, stored + 1
         self._finder = Finder(self._sql, self._last)
         return opened
 
-    def _transaction(self, work: Callable[..., T], *what: Any) -> T:
+    def write(self, group: WriteGroup) -> Written:
+        """Write a group in one transaction."""
+        with self._transaction():
+            return self._write(group)
+
+    def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
+        """Note how the run ended."""
+        with self._transaction():
+            if cause is None:
+                self._sql.execute("DELETE FROM asides WHERE run != ?", (self._run,))
+            now = _clock.utc_now().timestamp()
+            self._sql.execute(_END, (now, requests, cause is None, _dumped(counts), cause, self._run))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         try:
             self._sql.execute("BEGIN IMMEDIATE")
             try:
-                given = work(*what)
+                yield
                 self._sql.execute("COMMIT")
             except BaseException:
                 if self._sql.in_transaction:
@@ -121,7 +112,6 @@ class SqliteBackend:
                 raise
         except sqlite3.Error as error:
             raise unusable(self._path, error) from error
-        return given
 
     def _write(self, group: WriteGroup) -> Written:
         records: Sequence[int] = ()
@@ -141,12 +131,6 @@ class SqliteBackend:
         if group.requests is not None:
             self._sql.execute(_REQUESTS, (group.requests, group.recent, self._run))
         return Written(records, known)
-
-    def _end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
-        if cause is None:
-            self._sql.execute("DELETE FROM asides WHERE run != ?", (self._run,))
-        now = _clock.utc_now().timestamp()
-        self._sql.execute(_END, (now, requests, cause is None, _dumped(counts), cause, self._run))
 
     def _enter(self, entries: Entries) -> tuple[Sequence[int], Sequence[Known]]:
         """Write down the records that are new; give the numbers of all, and what is known about the others."""

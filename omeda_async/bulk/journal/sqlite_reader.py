@@ -3,17 +3,19 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 import orjson
 
 from omeda_async._result import Result
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES, record_of, result_of
 from omeda_async.bulk.journal.identity import Identity
-from omeda_async.bulk.journal.interface import SETTLED, Kept
+from omeda_async.bulk.journal.interface import SETTLED, Kept, Settled
 from omeda_async.bulk.journal.sqlite_file import check_format, connect, in_use, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
 from omeda_async.bulk.journal.status import JournalRecord, JournalRun, JournalStatus, causes_of
@@ -54,13 +56,11 @@ _INDEX: Final = (
 _SETTLED_CODES: Final = frozenset(STATUS_CODES[status] for status in SETTLED)
 
 
+@attrs.frozen
 class SqliteReader:
     """Reads the journal in an SQLite file; a :class:`~omeda_async.bulk.journal.interface.Reader`."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stack = ExitStack()
-        self._finder: Finder | None = None
+    _path: Path
 
     def status(self) -> JournalStatus:
         """Return what it holds."""
@@ -100,29 +100,23 @@ class SqliteReader:
                     error=None if stored is None else _result(code, attempts, stored).error,
                 )
 
-    def open(self, identity: Identity) -> bytes | None:
-        """Open it to be asked for what is settled, and give the salt of its fingerprints."""
+    @contextmanager
+    def settled(self, identity: Identity) -> Iterator[Settled]:
+        """Open it, unless it is another run's, to ask which records earlier runs have settled."""
         if not self._path.exists() or not self._path.stat().st_size:
-            return None
-        connection = self._stack.enter_context(self._opened())
-        found, salt = whose(connection)
-        identity.check(found, salt, self._path)
-        last = connection.execute("SELECT ifnull(max(id), 0) FROM records").fetchone()[0]
-        self._finder = Finder(connection, last, _INDEX)
-        return salt
+            yield Settled(None, lambda _: ())
+            return
+        with self._opened() as connection:
+            found, salt = whose(connection)
+            identity.check(found, salt, self._path)
+            last = connection.execute("SELECT ifnull(max(id), 0) FROM records").fetchone()[0]
+            yield Settled(salt, partial(self._places, Finder(connection, last, _INDEX)))
 
-    def settled(self, fingerprints: bytes) -> Collection[int]:
-        """Tell which of these, 16 bytes each, an earlier run has settled: by their places."""
+    def _places(self, finder: Finder, fingerprints: bytes) -> Collection[int]:
         try:
-            found = self._finder.find(fingerprints) if self._finder is not None else []
+            return {one.place for one in finder.find(fingerprints) if one.status in _SETTLED_CODES}
         except sqlite3.Error as error:
             raise unusable(self._path, error) from error
-        return {one.place for one in found if one.status in _SETTLED_CODES}
-
-    def close(self) -> None:
-        """Close it."""
-        self._finder = None
-        self._stack.close()
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:

@@ -15,6 +15,7 @@ from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk.journal.codec import Codec
 from omeda_async.bulk.journal.in_hand import InHand
 from omeda_async.bulk.journal.interface import Aside, Backend, Entries, WriteGroup, Written
+from omeda_async.bulk.journal.thread import Worker
 from omeda_async.errors import ClosedError, JournalError, OmedaAsyncError
 from omeda_async.outcomes import Tally
 
@@ -46,6 +47,7 @@ class Journal:
         self.recent: tuple[int, float] = (0, 0.0)
         """Requests that earlier runs have made within that time, and how many seconds ago the last was seen."""
         self._backend = backend
+        self._worker = Worker("omeda_async journal")
         self._lookback = lookback
         self._codec = Codec()
         self._hand = InHand(self.note)
@@ -79,13 +81,14 @@ class Journal:
             raise
 
     async def _begin(self) -> None:
-        opened = await self._backend.open()
+        opened = await self._worker.do(self._backend.open)
         self._codec, self._refusal = Codec(opened.salt), None
         self.recent = opened.requests, opened.seconds_ago
 
     async def _shut(self) -> None:
         self._refusal = ClosedError("the journal is closed")
-        await self._backend.close()
+        await self._worker.do(self._backend.close)
+        self._worker.end()
 
     @property
     def is_open(self) -> bool:
@@ -195,7 +198,7 @@ class Journal:
             self._check()
             counts = {status.value: number for status, number in self._tally.counts.items()}
             why = None if cause is None else self._codec.text(f"{type(cause).__name__}: {cause}")
-            await self._backend.end(self._tally.requests, counts, why)
+            await self._worker.do(partial(self._backend.end, self._tally.requests, counts, why))
         finally:
             await self._shut()
 
@@ -258,7 +261,7 @@ class Journal:
             if requests > made[-1][1]:
                 made.append((now, requests))
             group.requests, group.recent = requests, requests - made[0][1]
-        return asyncio.ensure_future(self._backend.write(group))
+        return self._worker.do(partial(self._backend.write, group))
 
     def _written(self, asked: _Asked, writing: asyncio.Future[Written]) -> None:
         """Tell all who wait for a write, and begin the next."""
