@@ -31,11 +31,7 @@ class Delivery:
     """
 
     def __init__(
-        self,
-        journal: "Journal | None",
-        results: ResultBuffer,
-        stop: Stop,
-        on_outcomes: Callable[[], Any] | None = None,
+        self, journal: "Journal | None", results: ResultBuffer, stop: Stop, on_outcomes: Callable[[], Any] | None
     ) -> None:
         self.tally = Tally()
         self.waiting = 0

@@ -57,7 +57,9 @@ class Codec:
                 records = [_plain_form(item.raw.__class__)(item.raw) for item in items]
             return Entries(positions, fingerprints, _dumped([*zip(positions, records, strict=True)]))
         except (TypeError, ValueError):
-            return Entries(positions, fingerprints, "[" + ",".join(map(_entry, items)) + "]")
+            if len(items) > 1:
+                return Entries.joined([self.entries([item]) for item in items])
+            return Entries(positions, fingerprints, f"[[{positions[0]},null]]")
 
     def text(self, text: str) -> str:
         """Return a text as it is kept: without e-mail addresses, or with masked ones."""
@@ -120,14 +122,6 @@ def revived(value: Any) -> Any:
         return value
     fields = {name: revived(one) for name, one in value.items() if name != _CLASS}
     return _class_of(value[_CLASS])(**fields) if _CLASS in value else fields
-
-
-def _entry(item: Item) -> str:
-    raw = item.raw
-    try:
-        return _dumped((item.position, _plain_form(raw.__class__)(raw)))
-    except (TypeError, ValueError):
-        return _dumped((item.position, None))
 
 
 def _dumped(value: Any) -> str:

@@ -12,18 +12,10 @@ if TYPE_CHECKING:
     from omeda_async.bulk.journal.identity import Identity
     from omeda_async.bulk.journal.status import JournalRecord, JournalStatus
 
-SETTLED: Final = frozenset(
-    {
-        OutcomeStatus.DONE,
-        OutcomeStatus.ALREADY_DONE,
-        OutcomeStatus.PARTLY_DONE,
-        OutcomeStatus.TOO_LATE,
-        OutcomeStatus.REJECTED,
-    }
-)
-"""What a later run reports again, and does not send."""
 AGAIN: Final = frozenset({OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT})
 """What a later run sends as if it were new."""
+SETTLED: Final = frozenset(OutcomeStatus) - AGAIN - {OutcomeStatus.UNKNOWN}
+"""What a later run reports again, and does not send."""
 
 
 class Kept(NamedTuple):
@@ -43,6 +35,15 @@ class Entries(NamedTuple):
     """16 bytes each, one after the other."""
     json: str = "[]"
     """An array of ``[position, record]``; a record that JSON cannot hold, or that is not to be kept, is null."""
+
+    @classmethod
+    def joined(cls, parts: Sequence["Entries"]) -> "Entries":
+        """Make one of several."""
+        if len(parts) == 1:
+            return parts[0]
+        positions = [position for one in parts for position in one.positions]
+        json = ",".join([one.json[1:-1] for one in parts])
+        return cls(positions, b"".join([one.fingerprints for one in parts]), f"[{json}]")
 
 
 class Known(NamedTuple):

@@ -76,7 +76,6 @@ class SqliteBackend:
         self.close = self._stack.close
         self._numbers: dict[str, int] = {}
         """Of stored results."""
-        self._kept: dict[tuple[int | None, int, int], Kept] = {}
 
     def open(self) -> Opened:
         """Open or create the file, lock it, and note that a run begins."""
@@ -153,13 +152,9 @@ class SqliteBackend:
 
     def _known(self, found: list[Found]) -> list[Known]:
         results = {one[3:] for one in found if one.status is not None}
-        if new := results - self._kept.keys():
-            if len(self._kept) > _STORED_REMEMBERED:
-                self._kept.clear()
-                new = results
-            texts = dict(self._sql.execute(_STORED, (_dumped([one[2] for one in new]),)).fetchall())
-            self._kept |= {one: Kept(STATUSES[one[0] or 0], one[1], texts[one[2]]) for one in new}
-        return [Known(one.place, one.record, one.position, self._kept.get(one[3:])) for one in found]
+        texts = dict(self._sql.execute(_STORED, (_dumped([*{number for *_, number in results}]),)).fetchall())
+        kept = {one: Kept(STATUSES[one[0] or 0], one[1], texts[one[2]]) for one in results}
+        return [Known(one.place, one.record, one.position, kept.get(one[3:])) for one in found]
 
     def _note(self, results: list[tuple[Sequence[int], Kept]]) -> None:
         self._store([kept.stored for _, kept in results])
@@ -202,8 +197,5 @@ def _dumped(rows: Any) -> str:
 def _ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
     """Return the first and the last of numbers that follow on one another."""
     numbers = sorted(numbers)
-    if numbers[-1] - numbers[0] + 1 == len(numbers):
-        return [(numbers[0], numbers[-1])]
-    lasts = [one for one, next_one in pairwise(numbers) if next_one != one + 1]
-    firsts = [next_one for one, next_one in pairwise(numbers) if next_one != one + 1]
-    return [*zip([numbers[0], *firsts], [*lasts, numbers[-1]], strict=True)]
+    breaks = [place for place, (one, other) in enumerate(pairwise(numbers), 1) if other != one + 1]
+    return [(numbers[begin], numbers[end - 1]) for begin, end in pairwise([0, *breaks, len(numbers)])]

@@ -53,22 +53,19 @@ INSERT OR IGNORE INTO prints
 SELECT fingerprint, id FROM records WHERE id > (SELECT value FROM meta WHERE name = 'indexed')
 ORDER BY fingerprint, id
 """
-# A record that came again too late to be recognised was sent again; from here on it counts as what it is.
-_FIND_LATE_REPEATS: Final = """
-CREATE TEMP TABLE late AS SELECT id FROM records
-WHERE id > (SELECT value FROM meta WHERE name = 'indexed')
-AND id != (SELECT record FROM prints WHERE prints.fingerprint = records.fingerprint)
-"""
+# A record that came again too late to be recognised was sent again; from here on it counts as what it is. Results are
+# kept by ranges; those of one with a gap one by one then.
 _SET_LATE_REPEATS_ASIDE: Final = (
+    """
+    CREATE TEMP TABLE late AS SELECT id FROM records WHERE id > (SELECT value FROM meta WHERE name = 'indexed')
+    AND id != (SELECT record FROM prints WHERE prints.fingerprint = records.fingerprint)
+    """,
     """
     INSERT OR REPLACE INTO asides
     SELECT json_extract(entry, '$[0]'), (SELECT max(id) FROM runs), 1, status, attempts, answer, NULL
     FROM late JOIN outcomes ON outcomes.id = late.id WHERE status NOT NULL
     """,
     "DELETE FROM records WHERE id IN (SELECT id FROM late)",
-)
-# Results are kept by ranges; those of one with a gap one by one from here on.
-_LOOSEN: Final = (
     """
     CREATE TEMP TABLE loose AS SELECT * FROM results
     WHERE EXISTS (SELECT 1 FROM late WHERE late.id BETWEEN first AND last)
@@ -135,7 +132,7 @@ def journal_file(
         _create(path)
         with closing(connect(path)) as connection:
             _check(connection, path, identity)
-            with closing(_locked(path)):
+            with _locked(path):
                 _prepare(connection, path, identity)
                 opened = Opened(whose(connection)[1], *_recent(connection, lookback))
                 now = (_clock.utc_now().timestamp(), __version__)
@@ -165,23 +162,22 @@ def _guarding(path: Path) -> Path:
 
     Whatever link a journal is opened by, it is the same one.
     """
-    real = path.resolve()
-    return real.with_name(real.name + _LOCK)
+    return Path(f"{path.resolve()}{_LOCK}")
 
 
-def _locked(path: Path) -> sqlite3.Connection:
-    """Lock a journal; the lock dies with the process, however that ends."""
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep a journal locked; the lock dies with the process, however that ends."""
     _create(_guarding(path))
-    guard = connect(_guarding(path))
-    try:
+    with closing(connect(_guarding(path))) as guard:
         guard.execute(f"PRAGMA busy_timeout = {_PEEK_MILLISECONDS}")
-        guard.execute("BEGIN EXCLUSIVE")
-    except sqlite3.Error as error:
-        guard.close()
-        if _is_busy(error):
-            raise JournalError(f"the journal {path} is in use by another run; wait until that has ended") from error
-        raise
-    return guard
+        try:
+            guard.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error as error:
+            if _is_busy(error):
+                raise JournalError(f"the journal {path} is in use by another run; wait until that has ended") from error
+            raise
+        yield
 
 
 def in_use(path: Path) -> bool:
@@ -224,21 +220,20 @@ def _check(connection: sqlite3.Connection, path: Path, identity: Identity) -> bo
 def _fill(connection: sqlite3.Connection, identity: Identity) -> None:
     for statement in _TABLES.split(";")[:-1]:
         connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA}")
     salt = secrets.token_bytes(32) if identity.pii == "hash" else None
     if salt is not None:
         connection.execute("INSERT INTO meta VALUES ('salt', ?)", (salt,))
     connection.execute("INSERT INTO meta VALUES ('identity', ?)", (orjson.dumps(identity.kept(salt)).decode(),))
-    connection.execute(f"PRAGMA application_id = {APPLICATION}")
-    connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
 def _index(connection: sqlite3.Connection) -> None:
     """Index what earlier runs wrote by fingerprint: sorted and at once, which is far cheaper than as it comes."""
-    number = connection.execute(_COUNT_NEW).fetchone()[0]
-    if not number:
+    if not (number := connection.execute(_COUNT_NEW).fetchone()[0]):
         return
     if connection.execute(_INDEX_NEW).rowcount < number:
-        for statement in (_FIND_LATE_REPEATS, *_SET_LATE_REPEATS_ASIDE, *_LOOSEN):
+        for statement in _SET_LATE_REPEATS_ASIDE:
             connection.execute(statement)
     connection.execute("UPDATE meta SET value = (SELECT max(id) FROM records) WHERE name = 'indexed'")
 

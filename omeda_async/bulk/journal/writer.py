@@ -14,7 +14,7 @@ from omeda_async.bulk._item import Closed, Item
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk.journal.codec import Codec
 from omeda_async.bulk.journal.in_hand import InHand
-from omeda_async.bulk.journal.interface import Aside, Backend, Entries, WriteGroup, Written
+from omeda_async.bulk.journal.interface import Aside, Backend, Entries, Opened, WriteGroup, Written
 from omeda_async.bulk.journal.thread import Worker
 from omeda_async.errors import ClosedError, JournalError, OmedaAsyncError
 from omeda_async.outcomes import Tally
@@ -44,8 +44,6 @@ class Journal:
     """
 
     def __init__(self, backend: Backend, lookback: float = 0.0) -> None:
-        self.recent: tuple[int, float] = (0, 0.0)
-        """Requests that earlier runs have made within that time, and how many seconds ago the last was seen."""
         self._backend = backend
         self._worker = Worker("omeda_async journal")
         self._lookback = lookback
@@ -62,7 +60,7 @@ class Journal:
         self._next: asyncio.TimerHandle | None = None
         self._not_before = -math.inf
 
-    async def open(self, tally: Tally) -> None:
+    async def open(self, tally: Tally) -> Opened:
         """Open the journal, and note that a run begins.
 
         Args:
@@ -75,25 +73,20 @@ class Journal:
         """
         self._tally = tally
         try:
-            await outlast(self._begin())
+            return await outlast(self._begin())
         except BaseException:
             await outlast(self._shut())
             raise
 
-    async def _begin(self) -> None:
+    async def _begin(self) -> Opened:
         opened = await self._worker.do(self._backend.open)
         self._codec, self._refusal = Codec(opened.salt), None
-        self.recent = opened.requests, opened.seconds_ago
+        return opened
 
     async def _shut(self) -> None:
         self._refusal = ClosedError("the journal is closed")
         await self._worker.do(self._backend.close)
         self._worker.end()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it was opened and not closed again."""
-        return not isinstance(self._refusal, ClosedError)
 
     def begin(self, items: Sequence[Item]) -> asyncio.Future[list[Closed]]:
         """Write down, durably, that items are about to be sent; give the results of those settled by an earlier run.
@@ -188,7 +181,7 @@ class Journal:
 
         Cancelling it is put off until the journal is closed.
         """
-        if self.is_open:
+        if not isinstance(self._refusal, ClosedError):
             await outlast(self._close(cause))
 
     async def _close(self, cause: BaseException | None) -> None:
@@ -244,7 +237,7 @@ class Journal:
         asked.begun = [one for one in asked.begun if not one[-1].cancelled()]
         group = asked.group
         if asked.begun:
-            group.entries = _joined(asked.begun)
+            group.entries = Entries.joined([entries for _, entries, _ in asked.begun])
             group.sent = len(group.entries.positions)
         if not (asked.begun or group.results or group.asides or self._tally.requests > self._made[-1][1]):
             return False
@@ -290,17 +283,6 @@ class Journal:
         self._wrote.set()
         if self._asked.begun or self._asked.recorded or len(self._asked.group.asides) >= NOTES_AT_ONCE:
             self._wake()
-
-
-def _joined(begun: Sequence[_Begun]) -> Entries:
-    if len(begun) == 1:
-        return begun[0][1]
-    entries = [entries for _, entries, _ in begun]
-    return Entries(
-        [position for one in entries for position in one.positions],
-        b"".join([one.fingerprints for one in entries]),
-        "[" + ",".join([one.json[1:-1] for one in entries]) + "]",
-    )
 
 
 def _fail(asked: _Asked, error: OmedaAsyncError) -> None:
