@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from omeda_async import _clock
-from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
+from omeda_async.bulk.journal.codec import STATUS_CODES
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import (
     AGAIN,
@@ -24,7 +24,7 @@ from omeda_async.bulk.journal.interface import (
     Written,
 )
 from omeda_async.bulk.journal.sqlite_file import journal_file, unusable
-from omeda_async.bulk.journal.sqlite_find import Finder, Found
+from omeda_async.bulk.journal.sqlite_find import Finder
 
 _HIGHEST: Final = "SELECT ifnull((SELECT max(id) FROM records), 0), ifnull((SELECT max(id) FROM answers), 0)"
 # Few statements, many rows: each step of SQLite lets go of the interpreter, and has to wait to get it back.
@@ -42,7 +42,6 @@ json_extract(value, '$[2]'), json_extract(value, '$[3]'), json_extract(value, '$
 FROM json_each(:asides)
 """
 _INSERT_STORED: Final = "INSERT INTO answers SELECT ? + key, value FROM json_each(?)"
-_STORED: Final = "SELECT id, answer FROM answers WHERE id IN (SELECT value FROM json_each(?))"
 _MOVE: Final = "UPDATE records SET entry = json_set(entry, '$[0]', ?) WHERE id = ?"
 # SQLite reads the same clock: what is not asked for in Python costs nothing there.
 _REQUESTS: Final = """
@@ -148,13 +147,7 @@ class SqliteBackend:
             records[one.place] = one.record
         moved = [(positions[one.place], one.record) for one in found if positions[one.place] < one.position]
         self._sql.executemany(_MOVE, moved)
-        return records, self._known(found)
-
-    def _known(self, found: list[Found]) -> list[Known]:
-        results = {one[3:] for one in found if one.status is not None}
-        texts = dict(self._sql.execute(_STORED, (_dumped([*{number for *_, number in results}]),)).fetchall())
-        kept = {one: Kept(STATUSES[one[0] or 0], one[1], texts[one[2]]) for one in results}
-        return [Known(one.place, one.record, one.position, kept.get(one[3:])) for one in found]
+        return records, found
 
     def _note(self, results: list[tuple[Sequence[int], Kept]]) -> None:
         self._store([kept.stored for _, kept in results])

@@ -53,7 +53,6 @@ _INDEX: Final = (
     "CREATE TEMP TABLE prints (fingerprint BLOB PRIMARY KEY, record INTEGER NOT NULL) WITHOUT ROWID",
     "INSERT OR IGNORE INTO temp.prints SELECT fingerprint, id FROM records ORDER BY fingerprint, id",
 )
-_SETTLED_CODES: Final = frozenset(STATUS_CODES[status] for status in SETTLED)
 
 
 @attrs.frozen
@@ -114,9 +113,10 @@ class SqliteReader:
 
     def _places(self, finder: Finder, fingerprints: bytes) -> Collection[int]:
         try:
-            return {one.place for one in finder.find(fingerprints) if one.status in _SETTLED_CODES}
+            found = finder.find(fingerprints)
         except sqlite3.Error as error:
             raise unusable(self._path, error) from error
+        return {one.place for one in found if one.kept is not None and one.kept.status in SETTLED}
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:

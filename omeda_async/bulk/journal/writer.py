@@ -14,7 +14,7 @@ from omeda_async.bulk._item import Closed, Item
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk.journal.codec import Codec
 from omeda_async.bulk.journal.in_hand import InHand
-from omeda_async.bulk.journal.interface import Aside, Backend, Entries, Opened, WriteGroup, Written
+from omeda_async.bulk.journal.interface import Aside, Backend, Entries, Known, Opened, WriteGroup, Written
 from omeda_async.bulk.journal.thread import Worker
 from omeda_async.errors import ClosedError, JournalError, OmedaAsyncError
 from omeda_async.outcomes import Tally
@@ -136,17 +136,19 @@ class Journal:
         records = self._hand.records
         held = [([item for item in items if item in records], result) for items, result in closed]
         strangers = [(item, result) for items, result in closed for item in items if item not in records]
+        known: Sequence[Known] = ()
         try:
             group = WriteGroup(
                 results=self._codec.kept(self._hand.close(held)),
                 entries=self._codec.entries([item for item, _ in strangers]),
                 left=[kept for _, kept in self._codec.kept(strangers)],
             )
-            known = (await self._begin_write(group)).known if group.results or strangers else ()
-        except Exception as error:
-            raise self._failed(error) from error
-        finally:
-            self._end_write()
+            if group.results or strangers:
+                known = (await self._begin_write(group)).known
+        except Exception as error:  # noqa: BLE001 the same
+            self._failed(error)
+        self._end_write()
+        self._check()
         standing = {strangers[one.place][0]: self._hand.leave(one, *strangers[one.place]) for one in known}
         if not standing:
             return list(closed)
@@ -202,8 +204,10 @@ class Journal:
     def _failed(self, error: BaseException) -> OmedaAsyncError:
         """Write nothing more: after a defect nothing can be relied on. Return what all who ask are told."""
         if self._refusal is None:
-            text = f"the journal could not be written: {type(error).__name__}"
-            self._refusal = error if isinstance(error, JournalError) else JournalError(text)
+            if not isinstance(error, JournalError):
+                cause, error = error, JournalError(f"the journal could not be written: {type(error).__name__}")
+                error.__cause__ = cause
+            self._refusal = error
             self._wrote.set()
         return self._refusal
 
