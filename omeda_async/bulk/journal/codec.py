@@ -92,8 +92,8 @@ def result_of(kept: Kept) -> Result[Any]:
     """Make a result again."""
     stored = orjson.loads(kept.stored)
     return Result(
-        receipt=revived(stored["receipt"]),
-        error=revived(stored["error"]),
+        receipt=_revived(stored["receipt"]),
+        error=_revived(stored["error"]),
         attempts=kept.attempts,
         settled=stored["settled"],
         doubtful=stored["doubtful"],
@@ -105,22 +105,18 @@ def record_of(entry: str) -> Any:
     """Make the record of an entry again: a model where one came in, else what JSON makes of it."""
     record = orjson.loads(entry)[1]
     try:
-        return revived(record) if isinstance(record, dict) and _CLASS in record else record
+        return _revived(record) if isinstance(record, dict) and _CLASS in record else record
     except (ValueError, TypeError, ImportError):
         return record
 
 
-def revived(value: Any) -> Any:
-    """Make again what was kept: objects of this package's classes, tuples for arrays.
-
-    Raises:
-        ValueError: It names a class that this package does not have.
-    """
+def _revived(value: Any) -> Any:
+    """Make again what was kept: objects of this package's classes, tuples for arrays."""
     if isinstance(value, list):
-        return tuple(map(revived, value))
+        return tuple(map(_revived, value))
     if not isinstance(value, dict):
         return value
-    fields = {name: revived(one) for name, one in value.items() if name != _CLASS}
+    fields = {name: _revived(one) for name, one in value.items() if name != _CLASS}
     return _class_of(value[_CLASS])(**fields) if _CLASS in value else fields
 
 
@@ -132,11 +128,7 @@ def _dumped(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value that JSON does not know as one that it does.
-
-    Raises:
-        TypeError: A journal cannot keep it.
-    """
+    """Return a value that JSON does not know as one that it does."""
     plain = _plain_form(value.__class__)(value)
     if plain is value:
         raise TypeError(f"a journal cannot keep a {type(value).__name__}")

@@ -35,10 +35,7 @@ class InHand:
     def begin(self, items: Sequence[Item], records: Sequence[int], known: Sequence[Known | None]) -> list[Closed]:
         """Take items that are written down now; give those that are settled, with their results.
 
-        Args:
-            items: The items.
-            records: Their records.
-            known: What earlier runs have noted of each; empty where that is nothing at all.
+        Of each it is known what earlier runs have noted; nothing at all where that is empty.
         """
         if not known:
             self.records.update(zip(items, records, strict=True))

@@ -20,13 +20,7 @@ Settled: TypeAlias = Callable[[Sequence[Item]], Awaitable[Collection[int]]]
 
 
 def journal_at(path: Path, identity: Identity, lookback: float = 0.0) -> Journal:
-    """Make the journal of a run, to be opened by that.
-
-    Args:
-        path: Where it is kept.
-        identity: Whose run it is.
-        lookback: Seconds that a provider counts a request for.
-    """
+    """Make the journal of a run, to be opened by that; see there for the arguments."""
     return Journal(SqliteBackend(path, identity, lookback), lookback)
 
 
@@ -37,11 +31,7 @@ def reader_at(path: Path) -> Reader:
 
 @asynccontextmanager
 async def settled_at(path: Path, identity: Identity) -> AsyncIterator[Settled]:
-    """Make what tells which items a run would not send, as an earlier one has settled them.
-
-    Raises:
-        JournalError: The journal cannot be read, is none, or is another run's.
-    """
+    """Make what tells which items a run would not send, as an earlier one has settled them."""
     stack, worker = ExitStack(), Worker("omeda_async journal, read")
     try:
         found = await worker.do(partial(stack.enter_context, reader_at(path).settled(identity)))

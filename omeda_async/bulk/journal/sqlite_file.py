@@ -119,14 +119,6 @@ def journal_file(
     """Open or create a journal, note that a run begins, and keep it locked until left, or until the process dies.
 
     Unless someone is reading it, it is a single file then. Gives the run's number too, and what is to be told of it.
-
-    Args:
-        path: The file.
-        identity: Whose run it is.
-        lookback: Seconds that requests count as made of late.
-
-    Raises:
-        JournalError: It cannot be written, is in use, or is another run's.
     """
     try:
         _create(path)

@@ -16,9 +16,6 @@ class Worker:
     """A thread that works for an event loop, from its first task until it is told to end.
 
     A program that ends does not wait for it, and a loop that is gone does not make it stumble.
-
-    Args:
-        name: The thread's name.
     """
 
     def __init__(self, name: str) -> None:
