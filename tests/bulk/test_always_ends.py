@@ -43,7 +43,7 @@ def _cancel_with_the_timeout() -> None:
 
 
 async def test_a_cancellation_that_meets_an_attempts_timeout_still_ends_the_run() -> None:
-    """aiohttp swallows both: the stop is a state that the worker looks at, too."""
+    """Aiohttp swallows both: the stop is a state that the worker looks at, too."""
     server = await asyncio.start_server(_silent, "127.0.0.1", 0)
     async with server, _manager(server) as manager:
         run = manager.ocamba.campaigns.cancel_many(map(str, range(100, 200)), concurrency=3)

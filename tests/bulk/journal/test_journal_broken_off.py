@@ -106,7 +106,7 @@ class CountingBackend(SqliteBackend):
         super().__init__(*given)
         self.groups: list[WriteGroup] = []
 
-    def write(self, group: WriteGroup) -> asyncio.Future[Written]:
+    def write(self, group: WriteGroup) -> Written:
         """Write a group."""
         self.groups.append(group)
         return super().write(group)
