@@ -13,7 +13,7 @@ from omeda_async._account import Account
 from omeda_async._call import Call
 from omeda_async._decide import in_doubt
 from omeda_async._result import Result
-from omeda_async.bulk import Evidence, Group, Isolation, Item, Job, Part, in_vain, not_sent
+from omeda_async.bulk import CommonCause, Evidence, Group, Isolation, Item, Job, Part, in_vain, not_sent
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError, ServerError
 from omeda_async.providers.omeda._converter import Entry, entry_of, read_opt_out, record_of
 from omeda_async.providers.omeda._culprits import blame, merge, without_ids
@@ -42,6 +42,7 @@ class OptOutWork:
     concurrency: int = CONCURRENCY
     look_ahead: int = 0
     _evidence: Evidence = attrs.field(factory=Evidence, init=False, repr=False)
+    _common: CommonCause = attrs.field(factory=lambda: CommonCause(SUBMIT_OPT_OUTS), init=False, repr=False)
     _one_at_a_time: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False, repr=False)
 
     @property
@@ -67,6 +68,7 @@ class OptOutWork:
         if not (job.stop.is_set or (len(items) > 1 and evidence.too_large(size))):
             result = await job.run(self._call(list(map(_PARAMS, items)), job))
             if result.error is None:
+                self._common.proved = True
                 if size > evidence.largest_taken:
                     evidence.took(size)
                 job.close(items, result)
@@ -83,7 +85,7 @@ class OptOutWork:
                 await turn.enter_async_context(self._one_at_a_time)
                 waited = True
             if result is not None:
-                _take(isolation, job, group, result)
+                self._take(isolation, job, group, result)
                 result = None
             elif job.stop.is_set or (group.isolating and not job.spend_isolation()):
                 isolation.give_up(_left_out(job), group)
@@ -92,10 +94,27 @@ class OptOutWork:
                 isolation.halve(group)
             else:
                 answer = await job.run(self._call(list(map(_PARAMS, group.parts)), job, fail_fast=group.probes_size))
-                _take(isolation, job, group, answer)
+                self._take(isolation, job, group, answer)
             # At once: should this be broken off, what is certain so far is known.
             _close(isolation, job)
         _close(isolation, job)
+
+    def _take(self, isolation: Isolation, job: Job, group: Group, result: Result[Any]) -> None:
+        error = result.error
+        if self._common.suspects(error) and error is not None:
+            isolation.failed(group, in_vain(result))
+            if self._common.is_certain:
+                job.stop.set(error)
+        elif error is None:
+            isolation.accepted(group, result)
+        elif isinstance(error, ApiError) and _refuses_the_batch(error):
+            isolation.refused(group, error, result.attempts, lost=result.lost)
+        elif _may_be_for_size(error) and not job.stop.is_set:
+            isolation.too_large(group, result)
+        else:
+            isolation.failed(group, in_vain(result))
+        if isolation.common_cause is not None:
+            job.stop.set(isolation.common_cause)
 
     def _call(self, entries: list[Entry], job: Job, *, fail_fast: bool = False) -> Call[SubmitOptOuts, OptOutReceipt]:
         if len(set(map(_ADDRESS, entries))) < len(entries):
@@ -104,23 +123,6 @@ class OptOutWork:
         params = SubmitOptOuts(client=self.client, opt_outs=entries)
         options = attrs.evolve(job.call_options, fail_fast=True) if fail_fast else job.call_options
         return Call(self.account, SUBMIT_OPT_OUTS, params, options)
-
-
-def _take(isolation: Isolation, job: Job, group: Group, result: Result[Any]) -> None:
-    error = result.error
-    if error is None:
-        isolation.accepted(group, result)
-    elif SUBMIT_OPT_OUTS.hits_everyone(error):
-        isolation.failed(group, in_vain(result))
-        job.stop.set(error)
-    elif isinstance(error, ApiError) and _refuses_the_batch(error):
-        isolation.refused(group, error, result.attempts, lost=result.lost)
-    elif _may_be_for_size(error) and not job.stop.is_set:
-        isolation.too_large(group, result)
-    else:
-        isolation.failed(group, in_vain(result))
-    if isolation.common_cause is not None:
-        job.stop.set(isolation.common_cause)
 
 
 def _close(isolation: Isolation, job: Job) -> None:
