@@ -37,6 +37,9 @@ def opt_out(
     journal_pii: Annotated[
         str, typer.Option(metavar="keep|hash", help="hash keeps addresses out of the journal.")
     ] = "keep",
+    allow_odd_addresses: Annotated[
+        bool, typer.Option("--allow-odd-addresses", help="Send also addresses that nobody can have.")
+    ] = False,
 ) -> Make:
     """Submit e-mail opt-outs to Omeda.
 
@@ -44,7 +47,11 @@ def opt_out(
     address is opted out of the whole client; level, source, promo_code, key.
     """
     return lambda manager, rows, options: manager.omeda.opt_outs.submit_many(
-        rows, max_entries=max_entries, journal_pii=journal_pii, **options
+        rows,
+        max_entries=max_entries,
+        journal_pii=journal_pii,
+        allow_odd_addresses=allow_odd_addresses,
+        **options,
     )
 
 

@@ -14,6 +14,7 @@ from omeda_async._decide import in_doubt
 from omeda_async._result import Result
 from omeda_async.bulk import Evidence, Group, Isolation, Item, Job, Part, in_vain, not_sent
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError, ServerError
+from omeda_async.providers.omeda._addresses import Addresses
 from omeda_async.providers.omeda._converter import Entry, entry_of, read_opt_out, record_of
 from omeda_async.providers.omeda._culprits import blame, merge, without_ids
 from omeda_async.providers.omeda._operations import SUBMIT_OPT_OUTS
@@ -33,6 +34,8 @@ class OptOutWork:
 
     account: Account
     client: str
+    addresses: Addresses = Addresses.REAL
+    """Which addresses the records may be of."""
     max_entries: int = MAX_ENTRIES
     max_bytes: int = MAX_BYTES
     name: str = "opt_outs.submit_many"
@@ -52,7 +55,7 @@ class OptOutWork:
         Raises:
             InvalidRecord: It cannot be sent.
         """
-        entry, key = read_opt_out(raw)
+        entry, key = read_opt_out(raw, self.addresses)
         data = entry[1]
         same = data if len(data) <= SHORT else blake2b(data, digest_size=16).digest()
         return Item(raw, key, entry, same, len(data) + 1)
@@ -136,7 +139,7 @@ def _entries(entries: list[Entry]) -> list[Entry]:
     """Return the entries of a request; records of the same address, level and source share one (Omeda's example)."""
     if len({address for _, _, address in entries}) == len(entries):
         return entries
-    return [entry_of(record) for record in merge(map(record_of, entries))]
+    return [entry_of(record, Addresses.ODD) for record in merge(map(record_of, entries))]
 
 
 def _blame(entries: Sequence[Entry], culprits: Any) -> dict[int, Any]:
@@ -145,7 +148,7 @@ def _blame(entries: Sequence[Entry], culprits: Any) -> dict[int, Any]:
 
 def _without(entry: Entry, refused: Any) -> Entry | None:
     left = without_ids(record_of(entry), refused)
-    return None if left is None else entry_of(left)
+    return None if left is None else entry_of(left, Addresses.ODD)
 
 
 def _left_out(job: Job) -> Callable[[Part], Result[Any]]:
