@@ -43,8 +43,8 @@ def opt_out(
 ) -> Make:
     """Submit e-mail opt-outs to Omeda.
 
-    Columns: email_address; brand_ids or deployment_type_ids (several ids are separated by |), without either the
-    address is opted out of the whole client; level, source, promo_code, key.
+    Columns: email_address; brand_ids or deployment_type_ids (several ids are separated by | or a comma), without
+    either the address is opted out of the whole client; level, source, promo_code, key.
     """
     return lambda manager, rows, options: manager.omeda.opt_outs.submit_many(
         rows,

@@ -251,7 +251,7 @@ class RowFile(Iterable[Row]):
     def _lines(self) -> Iterator[tuple[int, str]]:
         listed = self.format == "ids"
         for number, line in enumerate(self._text(self._layout.encoding), 1):
-            if (text := line.strip()) and not (listed and _is_comment(text)):
+            if (text := line.strip()) and not (listed and text[0] == "#"):
                 yield number, text
 
     def _counted(self) -> int:
