@@ -9,7 +9,6 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
-from omeda_async._characters import odd_character
 from omeda_async._row import Row
 from omeda_async.errors import InvalidRecord
 from omeda_async.rows._kinds import RowKind, plain
@@ -220,6 +219,8 @@ def _type_ids(cell: str) -> tuple[int, ...] | None:
         return None
     wrong = next((part for part in parts if not (part.isascii() and part.isdigit() and len(part) < 20)), None)
     if wrong is not None:
+        from omeda_async._characters import odd_character  # noqa: PLC0415 nobody else needs it to read a file
+
         reason = odd_character(wrong) or f"holds {wrong[:40]!r}, which is no whole number"
         raise InvalidRecord.of("deployment_type_ids", reason)
     return tuple(map(int, parts))
