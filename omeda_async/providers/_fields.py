@@ -17,7 +17,8 @@ MOST_INTEGER: Final = 2**63 - 1
 
 _UNSENDABLE: Final = re.compile(r"[\ud800-\udfff]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
+is_plain_id: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+"""Matches ids that need no further look: letters, digits, ``_`` and ``-``."""
 # The first that fits says it best.
 _NO_IDS: Final[Mapping[re.Pattern[str], str]] = {
     re.compile(r"\s*#"): "begins with # as a comment does: give the id alone",
@@ -66,7 +67,7 @@ def check_text(field: str, value: object, longest: int | None = None) -> None:
 
 def check_id(field: str, value: object) -> None:
     """Check an id: what a spreadsheet or an editor has made of one, or added to it, is none."""
-    if isinstance(value, str) and _PLAIN_ID.fullmatch(value):
+    if isinstance(value, str) and is_plain_id(value):
         return
     text = check_string(field, value)
     if not text.strip():

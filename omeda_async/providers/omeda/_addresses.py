@@ -19,9 +19,9 @@ _RESERVED: Final = "|".join(
     "".join(f"[{letter}{letter.upper()}]" for letter in end) for end in ("test", "arpa", "ocal", "host", "nion", "alid")
 )
 # What a fraction of a microsecond can vouch for; everything else is left to email-validator.
-_PLAIN: Final = re.compile(
+_is_plain: Final = re.compile(
     rf"(?!'){_ATOM}(?:\.{_ATOM})*+@{_LABEL}(?:-{_LABEL})*+\.{_LABEL}(?:[.-]{_LABEL})*+(?<=[A-Za-z])(?<!{_RESERVED})"
-)
+).fullmatch
 _LEAST: Final = re.compile(r"[^\s@\x00-\x1f\x7f-\x9f\ud800-\udfff]+@[^\s@\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _NO_ADDRESS: Final = "is no e-mail address: it needs one @, something on both sides of it, and no spaces"
 _INSIST: Final = "; allow_odd_addresses=True sends it all the same"
@@ -65,7 +65,7 @@ def check_address(field: str, value: object, taken: Addresses = Addresses.REAL) 
     """
     if not isinstance(value, str):
         raise InvalidRecord.of(field, f"must be a string, not {type(value).__name__}")
-    if len(value) < _PLAIN_LENGTH and _PLAIN.fullmatch(value):
+    if len(value) < _PLAIN_LENGTH and _is_plain(value):
         return
     if len(value) > LONGEST:
         raise InvalidRecord.of(field, f"has {len(value)} characters: at most {LONGEST} are allowed")

@@ -13,7 +13,7 @@ from cattrs.preconf.orjson import OrjsonConverter
 from omeda_async._levels import IDS, level_of
 from omeda_async._row import Row
 from omeda_async.errors import InvalidRecord
-from omeda_async.providers._fields import check_id, check_integer, check_key, check_string
+from omeda_async.providers._fields import check_id, check_integer, check_key, check_string, is_plain_id
 from omeda_async.providers._models import to_tuple
 from omeda_async.providers._strict import make_strict_converter, register_wire_names
 from omeda_async.providers._structuring import RecordReader, structure_record
@@ -169,7 +169,8 @@ def _entry(  # noqa: PLR0917 in the order in which _MODELS gives them
 def _checked_brand_ids(ids: Any) -> tuple[str, ...]:
     checked = ids if type(ids) is tuple and ids else _some_ids("brand_ids", ids)
     for one in checked:
-        check_id("brand_ids", one)
+        if type(one) is not str or not is_plain_id(one):
+            check_id("brand_ids", one)
     return checked
 
 
