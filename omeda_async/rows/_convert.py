@@ -104,7 +104,7 @@ class JsonForm:
             elif not record.keys() <= self._as_they_are:
                 record = self._record(record.items())
         except InvalidRecord as error:
-            key = next((value for name, value in _pairs_in(text) if self._fields[name] == "key"), None)
+            key = next((_whole(value) for name, value in _pairs_in(text) if self._fields[name] == "key"), None)
             return Row(number, error.with_traceback(None), key=key)
         return Row(number, record)
 
@@ -139,7 +139,7 @@ class JsonForm:
             if field == self._bare and isinstance(value, int) and not isinstance(value, bool):
                 record[field] = str(value)
             else:
-                record[field] = dict(value) if isinstance(value, _Pairs) else value
+                record[field] = _whole(value)
         return record
 
 
@@ -150,6 +150,10 @@ def names_in(text: str) -> set[str]:
 
 class _Pairs(list[tuple[str, Any]]):
     """A JSON object in which no name has been lost to another like it."""
+
+
+def _whole(value: Any) -> Any:
+    return dict(value) if isinstance(value, _Pairs) else value
 
 
 def _pairs_in(text: str) -> _Pairs:
