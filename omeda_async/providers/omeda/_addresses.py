@@ -116,8 +116,9 @@ def _refusal(text: str, *, reserved: bool) -> str | None:
             test_environment=False,
             globally_deliverable=not reserved,
         )
-    except EmailNotValidError as error:
-        # With a cause it quotes the domain, or what Unicode makes of it.
-        reason = "it is none by the rules of e-mail" if error.__cause__ else str(error).rstrip(".")
+    except ValueError as error:
+        # With a cause, or from elsewhere, it may quote the address.
+        own = isinstance(error, EmailNotValidError) and error.__cause__ is None
+        reason = str(error).rstrip(".") if own else "it is none by the rules of e-mail"
         return f"is no e-mail address: {reason}{_INSIST}"
     return None
