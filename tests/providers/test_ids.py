@@ -50,6 +50,7 @@ WRONG = {
     "'1000248": QUOTE,
     '"1000248"': QUOTE,
     "<1000248>": QUOTE,
+    "https://example.com/campaigns/1000248": "is a link: give the id alone",
     "1.0E+06": EXPONENT,
     "1,0E+06": EXPONENT,
     "1E+06": EXPONENT,

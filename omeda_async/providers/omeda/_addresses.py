@@ -32,6 +32,7 @@ _FORMS: Final[Mapping[re.Pattern[str], str]] = {
         "begins with {0}: as a link or a header does: give the address alone"
     ),
     re.compile(r"="): "begins with = as a formula of a spreadsheet does: give the address alone",
+    re.compile(r"#"): "begins with # as a comment does: give the address alone",
     re.compile(r"<.*>\Z"): "stands in angle brackets: remove them",
     re.compile(r".*<"): "has a display name around it: give what stands between < and >",
     re.compile(r".*>"): "has > and no <: remove it",
