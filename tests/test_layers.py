@@ -23,6 +23,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_quick", r"", r"attrs"),
     (r"errors", r"_masking", r"attrs"),
     (r"_row", r"_quick", r""),
+    (r"_characters", r"", r""),
     (r"_levels", r"errors", r""),
     (r"_stop", r"errors", r""),
     (r"outcomes", r"errors|_masking", r"attrs"),
@@ -47,12 +48,13 @@ ROWS: list[tuple[str, str, str]] = [
     (r"providers(\.[a-z]\w*)?", r"", r""),
     (r"providers\._models", r"", r""),
     (r"providers\._responses", r"errors|_masking|_operation|_retry_after", r"orjson"),
-    (r"providers\._fields", r"errors", r""),
+    (r"providers\._fields", r"errors|_characters", r""),
     (r"providers\._strict", r"errors|providers\._fields", r"attrs|cattrs(\..*)?"),
     (r"providers\._structuring", r"errors|_masking|providers\._(fields|strict)", r"attrs"),
     (r"providers\._pages", r"errors|_operation", r""),
     (r"providers\._cancels", r"_operation|bulk|providers\._fields", r""),
     (r"providers\.[a-z_]+\.models", r"_masking|providers\._models", r"attrs"),
+    (r"providers\.omeda\._addresses", r"errors|_characters", r"email_validator"),
     (
         r"providers\.[a-z_]+\._(converter|validation|dates|culprits)",
         rf"errors|_row|_levels|providers\._(models|responses|fields|structuring|strict)|{OWN}",
@@ -66,7 +68,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"providers\.omeda\._opt_outs", rf"errors|_account|_call|_result|_decide|bulk|{OWN}", r"attrs"),
     (
         r"providers\.[a-z_]+\.client",
-        rf"errors|limits|settings|_clock|_account|_single|bulk|providers\._(cancels|pages)|{OWN}",
+        rf"errors|limits|settings|_clock|_checks|_account|_single|bulk|providers\._(cancels|pages)|{OWN}",
         r"attrs",
     ),
     (
@@ -110,7 +112,7 @@ ROWS: list[tuple[str, str, str]] = [
         r"attrs",
     ),
     (r"sandbox", r"sandbox\._(message|latency|audit|faults|opt_outs|sandbox)", r""),
-    (r"rows(\..*)?", rf"errors|_row|_levels|{OWN}", r"attrs|orjson"),
+    (r"rows(\..*)?", rf"errors|_characters|_row|_levels|{OWN}", r"attrs|orjson"),
     (r"testing", r"_clock", r""),
     (r"pytest_plugin", r"sandbox|", r"pytest_asyncio"),
     (
@@ -124,6 +126,7 @@ ROWS: list[tuple[str, str, str]] = [
 SPECIAL: list[tuple[str, str]] = [
     (r"aiohttp(?!\.web(\.|$)).*", r"_transport"),
     (r"aiohttp\.web(\..*)?", r"sandbox\._server"),
+    (r"email_validator.*", r"providers\.omeda\._addresses"),
     (r"aiolimiter.*", r"limits\._limiter"),
     (r"sqlite3.*", r"bulk\.journal\.sqlite(_\w+)?"),
     (r"os\.(environ|getenv|environb|putenv)", r"settings|cli\..*"),

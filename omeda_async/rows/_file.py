@@ -117,6 +117,11 @@ class RowFile(Iterable[Row]):
             return field in self._layout.fields
         return self.format == "jsonl" and any(row.holds(field) for row in self)
 
+    @property
+    def comments(self) -> int:
+        """Count the lines of a list of ids that begin with ``#``: they are comments, and no rows."""
+        return sum(map(_is_comment, self._text(self._layout.encoding))) if self.format == "ids" else 0
+
     def __len__(self) -> int:
         return self._count
 
@@ -133,9 +138,7 @@ class RowFile(Iterable[Row]):
 
     def _detect(self) -> _Layout:
         encoding = self._encoding()
-        first = next((line for line in self._text(encoding) if line.strip()), None)
-        if first is None:
-            raise self._without_rows()
+        first = self._first_line(encoding)
         by_name = _FORMATS.get(Path(self.name).suffix.lower())
         delimiter = max(_DELIMITERS, key=lambda one: self._known_in(first, one))
         known = self._known_in(first, delimiter)
@@ -148,6 +151,19 @@ class RowFile(Iterable[Row]):
         if not self.kind.bare:
             raise ConfigurationError(f"{self.name} has no usable column: {self.kind.expected}")
         return _Layout("ids", encoding)
+
+    def _first_line(self, encoding: str) -> str:
+        """Return the first line that is neither blank nor, in a list of ids, a comment."""
+        first = None
+        for line in self._text(encoding):
+            if not line.strip():
+                continue
+            if not _is_comment(line) or any(self._known_in(line, one) for one in _DELIMITERS):
+                return line
+            first = first or line
+        if first is None:
+            raise self._without_rows()
+        return first
 
     def _without_rows(self) -> ConfigurationError:
         return ConfigurationError(f"{self.name} holds no rows: {self.kind.expected}")
@@ -233,8 +249,9 @@ class RowFile(Iterable[Row]):
                 return
 
     def _lines(self) -> Iterator[tuple[int, str]]:
+        listed = self.format == "ids"
         for number, line in enumerate(self._text(self._layout.encoding), 1):
-            if text := line.strip():
+            if (text := line.strip()) and not (listed and text[0] == "#"):
                 yield number, text
 
     def _counted(self) -> int:
@@ -246,6 +263,10 @@ class RowFile(Iterable[Row]):
                 return sum(1 for _ in self._cells(self._layout)) - 1
             below += line[0].isalnum() or bool(line.replace(self._layout.delimiter, "").strip())
         return below - 1
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith("#")
 
 
 def _endless(number: int, problem: str) -> str:

@@ -54,12 +54,8 @@ def _cancel_with_the_timeout() -> None:
 
 async def test_a_cancellation_that_meets_an_attempts_timeout_still_ends_the_run() -> None:
     """Aiohttp swallows both: the stop is a state that the worker looks at, too."""
-<<<<<<< Updated upstream
-    server = await asyncio.start_server(_silent, "127.0.0.1", 0)
-=======
     silent = _Silent(3)
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
->>>>>>> Stashed changes
     async with server, _manager(server) as manager:
         run = manager.ocamba.campaigns.cancel_many(map(str, range(100, 200)), concurrency=3)
         task = asyncio.ensure_future(run)

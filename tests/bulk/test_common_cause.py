@@ -107,7 +107,9 @@ async def test_a_host_that_was_reached_before_does_not_stop_the_run() -> None:
 
     def answer(number: int) -> bytes:
         next(answers)
-        return b"HTTP/1.1 204 X\r\n\r\n" if number < 3 else b"HTTP/1.1 302 X\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"
+        return (
+            b"HTTP/1.1 204 X\r\n\r\n" if number < 3 else b"HTTP/1.1 302 X\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"
+        )
 
     async with serving(answer) as (_, manager):
         run = manager.ocamba.campaigns.cancel_many([str(number) for number in range(10)], concurrency=1)

@@ -11,7 +11,7 @@ import orjson
 
 from omeda_async._operation import Operation, Request, Response, Verdict, Verification, hits_everyone
 from omeda_async.errors import ApiError, BadRequest, InvalidRecord, NotFound, OmedaAsyncError, ServerError, SessionLost
-from omeda_async.providers._fields import check_id, check_integer, check_string
+from omeda_async.providers._fields import check_id, check_integer, check_string, check_text
 from omeda_async.providers._responses import NO_JSON, api_error, is_markup, load_json, lowered, unreadable, walk
 from omeda_async.providers._structuring import set_fields
 from omeda_async.providers.journey_manager._converter import CANCEL_WIRE, query_to_wire, transaction_from
@@ -62,13 +62,14 @@ def build_cancel(record: TransactionCancel) -> Request:
 
 def build_query(query: TransactionQuery) -> Request:
     """Return the request for one page of transactions."""
-    for field in ("submit_key", "form_status"):
-        if getattr(query, field) is not None:
-            check_id(field, getattr(query, field))
+    if query.submit_key is not None:
+        check_id("submit_key", query.submit_key)
+    if query.form_status is not None:
+        check_text("form_status", query.form_status)
     if not isinstance(query.attributes, tuple):
         raise InvalidRecord.of("attributes", "must be a list of names, not one string")
     for attribute in query.attributes:
-        check_id("attributes", attribute)
+        check_text("attributes", attribute)
     check_integer("fetch_limit", query.fetch_limit, least=1, most=MOST_ON_A_PAGE)
     check_integer("fetch_offset", query.fetch_offset, least=0, most=2**31 - 1)
     return Request("POST", f"{_TRANSACTIONS}/query", orjson.dumps(query_to_wire(query)), _JSON)

@@ -15,6 +15,7 @@ from omeda_async._decide import in_doubt
 from omeda_async._result import Result
 from omeda_async.bulk import CommonCause, Evidence, Group, Isolation, Item, Job, Part, in_vain, not_sent
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError, ServerError
+from omeda_async.providers.omeda._addresses import Addresses
 from omeda_async.providers.omeda._converter import Entry, entry_of, read_opt_out, record_of
 from omeda_async.providers.omeda._culprits import blame, merge, without_ids
 from omeda_async.providers.omeda._operations import SUBMIT_OPT_OUTS
@@ -36,6 +37,8 @@ class OptOutWork:
 
     account: Account
     client: str
+    addresses: Addresses = Addresses.REAL
+    """Which addresses the records may be of."""
     max_entries: int = MAX_ENTRIES
     max_bytes: int = MAX_BYTES
     name: str = "opt_outs.submit_many"
@@ -56,7 +59,7 @@ class OptOutWork:
         Raises:
             InvalidRecord: It cannot be sent.
         """
-        entry, key = read_opt_out(raw)
+        entry, key = read_opt_out(raw, self.addresses)
         data = entry[1]
         same = data if len(data) <= SHORT else blake2b(data, digest_size=16).digest()
         return Item(raw, key, entry, same, len(data) + 1)
@@ -119,7 +122,7 @@ class OptOutWork:
     def _call(self, entries: list[Entry], job: Job, *, fail_fast: bool = False) -> Call[SubmitOptOuts, OptOutReceipt]:
         if len(set(map(_ADDRESS, entries))) < len(entries):
             # Records of the same address, level and source share an entry, as in Omeda's own example.
-            entries = [entry_of(record) for record in merge(map(record_of, entries))]
+            entries = [entry_of(record, Addresses.ODD) for record in merge(map(record_of, entries))]
         params = SubmitOptOuts(client=self.client, opt_outs=entries)
         options = attrs.evolve(job.call_options, fail_fast=True) if fail_fast else job.call_options
         return Call(self.account, SUBMIT_OPT_OUTS, params, options)
@@ -148,7 +151,7 @@ def _blame(entries: Sequence[Entry], culprits: Any) -> dict[int, Any]:
 
 def _without(entry: Entry, refused: Any) -> Entry | None:
     left = without_ids(record_of(entry), refused)
-    return None if left is None else entry_of(left)
+    return None if left is None else entry_of(left, Addresses.ODD)
 
 
 def _left_out(job: Job) -> Callable[[Part], Result[Any]]:
