@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 import aiohttp
-from aiohttp.client_exceptions import ClientConnectorError, InvalidURL
+from aiohttp.client_exceptions import ClientConnectorError
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from omeda_async._operation import Request, Response
+from omeda_async._passage import Passage, SpokenTo, tell
 from omeda_async._version import __version__
 from omeda_async.errors import (
     AnswerLost,
@@ -34,6 +35,8 @@ USER_AGENT = f"omeda-async/{__version__} (aiohttp/{aiohttp.__version__}; Python/
 _COMMON = {"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type": "application/json"}
 # What aiohttp raises before a single byte of the request has left.
 _NEVER_LEFT = (ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ServerFingerprintMismatch)
+# A server that is tired of an idle connection says so while the request is on its way (RFC 9110, section 15.5.9).
+_TIRED = "answered 408 on a connection that was kept: the server had given it up, and may not have read the request"
 
 
 class Transport:
@@ -120,8 +123,7 @@ class Transport:
         Cancelling it closes the connection; the request may have been carried out.
         """
         session = self.session()
-        # Ours has no middlewares, and aiohttp never sends a POST again: then there is nothing to watch over.
-        passage = None if self._borrowed is None and request.method == "POST" else _Passage()
+        passage = Passage()
         try:
             response = await session.request(
                 request.method,
@@ -131,7 +133,7 @@ class Transport:
                 timeout=_timeouts(timeout, connect_timeout),
                 allow_redirects=False,
                 raise_for_status=False,
-                middlewares=None if passage is None else self._middlewares(passage),
+                middlewares=self._middlewares(passage),
             )
             content = response.content
             is_here = content.is_eof() and content.total_bytes <= MAX_BODY
@@ -139,16 +141,20 @@ class Transport:
                 body = content.read_nowait()  # it has come whole with its headers, as most do
             else:
                 body = await (response.read() if _is_short(response) else _read(response))
+            if response.status == 408 and passage.reuses:
+                raise AnswerLost(_TIRED, sent=True)
             return Response(response.status, response.headers, body)
+        except SpokenTo:
+            raise ConnectionFailed("the server spoke before it was asked: what base_url names speaks no HTTP") from None
         # Some of these are ValueErrors too, so that they come first.
         except _NEVER_LEFT as error:
-            raise ConnectionFailed(f"could not connect: {_tell(error)}") from None
+            raise ConnectionFailed(f"could not connect: {tell(error)}") from None
         except TimeoutError:
             raise AnswerLost(f"no whole answer within {timeout:g} s", sent=True, timed_out=True) from None
         except ValueError as error:
             raise self._refused(error, passage) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise AnswerLost(f"the answer was lost: {_tell(error)}", sent=True) from None
+            raise AnswerLost(f"the answer was lost: {tell(error)}", sent=True) from None
 
     def _headers(self, own: Mapping[str, str], credentials: Mapping[str, str]) -> CIMultiDictProxy[str]:
         # One call after the other is signed with the very same two mappings, which nobody changes.
@@ -156,15 +162,15 @@ class Transport:
             self._signed = (own, credentials, _merged(_COMMON, own, credentials))
         return self._signed[2]
 
-    def _middlewares(self, passage: "_Passage") -> tuple[aiohttp.ClientMiddlewareType, ...]:
+    def _middlewares(self, passage: Passage) -> tuple[aiohttp.ClientMiddlewareType, ...]:
         return (*getattr(self._borrowed, "_middlewares", ()), passage)
 
-    def _refused(self, error: ValueError, passage: "_Passage | None") -> OmedaAsyncError:
+    def _refused(self, error: ValueError, passage: Passage) -> OmedaAsyncError:
         """Return what a ValueError means: only where the request has not come to the connection is it certain."""
-        if (passage is not None and passage.reached) or (self._borrowed is None and not isinstance(error, InvalidURL)):
-            return AnswerLost(f"the answer was lost: {_tell(error)}", sent=True)
+        if passage.reached:
+            return AnswerLost(f"the answer was lost: {tell(error)}", sent=True)
         return ConfigurationError(
-            f"the HTTP session refuses the request ({_tell(error)}): it must not sign requests itself"
+            f"the HTTP session refuses the request ({tell(error)}): it must not sign requests itself"
         )
 
     async def aclose(self) -> None:
@@ -173,26 +179,6 @@ class Transport:
         if self._own is not None:
             own, self._own = self._own, None
             await own.close()
-
-
-class _Passage:
-    """The innermost middleware of one request: it sees the request come to the connection, and lets nobody repeat it.
-
-    aiohttp sends a GET or PUT again by itself when the connection ends: the limiter would not know.
-    """
-
-    reached = False
-
-    async def __call__(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        self.reached = True
-        try:
-            return await handler(request)
-        except ClientConnectorError:
-            raise
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            raise AnswerLost(f"the answer was lost: {_tell(error)}", sent=True) from None
 
 
 def _check_borrowed(session: object) -> None:
@@ -262,10 +248,3 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         status=response.status,
         body=b"".join(parts[:1]),
     )
-
-
-def _tell(error: BaseException) -> str:
-    """Name an error by its type and errno only: aiohttp's texts may show headers and addresses."""
-    cause = error.os_error if isinstance(error, ClientConnectorError) else error
-    reason = getattr(cause, "strerror", None) or ""
-    return f"{type(error).__name__}{f' ({reason})' if reason else ''}"
