@@ -324,5 +324,5 @@ def read_response(operation: Operation[Any, R], response: Response, secrets: tup
     else:
         return result
     clean = hide_secrets(response.body.decode("utf-8", "surrogateescape"), secrets, least=least)
-    again = operation.parse(Response(response.status, response.headers, clean.encode("utf-8", "surrogateescape")))
+    again = operation.parse(attrs.evolve(response, body=clean.encode("utf-8", "surrogateescape")))
     return again if type(again) is type(result) else result

@@ -48,6 +48,12 @@ class Response:
     headers: Mapping[str, str]
     """Case-insensitive."""
     body: bytes = attrs.field(repr=False)
+    flaw: str | None = None
+    """What is wrong with its body, as what follows "its body is"; None if it came whole. Never of a 2xx."""
+    asked: str = ""
+    """The base URL that was asked."""
+    in_session: bool = True
+    """Whether it may be a session that signed the request: not where a name and a password did."""
 
     @property
     def accepted(self) -> bool:

@@ -4,8 +4,9 @@ aiohttp reads whatever comes on an idle connection as the next request's answer.
 keeps, so that this module looks into its pool.
 """
 
+import contextlib
 import select
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from aiohttp.client_exceptions import ClientConnectorError
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import BaseConnector, Connection
 
-from omeda_async.errors import AnswerLost
+from omeda_async._failures import answer_lost
 
 _Send = Callable[[Connection], Coroutine[Any, Any, aiohttp.ClientResponse]]
 
@@ -35,6 +36,7 @@ class Passage:
     """Whether its first byte may have been written."""
     reuses = False
     """Whether its connection has carried another request before."""
+    _parser: Any = None
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -54,14 +56,23 @@ class Passage:
             except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
                 if not self.left:
                     raise
-                raise AnswerLost(f"the answer was lost: {tell(error)}", sent=True) from None
+                raise answer_lost(error) from None
 
     async def _send(self, send: _Send, connection: Connection) -> aiohttp.ClientResponse:
         protocol = connection.protocol
         if protocol is None or _was_spoken_to(protocol) or (self._is_plain(protocol) and _is_readable(protocol)):
             raise SpokenTo
-        self.left = True
+        self.left, self._parser = True, protocol._parser  # noqa: SLF001 nothing else has read what is broken
         return await send(connection)
+
+    def head_seen(self) -> tuple[int, Mapping[str, str]] | None:
+        """Return the status and the headers that came before a body whose parts could not be parsed."""
+        with contextlib.suppress(Exception):
+            self._parser.feed_data(b"")  # it fails again, and gives up the body that it was waiting for
+        with contextlib.suppress(Exception):
+            head = self._parser.feed_eof()
+            return None if head is None else (head.code, head.headers)
+        return None
 
     def _is_plain(self, protocol: ResponseHandler) -> bool:
         # After the handshake a TLS server sends tickets, which are no words; what was asked before has taken them in.
@@ -100,10 +111,3 @@ def _is_readable(protocol: ResponseHandler) -> bool:
     poll = select.poll()
     poll.register(found.fileno(), select.POLLIN)
     return bool(poll.poll(0))
-
-
-def tell(error: BaseException) -> str:
-    """Name an error by its type and errno only: aiohttp's texts may show headers and addresses."""
-    cause = error.os_error if isinstance(error, ClientConnectorError) else error
-    reason = getattr(cause, "strerror", None) or ""
-    return f"{type(error).__name__}{f' ({reason})' if reason else ''}"

@@ -59,8 +59,9 @@ def api_error(
         details: Further attributes of the error.
     """
     status = response.status
+    text = _concise(message or "") or _first_of(messages)
     return (kind or _class_of(status))(
-        _concise(message or "") or _first_of(messages) or _phrase(status),
+        f"{text} ({_phrase(response)})" if text and response.flaw else text or _phrase(response),
         sent=status >= 500 and status != 503 if sent is None else sent,
         status=status,
         messages=messages,
@@ -72,7 +73,7 @@ def api_error(
 
 def unreadable(response: Response, reason: str) -> UnreadableAnswer:
     """Return the error for a response that proves neither success nor failure."""
-    message = f"{_phrase(response.status)}: {reason}"
+    message = f"{_phrase(response)}: {reason}"
     return UnreadableAnswer(message, sent=True, status=response.status, body=response.body)
 
 
@@ -153,11 +154,12 @@ def _class_of(status: int) -> type[ApiError]:
     return ServerError if status >= 500 else _BY_STATUS.get(status, ApiError)
 
 
-def _phrase(status: int) -> str:
+def _phrase(response: Response) -> str:
+    flaw = f", and its body is {response.flaw}" if response.flaw else ""
     try:
-        return f"answered {status} {HTTPStatus(status).phrase}"
+        return f"answered {response.status} {HTTPStatus(response.status).phrase}{flaw}"
     except ValueError:
-        return f"answered {status}"
+        return f"answered {response.status}{flaw}"
 
 
 def _first_of(messages: tuple[str, ...]) -> str:
