@@ -29,7 +29,14 @@ from omeda_async._masking import LEAST_SECRET, encoded_forms, hide_secrets
 from omeda_async._operation import Inquiry, Operation, Request, Response, Verdict, Verification
 from omeda_async._quick import quick
 from omeda_async._result import Result
-from omeda_async.errors import ClosedError, InvalidRecord, LimitWaitExceeded, NotFound, OmedaAsyncError
+from omeda_async.errors import (
+    ClosedError,
+    InvalidRecord,
+    LimitWaitExceeded,
+    NotFound,
+    OmedaAsyncError,
+    UnreadableAnswer,
+)
 from omeda_async.limits import Permit, Priority
 
 P = TypeVar("P")
@@ -193,11 +200,18 @@ class Call(Generic[P, R]):
         else:
             status = response.status
             account.limiter.release(permit, status=status, headers=response.headers)
-            result = read_response(self._operation, response, account.credentials.secrets)
+            result = self._read_response(response)
         self._awaits_response = False
         if events.is_heard(account.hooks):
             self._tell_ended(result, status=status, seconds=self._now() - sent, waited=sent - asked)
         return result
+
+    def _read_response(self, response: Response) -> R | OmedaAsyncError:
+        result = read_response(self._operation, response, self._account.credentials.secrets)
+        if isinstance(result, OmedaAsyncError) or self._operation.confirms(self._params, result, response):
+            return result
+        reason = f"answered {response.status}, and names something else than what was asked for"
+        return UnreadableAnswer(reason, sent=True, status=response.status, body=response.body)
 
     def _time_left(self, now: float) -> float:
         if self._deadline is None:

@@ -14,6 +14,7 @@ from omeda_async import (
     BadRequest,
     RateLimited,
     ServerError,
+    SessionLost,
     UnreadableAnswer,
 )
 from omeda_async._body import MAX_BODY
@@ -230,3 +231,20 @@ async def test_a_cut_refusal_is_told_as_one_when_its_connection_is_reset() -> No
     async with serving(talk) as server, transporting() as transport:
         response = await send(transport, server.url)
     assert (response.status, response.flaw, response.body) == (403, "cut short", b"{")
+
+
+@pytest.mark.parametrize(
+    ("authorization", "in_session"),
+    [("Basic dTpw", False), ("Bearer t", True), (None, True)],
+)
+async def test_a_response_knows_what_was_asked_and_how_it_was_signed(
+    authorization: str | None, *, in_session: bool
+) -> None:
+    """A redirect is told by the host that was asked, and a lost session only where there may have been one."""
+    headers = {} if authorization is None else {"Authorization": authorization}
+    async with serving(says(b"HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n")) as server, transporting() as transport:
+        response = await send(transport, server.url + "/base", headers=headers)
+    assert (response.asked, response.in_session) == (server.url + "/base", in_session)
+    error = journey_manager.CANCEL.parse(response)
+    assert type(error) is (SessionLost if in_session else UnreadableAnswer)
+    assert "it redirects to a log-in page (the same host)" in str(error)
