@@ -35,7 +35,10 @@ ROWS: list[tuple[str, str, str]] = [
     (r"settings", r"errors|limits|_checks|_masking|_auth_kinds", r"attrs"),
     (r"_decide", r"errors|outcomes|settings|_operation", r"attrs"),
     (r"_auth", r"errors|settings|_masking", r""),
-    (r"_transport", r"errors|_operation|_version", r"aiohttp(\..*)?|yarl|multidict"),
+    (r"_body", r"", r"aiohttp(\..*)?"),
+    (r"_failures", r"errors", r"aiohttp(\..*)?"),
+    (r"_passage", r"_failures", r"aiohttp(\..*)?"),
+    (r"_transport", r"errors|_operation|_version|_body|_failures|_passage", r"aiohttp(\..*)?|yarl|multidict"),
     (r"_activity", r"errors|_stop", r""),
     (r"_account", r"events|limits|settings|_activity|_auth|_transport", r"attrs"),
     (r"_result", r"errors|outcomes|_quick|_decide", r""),
@@ -124,7 +127,7 @@ ROWS: list[tuple[str, str, str]] = [
 
 # What only some modules may touch, by the dotted name imported.
 SPECIAL: list[tuple[str, str]] = [
-    (r"aiohttp(?!\.web(\.|$)).*", r"_transport"),
+    (r"aiohttp(?!\.web(\.|$)).*", r"_transport|_passage|_body|_failures"),
     (r"aiohttp\.web(\..*)?", r"sandbox\._server"),
     (r"email_validator.*", r"providers\.omeda\._addresses"),
     (r"aiolimiter.*", r"limits\._limiter"),

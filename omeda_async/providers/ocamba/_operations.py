@@ -132,6 +132,7 @@ GET: Final[Operation[GetCampaign, Campaign]] = Operation(
     idempotent=True,
     build=build_get,
     parse=parse_get,
+    confirms=lambda params, found, _: found.id == params.campaign_id,
 )
 LIST: Final[Operation[CampaignQuery, CampaignPage]] = Operation(
     provider=PROVIDER,
