@@ -29,11 +29,7 @@ from omeda_async._masking import LEAST_SECRET, encoded_forms, hide_secrets
 from omeda_async._operation import Inquiry, Operation, Request, Response, Verdict, Verification
 from omeda_async._quick import quick
 from omeda_async._result import Result
-<<<<<<< HEAD
 from omeda_async._stop import Stop
-from omeda_async.errors import ClosedError, InvalidRecord, LimitWaitExceeded, NotFound, OmedaAsyncError
-from omeda_async.events import logger
-=======
 from omeda_async.errors import (
     ClosedError,
     InvalidRecord,
@@ -42,7 +38,7 @@ from omeda_async.errors import (
     OmedaAsyncError,
     UnreadableAnswer,
 )
->>>>>>> transport
+from omeda_async.events import logger
 from omeda_async.limits import Permit, Priority
 from omeda_async.outcomes import OutcomeStatus, Tally
 
@@ -210,24 +206,17 @@ class Call(Generic[P, R]):
             self._tell_ended(result, status=status, seconds=self._now() - sent, waited=sent - asked)
         return result
 
-<<<<<<< HEAD
     def _count(self) -> None:
         self.attempts += 1
         if self._options.tally is not None:
             self._options.tally.requests += 1
-=======
+
     def _read_response(self, response: Response) -> R | OmedaAsyncError:
         result = read_response(self._operation, response, self._account.credentials.secrets)
         if isinstance(result, OmedaAsyncError) or self._operation.confirms(self._params, result, response):
             return result
         reason = f"answered {response.status}, and names something else than what was asked for"
         return UnreadableAnswer(reason, sent=True, status=response.status, body=response.body)
-
-    def _time_left(self, now: float) -> float:
-        if self._deadline is None:
-            self._deadline = now + self._account.retry.deadline
-        return self._deadline - now
->>>>>>> transport
 
     async def _permit(self, now: float) -> Permit:
         options = self._options

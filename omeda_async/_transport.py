@@ -127,18 +127,12 @@ class Transport:
 
         Cancelling it closes the connection; the request may have been carried out.
         """
-<<<<<<< HEAD
-        session = self.session()
+        session, passage = self.session(), Passage()
         # One call after the other is signed with the very same two mappings, which nobody changes.
         own, credentials, signed = self._signed
         if own is not request.headers or credentials is not headers:
             signed = _merged(_COMMON, request.headers, headers)
             self._signed = (request.headers, headers, signed)
-        # Ours has no middlewares, and aiohttp never sends a POST again: then there is nothing to watch over.
-        passage = None if self._borrowed is None and request.method == "POST" else _Passage()
-=======
-        session, passage = self.session(), Passage()
->>>>>>> transport
         try:
             response = await session.request(
                 request.method,
@@ -162,17 +156,7 @@ class Transport:
         body, flaw = await _body(response, passage, timeout, at_once=at_once)
         return Response(response.status, response.headers, body, flaw, base_url, _in_session(headers))
 
-<<<<<<< HEAD
-    def _middlewares(self, passage: "_Passage") -> tuple[aiohttp.ClientMiddlewareType, ...]:
-=======
-    def _headers(self, own: Mapping[str, str], credentials: Mapping[str, str]) -> CIMultiDictProxy[str]:
-        # One call after the other is signed with the very same two mappings, which nobody changes.
-        if self._signed[0] is not own or self._signed[1] is not credentials:
-            self._signed = (own, credentials, _merged(_COMMON, own, credentials))
-        return self._signed[2]
-
     def _middlewares(self, passage: Passage) -> tuple[aiohttp.ClientMiddlewareType, ...]:
->>>>>>> transport
         return (*getattr(self._borrowed, "_middlewares", ()), passage)
 
     async def aclose(self) -> None:

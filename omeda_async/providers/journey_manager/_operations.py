@@ -11,13 +11,8 @@ import orjson
 
 from omeda_async._operation import Operation, Request, Response, Verdict, Verification, hits_everyone
 from omeda_async.errors import ApiError, BadRequest, InvalidRecord, NotFound, OmedaAsyncError, ServerError, SessionLost
-<<<<<<< HEAD
 from omeda_async.providers._fields import check_id, check_integer, check_string, check_text
-from omeda_async.providers._responses import NO_JSON, api_error, is_markup, load_json, lowered, unreadable, walk
-=======
-from omeda_async.providers._fields import check_id, check_integer, check_string
 from omeda_async.providers._responses import NO_JSON, api_error, is_page, load_json, lowered, unreadable, walk, where_to
->>>>>>> transport
 from omeda_async.providers._structuring import set_fields
 from omeda_async.providers.journey_manager._converter import CANCEL_WIRE, query_to_wire, transaction_from
 from omeda_async.providers.journey_manager.models import (
