@@ -109,7 +109,7 @@ ROWS: list[tuple[str, str, str]] = [
         r"attrs",
     ),
     (r"sandbox", r"sandbox\._(message|latency|audit|faults|opt_outs|sandbox)", r""),
-    (r"rows(\..*)?", rf"errors|_row|_levels|{OWN}", r"attrs|orjson"),
+    (r"rows(\..*)?", rf"errors|_masking|_row|_levels|{OWN}", r"attrs|orjson"),
     (r"testing", r"", r""),
     (r"pytest_plugin", r"sandbox|", r"pytest_asyncio"),
     (
