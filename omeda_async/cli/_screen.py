@@ -22,6 +22,7 @@ class Exit(enum.IntEnum):
     DONE = 0
     NOT_ALL_DONE = 1
     USAGE = 2
+    JOURNAL_FAILED = 3
     INTERRUPTED = 130
 
 
