@@ -16,7 +16,15 @@ from omeda_async._result import Result
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES, record_of, result_of
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import SETTLED, Kept
-from omeda_async.bulk.journal.sqlite_file import check_format, connect, identity_of, in_use, salt_of, unusable
+from omeda_async.bulk.journal.sqlite_file import (
+    check_format,
+    check_untouched,
+    connect,
+    identity_of,
+    in_use,
+    salt_of,
+    unusable,
+)
 from omeda_async.bulk.journal.sqlite_find import Finder
 from omeda_async.bulk.journal.status import JournalRecord, JournalRun, JournalStatus, causes_of
 from omeda_async.bulk.journal.thread import Worker
@@ -124,7 +132,11 @@ class SqliteReader:
         self._worker.end()
 
     def _begin(self) -> bytes | None:
-        if not self._path.exists() or not self._path.stat().st_size:
+        if not self._path.exists():
+            return None
+        with self._usable():
+            check_untouched(self._path)
+        if not self._path.stat().st_size:
             return None
         connection = self._stack.enter_context(self._opened())
         salt = salt_of(connection)
@@ -150,13 +162,19 @@ class SqliteReader:
         """Open it to read what it holds at this moment, whatever a run writes meanwhile."""
         if not self._path.is_file():
             raise JournalError(f"there is no journal {self._path}")
-        try:
+        with self._usable():
+            check_untouched(self._path)
             with closing(connect(self._path, mode="ro")) as connection:
                 connection.execute("BEGIN")
                 if not check_format(connection, self._path):
                     raise JournalError(f"the journal {self._path} is empty: no run has begun it")
                 yield connection
-        except sqlite3.Error as error:
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
             raise unusable(self._path, error) from error
 
 
