@@ -97,3 +97,21 @@ def test_a_list_of_addresses_is_written_so_that_it_can_be_read(scene: Scene) -> 
     scene.give("opt-out", scene.file("in.jsonl", text), "--yes", "--journal", journal)
     result = scene.give("status", journal, "--failed")
     assert result.stdout == "email_address\nnobody\nno-one\n"
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_nothing_that_controls_a_terminal_is_printed_raw(scene: Scene, form: str) -> None:
+    """Whatever a file holds: results show it by its escape, and lose nothing of it."""
+    odd, output = "a\u202eb\u2066c\x9bd\u200fe", scene.directory / "out.jsonl"
+    file = scene.file("in.jsonl", json.dumps({"campaign_id": odd, "key": odd}) + "\n")
+    journal = scene.directory / "run.sqlite3"
+    command = ("cancel-campaigns", file, "--format", form)
+    results = [scene.give(*command, "--plan")]
+    results.append(scene.give(*command, "--yes", "--output", output, "--journal", journal))
+    results.append(scene.give("status", journal, "--format", form))
+    results.append(scene.give("status", scene.directory / odd))
+    results.append(scene.give("status", journal, "--failed", "--output", scene.directory / f"{odd}.jsonl"))
+    results.append(scene.give("cancel-campaigns", scene.directory / odd, "--plan"))
+    texts = [result.stdout + result.stderr for result in results] + [output.read_text()]
+    assert all(text.replace("\n", "").isprintable() for text in texts)
+    assert [line["key"] for line in scene.lines(output)] == [odd]
