@@ -86,7 +86,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (r"", r"errors|outcomes|limits|settings|manager|bulk|_version|providers\.[a-z_]+\.models", r""),
     # The sandbox: what the providers hold and do, their formats on top of it, and HTTP on top of that.
-    (r"sandbox\._(message|latency|windows|deployments|opt_outs|campaigns|transactions)", r"", r"attrs"),
+    (r"sandbox\._(callers|message|latency|windows|deployments|opt_outs|campaigns|transactions)", r"", r"attrs"),
     (r"sandbox\._(audit|faults)", r"sandbox\._message", r"attrs"),
     (r"sandbox\._deployment_rules", r"sandbox\._deployments", r"attrs"),
     (r"sandbox\._omeda", r"sandbox\._(deployments|deployment_rules|opt_outs)", r"attrs"),
@@ -100,9 +100,9 @@ ROWS: list[tuple[str, str, str]] = [
         r"sandbox\._(message|windows|audit|faults|(omeda|ocamba|journey_manager)(_api)?)",
         r"attrs",
     ),
-    (r"sandbox\._control", r"sandbox\._(message|faults|state)", r"attrs"),
+    (r"sandbox\._control", r"sandbox\._(callers|message|faults|state)", r"attrs"),
     (r"sandbox\._exchange", r"sandbox\._(message|latency|windows|faults|state)", r"attrs"),
-    (r"sandbox\._server", r"sandbox\._(message|faults|exchange|control)", r"attrs|aiohttp"),
+    (r"sandbox\._server", r"sandbox\._(callers|message|faults|exchange|control)", r"attrs|aiohttp"),
     (
         r"sandbox\._sandbox",
         r"sandbox\._(latency|windows|audit|message|faults|deployment_rules|omeda|ocamba|journey_manager|state|exchange|server)",
