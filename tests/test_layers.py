@@ -19,7 +19,7 @@ OWN = "<own package>"
 # Each row: the modules it is about, what of ours they may import, what of others. All are whole-name patterns without
 # "omeda_async."; OWN is the rest of the module's own package. The standard library is free but for SPECIAL below.
 ROWS: list[tuple[str, str, str]] = [
-    (r"_masking|_version|_clock|_retry_after", r"", r""),
+    (r"_masking|_secret|_version|_clock|_retry_after", r"", r""),
     (r"_quick", r"", r"attrs"),
     (r"errors", r"_masking", r"attrs"),
     (r"_row", r"", r""),
@@ -28,9 +28,9 @@ ROWS: list[tuple[str, str, str]] = [
     (r"events", r"errors", r"attrs"),
     (r"_operation", r"errors|_quick", r"attrs"),
     (r"limits(\..*)?", rf"errors|_clock|_quick|{OWN}", r"attrs|aiolimiter"),
-    (r"_checks", r"errors", r""),
-    (r"_auth_kinds", r"errors|_checks|_masking", r"attrs"),
-    (r"settings", r"errors|limits|_checks|_masking|_auth_kinds", r"attrs"),
+    (r"_checks", r"errors|_secret", r""),
+    (r"_auth_kinds", r"errors|_checks|_masking|_secret", r"attrs"),
+    (r"settings", r"errors|limits|_checks|_masking|_secret|_auth_kinds", r"attrs"),
     (r"_decide", r"errors|outcomes|settings|_operation", r"attrs"),
     (r"_auth", r"errors|settings|_masking", r""),
     (r"_transport", r"errors|_operation|_version", r"aiohttp(\..*)?|yarl|multidict"),
@@ -81,7 +81,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"journal", r"errors|outcomes|bulk\.journal(\..*)?", r"attrs"),
     (
         r"manager",
-        r"errors|events|limits|settings|_activity|_auth|_decide|_transport|_account|providers\.[a-z_]+\.client",
+        r"errors|events|limits|settings|_activity|_auth|_decide|_secret|_transport|_account|providers\.[a-z_]+\.client",
         r"",
     ),
     (r"", r"errors|outcomes|limits|settings|manager|bulk|_version|providers\.[a-z_]+\.models", r""),
