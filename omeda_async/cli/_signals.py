@@ -61,17 +61,22 @@ class Stopper:
 @asynccontextmanager
 async def stopping() -> AsyncIterator[Stopper]:
     """Let signals stop the runs that the stopper is given, for as long as the block lasts."""
-    loop = asyncio.get_running_loop()
     stopper = Stopper()
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    handled = [number for number in SIGNALS if before[number] is not signal.SIG_IGN and _handle(loop, number, stopper)]
+    handled = handle_signals(stopper)
     try:
         yield stopper
         await asyncio.gather(*stopper.closing)
     finally:
         for number in handled:
-            loop.remove_signal_handler(number)
+            asyncio.get_running_loop().remove_signal_handler(number)
             signal.signal(number, before[number] or signal.SIG_DFL)
+
+
+def handle_signals(handler: Callable[[], object]) -> list[signal.Signals]:
+    """Let signals call something in the running loop, but those that the process was started to ignore."""
+    wanted = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    return [number for number in wanted if _handle(asyncio.get_running_loop(), number, handler)]
 
 
 @contextmanager
@@ -94,7 +99,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _handle(loop: asyncio.AbstractEventLoop, number: int, handler: Callable[[], None]) -> bool:
+def _handle(loop: asyncio.AbstractEventLoop, number: int, handler: Callable[[], object]) -> bool:
     """Whether a signal can be handled, which it then is; not on every platform, nor in every thread."""
     try:
         loop.add_signal_handler(number, handler)

@@ -286,3 +286,26 @@ def test_a_journal_that_fails_before_anything_is_sent_is_exit_2(scene: Scene) ->
     assert (result.exit_code, result.stdout) == (2, "")
     assert "cannot be used: database is locked" in result.stderr
     assert len(scene.sandbox.requests) == sent
+
+
+def test_a_sandbox_outlives_the_terminal_that_nohup_took_it_from() -> None:
+    """What it was started to ignore does not stop it; SIGTERM does."""
+
+    def ignore() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(  # noqa: S603 ours
+        [*COMMAND, "sandbox", "--port", "0"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=ignore,  # noqa: PLW1509 no thread of this process holds a lock it needs
+    ) as process:
+        assert process.stderr is not None
+        assert "until Ctrl-C" in process.stderr.readline()
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        assert "stopped." in process.stderr.read()
+    assert process.returncode == 0
