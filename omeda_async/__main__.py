@@ -11,12 +11,21 @@ def main() -> None:
         import rich  # noqa: F401, PLC0415 it comes with an extra, as typer does; no command is to find that out halfway
 
         from omeda_async.cli import app  # noqa: PLC0415 the same
+        from omeda_async.cli._output import OutputLost, guard_streams  # noqa: PLC0415 the same
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] not in NEEDED:
             raise
         sys.stderr.write(f"The command line needs the package {missing.name!r}: pip install 'omeda-async[cli]'\n")
         sys.exit(2)
-    app()
+    guard_streams()
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except OutputLost as lost:
+        sys.stderr.write(f"Error: {lost}\n")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import re
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
+from omeda_async._secret import revealed
 from omeda_async.errors import ConfigurationError
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -26,6 +27,7 @@ def check_text(owner: object, field: str, value: object) -> None:
     Raises:
         ConfigurationError: It is no string, is empty, or holds control characters.
     """
+    value = revealed(value)
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError(f"{type(owner).__name__}.{field} is missing: it must be a non-empty string")
     if not value.isprintable():

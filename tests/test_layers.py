@@ -19,7 +19,7 @@ OWN = "<own package>"
 # Each row: the modules it is about, what of ours they may import, what of others. All are whole-name patterns without
 # "omeda_async."; OWN is the rest of the module's own package. The standard library is free but for SPECIAL below.
 ROWS: list[tuple[str, str, str]] = [
-    (r"_masking|_version|_clock|_retry_after", r"", r""),
+    (r"_masking|_secret|_version|_clock|_retry_after", r"", r""),
     (r"_quick", r"", r"attrs"),
     (r"errors", r"_masking", r"attrs"),
     (r"_row", r"_quick", r""),
@@ -30,9 +30,9 @@ ROWS: list[tuple[str, str, str]] = [
     (r"events", r"errors", r"attrs"),
     (r"_operation", r"errors|_quick", r"attrs"),
     (r"limits(\..*)?", rf"errors|_clock|_quick|{OWN}", r"attrs|aiolimiter"),
-    (r"_checks", r"errors", r""),
-    (r"_auth_kinds", r"errors|_checks|_masking", r"attrs"),
-    (r"settings", r"errors|limits|_checks|_masking|_auth_kinds", r"attrs"),
+    (r"_checks", r"errors|_secret", r""),
+    (r"_auth_kinds", r"errors|_checks|_masking|_secret", r"attrs"),
+    (r"settings", r"errors|limits|_checks|_masking|_secret|_auth_kinds", r"attrs"),
     (r"_decide", r"errors|outcomes|settings|_operation", r"attrs"),
     (r"_auth", r"errors|settings|_masking", r""),
     (r"_body", r"", r"aiohttp(\..*)?"),
@@ -87,12 +87,12 @@ ROWS: list[tuple[str, str, str]] = [
     (r"journal", r"errors|outcomes|bulk\.journal(\..*)?", r"attrs"),
     (
         r"manager",
-        r"errors|events|limits|settings|_activity|_auth|_decide|_transport|_account|providers\.[a-z_]+\.client",
+        r"errors|events|limits|settings|_activity|_auth|_decide|_secret|_transport|_account|providers\.[a-z_]+\.client",
         r"",
     ),
     (r"", r"errors|outcomes|limits|settings|manager|bulk|_version|providers\.[a-z_]+\.models", r""),
     # The sandbox: what the providers hold and do, their formats on top of it, and HTTP on top of that.
-    (r"sandbox\._(message|latency|windows|deployments|opt_outs|campaigns|transactions)", r"", r"attrs"),
+    (r"sandbox\._(callers|message|latency|windows|deployments|opt_outs|campaigns|transactions)", r"", r"attrs"),
     (r"sandbox\._(audit|faults)", r"sandbox\._message", r"attrs"),
     (r"sandbox\._deployment_rules", r"sandbox\._deployments", r"attrs"),
     (r"sandbox\._omeda", r"sandbox\._(deployments|deployment_rules|opt_outs)", r"attrs"),
@@ -106,21 +106,21 @@ ROWS: list[tuple[str, str, str]] = [
         r"sandbox\._(message|windows|audit|faults|(omeda|ocamba|journey_manager)(_api)?)",
         r"attrs",
     ),
-    (r"sandbox\._control", r"sandbox\._(message|faults|state)", r"attrs"),
+    (r"sandbox\._control", r"sandbox\._(callers|message|faults|state)", r"attrs"),
     (r"sandbox\._exchange", r"sandbox\._(message|latency|windows|faults|state)", r"attrs"),
-    (r"sandbox\._server", r"sandbox\._(message|faults|exchange|control)", r"attrs|aiohttp"),
+    (r"sandbox\._server", r"sandbox\._(callers|message|faults|exchange|control)", r"attrs|aiohttp"),
     (
         r"sandbox\._sandbox",
         r"sandbox\._(latency|windows|audit|message|faults|deployment_rules|omeda|ocamba|journey_manager|state|exchange|server)",
         r"attrs",
     ),
     (r"sandbox", r"sandbox\._(message|latency|audit|faults|opt_outs|sandbox)", r""),
-    (r"rows(\..*)?", rf"errors|_characters|_row|_levels|{OWN}", r"attrs|orjson"),
+    (r"rows(\..*)?", rf"errors|_characters|_masking|_row|_levels|{OWN}", r"attrs|orjson"),
     (r"testing", r"_clock", r""),
     (r"pytest_plugin", r"sandbox|", r"pytest_asyncio"),
     (
         r"cli(\..*)?|__main__",
-        rf"errors|outcomes|events|limits|settings|sandbox|journal|rows|cli||{OWN}",
+        rf"errors|outcomes|events|limits|settings|sandbox|journal|rows(\._formulas)?|cli(\._output)?||{OWN}",
         r"attrs|typer|rich(\..*)?",
     ),
 ]

@@ -16,7 +16,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
     epilog="Settings come from the environment. Exit codes: 0 all done, 1 some record is not done, "
-    "2 usage or configuration, 130 interrupted.",
+    "2 usage or configuration, 3 the journal failed on the way, 130 interrupted.",
 )
 Reason = Annotated[str | None, typer.Option(help="Why, where a row does not say.")]
 

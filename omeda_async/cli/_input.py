@@ -1,7 +1,8 @@
-"""Opening FILE: a path, a pipe, or ``-`` for standard input."""
+"""Opening FILE: a path, a pipe, or ``-`` for standard input. What is read of it is one private copy."""
 
+import errno
 import os
-import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -12,35 +13,76 @@ from typing import BinaryIO
 from omeda_async import ConfigurationError
 from omeda_async.rows import RowFile, RowKind
 
+AT_ONCE = 1024 * 1024
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 @contextmanager
 def opened(kind: RowKind, file: str, ignore: Iterable[str]) -> Iterator[RowFile]:
     """Open the input as rows that can be counted, and read more than once.
 
-    A pipe is read to its end first, into a nameless file that ends with this process, so that an input that breaks off
-    is not sent in part.
+    It is copied to its end first, into a nameless file that only this user can read and that ends with this process,
+    whatever ends it: what is planned, confirmed and sent is one and the same, whoever writes to the input meanwhile.
 
     Raises:
-        ConfigurationError: It cannot be read, or holds no rows of this kind.
+        ConfigurationError: It cannot be read or copied, changes meanwhile, or holds no rows of this kind.
     """
-    if file != "-" and (Path(file).is_file() or not Path(file).exists()):
-        yield RowFile.at(kind, file, ignore)
-        return
-    with tempfile.TemporaryFile() as copy:
-        _copy(file, copy)
-        yield RowFile(kind, lambda: _again(copy), "standard input" if file == "-" else file, ignore)
+    name = "standard input" if file == "-" else file
+    with _private(name) as copy:
+        with _refusing(f"{name} cannot be read"), _source(file) as source:
+            _copy(source, copy, name)
+        yield RowFile(kind, lambda: _again(copy), name, ignore)
 
 
-def _copy(file: str, copy: BinaryIO) -> None:
+@contextmanager
+def _private(name: str) -> Iterator[BinaryIO]:
+    with _refusing(f"{name} cannot be copied, and is not read twice"):
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 it is closed below
+    with copy:
+        yield copy
+
+
+@contextmanager
+def _source(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        if sys.stdin is None:  # a process may be started without
+            raise OSError(errno.EBADF, "it is closed")
+        yield sys.stdin.buffer
+    else:
+        with Path(file).open("rb") as source:
+            yield source
+
+
+def _copy(source: BinaryIO, copy: BinaryIO, name: str) -> None:
+    before = _state(source)
+    while data := source.read(AT_ONCE):
+        try:
+            copy.write(data)
+            copy.flush()
+        except OSError as problem:
+            way_out = "; set TMPDIR to a directory with more room" if problem.errno in FULL else ""
+            raise ConfigurationError(
+                f"{name} cannot be copied to {tempfile.gettempdir()}: {problem.strerror}{way_out}"
+            ) from problem
+    if _state(source) != before:
+        raise ConfigurationError(f"{name} was changed while it was read: give a copy that nobody writes to")
+
+
+def _state(source: BinaryIO) -> tuple[int, ...] | None:
+    """Return what changes when a file is written to; None for what is none."""
     try:
-        if file == "-":
-            shutil.copyfileobj(sys.stdin.buffer, copy)
-        else:
-            with Path(file).open("rb") as pipe:
-                shutil.copyfileobj(pipe, copy)
-        copy.flush()
+        found = os.fstat(source.fileno())
+    except OSError:
+        return None
+    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns) if stat.S_ISREG(found.st_mode) else None
+
+
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as problem:
-        raise ConfigurationError(f"{file} cannot be read: {problem.strerror}") from problem
+        raise ConfigurationError(f"{what}: {problem.strerror}") from problem
 
 
 def _again(copy: BinaryIO) -> BinaryIO:

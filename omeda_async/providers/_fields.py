@@ -5,7 +5,7 @@ Each check raises InvalidRecord for a value that cannot be sent; it names the fi
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timezone
 from typing import Final
 from urllib.parse import quote
 
@@ -90,12 +90,26 @@ def check_integer(field: str, value: object, least: int = LEAST_INTEGER, most: i
 
 
 def check_moment(field: str, value: object) -> datetime:
-    """Return a value that is a datetime with a time zone."""
+    """Return a value that is a datetime with a time zone which has that time."""
     if not isinstance(value, datetime):
         raise InvalidRecord.of(field, f"must be a datetime, not {type(value).__name__}")
     if value.utcoffset() is None:
         raise InvalidRecord.of(field, "has no time zone: give an aware datetime, such as datetime(…, tzinfo=UTC)")
+    if not isinstance(value.tzinfo, timezone) and _is_skipped(value):
+        raise InvalidRecord.of(
+            field,
+            f"is {value:%Y-%m-%d %H:%M} in {value.tzinfo}, a time that never comes there, as the clocks go past it: "
+            "choose another hour",
+        )
     return value
+
+
+def _is_skipped(moment: datetime) -> bool:
+    try:
+        there = moment.astimezone(UTC).astimezone(moment.tzinfo)
+    except OverflowError:
+        return False
+    return there.replace(tzinfo=None, fold=0) != moment.replace(tzinfo=None, fold=0)
 
 
 def moment_of(value: object) -> datetime:

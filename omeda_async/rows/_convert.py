@@ -11,6 +11,7 @@ import orjson
 
 from omeda_async._row import Row
 from omeda_async.errors import InvalidRecord
+from omeda_async.rows._formulas import unquoted
 from omeda_async.rows._kinds import RowKind, plain
 
 _KEPT: Final = 10_000
@@ -46,9 +47,12 @@ class CsvForm:
             if len(cells) != self._width:
                 self._check_width(cells)
             for place, field, ids in self._columns:
+                cell = cells[place]
+                if cell[:1] == "'":
+                    cell = unquoted(cell)
                 if ids is not None:
-                    record[field] = ids[cells[place]]
-                elif text := cells[place].strip():
+                    record[field] = ids[cell]
+                elif text := cell.strip():
                     record[field] = text
                     if field == _MOMENT or not text.isascii():
                         _check_text(field, text)
@@ -61,7 +65,9 @@ class CsvForm:
             raise InvalidRecord.of(None, f"the number of cells is {len(cells)}, and the header has {self._width}")
 
     def _key_alone(self, cells: list[str]) -> str | None:
-        keys = (cells[place].strip() for place, field, _ in self._columns if field == "key" and place < len(cells))
+        keys = (
+            unquoted(cells[place]).strip() for place, field, _ in self._columns if field == "key" and place < len(cells)
+        )
         return next(keys, None) or None
 
 

@@ -12,7 +12,7 @@ import attrs
 import orjson
 
 from omeda_async import errors
-from omeda_async._masking import mask_emails
+from omeda_async._masking import has_address, mask_emails
 from omeda_async._result import Result
 from omeda_async._row import Row
 from omeda_async.bulk._item import Item
@@ -168,7 +168,9 @@ def _class_of(path: Any) -> Any:
 
 def _without_addresses(value: Any) -> Any:
     if isinstance(value, str):
-        return _WORD.sub(lambda word: _HIDDEN if "@" in word[0] else word[0], value) if "@" in value else value
+        return (
+            _WORD.sub(lambda word: _HIDDEN if has_address(word[0]) else word[0], value) if has_address(value) else value
+        )
     if isinstance(value, dict):
         return {name: _without_addresses(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

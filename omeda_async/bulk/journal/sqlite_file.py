@@ -3,6 +3,7 @@
 import os
 import secrets
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -144,9 +145,28 @@ def unusable(path: Path, error: Exception) -> JournalError:
     return JournalError(f"the journal {path} cannot be used: {reason}")
 
 
+def check_untouched(path: Path) -> None:
+    """Check that a file that exists is a journal or empty, without changing anything about it or beside it.
+
+    Raises:
+        JournalError: It is something else: a device, a directory, a file of something else or of somebody else.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise JournalError(f"{path} is no file, and cannot be a journal; give the path of a file")
+    if found.st_size:
+        # To SQLite it cannot change: nothing is recovered, and nothing made beside it.
+        with closing(connect(path, mode="ro&immutable=1")) as connection:
+            check_format(connection, path)
+    elif hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        raise JournalError(f"{path} is an empty file of another user; give another file")
+
+
 def _create(path: Path) -> None:
-    with suppress(FileExistsError):
+    try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        check_untouched(path)
 
 
 def _guarding(path: Path) -> Path:

@@ -16,7 +16,7 @@ from omeda_async._result import Result
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES, record_of, result_of
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import SETTLED, Kept, Settled
-from omeda_async.bulk.journal.sqlite_file import check_format, connect, in_use, unusable, whose
+from omeda_async.bulk.journal.sqlite_file import check_format, check_untouched, connect, in_use, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
 from omeda_async.bulk.journal.status import JournalRecord, JournalRun, JournalStatus, causes_of
 from omeda_async.errors import JournalError
@@ -102,6 +102,9 @@ class SqliteReader:
     @contextmanager
     def settled(self, identity: Identity) -> Iterator[Settled]:
         """Open it, unless it is another run's, to ask which records earlier runs have settled."""
+        if self._path.exists():
+            with self._usable():
+                check_untouched(self._path)
         if not self._path.exists() or not self._path.stat().st_size:
             yield Settled(None, lambda _: ())
             return
@@ -123,13 +126,19 @@ class SqliteReader:
         """Open it to read what it holds at this moment, whatever a run writes meanwhile."""
         if not self._path.is_file():
             raise JournalError(f"there is no journal {self._path}")
-        try:
+        with self._usable():
+            check_untouched(self._path)
             with closing(connect(self._path, mode="ro")) as connection:
                 connection.execute("BEGIN")
                 if not check_format(connection, self._path):
                     raise JournalError(f"the journal {self._path} is empty: no run has begun it")
                 yield connection
-        except sqlite3.Error as error:
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
             raise unusable(self._path, error) from error
 
 
