@@ -17,7 +17,7 @@ from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import SETTLED, Kept, Settled
 from omeda_async.bulk.journal.sqlite_file import check_format, connect, in_use, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
-from omeda_async.bulk.journal.status import JournalCause, JournalRecord, JournalRun, JournalStatus
+from omeda_async.bulk.journal.status import NOT_DONE, JournalCause, JournalRecord, JournalRun, JournalStatus
 from omeda_async.errors import JournalError
 from omeda_async.outcomes import OutcomeStatus
 
@@ -66,7 +66,6 @@ class SqliteReader:
             counts: Counter[OutcomeStatus | None] = Counter()
             for code, number in connection.execute(_COUNTS):
                 counts[STATUSES.get(code)] += number
-            codes = _coded(status for status in OutcomeStatus if not status.is_done)
             (identity, _), runs = whose(connection), tuple(map(_run, connection.execute(_RUNS)))
             return JournalStatus(
                 path=self._path,
@@ -82,7 +81,7 @@ class SqliteReader:
                 repeats=connection.execute(_REPEATS).fetchone()[0],
                 requests=sum(run.requests for run in runs),
                 runs=runs,
-                causes=tuple(_cause(*row) for row in connection.execute(_CAUSES, (codes,))),
+                causes=tuple(_cause(*row) for row in connection.execute(_CAUSES, (_coded(NOT_DONE),))),
             )
 
     def not_done(self, statuses: Collection[OutcomeStatus]) -> Iterator[JournalRecord]:

@@ -74,13 +74,10 @@ class Journal:
         """
         self._tally = tally
         try:
-            return await outlast(self._begin())
+            opened = await self._worker.do(self._backend.open)
         except BaseException:
-            await outlast(self._shut())
+            await outlast(self._shut())  # after what may still be under way
             raise
-
-    async def _begin(self) -> Opened:
-        opened = await self._worker.do(self._backend.open)
         self._codec, self._refusal = Codec(opened.salt), None
         return opened
 
