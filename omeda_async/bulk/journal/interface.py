@@ -39,8 +39,6 @@ class Entries(NamedTuple):
     @classmethod
     def joined(cls, parts: Sequence["Entries"]) -> "Entries":
         """Make one of several."""
-        if len(parts) == 1:
-            return parts[0]
         positions = [position for one in parts for position in one.positions]
         json = ",".join([one.json[1:-1] for one in parts])
         return cls(positions, b"".join([one.fingerprints for one in parts]), f"[{json}]")

@@ -12,13 +12,12 @@ from typing import Any, Final
 import attrs
 import orjson
 
-from omeda_async._result import Result
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES, record_of, result_of
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import SETTLED, Kept, Settled
 from omeda_async.bulk.journal.sqlite_file import check_format, check_untouched, connect, in_use, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
-from omeda_async.bulk.journal.status import JournalRecord, JournalRun, JournalStatus, causes_of
+from omeda_async.bulk.journal.status import NOT_DONE, JournalCause, JournalRecord, JournalRun, JournalStatus
 from omeda_async.errors import JournalError
 from omeda_async.outcomes import OutcomeStatus
 
@@ -30,12 +29,12 @@ UNION ALL SELECT status, count(*) FROM asides GROUP BY status
 """
 _REPEATS: Final = "SELECT count(*) FROM asides WHERE repeats"
 _CAUSES: Final = """
-SELECT status, attempts, answers.answer, sum(number) FROM (
-    SELECT status, max(attempts) AS attempts, answer, sum(last - first + 1) AS number
-    FROM results GROUP BY status, answer
-    UNION ALL SELECT status, max(attempts), answer, count(*) FROM asides GROUP BY status, answer
+SELECT status, json_extract(answers.answer, '$.error.__class__'), json_extract(answers.answer, '$.error.message'),
+sum(number) FROM (
+    SELECT status, answer, sum(last - first + 1) AS number FROM results GROUP BY status, answer
+    UNION ALL SELECT status, answer, count(*) FROM asides GROUP BY status, answer
 ) AS seen JOIN answers ON answers.id = seen.answer
-WHERE status IN (SELECT value FROM json_each(?)) GROUP BY status, seen.answer
+WHERE status IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT 20
 """
 _NOT_DONE: Final = """
 SELECT json_extract(entry, '$[0]') AS position, entry, status, attempts, answers.answer
@@ -67,7 +66,6 @@ class SqliteReader:
             counts: Counter[OutcomeStatus | None] = Counter()
             for code, number in connection.execute(_COUNTS):
                 counts[STATUSES.get(code)] += number
-            codes = _coded(status for status in OutcomeStatus if not status.is_done)
             (identity, _), runs = whose(connection), tuple(map(_run, connection.execute(_RUNS)))
             return JournalStatus(
                 path=self._path,
@@ -83,7 +81,7 @@ class SqliteReader:
                 repeats=connection.execute(_REPEATS).fetchone()[0],
                 requests=sum(run.requests for run in runs),
                 runs=runs,
-                causes=causes_of((_result(*kept), number) for *kept, number in connection.execute(_CAUSES, (codes,))),
+                causes=tuple(_cause(*row) for row in connection.execute(_CAUSES, (_coded(NOT_DONE),))),
             )
 
     def not_done(self, statuses: Collection[OutcomeStatus]) -> Iterator[JournalRecord]:
@@ -96,7 +94,7 @@ class SqliteReader:
                     record=record_of(entry),
                     status=STATUSES[code],
                     attempts=attempts or 0,
-                    error=None if stored is None else _result(code, attempts, stored).error,
+                    error=None if stored is None else result_of(Kept(STATUSES[code], attempts, stored)).error,
                 )
 
     @contextmanager
@@ -146,8 +144,9 @@ def _coded(statuses: Iterable[OutcomeStatus]) -> str:
     return orjson.dumps([STATUS_CODES[status] for status in statuses]).decode()
 
 
-def _result(code: int, attempts: int, stored: str) -> Result[Any]:
-    return result_of(Kept(STATUSES[code], attempts, stored))
+def _cause(code: int, error: str | None, message: str | None, records: int) -> JournalCause:
+    name = (error or "").rpartition(".")[-1]
+    return JournalCause(status=STATUSES[code], error=name, message=message or "", records=records)
 
 
 def _run(row: tuple[Any, ...]) -> JournalRun:

@@ -5,6 +5,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -73,13 +74,10 @@ class Journal:
         """
         self._tally = tally
         try:
-            return await outlast(self._begin())
+            opened = await self._worker.do(self._backend.open)
         except BaseException:
-            await outlast(self._shut())
+            await outlast(self._shut())  # after what may still be under way
             raise
-
-    async def _begin(self) -> Opened:
-        opened = await self._worker.do(self._backend.open)
         self._codec, self._refusal = Codec(opened.salt), None
         return opened
 
@@ -124,12 +122,9 @@ class Journal:
     async def leave(self, closed: Sequence[Closed]) -> list[Closed]:
         """Write down what became of items that will not be sent, or whose sending was broken off; give how that stands.
 
-        What an earlier run has found out about an item is not undone by one that did not get to it. Cancelling it is
-        put off until they are written.
+        What an earlier run has found out about an item is not undone by one that did not get to it. To be called where
+        nothing cancels it: what it was given would be nowhere.
         """
-        return await outlast(self._leave(closed))
-
-    async def _leave(self, closed: Sequence[Closed]) -> list[Closed]:
         while self._writing:  # what is being written may be their beginning
             await self._next_write()
         self._check()
@@ -241,7 +236,8 @@ class Journal:
         asked.begun = [one for one in asked.begun if not one[-1].cancelled()]
         group = asked.group
         if asked.begun:
-            group.entries = Entries.joined([entries for _, entries, _ in asked.begun])
+            entries = [*map(itemgetter(1), asked.begun)]
+            group.entries = Entries.joined(entries) if len(entries) > 1 else entries[0]
             group.sent = len(group.entries.positions)
         if not (asked.begun or group.results or group.asides or self._tally.requests > self._made[-1][1]):
             return False
