@@ -184,7 +184,7 @@ def _status_of(raw: Mapping[str, Any], fields: Mapping[str, Any]) -> DeploymentS
     return DeploymentStatus(
         track_id=text_of(fields.get("trackid")),
         deployment_name=text_of(fields.get("deploymentname")),
-        status=first_text(fields, "status", "deploymentstatus"),
+        status=_in_words(first_text(fields, "status", "deploymentstatus")),
         deployment_type_id=text_of(fields.get("deploymenttypeid")),
         owner_user_id=first_text(fields, "owneruserid", "owner"),
         created_by=text_of(fields.get("createdby")),
@@ -196,6 +196,13 @@ def _status_of(raw: Mapping[str, Any], fields: Mapping[str, Any]) -> DeploymentS
         url=text_of(fields.get("url")),
         raw=raw,
     )
+
+
+def _in_words(status: str | None) -> str | None:
+    """Return a status as a look-up shows it: a search may give a code for it, such as ``WAITING_REVIEW``."""
+    if status is None or not status.isupper():
+        return status
+    return status.replace("_", " ").title()
 
 
 def _failure(response: Response, content: Content | None, meanings: Meanings, *, batch: bool) -> OmedaAsyncError:

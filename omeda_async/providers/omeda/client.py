@@ -133,7 +133,7 @@ class Deployments:
         """Clone a deployment for another date (Omeda: Email Deployment Clone). The clone inherits the rest.
 
         An attempt whose response is lost is never made again. The deployment is looked up instead, and its clone
-        searched for by name and owner, also with the "Copy of " that Omeda puts before the name. If exactly one other
+        searched for by name and owner, also with the "Copy of " that Omeda adds to the name. If exactly one other
         deployment is found, and a look-up shows the new date, it is the clone: its receipt has ``settled=True``.
 
         Args:
