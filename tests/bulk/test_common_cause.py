@@ -53,7 +53,7 @@ async def serving(answer: Answer) -> AsyncIterator[tuple[Counted, SessionManager
 def _manager(port: int) -> SessionManager:
     url = f"http://127.0.0.1:{port}"
     return SessionManager(
-        omeda=OmedaSettings(app_id="x", client="c", brand="b", user_id="u", base_url=url),
+        omeda=OmedaSettings(app_id="app-123456", client="foo", brand="FOO", user_id="somebody", base_url=url),
         ocamba=OcambaSettings(token="t-123456", base_url=url),
         journey_manager=JourneyManagerSettings(base_url=f"{url}/workspaces", auth=BasicAuth("u", "p-123456")),
     )
