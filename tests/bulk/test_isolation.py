@@ -184,8 +184,8 @@ def test_different_words_are_no_common_cause() -> None:
 
 
 @pytest.mark.parametrize(("size", "most"), [(100, 10), (100, 1), (37, 5), (8, 8)])
-def test_a_request_that_is_too_large_is_halved_until_it_fits(size: int, most: int) -> None:
-    """All records go through, in requests as large as halving allows."""
+def test_a_request_that_is_too_large_is_cut_until_it_fits(size: int, most: int) -> None:
+    """All records go through, in requests that it takes."""
     oracle = Oracle(frozenset(), max_records=most)
     results, _ = isolate(batch(size), oracle)
     assert {result.status for result in results.values()} == {DONE}
@@ -193,30 +193,13 @@ def test_a_request_that_is_too_large_is_halved_until_it_fits(size: int, most: in
 
 
 def test_the_size_that_went_through_is_remembered() -> None:
-    """The second batch is halved before it is sent: none of its requests is refused for its size."""
+    """The second batch is cut before it is sent: none of its requests is refused for its size."""
     evidence, oracle = Evidence(), Oracle(frozenset(), max_records=30)
     isolate(batch(100), oracle, evidence)
     first, oracle.requests = oracle.requests, 0
     isolate(batch(100), oracle, evidence)
     assert oracle.requests == 4 < first
-
-
-def test_a_size_that_has_gone_through_is_not_taken_for_too_large() -> None:
-    """A failure of a small request says nothing about sizes once a larger one was accepted."""
-    evidence = Evidence()
-    isolate(batch(50), Oracle(frozenset()), evidence)
-    evidence.refused_size(100)
-    assert evidence.smallest_refused == math.inf
-
-
-def test_what_was_taken_for_too_large_is_forgotten_when_a_larger_request_goes_through() -> None:
-    """Requests under way at the same time may disprove it: then batches have their full size again."""
-    evidence = Evidence(smallest_refused=100)
-    isolate(batch(5), Oracle(frozenset()), evidence)
-    assert evidence.smallest_refused == 100
-    evidence.largest_taken = 200
-    isolate(batch(5), Oracle(frozenset()), evidence)
-    assert evidence.smallest_refused == math.inf
+    assert oracle.too_large == 4
 
 
 def test_a_failure_that_may_be_for_size_is_followed_down_to_one_record_and_then_believed() -> None:
@@ -247,7 +230,9 @@ def test_a_server_that_dies_of_size_is_followed_down_to_the_size_that_goes_throu
     results, _ = isolate(batch(64), Oracle(frozenset()), send=send)
     assert {result.status for result in results.values()} == {DONE}
     assert sent.count(64) == sent.count(32) == 1
-    assert len(sent) == 4 + 16
+    assert sent[:6] == [64, 32, 16, 8, 4, 4]
+    assert max(sent[10:]) == 5
+    assert len(sent) == 4 + 17
 
 
 def test_a_doubt_outlives_a_later_failure_that_raises_none() -> None:
