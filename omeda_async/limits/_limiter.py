@@ -147,7 +147,9 @@ class _LocalLimiter:
             self._on_pause(pause)
 
     def remember(self, requests: int, seconds_ago: float) -> None:
-        self._state.remember(requests, seconds_ago, asyncio.get_running_loop().time())
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop  # what is held ends by its clock
+        self._state.remember(requests, seconds_ago, loop.time())
 
     def view(self) -> LimitsView:
         now = self._loop.time() if self._loop is not None else 0.0

@@ -9,10 +9,10 @@ from hypothesis import given, settings, strategies as st
 
 from omeda_async import OutcomeStatus
 from omeda_async._result import Result
-from omeda_async.bulk import Evidence, Group
+from omeda_async.bulk import Evidence, Group, Isolation, Part, not_sent
 from omeda_async.bulk._item import WITNESSES, Item
-from omeda_async.errors import AnswerLost, ApiError, BatchRejected
-from tests.bulk.oracle import GENERIC, Oracle, Pair, isolate, make_item, words
+from omeda_async.errors import AnswerLost, ApiError, BatchRejected, ClosedError
+from tests.bulk.oracle import GENERIC, Oracle, Pair, blame, isolate, make_item, without, words
 
 DONE, PARTLY, REJECTED = OutcomeStatus.DONE, OutcomeStatus.PARTLY_DONE, OutcomeStatus.REJECTED
 
@@ -285,6 +285,32 @@ def test_a_record_refused_piece_by_piece_says_all_of_it() -> None:
     assert [culprit.id for culprit in error.culprits] == ["a"]
     assert error.messages == (words(pair), GENERIC)
     assert results["r1"].status is DONE
+
+
+def given_up(_part: Part) -> Result[str]:
+    return not_sent(ClosedError("left out"))
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_record_that_was_blamed_is_in_no_doubt_of_before(again: bool) -> None:
+    """With the refused id in it, an earlier run's request was refused too: what is left of it was not done."""
+    items = [make_item(f"r{place}", "ab") for place in range(2)]
+    for item in items:
+        item.doubtful = True
+    oracle = Oracle(frozenset({("r0", "a")}), frozenset({("r0", "a")}))
+    isolation = Isolation(items, blame, without)
+    group = isolation.next()
+    assert group is not None
+    refusal = oracle.answer(group).error
+    assert isinstance(refusal, ApiError)
+    isolation.refused(group, refusal, 1)
+    if again:  # and what is left is refused for a reason that may be everyone's
+        group = isolation.next()
+        assert group is not None
+        isolation.refused(group, ApiError("no", status=400), 1)
+    isolation.give_up(given_up)
+    statuses = {item.key: result.status for item, result in isolation.closed}
+    assert statuses == {"r0": OutcomeStatus.NOT_SENT, "r1": OutcomeStatus.UNKNOWN}
 
 
 def test_attempts_count_the_requests_a_record_was_in() -> None:

@@ -72,6 +72,22 @@ async def test_the_answer_of_the_probe_frees_the_rest() -> None:
     assert (limiter.view().windows[1].used, limiter.view().windows[1].free) == (1, 39)
 
 
+async def test_a_late_answer_of_the_window_before_tells_nothing_of_this_one() -> None:
+    """It left last and was counted first: what it counts is over, so nobody else's calls are seen in it."""
+    limiter = make_limiter(LIMIT)
+    await spend(limiter, 30, truth)
+    await asyncio.sleep(39.9 - asyncio.get_running_loop().time())
+    first, late = await limiter.acquire(), None
+    await asyncio.sleep(0.05)
+    late = await limiter.acquire()
+    await asyncio.sleep(0.25)
+    limiter.release(first, status=204, headers=advice(39, limit=40, reset="60"))
+    limiter.release(late, status=204, headers=advice(9, limit=40, reset="0"))
+    minute = limiter.view().windows[1]
+    assert (minute.headers, minute.held) == ("trusted", 0)
+    assert minute.free == 38
+
+
 LIES: dict[str, Callable[[int, float], Mapping[str, str]]] = {
     "no headers": lambda _count, _rest: {},
     "always as good as full": lambda _count, _rest: advice(39, limit=40, reset="30"),
