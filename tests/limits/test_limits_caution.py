@@ -200,6 +200,16 @@ async def test_a_503_with_retry_after_holds_the_account_back_too() -> None:
     assert await attempt(limiter) == pytest.approx(3.02, abs=1e-4)
 
 
+async def test_a_refusal_of_what_left_before_a_pause_teaches_no_pace() -> None:
+    """The account has been told to wait since: the next attempts are held to no pace for it."""
+    limiter, _ = limiter_without_jitter()
+    first, second = await take_all(limiter, 2)
+    limiter.release(first, status=503, headers={"Retry-After": "10"})
+    limiter.release(second, status=429, headers={})
+    assert await attempt(limiter) == pytest.approx(10.0, abs=1e-4)
+    assert limiter.view().pace is None
+
+
 @pytest.mark.parametrize(("status", "wait"), [(503, "1"), (429, "2"), (429, None)])
 async def test_a_short_pause_does_not_end_a_long_one(status: int, wait: str | None) -> None:
     """What was in flight when the account was told to wait a minute may be told less: the minute stands."""
