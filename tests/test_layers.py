@@ -114,7 +114,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"pytest_plugin", r"sandbox|", r"pytest_asyncio"),
     (
         r"cli(\..*)?|__main__",
-        rf"errors|outcomes|events|limits|settings|sandbox|journal|rows(\._formulas)?|cli(\._output)?||{OWN}",
+        rf"errors|outcomes|events|limits|settings|sandbox|journal|rows(\._formulas)?|cli(\._process)?||{OWN}",
         r"attrs|typer|rich(\..*)?",
     ),
 ]

@@ -17,7 +17,7 @@ from omeda_async import (
 )
 from omeda_async.cli._order import Format, Order
 from omeda_async.cli._outcomes import Write, summary, writing
-from omeda_async.cli._output import OutputLost
+from omeda_async.cli._process import OutputLost
 from omeda_async.cli._progress import Pauses, Watched, watching
 from omeda_async.cli._report import show_report, words
 from omeda_async.cli._screen import Exit, counted, notes, print_json, results, say, shown

@@ -20,7 +20,7 @@ import typer
 
 from omeda_async import SessionManager
 from omeda_async.cli import _bulk, _sending
-from omeda_async.cli._output import Output, OutputLost
+from omeda_async.cli._process import Output, OutputLost
 from omeda_async.sandbox import Fault, Sandbox
 from tests.cli.cli_scene import Scene
 
@@ -309,3 +309,31 @@ def test_a_sandbox_outlives_the_terminal_that_nohup_took_it_from() -> None:
         process.send_signal(signal.SIGTERM)
         assert "stopped." in process.stderr.read()
     assert process.returncode == 0
+
+
+AROUND = """
+import atexit, os, signal, sys
+from omeda_async import __main__, cli
+def send():
+    os.kill(os.getpid(), signal.{number})
+{when}
+sys.argv = ["omeda-async", "--version"]
+__main__.main()
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(
+    ("when", "code"),
+    [("atexit.register(send)", 0), ("cli.app = send", 130), ("cli.app = lambda: sys.exit(send())", 130)],
+)
+def test_a_signal_beside_a_command_leaves_no_trace(number: str, when: str, code: int) -> None:
+    """While the process ends the exit code stands; before, it is that of what is interrupted."""
+    run = subprocess.run(  # noqa: S603 ours
+        [sys.executable, "-c", AROUND.format(number=number, when=when)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (code, "")
