@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,17 +56,31 @@ def _source(file: str) -> Iterator[BinaryIO]:
 
 def _copy(source: BinaryIO, copy: BinaryIO, name: str) -> None:
     before = _state(source)
-    while data := source.read(AT_ONCE):
-        try:
-            copy.write(data)
-            copy.flush()
-        except OSError as problem:
-            way_out = "; set TMPDIR to a directory with more room" if problem.errno in FULL else ""
-            raise ConfigurationError(
-                f"{name} cannot be copied to {tempfile.gettempdir()}: {problem.strerror}{way_out}"
-            ) from problem
-    if _state(source) != before:
+    start = source.tell() if before is not None else 0
+    for data in _blocks(source):
+        _write(copy, data, name)
+    if before is None:
+        return
+    # Times are some milliseconds coarse, and can be set: the content has to be the same, too.
+    source.seek(start)
+    copy.seek(0)
+    same = all(one == other for one, other in zip_longest(_blocks(source), _blocks(copy)))
+    if not same or _state(source) != before:
         raise ConfigurationError(f"{name} was changed while it was read: give a copy that nobody writes to")
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: file.read(AT_ONCE), b"")
+
+
+def _write(copy: BinaryIO, data: bytes, name: str) -> None:
+    try:
+        copy.write(data)
+        copy.flush()
+    except OSError as problem:
+        way_out = "; set TMPDIR to a directory with more room" if problem.errno in FULL else ""
+        where = tempfile.gettempdir()
+        raise ConfigurationError(f"{name} cannot be copied to {where}: {problem.strerror}{way_out}") from problem
 
 
 def _state(source: BinaryIO) -> tuple[int, ...] | None:

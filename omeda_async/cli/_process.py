@@ -9,6 +9,8 @@ from threading import current_thread, main_thread
 from typing import Any, TextIO
 
 SIGNALS = tuple(signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__)
+HIDDEN = dict.fromkeys(map(ord, "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"), "\ufffd")
+"""What turns the direction of a text, wherever it comes from: no note needs it."""
 INTERRUPTED = 130
 """The exit code of whatever a signal has ended."""
 
@@ -36,6 +38,8 @@ class Output:
             raise TypeError("a stream of text takes no bytes")
         if not text:
             return 0
+        if self._quiet and not text.isascii():
+            text = text.translate(HIDDEN)
         if self._closed:
             self._lose("it is closed")
         try:

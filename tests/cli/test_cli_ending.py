@@ -337,3 +337,17 @@ def test_a_signal_beside_a_command_leaves_no_trace(number: str, when: str, code:
         check=False,
     )
     assert (run.returncode, run.stderr) == (code, "")
+
+
+def test_a_wrong_word_is_shown_without_what_turns_its_direction() -> None:
+    """Also where the framework complains, which shows it as it was given."""
+    for arguments in (["--x\u202ey"], ["cancel-campaigns", "f", "--format", "a\u2066b"], ["no\u202esuch"]):
+        run = subprocess.run(  # noqa: S603 ours
+            [*COMMAND, *arguments],
+            capture_output=True,
+            text=True,
+            env=ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            check=False,
+        )
+        assert run.returncode == 2
+        assert not {"\u202e", "\u2066"} & {*run.stderr, *run.stdout}
