@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from omeda_async import ConfigurationError
+from omeda_async.cli._files import refusing
 from omeda_async.rows import RowFile, RowKind
 
 AT_ONCE = 1024 * 1024
@@ -30,14 +31,14 @@ def opened(kind: RowKind, file: str, ignore: Iterable[str]) -> Iterator[RowFile]
     """
     name = "standard input" if file == "-" else file
     with _private(name) as copy:
-        with _refusing(f"{name} cannot be read"), _source(file) as source:
+        with refusing(f"{name} cannot be read"), _source(file) as source:
             _copy(source, copy, name)
         yield RowFile(kind, lambda: _again(copy), name, ignore)
 
 
 @contextmanager
 def _private(name: str) -> Iterator[BinaryIO]:
-    with _refusing(f"{name} cannot be copied, and is not read twice"):
+    with refusing(f"{name} cannot be copied, and is not read twice"):
         copy = tempfile.TemporaryFile()  # noqa: SIM115 it is closed below
     with copy:
         yield copy
@@ -90,14 +91,6 @@ def _state(source: BinaryIO) -> tuple[int, ...] | None:
     except OSError:
         return None
     return (found.st_size, found.st_mtime_ns, found.st_ctime_ns) if stat.S_ISREG(found.st_mode) else None
-
-
-@contextmanager
-def _refusing(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as problem:
-        raise ConfigurationError(f"{what}: {problem.strerror}") from problem
 
 
 def _again(copy: BinaryIO) -> BinaryIO:

@@ -351,3 +351,13 @@ def test_a_wrong_word_is_shown_without_what_turns_its_direction() -> None:
         )
         assert run.returncode == 2
         assert not {"\u202e", "\u2066"} & {*run.stderr, *run.stdout}
+
+
+def test_a_signal_that_came_too_late_to_stop_anything_interrupts_nothing(scene: Scene) -> None:
+    """What was on its way has ended, and nothing was left: all is done, and said to be."""
+    scene.sandbox.fault(Fault("slow", "after", seconds=2.0))
+    scene.timers.append((1.0, partial(send, signal.SIGTERM)))
+    result = scene.give("cancel-campaigns", campaigns(scene, 1), "--yes", "--format", "json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["interrupted"], found["counts"], found["complete"]) == (False, {"done": 1}, True)
