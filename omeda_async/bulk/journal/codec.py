@@ -51,11 +51,12 @@ class Codec:
         """Return what is kept of records; of one that JSON cannot hold, its position only."""
         positions = [*map(_POSITION, items)]
         fingerprints = self.fingerprints(map(_FINGERPRINT, items))
-        records: list[Any] = [None] * len(positions)
         try:
-            if self.salt is None:
-                records = [_plain_form(item.raw.__class__)(item.raw) for item in items]
-            return Entries(positions, fingerprints, _dumped([*zip(positions, records, strict=True)]))
+            rows = [
+                (item.position, _plain_form(item.raw.__class__)(item.raw) if self.salt is None else None)
+                for item in items
+            ]
+            return Entries(positions, fingerprints, _dumped(rows))
         except (TypeError, ValueError):
             if len(items) > 1:
                 return Entries.joined([self.entries([item]) for item in items])

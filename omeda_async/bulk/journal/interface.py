@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
@@ -16,6 +16,10 @@ AGAIN: Final = frozenset({OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT})
 """What a later run sends as if it were new."""
 SETTLED: Final = frozenset(OutcomeStatus) - AGAIN - {OutcomeStatus.UNKNOWN}
 """What a later run reports again, and does not send."""
+
+
+Places: TypeAlias = Callable[[bytes], Collection[int]]
+"""Tells of fingerprints, 16 bytes each, the places of those that earlier runs have settled; it blocks."""
 
 
 class Kept(NamedTuple):
@@ -104,15 +108,6 @@ class Opened(NamedTuple):
     """When the last of these runs was seen."""
 
 
-class Settled(NamedTuple):
-    """What a reader tells of records that are to be looked up."""
-
-    salt: bytes | None
-    """What their fingerprints are salted with."""
-    places: Callable[[bytes], Collection[int]]
-    """Tells of some fingerprints, 16 bytes each, the places of those that are settled; it blocks too."""
-
-
 class Backend(Protocol):
     """Keeps the journal of one run.
 
@@ -151,5 +146,5 @@ class Reader(Protocol):
     def not_done(self, statuses: Collection[OutcomeStatus]) -> Iterator["JournalRecord"]:
         """Return the records that ended so, in the order of the input; repeats of one are left out."""
 
-    def settled(self, identity: "Identity") -> AbstractContextManager[Settled]:
-        """Open it, unless it is another run's, to ask which records earlier runs have settled."""
+    def settled(self, identity: "Identity") -> AbstractContextManager[tuple[bytes | None, Places]]:
+        """Open it, unless it is another run's; give the salt of its fingerprints, and what tells which are settled."""

@@ -14,7 +14,7 @@ import orjson
 
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES, record_of, result_of
 from omeda_async.bulk.journal.identity import Identity
-from omeda_async.bulk.journal.interface import SETTLED, Kept, Settled
+from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
 from omeda_async.bulk.journal.sqlite_file import check_format, check_untouched, connect, in_use, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
 from omeda_async.bulk.journal.status import NOT_DONE, JournalCause, JournalRecord, JournalRun, JournalStatus
@@ -98,19 +98,19 @@ class SqliteReader:
                 )
 
     @contextmanager
-    def settled(self, identity: Identity) -> Iterator[Settled]:
-        """Open it, unless it is another run's, to ask which records earlier runs have settled."""
+    def settled(self, identity: Identity) -> Iterator[tuple[bytes | None, Places]]:
+        """Open it, unless it is another run's; give the salt of its fingerprints, and what tells which are settled."""
         if self._path.exists():
             with self._usable():
                 check_untouched(self._path)
         if not self._path.exists() or not self._path.stat().st_size:
-            yield Settled(None, lambda _: ())
+            yield None, lambda _: ()
             return
         with self._opened() as connection:
             found, salt = whose(connection)
             identity.check(found, salt, self._path)
             last = connection.execute("SELECT ifnull(max(id), 0) FROM records").fetchone()[0]
-            yield Settled(salt, partial(self._places, Finder(connection, last, _INDEX)))
+            yield salt, partial(self._places, Finder(connection, last, _INDEX))
 
     def _places(self, finder: Finder, fingerprints: bytes) -> Collection[int]:
         try:
