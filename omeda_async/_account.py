@@ -30,7 +30,9 @@ class Account:
     credentials: Credentials
     hooks: tuple[events.Hook, ...] = ()
     activity: Activity = attrs.field(factory=Activity)
-    # Made of the settings once, and not for every request.
+    # Found out once, and not for every request.
+    is_watched: bool = attrs.field(init=False)
+    """Whether events are told to anybody but the log."""
     url: str = attrs.field(init=False)
     """The base URL."""
     retry: RetryPolicy = attrs.field(init=False)
@@ -43,6 +45,7 @@ class Account:
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
+        self.is_watched = bool(self.hooks) and self.hooks != events.LOGGED_ONLY
         self.url, self.retry = settings.url, settings.retry
         self.timeout, self.connect_timeout = settings.timeout, settings.connect_timeout
         self.shortest_attempt = min(BEGIN_BEFORE, self.timeout, self.retry.deadline / 2)

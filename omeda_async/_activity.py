@@ -5,6 +5,7 @@ import contextlib
 from typing import Protocol
 from weakref import WeakSet
 
+from omeda_async._stop import Stop
 from omeda_async.errors import ClosedError
 
 
@@ -26,7 +27,8 @@ class Activity:
     """Everything that closing a session manager has to stop or to wait for."""
 
     def __init__(self) -> None:
-        self.closing = False
+        self.closing = Stop()
+        """Set as soon as the session manager is being closed."""
         self._calls = 0
         self._idle: asyncio.Event | None = None
         self._runs: WeakSet[Run] = WeakSet()
@@ -46,7 +48,7 @@ class Activity:
         Raises:
             ClosedError: The session manager is closed.
         """
-        if self.closing:
+        if self.closing.is_set:
             raise ClosedError("the session manager is closed; make a new one")
         self._runs.add(run)
 
@@ -56,7 +58,7 @@ class Activity:
 
     def stop(self) -> None:
         """Begin nothing new: batchers send no more. Requests in flight go on."""
-        self.closing = True
+        self.closing.set(ClosedError("the session manager was closed"))
         for batcher in list(self._batchers):
             batcher.stop("the session manager was closed")
 

@@ -1,7 +1,7 @@
 """One call under way: it carries out what ``_decide`` says, and knows at any moment what is certain."""
 
+import logging
 from asyncio import get_running_loop
-from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -29,8 +29,18 @@ from omeda_async._masking import LEAST_SECRET, encoded_forms, hide_secrets
 from omeda_async._operation import Inquiry, Operation, Request, Response, Verdict, Verification
 from omeda_async._quick import quick
 from omeda_async._result import Result
-from omeda_async.errors import ClosedError, InvalidRecord, LimitWaitExceeded, NotFound, OmedaAsyncError
+from omeda_async._stop import Stop
+from omeda_async.errors import (
+    ClosedError,
+    InvalidRecord,
+    LimitWaitExceeded,
+    NotFound,
+    OmedaAsyncError,
+    UnreadableAnswer,
+)
+from omeda_async.events import logger
 from omeda_async.limits import Permit, Priority
+from omeda_async.outcomes import OutcomeStatus, Tally
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -51,14 +61,14 @@ class CallOptions:
     """Whether the deadline starts with the first turn at the limiter, not with the call."""
     doubtful: bool = False
     """Whether an earlier run may have made this call already."""
-    on_request: Callable[[], Any] = lambda: None
-    """Called for every HTTP request made."""
+    tally: Tally | None = None
+    """Where every HTTP request made is counted."""
     permit: Permit | None = None
-    """What the limiter has granted already, for the first attempt."""
+    """What the limiter has granted already, for whichever attempt is the first."""
     fail_fast: bool = False
     """Whether the first failure that leaves a doubt is the last: something smaller is to be tried instead."""
-    stopped: Callable[[], bool] | None = None
-    """Asked before every attempt whether nothing new is to be sent; None asks whether the manager is being closed."""
+    stop: Stop | None = None
+    """Looked at before every attempt and after every wait; None looks at whether the manager is being closed."""
 
 
 class Call(Generic[P, R]):
@@ -92,8 +102,8 @@ class Call(Generic[P, R]):
         self._operation = operation
         self._params = params
         self._options = options
+        self._stop = options.stop or account.activity.closing
         self._request = request
-        self._permit = options.permit
 
     @property
     def in_flight(self) -> bool:
@@ -105,14 +115,12 @@ class Call(Generic[P, R]):
 
         Raises:
             InvalidRecord: The parameters cannot be sent; nothing was.
-            ClosedError: There is no session to send it with; nothing was.
 
         Cancelling it closes the connection of the attempt in flight; :meth:`interrupted` tells what is certain then.
         """
         try:
             request = self._request or self._operation.build(self._params)
-            self._account.transport.session()
-        except (InvalidRecord, ClosedError) as error:
+        except InvalidRecord as error:
             raise self._signed(error, doubtful=self.state.doubt is not None) from None
         self._now = get_running_loop().time
         if self._deadline is None and not self._options.deadline_from_first_permit:
@@ -123,7 +131,7 @@ class Call(Generic[P, R]):
                 renewal = None if step.renew is None else await self._renew(step.renew)
                 result = renewal or await self._attempt(request)
                 if not isinstance(result, OmedaAsyncError):
-                    return Result(receipt=result, attempts=self.attempts)
+                    return Result(receipt=result, attempts=self.attempts, known=OutcomeStatus.DONE)
                 step = self._next(Ended(result))
             elif isinstance(step, Verify):
                 step = self._next(await self._look())
@@ -151,28 +159,27 @@ class Call(Generic[P, R]):
         return step
 
     async def _attempt(self, request: Request) -> R | OmedaAsyncError:
-        account, options = self._account, self._options
-        if self._stopped():
+        account = self._account
+        if self._stop.is_set:
             return ClosedError("stopped: nothing more is sent")
         try:
             if not account.credentials.is_ready:
                 await account.credentials.ready()
             asked = self._now()
-            permit, self._permit = self._permit, None
-            if permit is None:
-                permit = await account.limiter.acquire(priority=options.priority, max_wait=self._max_wait(asked))
+            permit = await self._permit(asked)
         except OmedaAsyncError as error:
             return error
         sent = self._now()
-        left = self._time_left(sent)
+        if self._deadline is None:
+            self._deadline = sent + account.retry.deadline
+        left = self._deadline - sent
         if left < account.shortest_attempt:
             account.limiter.release(permit, sent=False)
             return LimitWaitExceeded(
                 "the call's deadline is too near for another attempt", max_wait=account.retry.deadline
             )
         self._headers = account.credentials.headers
-        self.attempts += 1
-        options.on_request()
+        self._count()
         self._awaits_response = True
         status: int | None = None
         result: R | OmedaAsyncError
@@ -193,28 +200,38 @@ class Call(Generic[P, R]):
         else:
             status = response.status
             account.limiter.release(permit, status=status, headers=response.headers)
-            result = read_response(self._operation, response, account.credentials.secrets)
+            result = self._read_response(response)
         self._awaits_response = False
-        if events.is_heard(account.hooks):
+        if account.is_watched or logger.isEnabledFor(logging.DEBUG):  # an event made for nobody only costs time
             self._tell_ended(result, status=status, seconds=self._now() - sent, waited=sent - asked)
         return result
 
-    def _time_left(self, now: float) -> float:
-        if self._deadline is None:
-            self._deadline = now + self._account.retry.deadline
-        return self._deadline - now
+    def _count(self) -> None:
+        self.attempts += 1
+        if self._options.tally is not None:
+            self._options.tally.requests += 1
 
-    def _max_wait(self, now: float) -> float | None:
-        max_wait = self._options.max_wait
-        if self._deadline is None:
-            return max_wait
-        left = self._deadline - now - self._account.shortest_attempt
-        if max_wait is not None and max_wait < left:
-            return max_wait
-        return left if left > 0 else 0.0
+    def _read_response(self, response: Response) -> R | OmedaAsyncError:
+        result = read_response(self._operation, response, self._account.credentials.secrets)
+        if isinstance(result, OmedaAsyncError) or self._operation.confirms(self._params, result, response):
+            return result
+        reason = f"answered {response.status}, and names something else than what was asked for"
+        return UnreadableAnswer(reason, sent=True, status=response.status, body=response.body)
+
+    async def _permit(self, now: float) -> Permit:
+        options = self._options
+        if options.permit is not None and not options.permit.done:
+            return options.permit
+        max_wait = options.max_wait
+        if self._deadline is not None:
+            left = max(0.0, self._deadline - now - self._account.shortest_attempt)
+            max_wait = left if max_wait is None else min(left, max_wait)
+        return await self._account.limiter.acquire(priority=options.priority, max_wait=max_wait)
 
     async def _renew(self, refusal: ShutOut) -> OmedaAsyncError | None:
         """Get new credentials; return why there are none: the refusal itself, where others would not help."""
+        if self._stop.is_set:
+            return refusal
         try:
             renewed = await self._account.credentials.renew(refusal, self._headers)
         except OmedaAsyncError as error:
@@ -251,7 +268,7 @@ class Call(Generic[P, R]):
             call._deadline = self._deadline
             call.state = State(renewed=self.state.renewed)
             result = await call.run()
-        except (ClosedError, InvalidRecord) as error:
+        except InvalidRecord as error:
             result = Result(error=error)
         self._end_read()
         return result
@@ -285,19 +302,15 @@ class Call(Generic[P, R]):
     async def _pause(self, seconds: float) -> bool:
         """Wait; return whether to go on after it: at once False where there is no time for it."""
         left = self._account.retry.deadline if self._deadline is None else self._deadline - self._now()
-        if left <= seconds or self._stopped():
+        if left <= seconds or self._stop.is_set:
             return False
         if seconds > 0:
             cause = type(self.state.errors[-1]).__name__
             self._tell(events.RetryPlanned, attempt=self.attempts, wait=seconds, error=cause)
-            if self._stopped():
+            if self._stop.is_set:
                 return False  # a hook that was told of the retry has stopped the run
             await _clock.sleep(seconds)
-        return not self._stopped()
-
-    def _stopped(self) -> bool:
-        stopped = self._options.stopped
-        return self._account.activity.closing if stopped is None else stopped()
+        return not self._stop.is_set
 
     def _tell_ended(self, result: object, *, status: int | None, seconds: float, waited: float) -> None:
         error = type(result).__name__ if isinstance(result, OmedaAsyncError) else None
@@ -324,5 +337,5 @@ def read_response(operation: Operation[Any, R], response: Response, secrets: tup
     else:
         return result
     clean = hide_secrets(response.body.decode("utf-8", "surrogateescape"), secrets, least=least)
-    again = operation.parse(Response(response.status, response.headers, clean.encode("utf-8", "surrogateescape")))
+    again = operation.parse(attrs.evolve(response, body=clean.encode("utf-8", "surrogateescape")))
     return again if type(again) is type(result) else result

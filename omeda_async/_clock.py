@@ -6,6 +6,10 @@ milliseconds; the calendar is read for what providers state as dates.
 
 import asyncio
 import datetime as dt
+from typing import Any, Final
+
+outside: Final[set[asyncio.Future[Any]]] = set()
+"""What threads are doing for a loop right now: a moved clock must not jump meanwhile, as their time is the real one."""
 
 
 def now() -> float:

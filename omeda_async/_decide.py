@@ -303,7 +303,14 @@ def _left_unexplained(rules: Rules, error: OmedaAsyncError) -> OutcomeStatus | N
 
 def _may_repeat(rules: Rules, state: State) -> bool:
     """Whether an attempt that may have been carried out may be made again."""
-    return rules.operation.idempotent and len(state.errors) < rules.policy.attempts and not _second_500(state)
+    if not rules.operation.idempotent or len(state.errors) >= rules.policy.attempts:
+        return False
+    return not (_second_500(state) or _redirects(_latest(state)))
+
+
+def _redirects(error: OmedaAsyncError) -> bool:
+    """Whether another address was named, to which nothing is sent: asked again, it would be the same."""
+    return isinstance(error, ApiError | UnreadableAnswer) and 300 <= error.status <= 399
 
 
 def _second_500(state: State) -> bool:

@@ -35,7 +35,7 @@ class Result(Generic[R]):
     lost: bool = False
     """Was an attempt lost before another was refused? The refusal tells of it too, if the cause is the records' own."""
     known: OutcomeStatus | None = None
-    """The outcome, where it does not follow from the rest."""
+    """The outcome, where it is known already, or does not follow from the rest."""
 
     @property
     def status(self) -> OutcomeStatus:

@@ -4,33 +4,25 @@ from collections.abc import ItemsView, Iterator, Mapping
 from copy import copy
 from typing import Any
 
+from omeda_async._quick import quick
 
+
+@quick(eq=False, repr=False)
 class Row(Mapping[str, Any]):
     """One row of a file: a record by the Python names of its fields, with the number of the row.
-
-    Args:
-        number: The row as a spreadsheet or an editor shows it, from 1, the header counted.
-        record: The record, into which nobody writes; or why the row could not be converted.
-        columns: The file's own names of the fields; None where it has no columns.
-        key: The caller's key where the row could not be converted and still shows one.
 
     Raises:
         InvalidRecord: Looking into a row that could not be converted; says which field and why.
     """
 
-    __slots__ = ("_key", "columns", "number", "record")
-
-    def __init__(
-        self,
-        number: int,
-        record: dict[str, Any] | Exception,
-        columns: Mapping[str, str] | None = None,
-        key: Any = None,
-    ) -> None:
-        self.number = number
-        self.record = record
-        self.columns = columns
-        self._key = key
+    number: int
+    """The row as a spreadsheet or an editor shows it, from 1, the header counted."""
+    record: dict[str, Any] | Exception
+    """The record, into which nobody writes; or why the row could not be converted."""
+    columns: Mapping[str, str] | None = None
+    """The file's own names of the fields; None where it has no columns."""
+    _key: Any = None
+    """The caller's key where the row could not be converted and still shows one."""
 
     def _fields(self) -> dict[str, Any]:
         if isinstance(self.record, Exception):

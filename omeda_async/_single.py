@@ -6,6 +6,7 @@ from omeda_async._account import Account
 from omeda_async._call import Call, CallOptions
 from omeda_async._checks import check_duration, check_one_of
 from omeda_async._operation import Operation
+from omeda_async.errors import ClosedError
 from omeda_async.limits import Priority
 
 P = TypeVar("P")
@@ -36,6 +37,7 @@ async def call(
 
     Raises:
         ConfigurationError: An option is out of range; the message names it.
+        ClosedError: There is no session to send it with; nothing was.
         OmedaAsyncError: It is not done; ``sent`` tells whether it may have been carried out all the same.
 
     Cancelling it while an attempt is in flight leaves unknown whether that was carried out.
@@ -46,8 +48,18 @@ async def call(
         check_duration("max_wait", max_wait, zero=True)
     usual = explain and max_wait is None and priority is INTERACTIVE
     how = USUAL if usual else CallOptions(explain=explain, priority=priority, max_wait=max_wait)
+    _check_session(account, operation)
     with account.activity:
         result = await Call(account, operation, params, how).run()
     if result.error is not None:
         raise result.error
     return result.receipt  # type: ignore[return-value]  # a result without an error has its receipt
+
+
+def _check_session(account: Account, operation: Operation[P, R]) -> None:
+    """See to it that there is a session, before a turn at the limiter is waited for."""
+    try:
+        account.transport.session()
+    except ClosedError as error:
+        error.provider, error.operation = account.provider, operation.name
+        raise

@@ -8,32 +8,40 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 import aiohttp
-from aiohttp.client_exceptions import ClientConnectorError, InvalidURL
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from omeda_async._operation import Request, Response
-from omeda_async._version import __version__
-from omeda_async.errors import (
-    AnswerLost,
-    ClosedError,
-    ConfigurationError,
-    ConnectionFailed,
-    OmedaAsyncError,
-    UnreadableAnswer,
+from omeda_async._body import BodyLost, read
+from omeda_async._failures import (
+    LONGEST_LINE,
+    NEVER_LEFT,
+    answer_lost,
+    connection_failed,
+    is_of_the_body,
+    spoke_first,
+    tell,
 )
+from omeda_async._operation import Request, Response
+from omeda_async._passage import Passage, SpokenTo
+from omeda_async._version import __version__
+from omeda_async.errors import AnswerLost, ClosedError, ConfigurationError, OmedaAsyncError, UnreadableAnswer
 
 ClientSession: TypeAlias = aiohttp.ClientSession
 """What may be borrowed; the name is for those who must not know aiohttp's client."""
 
-MAX_BODY = 16 * 1024 * 1024
 AT_ONCE = 32 * 1024
 """Bytes of a request that asyncio takes at once: of a longer one some may not have left when its answer comes."""
 USER_AGENT = f"omeda-async/{__version__} (aiohttp/{aiohttp.__version__}; Python/{platform.python_version()})"
 # Omeda asks for a content type on every call, with or without a body (Omeda: Technical Requirements).
-_COMMON = {"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type": "application/json"}
-# What aiohttp raises before a single byte of the request has left.
-_NEVER_LEFT = (ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ServerFingerprintMismatch)
+_COMMON = {
+    "User-Agent": USER_AGENT,
+    "Accept": "application/json",
+    "Content-Type": "application/json",
+}
+# A server that is tired of an idle connection says so while the request is on its way (RFC 9110, section 15.5.9).
+_TIRED = "answered 408 on a connection that was kept: the server had given it up, and may not have read the request"
+
+_NO_CHUNKS = "not in chunks, as its headers say"
 
 
 class Transport:
@@ -119,53 +127,37 @@ class Transport:
 
         Cancelling it closes the connection; the request may have been carried out.
         """
-        session = self.session()
-        # Ours has no middlewares, and aiohttp never sends a POST again: then there is nothing to watch over.
-        passage = None if self._borrowed is None and request.method == "POST" else _Passage()
+        session, passage = self.session(), Passage()
+        # One call after the other is signed with the very same two mappings, which nobody changes.
+        own, credentials, signed = self._signed
+        if own is not request.headers or credentials is not headers:
+            signed = _merged(_COMMON, request.headers, headers)
+            self._signed = (request.headers, headers, signed)
         try:
             response = await session.request(
                 request.method,
                 _url(base_url + request.path),
                 data=request.body,
-                headers=self._headers(request.headers, headers),
+                headers=signed,
                 timeout=_timeouts(timeout, connect_timeout),
                 allow_redirects=False,
                 raise_for_status=False,
-                middlewares=None if passage is None else self._middlewares(passage),
+                auto_decompress=False,
+                max_line_size=LONGEST_LINE,
+                max_field_size=LONGEST_LINE,
+                middlewares=self._middlewares(passage),
             )
-            content = response.content
-            is_here = content.is_eof() and content.total_bytes <= MAX_BODY
-            if is_here and self._borrowed is None and len(request.body or b"") <= AT_ONCE:
-                body = content.read_nowait()  # it has come whole with its headers, as most do
-            else:
-                body = await (response.read() if _is_short(response) else _read(response))
-            return Response(response.status, response.headers, body)
-        # Some of these are ValueErrors too, so that they come first.
-        except _NEVER_LEFT as error:
-            raise ConnectionFailed(f"could not connect: {_tell(error)}") from None
-        except TimeoutError:
-            raise AnswerLost(f"no whole answer within {timeout:g} s", sent=True, timed_out=True) from None
-        except ValueError as error:
-            raise self._refused(error, passage) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise AnswerLost(f"the answer was lost: {_tell(error)}", sent=True) from None
+        except (SpokenTo, TimeoutError, ValueError, aiohttp.ClientError, OSError) as error:
+            head = passage.head_seen() if is_of_the_body(error) else None
+            if head is None or not _decides(head[0]):
+                raise _failure(error, passage, base_url, timeout, connect_timeout) from None
+            return Response(*head, b"", _NO_CHUNKS, base_url, _in_session(headers))
+        at_once = self._borrowed is None and len(request.body or b"") <= AT_ONCE
+        body, flaw = await _body(response, passage, timeout, at_once=at_once)
+        return Response(response.status, response.headers, body, flaw, base_url, _in_session(headers))
 
-    def _headers(self, own: Mapping[str, str], credentials: Mapping[str, str]) -> CIMultiDictProxy[str]:
-        # One call after the other is signed with the very same two mappings, which nobody changes.
-        if self._signed[0] is not own or self._signed[1] is not credentials:
-            self._signed = (own, credentials, _merged(_COMMON, own, credentials))
-        return self._signed[2]
-
-    def _middlewares(self, passage: "_Passage") -> tuple[aiohttp.ClientMiddlewareType, ...]:
+    def _middlewares(self, passage: Passage) -> tuple[aiohttp.ClientMiddlewareType, ...]:
         return (*getattr(self._borrowed, "_middlewares", ()), passage)
-
-    def _refused(self, error: ValueError, passage: "_Passage | None") -> OmedaAsyncError:
-        """Return what a ValueError means: only where the request has not come to the connection is it certain."""
-        if (passage is not None and passage.reached) or (self._borrowed is None and not isinstance(error, InvalidURL)):
-            return AnswerLost(f"the answer was lost: {_tell(error)}", sent=True)
-        return ConfigurationError(
-            f"the HTTP session refuses the request ({_tell(error)}): it must not sign requests itself"
-        )
 
     async def aclose(self) -> None:
         """Close the session if it is ours; further use is an error."""
@@ -173,26 +165,6 @@ class Transport:
         if self._own is not None:
             own, self._own = self._own, None
             await own.close()
-
-
-class _Passage:
-    """The innermost middleware of one request: it sees the request come to the connection, and lets nobody repeat it.
-
-    aiohttp sends a GET or PUT again by itself when the connection ends: the limiter would not know.
-    """
-
-    reached = False
-
-    async def __call__(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        self.reached = True
-        try:
-            return await handler(request)
-        except ClientConnectorError:
-            raise
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            raise AnswerLost(f"the answer was lost: {_tell(error)}", sent=True) from None
 
 
 def _check_borrowed(session: object) -> None:
@@ -236,36 +208,57 @@ def _merged(*layers: Mapping[str, str]) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(headers)
 
 
-def _is_short(response: aiohttp.ClientResponse) -> bool:
-    """Whether a body may be read whole: that releases the connection, and closes it where it fails."""
-    declared = response.content_length
-    return declared is not None and declared <= MAX_BODY and "Content-Encoding" not in response.headers
+def _decides(status: int) -> bool:
+    """Whether a status tells what became of the request, whatever its body says: a success is one only as a whole."""
+    return not 200 <= status <= 299
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    declared = response.content_length
-    parts: list[bytes] = []
-    size = 0
-    async with response:
-        if declared is None or declared <= MAX_BODY:
-            async for part in response.content.iter_any():
-                parts.append(part)
-                size += len(part)
-                if size > MAX_BODY:
-                    break
-            else:
-                return b"".join(parts)
+def _in_session(credentials: Mapping[str, str]) -> bool:
+    return not credentials.get("Authorization", "").startswith("Basic ")
+
+
+async def _body(
+    response: aiohttp.ClientResponse,
+    passage: Passage,
+    seconds: float,
+    *,
+    at_once: bool,
+) -> tuple[bytes, str | None]:
+    """Return the body of a response, and what is wrong with it."""
+    if response.status == 408 and passage.reuses:
         response.close()
-    raise UnreadableAnswer(
-        f"the answer is larger than {MAX_BODY // 1024 // 1024} MiB",
-        sent=True,
-        status=response.status,
-        body=b"".join(parts[:1]),
-    )
+        raise AnswerLost(_TIRED, sent=True)
+    try:
+        # Most bodies have come whole with their headers.
+        return await read(response, is_here=at_once and response.content.is_eof()), None
+    except BodyLost as lost:
+        if not _decides(response.status):
+            raise _lost(lost, response.status, seconds) from None
+        return lost.body, lost.flaw
 
 
-def _tell(error: BaseException) -> str:
-    """Name an error by its type and errno only: aiohttp's texts may show headers and addresses."""
-    cause = error.os_error if isinstance(error, ClientConnectorError) else error
-    reason = getattr(cause, "strerror", None) or ""
-    return f"{type(error).__name__}{f' ({reason})' if reason else ''}"
+def _lost(lost: BodyLost, status: int, seconds: float) -> OmedaAsyncError:
+    """Return the error of a success whose body is lost."""
+    if lost.is_too_large:
+        return UnreadableAnswer(f"the answer is {lost.flaw}", sent=True, status=status, body=lost.body)
+    if lost.timed_out:
+        return AnswerLost(f"no whole answer within {seconds:g} s", sent=True, timed_out=True)
+    return AnswerLost(f"the answer was lost: it is a {status}, and its body is {lost.flaw}", sent=True)
+
+
+def _failure(
+    error: Exception, passage: Passage, base_url: str, seconds: float, connect_seconds: float
+) -> OmedaAsyncError:
+    """Return what a request without an answer has ended with: is it certain that it never left?"""
+    host = _url(base_url).raw_host or ""
+    if isinstance(error, SpokenTo):
+        return spoke_first(host)
+    # Some of these are ValueErrors too, so that they come first.
+    if isinstance(error, NEVER_LEFT) or (passage.reached and not passage.left):
+        return connection_failed(error, host, min(seconds, connect_seconds))
+    if isinstance(error, TimeoutError):
+        return AnswerLost(f"no whole answer within {seconds:g} s", sent=True, timed_out=True)
+    if isinstance(error, ValueError) and not passage.reached:
+        refused = f"the HTTP session refuses the request ({tell(error)}): it must not sign requests itself"
+        return ConfigurationError(refused)
+    return answer_lost(error)

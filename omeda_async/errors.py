@@ -145,8 +145,15 @@ class TransportError(OmedaAsyncError):
     """No answer came from the provider."""
 
 
+@attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
 class ConnectionFailed(TransportError):
     """The connection could not be made; the request never left."""
+
+    cause: str = attrs.field(default="other", kw_only=True)
+    """``"name"``, ``"certificate"``, ``"tls"``, ``"proxy"``, ``"refused"``, ``"unreachable"``, ``"timeout"`` or
+    ``"other"``."""
+    retryable: bool = attrs.field(default=True, kw_only=True)
+    """Can it be another time? Not with a certificate that is not trusted: that is a setting, or an attack."""
 
 
 @attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)

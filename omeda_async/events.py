@@ -84,13 +84,8 @@ def log_event(event: Event) -> None:
 LOGGED_ONLY: tuple[Hook, ...] = (log_event,)
 
 
-def is_heard(hooks: tuple[Hook, ...]) -> bool:
-    """Whether anybody takes notice of an event of a single call: one made for nobody only costs time."""
-    return bool(hooks) and (hooks != LOGGED_ONLY or logger.isEnabledFor(logging.DEBUG))
-
-
 def observe(observer: Callable[[Any], Any], what: Any) -> None:
-    """Return one observer; if it fails, that is logged by its type alone, and stops nothing."""
+    """Call one observer; if it fails, that is logged by its type alone, and stops nothing."""
     try:
         observer(what)
     except Exception as error:  # noqa: BLE001 an observer must never cost a record
@@ -99,6 +94,6 @@ def observe(observer: Callable[[Any], Any], what: Any) -> None:
 
 
 def emit(hooks: Iterable[Hook], event: Event) -> None:
-    """Return every hook."""
+    """Tell every hook."""
     for hook in hooks:
         observe(hook, event)

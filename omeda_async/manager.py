@@ -154,11 +154,10 @@ class SessionManager:
 
         Cancelling it closes the session at once.
         """
-        self._activity.closing = True
         try:
+            self._activity.stop()
             for account in self._accounts:
                 account.limiter.close()
-            self._activity.stop()
             await self._activity.aclose(timeout)
         finally:
             await self._transport.aclose()

@@ -114,17 +114,9 @@ class Tally:
         self.failures: list[Outcome] = []
         self.requests = 0
 
-    def add(self, status: OutcomeStatus, number: int, outcomes: Sequence[Outcome]) -> None:
-        """Count outcomes of one status.
-
-        Args:
-            status: What became of the records.
-            number: How many there are.
-            outcomes: The outcomes themselves; of those that are done none are needed.
-        """
-        self.counts[status] += number
-        if status not in DONE:
-            self.failures += outcomes[: FAILURES_KEPT - len(self.failures)]
+    def keep(self, failures: Sequence[Outcome]) -> None:
+        """Keep outcomes that are not done, for the report."""
+        self.failures += failures[: FAILURES_KEPT - len(self.failures)]
 
     def report(self, *, duration: float, complete: bool) -> BulkReport:
         """Return the sums so far."""

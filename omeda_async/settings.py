@@ -9,16 +9,19 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
 
 import attrs
 
 from omeda_async._auth_kinds import BasicAuth, BearerAuth, SessionAuth, Token, TokenCall, hidden_token
 from omeda_async._checks import (
     check_base_url,
+    check_flag,
     check_headers,
     check_seconds,
     check_text,
     check_token,
+    is_loopback,
     refuse_pickle,
 )
 from omeda_async._masking import masked_repr
@@ -144,6 +147,8 @@ class OmedaSettings:
     """Seconds for one attempt in all."""
     connect_timeout: float = 10.0
     """Seconds to connect."""
+    allow_odd_addresses: bool = False
+    """Whether e-mail addresses are sent that nobody can have, such as ``.a@example.com``."""
 
     __reduce_ex__ = refuse_pickle
 
@@ -161,7 +166,15 @@ class OmedaSettings:
             raise ConfigurationError("OmedaSettings.environment must be Environment.PRODUCTION or Environment.STAGING")
         if self.base_url is not None:
             check_base_url(self, self.base_url)
+        check_flag("OmedaSettings.allow_odd_addresses", self.allow_odd_addresses)
         _check_common(self)
+
+    @property
+    def for_tests(self) -> bool:
+        """Whether requests certainly go to no production: to the staging environment, or to this machine."""
+        host = urlsplit(self.url).hostname or ""
+        staging = self.environment is Environment.STAGING or f"https://{host}" == OMEDA_HOSTS["staging"]
+        return (staging or is_loopback(host)) and f"https://{host}" != OMEDA_HOSTS["production"]
 
     @property
     def url(self) -> str:

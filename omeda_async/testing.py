@@ -9,6 +9,8 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from omeda_async import _clock
+
 __all__ = ["MovedClockLoop", "run_moved"]
 
 T = TypeVar("T")
@@ -30,6 +32,8 @@ class _MovingSelector(selectors.DefaultSelector):
         # The loop's own wake-up pipe is always registered; anything more can bring input, and so can a thread.
         outside = len(self.get_map()) > 1 or threading.active_count() > 1
         ready = super().select(self._patience if outside else 0)
+        while not ready and _clock.outside:
+            ready = super().select(self._patience)
         if not ready:
             self.now += timeout
         return ready
@@ -39,7 +43,8 @@ class MovedClockLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock starts at 0 and jumps to the next timer whenever nothing else is left to do.
 
     Sockets on this machine work as ever: before each jump the loop waits ``patience`` seconds of real time for
-    input from them, or from threads. The clock ticks a nanosecond a pass, so that nothing sees it stand still.
+    input from them, or from threads; while a journal is being written it does not jump at all. The clock ticks a
+    nanosecond a pass, so that nothing sees it stand still.
 
     Args:
         patience: Seconds of real time granted to sockets and threads before the clock moves.

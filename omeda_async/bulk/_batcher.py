@@ -5,17 +5,14 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-import attrs
-
 from omeda_async._account import Account
 from omeda_async._call import CallOptions
 from omeda_async._checks import check_duration, check_one_of, check_whole
+from omeda_async._stop import Stop
 from omeda_async.bulk._chunks import Chunker
 from omeda_async.bulk._item import Closed, Item, not_sent, refused
 from omeda_async.bulk._job import Job, Work
 from omeda_async.bulk._reader import read_item
-from omeda_async.bulk._stop import Stop
-from omeda_async.bulk.journal.interface import NullJournal, RunJournal
 from omeda_async.errors import ClosedError, OmedaAsyncError
 from omeda_async.limits import Permit, Priority
 from omeda_async.outcomes import Outcome
@@ -98,9 +95,12 @@ class Batcher:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+            error = ClosedError("the batcher was closed before this record was sent")
+            for request in self._requests:
+                request.stop.set(error)  # a request whose cancellation is swallowed goes no further all the same
             for task in self._senders:
                 task.cancel()
-            self._refuse(ClosedError("the batcher was closed before this record was sent"))
+            self._refuse(error)
 
     def stop(self, cause: str = "the batcher was stopped") -> None:
         """Take no more records, and send nothing new: who waits is told so. Requests in flight go on.
@@ -111,7 +111,7 @@ class Batcher:
         self._closed = True
         error = ClosedError(f"{cause} before this record was sent")
         self._refuse(error)
-        if self._account.activity.closing:
+        if self._account.activity.closing.is_set:
             for request in self._requests:
                 request.stop.set(error)
 
@@ -188,18 +188,14 @@ class _Request:
         self, account: Account, waiting: dict[Item, asyncio.Future[Outcome]], permit: Permit, priority: Priority
     ) -> None:
         self.stop = Stop()
-        if account.activity.closing:
+        if account.activity.closing.is_set:
             self.stop.set(ClosedError("the session manager was closed before this record was sent"))
-        self.journal: RunJournal = NullJournal()
+        self.journal = None
         self._waiting = waiting
-        self._permit: Permit | None = permit
         self._isolation_left = ISOLATION_BUDGET
-        self._usual = CallOptions(priority=priority, deadline_from_first_permit=True, stopped=lambda: self.stop.is_set)
-
-    def options(self, *, doubtful: bool = False, explain: bool = True, fail_fast: bool = False) -> CallOptions:
-        """Return the options for the next call; the first has its permit already."""
-        permit, self._permit = self._permit, None
-        return attrs.evolve(self._usual, doubtful=doubtful, explain=explain, fail_fast=fail_fast, permit=permit)
+        self.call_options = CallOptions(
+            priority=priority, deadline_from_first_permit=True, stop=self.stop, permit=permit
+        )
 
     def spend_isolation(self) -> bool:
         """Whether one more request may be spent on isolating culprits; it counts as spent."""

@@ -28,12 +28,14 @@ class Chunker(Generic[T]):
 
     def feed(self, item: T) -> list[T] | None:
         """Take an item; return the batch that is complete, if one is."""
-        full = None
+        full: list[T] | None = None
         if self._bytes + item.size > self.max_bytes and self.items:
-            full = self.flush()
+            full, self.items, self._bytes = self.items, [], 0
         self.items.append(item)
         self._bytes += item.size
-        return self.flush() if full is None and len(self.items) >= self.max_entries else full
+        if full is None and len(self.items) >= self.max_entries:
+            full, self.items, self._bytes = self.items, [], 0
+        return full
 
     def flush(self) -> list[T]:
         """Return what has gathered; empty when nothing has."""

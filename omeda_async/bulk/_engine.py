@@ -2,24 +2,30 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from omeda_async._call import CallOptions
+from omeda_async._stop import Stop
 from omeda_async.bulk._delivery import Delivery
 from omeda_async.bulk._item import Closed, Records
 from omeda_async.bulk._job import Job, Work
+from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._queue import BatchQueue
 from omeda_async.bulk._reader import BREATHE_EVERY, Reader, ReaderOptions
 from omeda_async.bulk._results import ResultBuffer
-from omeda_async.bulk._stop import Stop
-from omeda_async.bulk.journal.interface import RunJournal
 from omeda_async.errors import ClosedError, OmedaAsyncError
+from omeda_async.events import logger
 from omeda_async.limits import Priority
 from omeda_async.outcomes import Tally
 
+if TYPE_CHECKING:
+    from omeda_async.bulk.journal.writer import Journal
+
 BATCHES_READY = 1
+GRACE = 1.0
+"""Seconds that what is cancelled may take to end, before nobody waits for it any more."""
 
 
 @attrs.frozen(kw_only=True)
@@ -44,20 +50,20 @@ class Engine:
         work: How items are read and sent.
         records: The input; read lazily.
         options: How the run is made.
-        journal: What remembers the run.
+        journal: What remembers the run, if anything does.
     """
 
-    def __init__(self, work: Work, records: Records, options: EngineOptions, journal: RunJournal) -> None:
+    def __init__(self, work: Work, records: Records, options: EngineOptions, journal: "Journal | None") -> None:
         self.stop = Stop()
         self.journal = journal
         self.results = ResultBuffer(limit=2 * options.concurrency * options.max_entries)
         self.delivery = Delivery(journal, self.results, self.stop, options.on_outcomes)
-        self.queue = BatchQueue(max(work.look_ahead, BATCHES_READY))
+        self.queue = BatchQueue(max(work.look_ahead, BATCHES_READY), options.concurrency)
+        self.stop.wakers.add(self.queue.close)
         how = ReaderOptions(
             max_entries=options.max_entries,
             max_bytes=options.max_bytes,
             linger=options.linger,
-            takers=options.concurrency,
             room=self._room,
             most_waiting=options.concurrency * max(options.max_entries, BREATHE_EVERY),
         )
@@ -68,11 +74,13 @@ class Engine:
         self._work = work
         self._options = options
         self._isolation_left = options.isolation_budget
-        self._usual = CallOptions(
+        self._jobs: set[Job] = set()
+        self.stop.wakers.add(self._wake)
+        self.call_options = CallOptions(
             priority=options.priority,
             deadline_from_first_permit=True,
-            on_request=self._count_request,
-            stopped=lambda: self.stop.is_set,
+            tally=self.delivery.tally,
+            stop=self.stop,
         )
 
     @property
@@ -81,16 +89,16 @@ class Engine:
         return self.delivery.tally
 
     async def run(self) -> None:
-        """Run to the end of the input, or until stopped. Cancelling it stops at once, still with an outcome for all."""
+        """Run to the end of the input, or until stopped.
+
+        Cancelling it stops within a second or so, with an outcome for all that was read.
+        """
         timer = None
         if self._options.deadline is not None:
             passed = ClosedError("the run's deadline has passed")
             timer = asyncio.get_running_loop().call_later(self._options.deadline, self.stop.set, passed)
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._options.concurrency):
-                    group.create_task(self._serve())
-                group.create_task(self.reader.run())
+            await self._until_all_have_ended()
         finally:
             if timer is not None:
                 timer.cancel()
@@ -98,7 +106,7 @@ class Engine:
             try:
                 await self.delivery.deliver_left()
             finally:
-                self.delivery.let_go()
+                self.delivery.spent.clear()
                 self.results.end()
 
     def abandon(self, cause: OmedaAsyncError) -> None:
@@ -107,23 +115,47 @@ class Engine:
         self.results.unbind()
         self.stop.set(cause)
 
-    def options(self, *, doubtful: bool = False, explain: bool = True, fail_fast: bool = False) -> CallOptions:
-        """Return the options for the next call of a job."""
-        if explain and not (doubtful or fail_fast):
-            return self._usual
-        return attrs.evolve(self._usual, doubtful=doubtful, explain=explain, fail_fast=fail_fast)
-
     def spend_isolation(self) -> bool:
         """Whether the run's budget for isolating culprits allows one more request; it counts as spent."""
         self._isolation_left -= 1
         return self._isolation_left >= 0
 
-    def _count_request(self) -> None:
-        self.delivery.tally.requests += 1
+    def _wake(self) -> None:
+        for job in list(self._jobs):
+            job.wake()
 
     async def _room(self) -> None:
         await self.results.room()
-        await self.journal.room()
+        if self.journal is not None:
+            await self.journal.room()
+
+    async def _until_all_have_ended(self) -> None:
+        workers = [self._serve() for _ in range(self._options.concurrency)]
+        tasks = {asyncio.create_task(work) for work in (*workers, self.reader.run())}
+        for task in tasks:
+            task.add_done_callback(self._one_has_ended)
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError:
+            # First the stop, then the cancellation: whoever does not get to see the one meets the other.
+            self.abandon(ClosedError("the run was broken off"))
+            await outlast(self._break_off(tasks))
+            raise
+
+    async def _break_off(self, tasks: set[asyncio.Task[None]]) -> None:
+        """End everything within moments, also what does not heed its cancellation: that is not waited for any more."""
+        for task in tasks:
+            task.cancel()
+        _, alive = await asyncio.wait(tasks, timeout=GRACE)
+        if alive:
+            logger.warning("%s: %d tasks of a run that was broken off have not ended", self._work.name, len(alive))
+        self.reader.abandon()
+        for job in list(self._jobs):
+            job.abandon()
+
+    def _one_has_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.stop.break_off(error)
 
     async def _serve(self) -> None:
         while (items := await self.queue.take()) is not None:
@@ -132,11 +164,11 @@ class Engine:
                 continue
             job = Job(self, items)
             del items  # nothing of the last items is held while the next are awaited
-            self.stop.wakers.add(job.wake)
+            self._jobs.add(job)
             try:
                 await job.perform(self._work)
             finally:
-                self.stop.wakers.discard(job.wake)
+                self._jobs.discard(job)
             del job
             if self.results.is_full:
                 await self.results.room()

@@ -97,9 +97,9 @@ class Evidence:
         if size > self.largest_taken:
             self.smallest_refused = min(self.smallest_refused, size)
 
-    def too_large(self, size: int, records: int) -> bool:
-        """Whether a request would be refused for its size, as far as is known."""
-        return records > 1 and size >= self.smallest_refused
+    def too_large(self, size: int) -> bool:
+        """Whether a request of more than one record would be refused for its size, as far as is known."""
+        return size >= self.smallest_refused
 
 
 class Isolation:

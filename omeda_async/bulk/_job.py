@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from omeda_async._account import Account
 from omeda_async._call import Call, CallOptions
 from omeda_async._result import Result
+from omeda_async._stop import Stop
 from omeda_async.bulk._item import Closed, Item, not_sent, still_doubtful
-from omeda_async.bulk._stop import Stop
-from omeda_async.bulk.journal.interface import RunJournal
 from omeda_async.errors import ClosedError
+
+if TYPE_CHECKING:
+    from omeda_async.bulk.journal.writer import Journal
 
 
 class Work(Protocol):
@@ -47,10 +49,12 @@ class Host(Protocol):
     """What a job belongs to: a bulk run, or one request of a batcher."""
 
     stop: Stop
-    journal: RunJournal
+    call_options: CallOptions
+    """How its calls are made, unless a work has a reason of its own."""
 
-    def options(self, *, doubtful: bool = False, explain: bool = True, fail_fast: bool = False) -> CallOptions:
-        """Return the options for the next call; see there for the arguments."""
+    @property
+    def journal(self) -> "Journal | None":
+        """What remembers the run, if anything does."""
 
     def spend_isolation(self) -> bool:
         """Whether one more request may be spent on isolating culprits; it counts as spent."""
@@ -74,7 +78,7 @@ class Job:
     """
 
     def __init__(self, host: Host, items: list[Item]) -> None:
-        self.options = host.options
+        self.call_options = host.call_options
         self.stop = host.stop
         self.spend_isolation = host.spend_isolation
         self._host = host
@@ -83,12 +87,15 @@ class Job:
         self._call: Call[Any, Any] | None = None
         self._task = asyncio.current_task()
         self._woken = False
+        self._abandoned = False
 
     def close(self, items: Sequence[Item], result: Result[Any]) -> None:
         """Take the result of some items; each item is closed once."""
+        if self._abandoned:
+            return
         closed = items, result
         self._closed.append(closed)
-        if not self._host.journal.remembers:
+        if self._host.journal is None:
             self._host.deliver([closed])
 
     async def run(self, call: Call[Any, Any]) -> Result[Any]:
@@ -100,10 +107,9 @@ class Job:
             if not self._woken or call.in_flight or cancelled_again():
                 raise
             result = call.interrupted()
-        except ClosedError as error:  # nothing of this call was sent: there was no session left
-            self.stop.set(error)
-            result = not_sent(error)
         self._call = None
+        if isinstance(result.error, ClosedError):  # nothing can be sent any more, for this item or another
+            self.stop.set(result.error)
         return result
 
     def wake(self) -> None:
@@ -120,31 +126,37 @@ class Job:
         """
         journal = self._host.journal
         try:
-            if journal.remembers:
+            if journal is not None:
                 self._closed += await journal.begin(self._items)
+                if self._abandoned:
+                    return
             if items := self._open() if self._closed else self._items:
                 await work.perform(items, self)
-            if journal.remembers:
+            if journal is not None and not self._abandoned:
                 self._host.deliver_when(journal.record(self._closed), self._closed)
         except asyncio.CancelledError:
-            self._abandon()
+            self.abandon()
             raise
         except Exception as error:  # noqa: BLE001 not even a defect of ours may cost a record its outcome
-            self._abandon()
+            self.abandon()
             self.stop.break_off(error)
 
     def _open(self) -> list[Item]:
         closed = {item for items, _ in self._closed for item in items}
         return [item for item in self._items if item not in closed]
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
+        """Give every item that has none yet the result that is certain now; nothing that comes later counts."""
+        if self._abandoned:
+            return
         if self._call is not None:
             result = self._call.interrupted()
         else:
             result = not_sent(ClosedError("the run was stopped before this record was sent"))
         for item in self._open():
             self.close([item], still_doubtful(item, result))
-        if self._host.journal.remembers:
+        self._abandoned = True
+        if self._host.journal is not None:
             self._host.leave(self._closed)
 
 

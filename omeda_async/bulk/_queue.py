@@ -14,32 +14,54 @@ class BatchQueue:
 
     Args:
         limit: Batches held before the reader has to wait: how far it looks ahead.
+        takers: How many take batches.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._queue: asyncio.PriorityQueue[tuple[float, int, list[Item] | None]] = asyncio.PriorityQueue(limit)
+    def __init__(self, limit: int, takers: int) -> None:
+        # Without a bound of its own: closing it must not have to wait.
+        self._queue: asyncio.PriorityQueue[tuple[float, int, list[Item] | None]] = asyncio.PriorityQueue()
+        self._limit = limit
+        self._takers = takers
+        self._room = asyncio.Event()
         self._number = 0
-        self.full = self._queue.full
+        self._closed = False
 
-    async def put(self, items: list[Item] | None) -> None:
-        """Add a batch, once there is room; None tells one taker that no more will come. Cancelling it adds nothing."""
-        await self._queue.put(self._entry(items))
+    @property
+    def full(self) -> bool:
+        """Whether the reader has to wait."""
+        return self._queue.qsize() >= self._limit and not self._closed
+
+    async def put(self, items: list[Item]) -> None:
+        """Add a batch, once there is room. Cancelling it adds nothing."""
+        while self._queue.qsize() >= self._limit and not self._closed:
+            self._room.clear()
+            await self._room.wait()
+        self.put_nowait(items)
 
     def put_nowait(self, items: list[Item]) -> None:
-        """Add a batch; there must be room."""
-        self._queue.put_nowait(self._entry(items))
+        """Add a batch."""
+        self._number += 1
+        self._queue.put_nowait((min(map(_DUE, items)), self._number, items))
+
+    def close(self) -> None:
+        """Note that no more will come: who takes has what there is, and then an end. What is put later is drained."""
+        if not self._closed:
+            self._closed = True
+            for number in range(self._takers):
+                self._queue.put_nowait((math.inf, self._number + 1 + number, None))
+            self._number += self._takers
+            self._room.set()
 
     async def take(self) -> list[Item] | None:
-        """Wait for the next batch; None when no more will come."""
-        return (await self._queue.get())[2]
-
-    def drain(self) -> list[Item]:
-        """Take everything at once."""
-        items: list[Item] = []
-        while not self._queue.empty():
-            items += self._queue.get_nowait()[2] or ()
+        """Wait for the next batch; None when no more will come. Cancelling it loses nothing."""
+        items = (await self._queue.get())[2]
+        self._room.set()
         return items
 
-    def _entry(self, items: list[Item] | None) -> tuple[float, int, list[Item] | None]:
-        self._number += 1
-        return min(map(_DUE, items), default=math.inf) if items else math.inf, self._number, items
+    def drain(self) -> list[Item]:
+        """Take all the items at once; who takes batches still meets the end."""
+        held = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        for entry in held:
+            if entry[2] is None:
+                self._queue.put_nowait(entry)
+        return [item for _, _, items in held for item in items or ()]

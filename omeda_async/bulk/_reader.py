@@ -83,8 +83,6 @@ class ReaderOptions:
     max_bytes: int
     linger: float
     """Seconds that a batch waits for more records when they trickle in."""
-    takers: int
-    """How many take batches out of the queue."""
     most_waiting: int
     """Repeats that may wait for what is on its way, before nothing more is read."""
     room: Callable[[], Awaitable[None]]
@@ -121,6 +119,7 @@ class Reader:
         self._in_hand: list[Item] = []
         self._task: asyncio.Task[Any] | None = None
         self._awaiting_input = False
+        self._abandoned = False
         self._woken = False
         self._fewer_waiting = asyncio.Event()
         delivery.on_fewer_waiting = self._fewer_waiting.set
@@ -142,8 +141,11 @@ class Reader:
         if self._stop.is_set:
             self._delivery.leave_unsent(self.left_over())
         await self._hand_over(self._chunker.flush())
-        for _ in range(self._options.takers):
-            await self._queue.put(None)
+        self._queue.close()
+
+    def abandon(self) -> None:
+        """Take nothing more of an input that does not let go of us: what it still gives has not been read."""
+        self._abandoned = True
 
     def left_over(self) -> list[Item]:
         """Return the items read that nobody has taken."""
@@ -163,7 +165,7 @@ class Reader:
             while more and not (self._stop.is_set and self._is_over()):
                 before = self.position
                 more = await self._read_next(source) if isinstance(source, AsyncGenerator) else self._read_some(source)
-                self._delivery.let_go(self.position - before)
+                del self._delivery.spent[: self.position - before]
                 if self._in_hand:
                     linger.cancel()  # what is left waits its own time
                     await self._hand_over(self._in_hand)
@@ -193,9 +195,10 @@ class Reader:
             record = await anext(source, END)
         finally:
             self._awaiting_input = False
-        if record is not END:
-            self._accept(record)
-        return record is not END
+        if record is END or self._abandoned:
+            return False
+        self._accept(record)
+        return True
 
     def _is_over(self) -> bool:
         """Whether a stopped run reads nothing more."""
@@ -234,7 +237,7 @@ class Reader:
         """Hand over a batch that has waited long enough, unless the workers have enough to do."""
         if not self._chunker.items:
             return True
-        if self._queue.full():
+        if self._queue.full:
             return False
         self._queue.put_nowait(self._chunker.flush())
         return True

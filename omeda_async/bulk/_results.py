@@ -49,7 +49,7 @@ class ResultBuffer:
             await self._changed.wait()
         outcomes = self._held.popleft()
         self._count -= len(outcomes)
-        if self._count < self._limit:
+        if self.is_full and self._count < self._limit:
             self._make_room()
         return outcomes
 

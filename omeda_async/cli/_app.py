@@ -37,14 +37,21 @@ def opt_out(
     journal_pii: Annotated[
         str, typer.Option(metavar="keep|hash", help="hash keeps addresses out of the journal.")
     ] = "keep",
+    allow_odd_addresses: Annotated[
+        bool, typer.Option("--allow-odd-addresses", help="Send also addresses that nobody can have.")
+    ] = False,
 ) -> Make:
     """Submit e-mail opt-outs to Omeda.
 
-    Columns: email_address; brand_ids or deployment_type_ids (several ids are separated by |), without either the
-    address is opted out of the whole client; level, source, promo_code, key.
+    Columns: email_address; brand_ids or deployment_type_ids (several ids are separated by | or a comma), without
+    either the address is opted out of the whole client; level, source, promo_code, key.
     """
     return lambda manager, rows, options: manager.omeda.opt_outs.submit_many(
-        rows, max_entries=max_entries, journal_pii=journal_pii, **options
+        rows,
+        max_entries=max_entries,
+        journal_pii=journal_pii,
+        allow_odd_addresses=allow_odd_addresses,
+        **options,
     )
 
 

@@ -26,6 +26,8 @@ def perform(order: Order) -> None:
         settings = _settings(order.provider)
         _check_user(order, rows, settings)
         host = urlsplit(settings.url).netloc
+        if rows.comments and not order.asked.plan:
+            say(notes(), f"{counted(rows.comments, 'comment line')} left out (they begin with #).")
         if order.asked.plan:
             code = _plan(order, rows, settings, host)
         elif order.asked.yes or _confirmed(order, rows, settings, host):
@@ -81,9 +83,12 @@ def _plan(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
         found["last_row_without_line_end"] = rows.is_cut
         if levels:
             found["levels"] = {level or "unknown": count for level, count in levels.items()}
+        if rows.comments:
+            found["comments"] = rows.comments
         print_json({"plan": order.title, "provider": order.provider.name, "host": host, **found})
     else:
-        show_plan(results(), plan, f"{order.title} at {order.provider.name} ({host})", levels, is_cut=rows.is_cut)
+        title = f"{order.title} at {order.provider.name} ({host})"
+        show_plan(results(), plan, title, levels, comments=rows.comments, is_cut=rows.is_cut)
     return Exit.NOT_ALL_DONE if plan.refused_total else Exit.DONE
 
 

@@ -100,7 +100,13 @@ def levels_in_words(levels: Mapping[str | None, int]) -> dict[str, int]:
 
 
 def show_plan(
-    console: Console, plan: Plan, title: str, levels: Mapping[str | None, int], *, is_cut: bool = False
+    console: Console,
+    plan: Plan,
+    title: str,
+    levels: Mapping[str | None, int],
+    *,
+    comments: int = 0,
+    is_cut: bool = False,
 ) -> None:
     """Show what a run would do.
 
@@ -109,12 +115,15 @@ def show_plan(
         plan: The run's.
         title: What would be done, and where.
         levels: How many records reach how far; empty where they do not differ in that.
+        comments: How many lines of the file are comments, and no records.
         is_cut: Whether the last row has no line end.
     """
     table = new_table("plan", "")
     table.add_row("records", f"{plan.records:,}")
     for level, count in levels_in_words(levels).items():
         table.add_row(f"  {level}", f"{count:,}", style="bold" if level == LEVELS["client"] else "")
+    if comments:
+        table.add_row("comment lines, left out", f"{comments:,}")
     if plan.settled:
         table.add_row("settled by an earlier run", f"{plan.settled:,}")
     table.add_row("repeats of an earlier record", f"{plan.duplicates:,}")

@@ -44,6 +44,7 @@ class Caution:
     """A source of numbers between 0 and 1, for the jitter."""
     parallel: int | None = attrs.field(init=False)
     refusals: int = 0
+    """How many there were; while there was none, nothing here has been learned."""
     paused_until: float = -math.inf
     stage: Stage = FREE
     steady: Pace | None = None
@@ -66,12 +67,10 @@ class Caution:
         return self.steady if left is None else self.brisk
 
     def opens_at(self, in_flight: int) -> float:
-        """Return when another attempt may go by the pause and the cap on those in flight.
+        """Return when another attempt may go by what refusals have taught.
 
         It is a moment, past or to come; infinity when it depends on a response.
         """
-        if self.parallel is not None and in_flight >= self.parallel:
-            return math.inf
         if in_flight and (self._awaits_end or self.stage is ONE_BY_ONE):
             return math.inf
         return self.paused_until

@@ -108,10 +108,13 @@ class LimiterState:
         return math.inf if self._pacing is not None else self._slots_open_at(now)
 
     def _slots_open_at(self, now: float) -> float:
-        at = self._caution.opens_at(self.in_flight)
+        caution = self._caution
+        if caution.parallel is not None and self.in_flight >= caution.parallel:
+            return math.inf
+        at = caution.opens_at(self.in_flight) if caution.refusals else caution.paused_until
         if at == math.inf:
             return at
-        if self._stray is not None or self._caution.stage is CAREFUL:
+        if self._stray is not None or caution.stage is CAREFUL:
             at = max(at, self._opens_by_headers_at(now))
         for gate in self._gates:
             slot_at = gate.slots.opens_at(now)
@@ -179,7 +182,8 @@ class LimiterState:
             return 0.0
         if status == 429:
             return self._refused(permit, now, wait)
-        self._caution.accepted(permit.granted_at, now)
+        if self._caution.refusals:
+            self._caution.accepted(permit.granted_at, now)
         if advice is not None:
             self._counted += 1
             self._learn(permit, now, advice)

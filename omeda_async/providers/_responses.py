@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -36,7 +37,22 @@ _BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
     409: Conflict,
     429: RateLimited,
 }
-_MARKUP: Final = re.compile(rb"\s*<[!?a-zA-Z]")
+_NO: Final = re.compile(
+    r"^\s*(?:n|f|0+)\s*$|n't\b"
+    r"|\b(?:no|not|never|none|nothing|null|false|un(?:success|able|known|authori|process|expect)\w*|fail\w*|err\w*"
+    r"|exception|in(?:valid|complet|correct)\w*|fault\w*|den(?:y|ied|ial)|reject\w*|refus\w*|declin\w*|abort\w*"
+    r"|forbidden|cannot|partial\w*)\b",
+    re.IGNORECASE,
+)
+_START: Final = 2000
+"""Bytes of a body that show what it is."""
+_PAGE: Final = re.compile(rb"<(?:!doctype\s+html|html|head|body|title|meta|script|style|form)[\s>/]", re.IGNORECASE)
+_START_OF_URL: Final = 2000
+_LONGEST_HOST: Final = 253
+_LOG_IN: Final = re.compile(
+    r"(?:^|[^a-z])(?:log-?[io]n|log-?on|sign-?[io]n|sso|saml2?|o?auth2?|authori[sz]e|authenticate|idp|adfs|cas|keycloak)"
+    r"(?:$|[^a-z])"
+)
 
 
 def api_error(
@@ -59,8 +75,9 @@ def api_error(
         details: Further attributes of the error.
     """
     status = response.status
+    text = _concise(message or "") or _first_of(messages)
     return (kind or _class_of(status))(
-        _concise(message or "") or _first_of(messages) or _phrase(status),
+        f"{text} ({_phrase(response)})" if text and response.flaw else text or _phrase(response),
         sent=status >= 500 and status != 503 if sent is None else sent,
         status=status,
         messages=messages,
@@ -71,9 +88,16 @@ def api_error(
 
 
 def unreadable(response: Response, reason: str) -> UnreadableAnswer:
-    """Return the error for a response that proves neither success nor failure."""
-    message = f"{_phrase(response.status)}: {reason}"
+    """Return the error for a response that proves neither success nor failure; of a redirect it says where to."""
+    message = f"{_phrase(response)}: {where_to(response) if is_redirect(response) else reason}"
     return UnreadableAnswer(message, sent=True, status=response.status, body=response.body)
+
+
+def means_no(value: Any) -> bool:
+    """Whether a value says that something was not successful."""
+    if isinstance(value, str):
+        return _NO.search(value[:LONGEST_SENTENCE]) is not None
+    return value is False or (type(value) is int and (value == 0 or value >= 300))
 
 
 def load_json(body: bytes) -> Any:
@@ -84,10 +108,45 @@ def load_json(body: bytes) -> Any:
         return NO_JSON
 
 
-def is_markup(response: Response) -> bool:
-    """Whether a body is HTML or XML, by its content type or its first characters."""
-    content_type = response.headers.get("Content-Type", "").casefold()
-    return bool(response.body.strip()) and ("html" in content_type or _MARKUP.match(response.body) is not None)
+def is_page(response: Response) -> bool:
+    """Whether a body is HTML, by its content type or what it begins with. XML that is no page may be an answer."""
+    start = response.body[:_START].lstrip()
+    if not start.startswith(b"<"):
+        return bool(start) and "html" in response.headers.get("Content-Type", "").casefold()
+    return "html" in response.headers.get("Content-Type", "").casefold() or _PAGE.search(start) is not None
+
+
+def is_redirect(response: Response) -> bool:
+    """Whether a response sends us elsewhere, or says that there is something else to choose."""
+    return response.status in {300, 301, 302, 303, 307, 308}
+
+
+def where_to(response: Response) -> str:
+    """Say where a redirect points to, by its host alone, and what that means most likely."""
+    location = response.headers.get("Location", "").strip()[:_START_OF_URL]
+    if not location:
+        return "it is a redirect that does not say where to: check base_url"
+    try:
+        target, asked = urlsplit(location), urlsplit(response.asked)
+        host = target.hostname or asked.hostname or ""
+    except ValueError:
+        return "it is a redirect to something that is no URL: check base_url"
+    elsewhere = host != asked.hostname
+    shown = _shown(host) if elsewhere else "the same host"
+    if _LOG_IN.search(f"{host if elsewhere else ''}{target.path}".casefold()):
+        return (
+            f"it redirects to a log-in page ({shown}): a gateway wants somebody to log in, or the credentials are not "
+            "what it takes; ask who runs it how a program gets past it, and check base_url"
+        )
+    if elsewhere:
+        return f"it redirects to {shown}: has the provider moved there, set base_url to it; else a proxy is in the way"
+    if target.scheme == "https" and asked.scheme == "http":
+        return "it redirects to the same host with TLS: begin base_url with https://"
+    return "it redirects to another path of the same host: check base_url, and its path"
+
+
+def _shown(host: str) -> str:
+    return host[:_LONGEST_HOST] if host.isprintable() and "@" not in host else "another host"
 
 
 def text_of(value: Any) -> str | None:
@@ -153,11 +212,12 @@ def _class_of(status: int) -> type[ApiError]:
     return ServerError if status >= 500 else _BY_STATUS.get(status, ApiError)
 
 
-def _phrase(status: int) -> str:
+def _phrase(response: Response) -> str:
+    flaw = f", and its body is {response.flaw}" if response.flaw else ""
     try:
-        return f"answered {status} {HTTPStatus(status).phrase}"
+        return f"answered {response.status} {HTTPStatus(response.status).phrase}{flaw}"
     except ValueError:
-        return f"answered {status}"
+        return f"answered {response.status}{flaw}"
 
 
 def _first_of(messages: tuple[str, ...]) -> str:

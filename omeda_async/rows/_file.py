@@ -170,6 +170,11 @@ class RowFile(Iterable[Row]):
             return field in self._layout.fields
         return self.format == "jsonl" and any(row.holds(field) for row in self)
 
+    @property
+    def comments(self) -> int:
+        """Count the lines of a list of ids that begin with ``#``: they are comments, and no rows."""
+        return sum(map(_is_comment, self._text(self._layout.encoding))) if self.format == "ids" else 0
+
     def __len__(self) -> int:
         return self._count
 
@@ -190,9 +195,7 @@ class RowFile(Iterable[Row]):
     def _detect(self) -> _Layout:
         encoding = self._encoding()
         said = self._said(encoding)
-        first = next((line for line in self._text(encoding) if line.strip()), None)
-        if first is None:
-            raise self._without_rows()
+        first = self._first_line(encoding)
         if said is not None:
             return self._with_header(_Layout("csv", encoding, said))
         by_name = _FORMATS.get(Path(self.name).suffix.lower())
@@ -207,6 +210,19 @@ class RowFile(Iterable[Row]):
         if not self.kind.bare:
             raise self._unusable([first.strip()])
         return _Layout("ids", encoding)
+
+    def _first_line(self, encoding: str) -> str:
+        """Return the first line that is neither blank nor, in a list of ids, a comment."""
+        first = None
+        for line in self._text(encoding):
+            if not line.strip():
+                continue
+            if not _is_comment(line) or any(self._known_in(line, one) for one in _DELIMITERS):
+                return line
+            first = first or line
+        if first is None:
+            raise self._without_rows()
+        return first
 
     def _said(self, encoding: str) -> str | None:
         """Return what the line before the header says about the separator, and skip that line; None without one."""
@@ -311,8 +327,9 @@ class RowFile(Iterable[Row]):
                 return
 
     def _lines(self) -> Iterator[tuple[int, str]]:
+        listed = self.format == "ids"
         for number, line in enumerate(self._text(self._layout.encoding), 1):
-            if text := line.strip():
+            if (text := line.strip()) and not (listed and text[0] == "#"):
                 yield number, text
 
     def _counted(self) -> int:
@@ -324,6 +341,10 @@ class RowFile(Iterable[Row]):
                 return sum(1 for _ in self._cells(self._layout)) - 1
             below += line[0].isalnum() or bool(line.replace(self._layout.delimiter, "").strip())
         return below - 1
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith("#")
 
 
 def _endless(number: int, problem: str) -> str:

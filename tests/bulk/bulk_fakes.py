@@ -13,6 +13,7 @@ from omeda_async._result import Result
 from omeda_async.bulk import BulkOptions, BulkRun, Item, Job, fingerprint
 from omeda_async.errors import AnswerLost, ClosedError, InvalidRecord
 from omeda_async.limits import RateLimit
+from omeda_async.outcomes import Tally
 
 
 class FakeTransport:
@@ -59,19 +60,19 @@ class FakeAccount:
 class FakeCall:
     """A call that waits for its turn, is in flight for a while, and ends as it was told to."""
 
-    def __init__(self, work: "FakeWork", items: list[Item], count: Callable[[], Any]) -> None:
+    def __init__(self, work: "FakeWork", items: list[Item], tally: Tally | None) -> None:
         self.in_flight = False
         self.attempts = 0
         self._work = work
         self._items = items
-        self._count = count
+        self._tally = tally or Tally()
 
     async def run(self) -> Result[Any]:
         """Make the call."""
         if self._work.turn:
             await asyncio.sleep(self._work.turn)
         self.attempts += 1
-        self._count()
+        self._tally.requests += 1
         self._work.flying += 1
         self._work.peak = max(self._work.peak, self._work.flying)
         self._work.sent += [item.raw for item in self._items]
@@ -126,7 +127,7 @@ class FakeWork:
         if job.stop.is_set:
             job.close(items, Result(error=ClosedError("stopped")))
             return
-        call: Any = FakeCall(self, items, job.options().on_request)
+        call: Any = FakeCall(self, items, job.call_options.tally)
         job.close(items, await job.run(call))
 
 

@@ -97,7 +97,7 @@ def isolate(
         if isolation.common_cause is not None:
             isolation.give_up(_left, group)
             isolation.give_up(_left)
-        elif evidence.too_large(group.size, len(group.parts)):
+        elif len(group.parts) > 1 and evidence.too_large(group.size):
             isolation.halve(group)
         else:
             _take(isolation, group, (send or oracle.answer)(group))

@@ -50,9 +50,9 @@ async def test_the_plan_names_who_cannot_make_it() -> None:
 
 async def test_turns_are_bounded_and_keep_the_order_of_arrival_among_equals() -> None:
     """The queue holds no more than its limit, and batches that are due at the same time keep their order."""
-    turns = BatchQueue(3)
+    turns = BatchQueue(3, takers=1)
     for name, due in (("a", None), ("b", 5.0), ("c", 5.0)):
         turns.put_nowait([item(name, due)])
-    assert turns.full()
+    assert turns.full
     taken = [await turns.take() for _ in range(3)]
     assert [batch[0].key for batch in taken if batch] == ["b", "c", "a"]

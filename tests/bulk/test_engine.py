@@ -325,8 +325,8 @@ async def test_what_is_closed_is_let_go_of_as_others_are_read() -> None:
     held = []
     async for _ in run:
         assert run._engine is not None
-        held.append(len(run._engine.delivery._spent))
+        held.append(len(run._engine.delivery.spent))
     assert 0 < max(held) <= 3 * 20 + BREATHE_EVERY + 20 * BATCHES_READY
     assert run._engine is not None
-    assert run._engine.delivery._spent == []
+    assert run._engine.delivery.spent == []
     assert adds_up(run, 3000)

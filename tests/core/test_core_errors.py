@@ -15,6 +15,7 @@ from omeda_async import ClientOptOut, errors
 from omeda_async._masking import hide_secrets, mask_emails, masked_repr
 from omeda_async._operation import Response
 from omeda_async.errors import ApiError, BatchRejected, Culprit, InvalidRecord, OmedaAsyncError
+from omeda_async.providers.omeda._addresses import Addresses
 from omeda_async.providers.omeda._operations import SUBMIT_OPT_OUTS
 from omeda_async.providers.omeda._requests import SubmitOptOuts
 
@@ -180,7 +181,7 @@ _PIECES = st.text(
 
 def _is_accepted(address: str) -> bool:
     try:
-        SUBMIT_OPT_OUTS.build(SubmitOptOuts(client="foo", opt_outs=[ClientOptOut(address)]))
+        SUBMIT_OPT_OUTS.build(SubmitOptOuts(client="foo", opt_outs=[ClientOptOut(address)], addresses=Addresses.ODD))
     except InvalidRecord:
         return False
     return True

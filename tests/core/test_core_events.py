@@ -4,32 +4,18 @@ import logging
 
 import pytest
 
-from omeda_async import events
-from omeda_async.events import LOGGED_ONLY, Event, is_heard, log_event
+from omeda_async.events import LOGGED_ONLY, AttemptEnded, Event, log_event
 from tests.core.scripted import CAMPAIGN_CANCEL, account
 
 
-def _own(_event: Event) -> None:
-    """Take notice of nothing."""
-
-
-@pytest.mark.parametrize(
-    ("hooks", "level", "heard"),
-    [
-        ((), logging.DEBUG, False),
-        (LOGGED_ONLY, logging.INFO, False),
-        (LOGGED_ONLY, logging.DEBUG, True),
-        ((_own,), logging.CRITICAL, True),
-        ((log_event, _own), logging.CRITICAL, True),
-    ],
-    ids=["no hooks", "the logger alone", "the logger at DEBUG", "an own hook", "both"],
-)
-def test_an_event_is_heard_by_an_own_hook_or_by_a_logger_that_listens(
-    hooks: tuple[events.Hook, ...], level: int, heard: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The logger counts only where its level lets such an event through."""
-    with caplog.at_level(level, "omeda_async"):
-        assert is_heard(hooks) is heard
+async def test_an_event_is_told_to_every_hook_whatever_the_log_shows(caplog: pytest.LogCaptureFixture) -> None:
+    """What the logger lets through counts for the logger alone."""
+    for hooks in ((), LOGGED_ONLY, (log_event,)):
+        told: list[Event] = []
+        owner, _ = account(CAMPAIGN_CANCEL.done, hooks=(*hooks, told.append))
+        with caplog.at_level(logging.CRITICAL, "omeda_async"):
+            await CAMPAIGN_CANCEL.run(owner)
+        assert [type(event) for event in told] == [AttemptEnded]
 
 
 async def test_an_attempt_is_logged_at_debug_and_not_above(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,6 +13,7 @@ from omeda_async._auth import session
 from omeda_async._call import Call
 from omeda_async._result import Result
 from omeda_async._single import call
+from omeda_async._stop import Stop
 from tests.core.scripted import (
     CAMPAIGN_CANCEL,
     DEPLOYMENT_CANCEL,
@@ -35,7 +36,7 @@ SLOTS = RateLimit(Window(2, 10.0), parallel=1)
 
 
 @attrs.frozen
-class Stop:
+class Interruption:
     """A wait of a call, how it comes to it, and what is certain when it is cancelled there."""
 
     name: str
@@ -57,13 +58,15 @@ async def _no_login() -> Any:
 
 
 STOPS = [
-    Stop("logging in", (), 1.0, D.NOT_SENT, errors.ClosedError, 0, 0, login=_no_login),
-    Stop("waiting for the limiter", (never,), 1.0, D.NOT_SENT, errors.ClosedError, 0, 1, busy=True),
-    Stop("awaiting the answer", (never,), 1.0, D.UNKNOWN, errors.AnswerLost, 1, 1, in_flight=True),
-    Stop("backing off, never sent", (unsent(),), 0.3, D.FAILED, errors.ConnectionFailed, 1, 0),
-    Stop("backing off after a 503", (answer(503, text=""),), 0.3, D.FAILED, errors.ServerError, 1, 1),
-    Stop("backing off after a lost answer", (lost(),), 0.3, D.UNKNOWN, errors.AnswerLost, 1, 1, DEPLOYMENT_CANCEL),
-    Stop(
+    Interruption("logging in", (), 1.0, D.NOT_SENT, errors.ClosedError, 0, 0, login=_no_login),
+    Interruption("waiting for the limiter", (never,), 1.0, D.NOT_SENT, errors.ClosedError, 0, 1, busy=True),
+    Interruption("awaiting the answer", (never,), 1.0, D.UNKNOWN, errors.AnswerLost, 1, 1, in_flight=True),
+    Interruption("backing off, never sent", (unsent(),), 0.3, D.FAILED, errors.ConnectionFailed, 1, 0),
+    Interruption("backing off after a 503", (answer(503, text=""),), 0.3, D.FAILED, errors.ServerError, 1, 1),
+    Interruption(
+        "backing off after a lost answer", (lost(),), 0.3, D.UNKNOWN, errors.AnswerLost, 1, 1, DEPLOYMENT_CANCEL
+    ),
+    Interruption(
         "waiting for the limiter after a 429",
         (answer(429, {}, Retry_After="9"),),
         1.0,
@@ -72,12 +75,14 @@ STOPS = [
         1,
         1,
     ),
-    Stop("waiting before the read", (lost(),), 0.3, D.UNKNOWN, errors.AnswerLost, 1, 1),
-    Stop("reading after a lost answer", (lost(), never), 2.0, D.UNKNOWN, errors.AnswerLost, 2, 2, in_flight=True),
-    Stop(
+    Interruption("waiting before the read", (lost(),), 0.3, D.UNKNOWN, errors.AnswerLost, 1, 1),
+    Interruption(
+        "reading after a lost answer", (lost(), never), 2.0, D.UNKNOWN, errors.AnswerLost, 2, 2, in_flight=True
+    ),
+    Interruption(
         "waiting for a slot to read", (lost(), unsent(), answer(503, text="")), 3.0, D.UNKNOWN, errors.AnswerLost, 3, 2
     ),
-    Stop(
+    Interruption(
         "reading what a refusal meant",
         (ocamba_error(400), never),
         1.0,
@@ -87,7 +92,7 @@ STOPS = [
         2,
         in_flight=True,
     ),
-    Stop(
+    Interruption(
         "repeating after the read",
         (answer(500, text=""), campaign("running"), never),
         11.0,
@@ -97,7 +102,7 @@ STOPS = [
         1,
         in_flight=True,
     ),
-    Stop(
+    Interruption(
         "looking up the source of a lost clone",
         (lost(), never),
         2.0,
@@ -108,7 +113,7 @@ STOPS = [
         DEPLOYMENT_CLONE,
         in_flight=True,
     ),
-    Stop(
+    Interruption(
         "searching for a lost clone",
         (lost(), answer(200, {"TrackId": "FOO6", "DeploymentName": "Weekly", "Owner": "omailuser1"}), never),
         11.0,
@@ -122,7 +127,7 @@ STOPS = [
 ]
 
 
-def _prepared(stop: Stop) -> tuple[Account, ScriptedTransport]:
+def _prepared(stop: Interruption) -> tuple[Account, ScriptedTransport]:
     credentials = session(stop.login) if stop.login is not None else None
     return account(*stop.script, rate_limit=SLOTS, credentials=credentials)
 
@@ -139,7 +144,7 @@ async def _cancelled(made: Call[Any, Any], at: float) -> bool:
 
 
 @pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.name)
-async def test_a_cancelled_call_says_what_is_certain_and_leaves_nothing_behind(stop: Stop) -> None:
+async def test_a_cancelled_call_says_what_is_certain_and_leaves_nothing_behind(stop: Interruption) -> None:
     """Its outcome never guesses, its permit is given back, and a window later every slot is free."""
     owner, transport = _prepared(stop)
     other = asyncio.create_task(owner.limiter.acquire()) if stop.busy else None
@@ -200,28 +205,27 @@ async def test_a_single_call_that_is_cancelled_is_under_way_no_more(case: Case) 
 
 async def test_a_stopped_run_makes_no_further_attempt() -> None:
     """Asked before each attempt and each wait: the call ends with what it knows."""
-    stopped = False
+    stop = Stop()
     owner, transport = account(lost(), CAMPAIGN_CANCEL.done)
-    task = asyncio.create_task(CAMPAIGN_CANCEL.run(owner, stopped=lambda: stopped))
+    task = asyncio.create_task(CAMPAIGN_CANCEL.run(owner, stop=stop))
     await asyncio.sleep(0.1)
-    stopped = True
+    stop.set(errors.ClosedError("stopped"))
     result = await task
     assert (result.status, len(transport.sent)) == (D.UNKNOWN, 1)
-    result = await CAMPAIGN_CANCEL.run(owner, stopped=lambda: stopped)
+    result = await CAMPAIGN_CANCEL.run(owner, stop=stop)
     assert (result.status, type(result.error), len(transport.sent)) == (D.NOT_SENT, errors.ClosedError, 1)
 
 
 async def test_a_run_stopped_during_an_attempt_does_not_wait_for_another() -> None:
     """No back-off is sat out for an attempt that will not be made."""
-    stopped = False
+    stop = Stop()
 
     async def stop_and_lose() -> Any:
-        nonlocal stopped
-        stopped = True
+        stop.set(errors.ClosedError("stopped"))
         return answer(503, text="", Retry_After="100")
 
     owner, _ = account(stop_and_lose, CAMPAIGN_CANCEL.done)
-    result = await CAMPAIGN_CANCEL.run(owner, stopped=lambda: stopped)
+    result = await CAMPAIGN_CANCEL.run(owner, stop=stop)
     assert (result.status, type(result.error)) == (D.FAILED, errors.ServerError)
     assert asyncio.get_running_loop().time() < 1
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from hashlib import blake2b
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import attrs
@@ -12,17 +13,20 @@ from omeda_async._account import Account
 from omeda_async._call import Call
 from omeda_async._decide import in_doubt
 from omeda_async._result import Result
-from omeda_async.bulk import Evidence, Group, Isolation, Item, Job, Part, in_vain, not_sent
+from omeda_async.bulk import CommonCause, Evidence, Group, Isolation, Item, Job, Part, in_vain, not_sent
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError, ServerError
+from omeda_async.providers.omeda._addresses import Addresses
 from omeda_async.providers.omeda._converter import Entry, entry_of, read_opt_out, record_of
 from omeda_async.providers.omeda._culprits import blame, merge, without_ids
 from omeda_async.providers.omeda._operations import SUBMIT_OPT_OUTS
 from omeda_async.providers.omeda._requests import SubmitOptOuts
+from omeda_async.providers.omeda.models import OptOutReceipt
 
 # Omeda publishes no limit on the size of a request: these are ours.
 MAX_ENTRIES = 500
 MAX_BYTES = 256 * 1024
 CONCURRENCY = 8
+_SIZE, _PARAMS, _ADDRESS = attrgetter("size"), attrgetter("params"), itemgetter(2)
 SHORT = 200
 """Bytes: an entry of so many is its own fingerprint; a longer one is hashed, for the sake of memory."""
 
@@ -33,12 +37,15 @@ class OptOutWork:
 
     account: Account
     client: str
+    addresses: Addresses = Addresses.REAL
+    """Which addresses the records may be of."""
     max_entries: int = MAX_ENTRIES
     max_bytes: int = MAX_BYTES
     name: str = "opt_outs.submit_many"
     concurrency: int = CONCURRENCY
     look_ahead: int = 0
     _evidence: Evidence = attrs.field(factory=Evidence, init=False, repr=False)
+    _common: CommonCause = attrs.field(factory=lambda: CommonCause(SUBMIT_OPT_OUTS), init=False, repr=False)
     _one_at_a_time: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False, repr=False)
 
     @property
@@ -52,19 +59,21 @@ class OptOutWork:
         Raises:
             InvalidRecord: It cannot be sent.
         """
-        entry, key = read_opt_out(raw)
+        entry, key = read_opt_out(raw, self.addresses)
         data = entry[1]
         same = data if len(data) <= SHORT else blake2b(data, digest_size=16).digest()
         return Item(raw, key, entry, same, len(data) + 1)
 
     async def perform(self, items: list[Item], job: Job) -> None:
         """Send the items in one request, and isolate the culprits if it is refused."""
-        size = sum([item.size for item in items])
-        result = None
-        if not (job.stop.is_set or self._evidence.too_large(size, len(items))):
-            result = await self._ask([item.params for item in items], job)
+        evidence, result = self._evidence, None
+        size = sum(map(_SIZE, items))
+        if not (job.stop.is_set or (len(items) > 1 and evidence.too_large(size))):
+            result = await job.run(self._call(list(map(_PARAMS, items)), job))
             if result.error is None:
-                self._evidence.took(size)
+                self._common.proved = True
+                if size > evidence.largest_taken:
+                    evidence.took(size)
                 job.close(items, result)
                 return
         isolation = Isolation(items, _blame, _without, self._evidence)
@@ -79,40 +88,44 @@ class OptOutWork:
                 await turn.enter_async_context(self._one_at_a_time)
                 waited = True
             if result is not None:
-                _take(isolation, job, group, result)
+                self._take(isolation, job, group, result)
                 result = None
             elif job.stop.is_set or (group.isolating and not job.spend_isolation()):
                 isolation.give_up(_left_out(job), group)
                 isolation.give_up(_left_out(job))
-            elif self._evidence.too_large(group.size, len(group.parts)):
+            elif len(group.parts) > 1 and self._evidence.too_large(group.size):
                 isolation.halve(group)
             else:
-                answer = await self._ask([part.params for part in group.parts], job, fail_fast=group.probes_size)
-                _take(isolation, job, group, answer)
+                answer = await job.run(self._call(list(map(_PARAMS, group.parts)), job, fail_fast=group.probes_size))
+                self._take(isolation, job, group, answer)
             # At once: should this be broken off, what is certain so far is known.
             _close(isolation, job)
         _close(isolation, job)
 
-    async def _ask(self, entries: list[Entry], job: Job, *, fail_fast: bool = False) -> Result[Any]:
-        params = SubmitOptOuts(client=self.client, opt_outs=_entries(entries))
-        return await job.run(Call(self.account, SUBMIT_OPT_OUTS, params, job.options(fail_fast=fail_fast)))
+    def _take(self, isolation: Isolation, job: Job, group: Group, result: Result[Any]) -> None:
+        error = result.error
+        if self._common.suspects(error) and error is not None:
+            isolation.failed(group, in_vain(result))
+            if self._common.is_certain:
+                job.stop.set(error)
+        elif error is None:
+            isolation.accepted(group, result)
+        elif isinstance(error, ApiError) and _refuses_the_batch(error):
+            isolation.refused(group, error, result.attempts, lost=result.lost)
+        elif _may_be_for_size(error) and not job.stop.is_set:
+            isolation.too_large(group, result)
+        else:
+            isolation.failed(group, in_vain(result))
+        if isolation.common_cause is not None:
+            job.stop.set(isolation.common_cause)
 
-
-def _take(isolation: Isolation, job: Job, group: Group, result: Result[Any]) -> None:
-    error = result.error
-    if error is None:
-        isolation.accepted(group, result)
-    elif SUBMIT_OPT_OUTS.hits_everyone(error):
-        isolation.failed(group, in_vain(result))
-        job.stop.set(error)
-    elif isinstance(error, ApiError) and _refuses_the_batch(error):
-        isolation.refused(group, error, result.attempts, lost=result.lost)
-    elif _may_be_for_size(error) and not job.stop.is_set:
-        isolation.too_large(group, result)
-    else:
-        isolation.failed(group, in_vain(result))
-    if isolation.common_cause is not None:
-        job.stop.set(isolation.common_cause)
+    def _call(self, entries: list[Entry], job: Job, *, fail_fast: bool = False) -> Call[SubmitOptOuts, OptOutReceipt]:
+        if len(set(map(_ADDRESS, entries))) < len(entries):
+            # Records of the same address, level and source share an entry, as in Omeda's own example.
+            entries = [entry_of(record, Addresses.ODD) for record in merge(map(record_of, entries))]
+        params = SubmitOptOuts(client=self.client, opt_outs=entries)
+        options = attrs.evolve(job.call_options, fail_fast=True) if fail_fast else job.call_options
+        return Call(self.account, SUBMIT_OPT_OUTS, params, options)
 
 
 def _close(isolation: Isolation, job: Job) -> None:
@@ -132,20 +145,13 @@ def _may_be_for_size(error: OmedaAsyncError) -> bool:
     return in_doubt(error)
 
 
-def _entries(entries: list[Entry]) -> list[Entry]:
-    """Return the entries of a request; records of the same address, level and source share one (Omeda's example)."""
-    if len({address for _, _, address in entries}) == len(entries):
-        return entries
-    return [entry_of(record) for record in merge(map(record_of, entries))]
-
-
 def _blame(entries: Sequence[Entry], culprits: Any) -> dict[int, Any]:
     return blame(list(map(record_of, entries)), culprits) if culprits else {}
 
 
 def _without(entry: Entry, refused: Any) -> Entry | None:
     left = without_ids(record_of(entry), refused)
-    return None if left is None else entry_of(left)
+    return None if left is None else entry_of(left, Addresses.ODD)
 
 
 def _left_out(job: Job) -> Callable[[Part], Result[Any]]:

@@ -22,9 +22,11 @@ from omeda_async.providers._responses import (
     first_text,
     load_json,
     lowered,
+    means_no,
     text_of,
     texts_in,
     unreadable,
+    walk,
 )
 from omeda_async.providers.omeda._culprits import culprits_in, speaks_of_a_batch
 from omeda_async.providers.omeda._dates import read_date
@@ -38,6 +40,9 @@ _SALVAGED: Final = 1_000_000
 _REFUSES_A_BATCH: Final = frozenset({400, 409, 422})
 _SUBMISSION: Final = ("submissionid", "submission")
 """Omeda's two names of the id of a submission, in lower case."""
+_FAILED: Final = "the response does not say that it was successful"
+_OUTCOMES: Final = ("status", "result", "outcome", "state", "ok", "message")
+_OF_FAILURE: Final = re.compile(r"fail|fault|exception|denied|reject|error")
 _NO_RECEIPT: Final = "the response names no deployment"
 
 _CANCELLED: Final = re.compile(r"^(?:the )?deployment\b.*\b(?:previously|already)\b.*\bcancell?ed\b", re.IGNORECASE)
@@ -104,11 +109,12 @@ def _content_of(body: bytes) -> Content | None:
     value = load_json(body)
     if not isinstance(value, dict):
         return None
-    fields, inner = lowered(value), None
+    fields = lowered(value)
+    found = [fields.get("errors"), fields.get("error")]
     if (info := value.get("ResponseInfo")) is not None:
-        inside = lowered(info[0] if isinstance(info, list) and info else info)
-        fields, inner = {**inside, **fields}, inside.get("errors")
-    found = (inner, fields.get("errors"), fields.get("error"))
+        inside = [lowered(one) for one in info] if isinstance(info, list) else [lowered(info)]
+        fields = {**(inside[0] if inside else {}), **fields}
+        found = [one.get(name) for one in inside for name in ("errors", "error")] + found
     if not any(found):
         return Content(value, fields)
     texts = (text for part in found if part for text in texts_in(part, "error", "message"))
@@ -118,6 +124,8 @@ def _content_of(body: bytes) -> Content | None:
 def take_receipt(content: Content) -> DeploymentReceipt | str:
     """Return the receipt of an update or a cancel; a text says why there is none."""
     fields = content.fields
+    if _says_that_it_failed(content):
+        return _FAILED
     track_id, url = text_of(fields.get("trackid")), text_of(fields.get("url"))
     if track_id is None and url is None:
         return _NO_RECEIPT
@@ -132,11 +140,10 @@ def take_new_receipt(content: Content) -> DeploymentReceipt | str:
 
 def take_opt_out_receipt(content: Content) -> OptOutReceipt | str:
     """Return the receipt of a request of opt-outs; a text says why there is none."""
-    fields, success = content.fields, content.fields.get("success")
-    message = text_of(success)
-    if success is not True and (message or "").casefold() in {"", "0", "false", "no"}:
+    fields = content.fields
+    if "success" not in fields or _says_that_it_failed(content):
         return "the response does not say that the submission was successful"
-    return OptOutReceipt(first_text(fields, *_SUBMISSION), message, _warnings(fields))
+    return OptOutReceipt(first_text(fields, *_SUBMISSION), text_of(fields["success"]), _warnings(fields))
 
 
 def take_status(content: Content) -> DeploymentStatus | str:
@@ -151,6 +158,19 @@ def take_statuses(content: Content) -> tuple[DeploymentStatus, ...] | str:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return "the response holds no list of deployments"
     return tuple(_status_of(row, lowered(row)) for row in rows)
+
+
+def _says_that_it_failed(content: Content) -> bool:
+    """Whether a receipt says of itself, in any spelling and at any depth, that it is none."""
+    return any(_says_no(name.casefold(), value) for name, value in walk(content.raw) if name is not None)
+
+
+def _says_no(name: str, value: Any) -> bool:
+    if "succe" in name:
+        return (text_of(value) is None and value is not True) or means_no(value)
+    if _OF_FAILURE.search(name):
+        return bool(value) and not means_no(value)
+    return name in _OUTCOMES and means_no(value)
 
 
 def _warnings(fields: Mapping[str, Any]) -> tuple[str, ...]:

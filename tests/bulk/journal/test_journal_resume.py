@@ -10,8 +10,8 @@ from omeda_async import (
     AnswerLost,
     AuthenticationFailed,
     BatchRejected,
-    ClosedError,
     Culprit,
+    LimitWaitExceeded,
     Outcome,
     OutcomeStatus,
     TooLate,
@@ -38,7 +38,7 @@ ENDINGS: dict[str, Result[Any]] = {
     "refused": Result(error=refusal(), attempts=1, known=S.REJECTED),
     "failed": Result(error=refusal(), attempts=5, known=S.FAILED),
     "unknown": Result(error=AnswerLost("cut", timed_out=True), attempts=1, doubtful=True),
-    "unsent": Result(error=ClosedError("stopped"), known=S.NOT_SENT),
+    "unsent": Result(error=LimitWaitExceeded("no room", max_wait=1.0), known=S.NOT_SENT),
 }
 SETTLED = ("done", "already", "partly", "late", "refused")
 
@@ -219,7 +219,7 @@ async def test_a_status_tells_requests_times_and_causes_of_all_runs(path: Path) 
     assert {(cause.status, cause.error, cause.message) for cause in status.causes} == {
         (S.FAILED, "OmedaAsyncError", "no"),
         (S.TOO_LATE, "TooLate", "sent"),
-        (S.NOT_SENT, "ClosedError", "stopped"),
+        (S.NOT_SENT, "LimitWaitExceeded", "no room"),
     }
     assert not status.running
 

@@ -1,4 +1,4 @@
-"""That a run sends nothing new any more, and why."""
+"""That nothing new is to be sent, and why."""
 
 from collections.abc import Callable
 
@@ -6,13 +6,13 @@ from omeda_async.errors import ClosedError, OmedaAsyncError
 
 
 class Stop:
-    """A state that every part of a run looks at before it goes on, and that wakes those who wait."""
+    """A state that every part of a run, or of a session manager, looks at before it goes on."""
 
     def __init__(self) -> None:
         self.is_set = False
         """Whether nothing new is to be sent."""
         self.cause: OmedaAsyncError | None = None
-        """Why the run was stopped; None while it was not."""
+        """Why it was stopped; None while it was not."""
         self.failure: BaseException | None = None
         """What went wrong besides the records' own outcomes: the first of it is raised when the run has ended."""
         self.wakers: set[Callable[[], None]] = set()
