@@ -33,7 +33,7 @@ MOST_PARTS: Final = 100_000
 MOST_ON_PAGES: Final = 1_000_000
 """The same where many rows are expected."""
 _MASKED: Final = 2 * LONGEST_SENTENCE
-_LONGEST_MESSAGE: Final = 65_536
+_LONGEST_MESSAGE: Final = 1_000_000
 """Characters that are kept of each of the provider's messages."""
 
 _BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
