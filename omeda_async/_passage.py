@@ -80,6 +80,24 @@ class Passage:
         return self.reuses or transport is None or transport.get_extra_info("sslcontext") is None
 
 
+def without_cookies(own: str | None) -> aiohttp.ClientMiddlewareType:
+    """Return the outermost middleware of a request that neither takes cookies from the session nor leaves any there.
+
+    Args:
+        own: The ``Cookie`` header of the request itself, if it has one.
+    """
+
+    async def keep_out(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        request.headers.popall("Cookie", None)
+        if own is not None:
+            request.headers["Cookie"] = own
+        response = await handler(request)
+        response._raw_cookie_headers = None  # noqa: SLF001 what the session puts into its jar
+        return response
+
+    return keep_out
+
+
 def _has_quiet(connector: BaseConnector, key: Any) -> bool:
     """Close the first connections in line that have been spoken to; return whether one is left to be used again."""
     idle = connector._conns.get(key)  # noqa: SLF001 nothing public tells

@@ -22,7 +22,7 @@ from omeda_async._failures import (
     tell,
 )
 from omeda_async._operation import Request, Response
-from omeda_async._passage import Passage, SpokenTo
+from omeda_async._passage import Passage, SpokenTo, without_cookies
 from omeda_async._version import __version__
 from omeda_async.errors import AnswerLost, ClosedError, ConfigurationError, OmedaAsyncError, UnreadableAnswer
 
@@ -61,6 +61,7 @@ class Transport:
         self._own: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signed: tuple[Mapping[str, str], Mapping[str, str], CIMultiDictProxy[str]] = ({}, {}, _merged())
+        self._in_session: set[str] = set()
         self.closed = False
 
     @property
@@ -99,6 +100,15 @@ class Transport:
             connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
             self._own = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self._own
+
+    def session_of(self, base_url: str) -> aiohttp.ClientSession:
+        """Return the session for its owner to log in with; cookies of a borrowed one go to this base URL alone.
+
+        Raises:
+            ClosedError: As of ``session``.
+        """
+        self._in_session.add(base_url)
+        return self.session()
 
     async def send(
         self,
@@ -140,7 +150,7 @@ class Transport:
                 auto_decompress=False,
                 max_line_size=LONGEST_LINE,
                 max_field_size=LONGEST_LINE,
-                middlewares=self._middlewares(passage),
+                middlewares=self._middlewares(passage, base_url, headers),
             )
         except (SpokenTo, TimeoutError, ValueError, aiohttp.ClientError, OSError) as error:
             head = passage.head_seen() if is_of_the_body(error) else None
@@ -157,8 +167,15 @@ class Transport:
             self._signed = (own, credentials, _merged(_COMMON, own, credentials))
         return self._signed[2]
 
-    def _middlewares(self, passage: Passage) -> tuple[aiohttp.ClientMiddlewareType, ...]:
-        return (*getattr(self._borrowed, "_middlewares", ()), passage)
+    def _middlewares(
+        self, passage: Passage, base_url: str, credentials: Mapping[str, str]
+    ) -> tuple[aiohttp.ClientMiddlewareType, ...]:
+        if self._borrowed is None:
+            return (passage,)
+        theirs: tuple[aiohttp.ClientMiddlewareType, ...] = getattr(self._borrowed, "_middlewares", ())
+        if base_url in self._in_session:
+            return (*theirs, passage)
+        return (without_cookies(CIMultiDict(credentials).get("Cookie")), *theirs, passage)
 
     async def aclose(self) -> None:
         """Close the session if it is ours; further use is an error."""
