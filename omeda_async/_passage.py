@@ -38,7 +38,7 @@ class Passage:
     reached = False
     """Whether the request has come here; before that, only the caller's own middlewares have seen it."""
     left = False
-    """Whether its first byte may have been written."""
+    """Whether its first byte may have been written, now or when a middleware of the caller's sent it before."""
     reuses = False
     """Whether its connection has carried another request before."""
     _spoken_to = False
@@ -52,7 +52,7 @@ class Passage:
         connector = request.session.connector
         while True:
             self.reuses = connector is not None and _has_quiet(connector, request.connection_key)
-            self._spoken_to = self.left = False
+            self._spoken_to = False
             try:
                 response = await handler(request)
             except Exception as error:  # noqa: BLE001 each goes on as it is, or as ours
@@ -75,7 +75,7 @@ class Passage:
         self._look(connection.protocol, unread=not later)
         if self._spoken_to:
             raise SpokenTo
-        self.left = not later
+        self.left = self.left or not later
         return await send(connection)
 
     async def _write(self, write: _Write, writer: AbstractStreamWriter, connection: Connection, *length: Any) -> None:

@@ -33,14 +33,9 @@ AT_ONCE = 32 * 1024
 """Bytes of a request that asyncio takes at once: of a longer one some may not have left when its answer comes."""
 USER_AGENT = f"omeda-async/{__version__} (aiohttp/{aiohttp.__version__}; Python/{platform.python_version()})"
 # Omeda asks for a content type on every call, with or without a body (Omeda: Technical Requirements).
-_COMMON = {
-    "User-Agent": USER_AGENT,
-    "Accept": "application/json",
-    "Content-Type": "application/json",
-}
+_COMMON = {"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type": "application/json"}
 # A server that is tired of an idle connection says so while the request is on its way (RFC 9110, section 15.5.9).
 _TIRED = "answered 408 on a connection that was kept: the server had given it up, and may not have read the request"
-
 _NO_CHUNKS = "not in chunks, as its headers say"
 
 
@@ -61,7 +56,7 @@ class Transport:
         self._own: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signed: tuple[Mapping[str, str], Mapping[str, str], CIMultiDictProxy[str]] = ({}, {}, _merged())
-        self._in_session: set[str] = set()
+        self._with_cookies: set[str] = set()
         self.closed = False
 
     @property
@@ -107,7 +102,7 @@ class Transport:
         Raises:
             ClosedError: As of ``session``.
         """
-        self._in_session.add(base_url)
+        self._with_cookies.add(base_url)
         return self.session()
 
     async def send(
@@ -132,7 +127,7 @@ class Transport:
             ConnectionFailed: The request never left.
             AnswerLost: It may have left, and no whole answer came back.
             ConfigurationError: No request can be made of it, so that it never left.
-            UnreadableAnswer: The answer is larger than 16 MiB.
+            UnreadableAnswer: It is a success of more than 16 MiB.
             ClosedError: There is no session to send it with.
 
         Cancelling it closes the connection; the request may have been carried out.
@@ -173,7 +168,7 @@ class Transport:
         if self._borrowed is None:
             return (passage,)
         theirs: tuple[aiohttp.ClientMiddlewareType, ...] = getattr(self._borrowed, "_middlewares", ())
-        if base_url in self._in_session:
+        if base_url in self._with_cookies:
             return (*theirs, passage)
         return (without_cookies(CIMultiDict(credentials).get("Cookie")), *theirs, passage)
 
@@ -269,11 +264,10 @@ def _failure(
 ) -> OmedaAsyncError:
     """Return what a request without an answer has ended with: is it certain that it never left?"""
     host = _url(base_url).raw_host or ""
-    if isinstance(error, SpokenTo):
-        return spoke_first(host)
     # Some of these are ValueErrors too, so that they come first.
-    if isinstance(error, NEVER_LEFT) or (passage.reached and not passage.left):
-        return connection_failed(error, host, min(seconds, connect_seconds))
+    if not passage.left and (passage.reached or isinstance(error, NEVER_LEFT)):
+        is_first = isinstance(error, SpokenTo)
+        return spoke_first(host) if is_first else connection_failed(error, host, min(seconds, connect_seconds))
     if isinstance(error, TimeoutError):
         return AnswerLost(f"no whole answer within {seconds:g} s", sent=True, timed_out=True)
     if isinstance(error, ValueError) and not passage.reached:
