@@ -27,7 +27,8 @@ LONGEST_LINE: Final = 64 * 1024
 """Bytes that a header, or the status line, of a response may have."""
 
 _BY_A_PROXY: Final = (
-    "where a proxy is the only way out, give http_session=aiohttp.ClientSession(proxy='http://host:port')"
+    "where a proxy is the only way out, give http_session=aiohttp.ClientSession(trust_env=True), which reads "
+    "HTTPS_PROXY, or one with proxy='http://host:port'"
 )
 _OWN_AUTHORITY: Final = (
     "if it is signed by an authority of your own, name its file in SSL_CERT_FILE, or give http_session= with a "

@@ -22,7 +22,7 @@ from omeda_async._failures import (
     tell,
 )
 from omeda_async._operation import Request, Response
-from omeda_async._passage import Passage, SpokenTo
+from omeda_async._passage import Passage, SpokenTo, without_cookies
 from omeda_async._version import __version__
 from omeda_async.errors import AnswerLost, ClosedError, ConfigurationError, OmedaAsyncError, UnreadableAnswer
 
@@ -33,14 +33,9 @@ AT_ONCE = 32 * 1024
 """Bytes of a request that asyncio takes at once: of a longer one some may not have left when its answer comes."""
 USER_AGENT = f"omeda-async/{__version__} (aiohttp/{aiohttp.__version__}; Python/{platform.python_version()})"
 # Omeda asks for a content type on every call, with or without a body (Omeda: Technical Requirements).
-_COMMON = {
-    "User-Agent": USER_AGENT,
-    "Accept": "application/json",
-    "Content-Type": "application/json",
-}
+_COMMON = {"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type": "application/json"}
 # A server that is tired of an idle connection says so while the request is on its way (RFC 9110, section 15.5.9).
 _TIRED = "answered 408 on a connection that was kept: the server had given it up, and may not have read the request"
-
 _NO_CHUNKS = "not in chunks, as its headers say"
 
 
@@ -61,6 +56,7 @@ class Transport:
         self._own: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signed: tuple[Mapping[str, str], Mapping[str, str], CIMultiDictProxy[str]] = ({}, {}, _merged())
+        self._with_cookies: set[str] = set()
         self.closed = False
 
     @property
@@ -100,6 +96,15 @@ class Transport:
             self._own = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self._own
 
+    def session_of(self, base_url: str) -> aiohttp.ClientSession:
+        """Return the session for its owner to log in with; cookies of a borrowed one go to this base URL alone.
+
+        Raises:
+            ClosedError: As of ``session``.
+        """
+        self._with_cookies.add(base_url)
+        return self.session()
+
     async def send(
         self,
         base_url: str,
@@ -122,7 +127,7 @@ class Transport:
             ConnectionFailed: The request never left.
             AnswerLost: It may have left, and no whole answer came back.
             ConfigurationError: No request can be made of it, so that it never left.
-            UnreadableAnswer: The answer is larger than 16 MiB.
+            UnreadableAnswer: It is a success of more than 16 MiB.
             ClosedError: There is no session to send it with.
 
         Cancelling it closes the connection; the request may have been carried out.
@@ -145,7 +150,7 @@ class Transport:
                 auto_decompress=False,
                 max_line_size=LONGEST_LINE,
                 max_field_size=LONGEST_LINE,
-                middlewares=self._middlewares(passage),
+                middlewares=self._middlewares(passage, base_url, headers),
             )
         except (SpokenTo, TimeoutError, ValueError, aiohttp.ClientError, OSError) as error:
             head = passage.head_seen() if is_of_the_body(error) else None
@@ -156,8 +161,15 @@ class Transport:
         body, flaw = await _body(response, passage, timeout, at_once=at_once)
         return Response(response.status, response.headers, body, flaw, base_url, _in_session(headers))
 
-    def _middlewares(self, passage: Passage) -> tuple[aiohttp.ClientMiddlewareType, ...]:
-        return (*getattr(self._borrowed, "_middlewares", ()), passage)
+    def _middlewares(
+        self, passage: Passage, base_url: str, credentials: Mapping[str, str]
+    ) -> tuple[aiohttp.ClientMiddlewareType, ...]:
+        if self._borrowed is None:
+            return (passage,)
+        theirs: tuple[aiohttp.ClientMiddlewareType, ...] = getattr(self._borrowed, "_middlewares", ())
+        if base_url in self._with_cookies:
+            return (*theirs, passage)
+        return (without_cookies(CIMultiDict(credentials).get("Cookie")), *theirs, passage)
 
     async def aclose(self) -> None:
         """Close the session if it is ours; further use is an error."""
@@ -251,11 +263,10 @@ def _failure(
 ) -> OmedaAsyncError:
     """Return what a request without an answer has ended with: is it certain that it never left?"""
     host = _url(base_url).raw_host or ""
-    if isinstance(error, SpokenTo):
-        return spoke_first(host)
     # Some of these are ValueErrors too, so that they come first.
-    if isinstance(error, NEVER_LEFT) or (passage.reached and not passage.left):
-        return connection_failed(error, host, min(seconds, connect_seconds))
+    if not passage.left and (passage.reached or isinstance(error, NEVER_LEFT)):
+        is_first = isinstance(error, SpokenTo)
+        return spoke_first(host) if is_first else connection_failed(error, host, min(seconds, connect_seconds))
     if isinstance(error, TimeoutError):
         return AnswerLost(f"no whole answer within {seconds:g} s", sent=True, timed_out=True)
     if isinstance(error, ValueError) and not passage.reached:

@@ -36,8 +36,9 @@ _LONGEST_ADDRESS = 256
 
 def cut_body(body: bytes | str) -> str:
     """Keep the start of an answer's body for an error: at most 200 characters, e-mail addresses masked."""
-    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
-    return readable(text[: BODY_KEPT + _LONGEST_ADDRESS])[:BODY_KEPT]
+    seen = BODY_KEPT + _LONGEST_ADDRESS
+    text = body[: 4 * seen].decode("utf-8", "replace") if isinstance(body, bytes) else body
+    return readable(text[:seen])[:BODY_KEPT]
 
 
 def _texts(given: Iterable[str]) -> tuple[str, ...]:

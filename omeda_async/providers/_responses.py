@@ -28,6 +28,14 @@ NO_JSON: Final = object()
 LONGEST_SENTENCE: Final = 1000
 """Characters of a provider's message that are shown, and searched for its meaning; hostile ones are longer."""
 
+MOST_PARTS: Final = 100_000
+"""Values of a JSON body that are read where a few are expected; lists and objects count for several."""
+MOST_ON_PAGES: Final = 1_000_000
+"""The same where many rows are expected."""
+_MASKED: Final = 2 * LONGEST_SENTENCE
+_LONGEST_MESSAGE: Final = 1_000_000
+"""Characters that are kept of each of the provider's messages."""
+
 _BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
     400: BadRequest,
     401: AuthenticationFailed,
@@ -80,7 +88,7 @@ def api_error(
         f"{text} ({_phrase(response)})" if text and response.flaw else text or _phrase(response),
         sent=status >= 500 and status != 503 if sent is None else sent,
         status=status,
-        messages=messages,
+        messages=tuple(one[:_LONGEST_MESSAGE] for one in messages),
         retry_after=read_retry_after(response.headers),
         body=response.body,
         **details,
@@ -100,8 +108,15 @@ def means_no(value: Any) -> bool:
     return value is False or (type(value) is int and (value == 0 or value >= 300))
 
 
-def load_json(body: bytes) -> Any:
-    """Return the JSON value of a body, with or without a byte order mark; ``NO_JSON`` if it is not JSON."""
+def load_json(body: bytes, *, most: int = MOST_PARTS) -> Any:
+    """Return the JSON value of a body, with or without a byte order mark; ``NO_JSON`` if it is not JSON.
+
+    Args:
+        body: The body.
+        most: How many values it may hold: with more it counts as no JSON, as reading it would hold everything up.
+    """
+    if len(body) > most and body.count(b",") + 8 * (body.count(b"[") + body.count(b"{")) > most:
+        return NO_JSON
     try:
         return orjson.loads(body.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError:
@@ -227,4 +242,4 @@ def _first_of(messages: tuple[str, ...]) -> str:
 
 def _concise(text: str) -> str:
     # Masked before it is cut: an address could not be recognised any more once it is cut in two.
-    return text if len(text) <= LONGEST_SENTENCE else f"{mask_emails(text)[:LONGEST_SENTENCE]}…"
+    return text if len(text) <= LONGEST_SENTENCE else f"{mask_emails(text[:_MASKED])[:LONGEST_SENTENCE]}…"

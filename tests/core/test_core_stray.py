@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -106,6 +107,24 @@ def test_it_is_the_same_on_uvloop(tmp_path: Path, *, read: bool, is_tls: bool) -
             assert (server.connections, len(server.requests)) == (3, 3), stray
 
     uvloop.run(run())
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="aiohttp writes at once, so that there is no such moment")
+@pytest.mark.parametrize("is_uvloop", [False, True], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "TLS"])
+def test_what_comes_in_the_moment_before_the_write_is_seen(tmp_path: Path, *, is_tls: bool, is_uvloop: bool) -> None:
+    """A body may be written a little after its connection was chosen."""
+
+    async def run() -> None:
+        for stray in STRAYS.values():
+            async with over(tmp_path if is_tls else None) as (server, transport):
+                await send(transport, server.url)
+                answer, _ = await asyncio.gather(send(transport, server.url), interrupt(server, stray))
+                assert answer.body == b"{}"
+            assert (server.connections, len(server.requests)) == (2, 2)
+
+    loops: Any = pytest.importorskip("uvloop") if is_uvloop else asyncio
+    loops.run(run())
 
 
 @METHODS

@@ -12,7 +12,6 @@ from omeda_async.providers.journey_manager import _operations as journey_manager
 from omeda_async.providers.journey_manager.models import TransactionReceipt
 from omeda_async.providers.ocamba import _operations as ocamba
 from omeda_async.providers.omeda import _operations as omeda
-from omeda_async.providers.omeda._requests import LookupDeployment
 from tests.core.scripted import (
     CAMPAIGN_CANCEL,
     CANCELLED,
@@ -191,10 +190,13 @@ async def test_a_receipt_may_spell_its_track_id_in_other_capitals(track_id: str)
 
 
 async def test_a_look_up_that_shows_another_deployment_settles_nothing() -> None:
-    """Neither does a campaign of another id."""
-    owner, _ = account(answer(200, {"TrackId": "FOO2", "Status": "Cancelled"}), attempts=1)
-    look = Case(omeda.LOOKUP, LookupDeployment(brand="FOO", track_id="FOO1"), answer(200))
-    assert isinstance((await look.run(owner)).error, UnreadableAnswer)
+    """Its status is not that of the one that was cancelled."""
+    owner, _ = account(answer(502), answer(200, {"TrackId": "FOO2", "Status": "Cancelled"}), attempts=1)
+    assert (await DEPLOYMENT_CANCEL.run(owner)).status is D.UNKNOWN
+
+
+async def test_a_campaign_of_another_id_is_not_the_one_asked_for() -> None:
+    """Neither for the caller, nor to settle anything."""
     owner, _ = account(campaign("canceled"), attempts=1)
     get: Operation[Any, Any] = ocamba.GET
     other = Case(get, ocamba.GetCampaign(campaign_id="1000249"), answer(200))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar
 
 from omeda_async._operation import Response
@@ -37,6 +38,7 @@ Meanings: TypeAlias = tuple[tuple[re.Pattern[str], type[ApiError]], ...]
 
 _SALVAGED: Final = 1_000_000
 """Bytes of a broken body that are searched for messages."""
+_MOST_SALVAGED: Final = 2000
 _REFUSES_A_BATCH: Final = frozenset({400, 409, 422})
 _SUBMISSION: Final = ("submissionid", "submission")
 """Omeda's two names of the id of a submission, in lower case."""
@@ -235,7 +237,8 @@ def _salvaged(response: Response, meanings: Meanings, *, batch: bool) -> OmedaAs
     if load_json(response.body) is not NO_JSON:
         return api_error(response)
     text = response.body[:_SALVAGED].decode("utf-8", "replace")
-    messages = tuple(_unescaped(found) for found in _BROKEN_ERROR.findall(text))
+    found = islice(_BROKEN_ERROR.finditer(text), _MOST_SALVAGED)
+    messages = tuple(_unescaped(one[1]) for one in found)
     submission = _BROKEN_ID.search(text)
     return _named(response, messages, submission[1] if submission else None, meanings, batch=batch and bool(messages))
 
