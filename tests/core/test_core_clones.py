@@ -85,11 +85,12 @@ async def test_a_search_that_shows_no_one_candidate_settles_nothing(rows: tuple[
         (ROW, answer(200, {**CLONED, "RequestedDate": "2031-01-08 06:00:00"})),
         (ROW, answer(200, {**CLONED, "DeploymentDate": "2031-01-01 18:00"})),
         (ROW, answer(200, {**CLONED, "RequestedDate": None})),
+        (ROW, answer(200, {**CLONED, "TrackId": "FOO9"})),
         (ROW, answer(200, {**CLONED, "OwnerUserId": "somebody else"})),
         (ROW, NOT_THERE),
         (ROW, omeda_error(403, "The AppId submitted is forbidden access.")),
     ],
-    ids=["the clone before", "another date", "no date", "another owner", "not found", "forbidden"],
+    ids=["the clone before", "another date", "no date", "another id", "another owner", "not found", "forbidden"],
 )
 async def test_a_candidate_that_may_be_another_deployment_is_not_taken_for_it(
     row: dict[str, Any], reply: Reply
@@ -97,14 +98,6 @@ async def test_a_candidate_that_may_be_another_deployment_is_not_taken_for_it(
     """One deployment is cloned for several dates in a row: only the date tells the clones apart."""
     result, _ = await _settled(answer(200, SOURCE), _search(row), reply)
     assert (result.status, type(result.error), result.error.sent) == (OutcomeStatus.UNKNOWN, errors.AnswerLost, True)
-
-
-async def test_a_look_up_that_shows_another_deployment_is_no_answer() -> None:
-    """It is asked again; while it goes on like that, nothing is known."""
-    other = answer(200, {**CLONED, "TrackId": "FOO9"})
-    result, asked = await _settled(answer(200, SOURCE), _search(ROW), *[other] * 5)
-    assert (result.status, result.error.sent) == (OutcomeStatus.UNKNOWN, True)
-    assert asked[2:] == ["lookup/FOO7/*"] * 5
 
 
 async def test_a_candidate_whose_date_the_search_shows_is_not_looked_up() -> None:
