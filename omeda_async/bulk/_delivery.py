@@ -11,7 +11,7 @@ from omeda_async.bulk._item import Closed, Item, not_sent, refused
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._repeats import Repeats
 from omeda_async.bulk._results import ResultBuffer
-from omeda_async.errors import ClosedError, OmedaAsyncError
+from omeda_async.errors import ClosedError
 from omeda_async.outcomes import DONE, Outcome, Tally
 
 if TYPE_CHECKING:
@@ -140,8 +140,4 @@ class Delivery:
             await asyncio.wait(self._recording)
         left, self._left = self._left, []
         if left and self._journal is not None:
-            try:
-                left = await self._journal.leave(left)
-            except OmedaAsyncError as error:
-                self.stop.fail(error)
-            self.deliver(left)
+            self.deliver(await self._journal.leave(left))

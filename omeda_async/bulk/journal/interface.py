@@ -121,6 +121,9 @@ class Backend(Protocol):
     def write(self, group: WriteGroup) -> Written:
         """Write a group, durably, and tell what earlier runs have noted of its entries."""
 
+    def known(self, fingerprints: bytes) -> Sequence[Known]:
+        """Return what earlier runs have written about records; it writes nothing."""
+
     def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
         """Note how the run ended.
 

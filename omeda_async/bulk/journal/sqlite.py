@@ -89,6 +89,10 @@ class SqliteBackend:
         with self._transaction():
             return self._write(group)
 
+    def known(self, fingerprints: bytes) -> Sequence[Known]:
+        """Return what earlier runs have written about records."""
+        return self._finder.find(fingerprints)
+
     def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
         """Note how the run ended."""
         with self._transaction():

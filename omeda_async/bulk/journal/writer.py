@@ -123,16 +123,16 @@ class Journal:
         """Write down what became of items that will not be sent, or whose sending was broken off; give how that stands.
 
         What an earlier run has found out about an item is not undone by one that did not get to it. To be called where
-        nothing cancels it: what it was given would be nowhere.
+        nothing cancels it: what it was given would be nowhere. Where nothing can be written any more, it is read.
         """
         while self._writing:  # what is being written may be their beginning
             await self._next_write()
-        self._check()
         records = self._hand.records
         held = [([item for item in items if item in records], result) for items, result in closed]
         strangers = [(item, result) for items, result in closed for item in items if item not in records]
         known: Sequence[Known] = ()
         try:
+            self._check()
             group = WriteGroup(
                 results=self._codec.kept(self._hand.close(held)),
                 entries=self._codec.entries([item for item, _ in strangers]),
@@ -142,12 +142,20 @@ class Journal:
                 known = (await self._begin_write(group)).known
         except Exception as error:  # noqa: BLE001 the same
             self._failed(error)
+            known = await self._read([item for item, _ in strangers])
         self._end_write()
-        self._check()
         standing = {strangers[one.place][0]: self._hand.leave(one, *strangers[one.place]) for one in known}
         if not standing:
             return list(closed)
         return [([item], standing.get(item, result)) for items, result in closed for item in items]
+
+    async def _read(self, items: Sequence[Item]) -> Sequence[Known]:
+        """Return what earlier runs have written about items; nothing where that cannot be read either."""
+        try:
+            fingerprints = self._codec.fingerprints(one.fingerprint for one in items)
+            return await self._worker.do(partial(self._backend.known, fingerprints))
+        except Exception:  # noqa: BLE001 closing the journal tells of its failure
+            return ()
 
     def note(self, items: Sequence[Item], result: Result[Any], *, refused: bool = False) -> None:
         """Have items counted that are not sent: they repeat earlier ones, or were refused locally."""

@@ -45,6 +45,8 @@ _SUBMISSION: Final = ("submissionid", "submission")
 _FAILED: Final = "the response does not say that it was successful"
 _OUTCOMES: Final = ("status", "result", "outcome", "state", "ok", "message")
 _OF_FAILURE: Final = re.compile(r"fail|fault|exception|denied|reject|error")
+_SUCCESSFUL: Final = "Your submission was successful"
+_OF_A_RECEIPT: Final = frozenset({"success", *_SUBMISSION})
 _NO_RECEIPT: Final = "the response names no deployment"
 
 _CANCELLED: Final = re.compile(r"^(?:the )?deployment\b.*\b(?:previously|already)\b.*\bcancell?ed\b", re.IGNORECASE)
@@ -143,7 +145,8 @@ def take_new_receipt(content: Content) -> DeploymentReceipt | str:
 def take_opt_out_receipt(content: Content) -> OptOutReceipt | str:
     """Return the receipt of a request of opt-outs; a text says why there is none."""
     fields = content.fields
-    if "success" not in fields or _says_that_it_failed(content):
+    usual = fields.get("success") == _SUCCESSFUL and fields.keys() <= _OF_A_RECEIPT  # as documented, and no more
+    if not usual and ("success" not in fields or _says_that_it_failed(content)):
         return "the response does not say that the submission was successful"
     return OptOutReceipt(first_text(fields, *_SUBMISSION), text_of(fields["success"]), _warnings(fields))
 
