@@ -13,6 +13,7 @@ from urllib.request import urlopen
 from zlib import crc32
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_TRACK_ID = re.compile(rb'"TrackId": ?"([^"]+)"')
 _OPT_OUT = b'{"SubmissionId":"762eae76-783f-4f97-b7fc-b884efc37bcc","Success":"Your submission was successful"}'
 _TRACK_ID = re.compile(rb'"TrackId": *("[^"]*")')
 _CANCELLED = (

@@ -122,8 +122,8 @@ class Operation(Generic[P, R]):
     """Raises InvalidRecord for parameters that cannot be sent."""
     parse: Callable[[Response], R | OmedaAsyncError]
     """From a response to what the caller gets; never raises."""
-    confirms: Callable[[P, R, Response], bool] = lambda _params, _result, _response: True
-    """Whether an answer is of what was asked for; if it names something else, it is another's."""
+    confirms: Callable[[P, R, Response], bool] | None = None
+    """Whether an answer is of what was asked for: if it names something else, it is another's. None: it names none."""
     verification: Verification[P] | None = None
     """None: sending it again (where it is idempotent) is all that can tell."""
     settled: Callable[[P, Any], R] | None = None

@@ -43,10 +43,13 @@ _REFUSES_A_BATCH: Final = frozenset({400, 409, 422})
 _SUBMISSION: Final = ("submissionid", "submission")
 """Omeda's two names of the id of a submission, in lower case."""
 _FAILED: Final = "the response does not say that it was successful"
-_OUTCOMES: Final = ("status", "result", "outcome", "state", "ok", "message")
 _OF_FAILURE: Final = re.compile(r"fail|fault|exception|denied|reject|error")
 _SUCCESSFUL: Final = "Your submission was successful"
 _OF_A_RECEIPT: Final = frozenset({"success", *_SUBMISSION})
+_TELLING: Final = re.compile(
+    rf"succe|{_OF_FAILURE.pattern}|^(?:status|result|outcome|state|ok|message)$", re.IGNORECASE
+)
+"""Names of properties that say whether something was successful."""
 _NO_RECEIPT: Final = "the response names no deployment"
 
 _CANCELLED: Final = re.compile(r"^(?:the )?deployment\b.*\b(?:previously|already)\b.*\bcancell?ed\b", re.IGNORECASE)
@@ -167,15 +170,18 @@ def take_statuses(content: Content) -> tuple[DeploymentStatus, ...] | str:
 
 def _says_that_it_failed(content: Content) -> bool:
     """Whether a receipt says of itself, in any spelling and at any depth, that it is none."""
-    return any(_says_no(name.casefold(), value) for name, value in walk(content.raw) if name is not None)
+    for name, value in walk(content.raw):
+        if name is not None and _TELLING.search(name) and _says_no(name.casefold(), value):
+            return True
+    return False
 
 
 def _says_no(name: str, value: Any) -> bool:
     if "succe" in name:
-        return (text_of(value) is None and value is not True) or means_no(value)
+        return not (value is True or text_of(value)) or means_no(value)
     if _OF_FAILURE.search(name):
         return bool(value) and not means_no(value)
-    return name in _OUTCOMES and means_no(value)
+    return means_no(value)
 
 
 def _warnings(fields: Mapping[str, Any]) -> tuple[str, ...]:
