@@ -113,7 +113,7 @@ def _take(isolation: Isolation, job: Job, group: Group, result: Result[Any]) -> 
     elif SUBMIT_OPT_OUTS.hits_everyone(error):
         isolation.failed(group, in_vain(result))
         job.stop.set(error)
-    elif isinstance(error, ApiError) and _refuses_the_batch(error):
+    elif isinstance(error, ApiError) and _refuses_the_batch(error) and (result.lost or not result.doubtful):
         isolation.refused(group, error, result.attempts, lost=result.lost)
     elif _may_be_for_size(error) and not job.stop.is_set:
         isolation.too_large(group, result)
@@ -137,7 +137,7 @@ def _may_be_for_size(error: OmedaAsyncError) -> bool:
     """Whether a smaller request may fare better: the provider says so, or it broke down over this one."""
     if isinstance(error, ApiError) and not isinstance(error, ServerError):
         return error.status == 413
-    return in_doubt(error)
+    return in_doubt(error) and not (isinstance(error, ServerError) and error.status == 503)
 
 
 def _blame(entries: Sequence[Entry], culprits: Any) -> dict[int, Any]:
