@@ -85,8 +85,8 @@ class State:
 
     @classmethod
     def of_earlier_run(cls) -> "State":
-        """Return the state of a call that an earlier run may have made already."""
-        return cls(doubt=Doubt(AnswerLost("an earlier run was interrupted before the answer came")))
+        """Return the state of a call that an earlier run may have made already, perhaps a moment ago."""
+        return cls(doubt=Doubt(AnswerLost("an earlier run was interrupted before the answer came"), early=True))
 
 
 @attrs.frozen(eq=False)
@@ -180,7 +180,7 @@ def in_doubt(error: OmedaAsyncError) -> bool:
     if isinstance(error, AnswerLost | ServerError):
         return True
     if isinstance(error, UnreadableAnswer):
-        return not 400 <= error.status <= 499
+        return not 400 <= error.status <= 499 or error.status in GAVE_UP
     # A page in the place of an answer, or a 4xx that says that somebody stopped waiting.
     return isinstance(error, ApiError) and error.sent
 
@@ -189,7 +189,7 @@ def refused_unseen(error: OmedaAsyncError) -> bool:
     """Whether the request was certainly not carried out, for a reason that may pass."""
     if isinstance(error, ConnectionFailed | RateLimited):
         return True
-    return isinstance(error, ApiError) and error.status in PASSING and not error.sent
+    return type(error) is ApiError and error.status in PASSING  # a class of its own has it from the provider's words
 
 
 def may_have_left(error: OmedaAsyncError) -> bool:
@@ -243,16 +243,17 @@ def _after_read(rules: Rules, state: State, read: Looked) -> tuple[State, Step]:
         return state, Finish()
     if verdict in {Verdict.DONE, Verdict.TOO_LATE}:
         return state, _failed(state, _named(error, verdict), certain=True)
-    if verdict is Verdict.NOT_DONE and doubt is not None and doubt.early:
-        later = attrs.evolve(state, doubt=attrs.evolve(doubt, early=False))
-        return later, Wait(rules.policy.settle_delay, Verify(), _failed(state, error))
     refused = _is_to_be_read(rules, state)
     if refused and verdict is Verdict.UNDECIDED:
         return state, _unread(rules, state, error, read.error)
-    give_up = _failed(state, error, certain=verdict is Verdict.NOT_DONE)
-    if refused or isinstance(error, ShutOut) or not _may_repeat(rules, state):
-        return state, give_up
-    return state, Wait(0.0, Send(), give_up)
+    early = doubt is not None and doubt.early
+    give_up = _failed(state, error, certain=verdict is Verdict.NOT_DONE and not early)
+    if not (refused or isinstance(error, ShutOut)) and _may_repeat(rules, state):
+        return state, Wait(0.0, Send(), give_up)
+    if verdict is Verdict.NOT_DONE and doubt is not None and early:
+        later = attrs.evolve(state, doubt=attrs.evolve(doubt, early=False))
+        return later, Wait(rules.policy.settle_delay, Verify(), give_up)
+    return state, give_up
 
 
 def _unread(rules: Rules, state: State, error: OmedaAsyncError, failure: OmedaAsyncError | None) -> Finish:
@@ -267,7 +268,10 @@ def _failed(
     state: State, error: OmedaAsyncError, *, certain: bool = False, known: OutcomeStatus | None = None
 ) -> Finish:
     """Return the end of a call with an error; ``certain`` says that the doubt there was is cleared up."""
-    return Finish(error=error, doubtful=state.doubt is not None and not certain, lost=state.lost, known=known)
+    doubtful = state.doubt is not None and not certain
+    if _is_no_word(error) and not doubtful:
+        known = OutcomeStatus.FAILED  # nobody has refused the record
+    return Finish(error=error, doubtful=doubtful, lost=state.lost, known=known)
 
 
 def _verify(rules: Rules, seconds: float, otherwise: Finish) -> Step:
@@ -321,9 +325,14 @@ def _came_from_in_between(error: OmedaAsyncError) -> bool:
     return not (isinstance(error, _BY_STATUS) and error.status in _OWN_WORD)
 
 
+def _is_no_word(error: OmedaAsyncError) -> bool:
+    """Whether a 4xx says nothing of the record: a page came with it, or somebody stopped waiting."""
+    return isinstance(error, ApiError) and error.sent and 400 <= error.status <= 499
+
+
 def _is_page(error: OmedaAsyncError) -> bool:
     """Whether a 4xx came with a page in the place of the provider's words: asked again, it would be the same."""
-    return isinstance(error, ApiError) and error.sent and 400 <= error.status <= 499 and error.status not in GAVE_UP
+    return _is_no_word(error) and getattr(error, "status", None) not in GAVE_UP
 
 
 def _is_unavailable(error: OmedaAsyncError) -> bool:

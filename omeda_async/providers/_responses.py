@@ -153,7 +153,9 @@ def _values_of(item: dict[str, Any], names: Iterable[str]) -> list[Any]:
 
 def _may_have_been_carried_out(response: Response) -> bool:
     status = response.status
-    return status >= 500 or status in GAVE_UP or (status not in _TELLING and is_markup(response))
+    if status >= 500 or status in GAVE_UP:
+        return True
+    return status not in _TELLING and is_markup(response) and load_json(response.body) is NO_JSON
 
 
 def _class_of(status: int) -> type[ApiError]:

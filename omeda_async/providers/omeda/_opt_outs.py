@@ -12,6 +12,7 @@ import attrs
 from omeda_async._account import Account
 from omeda_async._call import Call
 from omeda_async._decide import in_doubt
+from omeda_async._operation import GAVE_UP
 from omeda_async._result import Result
 from omeda_async.bulk import Evidence, Group, Isolation, Item, Job, Part, in_vain, not_sent
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError, ServerError
@@ -134,10 +135,10 @@ def _refuses_the_batch(error: ApiError) -> bool:
 
 
 def _may_be_for_size(error: OmedaAsyncError) -> bool:
-    """Whether a smaller request may fare better: the provider says so, or it broke down over this one."""
+    """Whether a smaller request may fare better: the provider says so, it broke down over this one, or a page came."""
     if isinstance(error, ApiError) and not isinstance(error, ServerError):
-        return error.status == 413
-    return in_doubt(error) and not (isinstance(error, ServerError) and error.status == 503)
+        return error.status == 413 or error.status in GAVE_UP or _refuses_the_batch(error)
+    return in_doubt(error) and getattr(error, "status", None) != 503
 
 
 def _blame(entries: Sequence[Entry], culprits: Any) -> dict[int, Any]:
