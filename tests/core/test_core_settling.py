@@ -28,6 +28,7 @@ from tests.core.scripted import (
     answer,
     campaign,
     deployment,
+    finished,
     lost,
     name_of,
     ocamba_error,
@@ -72,12 +73,13 @@ async def test_a_503_to_the_end_stays_unknown_where_nothing_can_be_looked_up(cas
 @pytest.mark.parametrize(("case", "open_"), OPEN, ids=name_of)
 async def test_a_503_although_applied_is_done(case: Case, open_: Response) -> None:
     """The repeat is refused for what the first has done: that is read, or the refusal says so."""
-    done = {"running": campaign("canceled"), "Saved": transaction("Abandoned")}
-    refusal, read = omeda_error(400, CANCELLED), ()
-    for state, shown in done.items():
-        if state.encode() in open_.body:
-            refusal, read = answer(400, {}), (shown,)
-    owner, transport = account(answer(503, text=""), refusal, *read)
+    del open_
+    told: dict[str, list[Reply]] = {
+        "deployments.cancel": [omeda_error(400, CANCELLED)],
+        "campaigns.cancel": [ocamba_error(400), campaign("canceled")],
+        "transactions.cancel": [finished(), transaction("Abandoned")],
+    }
+    owner, transport = account(answer(503, text=""), *told[case.operation.name])
     result = await case.run(owner)
     assert (result.status, result.error, result.receipt.settled, transport.script) == (D.ALREADY_DONE, None, True, [])
 

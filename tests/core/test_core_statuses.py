@@ -143,7 +143,7 @@ async def test_a_page_about_a_url_that_is_nobodys_has_failed() -> None:
 
 
 @pytest.mark.parametrize("case", [UPDATE, OPT_OUTS], ids=name_of)
-@pytest.mark.parametrize("status", [400, 409, 413, 422])
+@pytest.mark.parametrize("status", [400, 409, 410, 422])
 async def test_a_page_stays_unknown_where_nothing_can_be_read(case: Case, status: int) -> None:
     """It is not sent again either."""
     owner, transport = account(_page(status))
