@@ -16,6 +16,10 @@ from omeda_async.errors import (
     SessionLost,
 )
 
+PASSING = frozenset({402, 407, 421, 423, 424, 425, 426, 431, 449, 451})
+"""The 4xx that tell of the way, the account or the moment, and nothing of the record: it is tried again."""
+GAVE_UP = frozenset({408, 499})
+"""The 4xx that say that somebody stopped waiting: the provider may be at work on the request."""
 P = TypeVar("P")
 R = TypeVar("R")
 

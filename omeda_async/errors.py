@@ -232,7 +232,7 @@ class RateLimited(ApiError):
 
 
 class ServerError(ApiError):
-    """5xx: the provider failed; unless it is a 503, the request may have been carried out."""
+    """5xx: the provider, or a gateway before it, failed; the request may have been carried out."""
 
 
 class AlreadyDone(ApiError):

@@ -17,6 +17,7 @@ import attrs
 from omeda_async._auth_kinds import BasicAuth, BearerAuth, SessionAuth, Token, TokenCall, hidden_token
 from omeda_async._checks import (
     check_base_url,
+    check_duration,
     check_flag,
     check_headers,
     check_seconds,
@@ -73,6 +74,11 @@ class RetryPolicy:
     """Seconds of back-off after the first failure; doubled with each further one."""
     max_delay: float = 30.0
     """The longest back-off in seconds. A provider's Retry-After may ask for more, and gets it."""
+    settle_delay: float = 5.0
+    """Seconds after which a read that says "not done" is believed, where an answer was lost on the way.
+
+    A gateway's 502 or a cut connection may come at once, and the provider carry the request out a moment later.
+    """
     deadline: float = 300.0
     """Seconds for one call in all. In a bulk run a record's clock starts with its first turn at the limiter."""
 
@@ -81,6 +87,7 @@ class RetryPolicy:
             raise ConfigurationError(f"RetryPolicy.attempts must be a whole number from 1, not {self.attempts!r}")
         for name in ("base_delay", "max_delay", "deadline"):
             check_seconds(self, name, getattr(self, name))
+        check_duration("RetryPolicy.settle_delay", self.settle_delay, zero=True)
 
 
 class ProviderSettings(Protocol):

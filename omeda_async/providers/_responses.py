@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from omeda_async._masking import mask_emails
-from omeda_async._operation import Response
+from omeda_async._operation import GAVE_UP, PASSING, Response
 from omeda_async._retry_after import read_retry_after
 from omeda_async.errors import (
     ApiError,
@@ -45,6 +45,8 @@ _BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
     409: Conflict,
     429: RateLimited,
 }
+_TELLING: Final = PASSING | {401, 403, 405, 429}
+"""The 4xx that mean the same whoever says so, a gateway or the provider."""
 _NO: Final = re.compile(
     r"^\s*(?:n|f|0+)\s*$|n't\b"
     r"|\b(?:no|not|never|none|nothing|null|false|un(?:success|able|known|authori|process|expect)\w*|fail\w*|err\w*"
@@ -77,7 +79,8 @@ def api_error(
     Args:
         response: The response.
         kind: The class of the error; by default the one of the status.
-        sent: Whether the request may have been carried out; by default what the status says (a 5xx but 503: yes).
+        sent: Whether the request may have been carried out; by default what the status says (a 5xx: yes), and that
+            the provider's own words have not come under a 4xx, but a page.
         message: What happened, in one sentence; by default the first of ``messages``, or else the status.
         messages: The provider's own words.
         details: Further attributes of the error.
@@ -86,7 +89,7 @@ def api_error(
     text = _concise(message or "") or _first_of(messages)
     return (kind or _class_of(status))(
         f"{text} ({_phrase(response)})" if text and response.flaw else text or _phrase(response),
-        sent=status >= 500 and status != 503 if sent is None else sent,
+        sent=_may_have_been_carried_out(response) if sent is None else sent,
         status=status,
         messages=tuple(one[:_LONGEST_MESSAGE] for one in messages),
         retry_after=read_retry_after(response.headers),
@@ -220,6 +223,13 @@ def _values_of(item: dict[str, Any], names: Iterable[str]) -> list[Any]:
     known = lowered(item)
     values = [known[name] for name in names if name in known] or known.values()
     return [part for one in values for part in (one if isinstance(one, list) else [one])]
+
+
+def _may_have_been_carried_out(response: Response) -> bool:
+    status = response.status
+    if status >= 500 or status in GAVE_UP:
+        return True
+    return status not in _TELLING and is_page(response) and load_json(response.body) is NO_JSON
 
 
 def _class_of(status: int) -> type[ApiError]:

@@ -29,6 +29,7 @@ from omeda_async import (
     Window,
     events,
 )
+from omeda_async.errors import RateLimited
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
 from omeda_async.testing import run_moved
 
@@ -286,10 +287,10 @@ class _Full:
 
 async def test_a_retry_policy_of_one_attempt_is_kept(sandbox: Sandbox) -> None:
     """The settings' policy reaches the call."""
-    sandbox.fault(Fault(FaultKind.UNAVAILABLE, FaultPoint.BEFORE, "campaigns.cancel", times=None))
+    sandbox.fault(Fault(FaultKind.TOO_MANY, FaultPoint.BEFORE, "campaigns.cancel", times=None))
     settings = OcambaSettings(token=sandbox.ocamba_token, base_url=sandbox.url, retry=RetryPolicy(attempts=1))
     async with SessionManager(ocamba=settings) as manager:
-        with pytest.raises(Exception, match="503"):
+        with pytest.raises(RateLimited):
             await manager.ocamba.campaigns.cancel("1000248")
     assert len(sandbox.requests) == 1
 

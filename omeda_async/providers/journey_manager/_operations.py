@@ -188,7 +188,7 @@ def _refusal(response: Response, key: str | None, parts: Parts, text: str) -> Ap
     return api_error(
         response,
         _class_of(response.status, key),
-        sent=True if key == "internalError" else None,
+        sent=None if key is None else key == "internalError",
         messages=_messages_in(parts, key, text),
         code=key,
         fields=_FIELDS.get(key or "", ()),
