@@ -248,7 +248,7 @@ def _after_read(rules: Rules, state: State, read: Looked) -> tuple[State, Step]:
         return state, _unread(rules, state, error, read.error)
     early = doubt is not None and doubt.early
     give_up = _failed(state, error, certain=verdict is Verdict.NOT_DONE and not early)
-    hopeless = isinstance(error, ShutOut) or (verdict is Verdict.UNDECIDED and _redirects(error))
+    hopeless = isinstance(error, ShutOut) or (read.error is not None and _redirects(error))
     if not (refused or hopeless) and _may_repeat(rules, state):
         return state, Wait(0.0, Send(), give_up)
     if verdict is Verdict.NOT_DONE and doubt is not None and early:

@@ -147,10 +147,20 @@ async def test_answers_lost_to_the_end_are_settled_by_the_look_up() -> None:
 
 
 IN_BETWEEN: list[Reply] = [
-    *(lost(), lost(timed_out=True), HTML, unread(200), unread(302)),
+    *(lost(), lost(timed_out=True), HTML, unread(200)),
     *(answer(status, text="") for status in (408, 499, 502, 504, 520, 599, 600)),
     *(unread(status) for status in (408, 502, 504)),
 ]
+
+
+async def test_a_redirect_is_looked_up_before_it_is_asked_again() -> None:
+    """Asked again at once, it would be the same; a look-up that is redirected, too, says as much."""
+    owner, transport = account(unread(302), deployment("Scheduled"), DEPLOYMENT_CANCEL.done)
+    result = await DEPLOYMENT_CANCEL.run(owner)
+    assert (result.status, len(transport.sent)) == (D.DONE, 3)
+    owner, transport = account(unread(302), unread(302))
+    result = await DEPLOYMENT_CANCEL.run(owner)
+    assert (result.status, len(transport.sent)) == (D.UNKNOWN, 2)
 
 
 @pytest.mark.parametrize("doubt", IN_BETWEEN, ids=repr)
@@ -163,6 +173,16 @@ async def test_not_done_is_believed_only_when_it_is_read_again_after_a_while(dou
     owner, transport = account(*[doubt] * 5, deployment("Scheduled"), deployment("Cancelled"))
     result = await DEPLOYMENT_CANCEL.run(owner)
     assert (result.status, result.error, result.receipt.settled) == (D.ALREADY_DONE, None, True)
+
+
+async def test_a_redirect_is_looked_up_before_it_is_asked_again() -> None:
+    """Asked again at once, it would be the same; a look-up that is redirected, too, says as much."""
+    owner, transport = account(unread(302), deployment("Scheduled"), DEPLOYMENT_CANCEL.done)
+    result = await DEPLOYMENT_CANCEL.run(owner)
+    assert (result.status, len(transport.sent)) == (D.DONE, 3)
+    owner, transport = account(unread(302), unread(302))
+    result = await DEPLOYMENT_CANCEL.run(owner)
+    assert (result.status, len(transport.sent)) == (D.UNKNOWN, 2)
 
 
 @pytest.mark.parametrize("doubt", IN_BETWEEN, ids=repr)
