@@ -40,6 +40,14 @@ def _is_write(incoming: Any) -> bool:
     return str(incoming.operation).endswith((".cancel", ".submit"))
 
 
+def _about(incoming: Any, name: str) -> bool:
+    return f"/{name}/" in incoming.path or f'"{name}"'.encode() in incoming.body
+
+
+def _write_about(name: str) -> Callable[[Any], bool]:
+    return lambda incoming: _is_write(incoming) and _about(incoming, name)
+
+
 def _applied(sandbox: Sandbox, operation: str, name: str = "x") -> int:
     provider: Any = sandbox.omeda if operation == "deployments" else sandbox.ocamba
     provider = sandbox.journey_manager if operation == "transactions" else provider
@@ -80,10 +88,8 @@ async def test_a_run_says_of_no_record_that_it_failed_while_it_may_still_be_done
     async with Sandbox() as sandbox, _once(sandbox) as manager:
         for name in ("x", "y"):
             seed(sandbox, name, "open")
-        sandbox.fault(
-            Fault(kind, Point.LATER, lambda one: _is_write(one) and _about(one, "x"), seconds=0.9, retry_after=None)
-        )
-        sandbox.fault(Fault(kind, Point.BEFORE, lambda one: _is_write(one) and _about(one, "y")))
+        sandbox.fault(Fault(kind, Point.LATER, _write_about("x"), seconds=0.9, retry_after=None))
+        sandbox.fault(Fault(kind, Point.BEFORE, _write_about("y"), retry_after=None))
         outcomes = {one.key: one for one in await collect(CANCELS[operation](manager)(["x", "y"]))}
         assert {key: (one.status, one.attempts) for key, one in outcomes.items()} == {
             "x": (S.ALREADY_DONE, 3),
@@ -93,10 +99,6 @@ async def test_a_run_says_of_no_record_that_it_failed_while_it_may_still_be_done
         assert outcomes["y"].error is not None
         assert not outcomes["y"].error.sent
         assert (_applied(sandbox, operation), _applied(sandbox, operation, "y")) == (1, 0)
-
-
-def _about(incoming: Any, name: str) -> bool:
-    return f"/{name}/" in incoming.path or f'"{name}"'.encode() in incoming.body
 
 
 @everywhere
@@ -181,7 +183,7 @@ async def test_what_a_page_hides_is_not_kept_as_rejected(
             for api in {type(api) for api in sandbox.apis.values()}:
 
                 def hidden(self: Any, incoming: Any, respond: Any = api.respond) -> Response:
-                    if _is_write(incoming) and _about(incoming, "x"):
+                    if _write_about("x")(incoming):
                         respond(self, incoming)
                     return reply
 
