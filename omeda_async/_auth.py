@@ -20,7 +20,6 @@ from omeda_async.errors import (
     SessionLost,
     UnreadableAnswer,
 )
-from omeda_async.settings import Token
 
 Headers = Mapping[str, str]
 LOADS_KEPT = 5
@@ -153,7 +152,7 @@ def fixed_credentials(authorization: str, *secrets: str, extra: Headers) -> Cred
     return FixedCredentials({"Authorization": authorization, **extra}, (*secrets, *also))
 
 
-def bearer(token: Token, extra: Headers | None = None) -> Credentials:
+def bearer(token: str | Callable[[], str | Awaitable[str]], extra: Headers | None = None) -> Credentials:
     """Sign with a bearer token and some fixed headers; a token from a callable is asked for once more on 401."""
     fixed = dict(extra or {})
     if isinstance(token, str):

@@ -8,10 +8,18 @@ import attrs
 
 from omeda_async._checks import check_text, check_token, refuse_pickle
 from omeda_async._masking import masked_repr
+from omeda_async._secret import Secret, hidden
 from omeda_async.errors import ConfigurationError
 
-Token = str | Callable[[], str | Awaitable[str]]
+TokenCall = Callable[[], str | Awaitable[str]]
+"""A callable (which may be async) that returns the token in force."""
+Token = str | Secret | TokenCall
 """A token, or a callable (which may be async) that returns the one in force."""
+
+
+def hidden_token(token: Token) -> Secret | TokenCall:
+    """Return a token as a secret, and a callable as it is."""
+    return hidden(token) if isinstance(token, str) else token
 
 
 @attrs.frozen
@@ -19,7 +27,7 @@ class BasicAuth:
     """A user name and a password."""
 
     user: str = attrs.field(repr=masked_repr)
-    password: str = attrs.field(repr=False)
+    password: Secret = attrs.field(repr=False, converter=hidden)
 
     __reduce_ex__ = refuse_pickle
 
@@ -32,14 +40,14 @@ class BasicAuth:
     @property
     def header(self) -> str:
         """The Authorization header."""
-        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
+        return "Basic " + base64.b64encode(f"{self.user}:{self.password.reveal()}".encode()).decode("ascii")
 
 
 @attrs.frozen
 class BearerAuth:
     """A bearer token, or a callable (which may be async) that returns the one in force."""
 
-    token: Token = attrs.field(repr=False)
+    token: Secret | TokenCall = attrs.field(repr=False, converter=hidden_token)
 
     __reduce_ex__ = refuse_pickle
 

@@ -6,6 +6,7 @@ import re
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
+from omeda_async._secret import revealed
 from omeda_async.errors import ConfigurationError
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -26,6 +27,7 @@ def check_text(owner: object, field: str, value: object) -> None:
     Raises:
         ConfigurationError: It is no string, is empty, or holds control characters.
     """
+    value = revealed(value)
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError(f"{type(owner).__name__}.{field} is missing: it must be a non-empty string")
     if not value.isprintable():
@@ -87,6 +89,16 @@ def check_whole(name: str, value: object, least: int = 1) -> None:
         raise ConfigurationError(f"{name} must be a whole number from {least}, not {value!r}")
 
 
+def check_flag(name: str, value: object) -> None:
+    """Check a switch.
+
+    Raises:
+        ConfigurationError: It is neither True nor False.
+    """
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} must be True or False, not {value!r}")
+
+
 def check_one_of(name: str, value: object, kind: type[Any]) -> None:
     """Check a choice.
 
@@ -112,7 +124,7 @@ def check_base_url(owner: object, url: object) -> None:
         raise ConfigurationError(f"{where} must not hold a user name or password; they have settings of their own")
     if "?" in url or "#" in url:
         raise ConfigurationError(f"{where} must not have a query or fragment")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise ConfigurationError(f"{where} must use https: plain http is for this machine (127.0.0.1) only")
 
 
@@ -128,7 +140,8 @@ def _split(url: str) -> SplitResult | None:
     return parts if good else None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
     if host == "localhost":
         return True
     try:

@@ -307,7 +307,13 @@ def _may_repeat(rules: Rules, state: State) -> bool:
     """Whether an attempt that may have been carried out may be made again."""
     if not rules.operation.idempotent or len(state.errors) >= rules.policy.attempts:
         return False
-    return not (_second_500(state) or _is_page(_latest(state)))
+    latest = _latest(state)
+    return not (_second_500(state) or _is_page(latest) or _redirects(latest))
+
+
+def _redirects(error: OmedaAsyncError) -> bool:
+    """Whether another address was named, to which nothing is sent: asked again, it would be the same."""
+    return isinstance(error, ApiError | UnreadableAnswer) and 300 <= error.status <= 399
 
 
 def _second_500(state: State) -> bool:

@@ -52,6 +52,12 @@ class Response:
     headers: Mapping[str, str]
     """Case-insensitive."""
     body: bytes = attrs.field(repr=False)
+    flaw: str | None = None
+    """What is wrong with its body, as what follows "its body is"; None if it came whole. Never of a 2xx."""
+    asked: str = ""
+    """The base URL that was asked."""
+    in_session: bool = True
+    """Whether it may be a session that signed the request: not where a name and a password did."""
 
     @property
     def accepted(self) -> bool:
@@ -120,6 +126,8 @@ class Operation(Generic[P, R]):
     """Raises InvalidRecord for parameters that cannot be sent."""
     parse: Callable[[Response], R | OmedaAsyncError]
     """From a response to what the caller gets; never raises."""
+    confirms: Callable[[P, R, Response], bool] | None = None
+    """Whether an answer is of what was asked for: if it names something else, it is another's. None: it names none."""
     verification: Verification[P] | None = None
     """None: sending it again (where it is idempotent) is all that can tell."""
     settled: Callable[[P, Any], R] | None = None

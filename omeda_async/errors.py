@@ -27,7 +27,7 @@ from typing import Any, Self, TypeVar
 
 import attrs
 
-from omeda_async._masking import hide_secrets, mask_emails, masked_repr
+from omeda_async._masking import hide_secrets, masked_repr, readable
 
 BODY_KEPT = 200
 _LONGEST_ADDRESS = 256
@@ -36,8 +36,9 @@ _LONGEST_ADDRESS = 256
 
 def cut_body(body: bytes | str) -> str:
     """Keep the start of an answer's body for an error: at most 200 characters, e-mail addresses masked."""
-    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
-    return mask_emails(text[: BODY_KEPT + _LONGEST_ADDRESS])[:BODY_KEPT]
+    seen = BODY_KEPT + _LONGEST_ADDRESS
+    text = body[: 4 * seen].decode("utf-8", "replace") if isinstance(body, bytes) else body
+    return readable(text[:seen])[:BODY_KEPT]
 
 
 def _texts(given: Iterable[str]) -> tuple[str, ...]:
@@ -70,8 +71,8 @@ def _revive(cls: type["OmedaAsyncError"], state: dict[str, Any]) -> "OmedaAsyncE
 class OmedaAsyncError(Exception):
     """The root of all errors of this library."""
 
-    message: str = attrs.field(converter=mask_emails)
-    """What went wrong, in one sentence, with e-mail addresses masked."""
+    message: str = attrs.field(converter=readable)
+    """What went wrong, in one sentence, with e-mail addresses masked and nothing that could control a terminal."""
     provider: str | None = attrs.field(default=None, kw_only=True)
     """``"omeda"``, ``"ocamba"`` or ``"journey_manager"``."""
     operation: str | None = attrs.field(default=None, kw_only=True)
@@ -118,7 +119,7 @@ class InvalidRecord(OmedaAsyncError):
 
     field: str | None = attrs.field(default=None, kw_only=True)
     """The field at fault, by its Python name; None when the record as a whole is."""
-    reason: str = attrs.field(default="", kw_only=True, converter=mask_emails)
+    reason: str = attrs.field(default="", kw_only=True, converter=readable)
     """Why, and what would be right."""
 
     @classmethod
@@ -145,8 +146,15 @@ class TransportError(OmedaAsyncError):
     """No answer came from the provider."""
 
 
+@attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
 class ConnectionFailed(TransportError):
     """The connection could not be made; the request never left."""
+
+    cause: str = attrs.field(default="other", kw_only=True)
+    """``"name"``, ``"certificate"``, ``"tls"``, ``"proxy"``, ``"refused"``, ``"unreachable"``, ``"timeout"`` or
+    ``"other"``."""
+    retryable: bool = attrs.field(default=True, kw_only=True)
+    """Can it be another time? Not with a certificate that is not trusted: that is a setting, or an attack."""
 
 
 @attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)

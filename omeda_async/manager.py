@@ -11,6 +11,7 @@ from omeda_async._account import Account
 from omeda_async._activity import Activity
 from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, fixed_credentials, session
 from omeda_async._decide import chance
+from omeda_async._secret import revealed
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import make_limiter
 from omeda_async.settings import (
@@ -76,7 +77,7 @@ class SessionManager:
         if ocamba is not None:
             from omeda_async.providers.ocamba.client import OcambaClient  # noqa: PLC0415 a provider that is not used costs nothing to load
 
-            self._ocamba = OcambaClient(self._account("ocamba", ocamba, bearer(ocamba.token)))
+            self._ocamba = OcambaClient(self._account("ocamba", ocamba, bearer(revealed(ocamba.token))))
         if journey_manager is not None:
             from omeda_async.providers.journey_manager.client import JourneyManagerClient  # noqa: PLC0415 a provider that is not used costs nothing to load
 
@@ -194,15 +195,18 @@ class SessionManager:
         return account
 
     def _journey_manager_credentials(self, settings: JourneyManagerSettings) -> Credentials:
-        extra, auth = dict(settings.headers), settings.auth
+        extra = {name: value.reveal() for name, value in settings.headers.items()}
+        auth = settings.auth
         if isinstance(auth, BasicAuth):
-            return fixed_credentials(auth.header, auth.password, auth.header.removeprefix("Basic "), extra=extra)
+            return fixed_credentials(
+                auth.header, auth.password.reveal(), auth.header.removeprefix("Basic "), extra=extra
+            )
         if isinstance(auth, BearerAuth):
-            return bearer(auth.token, extra)
+            return bearer(revealed(auth.token), extra)
         prepare = auth.prepare
 
         async def open_session() -> Headers:
-            headers: Mapping[str, str] = await prepare(self._transport.session(), settings.url)
+            headers: Mapping[str, str] = await prepare(self._transport.session_of(settings.url), settings.url)
             return {**extra, **headers}
 
         return session(open_session)
@@ -221,7 +225,7 @@ def _checked(hooks: Iterable[events.Hook]) -> tuple[events.Hook, ...]:
 
 
 def _omeda_credentials(settings: OmedaSettings) -> Credentials:
-    headers = {"x-omeda-appid": settings.app_id}
+    headers = {"x-omeda-appid": settings.app_id.reveal()}
     if settings.input_id is not None:
-        headers["x-omeda-inputid"] = settings.input_id
+        headers["x-omeda-inputid"] = settings.input_id.reveal()
     return FixedCredentials(headers, tuple(headers.values()))

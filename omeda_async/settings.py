@@ -1,27 +1,33 @@
 """Settings of the three providers, checked when they are made.
 
-Secrets are not part of any repr, and objects that hold them refuse to be pickled.
+They take secrets as plain texts and keep each as a :class:`Secret`: it shows nothing in a repr, a format, JSON or
+``attrs.asdict``, equals the plain text, and gives it on ``reveal()``. Objects that hold secrets refuse to be pickled.
 """
 
 import enum
+import functools
 import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
 
 import attrs
 
-from omeda_async._auth_kinds import BasicAuth, BearerAuth, SessionAuth, Token
+from omeda_async._auth_kinds import BasicAuth, BearerAuth, SessionAuth, Token, TokenCall, hidden_token
 from omeda_async._checks import (
     check_base_url,
     check_duration,
+    check_flag,
     check_headers,
     check_seconds,
     check_text,
     check_token,
+    is_loopback,
     refuse_pickle,
 )
 from omeda_async._masking import masked_repr
+from omeda_async._secret import Secret, hidden
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import RateLimit, Window
 
@@ -35,6 +41,7 @@ __all__ = [
     "OmedaSettings",
     "ProviderSettings",
     "RetryPolicy",
+    "Secret",
     "SessionAuth",
     "Token",
     "settings_from_env",
@@ -107,8 +114,8 @@ class ProviderSettings(Protocol):
         """The base URL that requests go to."""
 
 
-def _copied(headers: Mapping[str, str]) -> Mapping[str, str]:
-    return dict(headers) if isinstance(headers, Mapping) else headers
+def _copied(headers: Mapping[str, str | Secret]) -> Mapping[str, Secret]:
+    return {name: hidden(value) for name, value in headers.items()} if isinstance(headers, Mapping) else headers
 
 
 def _check_common(owner: Any) -> None:
@@ -128,7 +135,7 @@ class OmedaSettings:
         ConfigurationError: A value is missing or wrong; the message names it.
     """
 
-    app_id: str = attrs.field(repr=False)
+    app_id: Secret = attrs.field(repr=False, converter=hidden)
     """Sent as ``x-omeda-appid``."""
     brand: str | None = None
     """The brand abbreviation, for everything about deployments."""
@@ -136,7 +143,7 @@ class OmedaSettings:
     """The client abbreviation, for the opt-out queue. It is not the brand: ask Omeda for it."""
     user_id: str | None = attrs.field(default=None, repr=masked_repr)
     """The user in whose name deployments are cancelled, unless a call names another."""
-    input_id: str | None = attrs.field(default=None, repr=False)
+    input_id: Secret | None = attrs.field(default=None, repr=False, converter=attrs.converters.optional(hidden))
     """Sent as ``x-omeda-inputid`` where set; no e-mail endpoint documents it."""
     environment: Environment = Environment.PRODUCTION
     base_url: str | None = None
@@ -148,6 +155,8 @@ class OmedaSettings:
     """Seconds for one attempt in all."""
     connect_timeout: float = 10.0
     """Seconds to connect."""
+    allow_odd_addresses: bool = False
+    """Whether e-mail addresses are sent that nobody can have, such as ``.a@example.com``."""
 
     __reduce_ex__ = refuse_pickle
 
@@ -165,12 +174,25 @@ class OmedaSettings:
             raise ConfigurationError("OmedaSettings.environment must be Environment.PRODUCTION or Environment.STAGING")
         if self.base_url is not None:
             check_base_url(self, self.base_url)
+        check_flag("OmedaSettings.allow_odd_addresses", self.allow_odd_addresses)
         _check_common(self)
+
+    @property
+    def for_tests(self) -> bool:
+        """Whether requests certainly go to no production: to the staging environment, or to this machine."""
+        return _is_for_tests(self.url, self.environment)
 
     @property
     def url(self) -> str:
         """The base URL that requests go to."""
         return (self.base_url or OMEDA_HOSTS[self.environment.value]).rstrip("/")
+
+
+@functools.lru_cache(maxsize=64)
+def _is_for_tests(url: str, environment: Environment) -> bool:
+    host = urlsplit(url).hostname or ""
+    staging = environment is Environment.STAGING or f"https://{host}" == OMEDA_HOSTS["staging"]
+    return (staging or is_loopback(host)) and f"https://{host}" != OMEDA_HOSTS["production"]
 
 
 @attrs.frozen(kw_only=True)
@@ -181,7 +203,7 @@ class OcambaSettings:
         ConfigurationError: A value is missing or wrong; the message names it.
     """
 
-    token: Token = attrs.field(repr=False)
+    token: Secret | TokenCall = attrs.field(repr=False, converter=hidden_token)
     """Sent as a bearer token. A callable is asked once, and once more when the provider answers 401."""
     base_url: str = OCAMBA_HOST
     rate_limit: RateLimit = OCAMBA_CLASS_C
@@ -216,7 +238,7 @@ class JourneyManagerSettings:
     base_url: str
     """With the context path, which is ``/workspaces`` unless the server says otherwise."""
     auth: BasicAuth | BearerAuth | SessionAuth
-    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False, converter=_copied)
+    headers: Mapping[str, Secret] = attrs.field(factory=dict, repr=False, converter=_copied)
     """Sent with every request, a CSRF header for instance."""
     rate_limit: RateLimit = JOURNEY_MANAGER_COURTESY
     """No limit is published: the default, 5 per second and 2 in flight, is a courtesy of ours."""

@@ -73,7 +73,17 @@ def test_the_metadata_names_the_library(about: Message) -> None:
     needed = {
         one.split(">")[0].split(";")[0].strip() for one in about.get_all("Requires-Dist", []) if "extra" not in one
     }
-    assert needed == {"aiohttp", "aiolimiter", "attrs", "cattrs", "multidict", "orjson", "tzdata", "yarl"}
+    assert needed == {
+        "aiohttp",
+        "aiolimiter",
+        "attrs",
+        "cattrs",
+        "email-validator",
+        "multidict",
+        "orjson",
+        "tzdata",
+        "yarl",
+    }
     assert set(about.get_all("Provides-Extra", [])) >= {"cli", "dev"}
     assert "Typing :: Typed" in about.get_all("Classifier", [])
     assert about["Description-Content-Type"] == "text/markdown"

@@ -1,6 +1,7 @@
 """Bulk runs: any number of records in, one outcome for each out. It knows operations and batches, and no provider."""
 
 from omeda_async.bulk._batcher import Batcher
+from omeda_async.bulk._common_cause import CommonCause
 from omeda_async.bulk._isolate import Evidence, Group, Isolation, Part
 from omeda_async.bulk._item import Item, Records, fingerprint, in_vain, not_sent
 from omeda_async.bulk._job import Job, Work
@@ -11,6 +12,7 @@ __all__ = [
     "Batcher",
     "BulkOptions",
     "BulkRun",
+    "CommonCause",
     "Evidence",
     "Group",
     "Isolation",

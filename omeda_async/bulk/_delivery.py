@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omeda_async._result import Result
 from omeda_async._stop import Stop
@@ -11,9 +11,11 @@ from omeda_async.bulk._item import Closed, Item, not_sent, refused
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._repeats import Repeats
 from omeda_async.bulk._results import ResultBuffer
-from omeda_async.bulk.journal.interface import RunJournal
-from omeda_async.errors import ClosedError, OmedaAsyncError
+from omeda_async.errors import ClosedError
 from omeda_async.outcomes import DONE, Outcome, Tally
+
+if TYPE_CHECKING:
+    from omeda_async.bulk.journal.writer import Journal
 
 LEFT_AT_ONCE = 1000
 
@@ -22,14 +24,14 @@ class Delivery:
     """Counts the results of items and hands out their outcomes, those of repeats with them.
 
     Args:
-        journal: What remembers the run.
+        journal: What remembers the run, if anything does.
         results: Where the outcomes wait for the caller.
         stop: The run's.
         on_outcomes: Called whenever the sums have changed.
     """
 
     def __init__(
-        self, journal: RunJournal, results: ResultBuffer, stop: Stop, on_outcomes: Callable[[], Any] | None = None
+        self, journal: "Journal | None", results: ResultBuffer, stop: Stop, on_outcomes: Callable[[], Any] | None
     ) -> None:
         self.tally = Tally()
         self.waiting = 0
@@ -75,7 +77,7 @@ class Delivery:
 
         An earlier run may know more about them, which the journal is asked before their outcomes are delivered.
         """
-        if self._journal.remembers:
+        if self._journal is not None:
             self._left += closed
         else:
             self.deliver(closed)
@@ -98,14 +100,16 @@ class Delivery:
 
     def refuse(self, item: Item) -> None:
         """Deliver an item that cannot be sent."""
-        closed: Closed = [item], refused(item)
-        self._journal.note_refused([closed])
-        self.deliver([closed])
+        result = refused(item)
+        if self._journal is not None:
+            self._journal.note([item], result, refused=True)
+        self.deliver([([item], result)])
 
     def repeat(self, item: Item, earlier: Item | Result[Any]) -> None:
         """Let an item share the result of an earlier one, which may still be on its way."""
         if isinstance(earlier, Result):
-            self._journal.note_repeats([([item], earlier)])
+            if self._journal is not None:
+                self._journal.note([item], earlier)
             self.deliver([([item], earlier)])
         else:
             earlier.repeats = earlier.repeats or []
@@ -118,7 +122,8 @@ class Delivery:
             return items
         for item in items:
             item.repeats = None
-        self._journal.note_repeats([(repeats, result)])
+        if self._journal is not None:
+            self._journal.note(repeats, result)
         self.waiting -= len(repeats)
         self.on_fewer_waiting()
         return [*items, *repeats]
@@ -134,9 +139,5 @@ class Delivery:
         if self._recording:
             await asyncio.wait(self._recording)
         left, self._left = self._left, []
-        if left:
-            try:
-                left = await self._journal.leave(left)
-            except OmedaAsyncError as error:
-                self.stop.fail(error)
-            self.deliver(left)
+        if left and self._journal is not None:
+            self.deliver(await self._journal.leave(left))

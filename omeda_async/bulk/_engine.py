@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -15,11 +15,13 @@ from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._queue import BatchQueue
 from omeda_async.bulk._reader import BREATHE_EVERY, Reader, ReaderOptions
 from omeda_async.bulk._results import ResultBuffer
-from omeda_async.bulk.journal.interface import RunJournal
 from omeda_async.errors import ClosedError, OmedaAsyncError
 from omeda_async.events import logger
 from omeda_async.limits import Priority
 from omeda_async.outcomes import Tally
+
+if TYPE_CHECKING:
+    from omeda_async.bulk.journal.writer import Journal
 
 BATCHES_READY = 1
 GRACE = 1.0
@@ -48,10 +50,10 @@ class Engine:
         work: How items are read and sent.
         records: The input; read lazily.
         options: How the run is made.
-        journal: What remembers the run.
+        journal: What remembers the run, if anything does.
     """
 
-    def __init__(self, work: Work, records: Records, options: EngineOptions, journal: RunJournal) -> None:
+    def __init__(self, work: Work, records: Records, options: EngineOptions, journal: "Journal | None") -> None:
         self.stop = Stop()
         self.journal = journal
         self.results = ResultBuffer(limit=2 * options.concurrency * options.max_entries)
@@ -124,7 +126,8 @@ class Engine:
 
     async def _room(self) -> None:
         await self.results.room()
-        await self.journal.room()
+        if self.journal is not None:
+            await self.journal.room()
 
     async def _until_all_have_ended(self) -> None:
         workers = [self._serve() for _ in range(self._options.concurrency)]

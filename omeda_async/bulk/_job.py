@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from omeda_async._account import Account
 from omeda_async._call import Call, CallOptions
 from omeda_async._result import Result
 from omeda_async._stop import Stop
 from omeda_async.bulk._item import Closed, Item, not_sent, still_doubtful
-from omeda_async.bulk.journal.interface import RunJournal
 from omeda_async.errors import ClosedError
+
+if TYPE_CHECKING:
+    from omeda_async.bulk.journal.writer import Journal
 
 
 class Work(Protocol):
@@ -47,9 +49,12 @@ class Host(Protocol):
     """What a job belongs to: a bulk run, or one request of a batcher."""
 
     stop: Stop
-    journal: RunJournal
     call_options: CallOptions
     """How its calls are made, unless a work has a reason of its own."""
+
+    @property
+    def journal(self) -> "Journal | None":
+        """What remembers the run, if anything does."""
 
     def spend_isolation(self) -> bool:
         """Whether one more request may be spent on isolating culprits; it counts as spent."""
@@ -90,7 +95,7 @@ class Job:
             return
         closed = items, result
         self._closed.append(closed)
-        if not self._host.journal.remembers:
+        if self._host.journal is None:
             self._host.deliver([closed])
 
     async def run(self, call: Call[Any, Any]) -> Result[Any]:
@@ -121,13 +126,13 @@ class Job:
         """
         journal = self._host.journal
         try:
-            if journal.remembers:
+            if journal is not None:
                 self._closed += await journal.begin(self._items)
                 if self._abandoned:
                     return
             if items := self._open() if self._closed else self._items:
                 await work.perform(items, self)
-            if journal.remembers and not self._abandoned:
+            if journal is not None and not self._abandoned:
                 self._host.deliver_when(journal.record(self._closed), self._closed)
         except asyncio.CancelledError:
             self.abandon()
@@ -151,7 +156,7 @@ class Job:
         for item in self._open():
             self.close([item], still_doubtful(item, result))
         self._abandoned = True
-        if self._host.journal.remembers:
+        if self._host.journal is not None:
             self._host.leave(self._closed)
 
 

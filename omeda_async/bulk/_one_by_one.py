@@ -7,10 +7,10 @@ import attrs
 
 from omeda_async._account import Account
 from omeda_async._call import Call
-from omeda_async._operation import Operation, finds_nothing
-from omeda_async.bulk._item import WITNESSES, Item, in_vain
+from omeda_async._operation import Operation
+from omeda_async.bulk._common_cause import CommonCause
+from omeda_async.bulk._item import Item, in_vain
 from omeda_async.bulk._job import Job
-from omeda_async.errors import AlreadyDone, OmedaAsyncError, TooLate
 
 
 @attrs.define
@@ -28,8 +28,10 @@ class OneByOne:
     look_ahead: int = 0
     max_entries: int = 1
     max_bytes: int = 2**31
-    _url_is_right: bool = attrs.field(default=False, init=False)
-    _nothing_found: int = attrs.field(default=0, init=False)
+    _common: CommonCause = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._common = CommonCause(self.operation)
 
     async def perform(self, items: list[Item], job: Job) -> None:
         """Make the call of each item."""
@@ -39,17 +41,7 @@ class OneByOne:
                 options = attrs.evolve(options, doubtful=item.doubtful, explain=self.explain)
             result = await job.run(Call(self.account, self.operation, item.params, options, item.request))
             cause = result.error
-            if cause is None or isinstance(cause, AlreadyDone | TooLate):
-                self._url_is_right = True
-            if cause is None or not self._may_meet_everyone(cause):
-                job.close([item], result)
-                continue
-            job.close([item], in_vain(result))
-            if self.operation.hits_everyone(cause) or self._nothing_found >= WITNESSES:
+            suspect = self._common.suspects(cause)
+            job.close([item], in_vain(result) if suspect else result)
+            if cause is not None and suspect and self._common.is_certain:
                 job.stop.set(cause)
-
-    def _may_meet_everyone(self, cause: OmedaAsyncError) -> bool:
-        if self.operation.hits_everyone(cause):
-            return True
-        self._nothing_found += finds_nothing(cause)
-        return finds_nothing(cause) and not self._url_is_right

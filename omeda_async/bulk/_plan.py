@@ -102,19 +102,14 @@ class _Seen:
             yield left
 
 
-async def none_settled(items: Sequence[Item]) -> Collection[int]:  # noqa: ARG001 the signature
-    """Return that no earlier run has settled any of these."""
-    return ()
-
-
-async def make_plan(work: Work, records: Records, options: EngineOptions, settled: Settled = none_settled) -> Plan:
+async def make_plan(work: Work, records: Records, options: EngineOptions, settled: Settled | None = None) -> Plan:
     """Read the input to its end, and count.
 
     Args:
         work: How items are read and sent.
         records: The input.
         options: How the run would be made.
-        settled: Tells which of some items an earlier run has settled, by their places.
+        settled: Tells which of some items an earlier run has settled, by their places; None where none has.
     """
     seen = _Seen()
     unsendable: list[Outcome] = []
@@ -126,13 +121,13 @@ async def make_plan(work: Work, records: Records, options: EngineOptions, settle
         if item.refusal is None:
             fresh.append(item)
             if len(fresh) >= LOOKED_UP_AT_ONCE:
-                seen.add(fresh, await settled(fresh))
+                seen.add(fresh, () if settled is None else await settled(fresh))
                 fresh.clear()
         elif len(unsendable) < FAILURES_KEPT:
             unsendable.append(item.outcome(refused(item)))
         if position % BREATHE_EVERY == 0:
             await _clock.sleep(0)
-    seen.add(fresh, await settled(fresh))
+    seen.add(fresh, () if settled is None else await settled(fresh))
     firsts = await seen.firsts()
     batches = [size async for size in seen.batches(firsts, options)]
     limit = work.account.settings.rate_limit

@@ -13,7 +13,6 @@ from omeda_async.bulk._engine import Engine, EngineOptions
 from omeda_async.bulk._item import Records
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._plan import make_plan
-from omeda_async.bulk.journal.interface import NullJournal
 from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, JournalError, OmedaAsyncError
 from omeda_async.limits import Priority
 from omeda_async.outcomes import BulkReport, Outcome, Plan
@@ -187,18 +186,16 @@ class BulkRun:
         self._work.account.transport.session()
         self._work.account.activity.add_run(self)
         self._started = _clock.now()
-        journal = self._opened_later()
-        engine = self._engine = Engine(self._work, self._records, self._options, journal or NullJournal())
+        journal = None
+        if self._journal is not None:
+            from omeda_async.bulk.journal.place import journal_at  # noqa: PLC0415 the same
+
+            longest = self._work.account.settings.rate_limit.longest
+            journal = journal_at(self._journal, self._identity(), longest)
+        engine = self._engine = Engine(self._work, self._records, self._options, journal)
         drive = engine.run() if journal is None else self._remembered(engine, journal)
         self._driver = asyncio.create_task(self._drive(drive), name=f"omeda_async {self._work.name}")
         return engine
-
-    def _opened_later(self) -> "Journal | None":
-        if self._journal is None:
-            return None
-        from omeda_async.bulk.journal.place import journal_at  # noqa: PLC0415 the same
-
-        return journal_at(self._journal, self._identity(), self._work.account.settings.rate_limit.longest)
 
     async def _drive(self, run: Coroutine[Any, Any, None]) -> None:
         try:
@@ -210,18 +207,17 @@ class BulkRun:
 
     async def _remembered(self, engine: Engine, journal: "Journal") -> None:
         try:
-            await journal.open(engine.tally)
-        except JournalError as error:
+            earlier = await journal.open(engine.tally)
+        except BaseException as error:
+            engine.results.end()
+            if not isinstance(error, JournalError):
+                raise
             engine.stop.fail(error)
             return
-        finally:
-            if not journal.is_open:
-                engine.results.end()
-        made, seconds_ago = journal.recent
-        if made:
+        if earlier.requests:
             # Of those in flight when a run was killed it may not have noted each.
             in_flight = self._work.account.settings.rate_limit.parallel or self._options.concurrency
-            self._work.account.limiter.remember(made + in_flight, seconds_ago)
+            self._work.account.limiter.remember(earlier.requests + in_flight, earlier.seconds_ago)
         cause: BaseException | None = ClosedError("the run was broken off")
         try:
             await engine.run()

@@ -16,7 +16,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
     epilog="Settings come from the environment. Exit codes: 0 all done, 1 some record is not done, "
-    "2 usage or configuration, 130 interrupted.",
+    "2 usage or configuration, 3 the journal failed on the way, 130 interrupted.",
 )
 Reason = Annotated[str | None, typer.Option(help="Why, where a row does not say.")]
 
@@ -37,14 +37,21 @@ def opt_out(
     journal_pii: Annotated[
         str, typer.Option(metavar="keep|hash", help="hash keeps addresses out of the journal.")
     ] = "keep",
+    allow_odd_addresses: Annotated[
+        bool, typer.Option("--allow-odd-addresses", help="Send also addresses that nobody can have.")
+    ] = False,
 ) -> Make:
     """Submit e-mail opt-outs to Omeda.
 
-    Columns: email_address; brand_ids or deployment_type_ids (several ids are separated by |), without either the
-    address is opted out of the whole client; level, source, promo_code, key.
+    Columns: email_address; brand_ids or deployment_type_ids (several ids are separated by | or a comma), without
+    either the address is opted out of the whole client; level, source, promo_code, key.
     """
     return lambda manager, rows, options: manager.omeda.opt_outs.submit_many(
-        rows, max_entries=max_entries, journal_pii=journal_pii, **options
+        rows,
+        max_entries=max_entries,
+        journal_pii=journal_pii,
+        allow_odd_addresses=allow_odd_addresses,
+        **options,
     )
 
 

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 import attrs
 import typer
 
-from omeda_async import ConfigurationError, SessionManager
+from omeda_async import ConfigurationError, Plan, SessionManager
 from omeda_async.cli._files import check_output
 from omeda_async.cli._input import opened
 from omeda_async.cli._order import Asked, Format, Order, Provider
 from omeda_async.cli._outcomes import as_dict
-from omeda_async.cli._report import levels_in_words, show_plan
+from omeda_async.cli._report import CUT, levels_in_words, show_plan
 from omeda_async.cli._screen import Exit, complaints, counted, notes, print_json, results, say
 from omeda_async.rows import RowFile
 from omeda_async.settings import settings_from_env
@@ -26,9 +26,11 @@ def perform(order: Order) -> None:
         settings = _settings(order.provider)
         _check_user(order, rows, settings)
         host = urlsplit(settings.url).netloc
+        if rows.comments and not order.asked.plan:
+            say(notes(), f"{counted(rows.comments, 'comment line')} left out (they begin with #).")
         if order.asked.plan:
             code = _plan(order, rows, settings, host)
-        elif _confirmed(order, rows, host):
+        elif order.asked.yes or _confirmed(order, rows, settings, host):
             from omeda_async.cli._sending import send  # noqa: PLC0415 a plan needs no bars and no results
 
             code = send(order, rows, settings, host)
@@ -65,20 +67,28 @@ def _check_user(order: Order, rows: RowFile, settings: Any) -> None:
         )
 
 
-def _plan(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
+def _planned(order: Order, rows: RowFile, settings: Any) -> Plan:
     # Nothing is sent, so that the manager is not entered: that would load an HTTP client.
     manager: SessionManager = SessionManager(**{order.provider.setting: settings})
-    plan, levels = asyncio.run(order.run(manager, rows).plan()), rows.levels()
+    return asyncio.run(order.run(manager, rows).plan())
+
+
+def _plan(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
+    plan, levels = _planned(order, rows, settings), rows.levels()
     if order.asked.format is Format.JSON:
-        found = {name: value for name, value in attrs.asdict(plan, recurse=False).items() if name != "refused_total"}
+        found = attrs.asdict(plan, recurse=False)
         found["refused"] = [as_dict(outcome) for outcome in plan.refused]
         found["late"] = [as_dict(outcome) for outcome in plan.late]
         found["refused_left_out"] = plan.refused_total - len(plan.refused)
+        found["last_row_without_line_end"] = rows.is_cut
         if levels:
             found["levels"] = {level or "unknown": count for level, count in levels.items()}
+        if rows.comments:
+            found["comments"] = rows.comments
         print_json({"plan": order.title, "provider": order.provider.name, "host": host, **found})
     else:
-        show_plan(results(), plan, f"{order.title} at {order.provider.name} ({host})", levels)
+        title = f"{order.title} at {order.provider.name} ({host})"
+        show_plan(results(), plan, title, levels, comments=rows.comments, is_cut=rows.is_cut)
     return Exit.NOT_ALL_DONE if plan.refused_total else Exit.DONE
 
 
@@ -87,14 +97,19 @@ def someone_there() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _confirmed(order: Order, rows: RowFile, host: str) -> bool:
-    if order.asked.yes:
-        return True
+def _confirmed(order: Order, rows: RowFile, settings: Any, host: str) -> bool:
     if order.asked.file == "-" or not someone_there():
         raise ConfigurationError("this cannot be undone and there is nobody to ask: give --yes, or see --plan first")
-    what = counted(len(rows), "record")
+    plan = _planned(order, rows, settings)
+    what = counted(plan.records, "record")
     if levels := levels_in_words(rows.levels()):
         what += f" ({', '.join(f'{count:,} {level}' for level, count in levels.items())})"
+    if plan.refused_total:
+        what += f", {plan.refused_total:,} of which cannot be sent"
+    if plan.settled:
+        what += f", {plan.settled:,} of which an earlier run has settled"
+    if rows.is_cut:
+        say(notes(), CUT, "yellow")
     where = f"at {order.provider.name} ({host})"
     try:
         return typer.confirm(f"{order.title}: {what}, {where}. This cannot be undone. Go on?", err=True)

@@ -29,7 +29,7 @@ from omeda_async.cli._outcomes import line
 from omeda_async.cli._progress import Pauses, Watched, watching
 from omeda_async.cli._report import STYLES, new_table, words
 from omeda_async.cli._screen import Exit, complaints, counted, notes, results, say
-from omeda_async.cli._signals import Stopper, stopping
+from omeda_async.cli._signals import AT_ONCE, Stopper, stopping
 from omeda_async.sandbox import Latency, Sandbox
 
 LATENCY = Latency(0.03, 0.4)
@@ -84,7 +84,7 @@ def show_demo(directory: Path) -> None:
 async def play(console: Console, directory: Path) -> Ended:
     """Start the sandbox, and carry out the four runs at once, or what is left of them."""
     port = _port(directory)
-    async with Sandbox(seed=SEED, latency=LATENCY, port=port) as sandbox:
+    async with stopping() as stopper, Sandbox(seed=SEED, latency=LATENCY, port=port) as sandbox:
         data.seed_sandbox(sandbox)
         data.set_minute(sandbox, asyncio.get_running_loop().time())
         (directory / PORT_FILE).write_text(str(urlsplit(sandbox.url).port), encoding="ascii")
@@ -95,9 +95,10 @@ async def play(console: Console, directory: Path) -> Ended:
         async with _manager(sandbox, pauses) as manager:
             watched = _runs(manager, directory)
             with watching(watched, console) as note:
-                pauses.tell = note
-                async with stopping([one.run for one in watched], note) as stopper:
-                    await _drain_all(watched, stopper)
+                pauses.tell = stopper.say = note
+                stopper.runs = [one.run for one in watched]
+                await _drain_all(watched, stopper)
+            stopper.over = True
         return Ended(watched, sandbox, stopper.asked > 0)
 
 
@@ -200,7 +201,7 @@ async def _drain(run: BulkRun, stopper: Stopper) -> None:
         async for _ in run:
             stopper.again()
     except asyncio.CancelledError:
-        if stopper.asked < 2:
+        if stopper.asked < AT_ONCE:
             raise
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from omeda_async.rows._formulas import quoted
 from omeda_async.sandbox import Sandbox
 
 OPT_OUTS = 5_000
@@ -93,4 +94,4 @@ def write_files(directory: Path) -> Iterator[Path]:
 
 
 def _cell(value: Any) -> str:
-    return "|".join(map(str, value)) if isinstance(value, list) else str(value)
+    return quoted("|".join(map(str, value)) if isinstance(value, list) else str(value))

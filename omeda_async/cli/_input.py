@@ -1,46 +1,96 @@
-"""Opening FILE: a path, a pipe, or ``-`` for standard input."""
+"""Opening FILE: a path, a pipe, or ``-`` for standard input. What is read of it is one private copy."""
 
+import errno
 import os
-import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO
 
 from omeda_async import ConfigurationError
+from omeda_async.cli._files import refusing
 from omeda_async.rows import RowFile, RowKind
+
+AT_ONCE = 1024 * 1024
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
 def opened(kind: RowKind, file: str, ignore: Iterable[str]) -> Iterator[RowFile]:
     """Open the input as rows that can be counted, and read more than once.
 
-    A pipe is read to its end first, into a nameless file that ends with this process, so that an input that breaks off
-    is not sent in part.
+    It is copied to its end first, into a nameless file that only this user can read and that ends with this process,
+    whatever ends it: what is planned, confirmed and sent is one and the same, whoever writes to the input meanwhile.
 
     Raises:
-        ConfigurationError: It cannot be read, or holds no rows of this kind.
+        ConfigurationError: It cannot be read or copied, changes meanwhile, or holds no rows of this kind.
     """
-    if file != "-" and (Path(file).is_file() or not Path(file).exists()):
-        yield RowFile.at(kind, file, ignore)
+    name = "standard input" if file == "-" else file
+    with _private(name) as copy:
+        with refusing(f"{name} cannot be read"), _source(file) as source:
+            _copy(source, copy, name)
+        yield RowFile(kind, lambda: _again(copy), name, ignore)
+
+
+@contextmanager
+def _private(name: str) -> Iterator[BinaryIO]:
+    with refusing(f"{name} cannot be copied, and is not read twice"):
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 it is closed below
+    with copy:
+        yield copy
+
+
+@contextmanager
+def _source(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        if sys.stdin is None:  # a process may be started without
+            raise OSError(errno.EBADF, "it is closed")
+        yield sys.stdin.buffer
+    else:
+        with Path(file).open("rb") as source:
+            yield source
+
+
+def _copy(source: BinaryIO, copy: BinaryIO, name: str) -> None:
+    before = _state(source)
+    start = source.tell() if before is not None else 0
+    for data in _blocks(source):
+        _write(copy, data, name)
+    if before is None:
         return
-    with tempfile.TemporaryFile() as copy:
-        _copy(file, copy)
-        yield RowFile(kind, lambda: _again(copy), "standard input" if file == "-" else file, ignore)
+    # Times are some milliseconds coarse, and can be set: the content has to be the same, too.
+    source.seek(start)
+    copy.seek(0)
+    same = all(one == other for one, other in zip_longest(_blocks(source), _blocks(copy)))
+    if not same or _state(source) != before:
+        raise ConfigurationError(f"{name} was changed while it was read: give a copy that nobody writes to")
 
 
-def _copy(file: str, copy: BinaryIO) -> None:
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: file.read(AT_ONCE), b"")
+
+
+def _write(copy: BinaryIO, data: bytes, name: str) -> None:
     try:
-        if file == "-":
-            shutil.copyfileobj(sys.stdin.buffer, copy)
-        else:
-            with Path(file).open("rb") as pipe:
-                shutil.copyfileobj(pipe, copy)
+        copy.write(data)
         copy.flush()
     except OSError as problem:
-        raise ConfigurationError(f"{file} cannot be read: {problem.strerror}") from problem
+        way_out = "; set TMPDIR to a directory with more room" if problem.errno in FULL else ""
+        where = tempfile.gettempdir()
+        raise ConfigurationError(f"{name} cannot be copied to {where}: {problem.strerror}{way_out}") from problem
+
+
+def _state(source: BinaryIO) -> tuple[int, ...] | None:
+    """Return what changes when a file is written to; None for what is none."""
+    try:
+        found = os.fstat(source.fileno())
+    except OSError:
+        return None
+    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns) if stat.S_ISREG(found.st_mode) else None
 
 
 def _again(copy: BinaryIO) -> BinaryIO:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TextIO
 import attrs
 
 from omeda_async import BulkReport, ConfigurationError, InvalidRecord, OmedaAsyncError, Outcome
-from omeda_async.cli._screen import shown
+from omeda_async.cli._screen import escaped, shown
 from omeda_async.rows import Row
 
 SHOWN = 20
@@ -115,7 +115,7 @@ class Lines:
     def __call__(self, outcome: Outcome) -> None:
         """Write one outcome."""
         self.begin()
-        self.file.write(json.dumps(as_dict(outcome), ensure_ascii=False, default=str) + "\n")
+        self.file.write(escaped(json.dumps(as_dict(outcome), ensure_ascii=False, default=str)) + "\n")
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def limit_in_words(view: LimitsView, *, short: bool = False) -> str:
     return " · ".join(filter(None, (used, turn)))
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Pauses:
     """A hook that reports the pauses that providers ask for, those of one provider every few seconds at the most."""
 

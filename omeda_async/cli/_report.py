@@ -20,7 +20,7 @@ STYLES = {
     OutcomeStatus.NOT_SENT: "yellow",
 }
 
-
+CUT = "The last row has no line end: look whether the file is whole."
 DENSE = 6
 LEVELS = {
     "deployment_type": "of deployment types",
@@ -99,7 +99,15 @@ def levels_in_words(levels: Mapping[str | None, int]) -> dict[str, int]:
     return {text: levels[level] for level, text in LEVELS.items() if levels.get(level)}
 
 
-def show_plan(console: Console, plan: Plan, title: str, levels: Mapping[str | None, int]) -> None:
+def show_plan(
+    console: Console,
+    plan: Plan,
+    title: str,
+    levels: Mapping[str | None, int],
+    *,
+    comments: int = 0,
+    is_cut: bool = False,
+) -> None:
     """Show what a run would do.
 
     Args:
@@ -107,11 +115,15 @@ def show_plan(console: Console, plan: Plan, title: str, levels: Mapping[str | No
         plan: The run's.
         title: What would be done, and where.
         levels: How many records reach how far; empty where they do not differ in that.
+        comments: How many lines of the file are comments, and no records.
+        is_cut: Whether the last row has no line end.
     """
     table = new_table("plan", "")
     table.add_row("records", f"{plan.records:,}")
     for level, count in levels_in_words(levels).items():
         table.add_row(f"  {level}", f"{count:,}", style="bold" if level == LEVELS["client"] else "")
+    if comments:
+        table.add_row("comment lines, left out", f"{comments:,}")
     if plan.settled:
         table.add_row("settled by an earlier run", f"{plan.settled:,}")
     table.add_row("repeats of an earlier record", f"{plan.duplicates:,}")
@@ -129,4 +141,6 @@ def show_plan(console: Console, plan: Plan, title: str, levels: Mapping[str | No
         say(console, shown(f"{place(outcome)}: its turn may come too late"), "yellow")
     if len(plan.late) > SHOWN:
         say(console, f"… and {len(plan.late) - SHOWN:,} more that may come too late", "dim")
+    if is_cut:
+        say(console, CUT, "yellow")
     say(console, "Nothing was sent.", "bold")

@@ -10,7 +10,7 @@ import typer
 from omeda_async import ConfigurationError
 from omeda_async.cli._demo_data import seed_sandbox, write_files
 from omeda_async.cli._screen import complaints, counted, notes, say
-from omeda_async.cli._signals import SIGNALS
+from omeda_async.cli._signals import handle_signals
 from omeda_async.sandbox import Fault, Sandbox, serve
 
 
@@ -44,13 +44,9 @@ def _write(directory: Path) -> None:
 
 
 async def _serve(server: Sandbox, faults: Iterable[Fault]) -> None:
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    task = asyncio.current_task()
     if task is not None:
-        for number in SIGNALS:
-            try:
-                loop.add_signal_handler(number, task.cancel)
-            except (NotImplementedError, RuntimeError, ValueError):
-                break
+        handle_signals(task.cancel)
     try:
         await serve(server, faults=faults, ready=_announce)
     except asyncio.CancelledError:

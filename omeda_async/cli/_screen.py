@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from omeda_async import ConfigurationError, JournalError
+from omeda_async.cli._process import INTERRUPTED, interruptible
 
 BOUNDLESS = 1000
 
@@ -22,7 +23,8 @@ class Exit(enum.IntEnum):
     DONE = 0
     NOT_ALL_DONE = 1
     USAGE = 2
-    INTERRUPTED = 130
+    JOURNAL_FAILED = 3
+    INTERRUPTED = INTERRUPTED
 
 
 def results() -> Console:
@@ -50,14 +52,20 @@ def shown(text: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
+def escaped(line: str) -> str:
+    """Return a line of JSON that shows what could control a terminal by its escapes."""
+    return line if line.isprintable() else "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in line)
+
+
 def say(console: Console, text: str, style: str = "") -> None:
-    """Print a line as it is, however long."""
-    console.print(Text(text, style=style), soft_wrap=True)
+    """Print lines as they are, however long, but for what could control a terminal."""
+    console.print(Text("\n".join(map(shown, text.split("\n"))), style=style), soft_wrap=True)
 
 
 def print_json(document: dict[str, Any]) -> None:
     """Print one JSON document on standard output."""
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))
+    lines = json.dumps(document, ensure_ascii=False, indent=2, default=str).split("\n")
+    typer.echo("\n".join(map(escaped, lines)))
 
 
 def seconds_in_words(seconds: float) -> str:
@@ -76,7 +84,8 @@ def seconds_in_words(seconds: float) -> str:
 def complaints() -> Iterator[None]:
     """Turn an error in settings, files and journals into a sentence and an exit code."""
     try:
-        yield
+        with interruptible():
+            yield
     except (ConfigurationError, JournalError) as error:
         say(notes(), f"Error: {shown(error.message)}", "bold red")
         raise typer.Exit(Exit.USAGE) from None

@@ -5,13 +5,23 @@ from typing import Any
 
 import attrs
 
-from omeda_async import BulkRun, ClosedError, OmedaAsyncError, Outcome, OutcomeStatus, SessionManager
+from omeda_async import (
+    BulkReport,
+    BulkRun,
+    ClosedError,
+    JournalError,
+    OmedaAsyncError,
+    Outcome,
+    OutcomeStatus,
+    SessionManager,
+)
 from omeda_async.cli._order import Format, Order
-from omeda_async.cli._outcomes import summary, writing
+from omeda_async.cli._outcomes import Write, summary, writing
+from omeda_async.cli._process import OutputLost
 from omeda_async.cli._progress import Pauses, Watched, watching
-from omeda_async.cli._report import show_report
-from omeda_async.cli._screen import Exit, notes, print_json, results, say, shown
-from omeda_async.cli._signals import stopping
+from omeda_async.cli._report import show_report, words
+from omeda_async.cli._screen import Exit, counted, notes, print_json, results, say, shown
+from omeda_async.cli._signals import AT_ONCE, Stopper, stopping
 from omeda_async.rows import RowFile
 
 
@@ -19,42 +29,65 @@ from omeda_async.rows import RowFile
 class Ended:
     """How a run ended."""
 
-    run: BulkRun
+    run: BulkRun | None = None
     interrupted: bool = False
     unwritten: bool = False
     """Whether some results could not be written."""
     broken_off: bool = False
     """Whether it was stopped at once, so that some records were not reported one by one."""
+    failure: OmedaAsyncError | None = None
+    """What went wrong beside the records' own outcomes after something had been sent."""
 
 
 def send(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
     """Send the records and report; interrupted, what was not sent is reported as such."""
-    return _report(order, rows, asyncio.run(_sent(order, rows, settings)), host)
+    ended = Ended()
+    try:
+        asyncio.run(_sent(order, rows, settings, ended))
+    except KeyboardInterrupt:
+        ended.interrupted = ended.broken_off = True
+    if ended.run is None:
+        raise KeyboardInterrupt
+    try:
+        return _report(order, rows, ended.run, ended, host)
+    except KeyboardInterrupt:
+        say(notes(), "Interrupted while the summary was written.", "bold")
+        return Exit.INTERRUPTED
 
 
-async def _sent(order: Order, rows: RowFile, settings: Any) -> Ended:
+async def _sent(order: Order, rows: RowFile, settings: Any, ended: Ended) -> None:
     pauses = Pauses()
-    async with SessionManager(**{order.provider.setting: settings}, hooks=[pauses]) as manager:
-        run = order.run(manager, rows)
+    async with (
+        stopping() as stopper,
+        SessionManager(**{order.provider.setting: settings}, hooks=[pauses]) as manager,
+    ):
+        run = ended.run = order.run(manager, rows)
         client = getattr(manager, order.provider.setting)
         watched = Watched(title=order.title, run=run, total=len(rows), limits=lambda: client.limits)
-        ended = Ended(run)
         with writing(order.asked.output) as write, watching([watched], notes()) as note:
-            pauses.tell = note
-            async with stopping([run], note) as stopper:
-                try:
-                    async for outcome in run:
-                        write(_with_cause(outcome, run.stopped_by))
-                        stopper.again()
-                except OSError as problem:
-                    await run.aclose()
-                    ended.unwritten = True
-                    note(f"Stopped, as {order.asked.output} cannot be written: {problem.strerror}")
-                except asyncio.CancelledError:
-                    if stopper.asked < 2:
-                        raise
-            ended.interrupted, ended.broken_off = stopper.asked > 0, stopper.asked > 1
-    return ended
+            pauses.tell = stopper.say = note
+            stopper.runs = [run]
+            await _drained(order, run, stopper, write, ended)
+        stopper.over = True
+        ended.interrupted, ended.broken_off = stopper.asked > 0, stopper.asked > 1
+
+
+async def _drained(order: Order, run: BulkRun, stopper: Stopper, write: Write, ended: Ended) -> None:
+    try:
+        async for outcome in run:
+            write(_with_cause(outcome, run.stopped_by))
+            stopper.again()
+    except OSError as problem:
+        await run.aclose()
+        ended.unwritten = True
+        stopper.say(f"Stopped, as {order.asked.output} cannot be written: {problem.strerror}")
+    except OmedaAsyncError as error:
+        if not run.report.requests:
+            raise
+        ended.failure = error
+    except asyncio.CancelledError:
+        if stopper.asked < AT_ONCE:
+            raise
 
 
 def _with_cause(outcome: Outcome, cause: OmedaAsyncError | None) -> Outcome:
@@ -65,22 +98,41 @@ def _with_cause(outcome: Outcome, cause: OmedaAsyncError | None) -> Outcome:
     return attrs.evolve(outcome, error=cause)
 
 
-def _report(order: Order, rows: RowFile, ended: Ended, host: str) -> Exit:
-    report, cause = ended.run.report, ended.run.stopped_by
+def _report(order: Order, rows: RowFile, run: BulkRun, ended: Ended, host: str) -> Exit:
+    report, cause = run.report, run.stopped_by
     report = attrs.evolve(report, failures=tuple(_with_cause(outcome, cause) for outcome in report.failures))
     all_done = report.total == len(rows) and all(status.is_done for status in report.counts)
     interrupted = ended.interrupted and not all_done
-    stopped_by = None if cause is None or interrupted else shown(str(cause))
+    code = _code(ended, interrupted=interrupted, all_done=all_done)
+    try:
+        stopped_by = None if cause is None or interrupted else shown(str(cause))
+        _show(order, report, ended, host, interrupted=interrupted, stopped_by=stopped_by)
+    except OutputLost as lost:
+        sums = ", ".join(f"{count:,} {words(status)}" for status, count in report.counts.items())
+        say(notes(), f"Error: {lost}; {counted(report.total, 'record')}: {sums}", "bold red")
+        return code or Exit.NOT_ALL_DONE
+    _advise(order, report.counts, ended, interrupted=interrupted)
+    return code
+
+
+def _code(ended: Ended, *, interrupted: bool, all_done: bool) -> Exit:
+    if isinstance(ended.failure, JournalError):
+        return Exit.JOURNAL_FAILED
+    if interrupted:
+        return Exit.INTERRUPTED
+    return Exit.DONE if all_done and not ended.unwritten and ended.failure is None else Exit.NOT_ALL_DONE
+
+
+def _show(
+    order: Order, report: BulkReport, ended: Ended, host: str, *, interrupted: bool, stopped_by: str | None
+) -> None:
     if order.asked.format is Format.JSON:
         where = {"operation": order.title, "provider": order.provider.name, "host": host}
-        print_json(summary(report, **where, interrupted=interrupted, stopped_by=stopped_by))
+        failed = None if ended.failure is None else str(ended.failure)
+        print_json(summary(report, **where, interrupted=interrupted, stopped_by=stopped_by, failure=failed))
     else:
         title = f"{order.title} at {order.provider.name} ({host})"
         show_report(results(), report, title, cause=stopped_by, stopped=interrupted, rest=_rest(order, ended))
-    _advise(order, report.counts, interrupted=interrupted)
-    if interrupted:
-        return Exit.INTERRUPTED
-    return Exit.DONE if all_done and not ended.unwritten else Exit.NOT_ALL_DONE
 
 
 def _rest(order: Order, ended: Ended) -> str:
@@ -90,10 +142,23 @@ def _rest(order: Order, ended: Ended) -> str:
     return f"{order.asked.output or '--output FILE'} has them all"
 
 
-def _advise(order: Order, counts: dict[OutcomeStatus, int], *, interrupted: bool) -> None:
-    if interrupted and order.asked.journal:
+def _advise(order: Order, counts: dict[OutcomeStatus, int], ended: Ended, *, interrupted: bool) -> None:
+    if ended.failure is not None:
+        say(notes(), f"Error: {shown(ended.failure.message)}.{_way_on(order, ended.failure)}", "bold red")
+    elif interrupted and order.asked.journal:
         say(notes(), "Interrupted. The same command goes on where this one stopped.", "bold")
     elif interrupted:
         say(notes(), "Interrupted. With --journal RUN.sqlite3 the same command could go on.", "bold")
     elif counts.get(OutcomeStatus.UNKNOWN):
         say(notes(), "Unknown means that the answer was lost: look at these before you send them again.", "bold")
+
+
+def _way_on(order: Order, failure: OmedaAsyncError) -> str:
+    if not isinstance(failure, JournalError) or order.asked.journal is None:
+        return ""
+    if not order.asked.journal.exists():
+        return " The same command would send every record again: send only what is not done."
+    return (
+        " See that it can be written, that there is room on the disk and no other program holds it. Then give the same "
+        "command again: it goes on, and what the journal does not know is settled with the provider."
+    )

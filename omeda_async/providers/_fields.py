@@ -4,17 +4,38 @@ Each check raises InvalidRecord for a value that cannot be sent; it names the fi
 """
 
 import re
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timezone
 from typing import Final
 from urllib.parse import quote
 
+from omeda_async._characters import QUOTES, odd_character
 from omeda_async.errors import InvalidRecord
 
 LEAST_INTEGER: Final = -(2**63)
 MOST_INTEGER: Final = 2**63 - 1
 
 _UNSENDABLE: Final = re.compile(r"[\ud800-\udfff]")
-_NO_ID: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+is_plain_id: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+"""Matches ids that need no further look: letters, digits, ``_`` and ``-``."""
+# The first that fits says it best.
+_NO_IDS: Final[Mapping[re.Pattern[str], str]] = {
+    re.compile(r"\s*#"): "begins with # as a comment does: give the id alone",
+    re.compile(r"\s*="): "begins with = as a formula of a spreadsheet does: give the id alone",
+    re.compile(rf"\s*[{QUOTES}<]"): "begins with a quotation mark or an apostrophe: remove it",
+    re.compile(r"\s*[A-Za-z]+://"): "is a link: give the id alone",
+    re.compile(r"[+-]?[0-9]+([.,][0-9]*[Ee][+-]?|[Ee]\+)[0-9]+\s*\Z"): (
+        "is a number with an exponent (such as 1.0E+06): give all its digits"
+    ),
+    re.compile(r"[+-]?[0-9]{1,3}(([,'\u2019\s][0-9]{3})+|(\.[0-9]{3}){2,})([.,][0-9]+)?\s*\Z"): (
+        "is a number with marks between its thousands (such as 1,000,248): give the digits alone"
+    ),
+    re.compile(r"[+-]?[0-9]+[.,]0*\s*\Z"): (
+        "is a number with a decimal point (such as 1000248.0): give the digits alone"
+    ),
+    re.compile(r".*[,;|]"): "holds a mark that separates ids: give one id, and each of several in a record of its own",
+}
 
 
 def check_string(field: str, value: object, longest: int | None = None) -> str:
@@ -36,15 +57,25 @@ def check_key(value: object) -> None:
         check_string("key", value)
 
 
-def check_id(field: str, value: object, longest: int | None = None) -> None:
-    """Check an id, or another text that must not be empty or hold control characters."""
-    if longest is None and isinstance(value, str) and value.isprintable() and value.strip():
-        return  # a printable text holds none of the characters that are looked for below
+def check_text(field: str, value: object, longest: int | None = None) -> None:
+    """Check a text that must not be empty or hold control characters."""
     text = check_string(field, value, longest)
     if not text.strip():
-        raise InvalidRecord.of(field, "is empty: give the id")
-    if _NO_ID.search(text):
+        raise InvalidRecord.of(field, "is empty: give it a value")
+    if _CONTROL.search(text):
         raise InvalidRecord.of(field, "holds a control character such as a line break: remove it")
+
+
+def check_id(field: str, value: object) -> None:
+    """Check an id: what a spreadsheet or an editor has made of one, or added to it, is none."""
+    if isinstance(value, str) and is_plain_id(value):
+        return
+    text = check_string(field, value)
+    if not text.strip():
+        raise InvalidRecord.of(field, "is empty: give the id")
+    wrong = next((reason for form, reason in _NO_IDS.items() if form.match(text)), None) or odd_character(text)
+    if wrong is not None:
+        raise InvalidRecord.of(field, wrong)
 
 
 def check_integer(field: str, value: object, least: int = LEAST_INTEGER, most: int = MOST_INTEGER) -> None:
@@ -59,12 +90,26 @@ def check_integer(field: str, value: object, least: int = LEAST_INTEGER, most: i
 
 
 def check_moment(field: str, value: object) -> datetime:
-    """Return a value that is a datetime with a time zone."""
+    """Return a value that is a datetime with a time zone which has that time."""
     if not isinstance(value, datetime):
         raise InvalidRecord.of(field, f"must be a datetime, not {type(value).__name__}")
     if value.utcoffset() is None:
         raise InvalidRecord.of(field, "has no time zone: give an aware datetime, such as datetime(…, tzinfo=UTC)")
+    if not isinstance(value.tzinfo, timezone) and _is_skipped(value):
+        raise InvalidRecord.of(
+            field,
+            f"is {value:%Y-%m-%d %H:%M} in {value.tzinfo}, a time that never comes there, as the clocks go past it: "
+            "choose another hour",
+        )
     return value
+
+
+def _is_skipped(moment: datetime) -> bool:
+    try:
+        there = moment.astimezone(UTC).astimezone(moment.tzinfo)
+    except OverflowError:
+        return False
+    return there.replace(tzinfo=None, fold=0) != moment.replace(tzinfo=None, fold=0)
 
 
 def moment_of(value: object) -> datetime:
@@ -84,9 +129,9 @@ def moment_of(value: object) -> datetime:
         raise ValueError(f"is {value!r}: give ISO 8601, such as 2026-02-28T13:45:00-06:00") from None
 
 
-def path_segment(field: str, value: str) -> str:
-    """Check an id, and return it percent-encoded as one segment of a path."""
-    check_id(field, value)
+def path_segment(field: str, value: str, check: Callable[[str, object], None] = check_id) -> str:
+    """Check an id, or another text, and return it percent-encoded as one segment of a path."""
+    check(field, value)
     if value in {".", ".."}:
         raise InvalidRecord.of(field, f"is {value!r}, which a path takes for a direction: give the id")
     return value if value.isalnum() and value.isascii() else quote(value, safe="")

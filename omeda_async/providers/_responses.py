@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -27,6 +28,14 @@ NO_JSON: Final = object()
 LONGEST_SENTENCE: Final = 1000
 """Characters of a provider's message that are shown, and searched for its meaning; hostile ones are longer."""
 
+MOST_PARTS: Final = 100_000
+"""Values of a JSON body that are read where a few are expected; lists and objects count for several."""
+MOST_ON_PAGES: Final = 1_000_000
+"""The same where many rows are expected."""
+_MASKED: Final = 2 * LONGEST_SENTENCE
+_LONGEST_MESSAGE: Final = 1_000_000
+"""Characters that are kept of each of the provider's messages."""
+
 _BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
     400: BadRequest,
     401: AuthenticationFailed,
@@ -38,7 +47,22 @@ _BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
 }
 _TELLING: Final = PASSING | {401, 403, 405, 429}
 """The 4xx that mean the same whoever says so, a gateway or the provider."""
-_MARKUP: Final = re.compile(rb"\s*<[!?a-zA-Z]")
+_NO: Final = re.compile(
+    r"^\s*(?:n|f|0+)\s*$|n't\b"
+    r"|\b(?:no|not|never|none|nothing|null|false|un(?:success|able|known|authori|process|expect)\w*|fail\w*|err\w*"
+    r"|exception|in(?:valid|complet|correct)\w*|fault\w*|den(?:y|ied|ial)|reject\w*|refus\w*|declin\w*|abort\w*"
+    r"|forbidden|cannot|partial\w*)\b",
+    re.IGNORECASE,
+)
+_START: Final = 2000
+"""Bytes of a body that show what it is."""
+_PAGE: Final = re.compile(rb"<(?:!doctype\s+html|html|head|body|title|meta|script|style|form)[\s>/]", re.IGNORECASE)
+_START_OF_URL: Final = 2000
+_LONGEST_HOST: Final = 253
+_LOG_IN: Final = re.compile(
+    r"(?:^|[^a-z])(?:log-?[io]n|log-?on|sign-?[io]n|sso|saml2?|o?auth2?|authori[sz]e|authenticate|idp|adfs|cas|keycloak)"
+    r"(?:$|[^a-z])"
+)
 
 
 def api_error(
@@ -62,11 +86,12 @@ def api_error(
         details: Further attributes of the error.
     """
     status = response.status
+    text = _concise(message or "") or _first_of(messages)
     return (kind or _class_of(status))(
-        _concise(message or "") or _first_of(messages) or _phrase(status),
+        f"{text} ({_phrase(response)})" if text and response.flaw else text or _phrase(response),
         sent=_may_have_been_carried_out(response) if sent is None else sent,
         status=status,
-        messages=messages,
+        messages=tuple(one[:_LONGEST_MESSAGE] for one in messages),
         retry_after=read_retry_after(response.headers),
         body=response.body,
         **details,
@@ -74,23 +99,72 @@ def api_error(
 
 
 def unreadable(response: Response, reason: str) -> UnreadableAnswer:
-    """Return the error for a response that proves neither success nor failure."""
-    message = f"{_phrase(response.status)}: {reason}"
+    """Return the error for a response that proves neither success nor failure; of a redirect it says where to."""
+    message = f"{_phrase(response)}: {where_to(response) if is_redirect(response) else reason}"
     return UnreadableAnswer(message, sent=True, status=response.status, body=response.body)
 
 
-def load_json(body: bytes) -> Any:
-    """Return the JSON value of a body, with or without a byte order mark; ``NO_JSON`` if it is not JSON."""
+def means_no(value: Any) -> bool:
+    """Whether a value says that something was not successful."""
+    if isinstance(value, str):
+        return _NO.search(value[:LONGEST_SENTENCE]) is not None
+    return value is False or (type(value) is int and (value == 0 or value >= 300))
+
+
+def load_json(body: bytes, *, most: int = MOST_PARTS) -> Any:
+    """Return the JSON value of a body, with or without a byte order mark; ``NO_JSON`` if it is not JSON.
+
+    Args:
+        body: The body.
+        most: How many values it may hold: with more it counts as no JSON, as reading it would hold everything up.
+    """
+    if len(body) > most and body.count(b",") + 8 * (body.count(b"[") + body.count(b"{")) > most:
+        return NO_JSON
     try:
         return orjson.loads(body.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError:
         return NO_JSON
 
 
-def is_markup(response: Response) -> bool:
-    """Whether a body is HTML or XML, by its content type or its first characters."""
-    content_type = response.headers.get("Content-Type", "").casefold()
-    return bool(response.body.strip()) and ("html" in content_type or _MARKUP.match(response.body) is not None)
+def is_page(response: Response) -> bool:
+    """Whether a body is HTML, by its content type or what it begins with. XML that is no page may be an answer."""
+    start = response.body[:_START].lstrip()
+    if not start.startswith(b"<"):
+        return bool(start) and "html" in response.headers.get("Content-Type", "").casefold()
+    return "html" in response.headers.get("Content-Type", "").casefold() or _PAGE.search(start) is not None
+
+
+def is_redirect(response: Response) -> bool:
+    """Whether a response sends us elsewhere, or says that there is something else to choose."""
+    return response.status in {300, 301, 302, 303, 307, 308}
+
+
+def where_to(response: Response) -> str:
+    """Say where a redirect points to, by its host alone, and what that means most likely."""
+    location = response.headers.get("Location", "").strip()[:_START_OF_URL]
+    if not location:
+        return "it is a redirect that does not say where to: check base_url"
+    try:
+        target, asked = urlsplit(location), urlsplit(response.asked)
+        host = target.hostname or asked.hostname or ""
+    except ValueError:
+        return "it is a redirect to something that is no URL: check base_url"
+    elsewhere = host != asked.hostname
+    shown = _shown(host) if elsewhere else "the same host"
+    if _LOG_IN.search(f"{host if elsewhere else ''}{target.path}".casefold()):
+        return (
+            f"it redirects to a log-in page ({shown}): a gateway wants somebody to log in, or the credentials are not "
+            "what it takes; ask who runs it how a program gets past it, and check base_url"
+        )
+    if elsewhere:
+        return f"it redirects to {shown}: has the provider moved there, set base_url to it; else a proxy is in the way"
+    if target.scheme == "https" and asked.scheme == "http":
+        return "it redirects to the same host with TLS: begin base_url with https://"
+    return "it redirects to another path of the same host: check base_url, and its path"
+
+
+def _shown(host: str) -> str:
+    return host[:_LONGEST_HOST] if host.isprintable() and "@" not in host else "another host"
 
 
 def text_of(value: Any) -> str | None:
@@ -155,7 +229,8 @@ def _may_have_been_carried_out(response: Response) -> bool:
     status = response.status
     if status >= 500 or status in GAVE_UP:
         return True
-    return status not in _TELLING and is_markup(response) and load_json(response.body) is NO_JSON
+    markup = response.body[:_START].lstrip().startswith(b"<") or is_page(response)
+    return status not in _TELLING and markup and load_json(response.body) is NO_JSON
 
 
 def _class_of(status: int) -> type[ApiError]:
@@ -163,11 +238,12 @@ def _class_of(status: int) -> type[ApiError]:
     return ServerError if status >= 500 else _BY_STATUS.get(status, ApiError)
 
 
-def _phrase(status: int) -> str:
+def _phrase(response: Response) -> str:
+    flaw = f", and its body is {response.flaw}" if response.flaw else ""
     try:
-        return f"answered {status} {HTTPStatus(status).phrase}"
+        return f"answered {response.status} {HTTPStatus(response.status).phrase}{flaw}"
     except ValueError:
-        return f"answered {status}"
+        return f"answered {response.status}{flaw}"
 
 
 def _first_of(messages: tuple[str, ...]) -> str:
@@ -177,4 +253,4 @@ def _first_of(messages: tuple[str, ...]) -> str:
 
 def _concise(text: str) -> str:
     # Masked before it is cut: an address could not be recognised any more once it is cut in two.
-    return text if len(text) <= LONGEST_SENTENCE else f"{mask_emails(text)[:LONGEST_SENTENCE]}…"
+    return text if len(text) <= LONGEST_SENTENCE else f"{mask_emails(text[:_MASKED])[:LONGEST_SENTENCE]}…"

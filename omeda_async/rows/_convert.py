@@ -11,18 +11,21 @@ import orjson
 
 from omeda_async._row import Row
 from omeda_async.errors import InvalidRecord
+from omeda_async.rows._formulas import unquoted
 from omeda_async.rows._kinds import RowKind, plain
 
 _KEPT: Final = 10_000
 _LONGEST_KEPT: Final = 100
 _UNDECODED: Final = re.compile(r"[\ud800-\udfff]")
+_BETWEEN_IDS: Final = re.compile(r"[|,;]")
+_THOUSANDS: Final = re.compile(r"(?<![^|;\s])[0-9]{1,3}(?:,[0-9]{3})+(?![^|;\s])")
 _MOMENT: Final = "scheduled_for"
 _EXAMPLE: Final = "such as 2026-01-01T10:00:00-06:00"
 V = TypeVar("V")
 
 
 class CsvForm:
-    """How the cells of a CSV row become a record: cells that are empty are unset, ids are separated by ``|``.
+    """How the cells of a CSV row become a record: empty ones are unset, ids are separated by ``|``, ``,`` or ``;``.
 
     Args:
         fields: The field of each column; None for a column to be ignored.
@@ -44,9 +47,12 @@ class CsvForm:
             if len(cells) != self._width:
                 self._check_width(cells)
             for place, field, ids in self._columns:
+                cell = cells[place]
+                if cell[:1] == "'":
+                    cell = unquoted(cell)
                 if ids is not None:
-                    record[field] = ids[cells[place]]
-                elif text := cells[place].strip():
+                    record[field] = ids[cell]
+                elif text := cell.strip():
                     record[field] = text
                     if field == _MOMENT or not text.isascii():
                         _check_text(field, text)
@@ -59,7 +65,9 @@ class CsvForm:
             raise InvalidRecord.of(None, f"the number of cells is {len(cells)}, and the header has {self._width}")
 
     def _key_alone(self, cells: list[str]) -> str | None:
-        keys = (cells[place].strip() for place, field, _ in self._columns if field == "key" and place < len(cells))
+        keys = (
+            unquoted(cells[place]).strip() for place, field, _ in self._columns if field == "key" and place < len(cells)
+        )
         return next(keys, None) or None
 
 
@@ -102,7 +110,7 @@ class JsonForm:
             elif not record.keys() <= self._as_they_are:
                 record = self._record(record.items())
         except InvalidRecord as error:
-            key = next((value for name, value in _pairs_in(text) if self._fields[name] == "key"), None)
+            key = next((_whole(value) for name, value in _pairs_in(text) if self._fields[name] == "key"), None)
             return Row(number, error.with_traceback(None), key=key)
         return Row(number, record)
 
@@ -137,7 +145,7 @@ class JsonForm:
             if field == self._bare and isinstance(value, int) and not isinstance(value, bool):
                 record[field] = str(value)
             else:
-                record[field] = dict(value) if isinstance(value, _Pairs) else value
+                record[field] = _whole(value)
         return record
 
 
@@ -148,6 +156,10 @@ def names_in(text: str) -> set[str]:
 
 class _Pairs(list[tuple[str, Any]]):
     """A JSON object in which no name has been lost to another like it."""
+
+
+def _whole(value: Any) -> Any:
+    return dict(value) if isinstance(value, _Pairs) else value
 
 
 def _pairs_in(text: str) -> _Pairs:
@@ -217,7 +229,10 @@ def _type_ids(cell: str) -> tuple[int, ...] | None:
         return None
     wrong = next((part for part in parts if not (part.isascii() and part.isdigit() and len(part) < 20)), None)
     if wrong is not None:
-        raise InvalidRecord.of("deployment_type_ids", f"holds {wrong[:40]!r}, which is no whole number")
+        from omeda_async._characters import odd_character  # noqa: PLC0415 nobody else needs it to read a file
+
+        reason = odd_character(wrong) or f"holds {wrong[:40]!r}, which is no whole number"
+        raise InvalidRecord.of("deployment_type_ids", reason)
     return tuple(map(int, parts))
 
 
@@ -225,7 +240,9 @@ def _parts(field: str, cell: str) -> tuple[str, ...] | None:
     # None tells an empty cell from a column that is not there: an opt-out without ids reaches further.
     text = cell.strip()
     _check_text(field, text)
-    return tuple(filter(None, map(str.strip, text.split("|")))) if text else None
+    if _THOUSANDS.search(text):
+        raise InvalidRecord.of(field, "may be one number or several ids: separate ids by |")
+    return tuple(filter(None, map(str.strip, _BETWEEN_IDS.split(text)))) if text else None
 
 
 def _check_text(field: str | None, text: str) -> None:

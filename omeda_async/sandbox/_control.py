@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from omeda_async.sandbox._callers import is_cross_site
 from omeda_async.sandbox._faults import Fault
 from omeda_async.sandbox._message import Incoming, Response, json_response
 from omeda_async.sandbox._state import State
@@ -18,6 +19,8 @@ def respond(state: State, incoming: Incoming) -> Response:
         return json_response(404, {"error": f"no such route; there are {', '.join(sorted(_METHODS))}"})
     if incoming.method != _METHODS[name]:
         return json_response(405, {"error": f"use {_METHODS[name]}"}, {"Allow": _METHODS[name]})
+    if name in _ACTIONS and is_cross_site(incoming.headers):
+        return json_response(403, {"error": "a page of another site may not drive a sandbox"})
     try:
         return json_response(200, _ROUTES[name](state, incoming))
     except (TypeError, ValueError, KeyError, AttributeError) as error:

@@ -19,6 +19,7 @@ _REQUIRED_TO_CREATE = ("DeploymentName", "DeploymentDate", "Splits")
 _REQUIRED_TO_CLONE = ("CloneTrackId", "DeploymentDate")
 _REQUIRED_TO_CANCEL = ("UserId", "TrackId")
 _MAX_ID = 255
+MOST_OF_A_NAME = 80
 _TESTER_LENGTHS = {"FirstName": 80, "LastName": 80, "EmailAddress": 255}
 _REQUIRED_WITH_IT = "'{}' is required when the value for 'UseContentRecommendation' is 1."
 _STRINGS = (
@@ -138,13 +139,19 @@ def cancel_problems(body: dict[str, Any], *, strict: bool) -> Iterator[str]:
         yield from _unknown(body, frozenset(_REQUIRED_TO_CANCEL))
 
 
-def cloned_fields(source: SandboxDeployment, body: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a clone: those given, those inherited, and the testers of both, each address once."""
+def cloned_fields(source: SandboxDeployment, body: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the fields of a clone: those given, those inherited, and the testers of both, each address once.
+
+    Args:
+        source: What is cloned.
+        body: The request.
+        name: What the clone is called where the request gives it no name; ``{}`` stands for the name of the source.
+    """
     own = {name: value for name, value in body.items() if name != "CloneTrackId" and value not in (None, "")}
     testers = [*(source.fields.get("Testers") or ()), *(own.get("Testers") or ())]
     if testers:
         own["Testers"] = list({str(one["EmailAddress"]).lower(): one for one in testers}.values())
-    return {**source.fields, "DeploymentName": f"Copy of {source.name}", **own}
+    return {**source.fields, "DeploymentName": name.format(source.name)[:MOST_OF_A_NAME], **own}
 
 
 def not_editable(deployment: SandboxDeployment, user_id: str) -> str | None:
@@ -201,7 +208,7 @@ def _types(body: dict[str, Any]) -> Iterator[str]:
 
 
 def _lengths(body: dict[str, Any], directory: Directory) -> Iterator[str]:
-    yield from too_long("DeploymentName", body.get("DeploymentName"), 80)
+    yield from too_long("DeploymentName", body.get("DeploymentName"), MOST_OF_A_NAME)
     yield from too_long("CampaignId", body.get("CampaignId"), directory.max_campaign_id)
     yield from too_long("BillingCategoryCode", body.get("BillingCategoryCode"), 8)
 

@@ -72,11 +72,11 @@ class SandboxDeployment:
         """Whether a user may cancel and edit it."""
         return user_id in self.authorized or user_id in (self.owner, self.fields.get("FinalApproverUserId"))
 
-    def view(self) -> dict[str, Any]:
-        """Return it as look-up and search show it."""
+    def view(self, *, code: bool = False) -> dict[str, Any]:
+        """Return it as look-up and search show it, its status in words or as a code."""
         return {
             "TrackId": self.track_id,
-            "Status": self.status,
+            "Status": self.status.upper().replace(" ", "_") if code else self.status,
             "SentDate": self.sent_on,
             "FinalApproverUserId": self.owner,
             **self.fields,

@@ -63,6 +63,10 @@ class OmedaSandbox:
     """Sent along with receipts as ``Warnings``, whatever it is; None: not sent."""
     visible_after: float = 0.0
     """Seconds after which look-up and search find a created deployment."""
+    clone_name: str = "Copy of {}"
+    """What a clone is called that is given no name; cut at 80 characters."""
+    search_codes: bool = False
+    """Whether a search shows a status as a code, such as ``WAITING_REVIEW``."""
     deployments: dict[str, SandboxDeployment] = attrs.field(factory=dict)
     creates: Counter[str] = attrs.field(factory=Counter)
     """How many deployments were created, by name."""
@@ -149,7 +153,7 @@ class OmedaSandbox:
         if not source.clonable:
             raise Refused(self.state_error_status, f"Deployment '{source.track_id}' cannot be cloned.")
         source.clones += 1
-        return self._new(rules.cloned_fields(source, body), brand, at)
+        return self._new(rules.cloned_fields(source, body, self.clone_name), brand, at)
 
     def update(self, body: dict[str, Any]) -> SandboxDeployment:
         """Update a deployment."""

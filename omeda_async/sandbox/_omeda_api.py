@@ -91,7 +91,7 @@ class OmedaApi:
                 return self._result(state.lookup(incoming.segments[7], at).view())
             case "deployments.search":
                 found = state.search(_body(incoming), at)
-                return self._result({"Deployments": [one.view() for one in found]})
+                return self._result({"Deployments": [one.view(code=state.search_codes) for one in found]})
             case "deployments.cancel":
                 deployment = state.cancel(_body(incoming))
             case "deployments.create":

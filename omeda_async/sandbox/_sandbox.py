@@ -34,6 +34,8 @@ class Sandbox:
     host: str = "127.0.0.1"
     port: int = 0
     """0 takes a free one; ``url`` tells which."""
+    hosts: tuple[str, ...] = ()
+    """Further names by which clients call it; requests for other hosts are refused."""
     seed: int = 0
     latency: Latency = attrs.field(default=Latency(), converter=latency_of)
     """One-way: seconds, (mean, spread), or a Latency."""
@@ -103,7 +105,7 @@ class Sandbox:
             ocamba=self.ocamba,
             journey_manager=self.journey_manager,
         )
-        self._server = Server(Exchange(self._state, self.latency))
+        self._server = Server(Exchange(self._state, self.latency), (self.host, *self.hosts))
 
     async def start(self) -> None:
         """Start to listen.

@@ -1,11 +1,13 @@
 """The HTTP server on the loopback interface, and how a response leaves: whole, cut or not at all."""
 
+from collections.abc import Collection
 from http import HTTPStatus
 
 import attrs
 from aiohttp import web
 
 from omeda_async.sandbox import _control
+from omeda_async.sandbox._callers import is_foreign
 from omeda_async.sandbox._exchange import Exchange
 from omeda_async.sandbox._faults import FaultPoint
 from omeda_async.sandbox._message import Incoming, Response, json_response
@@ -19,6 +21,8 @@ class Server:
     """Receives requests and sends the responses; everything between is the exchange's."""
 
     exchange: Exchange
+    names: Collection[str] = ()
+    """What it may be called, beside its address and names of this machine."""
     _runner: web.ServerRunner | None = attrs.field(default=None, init=False)
 
     @property
@@ -56,6 +60,9 @@ class Server:
         except (ConnectionError, web.RequestPayloadError):
             return web.Response(status=400)
         incoming = Incoming(method=request.method, target=request.raw_path, headers=request.headers, body=body)
+        address = (request.transport.get_extra_info("sockname") or [None])[0] if request.transport else None
+        if is_foreign(request.headers.get("Host"), self.names, address):
+            return _sent(json_response(403, {"error": "this sandbox has another name: give Sandbox(hosts=…) its own"}))
         if incoming.segments[0] == "_sandbox":
             return _sent(_control.respond(self.exchange.state, incoming))
         api = self.exchange.state.api_of(incoming)

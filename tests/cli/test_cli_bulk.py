@@ -214,7 +214,7 @@ def hundred_campaigns(scene: Scene) -> Path:
     return scene.file("in.txt", "\n".join(ids))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_one_signal_stops_in_order_and_accounts_for_every_row(scene: Scene, number: int) -> None:
     """What is on its way ends, nothing new is sent, every row has its line, and the exit is 130."""
     scene.timers.append((2.5, lambda: os.kill(os.getpid(), number)))

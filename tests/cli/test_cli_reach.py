@@ -79,5 +79,5 @@ def test_the_question_names_the_whole_client(scene: Scene, monkeypatch: pytest.M
     result = scene.give("opt-out", scene.file("in.csv", MIXED), stdin=b"n\n")
     assert result.exit_code == 1
     levels = "2 of deployment types, 1 of brands, 2 of the whole client, 2 whose level cannot be told"
-    assert f"Submit opt-outs: 7 records ({levels}), at Omeda (127.0.0.1:" in result.stderr
+    assert f"Submit opt-outs: 7 records ({levels}), 2 of which cannot be sent, at Omeda (127.0.0.1:" in result.stderr
     assert scene.sandbox.requests == []

@@ -205,3 +205,31 @@ def test_how_many_records_were_written_again_is_told(scene: Scene) -> None:
     result = scene.give("status", journal, "--failed", "--output", output)
     assert (result.stdout, result.stderr) == ("", f"2 records in {output}.\n")
     assert output.read_text() == "1\n2\n"
+
+
+@pytest.mark.parametrize("options", [["--yes"], ["--plan"]])
+def test_comment_lines_are_left_out_and_counted(scene: Scene, options: list[str]) -> None:
+    """A list of ids may say what it is about; how many lines were taken for that is told."""
+    scene.sandbox.ocamba.seed_campaigns(["1000248"])
+    file = scene.file("ids.txt", "# campaigns to cancel\n1000248\n  # and that is all\n")
+    result = scene.give("cancel-campaigns", file, *options)
+    assert result.exit_code == 0
+    if "--plan" in options:
+        assert "comment lines, left out" in result.stdout
+        plan = json.loads(scene.give("cancel-campaigns", file, "--plan", "--format", "json").stdout)
+        assert (plan["records"], plan["comments"]) == (1, 2)
+    else:
+        assert "2 comment lines left out (they begin with #)." in result.stderr
+        assert scene.sandbox.ocamba.campaigns["1000248"].status == "canceled"
+
+
+def test_odd_addresses_are_sent_where_somebody_insists(scene: Scene) -> None:
+    """Otherwise the row, the column and the character are told, and nothing is sent."""
+    file = scene.file("in.csv", "E-Mail\na\u200bb@example.com\n")
+    result = scene.give("opt-out", file, "--yes")
+    assert result.exit_code == 1
+    assert "column E-Mail" in result.stdout
+    assert "U+200B zero-width" in result.stdout
+    assert scene.sandbox.requests == []
+    assert scene.give("opt-out", file, "--yes", "--allow-odd-addresses").exit_code == 0
+    assert [one.email_address for one in scene.sandbox.omeda.opt_outs] == ["a\u200bb@example.com"]

@@ -48,9 +48,9 @@ async def _settled(*script: Reply) -> tuple[Any, list[str]]:
     return result, [one.path.rsplit("/deployment/", 1)[1] for one in transport.sent[1:]]
 
 
-@pytest.mark.parametrize("name", ["Copy of Weekly", "Weekly"])
+@pytest.mark.parametrize("name", ["Copy of Weekly", "Weekly", "Weekly Copy of", "Weekly Copy of ", "WeeklyCopy of "])
 async def test_the_one_other_deployment_of_its_name_owner_and_date_is_it(name: str) -> None:
-    """Omeda's page says that "Copy of " is put before the name; the source itself, even of that date, is not it."""
+    """Omeda's page says that "Copy of " is added to the name; the source itself, even of that date, is not it."""
     named = {"DeploymentName": name}
     result, asked = await _settled(answer(200, SOURCE), _search(ITSELF, ROW | named), answer(200, CLONED | named))
     assert asked == ["lookup/FOO6/*", "search/*", "lookup/FOO7/*"]

@@ -75,7 +75,7 @@ ROWS: list[tuple[OmedaAsyncError, type, type, type]] = [
     (_server(502), Send, Verify, Verify),
     (_server(504), Send, Verify, Verify),
     (_unreadable(200), Send, Verify, Verify),
-    (_unreadable(302), Send, Verify, Verify),
+    (_unreadable(302), Verify, Verify, Verify),
     (_unreadable(404), Finish, Finish, Finish),
     (_unreadable(500), Send, Verify, Verify),
     (_unreadable(502), Send, Verify, Verify),

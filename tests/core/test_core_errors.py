@@ -15,6 +15,7 @@ from omeda_async import ClientOptOut, errors
 from omeda_async._masking import hide_secrets, mask_emails, masked_repr
 from omeda_async._operation import Response
 from omeda_async.errors import ApiError, BatchRejected, Culprit, InvalidRecord, OmedaAsyncError
+from omeda_async.providers.omeda._addresses import Addresses
 from omeda_async.providers.omeda._operations import SUBMIT_OPT_OUTS
 from omeda_async.providers.omeda._requests import SubmitOptOuts
 
@@ -180,7 +181,7 @@ _PIECES = st.text(
 
 def _is_accepted(address: str) -> bool:
     try:
-        SUBMIT_OPT_OUTS.build(SubmitOptOuts(client="foo", opt_outs=[ClientOptOut(address)]))
+        SUBMIT_OPT_OUTS.build(SubmitOptOuts(client="foo", opt_outs=[ClientOptOut(address)], addresses=Addresses.ODD))
     except InvalidRecord:
         return False
     return True
@@ -234,6 +235,64 @@ def test_an_address_in_a_list_of_texts_is_masked_as_in_one() -> None:
     assert masked_repr("o'reilly@x.com") == "'o***@x.com'"
     assert masked_repr(("o'reilly@x.com is wrong", "<jo@x.com>")) == "('o***@x.com is wrong', '<j***@x.com>')"
     assert masked_repr({"key": "jo@x.com"}) == "{'key': 'j***@x.com'}"
+
+
+AT_SIGNS = [
+    "&#64;",
+    "&#064;",
+    "&#x40;",
+    "&#X0040;",
+    "&#64",
+    "&commat;",
+    "&amp;#64;",
+    "%40",
+    "%2540",
+    "\uff20",
+    "\ufe6b",
+    r"\u0040",
+]
+
+
+@pytest.mark.parametrize("sign", AT_SIGNS)
+@pytest.mark.parametrize("sentence", ["{}", "Address {} was not opted out", "<{}>", "https://x.test/?email={}&a=1"])
+def test_an_address_whose_sign_is_written_otherwise_is_masked(sign: str, sentence: str) -> None:
+    """Pages, URLs, JSON and other keyboards have their own ways; an error shows none of them whole."""
+    text = sentence.format(f"jane.doe{sign}example.com")
+    error = ApiError(text, body=text)
+    for shown in (str(error), repr(error), error.body, masked_repr(text)):
+        assert "doe" not in shown
+        assert "example.com" in shown
+    assert mask_emails(mask_emails(text)) == mask_emails(text)
+    both = mask_emails(f"{text} jim.beam@example.org")
+    assert "j***@example.org" in both
+
+
+def test_a_text_without_an_address_stays_as_it_is() -> None:
+    """Percentages, entities and signs that stand alone are no addresses."""
+    for text in ("40% of 100", "a &amp; b", "%40", "@ 9", "＠", "100 %, &lt;b&gt;"):  # noqa: RUF001 as written
+        assert mask_emails(text) == text
+
+
+@pytest.mark.parametrize("character", ["\u202e", "\u2066", "\u200f", "\x1b", "\x07", "\x9b", "\x7f", "\r"])
+def test_no_error_shows_what_controls_a_terminal(character: str) -> None:
+    """The texts of a provider may hold anything; lines may end, and the provider's own words are kept."""
+    text = f"no{character}yes\r\nand\tmore"
+    error = ApiError(text, body=text, messages=(text,))
+    assert str(error) == error.body == "no\N{REPLACEMENT CHARACTER}yes\r\nand\tmore"
+    assert str(InvalidRecord.of("key", text)) == "key: no\N{REPLACEMENT CHARACTER}yes\r\nand\tmore"
+    assert error.messages == (text,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["%25" * 100_000, "&amp;" * 100_000, "&#0" + "0" * 300_000, "a%40" * 100_000, "&" * 300_000, "＠" * 300_000],  # noqa: RUF001 as written
+)
+def test_masking_other_signs_in_a_hostile_text_is_quick(text: str) -> None:
+    """Nothing is looked at more than a few times."""
+    before = time.process_time()
+    mask_emails(text)
+    mask_emails(f"{text}@example.com")
+    assert time.process_time() - before < 5
 
 
 def test_masking_a_long_hostile_text_is_quick() -> None:

@@ -330,3 +330,35 @@ def test_a_user_that_is_an_address_is_masked() -> None:
     shown = repr(settings) + repr(BasicAuth("jane@corp.example", SECRET))
     assert "jane" not in shown
     assert shown.count("j***@corp.example") == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "for_tests"),
+    [
+        ({}, False),
+        ({"environment": Environment.STAGING}, True),
+        ({"base_url": "https://ows.omeda.com"}, False),
+        ({"base_url": "https://ows.omedastaging.com/"}, True),
+        ({"base_url": "http://127.0.0.1:8080"}, True),
+        ({"base_url": "http://localhost:8080"}, True),
+        ({"base_url": "http://[::1]:8080"}, True),
+        ({"base_url": "https://gateway.example.com"}, False),
+        ({"base_url": "https://gateway.example.com", "environment": Environment.STAGING}, True),
+        ({"base_url": "https://OWS.omeda.com:443", "environment": Environment.STAGING}, False),
+    ],
+)
+def test_what_may_be_production_is_taken_for_it(changes: dict[str, Any], *, for_tests: bool) -> None:
+    """Only staging and this machine are known for tests; production's host is production whatever is said."""
+    assert _omeda(**changes).for_tests is for_tests
+
+
+@pytest.mark.parametrize("value", [None, 1, "yes"])
+def test_odd_addresses_are_allowed_with_true_or_not_at_all(value: Any) -> None:
+    """A word for yes is no yes; the settings, a run and a batcher say so."""
+    with pytest.raises(ConfigurationError, match=r"OmedaSettings.allow_odd_addresses must be True or False"):
+        _omeda(allow_odd_addresses=value)
+    opt_outs = SessionManager(omeda=_omeda(client="c")).omeda.opt_outs
+    for make in (opt_outs.batcher, lambda **options: opt_outs.submit_many([], **options)):
+        if value is not None:
+            with pytest.raises(ConfigurationError, match=r"^allow_odd_addresses must be True or False"):
+                make(allow_odd_addresses=value)

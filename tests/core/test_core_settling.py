@@ -147,7 +147,7 @@ async def test_answers_lost_to_the_end_are_settled_by_the_look_up() -> None:
 
 
 IN_BETWEEN: list[Reply] = [
-    *(lost(), lost(timed_out=True), HTML, unread(200), unread(302)),
+    *(lost(), lost(timed_out=True), HTML, unread(200)),
     *(answer(status, text="") for status in (408, 499, 502, 504, 520, 599, 600)),
     *(unread(status) for status in (408, 502, 504)),
 ]
@@ -163,6 +163,14 @@ async def test_not_done_is_believed_only_when_it_is_read_again_after_a_while(dou
     owner, transport = account(*[doubt] * 5, deployment("Scheduled"), deployment("Cancelled"))
     result = await DEPLOYMENT_CANCEL.run(owner)
     assert (result.status, result.error, result.receipt.settled) == (D.ALREADY_DONE, None, True)
+
+
+async def test_a_redirect_is_not_sent_again_and_read_twice() -> None:
+    """It would be the same, and proves nothing of what was done before it."""
+    owner, transport = account(unread(302), deployment("Scheduled"), deployment("Scheduled"))
+    result = await DEPLOYMENT_CANCEL.run(owner)
+    assert (result.status, result.error.sent, transport.script) == (D.FAILED, False, [])
+    assert _gaps(transport)[1] == pytest.approx(5.01)
 
 
 @pytest.mark.parametrize("doubt", IN_BETWEEN, ids=repr)

@@ -22,7 +22,7 @@ from omeda_async.providers.ocamba.models import CampaignCancel
 from omeda_async.providers.omeda import _operations as omeda
 from omeda_async.providers.omeda.client import Deployments
 from omeda_async.providers.omeda.models import DeploymentCancel
-from tests.core.scripted import OMEDA_RECEIPT, account, answer
+from tests.core.scripted import account, answer
 
 WHEN = datetime(2031, 1, 1, tzinfo=UTC)
 
@@ -37,7 +37,8 @@ class Provider:
     done: Response
 
 
-OMEDA = Provider("omeda", lambda owner: Deployments(owner, owner.settings), omeda, OMEDA_RECEIPT)
+RECEIPT = answer(200, {"ResponseInfo": [{"Url": "u", "SubmissionId": "s"}]})
+OMEDA = Provider("omeda", lambda owner: Deployments(owner, owner.settings), omeda, RECEIPT)
 OCAMBA = Provider("ocamba", Campaigns, ocamba, answer(204))
 JOURNEY_MANAGER = Provider("journey_manager", Transactions, journey_manager, answer(200))
 EVERYONE = pytest.mark.parametrize("provider", [OMEDA, OCAMBA, JOURNEY_MANAGER], ids=lambda one: one.name)

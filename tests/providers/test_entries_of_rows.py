@@ -15,7 +15,7 @@ from omeda_async.rows import OPT_OUTS, Row, RowFile
 
 COLUMNS = ("key", "email_address", "brand_ids", "deployment_type_ids", "level", "source", "note")
 CELLS = st.sampled_from(
-    ["", " ", "a@b", "a@b ", "é@b", "none", "client", "brand", "XXG|XXH", "23", "23|x", '"q"', "\udc80"]
+    ["", " ", "a@b.com", "a@b.com ", "é@b.com", "none", "client", "brand", "XXG|XXH", "23", "23|x", '"q"', "\udc80"]
 )
 ROWS = st.lists(st.lists(CELLS, min_size=len(COLUMNS) - 1, max_size=len(COLUMNS) + 1), min_size=1, max_size=12)
 
@@ -24,7 +24,7 @@ def file_of(rows: Sequence[Sequence[str]]) -> RowFile:
     """Write rows below a header with columns of every kind, one of them ignored."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerows([COLUMNS, ["", "first@b", *[""] * 5], *rows])
+    writer.writerows([COLUMNS, ["", "first@b.com", *[""] * 5], *rows])
     data = text.getvalue().encode("utf-8", "surrogateescape")
     return RowFile(OPT_OUTS, lambda: io.BytesIO(data), "rows.csv", ignore=["note"])
 
@@ -57,7 +57,8 @@ def test_rows_of_two_files_are_not_taken_for_one_another() -> None:
     """What rows have alike is told by their file's header, too."""
     headers = ("brand_ids", "deployment_type_ids")
     files = [
-        RowFile(OPT_OUTS, partial(io.BytesIO, f"email,{header}\na@b,7\nb@b,7\n".encode()), "") for header in headers
+        RowFile(OPT_OUTS, partial(io.BytesIO, f"email,{header}\na@b.com,7\nb@b.com,7\n".encode()), "")
+        for header in headers
     ]
     levels = [read_opt_out(row)[0][0] for pair in zip(*files, strict=True) for row in pair]
     assert levels == ["BrandOptOut", "DeploymentTypeOptOut"] * 2

@@ -1,9 +1,12 @@
-"""What a provider loads: cattrs, which takes long, only for what is not made of plain values."""
+"""What a provider loads: what takes long, only for what is not made of plain values."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import omeda_async
 
 SCRIPT = """
 import asyncio
@@ -39,3 +42,27 @@ def test_a_value_of_another_type_is_left_to_cattrs() -> None:
     """The check can fail: a string of the caller's own class is looked at more closely."""
     record = '{"id": "b", "reason": "r"}, {"id": type("Own", (str,), {})("c")}'
     assert _loads_cattrs("ocamba.campaigns.cancel_many", record)
+
+
+ADDRESSES = """
+import asyncio
+import sys
+sys.path.insert(0, {root!r})
+from omeda_async import OmedaSettings, SessionManager
+
+async def main():
+    manager = SessionManager(omeda=OmedaSettings(app_id="a", client="c"))
+    plan = await manager.omeda.opt_outs.submit_many([{{"email_address": {address!r}}}]).plan()
+    assert plan.requests == 1
+
+asyncio.run(main())
+print("email_validator" in sys.modules, "dns" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("address", "loaded"), [("anna+o'hara@mail.example.com", False), ("zoë@example.com", True)])
+def test_plain_addresses_are_judged_without_email_validator(address: str, loaded: bool) -> None:
+    """It is loaded for what is not plain, and then asks no server."""
+    script = ADDRESSES.format(root=str(Path(omeda_async.__file__).parent.parent), address=address)
+    run = subprocess.run([sys.executable, "-I", "-c", script], check=True, capture_output=True, text=True)  # noqa: S603 our own words
+    assert run.stdout.split() == [str(loaded), "False"]

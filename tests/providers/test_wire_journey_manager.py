@@ -208,7 +208,7 @@ def test_a_record_that_cannot_be_sent_is_refused(record: TransactionCancel, fiel
 def test_a_query_puts_values_in_parameters() -> None:
     """Never in the criteria string; under AND, so that the key lifts the provider's silent defaults."""
     query = TransactionQuery(
-        submit_key="k' OR 1", form_status="Saved", attributes=iter(["submitKey"]), fetch_limit=5, fetch_offset=10
+        submit_key="k'OR'1", form_status="Saved", attributes=iter(["submitKey"]), fetch_limit=5, fetch_offset=10
     )
     request = wire.QUERY.build(query)
     assert (request.method, request.path) == ("POST", "/secure/api/v1/txn/query")
@@ -219,7 +219,7 @@ def test_a_query_puts_values_in_parameters() -> None:
         "filters": [
             {
                 "criteria": ["submitKey = {0}", "formStatus = {1}"],
-                "params": ["k' OR 1", "Saved"],
+                "params": ["k'OR'1", "Saved"],
                 "operator": "AND",
             }
         ],

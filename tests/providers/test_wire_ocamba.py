@@ -31,7 +31,7 @@ def test_a_cancel_without_a_reason_sends_an_empty_object() -> None:
 
 
 @pytest.mark.parametrize(
-    ("campaign_id", "segment"), [("a/b", "a%2Fb"), ("ü ?#", "%C3%BC%20%3F%23"), ("a%2F", "a%252F"), ("..a", "..a")]
+    ("campaign_id", "segment"), [("a/b", "a%2Fb"), ("ü?#", "%C3%BC%3F%23"), ("a%2F", "a%252F"), ("..a", "..a")]
 )
 def test_an_id_is_one_segment_of_the_path(campaign_id: str, segment: str) -> None:
     """Whatever an id holds, it stays one percent-encoded segment."""

@@ -117,6 +117,9 @@ def test_a_clone_of_a_source_that_is_not_known_is_not_searched_for(source: Deplo
         ((_row(track_id="F1"),), None),
         ((_row(created_date=NOW - timedelta(minutes=6)),), None),
         ((_row(deployment_name="Copy of Copy of News"),), None),
+        ((_row(deployment_name="Copy of New"),), None),
+        ((_row(deployment_name="News of"),), None),
+        ((_row(deployment_name=None),), None),
         ((_row(deployment_type_id=5),), None),
         ((_row(track_id=None),), None),
         ((), None),
@@ -167,3 +170,32 @@ def test_the_receipt_of_a_settled_clone_names_the_new_deployment() -> None:
     assert wire.CLONE.settled(_learned((_row(),)), _row()) == DeploymentReceipt("F2", "u", settled=True)
     assert wire.CLONE.settled(_clone(), None) == DeploymentReceipt(settled=True)
     assert wire.CLONE.build(_learned((_row(),))).body == wire.CLONE.build(_clone()).body
+
+
+LONG = "A newsletter whose name takes all the characters that there are for one, exactly"
+assert len(LONG) == 80
+
+
+@pytest.mark.parametrize(
+    ("name", "is_it"),
+    [
+        (f"Copy of {LONG}", True),
+        (f"Copy of {LONG}"[:80], True),
+        (LONG, True),
+        (f"{LONG[:72]}Copy of", True),
+        (f"{LONG[:72]} Copy of", True),
+        (f"Copy of {LONG[:70]}", False),
+        (f"Copy of {LONG[:71]}!", False),
+        (LONG[:60], False),
+    ],
+)
+def test_a_clone_is_known_by_a_name_that_was_cut(name: str, *, is_it: bool) -> None:
+    """What happens past 80 characters is nowhere said; what is searched for is in each of these names."""
+    source = attrs.evolve(SOURCE, deployment_name=LONG)
+    search = _settling().first[1].question(_clone(source=source)).search
+    assert LONG.startswith(search.deployment_name)
+    assert len(search.deployment_name) <= 72
+    if is_it:
+        assert search.deployment_name in name
+    learned = _learned((_row(deployment_name=name),), source)
+    assert (learned.candidate is not None) is is_it

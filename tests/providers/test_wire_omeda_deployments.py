@@ -203,11 +203,11 @@ def test_the_path_keeps_its_star_and_escapes_the_brand(brand: str, path: str) ->
     base = f"/webservices/rest/brand/{path}/omail/deployment"
     create = wire.CREATE.build(CreateDeployment(brand=brand, deployment=_deployment(), now=NOW))
     cancel = wire.CANCEL.build(CancelDeployment(brand=brand, track_id="F/1", user_id="u"))
-    lookup = wire.LOOKUP.build(LookupDeployment(brand=brand, track_id="F/1 ?"))
+    lookup = wire.LOOKUP.build(LookupDeployment(brand=brand, track_id="F/1?"))
     search = wire.SEARCH.build(SearchDeployments(brand=brand, search=DeploymentSearch()))
     assert create.path == f"{base}/*"
     assert cancel.path == f"{base}/cancel/*"
-    assert lookup.path == f"{base}/lookup/F%2F1%20%3F/*"
+    assert lookup.path == f"{base}/lookup/F%2F1%3F/*"
     assert search.path == f"{base}/search/*"
     assert (lookup.method, lookup.body) == ("GET", None)
     assert orjson.loads(search.body or b"") == {}

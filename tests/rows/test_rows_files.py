@@ -227,3 +227,51 @@ def test_a_row_without_a_key_shows_none(text: str) -> None:
     if not text.startswith("["):
         (row,) = rows(DEPLOYMENTS, text)
         assert row.key_alone() is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "words"),
+    [
+        (OPT_OUTS, "Adresse;Marke\na@x.com;XXG\n", "its header reads 'Adresse', 'Marke', separated by ;"),
+        (OPT_OUTS, "email|brand_ids\na@x.com|XXG\n", "its header reads 'email|brand_ids'"),
+        (CAMPAIGNS, "a\tb\n1\t2\n", "its header reads 'a', 'b', separated by tabs"),
+        (OPT_OUTS, "someone@x.com\nb@x.com\n", r"its header reads 's\*\*\*@x.com'"),
+        (OPT_OUTS, f"{'s' * 60}@x.com\nb@x.com\n", r"its header reads 's\*\*\*@x.com'"),
+        (CAMPAIGNS, "a\u202eb,c\n1,2\n", r"reads 'a\\u202eb', 'c'"),
+        (
+            CAMPAIGNS,
+            ",".join("x" * 90 for _ in range(50)) + "\n1\n",
+            "reads '" + "x" * 40 + "', .{12,600} …, separated",
+        ),
+        (CAMPAIGNS, "sep=;\na;b\n1;2\n", "its header reads 'a', 'b', separated by ;"),
+        (CAMPAIGNS, "sep=:\nid:reason\n1:2\n", "sep=: in its first line is none of"),
+        (CAMPAIGNS, "sep=\nid\n1\n", "sep= in its first line is none of"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_shown_as_it_was_read(kind: RowKind, text: str, words: str) -> None:
+    """Whoever sees the names and the separator sees what went wrong; addresses are masked."""
+    with pytest.raises(ConfigurationError, match=words):
+        rows(kind, text)
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;", "sep=;\r"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_the_line_that_names_the_separator_is_no_row(first: str, encoding: str) -> None:
+    """A spreadsheet hides it, so that the header is row 1."""
+    file = rows(OPT_OUTS, f"{first}\nemail;source\na@x.com;a,b\n".encode(encoding), "in.csv")
+    assert len(file) == 1
+    assert read(file) == {2: {"email_address": "a@x.com", "source": "a,b"}}
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_separator_may_be_named(delimiter: str) -> None:
+    """Also one that would not be found out."""
+    file = rows(CAMPAIGNS, f"sep={delimiter}\nid{delimiter}reason\n1{delimiter}late\n")
+    assert read(file) == {2: {"campaign_id": "1", "reason": "late"}}
+
+
+@pytest.mark.parametrize("encoding", ["utf-32", "utf-32-be", "utf-32-le"])
+def test_utf_32_is_refused_by_its_mark(encoding: str) -> None:
+    """It is named, as what to do about it differs from a file that is no text."""
+    with pytest.raises(ConfigurationError, match="is written in UTF-32: save it as UTF-8"):
+        rows(CAMPAIGNS, "\ufeff1\n2\n".encode(encoding) if encoding != "utf-32" else "1\n2\n".encode(encoding))

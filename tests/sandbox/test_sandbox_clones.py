@@ -143,3 +143,15 @@ async def test_a_clone_can_take_a_while_to_be_found(api: Any) -> None:
     await api.post(CLONE, GOOD)
     found = await api.post(CLONE.replace("/clone/", "/search/"), {"DeploymentName": "Spring"})
     assert [one["TrackId"] for one in found.json["Deployments"]] == ["T"]
+
+
+@pytest.mark.parametrize(
+    ("template", "name", "called"),
+    [("{} Copy of ", "Spring", "Spring Copy of "), ("Copy of {}", "S" * 80, "Copy of " + "S" * 72), ("{}", "S", "S")],
+)
+async def test_a_clone_is_called_as_the_sandbox_is_told(api: Any, template: str, name: str, called: str) -> None:
+    """No document says where the words are added; 80 characters of the name are kept."""
+    api.sandbox.omeda.clone_name = template
+    api.sandbox.omeda.seed_deployment("T", name=name)
+    track_id = (await api.post(CLONE, GOOD)).json["ResponseInfo"][0]["TrackId"]
+    assert api.sandbox.omeda.deployments[track_id].name == called

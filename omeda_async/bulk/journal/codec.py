@@ -1,24 +1,26 @@
 """What a journal keeps of records and results, as JSON, and how it becomes theirs again."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from importlib import import_module
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 import orjson
 
 from omeda_async import errors
-from omeda_async._masking import mask_emails
+from omeda_async._masking import has_address, mask_emails
 from omeda_async._result import Result
 from omeda_async._row import Row
 from omeda_async.bulk._item import Item
 from omeda_async.bulk.journal.interface import Entries, Kept
-from omeda_async.errors import InvalidRecord, OmedaAsyncError
+from omeda_async.errors import OmedaAsyncError
 from omeda_async.outcomes import OutcomeStatus
+
+T = TypeVar("T")
 
 FINGERPRINT_BYTES: Final = 16
 STATUS_CODES: Final = {status: code for code, status in enumerate(OutcomeStatus, start=1)}
@@ -27,6 +29,7 @@ _CLASS: Final = "__class__"
 _HOMES: Final = ("omeda_async.errors", "omeda_async.providers.")
 _HIDDEN: Final = "***"
 _WORD: Final = re.compile(r"\S+")
+_POSITION, _FINGERPRINT = attrgetter("position"), attrgetter("fingerprint")
 
 
 @attrs.frozen
@@ -39,68 +42,59 @@ class Codec:
 
     salt: bytes | None = attrs.field(default=None, repr=False)
 
-    def fingerprint(self, content: bytes) -> bytes:
-        """Return a fingerprint as it is kept."""
-        return blake2b(content, digest_size=FINGERPRINT_BYTES, key=self.salt or b"").digest()
-
-    def fingerprints(self, items: Sequence[Item]) -> bytes:
-        """Return the fingerprints of items as they are kept, one after the other."""
+    def fingerprints(self, contents: Iterable[bytes]) -> bytes:
+        """Return fingerprints as they are kept, 16 bytes each, one after the other."""
         key, of, size = self.salt or b"", blake2b, FINGERPRINT_BYTES
-        return b"".join([of(item.fingerprint, digest_size=size, key=key).digest() for item in items])
+        return b"".join([of(content, digest_size=size, key=key).digest() for content in contents])
 
     def entries(self, items: Sequence[Item]) -> Entries:
-        """Return what is kept of records."""
-        return Entries([item.position for item in items], self.fingerprints(items), self._json(items))
-
-    def entry(self, item: Item) -> str:
-        """Return the position and the record of one item, as JSON."""
-        return self._json([item])[1:-1]
-
-    def _json(self, items: Sequence[Item]) -> str:
-        if self.salt is not None:
-            return _dumped([(item.position, None) for item in items])
-        kinds = {item.raw.__class__ for item in items}
+        """Return what is kept of records; of one that JSON cannot hold, its position only."""
+        positions = [*map(_POSITION, items)]
+        fingerprints = self.fingerprints(map(_FINGERPRINT, items))
         try:
-            plain = {kind: _plain_form(kind) for kind in kinds}
-            return _dumped([(item.position, plain[item.raw.__class__](item.raw)) for item in items])
-        except (TypeError, ValueError, InvalidRecord):  # one of them JSON cannot hold
-            return "[" + ",".join(map(_entry, items)) + "]"
+            rows = [
+                (item.position, _plain_form(item.raw.__class__)(item.raw) if self.salt is None else None)
+                for item in items
+            ]
+            return Entries(positions, fingerprints, _dumped(rows))
+        except (TypeError, ValueError):
+            if len(items) > 1:
+                return Entries.joined([self.entries([item]) for item in items])
+            return Entries(positions, fingerprints, f"[[{positions[0]},null]]")
 
     def text(self, text: str) -> str:
         """Return a text as it is kept: without e-mail addresses, or with masked ones."""
         return mask_emails(text) if self.salt is None else str(_without_addresses(text))
 
-    def kept(self, result: Result[Any]) -> Kept:
-        """Return what is to be remembered of a result."""
+    def kept(self, results: Iterable[tuple[T, Result[Any]]]) -> list[tuple[T, Kept]]:
+        """Return what is to be remembered of results, with what each belongs to."""
+        found: list[tuple[T, Kept]] = []
+        seen: dict[tuple[Any, ...], Kept] = {}  # once for all that share a receipt or an error
+        for one, result in results:
+            status, shared = result.status, (id(result.receipt), id(result.error))
+            key = (*shared, status, result.attempts, result.settled, result.doubtful)
+            if key not in seen:
+                seen[key] = Kept(status, result.attempts, self._stored(result))
+            found.append((one, seen[key]))
+        return found
+
+    def _stored(self, result: Result[Any]) -> str:
+        receipt, error = result.receipt, result.error
         stored = {
-            "receipt": result.receipt,
-            "error": result.error,
+            "receipt": None if receipt is None else _plain_form(receipt.__class__)(receipt),
+            "error": error,
             "settled": result.settled,
             "doubtful": result.doubtful,
         }
-        text = _dumped(stored if self.salt is None else _without_addresses(stored))
-        return Kept(result.status, result.attempts, text)
-
-    def keeper(self) -> Callable[[Result[Any]], Kept]:
-        """Make what returns that of many results: once for all that share a receipt or an error."""
-        seen: dict[tuple[int, ...], Kept] = {}
-
-        def keep(result: Result[Any]) -> Kept:
-            shared = id(result.receipt), id(result.error), id(result.known)
-            key = (*shared, result.attempts, result.settled, result.doubtful)
-            if key not in seen:
-                seen[key] = self.kept(result)
-            return seen[key]
-
-        return keep
+        return _dumped(stored if self.salt is None else _without_addresses(stored))
 
 
 def result_of(kept: Kept) -> Result[Any]:
     """Make a result again."""
     stored = orjson.loads(kept.stored)
     return Result(
-        receipt=revived(stored["receipt"]),
-        error=revived(stored["error"]),
+        receipt=_revived(stored["receipt"]),
+        error=_revived(stored["error"]),
         attempts=kept.attempts,
         settled=stored["settled"],
         doubtful=stored["doubtful"],
@@ -112,31 +106,19 @@ def record_of(entry: str) -> Any:
     """Make the record of an entry again: a model where one came in, else what JSON makes of it."""
     record = orjson.loads(entry)[1]
     try:
-        return revived(record) if isinstance(record, dict) and _CLASS in record else record
+        return _revived(record) if isinstance(record, dict) and _CLASS in record else record
     except (ValueError, TypeError, ImportError):
         return record
 
 
-def revived(value: Any) -> Any:
-    """Make again what was kept: objects of this package's classes, tuples for arrays.
-
-    Raises:
-        ValueError: It names a class that this package does not have.
-    """
+def _revived(value: Any) -> Any:
+    """Make again what was kept: objects of this package's classes, tuples for arrays."""
     if isinstance(value, list):
-        return tuple(map(revived, value))
+        return tuple(map(_revived, value))
     if not isinstance(value, dict):
         return value
-    fields = {name: revived(one) for name, one in value.items() if name != _CLASS}
+    fields = {name: _revived(one) for name, one in value.items() if name != _CLASS}
     return _class_of(value[_CLASS])(**fields) if _CLASS in value else fields
-
-
-def _entry(item: Item) -> str:
-    raw = item.raw
-    try:
-        return _dumped((item.position, _plain_form(raw.__class__)(raw)))
-    except (TypeError, ValueError, InvalidRecord):
-        return _dumped((item.position, None))
 
 
 def _dumped(value: Any) -> str:
@@ -147,11 +129,7 @@ def _dumped(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value that JSON does not know as one that it does.
-
-    Raises:
-        TypeError: A journal cannot keep it.
-    """
+    """Return a value that JSON does not know as one that it does."""
     plain = _plain_form(value.__class__)(value)
     if plain is value:
         raise TypeError(f"a journal cannot keep a {type(value).__name__}")
@@ -162,37 +140,28 @@ def _plain(value: Any) -> Any:
 def _plain_form(cls: Any) -> Callable[[Any], Any]:
     """Make what turns objects of a class into what JSON knows; others are returned as they are."""
     if issubclass(cls, Row):
-        return Row.fields
-    known = _known_class(cls)
-    if known is not None:
-        names = [field.name for field in attrs.fields(known)]
-        keys, path = (_CLASS, *names), f"{known.__module__}.{known.__qualname__}"
-        if len(names) > 1:
-            values = attrgetter(*names)
-            return lambda value: dict(zip(keys, (path, *values(value)), strict=True))
-        return lambda value: {_CLASS: path} | {name: getattr(value, name) for name in names}
+        return _fields_of
+    if issubclass(cls, OmedaAsyncError):  # a caller's own is kept as the nearest of its parents that is ours
+        cls = next(one for one in cls.__mro__ if getattr(errors, one.__name__, None) is one)
+    if attrs.has(cls) and cls.__module__.startswith(_HOMES):
+        names = (_CLASS, *(field.name for field in attrs.fields(cls)))
+        values, path = attrgetter(*names), {_CLASS: f"{cls.__module__}.{cls.__qualname__}"}
+        return lambda value: dict(zip(names, values(value), strict=True), **path)
     return dict if issubclass(cls, Mapping) and not issubclass(cls, dict) else _same
+
+
+def _fields_of(row: Row) -> dict[str, Any] | None:
+    return row.record if isinstance(row.record, dict) else None
 
 
 def _same(value: Any) -> Any:
     return value
 
 
-def _known_class(cls: Any) -> Any:
-    """Return the class itself where it is one of this package's, for errors also the nearest of its parents that is."""
-    if not attrs.has(cls):
-        return None
-    if issubclass(cls, OmedaAsyncError):
-        return next(one for one in cls.__mro__ if getattr(errors, one.__name__, None) is one)
-    return cls if cls.__module__.startswith(_HOMES) else None
-
-
 @lru_cache(maxsize=256)
 def _class_of(path: Any) -> Any:
     module, _, name = str(path).rpartition(".")
-    if not module.startswith(_HOMES):
-        raise ValueError(f"{path} is no class that a journal may hold")
-    cls = getattr(import_module(module), name, None)
+    cls = getattr(import_module(module), name, None) if module.startswith(_HOMES) else None
     if not (isinstance(cls, type) and attrs.has(cls)):
         raise ValueError(f"{path} is no class that a journal may hold")
     return cls
@@ -200,7 +169,9 @@ def _class_of(path: Any) -> Any:
 
 def _without_addresses(value: Any) -> Any:
     if isinstance(value, str):
-        return _WORD.sub(lambda word: _HIDDEN if "@" in word[0] else word[0], value) if "@" in value else value
+        return (
+            _WORD.sub(lambda word: _HIDDEN if has_address(word[0]) else word[0], value) if has_address(value) else value
+        )
     if isinstance(value, dict):
         return {name: _without_addresses(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

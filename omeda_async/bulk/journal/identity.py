@@ -26,7 +26,7 @@ class Identity:
         named = {"provider": self.provider, "operation": self.operation, "base_url": self.base_url}
         scope = {name: value for name, value in self.scope.items() if value is not None}
         if salt is not None:
-            scope = {name: Codec(salt).fingerprint(str(value).encode()).hex() for name, value in scope.items()}
+            scope = {name: Codec(salt).fingerprints([str(value).encode()]).hex() for name, value in scope.items()}
         return {**named, "journal_pii": self.pii, **scope}
 
     def check(self, found: Mapping[str, Any], salt: bytes | None, where: Path | str) -> None:

@@ -1,101 +1,25 @@
-"""The borders of a journal: what the engine of a run asks of it, and what keeps one: a file, or later a database.
+"""What keeps journals, in a file or later a database, and what it is given and tells: it knows no run."""
 
-Between them stands the writer: it knows what a run needs and no storage; a backend knows its storage and no run.
-"""
-
-import asyncio
-from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
-from omeda_async.bulk._item import Closed, Item
 from omeda_async.outcomes import OutcomeStatus
 
 if TYPE_CHECKING:
+    from omeda_async.bulk.journal.identity import Identity
     from omeda_async.bulk.journal.status import JournalRecord, JournalStatus
 
-SETTLED: Final = frozenset(
-    {
-        OutcomeStatus.DONE,
-        OutcomeStatus.ALREADY_DONE,
-        OutcomeStatus.PARTLY_DONE,
-        OutcomeStatus.TOO_LATE,
-        OutcomeStatus.REJECTED,
-    }
-)
-"""What a later run reports again, and does not send."""
 AGAIN: Final = frozenset({OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT})
 """What a later run sends as if it were new."""
+SETTLED: Final = frozenset(OutcomeStatus) - AGAIN - {OutcomeStatus.UNKNOWN}
+"""What a later run reports again, and does not send."""
 
 
-class RunJournal(Protocol):
-    """Remembers a run: the intents before the attempts, the outcomes before the caller sees them.
-
-    All but the notes raise a JournalError when the journal cannot be written.
-    """
-
-    remembers: bool
-    """Whether it does: if not, nobody need ask it."""
-
-    async def begin(self, items: Sequence[Item]) -> list[Closed]:
-        """Write down, durably, that items are about to be sent; give the results of those settled by an earlier run.
-
-        Those an earlier run may have sent are marked as doubtful. Cancelling it is safe: what was not sent is to be
-        handed to :meth:`leave` then.
-        """
-
-    def record(self, closed: Sequence[Closed]) -> asyncio.Future[None]:
-        """Have results written down; the future is done when they are, durably.
-
-        Nobody has to wait for it before the next items are begun: what is asked for first is not written later.
-        Cancelling the future loses nothing.
-        """
-
-    async def leave(self, closed: Sequence[Closed]) -> list[Closed]:
-        """Write down what became of items that will not be sent, or whose sending was broken off; give how that stands.
-
-        What an earlier run has found out about an item is not undone by one that did not get to it. Cancelling it
-        loses nothing: they are written all the same.
-        """
-
-    def note_repeats(self, closed: Sequence[Closed]) -> None:
-        """Have records counted that repeat earlier ones, and so are not sent."""
-
-    def note_refused(self, closed: Sequence[Closed]) -> None:
-        """Have records counted that were refused locally, and so are not sent."""
-
-    async def room(self) -> None:
-        """Wait until few notes are waiting to be written; at once when writing has failed."""
-
-
-class NullJournal:
-    """Remembers nothing."""
-
-    remembers = False
-
-    async def begin(self, items: Sequence[Item]) -> list[Closed]:  # noqa: ARG002 the protocol's signature
-        """Return that nothing is known."""
-        return []
-
-    def record(self, closed: Sequence[Closed]) -> asyncio.Future[None]:  # noqa: ARG002 the protocol's signature
-        """Return a future that is done."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
-
-    async def leave(self, closed: Sequence[Closed]) -> list[Closed]:
-        """Return what was given."""
-        return list(closed)
-
-    def note_repeats(self, closed: Sequence[Closed]) -> None:
-        """Do nothing."""
-
-    def note_refused(self, closed: Sequence[Closed]) -> None:
-        """Do nothing."""
-
-    async def room(self) -> None:
-        """Do not wait."""
+Places: TypeAlias = Callable[[bytes], Collection[int]]
+"""Tells of fingerprints, 16 bytes each, the places of those that earlier runs have settled; it blocks."""
 
 
 class Kept(NamedTuple):
@@ -115,6 +39,13 @@ class Entries(NamedTuple):
     """16 bytes each, one after the other."""
     json: str = "[]"
     """An array of ``[position, record]``; a record that JSON cannot hold, or that is not to be kept, is null."""
+
+    @classmethod
+    def joined(cls, parts: Sequence["Entries"]) -> "Entries":
+        """Make one of several."""
+        positions = [position for one in parts for position in one.positions]
+        json = ",".join([one.json[1:-1] for one in parts])
+        return cls(positions, b"".join([one.fingerprints for one in parts]), f"[{json}]")
 
 
 class Known(NamedTuple):
@@ -149,8 +80,8 @@ class WriteGroup:
     """To be written where they are new. A known one that has moved up in the input gets its new position."""
     sent: int = 0
     """So many of these, the first, are about to be sent: a known one loses a result that is one of ``AGAIN``."""
-    left: list[tuple[range, Kept]] = attrs.field(factory=list)
-    """What became of the others, by their places among the entries; for those that are new."""
+    left: Sequence[Kept] = ()
+    """What became of each of the others; for those that are new."""
     asides: list[Aside] = attrs.field(factory=list)
     requests: int | None = None
     """Made by the run so far; None where that is not to be noted."""
@@ -178,18 +109,22 @@ class Opened(NamedTuple):
 
 
 class Backend(Protocol):
-    """Keeps the journal of one run; it is asked for one thing after the other, and cancelling breaks nothing off.
+    """Keeps the journal of one run.
 
-    Each method raises a JournalError where it cannot do what it is to do; nothing of it is done then.
+    Each method blocks: it is called in a thread of the journal's own, one thing after the other. It raises a
+    JournalError where it cannot do what it is to do; nothing of it is done then.
     """
 
-    def open(self) -> Awaitable[Opened]:
+    def open(self) -> Opened:
         """Open or create the journal, unless it is in use or another run's, and note that a run begins."""
 
-    def write(self, group: WriteGroup) -> Awaitable[Written]:
+    def write(self, group: WriteGroup) -> Written:
         """Write a group, durably, and tell what earlier runs have noted of its entries."""
 
-    def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> Awaitable[None]:
+    def known(self, fingerprints: bytes) -> Sequence[Known]:
+        """Return what earlier runs have written about records; it writes nothing."""
+
+    def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
         """Note how the run ended.
 
         Args:
@@ -198,15 +133,14 @@ class Backend(Protocol):
             cause: Why it ended before its input did; None: it has met all of it, and asides of before are gone.
         """
 
-    def close(self) -> Awaitable[None]:
+    def close(self) -> None:
         """Close it, for others to open; nothing happens where it is not open."""
 
 
 class Reader(Protocol):
     """Reads a journal, also while a run writes it, and never changes it.
 
-    ``status`` and ``not_done`` block, as the functions do that they are for; what a plan asks does not. Each method
-    raises a JournalError where the journal cannot be read or is none.
+    Each method blocks, and raises a JournalError where the journal cannot be read or is none.
     """
 
     def status(self) -> "JournalStatus":
@@ -215,11 +149,5 @@ class Reader(Protocol):
     def not_done(self, statuses: Collection[OutcomeStatus]) -> Iterator["JournalRecord"]:
         """Return the records that ended so, in the order of the input; repeats of one are left out."""
 
-    def open(self) -> Awaitable[bytes | None]:
-        """Open it to ask what is settled, unless it is another run's; give the salt of its fingerprints."""
-
-    def settled(self, fingerprints: bytes) -> Awaitable[Collection[int]]:
-        """Return the places of those of some fingerprints, 16 bytes each, that an earlier run has settled."""
-
-    def close(self) -> Awaitable[None]:
-        """Close it; nothing happens where it is not open."""
+    def settled(self, identity: "Identity") -> AbstractContextManager[tuple[bytes | None, Places]]:
+        """Open it, unless it is another run's; give the salt of its fingerprints, and what tells which are settled."""

@@ -1,7 +1,8 @@
 """Where journals are kept: so far in SQLite files."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,6 +12,7 @@ from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Reader
 from omeda_async.bulk.journal.sqlite import SqliteBackend
 from omeda_async.bulk.journal.sqlite_reader import SqliteReader
+from omeda_async.bulk.journal.thread import Worker
 from omeda_async.bulk.journal.writer import Journal
 
 Settled: TypeAlias = Callable[[Sequence[Item]], Awaitable[Collection[int]]]
@@ -18,31 +20,23 @@ Settled: TypeAlias = Callable[[Sequence[Item]], Awaitable[Collection[int]]]
 
 
 def journal_at(path: Path, identity: Identity, lookback: float = 0.0) -> Journal:
-    """Make the journal of a run, to be opened by that.
-
-    Args:
-        path: Where it is kept.
-        identity: Whose run it is.
-        lookback: Seconds that a provider counts a request for.
-    """
+    """Make the journal of a run, to be opened by that; see there for the arguments."""
     return Journal(SqliteBackend(path, identity, lookback), lookback)
 
 
-def reader_at(path: Path, identity: Identity | None = None) -> Reader:
-    """Make what reads a journal; with an identity where it is asked what is settled."""
-    return SqliteReader(path, identity)
+def reader_at(path: Path) -> Reader:
+    """Make what reads a journal."""
+    return SqliteReader(path)
 
 
 @asynccontextmanager
 async def settled_at(path: Path, identity: Identity) -> AsyncIterator[Settled]:
-    """Make what tells which items a run would not send, as an earlier one has settled them.
-
-    Raises:
-        JournalError: The journal cannot be read, is none, or is another run's.
-    """
-    reader = reader_at(path, identity)
+    """Make what tells which items a run would not send, as an earlier one has settled them."""
+    stack, worker = ExitStack(), Worker("omeda_async journal, read")
     try:
-        codec = Codec(await reader.open())
-        yield lambda items: reader.settled(codec.fingerprints(items))
+        salt, places = await worker.do(partial(stack.enter_context, reader_at(path).settled(identity)))
+        prints = Codec(salt).fingerprints
+        yield lambda items: worker.do(partial(places, prints([item.fingerprint for item in items])))
     finally:
-        await reader.close()
+        await worker.do(stack.close)
+        worker.end()

@@ -3,11 +3,12 @@
 import os
 import secrets
 import sqlite3
-from contextlib import closing, suppress
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-import attrs
 import orjson
 
 from omeda_async import _clock
@@ -47,29 +48,25 @@ CREATE TABLE asides (
 );
 INSERT INTO meta VALUES ('indexed', 0);
 """
-_NEW: Final = "SELECT ifnull(max(id), 0) > (SELECT value FROM meta WHERE name = 'indexed') FROM records"
 _COUNT_NEW: Final = "SELECT count(*) FROM records WHERE id > (SELECT value FROM meta WHERE name = 'indexed')"
 _INDEX_NEW: Final = """
 INSERT OR IGNORE INTO prints
 SELECT fingerprint, id FROM records WHERE id > (SELECT value FROM meta WHERE name = 'indexed')
 ORDER BY fingerprint, id
 """
-# A record that came again too late to be recognised was sent again; from here on it counts as what it is.
-_FIND_LATE_REPEATS: Final = """
-CREATE TEMP TABLE late AS SELECT id FROM records
-WHERE id > (SELECT value FROM meta WHERE name = 'indexed')
-AND id != (SELECT record FROM prints WHERE prints.fingerprint = records.fingerprint)
-"""
+# A record that came again too late to be recognised was sent again; from here on it counts as what it is. Results are
+# kept by ranges; those of one with a gap one by one then.
 _SET_LATE_REPEATS_ASIDE: Final = (
+    """
+    CREATE TEMP TABLE late AS SELECT id FROM records WHERE id > (SELECT value FROM meta WHERE name = 'indexed')
+    AND id != (SELECT record FROM prints WHERE prints.fingerprint = records.fingerprint)
+    """,
     """
     INSERT OR REPLACE INTO asides
     SELECT json_extract(entry, '$[0]'), (SELECT max(id) FROM runs), 1, status, attempts, answer, NULL
     FROM late JOIN outcomes ON outcomes.id = late.id WHERE status NOT NULL
     """,
     "DELETE FROM records WHERE id IN (SELECT id FROM late)",
-)
-# Results are kept by ranges; those of one with a gap one by one from here on.
-_LOOSEN: Final = (
     """
     CREATE TEMP TABLE loose AS SELECT * FROM results
     WHERE EXISTS (SELECT 1 FROM late WHERE late.id BETWEEN first AND last)
@@ -101,81 +98,45 @@ def check_format(connection: sqlite3.Connection, path: Path) -> bool:
         return False
     if application != APPLICATION:
         raise JournalError(f"{path} is an SQLite file, but no journal of this library; give another file")
-    if schema < SCHEMA:
+    if schema != SCHEMA:
+        age, remedy = ("n older", "finish it with that version") if schema < SCHEMA else (" newer", "upgrade")
         raise JournalError(
-            f"the journal {path} was written by an older version of omeda-async (format {schema}; this version "
-            f"{__version__} reads {SCHEMA}): finish it with that version, or give another file"
-        )
-    if schema > SCHEMA:
-        raise JournalError(
-            f"the journal {path} was written by a newer version of omeda-async "
-            f"(format {schema}; this version {__version__} reads {SCHEMA}): upgrade, or give another file"
+            f"the journal {path} was written by a{age} version of omeda-async (format {schema}; this version "
+            f"{__version__} reads {SCHEMA}): {remedy}, or give another file"
         )
     return True
 
 
-def identity_of(connection: sqlite3.Connection) -> dict[str, Any]:
-    """Read whose run a journal remembers."""
-    row = connection.execute("SELECT value FROM meta WHERE name = 'identity'").fetchone()
-    identity: dict[str, Any] = orjson.loads(row[0])
-    return identity
+def whose(connection: sqlite3.Connection) -> tuple[dict[str, Any], bytes | None]:
+    """Read whose run a journal remembers, and what its fingerprints are salted with; None where records are whole."""
+    meta = dict(connection.execute("SELECT name, value FROM meta"))
+    return orjson.loads(meta["identity"]), meta.get("salt")
 
 
-def salt_of(connection: sqlite3.Connection) -> bytes | None:
-    """Read what the fingerprints of a journal are salted with; None where it keeps records whole."""
-    row = connection.execute("SELECT value FROM meta WHERE name = 'salt'").fetchone()
-    return row[0] if row else None
+@contextmanager
+def journal_file(
+    path: Path, identity: Identity, lookback: float = 0.0
+) -> Iterator[tuple[sqlite3.Connection, int, Opened]]:
+    """Open or create a journal, note that a run begins, and keep it locked until left, or until the process dies.
 
-
-@attrs.define
-class JournalFile:
-    """A journal that is open for a run, and locked until it is closed or its process dies."""
-
-    path: Path
-    connection: sqlite3.Connection
-    run: int
-    """The number of this run of the journal, from 1."""
-    opened: Opened
-    _guard: sqlite3.Connection
-
-    @classmethod
-    def open(cls, path: Path, identity: Identity, lookback: float = 0.0) -> "JournalFile":
-        """Open or create a journal, and note that a run begins.
-
-        Args:
-            path: The file.
-            identity: Whose run it is.
-            lookback: Seconds that requests count as made of late.
-
-        Raises:
-            JournalError: It cannot be written, is in use, or is another run's.
-        """
-        connections: list[sqlite3.Connection] = []
-        try:
-            _create(path)
-            connections.append(connect(path))
-            _check(connections[0], path, identity)
-            connections.append(_locked(path))
-            _prepare(connections[0], path, identity)
-            opened = Opened(salt_of(connections[0]), *_recent(connections[0], lookback))
-            run = _begun(connections[0])
-        except BaseException as error:
-            for connection in connections:
-                connection.close()
-            if isinstance(error, sqlite3.Error | OSError):
-                raise unusable(path, error) from error
-            raise
-        return cls(path, connections[0], run, opened, connections[1])
-
-    def close(self) -> None:
-        """Close it and let go of the lock. Unless someone is reading it, it is a single file then."""
-        try:
-            with suppress(sqlite3.OperationalError):
-                self.connection.execute("PRAGMA busy_timeout = 0")
-                self.connection.execute("PRAGMA journal_mode = DELETE")
-            self.connection.close()
-        finally:
-            self._guard.close()
+    Unless someone is reading it, it is a single file then. Gives the run's number too, and what is to be told of it.
+    """
+    try:
+        _create(path)
+        with closing(connect(path)) as connection:
+            _check(connection, path, identity)
+            with _locked(path):
+                _prepare(connection, path, identity)
+                opened = Opened(whose(connection)[1], *_recent(connection, lookback))
+                now = (_clock.utc_now().timestamp(), __version__)
+                run = connection.execute("INSERT INTO runs (started, version) VALUES (?, ?)", now).lastrowid or 0
+                yield connection, run, opened
+                with suppress(sqlite3.OperationalError):
+                    connection.execute("PRAGMA busy_timeout = 0")
+                    connection.execute("PRAGMA journal_mode = DELETE")
+                connection.close()  # before it is let go of
+    except (sqlite3.Error, OSError) as error:
+        raise unusable(path, error) from error
 
 
 def unusable(path: Path, error: Exception) -> JournalError:
@@ -184,9 +145,28 @@ def unusable(path: Path, error: Exception) -> JournalError:
     return JournalError(f"the journal {path} cannot be used: {reason}")
 
 
+def check_untouched(path: Path) -> None:
+    """Check that a file that exists is a journal or empty, without changing anything about it or beside it.
+
+    Raises:
+        JournalError: It is something else: a device, a directory, a file of something else or of somebody else.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise JournalError(f"{path} is no file, and cannot be a journal; give the path of a file")
+    if found.st_size:
+        # To SQLite it cannot change: nothing is recovered, and nothing made beside it.
+        with closing(connect(path, mode="ro&immutable=1")) as connection:
+            check_format(connection, path)
+    elif hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        raise JournalError(f"{path} is an empty file of another user; give another file")
+
+
 def _create(path: Path) -> None:
-    with suppress(FileExistsError):
+    try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        check_untouched(path)
 
 
 def _guarding(path: Path) -> Path:
@@ -194,23 +174,22 @@ def _guarding(path: Path) -> Path:
 
     Whatever link a journal is opened by, it is the same one.
     """
-    real = path.resolve()
-    return real.with_name(real.name + _LOCK)
+    return Path(f"{path.resolve()}{_LOCK}")
 
 
-def _locked(path: Path) -> sqlite3.Connection:
-    """Lock a journal; the lock dies with the process, however that ends."""
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep a journal locked; the lock dies with the process, however that ends."""
     _create(_guarding(path))
-    guard = connect(_guarding(path))
-    try:
+    with closing(connect(_guarding(path))) as guard:
         guard.execute(f"PRAGMA busy_timeout = {_PEEK_MILLISECONDS}")
-        guard.execute("BEGIN EXCLUSIVE")
-    except sqlite3.Error as error:
-        guard.close()
-        if _is_busy(error):
-            raise JournalError(f"the journal {path} is in use by another run; wait until that has ended") from error
-        raise
-    return guard
+        try:
+            guard.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error as error:
+            if _is_busy(error):
+                raise JournalError(f"the journal {path} is in use by another run; wait until that has ended") from error
+            raise
+        yield
 
 
 def in_use(path: Path) -> bool:
@@ -246,35 +225,29 @@ def _prepare(connection: sqlite3.Connection, path: Path, identity: Identity) -> 
 def _check(connection: sqlite3.Connection, path: Path, identity: Identity) -> bool:
     filled = check_format(connection, path)
     if filled:
-        identity.check(identity_of(connection), salt_of(connection), path)
+        identity.check(*whose(connection), path)
     return filled
 
 
 def _fill(connection: sqlite3.Connection, identity: Identity) -> None:
     for statement in _TABLES.split(";")[:-1]:
         connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA}")
     salt = secrets.token_bytes(32) if identity.pii == "hash" else None
     if salt is not None:
         connection.execute("INSERT INTO meta VALUES ('salt', ?)", (salt,))
     connection.execute("INSERT INTO meta VALUES ('identity', ?)", (orjson.dumps(identity.kept(salt)).decode(),))
-    connection.execute(f"PRAGMA application_id = {APPLICATION}")
-    connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
 def _index(connection: sqlite3.Connection) -> None:
     """Index what earlier runs wrote by fingerprint: sorted and at once, which is far cheaper than as it comes."""
-    if not connection.execute(_NEW).fetchone()[0]:
+    if not (number := connection.execute(_COUNT_NEW).fetchone()[0]):
         return
-    number = connection.execute(_COUNT_NEW).fetchone()[0]
     if connection.execute(_INDEX_NEW).rowcount < number:
-        for statement in (_FIND_LATE_REPEATS, *_SET_LATE_REPEATS_ASIDE, *_LOOSEN):
+        for statement in _SET_LATE_REPEATS_ASIDE:
             connection.execute(statement)
     connection.execute("UPDATE meta SET value = (SELECT max(id) FROM records) WHERE name = 'indexed'")
-
-
-def _begun(connection: sqlite3.Connection) -> int:
-    row = (_clock.utc_now().timestamp(), __version__)
-    return connection.execute("INSERT INTO runs (started, version) VALUES (?, ?)", row).lastrowid or 0
 
 
 def _recent(connection: sqlite3.Connection, lookback: float) -> tuple[int, float]:

@@ -1,12 +1,13 @@
 """Finding records in an SQLite journal by their fingerprints."""
 
 import sqlite3
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final
 
 import orjson
 
-from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES
+from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUSES
+from omeda_async.bulk.journal.interface import Kept, Known
 
 _FOLLOWING: Final = """
 SELECT group_concat(hex(fingerprint), ''), json_group_array(CAST(substr(entry, 2, 20) AS INTEGER))
@@ -27,18 +28,7 @@ JOIN outcomes ON outcomes.id = prints.record
 """
 
 
-class Found(NamedTuple):
-    """A record that is in the journal."""
-
-    place: int
-    """Where its fingerprint stands among those asked for, from 0."""
-    record: int
-    position: int
-    status: int | None
-    """None: no result was noted."""
-    attempts: int
-    answer: int
-    """The number of the stored result."""
+_STORED: Final = "SELECT id, answer FROM answers WHERE id IN (SELECT value FROM json_each(?))"
 
 
 class Finder:
@@ -50,45 +40,49 @@ class Finder:
     Args:
         connection: The journal.
         last: The last record that counts.
-        index: Called before the index is first asked.
+        index: Statements that make the index, executed before it is first asked.
     """
 
-    def __init__(self, connection: sqlite3.Connection, last: int, index: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, connection: sqlite3.Connection, last: int, index: Sequence[str] = ()) -> None:
         self._sql = connection
         self._last = last
-        self._index: Callable[[], None] | None = index
+        self._index = index
         self._next = 1
 
-    def find(self, fingerprints: bytes) -> list[Found]:
-        """Return those that are there, in the order asked for."""
+    def find(self, fingerprints: bytes) -> list[Known]:
+        """Return what is known of those that are there, in the order asked for."""
         number = len(fingerprints) // FINGERPRINT_BYTES
         if not (number and self._last):
             return []
         found = self._following(fingerprints, number) or self._looked_up(fingerprints, number)
-        if found:
-            self._next = found[-1].record + 1
-        return found
+        if not found:
+            return []
+        self._next = found[-1][1] + 1
+        stored = list({answer for *_, status, _, answer in found if status is not None})
+        texts = dict(self._sql.execute(_STORED, (orjson.dumps(stored).decode(),)).fetchall())
+        return [
+            Known(place, record, at, None if code is None else Kept(STATUSES[code], attempts, texts[answer]))
+            for place, record, at, code, attempts, answer in found
+        ]
 
-    def _following(self, fingerprints: bytes, number: int) -> list[Found]:
+    def _following(self, fingerprints: bytes, number: int) -> list[Any]:
         low, high = self._next, self._next + number - 1
         if high > self._last:
             return []
         text, positions = self._sql.execute(_FOLLOWING, (low, high)).fetchone()
         if text != fingerprints.hex().upper():
             return []
-        nothing = (None, 0, 0)
-        kept = [nothing] * number
+        kept = [[None, 0, 0]] * number
         for first, last, *result in orjson.loads(self._sql.execute(_RESULTS, {"low": low, "high": high}).fetchone()[0]):
             begin, end = max(first, low) - low, min(last, high) - low + 1
-            kept[begin:end] = [tuple(result)] * (end - begin)
-        return [
-            Found(place, low + place, position, *result)
-            for place, (position, result) in enumerate(zip(orjson.loads(positions), kept, strict=True))
-        ]
+            kept[begin:end] = [result] * (end - begin)
+        rows = enumerate(zip(orjson.loads(positions), kept, strict=True))
+        return [(place, low + place, position, *result) for place, (position, result) in rows]
 
-    def _looked_up(self, fingerprints: bytes, number: int) -> list[Found]:
-        if self._index is not None:
-            self._index()
-            self._index = None
+    def _looked_up(self, fingerprints: bytes, number: int) -> list[Any]:
+        for statement in self._index:
+            self._sql.execute(statement)
+        self._index = ()
         row = self._sql.execute(_LOOK_UP, {"fingerprints": fingerprints, "count": number}).fetchone()
-        return [Found(*values) for values in orjson.loads(row[0])]
+        found: list[Any] = orjson.loads(row[0])
+        return found

@@ -1,25 +1,23 @@
 """Reading journals that are kept in SQLite files."""
 
-import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 import orjson
 
-from omeda_async._result import Result
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES, record_of, result_of
 from omeda_async.bulk.journal.identity import Identity
-from omeda_async.bulk.journal.interface import SETTLED, Kept
-from omeda_async.bulk.journal.sqlite_file import check_format, connect, identity_of, in_use, salt_of, unusable
+from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
+from omeda_async.bulk.journal.sqlite_file import check_format, check_untouched, connect, in_use, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
-from omeda_async.bulk.journal.status import JournalRecord, JournalRun, JournalStatus, causes_of
-from omeda_async.bulk.journal.thread import Worker
+from omeda_async.bulk.journal.status import NOT_DONE, JournalCause, JournalRecord, JournalRun, JournalStatus
 from omeda_async.errors import JournalError
 from omeda_async.outcomes import OutcomeStatus
 
@@ -31,12 +29,12 @@ UNION ALL SELECT status, count(*) FROM asides GROUP BY status
 """
 _REPEATS: Final = "SELECT count(*) FROM asides WHERE repeats"
 _CAUSES: Final = """
-SELECT status, attempts, answers.answer, sum(number) FROM (
-    SELECT status, max(attempts) AS attempts, answer, sum(last - first + 1) AS number
-    FROM results GROUP BY status, answer
-    UNION ALL SELECT status, max(attempts), answer, count(*) FROM asides GROUP BY status, answer
+SELECT status, json_extract(answers.answer, '$.error.__class__'), json_extract(answers.answer, '$.error.message'),
+sum(number) FROM (
+    SELECT status, answer, sum(last - first + 1) AS number FROM results GROUP BY status, answer
+    UNION ALL SELECT status, answer, count(*) FROM asides GROUP BY status, answer
 ) AS seen JOIN answers ON answers.id = seen.answer
-WHERE status IN (SELECT value FROM json_each(?)) GROUP BY status, seen.answer
+WHERE status IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT 20
 """
 _NOT_DONE: Final = """
 SELECT json_extract(entry, '$[0]') AS position, entry, status, attempts, answers.answer
@@ -54,23 +52,13 @@ _INDEX: Final = (
     "CREATE TEMP TABLE prints (fingerprint BLOB PRIMARY KEY, record INTEGER NOT NULL) WITHOUT ROWID",
     "INSERT OR IGNORE INTO temp.prints SELECT fingerprint, id FROM records ORDER BY fingerprint, id",
 )
-_SETTLED_CODES: Final = frozenset(STATUS_CODES[status] for status in SETTLED)
 
 
+@attrs.frozen
 class SqliteReader:
-    """Reads the journal in an SQLite file; a :class:`~omeda_async.bulk.journal.interface.Reader`.
+    """Reads the journal in an SQLite file; a :class:`~omeda_async.bulk.journal.interface.Reader`."""
 
-    Args:
-        path: The file.
-        identity: Whose run asks for what is settled.
-    """
-
-    def __init__(self, path: Path, identity: Identity | None = None) -> None:
-        self._path = path
-        self._identity = identity
-        self._stack = ExitStack()
-        self._finder: Finder | None = None
-        self._worker = Worker("omeda_async journal, read")
+    _path: Path
 
     def status(self) -> JournalStatus:
         """Return what it holds."""
@@ -78,8 +66,7 @@ class SqliteReader:
             counts: Counter[OutcomeStatus | None] = Counter()
             for code, number in connection.execute(_COUNTS):
                 counts[STATUSES.get(code)] += number
-            codes = _coded(status for status in OutcomeStatus if not status.is_done)
-            identity, runs = identity_of(connection), tuple(map(_run, connection.execute(_RUNS)))
+            (identity, _), runs = whose(connection), tuple(map(_run, connection.execute(_RUNS)))
             return JournalStatus(
                 path=self._path,
                 provider=identity.pop("provider"),
@@ -94,7 +81,7 @@ class SqliteReader:
                 repeats=connection.execute(_REPEATS).fetchone()[0],
                 requests=sum(run.requests for run in runs),
                 runs=runs,
-                causes=causes_of((_result(*kept), number) for *kept, number in connection.execute(_CAUSES, (codes,))),
+                causes=tuple(_cause(*row) for row in connection.execute(_CAUSES, (_coded(NOT_DONE),))),
             )
 
     def not_done(self, statuses: Collection[OutcomeStatus]) -> Iterator[JournalRecord]:
@@ -107,70 +94,59 @@ class SqliteReader:
                     record=record_of(entry),
                     status=STATUSES[code],
                     attempts=attempts or 0,
-                    error=None if stored is None else _result(code, attempts, stored).error,
+                    error=None if stored is None else result_of(Kept(STATUSES[code], attempts, stored)).error,
                 )
 
-    def open(self) -> asyncio.Future[bytes | None]:
-        """Open it to be asked for what is settled, and give the salt of its fingerprints."""
-        return self._worker.do(self._begin)
-
-    def settled(self, fingerprints: bytes) -> asyncio.Future[Collection[int]]:
-        """Tell which of these, 16 bytes each, an earlier run has settled: by their places."""
-        return self._worker.do(partial(self._settled, fingerprints))
-
-    async def close(self) -> None:
-        """Close it, and end the thread."""
-        await self._worker.do(self._shut)
-        self._worker.end()
-
-    def _begin(self) -> bytes | None:
+    @contextmanager
+    def settled(self, identity: Identity) -> Iterator[tuple[bytes | None, Places]]:
+        """Open it, unless it is another run's; give the salt of its fingerprints, and what tells which are settled."""
+        if self._path.exists():
+            with self._usable():
+                check_untouched(self._path)
         if not self._path.exists() or not self._path.stat().st_size:
-            return None
-        connection = self._stack.enter_context(self._opened())
-        salt = salt_of(connection)
-        if self._identity is not None:
-            self._identity.check(identity_of(connection), salt, self._path)
-        last = connection.execute("SELECT ifnull(max(id), 0) FROM records").fetchone()[0]
-        self._finder = Finder(connection, last, partial(_index, connection))
-        return salt
+            yield None, lambda _: ()
+            return
+        with self._opened() as connection:
+            found, salt = whose(connection)
+            identity.check(found, salt, self._path)
+            last = connection.execute("SELECT ifnull(max(id), 0) FROM records").fetchone()[0]
+            yield salt, partial(self._places, Finder(connection, last, _INDEX))
 
-    def _settled(self, fingerprints: bytes) -> Collection[int]:
+    def _places(self, finder: Finder, fingerprints: bytes) -> Collection[int]:
         try:
-            found = self._finder.find(fingerprints) if self._finder is not None else []
+            found = finder.find(fingerprints)
         except sqlite3.Error as error:
             raise unusable(self._path, error) from error
-        return {one.place for one in found if one.status in _SETTLED_CODES}
-
-    def _shut(self) -> None:
-        self._finder = None
-        self._stack.close()
+        return {one.place for one in found if one.kept is not None and one.kept.status in SETTLED}
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         """Open it to read what it holds at this moment, whatever a run writes meanwhile."""
         if not self._path.is_file():
             raise JournalError(f"there is no journal {self._path}")
-        try:
+        with self._usable():
+            check_untouched(self._path)
             with closing(connect(self._path, mode="ro")) as connection:
                 connection.execute("BEGIN")
                 if not check_format(connection, self._path):
                     raise JournalError(f"the journal {self._path} is empty: no run has begun it")
                 yield connection
-        except sqlite3.Error as error:
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
             raise unusable(self._path, error) from error
-
-
-def _index(connection: sqlite3.Connection) -> None:
-    for statement in _INDEX:
-        connection.execute(statement)
 
 
 def _coded(statuses: Iterable[OutcomeStatus]) -> str:
     return orjson.dumps([STATUS_CODES[status] for status in statuses]).decode()
 
 
-def _result(code: int, attempts: int, stored: str) -> Result[Any]:
-    return result_of(Kept(STATUSES[code], attempts, stored))
+def _cause(code: int, error: str | None, message: str | None, records: int) -> JournalCause:
+    name = (error or "").rpartition(".")[-1]
+    return JournalCause(status=STATUSES[code], error=name, message=message or "", records=records)
 
 
 def _run(row: tuple[Any, ...]) -> JournalRun:

@@ -1,18 +1,15 @@
 """What a journal tells whoever reads it."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
-from omeda_async._result import Result
 from omeda_async.errors import OmedaAsyncError
 from omeda_async.outcomes import OutcomeStatus
 
-CAUSES_SHOWN: Final = 20
 NOT_DONE: Final = frozenset(status for status in OutcomeStatus if not status.is_done)
 
 
@@ -92,15 +89,3 @@ class JournalRecord:
     status: OutcomeStatus
     attempts: int
     error: OmedaAsyncError | None
-
-
-def causes_of(found: Iterable[tuple[Result[Any], int]]) -> tuple[JournalCause, ...]:
-    """Add up why records are not done, of their results and how many have each."""
-    causes: Counter[tuple[OutcomeStatus, str, str]] = Counter()
-    for result, number in found:
-        error = result.error
-        causes[result.status, type(error).__name__ if error else "", error.message if error else ""] += number
-    return tuple(
-        JournalCause(status=status, error=error, message=message, records=number)
-        for (status, error, message), number in causes.most_common(CAUSES_SHOWN)
-    )

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeAlias, TypeVar
@@ -17,9 +18,6 @@ class Worker:
     """A thread that works for an event loop, from its first task until it is told to end.
 
     A program that ends does not wait for it, and a loop that is gone does not make it stumble.
-
-    Args:
-        name: The thread's name.
     """
 
     def __init__(self, name: str) -> None:
@@ -48,21 +46,16 @@ class Worker:
 def _work(tasks: SimpleQueue[_Task | None]) -> None:
     while (task := tasks.get()) is not None:
         future, work = task
-        given, error = None, None
         try:
-            given = work()
-        except BaseException as raised:  # noqa: BLE001 whoever waits has to be told, whatever it was
-            error = raised
+            tell = partial(future.set_result, work())
+        except BaseException as error:  # noqa: BLE001 whoever waits has to be told, whatever it was
+            tell = partial(future.set_exception, error)
         with suppress(RuntimeError):  # the loop is closed: nobody waits
-            future.get_loop().call_soon_threadsafe(_resolve, future, given, error)
+            future.get_loop().call_soon_threadsafe(_tell, future, tell)
         _clock.outside.discard(future)
-        del task, future, work, given, error  # nothing is held while the next is awaited
+        del task, future, work, tell  # nothing is held while the next is awaited
 
 
-def _resolve(future: asyncio.Future[T], given: T, error: BaseException | None) -> None:
-    if future.done():
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(given)
+def _tell(future: asyncio.Future[Any], tell: Callable[[], None]) -> None:
+    if not future.done():
+        tell()

@@ -3,56 +3,65 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, TypeAlias
+
+import attrs
 
 from omeda_async._result import Result
 from omeda_async.bulk._item import Closed, Item
 from omeda_async.bulk._outlast import outlast
-from omeda_async.bulk.journal.asked import Asked
 from omeda_async.bulk.journal.codec import Codec
 from omeda_async.bulk.journal.in_hand import InHand
-from omeda_async.bulk.journal.interface import Aside, Backend, Written
-from omeda_async.errors import ClosedError, JournalError
+from omeda_async.bulk.journal.interface import Aside, Backend, Entries, Known, Opened, WriteGroup, Written
+from omeda_async.bulk.journal.thread import Worker
+from omeda_async.errors import ClosedError, JournalError, OmedaAsyncError
 from omeda_async.outcomes import Tally
 
 GATHER: Final = 0.005
 """Seconds between two writes at the most, in which those in flight may come to ask for the next as well."""
 NOTES_AT_ONCE: Final = 1000
 NOTES_WAITING: Final = 5000
+_Begun: TypeAlias = tuple[Sequence[Item], Entries, asyncio.Future[list[Closed]]]
+
+
+@attrs.define
+class _Asked:
+    """What was asked for since the last write began."""
+
+    group: WriteGroup = attrs.field(factory=WriteGroup)
+    begun: list[_Begun] = attrs.field(factory=list)
+    recorded: list[asyncio.Future[None]] = attrs.field(factory=list)
 
 
 class Journal:
-    """A journal that is open for one run; a :class:`~omeda_async.bulk.journal.interface.RunJournal`.
+    """Remembers a run: the intents before the attempts, the outcomes before the caller sees them.
 
     Args:
         backend: Where it is kept.
         lookback: Seconds that a provider counts a request for: for so long it is remembered from run to run.
     """
 
-    remembers = True
-
     def __init__(self, backend: Backend, lookback: float = 0.0) -> None:
-        self.recent: tuple[int, float] = (0, 0.0)
-        """Requests that earlier runs have made within that time, and how many seconds ago the last was seen."""
         self._backend = backend
+        self._worker = Worker("omeda_async journal")
         self._lookback = lookback
         self._codec = Codec()
-        self._hand = InHand(lambda item, result: self.note_repeats([([item], result)]))
-        self._asked = Asked()
+        self._hand = InHand(self.note)
+        self._asked = _Asked()
         self._tally = Tally()
         self._made: deque[tuple[float, int]] = deque([(-math.inf, 0)])
         """When how many requests had been made: as they were written, and one before the lookback."""
-        self._open = False
-        self._failure: JournalError | None = None
+        self._refusal: OmedaAsyncError | None = ClosedError("the journal is closed")
+        """What all who ask are told; None while it can be written."""
         self._writing = False
         self._wrote = asyncio.Event()
         self._next: asyncio.TimerHandle | None = None
-        self._due = math.inf
         self._not_before = -math.inf
 
-    async def open(self, tally: Tally) -> None:
+    async def open(self, tally: Tally) -> Opened:
         """Open the journal, and note that a run begins.
 
         Args:
@@ -65,89 +74,106 @@ class Journal:
         """
         self._tally = tally
         try:
-            await outlast(self._begin())
+            opened = await self._worker.do(self._backend.open)
         except BaseException:
-            await outlast(self._shut())
+            await outlast(self._shut())  # after what may still be under way
             raise
-
-    async def _begin(self) -> None:
-        opened = await self._backend.open()
-        self._codec = Codec(opened.salt)
-        self.recent = opened.requests, opened.seconds_ago
-        self._open = True
+        self._codec, self._refusal = Codec(opened.salt), None
+        return opened
 
     async def _shut(self) -> None:
-        self._open = False
-        await self._backend.close()
+        self._refusal = ClosedError("the journal is closed")
+        await self._worker.do(self._backend.close)
+        self._worker.end()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it can be written."""
-        return self._open
+    def begin(self, items: Sequence[Item]) -> asyncio.Future[list[Closed]]:
+        """Write down, durably, that items are about to be sent; give the results of those settled by an earlier run.
 
-    async def begin(self, items: Sequence[Item]) -> list[Closed]:
-        """Write down that items are about to be sent; give the results of those settled by an earlier run."""
-        self._check()
-        waiter: asyncio.Future[list[Closed]] = asyncio.get_running_loop().create_future()
+        Those an earlier run may have sent are marked as doubtful. Cancelling it is safe: what was not sent is to be
+        handed to :meth:`leave` then.
+        """
+        begun: asyncio.Future[list[Closed]] = asyncio.get_running_loop().create_future()
         try:
-            self._asked.begun.append((items, self._codec.entries(items), waiter))
-        except Exception as error:
-            raise self._failed(error) from error
-        self._wake()
-        return await waiter
+            self._check()
+            self._asked.begun.append((items, self._codec.entries(items), begun))
+            self._wake()
+        except Exception as error:  # noqa: BLE001 whoever waits has to be told, whatever it was
+            begun.set_exception(self._failed(error))
+        return begun
 
     def record(self, closed: Sequence[Closed]) -> asyncio.Future[None]:
-        """Have results written down; the future is done when they are."""
-        self._check()
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        before, kept = len(self._asked.results), self._codec.keeper()
+        """Have results written down; the future is done when they are, durably.
+
+        Nobody has to wait for it before the next items are begun: what is asked for first is not written later.
+        """
+        recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
-            for items, result in closed:
-                if records := self._hand.close(items, result):
-                    self._asked.results.append((records, kept(result)))
-        except Exception as error:
-            raise self._failed(error) from error
-        if len(self._asked.results) == before:  # earlier runs have settled them all
-            waiter.set_result(None)
-        else:
-            self._asked.recorded.append(waiter)
-            self._wake()
-        return waiter
+            self._check()
+            if noted := self._hand.close(closed):
+                self._asked.group.results += self._codec.kept(noted)
+                self._asked.recorded.append(recorded)
+                self._wake()
+            else:  # earlier runs have settled them all
+                recorded.set_result(None)
+        except Exception as error:  # noqa: BLE001 the same
+            recorded.set_exception(self._failed(error))
+        return recorded
 
     async def leave(self, closed: Sequence[Closed]) -> list[Closed]:
         """Write down what became of items that will not be sent, or whose sending was broken off; give how that stands.
 
-        What an earlier run has found out about an item is not undone.
+        What an earlier run has found out about an item is not undone by one that did not get to it. To be called where
+        nothing cancels it: what it was given would be nowhere. Where nothing can be written any more, it is read.
         """
-        self._check()
-        waiter: asyncio.Future[list[Closed]] = asyncio.get_running_loop().create_future()
-        self._asked.left.append((closed, waiter))
-        self._wake()
-        return await waiter
-
-    def note_repeats(self, closed: Sequence[Closed]) -> None:
-        """Have records counted that repeat earlier ones, and so are not sent."""
-        kept = self._codec.keeper()
-        self._note(lambda item, result: Aside(item.position, kept(result), None), closed)
-
-    def note_refused(self, closed: Sequence[Closed]) -> None:
-        """Have records counted that were refused locally, and so are not sent."""
-        kept, entry = self._codec.keeper(), self._codec.entry
-        self._note(lambda item, result: Aside(item.position, kept(result), entry(item)), closed)
-
-    def _note(self, aside: Callable[[Item, Result[Any]], Aside], closed: Sequence[Closed]) -> None:
+        while self._writing:  # what is being written may be their beginning
+            await self._next_write()
+        records = self._hand.records
+        held = [([item for item in items if item in records], result) for items, result in closed]
+        strangers = [(item, result) for items, result in closed for item in items if item not in records]
+        known: Sequence[Known] = ()
         try:
-            self._asked.notes += [aside(item, result) for items, result in closed for item in items]
+            self._check()
+            group = WriteGroup(
+                results=self._codec.kept(self._hand.close(held)),
+                entries=self._codec.entries([item for item, _ in strangers]),
+                left=[kept for _, kept in self._codec.kept(strangers)],
+            )
+            if group.results or strangers:
+                known = (await self._begin_write(group)).known
+        except Exception as error:  # noqa: BLE001 the same
+            self._failed(error)
+            known = await self._read([item for item, _ in strangers])
+        self._end_write()
+        standing = {strangers[one.place][0]: self._hand.leave(one, *strangers[one.place]) for one in known}
+        if not standing:
+            return list(closed)
+        return [([item], standing.get(item, result)) for items, result in closed for item in items]
+
+    async def _read(self, items: Sequence[Item]) -> Sequence[Known]:
+        """Return what earlier runs have written about items; nothing where that cannot be read either."""
+        try:
+            fingerprints = self._codec.fingerprints(one.fingerprint for one in items)
+            return await self._worker.do(partial(self._backend.known, fingerprints))
+        except Exception:  # noqa: BLE001 closing the journal tells of its failure
+            return ()
+
+    def note(self, items: Sequence[Item], result: Result[Any], *, refused: bool = False) -> None:
+        """Have items counted that are not sent: they repeat earlier ones, or were refused locally."""
+        try:
+            self._asked.group.asides += [
+                Aside(item.position, kept, self._codec.entries([item]).json[1:-1] if refused else None)
+                for these, kept in self._codec.kept([(items, result)])
+                for item in these
+            ]
         except Exception as error:  # noqa: BLE001 whoever sends something is told
             self._failed(error)
-        if len(self._asked.notes) >= NOTES_AT_ONCE:
+        if len(self._asked.group.asides) >= NOTES_AT_ONCE:
             self._wake()
 
     async def room(self) -> None:
         """Wait until few notes are waiting to be written; at once when writing has failed."""
-        while self._open and self._failure is None and len(self._asked.notes) > NOTES_WAITING:
-            self._wrote.clear()
-            await self._wrote.wait()
+        while self._refusal is None and len(self._asked.group.asides) > NOTES_WAITING:
+            await self._next_write()
 
     async def close(self, cause: BaseException | None) -> None:
         """Write down what is still to be written, note how the run ended, and close the journal.
@@ -160,85 +186,115 @@ class Journal:
 
         Cancelling it is put off until the journal is closed.
         """
-        if self._open:
+        if not isinstance(self._refusal, ClosedError):
             await outlast(self._close(cause))
 
     async def _close(self, cause: BaseException | None) -> None:
         try:
             while self._writing or self._write():
-                self._wrote.clear()
-                await self._wrote.wait()
-            if self._failure is not None:
-                raise self._failure
+                await self._next_write()
+            self._check()
             counts = {status.value: number for status, number in self._tally.counts.items()}
             why = None if cause is None else self._codec.text(f"{type(cause).__name__}: {cause}")
-            await self._backend.end(self._tally.requests, counts, why)
+            await self._worker.do(partial(self._backend.end, self._tally.requests, counts, why))
         finally:
             await self._shut()
 
     def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        if not self._open:
-            raise ClosedError("the journal is closed")
+        if self._refusal is not None:
+            raise self._refusal
 
-    def _failed(self, error: BaseException) -> JournalError:
+    def _failed(self, error: BaseException) -> OmedaAsyncError:
         """Write nothing more: after a defect nothing can be relied on. Return what all who ask are told."""
-        if not isinstance(error, JournalError):
-            error = JournalError(f"the journal could not be written: {type(error).__name__}")
-        self._failure = error
-        self._wrote.set()
-        return error
+        if self._refusal is None:
+            if not isinstance(error, JournalError):
+                cause, error = error, JournalError(f"the journal could not be written: {type(error).__name__}")
+                error.__cause__ = cause
+            self._refusal = error
+            self._wrote.set()
+        return self._refusal
+
+    async def _next_write(self) -> None:
+        self._wrote.clear()
+        await self._wrote.wait()
 
     def _wake(self) -> None:
         """Have what was asked for written soon: at once where nothing is in flight, else with what others ask for."""
         if self._writing:
             return
         loop = asyncio.get_running_loop()
-        due = self._not_before if self._hand else loop.time()
-        if due < self._due:
-            if self._next is not None:
-                self._next.cancel()
-            self._next, self._due = loop.call_at(due, self._write), due
+        due = self._not_before if self._hand.records else loop.time()
+        if self._next is None or due < self._next.when():
+            self._cancel()
+            self._next = loop.call_at(due, self._write)
+
+    def _cancel(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
 
     def _write(self) -> bool:
         """Begin to write what was asked for; tell whether there was anything to write."""
-        if self._next is not None:
-            self._next.cancel()
-        self._next, self._due = None, math.inf
-        asked, self._asked = self._asked, Asked()
-        try:
-            if self._failure is not None:
-                raise self._failure  # noqa: TRY301 all who ask are told the same way
-            group = asked.group(self._hand, self._codec)
-        except Exception as error:  # noqa: BLE001 the same
-            asked.fail(self._failed(error))
+        self._cancel()
+        asked, self._asked = self._asked, _Asked()
+        if self._refusal is not None:
+            _fail(asked, self._refusal)
             return False
-        if group.sent or self._tally.requests > self._made[-1][1]:
-            group.requests, group.recent = self._tally.requests, self._made_of_late()
-        if not (group.results or group.entries.positions or group.asides or group.requests is not None):
-            asked.tell(self._hand, Written())
+        # Who was cancelled meanwhile hands its items to leave.
+        asked.begun = [one for one in asked.begun if not one[-1].cancelled()]
+        group = asked.group
+        if asked.begun:
+            entries = [*map(itemgetter(1), asked.begun)]
+            group.entries = Entries.joined(entries) if len(entries) > 1 else entries[0]
+            group.sent = len(group.entries.positions)
+        if not (asked.begun or group.results or group.asides or self._tally.requests > self._made[-1][1]):
             return False
-        self._writing = True
-        asyncio.ensure_future(self._backend.write(group)).add_done_callback(partial(self._written, asked))
+        self._begin_write(group).add_done_callback(partial(self._written, asked))
         return True
 
-    def _made_of_late(self) -> int:
-        now, made = asyncio.get_running_loop().time(), self._made
-        while len(made) > 1 and made[1][0] <= now - self._lookback:
-            made.popleft()
-        if self._tally.requests > made[-1][1]:
-            made.append((now, self._tally.requests))
-        return self._tally.requests - made[0][1]
+    def _begin_write(self, group: WriteGroup) -> asyncio.Future[Written]:
+        self._writing = True
+        made, requests = self._made, self._tally.requests
+        if group.sent or requests > made[-1][1]:
+            now = asyncio.get_running_loop().time()
+            while len(made) > 1 and made[1][0] <= now - self._lookback:
+                made.popleft()
+            if requests > made[-1][1]:
+                made.append((now, requests))
+            group.requests, group.recent = requests, requests - made[0][1]
+        return self._worker.do(partial(self._backend.write, group))
 
-    def _written(self, asked: Asked, writing: asyncio.Future[Written]) -> None:
+    def _written(self, asked: _Asked, writing: asyncio.Future[Written]) -> None:
         """Tell all who wait for a write, and begin the next."""
+        try:
+            self._tell(asked, writing.result())
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 whoever waits has to be told, whatever it was
+            _fail(asked, self._failed(error))
+        self._end_write()
+
+    def _tell(self, asked: _Asked, written: Written) -> None:
+        known = {one.place: one for one in written.known} if written.known else {}
+        last = 0
+        for items, _, begun in asked.begun:
+            first, last = last, last + len(items)
+            theirs = [known.get(place) for place in range(first, last)] if known else ()
+            closed = self._hand.begin(items, written.records[first:last], theirs)
+            if not begun.done():
+                begun.set_result(closed)
+        for recorded in asked.recorded:
+            if not recorded.done():
+                recorded.set_result(None)
+
+    def _end_write(self) -> None:
         self._writing = False
         self._not_before = asyncio.get_running_loop().time() + GATHER
-        try:
-            asked.tell(self._hand, writing.result())
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 whoever waits has to be told, whatever it was
-            asked.fail(self._failed(error))
         self._wrote.set()
-        if self._asked.waited_for or len(self._asked.notes) >= NOTES_AT_ONCE:
+        if self._asked.begun or self._asked.recorded or len(self._asked.group.asides) >= NOTES_AT_ONCE:
             self._wake()
+
+
+def _fail(asked: _Asked, error: OmedaAsyncError) -> None:
+    waiters: list[asyncio.Future[Any]] = [*asked.recorded, *(begun for *_, begun in asked.begun)]
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_exception(error)

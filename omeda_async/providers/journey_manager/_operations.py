@@ -5,14 +5,24 @@ Every builder raises InvalidRecord where a field cannot be sent; it says which a
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeGuard
 
 import orjson
 
 from omeda_async._operation import Operation, Request, Response, Verdict, Verification, hits_everyone
 from omeda_async.errors import ApiError, BadRequest, InvalidRecord, NotFound, OmedaAsyncError, ServerError, SessionLost
-from omeda_async.providers._fields import check_id, check_integer, check_string
-from omeda_async.providers._responses import NO_JSON, api_error, is_markup, load_json, lowered, unreadable, walk
+from omeda_async.providers._fields import check_id, check_integer, check_string, check_text
+from omeda_async.providers._responses import (
+    MOST_ON_PAGES,
+    NO_JSON,
+    api_error,
+    is_page,
+    load_json,
+    lowered,
+    unreadable,
+    walk,
+    where_to,
+)
 from omeda_async.providers._structuring import set_fields
 from omeda_async.providers.journey_manager._converter import CANCEL_WIRE, query_to_wire, transaction_from
 from omeda_async.providers.journey_manager.models import (
@@ -40,8 +50,21 @@ _KEY_OF: Final = {key.casefold(): key for key in _KEYS}
 _FIELDS: Final = {"txnNotFound": ("submitKey",), "submitKeyNotSpecified": ("submitKey",)}
 _LOG_ID: Final = re.compile(r"\bError Log ID\W{0,5}([0-9A-Za-z][0-9A-Za-z-]{0,99})", re.IGNORECASE)
 _EXPIRED: Final = re.compile(r"\bsession has (?:been )?expired\b", re.IGNORECASE)
-_AN_ERROR: Final = re.compile(r"error|exception", re.IGNORECASE)
-_READ: Final = 1_000_000
+_AN_ERROR: Final = re.compile(r"error|exception|fault|fail|denied|reject|refus|problem|warning")
+_KEY_ASKED_FOR: Final = "submitkey"
+_SAYING: Final = frozenset(
+    {"success", "successful", "succeeded", "ok", "done", "cancelled", "canceled", "abandoned", "status", "statuscode"}
+    | {"code", "httpstatus", "result", "outcome", "state", "formstatus", "message", "msg", "text", "description"}
+)
+"""Properties, in lower case, under which a success may be told."""
+_CANCELLED: Final = re.compile(
+    r"true|yes|1|200|(?:200 )?ok(?:ay)?|success(?:ful(?:ly)?)?|succeeded|done"
+    r"|(?:(?:the )?(?:transaction|txn|request|operation) )?(?:(?:has been|was|is) )?(?:successfully )?"
+    r"(?:cancell?ed|abandoned|successful)(?: successfully)?[.!]?",
+    re.IGNORECASE,
+)
+_NEITHER: Final = "the response is neither the documented success nor a known error"
+_READ: Final = 100_000
 """Bytes of a body that are searched for sentences."""
 _MOST_MESSAGES: Final = 20
 
@@ -62,13 +85,14 @@ def build_cancel(record: TransactionCancel) -> Request:
 
 def build_query(query: TransactionQuery) -> Request:
     """Return the request for one page of transactions."""
-    for field in ("submit_key", "form_status"):
-        if getattr(query, field) is not None:
-            check_id(field, getattr(query, field))
+    if query.submit_key is not None:
+        check_id("submit_key", query.submit_key)
+    if query.form_status is not None:
+        check_text("form_status", query.form_status)
     if not isinstance(query.attributes, tuple):
         raise InvalidRecord.of("attributes", "must be a list of names, not one string")
     for attribute in query.attributes:
-        check_id("attributes", attribute)
+        check_text("attributes", attribute)
     check_integer("fetch_limit", query.fetch_limit, least=1, most=MOST_ON_A_PAGE)
     check_integer("fetch_offset", query.fetch_offset, least=0, most=2**31 - 1)
     return Request("POST", f"{_TRANSACTIONS}/query", orjson.dumps(query_to_wire(query)), _JSON)
@@ -87,34 +111,51 @@ def parse_cancel(response: Response) -> TransactionReceipt | OmedaAsyncError:
 
 def parse_query(response: Response) -> TransactionPage | OmedaAsyncError:
     """Parse one page of transactions."""
-    value = load_json(response.body)
-    fields = lowered(value)
+    fields = lowered(load_json(response.body, most=MOST_ON_PAGES))
     rows, limit = fields.get("result"), fields.get("fetchlimit")
-    if response.status == 200 and isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+    if response.status == 200 and _are_rows(rows):
         return TransactionPage(
             items=tuple(map(transaction_from, rows)), fetch_limit=limit if type(limit) is int else None
         )
-    return _failure(response, value, reads=True) or unreadable(response, "the response holds no list of transactions")
+    error = _failure(response, load_json(response.body), reads=True)
+    return error or unreadable(response, "the response holds no list of transactions")
+
+
+def _are_rows(rows: Any) -> TypeGuard[list[dict[str, Any]]]:
+    return isinstance(rows, list) and len(rows) <= MOST_ON_A_PAGE and all(isinstance(row, dict) for row in rows)
 
 
 def _failure(response: Response, value: Any, *, reads: bool = False) -> OmedaAsyncError | None:
     """Return the error that a response holds; None for one that may be a success."""
     text = response.body[:_READ].decode("utf-8", "replace")
-    if 300 <= response.status <= 399 or _EXPIRED.search(text):
-        reason = "the session is lost: it has expired, or another login has ended it"
-        return api_error(response, SessionLost, sent=False, message=reason)
-    if response.accepted and is_markup(response):
-        # A login page most likely; but a proxy's page may have taken the place of a success, which has no body.
-        reason = "a page came instead of the response: most likely the session is lost"
-        return api_error(response, SessionLost, sent=not reads, message=reason)
+    if shut_out := _shut_out(response, text, reads=reads):
+        return shut_out
     if response.accepted or response.refused:
         parts = walk(value)
         key = _key_in(parts, text)
         if key is not None or response.refused:
             return _refusal(response, key, parts, text)
-        if response.status in _SUCCESS and not _holds_an_error(value, parts):
+        if response.status in _SUCCESS and _is_nothing_but_success(parts):
             return None
-    return unreadable(response, "the response is neither the documented success nor a known error")
+    return unreadable(response, _NEITHER)
+
+
+def _shut_out(response: Response, text: str, *, reads: bool) -> OmedaAsyncError | None:
+    """Return the error of a response that comes from what is in front of the API; None for any other."""
+    redirected, words = 300 <= response.status <= 399, None
+    if _EXPIRED.search(text):
+        words = "it has expired, or another login has ended it"
+    elif redirected and response.in_session:
+        words = f"it has expired, or was never there; {where_to(response)}"
+    if words is not None:
+        return api_error(response, SessionLost, sent=False, message=f"the session is lost: {words}")
+    if not redirected and not (response.accepted and is_page(response)):
+        return None
+    if not response.in_session:
+        return unreadable(response, "a page came instead of the response: check base_url, and what stands before it")
+    # A login page most likely; but a proxy's page may have taken the place of a success, which has no body.
+    reason = "a page came instead of the response: most likely the session is lost"
+    return api_error(response, SessionLost, sent=not reads, message=reason)
 
 
 def _key_in(parts: Parts, text: str) -> str | None:
@@ -125,9 +166,21 @@ def _key_in(parts: Parts, text: str) -> str | None:
     return named or next((key for key, sentence in _KEYS.items() if sentence.search(text)), None)
 
 
-def _holds_an_error(value: Any, parts: Parts) -> bool:
-    named = any(name is not None and item and _AN_ERROR.search(name) for name, item in parts)
-    return named or lowered(value).get("success") is False
+def _is_nothing_but_success(parts: Parts) -> bool:
+    """Whether JSON says that the cancel was carried out, or nothing at all. The page on it shows no body."""
+    return all(_is_harmless((name or "").casefold(), item) for name, item in parts)
+
+
+def _is_harmless(name: str, item: Any) -> bool:
+    if item is None or item == "" or (isinstance(item, dict | list) and not (item and _AN_ERROR.search(name))):
+        return True
+    if _AN_ERROR.search(name):
+        return item is False or item == 0
+    if name == _KEY_ASKED_FOR:
+        return isinstance(item, str)
+    if isinstance(item, str):
+        return (not name or name in _SAYING) and _CANCELLED.fullmatch(item.strip()) is not None
+    return name in _SAYING and (item is True or (type(item) is int and item in {1, 200}))
 
 
 def _refusal(response: Response, key: str | None, parts: Parts, text: str) -> ApiError:
@@ -171,6 +224,12 @@ def judge_cancel(record: TransactionCancel, found: TransactionPage | OmedaAsyncE
             return Verdict.NOT_DONE
 
 
+def names_no_other(record: TransactionCancel, _: TransactionReceipt, response: Response) -> bool:
+    """Whether a success that names transactions names this one only."""
+    parts = walk(load_json(response.body)) if response.body else []
+    return all(item == record.submit_key for name, item in parts if item and (name or "").casefold() == _KEY_ASKED_FOR)
+
+
 def question_of(record: TransactionCancel) -> TransactionQuery:
     """Return the query for the one transaction; its key lifts the restriction to recent, unfinished ones."""
     return TransactionQuery(submit_key=record.submit_key, attributes=("submitKey", "formStatus"), fetch_limit=10)
@@ -194,6 +253,7 @@ CANCEL: Final[Operation[TransactionCancel, TransactionReceipt]] = Operation(
     idempotent=True,
     build=build_cancel,
     parse=parse_cancel,
+    confirms=names_no_other,
     verification=Verification(operation=QUERY, question=question_of, judge=judge_cancel),
     settled=lambda _record, _found: TransactionReceipt(settled=True),
     repeat_tells=False,  # "already finished" does not say whether completed or abandoned

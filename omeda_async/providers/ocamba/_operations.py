@@ -10,8 +10,8 @@ import orjson
 
 from omeda_async._operation import Operation, Request, Response, Verdict, Verification
 from omeda_async.errors import BadRequest, Conflict, InvalidRecord, OmedaAsyncError
-from omeda_async.providers._fields import check_id, check_integer, check_string, path_segment, query_value
-from omeda_async.providers._responses import api_error, load_json, lowered, text_of, unreadable
+from omeda_async.providers._fields import check_integer, check_string, check_text, path_segment, query_value
+from omeda_async.providers._responses import MOST_ON_PAGES, api_error, load_json, lowered, text_of, unreadable
 from omeda_async.providers._structuring import set_fields
 from omeda_async.providers.ocamba._converter import CANCEL_WIRE, campaign_from
 from omeda_async.providers.ocamba.models import (
@@ -51,13 +51,13 @@ def build_list(query: CampaignQuery) -> Request:
     """Return the request for one page of campaigns."""
     check_integer("page", query.page, least=1)
     check_integer("page_size", query.page_size, least=1)
-    check_id("sort", query.sort)
+    check_text("sort", query.sort)
     if query.search is not None:
         check_string("search", query.search)
     if not isinstance(query.statuses, tuple):
         raise InvalidRecord.of("statuses", "must be a list of statuses, not one string")
     for status in query.statuses:
-        check_id("statuses", status)
+        check_text("statuses", status)
     parts = [f"page={query.page},{query.page_size}", f"sort={query_value(query.sort)}"]
     if query.statuses:
         parts.append(f"status=in:{','.join(map(query_value, query.statuses))}")
@@ -89,7 +89,7 @@ def parse_list(response: Response) -> CampaignPage | OmedaAsyncError:
     """Parse one page of campaigns."""
     if not response.accepted:
         return _failure(response, "the response shows no campaigns")
-    fields = lowered(load_json(response.body))
+    fields = lowered(load_json(response.body, most=MOST_ON_PAGES))
     items, total = fields.get("items"), fields.get("total")
     campaigns = [campaign_from(item) for item in items] if isinstance(items, list) else [None]
     whole = tuple(campaign for campaign in campaigns if campaign is not None)
@@ -132,6 +132,7 @@ GET: Final[Operation[GetCampaign, Campaign]] = Operation(
     idempotent=True,
     build=build_get,
     parse=parse_get,
+    confirms=lambda params, found, _: found.id == params.campaign_id,
 )
 LIST: Final[Operation[CampaignQuery, CampaignPage]] = Operation(
     provider=PROVIDER,

@@ -13,12 +13,12 @@ from cattrs.preconf.orjson import OrjsonConverter
 from omeda_async._levels import IDS, level_of
 from omeda_async._row import Row
 from omeda_async.errors import InvalidRecord
-from omeda_async.providers._fields import check_id, check_integer, check_key, check_string
+from omeda_async.providers._fields import check_id, check_integer, check_key, check_string, is_plain_id
 from omeda_async.providers._models import to_tuple
 from omeda_async.providers._strict import make_strict_converter, register_wire_names
 from omeda_async.providers._structuring import RecordReader, structure_record
+from omeda_async.providers.omeda._addresses import Addresses, check_address
 from omeda_async.providers.omeda._dates import to_central
-from omeda_async.providers.omeda._validation import check_email
 from omeda_async.providers.omeda.models import (
     BrandOptOut,
     ClientOptOut,
@@ -77,14 +77,18 @@ def to_wire(model: Any) -> dict[str, Any]:
     return body
 
 
-def entry_of(record: OptOut) -> Entry:
+def entry_of(record: OptOut, addresses: Addresses = Addresses.REAL) -> Entry:
     """Check an opt-out and serialise it.
+
+    Args:
+        record: The opt-out.
+        addresses: Which addresses it may be of.
 
     Raises:
         InvalidRecord: Says which field and what would be right.
     """
     level, values_of = _MODELS.get(type(record), _NO_MODEL)
-    return _entry(level, *values_of(record))
+    return _entry(addresses, level, *values_of(record))
 
 
 def record_of(entry: Entry) -> OptOut:
@@ -93,8 +97,12 @@ def record_of(entry: Entry) -> OptOut:
     return LEVELS[level](**{_FIELD_OF[name]: value for name, value in orjson.loads(data).items()})
 
 
-def read_opt_out(raw: Any) -> tuple[Entry, Any]:
+def read_opt_out(raw: Any, addresses: Addresses = Addresses.REAL) -> tuple[Entry, Any]:
     """Return the entry of what a caller gives for an opt-out (see ``opt_out_from``), and the caller's key of it.
+
+    Args:
+        raw: What the caller gives.
+        addresses: Which addresses it may be of.
 
     Raises:
         InvalidRecord: It cannot be sent; says which field and what would be right.
@@ -102,17 +110,18 @@ def read_opt_out(raw: Any) -> tuple[Entry, Any]:
     fields = raw.record if type(raw) is Row else raw
     if type(fields) is dict:
         try:
-            entry = _entry_by_names(fields, **fields)
+            entry = _entry_by_names(fields, addresses, **fields)
         except TypeError:  # it has other names, or lacks an address
             entry = None
         if entry is not None:
             return entry, fields.get("key")
     record = opt_out_from(raw)
-    return entry_of(record), record.key
+    return entry_of(record, addresses), record.key
 
 
 def _entry_by_names(  # noqa: PLR0917 a record's fields
     fields: dict[str, Any],
+    addresses: Addresses,
     /,
     email_address: Any,
     brand_ids: Any = None,
@@ -131,14 +140,14 @@ def _entry_by_names(  # noqa: PLR0917 a record's fields
     ):
         return None
     ids = deployment_type_ids if brand_ids is None else brand_ids
-    return _entry(level, email_address, source, key, ids, promo_code)
+    return _entry(addresses, level, email_address, source, key, ids, promo_code)
 
 
 def _entry(  # noqa: PLR0917 in the order in which _MODELS gives them
-    level: str, address: Any, source: Any, key: Any, ids: Any = None, promo_code: Any = None
+    addresses: Addresses, level: str, address: Any, source: Any, key: Any, ids: Any = None, promo_code: Any = None
 ) -> Entry:
     """Check what an opt-out holds, and serialise it."""
-    check_email("email_address", address)
+    check_address("email_address", address, addresses)
     body = {_ADDRESS: address}
     if source is not None and not (type(source) is str and source.isascii()):
         check_string("source", source)
@@ -160,7 +169,7 @@ def _entry(  # noqa: PLR0917 in the order in which _MODELS gives them
 def _checked_brand_ids(ids: Any) -> tuple[str, ...]:
     checked = ids if type(ids) is tuple and ids else _some_ids("brand_ids", ids)
     for one in checked:
-        if type(one) is not str or not one.isprintable() or not one.strip():
+        if type(one) is not str or not is_plain_id(one):
             check_id("brand_ids", one)
     return checked
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from omeda_async._operation import Inquiry, Operation, Verification, hits_everyone, names_the_absent
+from omeda_async._operation import Inquiry, Operation, Response, Verification, hits_everyone, names_the_absent
 from omeda_async.errors import BatchRejected, NotAuthorized, NotFound, OmedaAsyncError
 from omeda_async.providers.omeda import _parse, _requests, _verification
 from omeda_async.providers.omeda._culprits import no_valid_brands
@@ -19,6 +19,11 @@ def _meets_every_opt_out(error: OmedaAsyncError) -> bool:
     if isinstance(error, BatchRejected):
         return no_valid_brands(error.messages)
     return hits_everyone(error) or isinstance(error, NotFound | NotAuthorized)
+
+
+def _is_of(params: Any, receipt: DeploymentReceipt, _: Response) -> bool:
+    """Whether a receipt names the deployment that was asked for, if it names one."""
+    return _verification.may_be(params.track_id, receipt.track_id)
 
 
 LOOKUP: Final[Operation[_requests.LookupDeployment, DeploymentStatus]] = Operation(
@@ -65,6 +70,7 @@ CLONE: Final[Operation[_requests.CloneDeployment, DeploymentReceipt]] = Operatio
     idempotent=False,
     build=_requests.build_clone,
     parse=_parse.parser(_parse.take_new_receipt, _parse.WRITE_MEANINGS),
+    confirms=lambda params, made, response: not _is_of(params, made, response),  # a clone is not its source
     verification=_by_search(
         Inquiry(operation=LOOKUP, question=_verification.source_of, learn=_verification.with_source)
     ),
@@ -76,6 +82,7 @@ UPDATE: Final[Operation[_requests.UpdateDeployment, DeploymentReceipt]] = Operat
     idempotent=True,
     build=_requests.build_update,
     parse=_parse.parser(_parse.take_receipt, _parse.WRITE_MEANINGS),
+    confirms=_is_of,
     settled=lambda params, _: DeploymentReceipt(params.track_id, settled=True),
     refusal_tells=names_the_absent,  # its date may have passed, or it was approved, sent or cancelled since
 )
@@ -85,6 +92,7 @@ CANCEL: Final[Operation[_requests.CancelDeployment, DeploymentReceipt]] = Operat
     idempotent=True,
     build=_requests.build_cancel,
     parse=_parse.parser(_parse.take_receipt, _parse.CANCEL_MEANINGS),
+    confirms=_is_of,
     verification=Verification(
         operation=LOOKUP,
         question=lambda params: _requests.LookupDeployment(brand=params.brand, track_id=params.track_id),

@@ -12,14 +12,14 @@ import attrs
 from omeda_async._account import Account
 from omeda_async._call import Call
 from omeda_async._decide import in_doubt
-from omeda_async._operation import GAVE_UP
 from omeda_async._result import Result
-from omeda_async.bulk import Evidence, Group, Isolation, Item, Job, Part, in_vain, not_sent
+from omeda_async.bulk import CommonCause, Evidence, Group, Isolation, Item, Job, Part, in_vain, not_sent
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError, ServerError
+from omeda_async.providers.omeda._addresses import Addresses
 from omeda_async.providers.omeda._converter import Entry, entry_of, read_opt_out, record_of
 from omeda_async.providers.omeda._culprits import blame, merge, without_ids
 from omeda_async.providers.omeda._operations import SUBMIT_OPT_OUTS
-from omeda_async.providers.omeda._parse import TOO_LARGE
+from omeda_async.providers.omeda._parse import MAY_BE_FOR_SIZE
 from omeda_async.providers.omeda._requests import SubmitOptOuts
 from omeda_async.providers.omeda.models import OptOutReceipt
 
@@ -38,12 +38,15 @@ class OptOutWork:
 
     account: Account
     client: str
+    addresses: Addresses = Addresses.REAL
+    """Which addresses the records may be of."""
     max_entries: int = MAX_ENTRIES
     max_bytes: int = MAX_BYTES
     name: str = "opt_outs.submit_many"
     concurrency: int = CONCURRENCY
     look_ahead: int = 0
     _evidence: Evidence = attrs.field(factory=Evidence, init=False, repr=False)
+    _common: CommonCause = attrs.field(factory=lambda: CommonCause(SUBMIT_OPT_OUTS), init=False, repr=False)
     _one_at_a_time: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False, repr=False)
 
     @property
@@ -57,7 +60,7 @@ class OptOutWork:
         Raises:
             InvalidRecord: It cannot be sent.
         """
-        entry, key = read_opt_out(raw)
+        entry, key = read_opt_out(raw, self.addresses)
         data = entry[1]
         same = data if len(data) <= SHORT else blake2b(data, digest_size=16).digest()
         return Item(raw, key, entry, same, len(data) + 1)
@@ -69,6 +72,7 @@ class OptOutWork:
         if not (job.stop.is_set or (len(items) > 1 and evidence.too_large(size))):
             result = await job.run(self._call(list(map(_PARAMS, items)), job))
             if result.error is None:
+                self._common.proved = True
                 if size > evidence.largest_taken:
                     evidence.took(size)
                 job.close(items, result)
@@ -85,7 +89,7 @@ class OptOutWork:
                 await turn.enter_async_context(self._one_at_a_time)
                 waited = True
             if result is not None:
-                _take(isolation, job, group, result)
+                self._take(isolation, job, group, result)
                 result = None
             elif job.stop.is_set or (group.isolating and not job.spend_isolation()):
                 isolation.give_up(_left_out(job), group)
@@ -94,35 +98,35 @@ class OptOutWork:
                 isolation.halve(group)
             else:
                 answer = await job.run(self._call(list(map(_PARAMS, group.parts)), job, fail_fast=group.probes_size))
-                _take(isolation, job, group, answer)
+                self._take(isolation, job, group, answer)
             # At once: should this be broken off, what is certain so far is known.
             _close(isolation, job)
         _close(isolation, job)
 
+    def _take(self, isolation: Isolation, job: Job, group: Group, result: Result[Any]) -> None:
+        error = result.error
+        if self._common.suspects(error) and error is not None:
+            isolation.failed(group, in_vain(result))
+            if self._common.is_certain:
+                job.stop.set(error)
+        elif error is None:
+            isolation.accepted(group, result)
+        elif isinstance(error, ApiError) and _refuses_the_batch(error) and (result.lost or not result.doubtful):
+            isolation.refused(group, error, result.attempts, lost=result.lost)
+        elif _may_be_for_size(error) and not job.stop.is_set:
+            isolation.too_large(group, result)
+        else:
+            isolation.failed(group, in_vain(result))
+        if isolation.common_cause is not None:
+            job.stop.set(isolation.common_cause)
+
     def _call(self, entries: list[Entry], job: Job, *, fail_fast: bool = False) -> Call[SubmitOptOuts, OptOutReceipt]:
         if len(set(map(_ADDRESS, entries))) < len(entries):
             # Records of the same address, level and source share an entry, as in Omeda's own example.
-            entries = [entry_of(record) for record in merge(map(record_of, entries))]
+            entries = [entry_of(record, Addresses.ODD) for record in merge(map(record_of, entries))]
         params = SubmitOptOuts(client=self.client, opt_outs=entries)
         options = attrs.evolve(job.call_options, fail_fast=True) if fail_fast else job.call_options
         return Call(self.account, SUBMIT_OPT_OUTS, params, options)
-
-
-def _take(isolation: Isolation, job: Job, group: Group, result: Result[Any]) -> None:
-    error = result.error
-    if error is None:
-        isolation.accepted(group, result)
-    elif SUBMIT_OPT_OUTS.hits_everyone(error):
-        isolation.failed(group, in_vain(result))
-        job.stop.set(error)
-    elif isinstance(error, ApiError) and _refuses_the_batch(error) and (result.lost or not result.doubtful):
-        isolation.refused(group, error, result.attempts, lost=result.lost)
-    elif _may_be_for_size(error) and not job.stop.is_set:
-        isolation.too_large(group, result)
-    else:
-        isolation.failed(group, in_vain(result))
-    if isolation.common_cause is not None:
-        job.stop.set(isolation.common_cause)
 
 
 def _close(isolation: Isolation, job: Job) -> None:
@@ -138,7 +142,7 @@ def _refuses_the_batch(error: ApiError) -> bool:
 def _may_be_for_size(error: OmedaAsyncError) -> bool:
     """Whether a smaller request may fare better: the provider says so, it broke down over this one, or a page came."""
     if isinstance(error, ApiError) and not isinstance(error, ServerError):
-        return error.status == TOO_LARGE or error.status in GAVE_UP or _refuses_the_batch(error)
+        return error.status in MAY_BE_FOR_SIZE or _refuses_the_batch(error)
     return in_doubt(error) and getattr(error, "status", None) != 503
 
 
@@ -148,7 +152,7 @@ def _blame(entries: Sequence[Entry], culprits: Any) -> dict[int, Any]:
 
 def _without(entry: Entry, refused: Any) -> Entry | None:
     left = without_ids(record_of(entry), refused)
-    return None if left is None else entry_of(left)
+    return None if left is None else entry_of(left, Addresses.ODD)
 
 
 def _left_out(job: Job) -> Callable[[Part], Result[Any]]:

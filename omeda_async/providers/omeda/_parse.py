@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar
 
-from omeda_async._operation import Response
+from omeda_async._operation import GAVE_UP, Response
 from omeda_async._quick import quick
 from omeda_async.errors import (
     AlreadyDone,
@@ -22,9 +23,11 @@ from omeda_async.providers._responses import (
     first_text,
     load_json,
     lowered,
+    means_no,
     text_of,
     texts_in,
     unreadable,
+    walk,
 )
 from omeda_async.providers.omeda._culprits import culprits_in, speaks_of_a_batch
 from omeda_async.providers.omeda._dates import read_date
@@ -35,10 +38,21 @@ Meanings: TypeAlias = tuple[tuple[re.Pattern[str], type[ApiError]], ...]
 
 _SALVAGED: Final = 1_000_000
 """Bytes of a broken body that are searched for messages."""
-TOO_LARGE: Final = 413
+_MOST_SALVAGED: Final = 2000
+_TOO_LARGE: Final = 413
+MAY_BE_FOR_SIZE: Final = GAVE_UP | {_TOO_LARGE}
+"""The 4xx after which a smaller request may fare better."""
 _REFUSES_A_BATCH: Final = frozenset({400, 409, 422})
 _SUBMISSION: Final = ("submissionid", "submission")
 """Omeda's two names of the id of a submission, in lower case."""
+_FAILED: Final = "the response does not say that it was successful"
+_OF_FAILURE: Final = re.compile(r"fail|fault|exception|denied|reject|error")
+_SUCCESSFUL: Final = "Your submission was successful"
+_OF_A_RECEIPT: Final = frozenset({"success", *_SUBMISSION})
+_TELLING: Final = re.compile(
+    rf"succe|{_OF_FAILURE.pattern}|^(?:status|result|outcome|state|ok|message)$", re.IGNORECASE
+)
+"""Names of properties that say whether something was successful."""
 _NO_RECEIPT: Final = "the response names no deployment"
 
 _CANCELLED: Final = re.compile(r"^(?:the )?deployment\b.*\b(?:previously|already)\b.*\bcancell?ed\b", re.IGNORECASE)
@@ -105,11 +119,12 @@ def _content_of(body: bytes) -> Content | None:
     value = load_json(body)
     if not isinstance(value, dict):
         return None
-    fields, inner = lowered(value), None
+    fields = lowered(value)
+    found = [fields.get("errors"), fields.get("error")]
     if (info := value.get("ResponseInfo")) is not None:
-        inside = lowered(info[0] if isinstance(info, list) and info else info)
-        fields, inner = {**inside, **fields}, inside.get("errors")
-    found = (inner, fields.get("errors"), fields.get("error"))
+        inside = [lowered(one) for one in info] if isinstance(info, list) else [lowered(info)]
+        fields = {**(inside[0] if inside else {}), **fields}
+        found = [one.get(name) for one in inside for name in ("errors", "error")] + found
     if not any(found):
         return Content(value, fields)
     texts = (text for part in found if part for text in texts_in(part, "error", "message"))
@@ -119,6 +134,8 @@ def _content_of(body: bytes) -> Content | None:
 def take_receipt(content: Content) -> DeploymentReceipt | str:
     """Return the receipt of an update or a cancel; a text says why there is none."""
     fields = content.fields
+    if _says_that_it_failed(content):
+        return _FAILED
     track_id, url = text_of(fields.get("trackid")), text_of(fields.get("url"))
     if track_id is None and url is None:
         return _NO_RECEIPT
@@ -133,11 +150,11 @@ def take_new_receipt(content: Content) -> DeploymentReceipt | str:
 
 def take_opt_out_receipt(content: Content) -> OptOutReceipt | str:
     """Return the receipt of a request of opt-outs; a text says why there is none."""
-    fields, success = content.fields, content.fields.get("success")
-    message = text_of(success)
-    if success is not True and (message or "").casefold() in {"", "0", "false", "no"}:
+    fields = content.fields
+    usual = fields.get("success") == _SUCCESSFUL and fields.keys() <= _OF_A_RECEIPT  # as documented, and no more
+    if not usual and ("success" not in fields or _says_that_it_failed(content)):
         return "the response does not say that the submission was successful"
-    return OptOutReceipt(first_text(fields, *_SUBMISSION), message, _warnings(fields))
+    return OptOutReceipt(first_text(fields, *_SUBMISSION), text_of(fields["success"]), _warnings(fields))
 
 
 def take_status(content: Content) -> DeploymentStatus | str:
@@ -154,6 +171,22 @@ def take_statuses(content: Content) -> tuple[DeploymentStatus, ...] | str:
     return tuple(_status_of(row, lowered(row)) for row in rows)
 
 
+def _says_that_it_failed(content: Content) -> bool:
+    """Whether a receipt says of itself, in any spelling and at any depth, that it is none."""
+    for name, value in walk(content.raw):
+        if name is not None and _TELLING.search(name) and _says_no(name.casefold(), value):
+            return True
+    return False
+
+
+def _says_no(name: str, value: Any) -> bool:
+    if "succe" in name:
+        return not (value is True or text_of(value)) or means_no(value)
+    if _OF_FAILURE.search(name):
+        return bool(value) and not means_no(value)
+    return means_no(value)
+
+
 def _warnings(fields: Mapping[str, Any]) -> tuple[str, ...]:
     warnings, messages = fields.get("warnings"), fields.get("messages")
     if warnings is None and messages is None:
@@ -165,7 +198,7 @@ def _status_of(raw: Mapping[str, Any], fields: Mapping[str, Any]) -> DeploymentS
     return DeploymentStatus(
         track_id=text_of(fields.get("trackid")),
         deployment_name=text_of(fields.get("deploymentname")),
-        status=first_text(fields, "status", "deploymentstatus"),
+        status=_in_words(first_text(fields, "status", "deploymentstatus")),
         deployment_type_id=text_of(fields.get("deploymenttypeid")),
         owner_user_id=first_text(fields, "owneruserid", "owner"),
         created_by=text_of(fields.get("createdby")),
@@ -179,6 +212,13 @@ def _status_of(raw: Mapping[str, Any], fields: Mapping[str, Any]) -> DeploymentS
     )
 
 
+def _in_words(status: str | None) -> str | None:
+    """Return a status as a look-up shows it: a search may give a code for it, such as ``WAITING_REVIEW``."""
+    if status is None or not status.isupper():
+        return status
+    return status.replace("_", " ").title()
+
+
 def _failure(response: Response, content: Content | None, meanings: Meanings, *, batch: bool) -> OmedaAsyncError:
     """Return the error of a response that holds errors, cannot be read, or has not come with a 2xx."""
     if content is not None and content.errors is not None:
@@ -189,7 +229,7 @@ def _failure(response: Response, content: Content | None, meanings: Meanings, *,
         return unreadable(response, "the response says neither success nor failure")
     if content is not None:
         return api_error(response, submission_id=first_text(content.fields, *_SUBMISSION))
-    if batch and response.status == TOO_LARGE:
+    if batch and response.status == _TOO_LARGE:
         return api_error(response, sent=False)  # whoever says so has looked at nothing but the size
     return _salvaged(response, meanings, batch=batch)
 
@@ -211,7 +251,8 @@ def _salvaged(response: Response, meanings: Meanings, *, batch: bool) -> OmedaAs
     if load_json(response.body) is not NO_JSON:
         return api_error(response)
     text = response.body[:_SALVAGED].decode("utf-8", "replace")
-    messages = tuple(_unescaped(found) for found in _BROKEN_ERROR.findall(text))
+    found = islice(_BROKEN_ERROR.finditer(text), _MOST_SALVAGED)
+    messages = tuple(_unescaped(one[1]) for one in found)
     submission = _BROKEN_ID.search(text)
     return _named(response, messages, submission[1] if submission else None, meanings, batch=batch and bool(messages))
 

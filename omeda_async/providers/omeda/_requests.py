@@ -15,7 +15,8 @@ from omeda_async._masking import masked_repr
 from omeda_async._operation import Request
 from omeda_async._quick import quick
 from omeda_async.errors import InvalidRecord
-from omeda_async.providers._fields import check_id, path_segment
+from omeda_async.providers._fields import check_id, check_text, path_segment
+from omeda_async.providers.omeda._addresses import Addresses
 from omeda_async.providers.omeda._converter import LEVELS, Entry, entry_of, to_wire
 from omeda_async.providers.omeda._dates import check_future, to_central
 from omeda_async.providers.omeda._validation import check_deployment, check_search
@@ -40,6 +41,8 @@ class CreateDeployment:
     """The time of the call, aware: the deployment's date has to be after it."""
     candidate: DeploymentStatus | None = None
     """The one deployment found by a search that may be it."""
+    addresses: Addresses = Addresses.REAL
+    """Which addresses its testers may have."""
 
 
 @attrs.frozen(kw_only=True)
@@ -67,6 +70,8 @@ class UpdateDeployment:
     update: DeploymentUpdate
     now: datetime
     """The time of the call, aware: the deployment's date has to be after it."""
+    addresses: Addresses = Addresses.REAL
+    """Which addresses its testers may have."""
 
 
 @quick(kw_only=True)
@@ -101,21 +106,23 @@ class SubmitOptOuts:
     client: str
     opt_outs: Sequence[OptOut | Entry] = attrs.field(repr=False)
     """Opt-outs, or what ``entry_of`` made of them."""
+    addresses: Addresses = Addresses.REAL
+    """Which addresses the opt-outs may be of."""
 
 
 @functools.lru_cache(maxsize=64)
 def _root(brand: str) -> str:
-    return f"/webservices/rest/brand/{path_segment('brand', brand)}/omail/deployment/"
+    return f"/webservices/rest/brand/{path_segment('brand', brand, check_text)}/omail/deployment/"
 
 
 @functools.lru_cache(maxsize=64)
 def _queue(client: str) -> str:
-    return f"/webservices/rest/client/{path_segment('client', client)}/optoutfilterqueue/*"
+    return f"/webservices/rest/client/{path_segment('client', client, check_text)}/optoutfilterqueue/*"
 
 
 def build_create(params: CreateDeployment) -> Request:
     """Return the request that creates a deployment."""
-    check_deployment(params.deployment, Deployment, params.now)
+    check_deployment(params.deployment, Deployment, params.now, params.addresses)
     body = to_wire(params.deployment)
     return Request("POST", f"{_root(params.brand)}*", orjson.dumps(body), _JSON)
 
@@ -131,7 +138,7 @@ def build_clone(params: CloneDeployment) -> Request:
 def build_update(params: UpdateDeployment) -> Request:
     """Return the request that updates a deployment."""
     check_id("track_id", params.track_id)
-    check_deployment(params.update, DeploymentUpdate, params.now)
+    check_deployment(params.update, DeploymentUpdate, params.now, params.addresses)
     body = {"TrackId": params.track_id, **to_wire(params.update)}
     return Request("PUT", f"{_root(params.brand)}*", orjson.dumps(body), _JSON)
 
@@ -141,7 +148,7 @@ def build_cancel(params: CancelDeployment) -> Request:
     check_id("track_id", params.track_id)
     if params.user_id is None:
         raise InvalidRecord.of("user_id", "is required: give user_id=, or set it in OmedaSettings")
-    check_id("user_id", params.user_id)
+    check_text("user_id", params.user_id)
     body = {"UserId": params.user_id, "TrackId": params.track_id}
     return Request("POST", f"{_root(params.brand)}cancel/*", orjson.dumps(body), _JSON)
 
@@ -161,7 +168,7 @@ def build_opt_outs(params: SubmitOptOuts) -> Request:
     """Return the request of all the opt-outs, in their order within each level."""
     path, found = _queue(params.client), dict[str, list[bytes]]()
     for one in params.opt_outs:
-        level, data, _ = one if isinstance(one, tuple) else entry_of(one)
+        level, data, _ = one if isinstance(one, tuple) else entry_of(one, params.addresses)
         found.setdefault(level, []).append(data)
     if not found:
         raise InvalidRecord.of(None, "there are no opt-outs to submit: give at least one")

@@ -28,12 +28,19 @@ _SENT: Final = frozenset({"sent", "sending", "sent or sending", "sent_or_sending
 _CLOCKS_APART: Final = timedelta(minutes=5)
 """How far Omeda's clock and ours may differ."""
 _COPY: Final = "Copy of "
-"""What Omeda's page on clones says it puts before the name of one."""
+"""What Omeda's page on clones says is added to the name of one; neither where, nor what becomes of a long name."""
+_LONGEST_NAME: Final = 80
+"""Omeda's pages on create and clone."""
 
 
-def judge_cancel(_: CancelDeployment, found: DeploymentStatus | OmedaAsyncError) -> Verdict:
+def may_be(asked: str, shown: str | None) -> bool:
+    """Whether an answer that shows this track id, or none, may be of the deployment that was asked for."""
+    return shown is None or shown.strip().casefold() == asked.strip().casefold()
+
+
+def judge_cancel(params: CancelDeployment, found: DeploymentStatus | OmedaAsyncError) -> Verdict:
     """Return what a look-up says of a cancel. A deployment that is not found may only not be there yet."""
-    if not isinstance(found, DeploymentStatus) or found.status is None:
+    if not isinstance(found, DeploymentStatus) or found.status is None or not may_be(params.track_id, found.track_id):
         return Verdict.UNDECIDED
     status = found.status.strip().casefold()
     if status in _CANCELLED:
@@ -47,8 +54,10 @@ def judge_cancel(_: CancelDeployment, found: DeploymentStatus | OmedaAsyncError)
 class Wanted:
     """What is known of a deployment that may have been made."""
 
-    names: tuple[str, ...]
+    names: frozenset[str]
     """The names it may have."""
+    searched: str
+    """What is in all of them."""
     owner_user_id: str
     deployment_date: datetime
     deployment_type_id: int | None
@@ -79,8 +88,8 @@ def search_for_made(params: Making) -> SearchDeployments:
     wanted = _wanted(params)
     if wanted is None:
         raise InvalidRecord.of("track_id", "its name and owner are not known: there is nothing to search for")
-    # Omeda finds parts of names: a clone is found by the name of its source, with and without what is put before it.
-    search = DeploymentSearch(deployment_name=wanted.names[0], entered_by_or_assigned_to=wanted.owner_user_id)
+    # Omeda finds parts of names: a clone is found by that of its source, whatever is added to it.
+    search = DeploymentSearch(deployment_name=wanted.searched, entered_by_or_assigned_to=wanted.owner_user_id)
     return SearchDeployments(brand=params.brand, search=search)
 
 
@@ -139,7 +148,8 @@ def _wanted(params: Making) -> Wanted | None:
     if isinstance(params, CreateDeployment):
         new = params.deployment
         return Wanted(
-            names=(new.deployment_name,),
+            names=frozenset({new.deployment_name.strip()}),
+            searched=new.deployment_name,
             owner_user_id=new.owner_user_id,
             deployment_date=new.deployment_date,
             deployment_type_id=new.deployment_type_id,
@@ -149,7 +159,8 @@ def _wanted(params: Making) -> Wanted | None:
     if source is None or not source.deployment_name or not source.owner_user_id:
         return None
     return Wanted(
-        names=(source.deployment_name, _COPY + source.deployment_name),
+        names=_names_of_copies(source.deployment_name),
+        searched=source.deployment_name[: _LONGEST_NAME - len(_COPY)].strip(),
         owner_user_id=source.owner_user_id,
         deployment_date=params.deployment_date,
         deployment_type_id=source.deployment_type_id,
@@ -158,12 +169,24 @@ def _wanted(params: Making) -> Wanted | None:
     )
 
 
+def _names_of_copies(name: str) -> frozenset[str]:
+    """Return the names that a clone may have: of its source as it is, or with what is added before or behind it.
+
+    One that becomes too long may be cut before that or afterwards, or stay.
+    """
+    shortened = name[: _LONGEST_NAME - len(_COPY)]
+    added = [text for one in (name, shortened) for text in (_COPY + one, f"{one} {_COPY}", one + _COPY)]
+    return frozenset(text.strip() for one in (name, *added) for text in (one, one[:_LONGEST_NAME]))
+
+
 def _is_date(wanted: Wanted, date: datetime) -> bool:
     return to_central(date) == to_central(wanted.deployment_date)
 
 
 def _may_be(wanted: Wanted, row: DeploymentStatus) -> bool:
-    if row.deployment_name not in wanted.names or (row.track_id is not None and row.track_id == wanted.source):
+    if (row.deployment_name or "").strip() not in wanted.names or (
+        row.track_id is not None and row.track_id == wanted.source
+    ):
         return False
     if row.owner_user_id is not None and row.owner_user_id.casefold() != wanted.owner_user_id.casefold():
         return False

@@ -7,12 +7,14 @@ import attrs
 
 from omeda_async import _clock
 from omeda_async._account import Account
+from omeda_async._checks import check_flag
 from omeda_async._single import SingleOptions, call
 from omeda_async.bulk import Batcher, BulkOptions, BulkRun, Item, OneByOne, Records
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import LimitsView, Priority
 from omeda_async.providers._cancels import item_of
 from omeda_async.providers.omeda import _operations, _requests
+from omeda_async.providers.omeda._addresses import Addresses
 from omeda_async.providers.omeda._converter import cancel_from
 from omeda_async.providers.omeda._opt_outs import MAX_BYTES, MAX_ENTRIES, OptOutWork
 from omeda_async.providers.omeda.models import (
@@ -120,7 +122,9 @@ class Deployments:
 
         Cancelling the task while the response is awaited leaves unknown whether it was carried out.
         """
-        params = _requests.CreateDeployment(brand=self._brand(), deployment=deployment, now=_clock.utc_now())
+        params = _requests.CreateDeployment(
+            brand=self._brand(), deployment=deployment, now=_clock.utc_now(), addresses=_addresses(self._settings)
+        )
         return await call(self._account, _operations.CREATE, params, **options)
 
     async def clone(
@@ -129,7 +133,7 @@ class Deployments:
         """Clone a deployment for another date (Omeda: Email Deployment Clone). The clone inherits the rest.
 
         An attempt whose response is lost is never made again. The deployment is looked up instead, and its clone
-        searched for by name and owner, also with the "Copy of " that Omeda puts before the name. If exactly one other
+        searched for by name and owner, also with the "Copy of " that Omeda adds to the name. If exactly one other
         deployment is found, and a look-up shows the new date, it is the clone: its receipt has ``settled=True``.
 
         Args:
@@ -173,7 +177,13 @@ class Deployments:
 
         Cancelling the task while the response is awaited leaves unknown whether it was carried out.
         """
-        params = _requests.UpdateDeployment(brand=self._brand(), track_id=track_id, update=update, now=_clock.utc_now())
+        params = _requests.UpdateDeployment(
+            brand=self._brand(),
+            track_id=track_id,
+            update=update,
+            now=_clock.utc_now(),
+            addresses=_addresses(self._settings),
+        )
         return await call(self._account, _operations.UPDATE, params, **options)
 
     async def lookup(self, track_id: str, **options: Unpack[SingleOptions]) -> DeploymentStatus:
@@ -269,7 +279,7 @@ class OptOuts:
         Cancelling the task while the response is awaited leaves unknown whether it was carried out. Submitting the
         same again changes nothing more.
         """
-        params = _requests.SubmitOptOuts(client=self._client(), opt_outs=opt_outs)
+        params = _requests.SubmitOptOuts(client=self._client(), opt_outs=opt_outs, addresses=_addresses(self._settings))
         return await call(self._account, _operations.SUBMIT_OPT_OUTS, params, **options)
 
     def batcher(
@@ -279,6 +289,7 @@ class OptOuts:
         max_entries: int = MAX_ENTRIES,
         max_bytes: int = MAX_BYTES,
         priority: Priority = Priority.INTERACTIVE,
+        allow_odd_addresses: bool | None = None,
     ) -> Batcher:
         """Let many tasks share requests: ``await batcher.add(record)`` gives each its own outcome.
 
@@ -287,11 +298,12 @@ class OptOuts:
             max_entries: Records in one request at the most. Omeda publishes no limit: 500 is ours.
             max_bytes: Bytes of one request at the most; the default is ours too.
             priority: The lane at the limiter.
+            allow_odd_addresses: Whether addresses are sent that nobody can have; by default the settings say so.
 
         Raises:
             ConfigurationError: An option is out of range; the message names it.
         """
-        work = OptOutWork(self._account, self._client(), max_entries=max_entries, max_bytes=max_bytes)
+        work = self._work(max_entries, max_bytes, allow_odd_addresses)
         return Batcher(work, max_delay=max_delay, priority=priority)
 
     def submit_many(
@@ -300,6 +312,7 @@ class OptOuts:
         *,
         max_entries: int = MAX_ENTRIES,
         max_bytes: int = MAX_BYTES,
+        allow_odd_addresses: bool | None = None,
         **options: Unpack[BulkOptions],
     ) -> BulkRun:
         """Submit any number of opt-outs, many to a request. Of a refused request, the culprits are isolated.
@@ -308,6 +321,7 @@ class OptOuts:
             records: Opt-outs, or mappings of their fields; any iterable or async iterable.
             max_entries: Records in one request at the most. Omeda publishes no limit: 500 is ours.
             max_bytes: Bytes of one request at the most; the default is ours too.
+            allow_odd_addresses: Whether addresses are sent that nobody can have; by default the settings say so.
             options: See :class:`BulkOptions`.
 
         Raises:
@@ -316,5 +330,17 @@ class OptOuts:
                 rejected, as its outcome says.
             TypeError: There is no such option.
         """
-        work = OptOutWork(self._account, self._client(), max_entries=max_entries, max_bytes=max_bytes)
-        return BulkRun(work, records, **options)
+        return BulkRun(self._work(max_entries, max_bytes, allow_odd_addresses), records, **options)
+
+    def _work(self, max_entries: int, max_bytes: int, allow_odd_addresses: bool | None) -> OptOutWork:
+        addresses = _addresses(self._settings, allow_odd_addresses)
+        return OptOutWork(self._account, self._client(), addresses, max_entries, max_bytes)
+
+
+def _addresses(settings: OmedaSettings, insist: bool | None = None) -> Addresses:
+    """Return which addresses are taken: of tests and closed networks only where nothing is real."""
+    if insist is not None:
+        check_flag("allow_odd_addresses", insist)
+    if settings.allow_odd_addresses if insist is None else insist:
+        return Addresses.ODD
+    return Addresses.RESERVED if settings.for_tests else Addresses.REAL

@@ -206,7 +206,10 @@ class DeploymentStatus:
     track_id: str | None = None
     deployment_name: str | None = None
     status: str | None = None
-    """An open set: New, Scheduled, Sending, Sent, Cancelled, Unscheduling and more."""
+    """An open set: New, Waiting Review, Scheduled, Sending, Sent, Cancelled, Unscheduling and more.
+
+    Always in these words: the code that a search may give instead (``WAITING_REVIEW``) is in ``raw``.
+    """
     deployment_type_id: int | None = attrs.field(default=None, converter=_to_integer)
     owner_user_id: str | None = attrs.field(default=None, repr=masked_repr)
     created_by: str | None = attrs.field(default=None, repr=masked_repr)

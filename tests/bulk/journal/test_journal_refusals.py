@@ -80,7 +80,7 @@ async def test_the_iteration_raises_too(path: Path) -> None:
     [
         (lambda path: path.write_text("email\na@example.com\n" * 100), "not a database"),
         (lambda path: sqlite3.connect(path).executescript("CREATE TABLE t (a)").connection.close(), "no journal"),
-        (lambda path: path.mkdir(), "open"),
+        (lambda path: path.mkdir(), "is no file"),
     ],
     ids=["text", "another database", "directory"],
 )

@@ -1,0 +1,157 @@
+"""What a request ends with that got no answer: aiohttp's errors become ours, in words that say what to do."""
+
+import errno
+import re
+import ssl
+from typing import Final
+
+import aiohttp
+from aiohttp.client_exceptions import (
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientHttpProxyError,
+    ClientProxyConnectionError,
+)
+
+from omeda_async.errors import AnswerLost, ConnectionFailed
+
+NEVER_LEFT: Final = (
+    ClientConnectorError,
+    ClientHttpProxyError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ServerFingerprintMismatch,
+)
+"""What aiohttp raises before a single byte of the request has left."""
+LONGEST_LINE: Final = 64 * 1024
+"""Bytes that a header, or the status line, of a response may have."""
+
+_BY_A_PROXY: Final = (
+    "where a proxy is the only way out, give http_session=aiohttp.ClientSession(trust_env=True), which reads "
+    "HTTPS_PROXY, or one with proxy='http://host:port'"
+)
+_OWN_AUTHORITY: Final = (
+    "if it is signed by an authority of your own, name its file in SSL_CERT_FILE, or give http_session= with a "
+    "connector of its own, aiohttp.TCPConnector(ssl=...)"
+)
+_UNREACHABLE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
+
+# What aiohttp's parser says, in its own first words: what follows them is the response itself, and is never shown.
+_REFUSED: Final = tuple(
+    (re.compile(words, re.IGNORECASE), reason)
+    for words, reason in (
+        ("got more than", f"a header of it is longer than {LONGEST_LINE // 1024} KiB (often a cookie of a proxy)"),
+        ("too many headers", "it has more headers than are read"),
+        ("transfer-encoding", "it gives its length in two ways at once"),
+        ("content-length|duplicate", "its Content-Length is there twice, or is no number"),
+        ("chunk", "its chunks are broken"),
+        ("header", "a header of it is none (a blank before the colon, no colon, a zero byte)"),
+        ("data after", "more came than its Content-Length says"),
+        ("expected http", "it is no HTTP/1.1, or more came than belongs to it (such as a 204 that has a body)"),
+        ("status|version|expected", "its first line is none of HTTP/1.1"),
+    )
+)
+_BAD_STATUS_LINE: Final = "Bad status line:"
+_QUOTED: Final = re.compile(r":| ['\"]")
+_REMEDY: Final = "the server, or a proxy in between, has to be mended"
+
+
+def connection_failed(error: BaseException, host: str, seconds: float) -> ConnectionFailed:
+    """Return the error of a request that never left.
+
+    Args:
+        error: Why.
+        host: That of the base URL.
+        seconds: How long we have waited for the connection, should that be the reason.
+    """
+    if isinstance(error, ClientHttpProxyError):
+        return _refused_by_proxy(error)
+    if isinstance(error, TimeoutError):
+        words = f"no connection to {host} within {seconds:g} s: it may be down, or a firewall in the way; {_BY_A_PROXY}"
+        return _failed(words, "timeout")
+    if isinstance(error, aiohttp.ServerFingerprintMismatch):
+        return _failed(f"{host} has another certificate than http_session expects", "certificate", retryable=False)
+    if isinstance(error, ClientConnectorError):
+        return _unconnected(error, host)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return _failed("the proxy's answer is no HTTP: check its URL, and its port", "proxy")
+    return _failed(f"{host}: the connection ended before the request was written", "other")
+
+
+def _unconnected(error: ClientConnectorError, host: str) -> ConnectionFailed:
+    where = f"{error.host}:{error.port}"
+    if isinstance(error, ClientConnectorCertificateError):
+        reason = getattr(error.certificate_error, "verify_message", "") or tell(error)
+        words = f"the certificate of {where} is not trusted ({reason}): {_OWN_AUTHORITY}"
+        return _failed(words, "certificate", retryable=False)
+    if isinstance(error, ClientConnectorDNSError):
+        what = "base_url" if error.host == host else "the proxy's URL"
+        return _failed(f"no address was found for the name {error.host}: check {what}, and the DNS", "name")
+    if isinstance(error, ClientProxyConnectionError):
+        words = f"the proxy {where} cannot be reached ({_reason(error)}): check http_session's proxy= or HTTPS_PROXY"
+        return _failed(words, "proxy")
+    if isinstance(error, ssl.SSLError):
+        words = f"no TLS with {where} ({_reason(error)}): check base_url's port, and whether it begins with http://"
+        return _failed(words, "tls")
+    return _no_way(error, where)
+
+
+def _no_way(error: ClientConnectorError, where: str) -> ConnectionFailed:
+    number = error.os_error.errno
+    if number == errno.ECONNREFUSED:
+        words = f"nobody listens at {where} (connection refused): check base_url and its port; {_BY_A_PROXY}"
+        return _failed(words, "refused")
+    if number in _UNREACHABLE:
+        words = f"there is no way to {where} ({_reason(error)}): check the network; {_BY_A_PROXY}"
+        return _failed(words, "unreachable")
+    return _failed(f"{where}: {tell(error)}", "other")
+
+
+def _refused_by_proxy(error: ClientHttpProxyError) -> ConnectionFailed:
+    if error.status == 407:
+        words = "the proxy wants a name and a password (407): put them into its URL, http://name:password@host:port"
+    else:
+        words = f"the proxy does not connect to the host (it answered {error.status}): ask who runs it, or go past it"
+    return _failed(words, "proxy")
+
+
+def _failed(words: str, cause: str, *, retryable: bool = True) -> ConnectionFailed:
+    return ConnectionFailed(f"could not connect: {words}", cause=cause, retryable=retryable)
+
+
+def spoke_first(host: str) -> ConnectionFailed:
+    """Return the error of a request that found words on a connection nobody had asked anything on."""
+    words = f"{host} spoke before it was asked: check base_url and its port, which may be of something else than HTTP"
+    return _failed(words, "other")
+
+
+def answer_lost(error: BaseException) -> AnswerLost:
+    """Return the error of a request that may have left, and has no answer."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        said = _said(error)
+        reason = next((reason for words, reason in _REFUSED if words.search(said)), "it is not HTTP as it should be")
+        return AnswerLost(f"the answer cannot be read: {reason}; {_REMEDY}", sent=True)
+    return AnswerLost(f"the answer was lost: {tell(error)}", sent=True)
+
+
+def is_of_the_body(error: BaseException) -> bool:
+    """Whether aiohttp's parser has refused a response for its body only: what came before it was in order."""
+    said = _said(error).casefold() if isinstance(error, aiohttp.ClientResponseError) else ""
+    return "chunk" in said and "transfer-encoding" not in said
+
+
+def _said(error: aiohttp.ClientResponseError) -> str:
+    """Return the parser's own words, without what it quotes; those of a bad status line follow in a second line."""
+    first, *more = error.message.split("\n")
+    return _QUOTED.split(first)[0] + (more[0] if more and first == _BAD_STATUS_LINE else "")
+
+
+def _reason(error: ClientConnectorError) -> str:
+    return str(getattr(error.os_error, "strerror", None) or type(error.os_error).__name__)
+
+
+def tell(error: BaseException) -> str:
+    """Name an error by its type and errno only: aiohttp's texts may show headers and addresses."""
+    cause = error.os_error if isinstance(error, ClientConnectorError) else error
+    reason = getattr(cause, "strerror", None) or ""
+    return f"{type(error).__name__}{f' ({reason})' if reason else ''}"

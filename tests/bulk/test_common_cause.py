@@ -1,0 +1,117 @@
+"""A cause that meets every record stops a run after the first few, and they are told so."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from omeda_async import (
+    BasicAuth,
+    BulkRun,
+    ClientOptOut,
+    JourneyManagerSettings,
+    OcambaSettings,
+    OmedaSettings,
+    OutcomeStatus,
+    SessionManager,
+)
+from omeda_async.errors import ConnectionFailed
+
+Answer = Callable[[int], bytes]
+DONE, NOT_SENT = OutcomeStatus.DONE, OutcomeStatus.NOT_SENT
+
+
+class Counted:
+    """A server that answers what it is told, and counts."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.requests = 0
+        self._answer = answer
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one connection."""
+        try:
+            while head := (await reader.readuntil(b"\r\n\r\n")).lower():
+                _, _, length = head.partition(b"content-length:")
+                await reader.readexactly(int(length.split(b"\r\n")[0] or 0))
+                self.requests += 1
+                writer.write(self._answer(self.requests))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+
+@asynccontextmanager
+async def serving(answer: Answer) -> AsyncIterator[tuple[Counted, SessionManager]]:
+    """Serve, with a manager for it."""
+    counted = Counted(answer)
+    server = await asyncio.start_server(counted, "127.0.0.1", 0)
+    async with server, _manager(server.sockets[0].getsockname()[1]) as manager:
+        yield counted, manager
+
+
+def _manager(port: int) -> SessionManager:
+    url = f"http://127.0.0.1:{port}"
+    return SessionManager(
+        omeda=OmedaSettings(app_id="app-123456", client="foo", brand="FOO", user_id="somebody", base_url=url),
+        ocamba=OcambaSettings(token="t-123456", base_url=url),
+        journey_manager=JourneyManagerSettings(base_url=f"{url}/workspaces", auth=BasicAuth("u", "p-123456")),
+    )
+
+
+def _runs(manager: SessionManager) -> dict[str, Callable[[], BulkRun]]:
+    ids = [str(number) for number in range(3000)]
+    opt_outs = [ClientOptOut(f"reader{number}@omeda.com") for number in range(3000)]
+    return {
+        "opt-outs": lambda: manager.omeda.opt_outs.submit_many(opt_outs, max_entries=100),
+        "deployments": lambda: manager.omeda.deployments.cancel_many(ids),
+        "campaigns": lambda: manager.ocamba.campaigns.cancel_many(ids),
+        "transactions": lambda: manager.journey_manager.transactions.cancel_many(ids),
+    }
+
+
+OPERATIONS = ("opt-outs", "deployments", "campaigns", "transactions")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_redirects_of_every_request_stop_the_run(operation: str, status: int) -> None:
+    """A moved host or a log-in page: a few requests show it, one cause is given, and nobody is sent there."""
+    redirect = f"HTTP/1.1 {status} X\r\nLocation: https://new-host.example/login?x=1\r\nContent-Length: 0\r\n\r\n"
+    async with serving(lambda _: redirect.encode()) as (server, manager):
+        run = _runs(manager)[operation]()
+        report = await run
+        assert run.stopped_by is not None
+        assert "new-host.example" in str(run.stopped_by)
+        assert "login" not in str(run.stopped_by)
+        assert server.requests <= 32
+        assert report.counts[NOT_SENT] >= 1000
+        assert report.total == 3000
+        assert DONE not in report.counts
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_a_host_that_is_never_reached_stops_the_run(operation: str, unused_tcp_port: int) -> None:
+    """Nothing has left: after a few records, not after hours."""
+    async with _manager(unused_tcp_port) as manager:
+        run = _runs(manager)[operation]()
+        report = await run
+        assert isinstance(run.stopped_by, ConnectionFailed)
+        assert report.counts.keys() == {OutcomeStatus.FAILED, NOT_SENT}
+        assert report.requests <= 80
+        assert not any(outcome.error and outcome.error.sent for outcome in report.failures)
+
+
+async def test_a_host_that_was_reached_before_does_not_stop_the_run() -> None:
+    """Then it is away for a while, and each record is tried as ever."""
+    redirect = b"HTTP/1.1 302 X\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"
+
+    def answer(number: int) -> bytes:
+        return b"HTTP/1.1 204 X\r\n\r\n" if number < 3 else redirect
+
+    async with serving(answer) as (_, manager):
+        run = manager.ocamba.campaigns.cancel_many([str(number) for number in range(10)], concurrency=1)
+        report = await run
+        assert run.stopped_by is None
+        assert report.counts[DONE] == 2
+        assert report.total == 10

@@ -1,0 +1,192 @@
+"""Which ids are sent: those that may be one, on every way in, and exactly as they were given."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from omeda_async import (
+    BasicAuth,
+    BrandOptOut,
+    CampaignCancel,
+    DeploymentCancel,
+    InvalidRecord,
+    JourneyManagerSettings,
+    OcambaSettings,
+    OmedaSettings,
+    SessionManager,
+    TransactionCancel,
+)
+from omeda_async.providers._fields import check_id
+from omeda_async.rows import CAMPAIGNS, OPT_OUTS, RowFile
+
+COMMENT = "begins with # as a comment does: give the id alone"
+FORMULA = "begins with = as a formula of a spreadsheet does: give the id alone"
+QUOTE = "begins with a quotation mark or an apostrophe: remove it"
+EXPONENT = "is a number with an exponent (such as 1.0E+06): give all its digits"
+DECIMAL = "is a number with a decimal point (such as 1000248.0): give the digits alone"
+THOUSANDS = "is a number with marks between its thousands (such as 1,000,248): give the digits alone"
+SEVERAL = "holds a mark that separates ids: give one id, and each of several in a record of its own"
+WRONG = {
+    "1000\u200b248": "holds U+200B zero-width space at character 5: remove it",
+    "10002\u00ad49": "holds U+00AD soft hyphen at character 6: remove it",
+    "\ufeff1000248": "holds U+FEFF zero-width no-break space at character 1: remove it",
+    "1000248\u202c": "holds U+202C pop directional formatting at character 8: remove it",
+    "FOO\u200e1": "holds U+200E left-to-right mark at character 4: remove it",
+    "FOO\u30641\ufe0f": "holds U+FE0F variation selector-16 at character 6: remove it",
+    "FOO\u31641": "holds U+3164 hangul filler at character 4: remove it",
+    "FOO 1": "holds U+0020 space at character 4: remove it",
+    " FOO1": "holds U+0020 space at character 1: remove it",
+    "FOO1\n": "holds U+000A control character (line feed) at character 5: remove it",
+    "FOO\r1": "holds U+000D control character (carriage return) at character 4: remove it",
+    "FOO\u00a01": "holds U+00A0 no-break space at character 4: remove it",
+    "FOO\u20281": "holds U+2028 line separator at character 4: remove it",
+    "１000248": "holds U+FF11 fullwidth digit one at character 1: write 1",  # noqa: RUF001 on purpose
+    "1000248 # spring": "holds U+0020 space at character 8: remove it",
+    "# campaigns to cancel": COMMENT,
+    "  #1000248": COMMENT,
+    '="1000248"': FORMULA,
+    "'1000248": QUOTE,
+    '"1000248"': QUOTE,
+    "<1000248>": QUOTE,
+    "https://example.com/campaigns/1000248": "is a link: give the id alone",
+    "1.0E+06": EXPONENT,
+    "1,0E+06": EXPONENT,
+    "1E+06": EXPONENT,
+    "1.000248e6": EXPONENT,
+    "1e+06": EXPONENT,
+    "-1.5E-06": EXPONENT,
+    "1000248.0": DECIMAL,
+    "1000248.00": DECIMAL,
+    "1000248,0": DECIMAL,
+    "1000248.": DECIMAL,
+    "1,000,248": THOUSANDS,
+    "1,000": THOUSANDS,
+    "1.000.248": THOUSANDS,
+    "1'000'248": THOUSANDS,
+    "1\u2019000\u2019248": THOUSANDS,
+    "1 000 248": THOUSANDS,
+    "1\u00a0000\u00a0248": THOUSANDS,
+    "1\u202f000\u202f248": THOUSANDS,
+    "1,000,248.00": THOUSANDS,
+    "1000248,1000249": SEVERAL,
+    "FOO1, FOO2": SEVERAL,
+    "FOO1;FOO2": SEVERAL,
+    "FOO1|FOO2": SEVERAL,
+    "FOO1,": SEVERAL,
+    "": "is empty: give the id",
+    " \u00a0": "is empty: give the id",
+    "FOO\ud8001": "holds half a surrogate pair, which no JSON can carry: remove it",
+}
+GOOD = (
+    "1000248",
+    "FOO0200300027",
+    "12345678e9012345",
+    "9cf3a2b1-0e06-4b7e-9d7c-0a1b2c3d4e5f",
+    "1e-06",
+    "1.234",
+    "1.5",
+    "v1.0.1",
+    "a/b?c%23#d",
+    "..a",
+    "zü",
+    "x=1",
+    "abc+def/ghi==",
+    "{1000248}",
+    "a:b@c",
+)
+
+
+def _file(kind: Any, text: str, name: str) -> RowFile:
+    return RowFile(kind, lambda: io.BytesIO(text.encode("utf-8", "surrogatepass")), name)
+
+
+@pytest.mark.parametrize(("value", "reason"), WRONG.items(), ids=map(ascii, WRONG))
+def test_what_cannot_be_an_id_is_told_by_its_character_or_form(value: str, reason: str) -> None:
+    """What an editor or a spreadsheet has added, or has made of it."""
+    with pytest.raises(InvalidRecord) as caught:
+        check_id("campaign_id", value)
+    assert (caught.value.field, caught.value.reason) == ("campaign_id", reason)
+
+
+@pytest.mark.parametrize("value", GOOD, ids=ascii)
+def test_what_may_be_an_id_is_left_to_the_provider(value: str) -> None:
+    """Its documents do not say how ids are made."""
+    check_id("campaign_id", value)
+
+
+def _manager() -> SessionManager:
+    return SessionManager(
+        omeda=OmedaSettings(app_id="the app id", brand="B", client="c", user_id="u"),
+        ocamba=OcambaSettings(token="the token"),
+        journey_manager=JourneyManagerSettings(base_url="https://h.example", auth=BasicAuth("a user", "a password")),
+    )
+
+
+BAD = "1000\u200b248"
+REASON = "holds U+200B zero-width space at character 5: remove it"
+
+
+@pytest.mark.parametrize(
+    ("field", "run"),
+    [
+        ("campaign_id", lambda manager: manager.ocamba.campaigns.cancel_many([BAD])),
+        ("campaign_id", lambda manager: manager.ocamba.campaigns.cancel_many([{"id": BAD}])),
+        ("campaign_id", lambda manager: manager.ocamba.campaigns.cancel_many([CampaignCancel(BAD)])),
+        ("campaign_id", lambda manager: manager.ocamba.campaigns.cancel_many(_file(CAMPAIGNS, BAD, "ids.txt"))),
+        ("campaign_id", lambda manager: manager.ocamba.campaigns.cancel_many(_file(CAMPAIGNS, f"id\n{BAD}", "a.csv"))),
+        ("campaign_id", lambda manager: manager.ocamba.campaigns.cancel_many(_file(CAMPAIGNS, f'"{BAD}"', "a.jsonl"))),
+        ("track_id", lambda manager: manager.omeda.deployments.cancel_many([BAD])),
+        ("track_id", lambda manager: manager.omeda.deployments.cancel_many([DeploymentCancel(BAD)])),
+        ("submit_key", lambda manager: manager.journey_manager.transactions.cancel_many([BAD])),
+        ("submit_key", lambda manager: manager.journey_manager.transactions.cancel_many([TransactionCancel(BAD)])),
+        ("brand_ids", lambda manager: manager.omeda.opt_outs.submit_many([BrandOptOut("a@example.com", [BAD])])),
+        (
+            "brand_ids",
+            lambda manager: manager.omeda.opt_outs.submit_many([{"email": "a@example.com", "BrandId": ["X", BAD]}]),
+        ),
+        (
+            "brand_ids",
+            lambda manager: manager.omeda.opt_outs.submit_many(
+                _file(OPT_OUTS, f"email,BrandId\na@example.com,X|{BAD}", "a.csv")
+            ),
+        ),
+        (
+            "deployment_type_ids",
+            lambda manager: manager.omeda.opt_outs.submit_many(
+                _file(OPT_OUTS, f"email,DeploymentTypeId\na@example.com,{BAD}", "a.csv")
+            ),
+        ),
+    ],
+)
+async def test_an_id_is_judged_on_every_way_in(field: str, run: Callable[[SessionManager], Any]) -> None:
+    """The plan names the field and the character, and nothing would be sent for it."""
+    plan = await run(_manager()).plan()
+    assert (plan.records, plan.refused_total, plan.requests) == (1, 1, 0)
+    assert isinstance(plan.refused[0].error, InvalidRecord)
+    assert (plan.refused[0].error.field, plan.refused[0].error.reason) == (field, REASON)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda manager: manager.ocamba.campaigns.cancel(BAD),
+        lambda manager: manager.ocamba.campaigns.get(BAD),
+        lambda manager: manager.omeda.deployments.cancel(BAD),
+        lambda manager: manager.omeda.deployments.lookup(BAD),
+        lambda manager: manager.journey_manager.transactions.cancel(BAD),
+    ],
+)
+async def test_a_single_call_judges_its_id(call: Callable[[SessionManager], Any]) -> None:
+    """It raises before anything is sent."""
+    async with _manager() as manager:
+        with pytest.raises(InvalidRecord, match="zero-width space at character 5"):
+            await call(manager)
+
+
+async def test_a_comment_among_ids_in_an_iterable_is_refused() -> None:
+    """Only in a file it is known for one."""
+    run = _manager().ocamba.campaigns.cancel_many(["# campaigns to cancel", "1000248"])
+    plan = await run.plan()
+    assert (plan.requests, [str(one.error) for one in plan.refused]) == (1, [f"ocamba: campaign_id: {COMMENT}"])

@@ -1,0 +1,92 @@
+"""Hours that the clocks go past in a spring night are nobody's hours: no moment is made of them."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from omeda_async import Deployment, DeploymentSearch, DeploymentUpdate, InvalidRecord
+from omeda_async.providers._cancels import item_of
+from omeda_async.providers.omeda import _operations as wire
+from omeda_async.providers.omeda._requests import (
+    CancelDeployment,
+    CloneDeployment,
+    CreateDeployment,
+    SearchDeployments,
+    UpdateDeployment,
+)
+
+BEFORE = datetime(2010, 1, 1, tzinfo=UTC)
+TIMES = {
+    "America/Chicago": "2027-03-14 02:30",
+    "America/New_York": "2027-03-14 02:00",
+    "Europe/Berlin": "2027-03-28 02:59",
+    "Australia/Lord_Howe": "2026-10-04 02:15",
+    "Africa/Casablanca": "2026-03-22 02:30",
+    "Pacific/Apia": "2011-12-30 12:00",
+}
+"""In Casablanca Ramadan ends; Apia had no such day at all."""
+
+
+def create(when: datetime) -> None:
+    wire.CREATE.build(CreateDeployment(brand="FOO", deployment=deployment(when), now=BEFORE))
+
+
+def deployment(when: datetime) -> Deployment:
+    return Deployment(
+        deployment_name="News",
+        deployment_date=when,
+        deployment_type_id=124,
+        owner_user_id="omailuser1",
+        track_opens=True,
+        track_links=False,
+    )
+
+
+def update(when: datetime) -> None:
+    change = DeploymentUpdate(owner_user_id="me", track_opens=True, track_links=False, deployment_date=when)
+    wire.UPDATE.build(UpdateDeployment(brand="FOO", track_id="F1", update=change, now=BEFORE))
+
+
+def clone(when: datetime) -> None:
+    wire.CLONE.build(CloneDeployment(brand="FOO", track_id="F1", deployment_date=when, now=BEFORE))
+
+
+def search(when: datetime) -> None:
+    wire.SEARCH.build(SearchDeployments(brand="FOO", search=DeploymentSearch(deployment_date_start=when)))
+
+
+WAYS = [create, update, clone, search]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("fold", [0, 1])
+@pytest.mark.parametrize("zone", TIMES)
+def test_an_hour_that_never_comes_is_refused_in_every_zone(zone: str, fold: int, way: Callable[..., None]) -> None:
+    """The error names the time and the zone it was given in, and is not that of an hour that comes twice."""
+    when = datetime.fromisoformat(TIMES[zone]).replace(tzinfo=ZoneInfo(zone), fold=fold)
+    with pytest.raises(InvalidRecord) as caught:
+        way(when)
+    assert f"is {TIMES[zone]} in {zone}, a time that never comes there" in caught.value.reason
+    assert "twice" not in caught.value.reason
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("zone", TIMES)
+def test_the_hours_around_it_are_as_good_as_any(zone: str, way: Callable[..., None]) -> None:
+    """The last minute before, and the first minute after; by another clock it is an hour like any other."""
+    skipped = datetime.fromisoformat(TIMES[zone]).replace(tzinfo=ZoneInfo(zone))
+    for when in (skipped - timedelta(days=1), skipped + timedelta(days=1)):
+        way(when)
+    way(skipped.replace(tzinfo=UTC))
+    way(skipped.replace(tzinfo=timezone(timedelta(hours=-6))))
+
+
+@pytest.mark.parametrize("zone", TIMES)
+def test_a_cancel_is_due_at_no_such_hour_either(zone: str) -> None:
+    """What is due first goes first: a time that never comes has no place in that order."""
+    when = datetime.fromisoformat(TIMES[zone]).replace(tzinfo=ZoneInfo(zone))
+    params = CancelDeployment(brand="FOO", track_id="F1", user_id="me")
+    with pytest.raises(InvalidRecord, match=r"scheduled_for: .* a time that never comes there"):
+        item_of(wire.CANCEL, "F1", params, key="F1", target=("F1",), due=when)
