@@ -229,7 +229,8 @@ def _may_have_been_carried_out(response: Response) -> bool:
     status = response.status
     if status >= 500 or status in GAVE_UP:
         return True
-    return status not in _TELLING and is_page(response) and load_json(response.body) is NO_JSON
+    markup = response.body[:_START].lstrip().startswith(b"<") or is_page(response)
+    return status not in _TELLING and markup and load_json(response.body) is NO_JSON
 
 
 def _class_of(status: int) -> type[ApiError]:

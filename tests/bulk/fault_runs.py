@@ -60,6 +60,8 @@ def _exchange(incoming: Any, fault: Fault | None, status: int | None) -> Exchang
     honest = fault is None or (fault.kind is Kind.SLOW and fault.seconds < TIMEOUT)
     limited = status == 429 and (fault is None or fault.where is not FaultPoint.MID)
     refused = fault is not None and fault.kind in _REFUSED and fault.where is not FaultPoint.MID
+    if refused and fault is not None and fault.kind is Kind.SESSION_LOST:
+        refused = incoming.provider != "journey_manager"  # a redirect there, which a gateway may have made
     told = honest and not limited
     is_write = incoming.operation.endswith((".cancel", ".submit"))
     return Exchange(told=told, lost=is_write and not (told or limited or refused))

@@ -29,7 +29,7 @@ from omeda_async import (
     Window,
     events,
 )
-from omeda_async.errors import RateLimited
+from omeda_async.errors import RateLimited, UnreadableAnswer
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
 from omeda_async.testing import run_moved
 
@@ -107,13 +107,13 @@ async def test_a_dropped_answer_is_settled_for_every_provider(sandbox: Sandbox, 
 
 
 async def test_a_redirect_is_no_success_of_a_fixed_login_and_no_lost_session(sandbox: Sandbox) -> None:
-    """Journey Manager's false success proves nothing: the query shows that it was not done, and it is done then."""
+    """Asked again it would be the same: queries show that it was not done, and the error says where it points to."""
     sandbox.fault(Fault(FaultKind.SESSION_LOST, FaultPoint.BEFORE, "transactions.cancel"))
     async with _manager(sandbox) as manager:
-        await manager.journey_manager.transactions.cancel("key-1")
-    assert [one.operation for one in sandbox.requests] == [
-        "transactions.cancel", "transactions.query", "transactions.cancel",
-    ]  # fmt: skip
+        with pytest.raises(UnreadableAnswer, match="redirects") as caught:
+            await manager.journey_manager.transactions.cancel("key-1")
+    assert not caught.value.sent
+    assert [one.operation for one in sandbox.requests] == ["transactions.cancel", *["transactions.query"] * 2]
 
 
 async def test_one_account_has_one_limit_however_many_clients(sandbox: Sandbox) -> None:

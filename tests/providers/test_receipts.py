@@ -145,8 +145,7 @@ def test_whatever_else_comes_with_a_200_is_none(value: Any) -> None:
 async def test_the_query_tells_what_became_of_a_doubtful_success(value: Any, status: str) -> None:
     """Abandoned is done, completed too late, and anything else not done: it is asked again, and then failed."""
     reply = response(value)
-    query = transaction(status)
-    owner, transport = account(reply, query, reply, query, query, attempts=2)
+    owner, transport = account(reply, transaction(status), reply, *[transaction(status)] * 2, attempts=2)
     result = await TRANSACTION_CANCEL.run(owner)
     expected = {"Abandoned": D.ALREADY_DONE, "Completed": D.TOO_LATE, "Saved": D.FAILED}[status]
     assert result.status is expected
@@ -155,8 +154,7 @@ async def test_the_query_tells_what_became_of_a_doubtful_success(value: Any, sta
 
 async def test_a_transaction_of_another_key_is_verified() -> None:
     """A success that names another is not ours."""
-    query = transaction("Saved")
-    owner, transport = account(answer(200, {"submitKey": "other"}), query, query, attempts=1)
+    owner, transport = account(answer(200, {"submitKey": "other"}), *[transaction("Saved")] * 2, attempts=1)
     result = await TRANSACTION_CANCEL.run(owner)
     assert (result.status, len(transport.sent)) == (D.FAILED, 3)
 
@@ -178,7 +176,7 @@ async def test_a_receipt_of_another_deployment_is_no_receipt(key: str) -> None:
 async def test_receipts_of_another_deployment_only_end_with_a_look() -> None:
     """What is never confirmed is looked up."""
     reply = answer(200, OTHERS)
-    owner, _ = account(reply, reply, deployment("New"), deployment("New"), attempts=2)
+    owner, _ = account(reply, reply, *[deployment("New")] * 2, attempts=2)
     result = await DEPLOYMENT_CANCEL.run(owner)
     assert result.status is not D.DONE
     assert "names something else than what was asked for" in str(result.error)

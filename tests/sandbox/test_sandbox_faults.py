@@ -105,7 +105,7 @@ async def test_stray_bytes_come_after_the_real_answer() -> None:
         sandbox.ocamba.seed_campaign("1")
         fault = sandbox.fault(Fault("stray", seconds=2.0))
         reader, writer = await asyncio.open_connection(*sandbox.url.removeprefix("http://").split(":"))
-        head = f"Host: x\r\nAuthorization: Bearer {sandbox.ocamba_token}\r\n\r\n"
+        head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {sandbox.ocamba_token}\r\n\r\n"
         writer.write(f"GET /v1/hood/campaigns/1 HTTP/1.1\r\n{head}".encode())
         answer = await reader.readuntil(b"\r\n\r\n")
         began = _now()

@@ -12,7 +12,6 @@ import attrs
 from omeda_async._account import Account
 from omeda_async._call import Call
 from omeda_async._decide import in_doubt
-from omeda_async._operation import GAVE_UP
 from omeda_async._result import Result
 from omeda_async.bulk import CommonCause, Evidence, Group, Isolation, Item, Job, Part, in_vain, not_sent
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError, ServerError
@@ -20,7 +19,7 @@ from omeda_async.providers.omeda._addresses import Addresses
 from omeda_async.providers.omeda._converter import Entry, entry_of, read_opt_out, record_of
 from omeda_async.providers.omeda._culprits import blame, merge, without_ids
 from omeda_async.providers.omeda._operations import SUBMIT_OPT_OUTS
-from omeda_async.providers.omeda._parse import TOO_LARGE
+from omeda_async.providers.omeda._parse import MAY_BE_FOR_SIZE
 from omeda_async.providers.omeda._requests import SubmitOptOuts
 from omeda_async.providers.omeda.models import OptOutReceipt
 
@@ -143,7 +142,7 @@ def _refuses_the_batch(error: ApiError) -> bool:
 def _may_be_for_size(error: OmedaAsyncError) -> bool:
     """Whether a smaller request may fare better: the provider says so, it broke down over this one, or a page came."""
     if isinstance(error, ApiError) and not isinstance(error, ServerError):
-        return error.status == TOO_LARGE or error.status in GAVE_UP or _refuses_the_batch(error)
+        return error.status in MAY_BE_FOR_SIZE or _refuses_the_batch(error)
     return in_doubt(error) and getattr(error, "status", None) != 503
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar
 
-from omeda_async._operation import Response
+from omeda_async._operation import GAVE_UP, Response
 from omeda_async._quick import quick
 from omeda_async.errors import (
     AlreadyDone,
@@ -39,7 +39,9 @@ Meanings: TypeAlias = tuple[tuple[re.Pattern[str], type[ApiError]], ...]
 _SALVAGED: Final = 1_000_000
 """Bytes of a broken body that are searched for messages."""
 _MOST_SALVAGED: Final = 2000
-TOO_LARGE: Final = 413
+_TOO_LARGE: Final = 413
+MAY_BE_FOR_SIZE: Final = GAVE_UP | {_TOO_LARGE}
+"""The 4xx after which a smaller request may fare better."""
 _REFUSES_A_BATCH: Final = frozenset({400, 409, 422})
 _SUBMISSION: Final = ("submissionid", "submission")
 """Omeda's two names of the id of a submission, in lower case."""
@@ -227,7 +229,7 @@ def _failure(response: Response, content: Content | None, meanings: Meanings, *,
         return unreadable(response, "the response says neither success nor failure")
     if content is not None:
         return api_error(response, submission_id=first_text(content.fields, *_SUBMISSION))
-    if batch and response.status == TOO_LARGE:
+    if batch and response.status == _TOO_LARGE:
         return api_error(response, sent=False)  # whoever says so has looked at nothing but the size
     return _salvaged(response, meanings, batch=batch)
 
