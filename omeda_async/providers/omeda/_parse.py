@@ -39,6 +39,8 @@ Meanings: TypeAlias = tuple[tuple[re.Pattern[str], type[ApiError]], ...]
 _SALVAGED: Final = 1_000_000
 """Bytes of a broken body that are searched for messages."""
 _MOST_SALVAGED: Final = 2000
+_MOST_TELLING: Final = 500
+"""Messages whose meaning is looked for; whom they name is read in all."""
 _REFUSES_A_BATCH: Final = frozenset({400, 409, 422})
 _SUBMISSION: Final = ("submissionid", "submission")
 """Omeda's two names of the id of a submission, in lower case."""
@@ -222,7 +224,7 @@ def _failure(response: Response, content: Content | None, meanings: Meanings, *,
 def _named(
     response: Response, messages: tuple[str, ...], submission_id: str | None, meanings: Meanings, *, batch: bool
 ) -> ApiError:
-    telling = [text[:LONGEST_SENTENCE] for text in messages]
+    telling = [text[:LONGEST_SENTENCE] for text in messages[:_MOST_TELLING]]
     kind = next((kind for words, kind in meanings if any(map(words.search, telling))), None)
     details: dict[str, Any] = {"submission_id": submission_id, "fields": _fields_in(telling)}
     refused = batch and (speaks_of_a_batch(telling) or response.accepted or response.status in _REFUSES_A_BATCH)
