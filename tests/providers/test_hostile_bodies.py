@@ -127,7 +127,7 @@ def test_a_refusal_of_a_large_batch_is_read() -> None:
 
 
 def test_the_meaning_of_a_refusal_is_looked_for_in_its_first_messages() -> None:
-    """Sentences made to be searched for long are searched a few hundred times at most; whom they name is read in all."""
+    """Sentences made to be searched for long are searched some hundred times at most; whom they name is read in all."""
     slow = [{"Error": f"Deployment {'already ' * 120}{n}"} for n in range(14_000)]
     errors = [{"Error": "Deployment 'FOO1' has been previously cancelled."}, *slow]
     error = omeda.CANCEL.parse(Response(400, {}, orjson.dumps({"Errors": errors})))

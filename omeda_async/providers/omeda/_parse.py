@@ -39,7 +39,7 @@ Meanings: TypeAlias = tuple[tuple[re.Pattern[str], type[ApiError]], ...]
 _SALVAGED: Final = 1_000_000
 """Bytes of a broken body that are searched for messages."""
 _MOST_SALVAGED: Final = 2000
-_MOST_TELLING: Final = 500
+_MOST_TELLING: Final = 100
 """Messages whose meaning is looked for; whom they name is read in all."""
 _REFUSES_A_BATCH: Final = frozenset({400, 409, 422})
 _SUBMISSION: Final = ("submissionid", "submission")
