@@ -154,7 +154,8 @@ def where_to(response: Response) -> str:
             "what it takes; ask who runs it how a program gets past it, and check base_url"
         )
     if elsewhere:
-        return f"it redirects to {shown}: has the provider moved there, set base_url to it; else a proxy is in the way"
+        moved = "if the provider has moved there, set base_url to it; else a proxy is in the way"
+        return f"it redirects to {shown}: {moved}"
     if target.scheme == "https" and asked.scheme == "http":
         return "it redirects to the same host with TLS: begin base_url with https://"
     return "it redirects to another path of the same host: check base_url, and its path"

@@ -1,6 +1,8 @@
 """The status is an answer, too: whatever has become of its body, a refusal is one; a success is one as a whole only."""
 
 import asyncio
+import contextlib
+import gc
 import gzip
 import zlib
 from typing import Any
@@ -248,3 +250,56 @@ async def test_a_response_knows_what_was_asked_and_how_it_was_signed(
     error = journey_manager.CANCEL.parse(response)
     assert type(error) is (SessionLost if in_session else UnreadableAnswer)
     assert "it redirects to a log-in page (the same host)" in str(error)
+
+
+async def _in_two_parts(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(OK[:-1])
+    await writer.drain()
+    await asyncio.sleep(0.01)
+    writer.write(OK[-1:])
+
+
+async def test_a_connection_that_breaks_later_is_nobodys_concern() -> None:
+    """Whoever has waited for a body on it leaves nothing behind that asyncio would complain of."""
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    async with serving(_in_two_parts) as server, transporting() as transport:
+        for _ in range(3):
+            assert (await send(transport, server.url)).body == b"{}"
+        await says(reset=True)(None, server.writers[0])  # type: ignore[arg-type]  # it reads nothing
+        await asyncio.sleep(0.01)
+        assert (await send(transport, server.url)).body == b"{}"
+        gc.collect()
+        await asyncio.sleep(0)
+    assert complaints == []
+    assert server.connections == 2
+
+
+async def test_cancelling_while_a_body_comes_in_ends_the_connection() -> None:
+    """The next request has another one, and its own answer."""
+    async with serving(_in_two_parts) as server, transporting() as transport:
+        task = asyncio.create_task(send(transport, server.url))
+        while not server.requests:  # noqa: ASYNC110 the moved clock makes this a wait for input
+            await asyncio.sleep(0.001)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await send(transport, server.url)).body == b"{}"
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("passes", range(12))
+async def test_cancelling_at_any_moment_leaves_nothing_behind(passes: int) -> None:
+    """Whichever of its waits a request is at, the next one is answered."""
+    async with serving(says(OK[:-1], OK[-1:])) as server, transporting() as transport:
+        await send(transport, server.url)
+        server.writers[0].write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        task = asyncio.create_task(send(transport, server.url))
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert (await send(transport, server.url)).body == b"{}"

@@ -16,7 +16,7 @@ OPERATIONS = pytest.mark.parametrize(
      journey_manager.QUERY],
     ids=lambda one: one.name,
 )  # fmt: skip
-MOVED = "has the provider moved there, set base_url to it"
+MOVED = "if the provider has moved there, set base_url to it"
 LOG_IN = "redirects to a log-in page"
 WHERE = [
     ("https://new-host.example/", "redirects to new-host.example", MOVED),
