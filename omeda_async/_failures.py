@@ -105,7 +105,7 @@ def _no_way(error: ClientConnectorError, where: str) -> ConnectionFailed:
     if number in _UNREACHABLE:
         words = f"there is no way to {where} ({_reason(error)}): check the network; {_BY_A_PROXY}"
         return _failed(words, "unreachable")
-    return _failed(f"{where}: {tell(error)}", "other")
+    return _failed(f"no connection to {where} ({_reason(error)})", "other")
 
 
 def _refused_by_proxy(error: ClientHttpProxyError) -> ConnectionFailed:

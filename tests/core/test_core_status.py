@@ -14,9 +14,12 @@ from omeda_async import (
     AnswerLost,
     AuthenticationFailed,
     BadRequest,
+    OcambaSettings,
+    OutcomeStatus,
     RateLimited,
     ServerError,
     SessionLost,
+    SessionManager,
     UnreadableAnswer,
 )
 from omeda_async._body import MAX_BODY
@@ -303,3 +306,33 @@ async def test_cancelling_at_any_moment_leaves_nothing_behind(passes: int) -> No
         with contextlib.suppress(asyncio.CancelledError):
             await task
         assert (await send(transport, server.url)).body == b"{}"
+
+
+@pytest.mark.parametrize("how", ["cut", "no gzip", "no chunks", "too large"])
+async def test_a_run_stops_at_a_refusal_that_meets_everyone_whose_body_is_lost(how: str) -> None:
+    """Nothing is in doubt then, and hardly anything was sent."""
+    async with serving(BROKEN[how][0](403)) as server:
+        settings = OcambaSettings(token="token-123", base_url=server.url)
+        async with SessionManager(ocamba=settings) as manager:
+            report = await manager.ocamba.campaigns.cancel_many(map(str, range(500)))
+    assert set(report.counts) == {OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}
+    assert report.counts[OutcomeStatus.FAILED] == len(server.requests) < 50
+
+
+async def test_a_run_waits_as_a_429_asks_whose_body_is_lost() -> None:
+    """Its Retry-After counts, and the record is sent again."""
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(server.requests) == 1:
+            await BROKEN["cut"][0](429)(_, writer)
+        else:
+            writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    async with serving(talk) as server:
+        settings = OcambaSettings(token="token-123", base_url=server.url)
+        async with SessionManager(ocamba=settings) as manager:
+            await manager.ocamba.campaigns.cancel("7")
+    assert len(server.requests) == 2
+    assert loop.time() - before >= 7.0
