@@ -96,8 +96,12 @@ def api_error(
 
 
 def unreadable(response: Response, reason: str) -> UnreadableAnswer:
-    """Return the error for a response that proves neither success nor failure; of a redirect it says where to."""
-    message = f"{_phrase(response)}: {where_to(response) if is_redirect(response) else reason}"
+    """Return the error for a response that proves neither success nor failure; of what is in its place it says so."""
+    if is_redirect(response):
+        reason = where_to(response)
+    elif is_page(response):
+        reason = "a page came instead of the response: check base_url, and what stands before it"
+    message = f"{_phrase(response)}: {reason}"
     return UnreadableAnswer(message, sent=True, status=response.status, body=response.body)
 
 
