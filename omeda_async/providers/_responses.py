@@ -1,5 +1,6 @@
 """What parsing a response has in common for all providers: its JSON, its texts, and the error it stands for."""
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -108,8 +109,13 @@ def unreadable(response: Response, reason: str) -> UnreadableAnswer:
 def means_no(value: Any) -> bool:
     """Whether a value says that something was not successful."""
     if isinstance(value, str):
-        return _NO.search(value[:LONGEST_SENTENCE]) is not None
+        return _denies(value[:LONGEST_SENTENCE])
     return value is False or (type(value) is int and (value == 0 or value >= 300))
+
+
+@functools.lru_cache(maxsize=256)
+def _denies(text: str) -> bool:
+    return _NO.search(text) is not None
 
 
 def load_json(body: bytes, *, most: int = MOST_PARTS) -> Any:
