@@ -73,10 +73,19 @@ def masked_repr(value: object) -> str:
 
 
 def hide_secrets(text: str, secrets: Iterable[str], *, least: int = 1) -> str:
-    """Replace every secret of at least so many characters, also as JSON and URLs write it, longest first."""
+    """Replace every secret of at least so many characters, also as JSON and URLs write it, longest first.
+
+    A short one is only hidden where it stands by itself: as a part of a word it is there by chance.
+    """
     for form in _forms(tuple(secrets), least):
-        text = text.replace(form, _HIDDEN)
+        if form in text:
+            text = text.replace(form, _HIDDEN) if len(form) >= LEAST_SECRET else _by_itself(form).sub(_HIDDEN, text)
     return text
+
+
+@functools.lru_cache(maxsize=64)
+def _by_itself(form: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![^\W_]){re.escape(form)}(?![^\W_])")
 
 
 @functools.lru_cache(maxsize=16)

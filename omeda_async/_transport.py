@@ -76,13 +76,12 @@ class Passage:
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         self.reached = True
-        session, send, later = request.session, request.send, _WRITES_LATER and bool(request.body)
+        connector, later = request.session.connector, _WRITES_LATER and bool(request.body)
+        request.send = partial(self._send, request.send, later)  # type: ignore[method-assign]
         if later:
             request.write_bytes = partial(self._write, request.write_bytes)  # type: ignore[method-assign]
         while True:
-            self.reuses = session.connector is not None and _has_quiet(session.connector, request.connection_key)
-            if session.trace_configs or not (later and self.reuses):
-                request.send = partial(self._send, send, later)  # type: ignore[method-assign]
+            self.reuses = connector is not None and _has_quiet(connector, request.connection_key)
             self._spoken_to = False
             try:
                 response = await handler(request)

@@ -49,7 +49,7 @@ def _pairs(given: "Iterable[Culprit]") -> "tuple[Culprit, ...]":
     return tuple(given)
 
 
-_OURS = frozenset({"provider", "operation"})
+_OURS = frozenset({"provider", "operation", "cause"})
 """Attributes that never hold a provider's words."""
 
 

@@ -1,5 +1,6 @@
 """What parsing a response has in common for all providers: its JSON, its texts, and the error it stands for."""
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -99,16 +100,25 @@ def api_error(
 
 
 def unreadable(response: Response, reason: str) -> UnreadableAnswer:
-    """Return the error for a response that proves neither success nor failure; of a redirect it says where to."""
-    message = f"{_phrase(response)}: {where_to(response) if is_redirect(response) else reason}"
+    """Return the error for a response that proves neither success nor failure; of what is in its place it says so."""
+    if is_redirect(response):
+        reason = where_to(response)
+    elif is_page(response):
+        reason = "a page came instead of the response: check base_url, and what stands before it"
+    message = f"{_phrase(response)}: {reason}"
     return UnreadableAnswer(message, sent=True, status=response.status, body=response.body)
 
 
 def means_no(value: Any) -> bool:
     """Whether a value says that something was not successful."""
     if isinstance(value, str):
-        return _NO.search(value[:LONGEST_SENTENCE]) is not None
+        return _denies(value[:LONGEST_SENTENCE])
     return value is False or (type(value) is int and (value == 0 or value >= 300))
+
+
+@functools.lru_cache(maxsize=256)
+def _denies(text: str) -> bool:
+    return _NO.search(text) is not None
 
 
 def load_json(body: bytes, *, most: int = MOST_PARTS) -> Any:
@@ -157,7 +167,8 @@ def where_to(response: Response) -> str:
             "what it takes; ask who runs it how a program gets past it, and check base_url"
         )
     if elsewhere:
-        return f"it redirects to {shown}: has the provider moved there, set base_url to it; else a proxy is in the way"
+        moved = "if the provider has moved there, set base_url to it; else a proxy is in the way"
+        return f"it redirects to {shown}: {moved}"
     if target.scheme == "https" and asked.scheme == "http":
         return "it redirects to the same host with TLS: begin base_url with https://"
     return "it redirects to another path of the same host: check base_url, and its path"

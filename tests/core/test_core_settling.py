@@ -175,16 +175,6 @@ async def test_not_done_is_believed_only_when_it_is_read_again_after_a_while(dou
     assert (result.status, result.error, result.receipt.settled) == (D.ALREADY_DONE, None, True)
 
 
-async def test_a_redirect_is_looked_up_before_it_is_asked_again() -> None:
-    """Asked again at once, it would be the same; a look-up that is redirected, too, says as much."""
-    owner, transport = account(unread(302), deployment("Scheduled"), DEPLOYMENT_CANCEL.done)
-    result = await DEPLOYMENT_CANCEL.run(owner)
-    assert (result.status, len(transport.sent)) == (D.DONE, 3)
-    owner, transport = account(unread(302), unread(302))
-    result = await DEPLOYMENT_CANCEL.run(owner)
-    assert (result.status, len(transport.sent)) == (D.UNKNOWN, 2)
-
-
 @pytest.mark.parametrize("doubt", IN_BETWEEN, ids=repr)
 async def test_not_done_is_not_believed_where_there_is_no_time_to_read_it_again(doubt: Reply) -> None:
     """A deadline nearer than the settle delay leaves it unknown, at once."""

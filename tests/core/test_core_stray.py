@@ -158,6 +158,30 @@ async def test_all_connections_may_have_been_spoken_to() -> None:
     assert (server.connections, len(server.requests)) == (4, 7)
 
 
+@pytest.mark.parametrize("which", [0, 1])
+@METHODS
+async def test_the_one_after_a_connection_that_is_too_old_is_looked_at_too(
+    request_: Any, which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Aiohttp passes over what has been idle for too long, and takes the next."""
+    held = asyncio.Event()
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(server.requests) == 2:
+            held.set()
+        await held.wait()
+        writer.write(OK)
+
+    now = iter(range(0, 1000, 10))  # aiohttp keeps a connection for 15 s
+    monkeypatch.setattr("aiohttp.connector.monotonic", lambda: float(next(now)))
+    async with serving(talk) as server, transporting() as transport:
+        await asyncio.gather(*(send(transport, server.url, request_) for _ in range(2)))
+        server.writers[which].write(STRAYS["a success without a body"])
+        await until_read()
+        assert (await send(transport, server.url, request_)).status == 200
+    assert len(server.requests) == 3
+
+
 @pytest.mark.parametrize("stray", [STRAYS[name] for name in STRAYS if name != "a byte"])
 async def test_what_follows_an_answer_in_the_same_packet_is_not_the_next_answer(stray: bytes) -> None:
     """The answer may be lost with it, and is then in doubt; the next request gets its own."""

@@ -8,7 +8,7 @@ import pytest
 
 from omeda_async._call import read_response
 from omeda_async._operation import Operation, Response
-from omeda_async.errors import ApiError, OmedaAsyncError, cut_body
+from omeda_async.errors import AlreadyDone, ApiError, BadRequest, BatchRejected, OmedaAsyncError, cut_body
 from omeda_async.providers import _responses
 from omeda_async.providers.journey_manager import _operations as journey_manager
 from omeda_async.providers.journey_manager.models import TransactionPage
@@ -124,3 +124,17 @@ def test_a_refusal_of_a_large_batch_is_read() -> None:
     error = omeda.SUBMIT_OPT_OUTS.parse(Response(400, {}, orjson.dumps({"Errors": errors})))
     assert isinstance(error, ApiError)
     assert len(error.messages) == 5_000
+
+
+def test_the_meaning_of_a_refusal_is_looked_for_in_its_first_messages() -> None:
+    """Sentences made to be searched for long are searched some hundred times at most; whom they name is read in all."""
+    slow = [{"Error": f"Deployment {'already ' * 120}{n}"} for n in range(14_000)]
+    errors = [{"Error": "Deployment 'FOO1' has been previously cancelled."}, *slow]
+    error = omeda.CANCEL.parse(Response(400, {}, orjson.dumps({"Errors": errors})))
+    assert isinstance(error, AlreadyDone)
+    late = omeda.CANCEL.parse(Response(400, {}, orjson.dumps({"Errors": [*slow, *errors[:1]]})))
+    assert type(late) is BadRequest
+    named = [{"Error": f"Brand opt-out (XXG), someone{n}@example.com, is not valid."} for n in range(1_000)]
+    batch = omeda.SUBMIT_OPT_OUTS.parse(Response(400, {}, orjson.dumps({"Errors": named})))
+    assert isinstance(batch, BatchRejected)
+    assert len(batch.culprits) == 1_000

@@ -64,7 +64,8 @@ def test_a_receipt_that_does_not_is_one(success: Any) -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        {"Fault": "x"}, {"failed": True}, {"failed": "true"}, {"Status": "FAILED"}, {"Result": "Failure"},
+        {"Fault": "x"}, {"unsuccessful": True},
+        {"failed": True}, {"failed": "true"}, {"Status": "FAILED"}, {"Result": "Failure"},
         {"Outcome": "rejected"}, {"Rejected": ["FOO1"]}, {"Exception": {"a": 1}}, {"denied": 1}, {"ok": False},
         {"ErrorMessage": "x"}, {"ErrorCode": 17}, {"Result": {"Success": "false"}},
         {"Message": "It could not be done."},

@@ -152,7 +152,7 @@ def _shut_out(response: Response, text: str, *, reads: bool) -> OmedaAsyncError 
     if not redirected and not (response.accepted and is_page(response)):
         return None
     if not response.in_session:
-        return unreadable(response, "a page came instead of the response: check base_url, and what stands before it")
+        return unreadable(response, _NEITHER)
     # A login page most likely; but a proxy's page may have taken the place of a success, which has no body.
     reason = "a page came instead of the response: most likely the session is lost"
     return api_error(response, SessionLost, sent=not reads, message=reason)

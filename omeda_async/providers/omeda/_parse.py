@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -42,17 +43,21 @@ _MOST_SALVAGED: Final = 2000
 _TOO_LARGE: Final = 413
 MAY_BE_FOR_SIZE: Final = GAVE_UP | {_TOO_LARGE}
 """The 4xx after which a smaller request may fare better."""
+_MOST_TELLING: Final = 100
+"""Messages whose meaning is looked for; whom they name is read in all."""
 _REFUSES_A_BATCH: Final = frozenset({400, 409, 422})
 _SUBMISSION: Final = ("submissionid", "submission")
 """Omeda's two names of the id of a submission, in lower case."""
 _FAILED: Final = "the response does not say that it was successful"
-_OF_FAILURE: Final = re.compile(r"fail|fault|exception|denied|reject|error")
 _SUCCESSFUL: Final = "Your submission was successful"
 _OF_A_RECEIPT: Final = frozenset({"success", *_SUBMISSION})
 _TELLING: Final = re.compile(
-    rf"succe|{_OF_FAILURE.pattern}|^(?:status|result|outcome|state|ok|message)$", re.IGNORECASE
+    r"(?P<success>(?<!un)succe)|(?P<failure>succe|fail|fault|exception|denied|reject|error)"
+    r"|(?P<outcome>^(?:status|result|outcome|state|ok|message)$)",
+    re.IGNORECASE,
 )
 """Names of properties that say whether something was successful."""
+_LONGEST_NAME: Final = 100
 _NO_RECEIPT: Final = "the response names no deployment"
 
 _CANCELLED: Final = re.compile(r"^(?:the )?deployment\b.*\b(?:previously|already)\b.*\bcancell?ed\b", re.IGNORECASE)
@@ -173,18 +178,26 @@ def take_statuses(content: Content) -> tuple[DeploymentStatus, ...] | str:
 
 def _says_that_it_failed(content: Content) -> bool:
     """Whether a receipt says of itself, in any spelling and at any depth, that it is none."""
-    for name, value in walk(content.raw):
-        if name is not None and _TELLING.search(name) and _says_no(name.casefold(), value):
-            return True
+    parts: list[tuple[str | None, Any]] = [*content.raw.items()]
+    for value in content.raw.values():
+        if isinstance(value, dict | list):
+            parts += walk(value)
+    for name, value in parts:
+        match name and _told_by(name[:_LONGEST_NAME]):
+            case "success" if means_no(value) or not (value is True or text_of(value)):
+                return True
+            case "failure" if value and not means_no(value):
+                return True
+            case "outcome" if means_no(value):
+                return True
     return False
 
 
-def _says_no(name: str, value: Any) -> bool:
-    if "succe" in name:
-        return not (value is True or text_of(value)) or means_no(value)
-    if _OF_FAILURE.search(name):
-        return bool(value) and not means_no(value)
-    return means_no(value)
+@lru_cache(maxsize=256)
+def _told_by(name: str) -> str | None:
+    """Return what a property of this name tells."""
+    found = _TELLING.search(name)
+    return None if found is None else found.lastgroup
 
 
 def _warnings(fields: Mapping[str, Any]) -> tuple[str, ...]:
@@ -237,7 +250,7 @@ def _failure(response: Response, content: Content | None, meanings: Meanings, *,
 def _named(
     response: Response, messages: tuple[str, ...], submission_id: str | None, meanings: Meanings, *, batch: bool
 ) -> ApiError:
-    telling = [text[:LONGEST_SENTENCE] for text in messages]
+    telling = [text[:LONGEST_SENTENCE] for text in messages[:_MOST_TELLING]]
     kind = next((kind for words, kind in meanings if any(map(words.search, telling))), None)
     details: dict[str, Any] = {"submission_id": submission_id, "fields": _fields_in(telling)}
     refused = batch and (speaks_of_a_batch(telling) or response.accepted or response.status in _REFUSES_A_BATCH)
