@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
@@ -43,6 +43,8 @@ class Journal:
         backend: Where it is kept.
         lookback: Seconds that a provider counts a request for: for so long it is remembered from run to run.
     """
+
+    remembers: Literal[True] = True
 
     def __init__(self, backend: Backend, lookback: float = 0.0) -> None:
         self._backend = backend
