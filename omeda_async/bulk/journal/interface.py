@@ -106,6 +106,8 @@ class Opened(NamedTuple):
     """Made of late by earlier runs."""
     seconds_ago: float
     """When the last of these runs was seen."""
+    resumed: bool
+    """Whether it holds records of earlier runs."""
 
 
 class Backend(Protocol):
@@ -120,6 +122,9 @@ class Backend(Protocol):
 
     def write(self, group: WriteGroup) -> Written:
         """Write a group, durably, and tell what earlier runs have noted of its entries."""
+
+    def find(self, fingerprints: bytes) -> Sequence[Known]:
+        """Tell what earlier runs have noted of records, where nothing can be written."""
 
     def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
         """Note how the run ended.

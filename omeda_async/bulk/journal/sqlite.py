@@ -1,7 +1,7 @@
 """Journals kept in SQLite files: what a run writes, a group in one transaction."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count, pairwise
 from pathlib import Path
@@ -63,6 +63,7 @@ class SqliteBackend:
     _run: int
     _sql: sqlite3.Connection
     _finder: Finder
+    find: Callable[[bytes], Sequence[Known]]
     _last: int
     """The last record of earlier runs."""
     _next_record: int
@@ -82,6 +83,7 @@ class SqliteBackend:
         self._last, stored = self._sql.execute(_HIGHEST).fetchone()
         self._next_record, self._next_stored = self._last + 1, stored + 1
         self._finder = Finder(self._sql, self._last)
+        self.find = self._finder.find
         return opened
 
     def write(self, group: WriteGroup) -> Written:

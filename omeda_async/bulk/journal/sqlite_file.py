@@ -127,7 +127,8 @@ def journal_file(
             _check(connection, path, identity)
             with _locked(path):
                 _prepare(connection, path, identity)
-                opened = Opened(whose(connection)[1], *_recent(connection, lookback))
+                resumed = connection.execute("SELECT EXISTS (SELECT * FROM records)").fetchone()[0] == 1
+                opened = Opened(whose(connection)[1], *_recent(connection, lookback), resumed=resumed)
                 now = (_clock.utc_now().timestamp(), __version__)
                 run = connection.execute("INSERT INTO runs (started, version) VALUES (?, ?)", now).lastrowid or 0
                 yield connection, run, opened
