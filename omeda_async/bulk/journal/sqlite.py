@@ -1,11 +1,13 @@
 """Journals kept in SQLite files: what a run writes, a group in one transaction."""
 
+import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
 from itertools import count, pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -23,8 +25,10 @@ from omeda_async.bulk.journal.interface import (
     WriteGroup,
     Written,
 )
-from omeda_async.bulk.journal.sqlite_file import journal_file, unusable
+from omeda_async.bulk.journal.sqlite_file import INODE, Files, displaced, journal_file, unusable
 from omeda_async.bulk.journal.sqlite_find import Finder
+
+T = TypeVar("T")
 
 _HIGHEST: Final = "SELECT ifnull((SELECT max(id) FROM records), 0), ifnull((SELECT max(id) FROM answers), 0)"
 # Few statements, many rows: each step of SQLite lets go of the interpreter, and has to wait to get it back.
@@ -61,6 +65,7 @@ class SqliteBackend:
     """
 
     _run: int
+    _files: Files
     _sql: sqlite3.Connection
     _finder: Finder
     find: Callable[[bytes], Sequence[Known]]
@@ -79,7 +84,8 @@ class SqliteBackend:
 
     def open(self) -> Opened:
         """Open or create the file, lock it, and note that a run begins."""
-        self._sql, self._run, opened = self._stack.enter_context(self._opening)
+        self._sql, self._files, self._run, opened = self._stack.enter_context(self._opening)
+        self._stack.callback(self._tidy)
         self._last, stored = self._sql.execute(_HIGHEST).fetchone()
         self._next_record, self._next_stored = self._last + 1, stored + 1
         self._finder = Finder(self._sql, self._last)
@@ -88,30 +94,48 @@ class SqliteBackend:
 
     def write(self, group: WriteGroup) -> Written:
         """Write a group in one transaction."""
-        with self._transaction():
-            return self._write(group)
+        return self._whole(partial(self._write, group))
 
     def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
         """Note how the run ended."""
-        with self._transaction():
-            if cause is None:
-                self._sql.execute("DELETE FROM asides WHERE run != ?", (self._run,))
-            now = _clock.utc_now().timestamp()
-            self._sql.execute(_END, (now, requests, cause is None, _dumped(counts), cause, self._run))
+        self._whole(partial(self._end, requests, counts, cause))
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _whole(self, work: Callable[[], T]) -> T:
+        """Do something in one transaction, which counts if the files are where they were."""
         try:
             self._sql.execute("BEGIN IMMEDIATE")
             try:
-                yield
+                done = work()
                 self._sql.execute("COMMIT")
             except BaseException:
                 if self._sql.in_transaction:
                     self._sql.execute("ROLLBACK")
                 raise
-        except sqlite3.Error as error:
+            if not self._in_place():
+                raise displaced(self._path)
+        except (sqlite3.Error, OSError) as error:
             raise unusable(self._path, error) from error
+        return done
+
+    def _in_place(self) -> bool:
+        """Whether the files are where they were: to SQLite one that is gone is as good as any."""
+        try:
+            return [*map(INODE, map(os.stat, self._files))] == [*self._files.values()]
+        except FileNotFoundError:
+            return False
+
+    def _tidy(self) -> None:
+        """Make it a single file, unless someone is reading it, or what is beside it may be another's."""
+        if self._in_place():
+            with suppress(sqlite3.OperationalError):
+                self._sql.execute("PRAGMA busy_timeout = 0")
+                self._sql.execute("PRAGMA journal_mode = DELETE")
+
+    def _end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
+        if cause is None:
+            self._sql.execute("DELETE FROM asides WHERE run != ?", (self._run,))
+        now = _clock.utc_now().timestamp()
+        self._sql.execute(_END, (now, requests, cause is None, _dumped(counts), cause, self._run))
 
     def _write(self, group: WriteGroup) -> Written:
         records: Sequence[int] = ()

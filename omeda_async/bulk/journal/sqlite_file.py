@@ -4,10 +4,11 @@ import os
 import secrets
 import sqlite3
 import stat
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -81,6 +82,11 @@ _SET_LATE_REPEATS_ASIDE: Final = (
 )
 
 
+Files: TypeAlias = Mapping[Path, tuple[int, int]]
+"""The files of a journal that is open, and what they are."""
+INODE: Final = attrgetter("st_dev", "st_ino")
+
+
 def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
     """Open an SQLite file that exists; statements commit by themselves unless a transaction was begun."""
     uri = f"{path.absolute().as_uri()}?mode={mode}"
@@ -116,10 +122,10 @@ def whose(connection: sqlite3.Connection) -> tuple[dict[str, Any], bytes | None]
 @contextmanager
 def journal_file(
     path: Path, identity: Identity, lookback: float = 0.0
-) -> Iterator[tuple[sqlite3.Connection, int, Opened]]:
+) -> Iterator[tuple[sqlite3.Connection, Files, int, Opened]]:
     """Open or create a journal, note that a run begins, and keep it locked until left, or until the process dies.
 
-    Unless someone is reading it, it is a single file then. Gives the run's number too, and what is to be told of it.
+    Gives its files, the run's number, and what is to be told of it.
     """
     try:
         _create(path)
@@ -131,13 +137,23 @@ def journal_file(
                 opened = Opened(whose(connection)[1], *_recent(connection, lookback), resumed=resumed)
                 now = (_clock.utc_now().timestamp(), __version__)
                 run = connection.execute("INSERT INTO runs (started, version) VALUES (?, ?)", now).lastrowid or 0
-                yield connection, run, opened
-                with suppress(sqlite3.OperationalError):
-                    connection.execute("PRAGMA busy_timeout = 0")
-                    connection.execute("PRAGMA journal_mode = DELETE")
+                yield connection, _files_of(path), run, opened
                 connection.close()  # before it is let go of
     except (sqlite3.Error, OSError) as error:
         raise unusable(path, error) from error
+
+
+def _files_of(path: Path) -> Files:
+    names = path.absolute(), Path(f"{path.resolve()}-wal"), _guarding(path)
+    return {name: INODE(name.stat()) for name in names}
+
+
+def displaced(path: Path) -> JournalError:
+    """Make the error for a journal whose files are elsewhere now."""
+    return JournalError(
+        f"the journal {path}, or the -wal or -lock beside it, was moved, removed or replaced while the run went on: "
+        "put back what was there and run again; if it is gone, only the outcomes tell what this run has done"
+    )
 
 
 def unusable(path: Path, error: Exception) -> JournalError:
