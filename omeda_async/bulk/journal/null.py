@@ -16,7 +16,7 @@ class NullJournal:
 
     async def open(self, tally: Tally) -> Opened:  # noqa: ARG002 what a journal keeps
         """Tell that there are no earlier runs."""
-        return Opened(None, 0, 0.0, resumed=False)
+        return Opened(None, 0, 0.0, 0)
 
     async def leave(self, closed: Sequence[Closed]) -> Sequence[Closed]:
         """Give back what became of items: nobody knows more."""

@@ -81,7 +81,7 @@ class Journal:
         except BaseException:
             await outlast(self._shut())  # after what may still be under way
             raise
-        self._codec, self._refusal, self._resumed = Codec(opened.salt), None, opened.resumed
+        self._codec, self._refusal, self._resumed = Codec(opened.salt), None, opened.records > 0
         return opened
 
     async def _shut(self) -> None:
