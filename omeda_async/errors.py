@@ -7,7 +7,7 @@
     ├── ClosedError                 used after close
     ├── InvalidRecord               refused locally, before anything was sent
     ├── LimitWaitExceeded           the limiter's wait would pass max_wait; nothing was sent
-    ├── JournalError                a journal cannot be used; nothing was sent
+    ├── JournalError                a journal cannot be used
     ├── TransportError
     │   ├── ConnectionFailed        never left
     │   └── AnswerLost              left, and no whole answer came back
@@ -139,7 +139,7 @@ class LimitWaitExceeded(OmedaAsyncError):
 
 
 class JournalError(OmedaAsyncError):
-    """A journal cannot be used: another operation's, in use by another process, not writable; nothing was sent."""
+    """A journal cannot be used: nothing was sent; or it failed during the run: nothing more was."""
 
 
 class TransportError(OmedaAsyncError):

@@ -320,7 +320,7 @@ def circle_in(imports: Mapping[str, Iterable[str]]) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize("package", ["sandbox", "cli"])
+@pytest.mark.parametrize("package", ["bulk", "sandbox", "cli"])
 def test_no_modules_import_each_other(package: str) -> None:
     """Neither directly nor over others, neither late nor for the type checker."""
     imports = {}

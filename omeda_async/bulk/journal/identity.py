@@ -1,12 +1,12 @@
 """Whose run a journal remembers."""
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from omeda_async.bulk.journal.codec import Codec
 from omeda_async.errors import JournalError
 
 
@@ -26,7 +26,10 @@ class Identity:
         named = {"provider": self.provider, "operation": self.operation, "base_url": self.base_url}
         scope = {name: value for name, value in self.scope.items() if value is not None}
         if salt is not None:
-            scope = {name: Codec(salt).fingerprints([str(value).encode()]).hex() for name, value in scope.items()}
+            scope = {
+                name: blake2b(str(value).encode(), digest_size=16, key=salt).hexdigest()
+                for name, value in scope.items()
+            }
         return {**named, "journal_pii": self.pii, **scope}
 
     def check(self, found: Mapping[str, Any], salt: bytes | None, where: Path | str) -> None:

@@ -39,13 +39,16 @@ class Entries(NamedTuple):
     """16 bytes each, one after the other."""
     json: str = "[]"
     """An array of ``[position, record]``; a record that JSON cannot hold, or that is not to be kept, is null."""
+    sums: bytes = b""
+    """For each 4 bytes of the fingerprint's CRC-32, and 4 of that of its text in ``json``."""
 
     @classmethod
     def joined(cls, parts: Sequence["Entries"]) -> "Entries":
         """Make one of several."""
         positions = [position for one in parts for position in one.positions]
         json = ",".join([one.json[1:-1] for one in parts])
-        return cls(positions, b"".join([one.fingerprints for one in parts]), f"[{json}]")
+        prints = b"".join([one.fingerprints for one in parts])
+        return cls(positions, prints, f"[{json}]", b"".join([one.sums for one in parts]))
 
 
 class Known(NamedTuple):
@@ -106,6 +109,8 @@ class Opened(NamedTuple):
     """Made of late by earlier runs."""
     seconds_ago: float
     """When the last of these runs was seen."""
+    records: int
+    """How many it holds of earlier runs."""
 
 
 class Backend(Protocol):
@@ -121,8 +126,8 @@ class Backend(Protocol):
     def write(self, group: WriteGroup) -> Written:
         """Write a group, durably, and tell what earlier runs have noted of its entries."""
 
-    def known(self, fingerprints: bytes) -> Sequence[Known]:
-        """Return what earlier runs have written about records; it writes nothing."""
+    def find(self, fingerprints: bytes) -> Sequence[Known]:
+        """Tell what earlier runs have noted of records, where nothing can be written."""
 
     def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
         """Note how the run ended.
