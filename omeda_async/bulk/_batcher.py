@@ -164,7 +164,7 @@ class Batcher:
             raise request.stop.failure
 
     def _take(self) -> dict[Item, asyncio.Future[Outcome]]:
-        chunker: Chunker[Item] = Chunker(self._work.max_entries, self._work.max_bytes)
+        chunker: Chunker[Item] = Chunker(self._work.max_entries, self._work.max_bytes, self._work.sizes)
         taken: list[Item] = []
         for item in self._waiting:
             full = chunker.feed(item)

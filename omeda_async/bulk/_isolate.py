@@ -4,10 +4,12 @@ A provider that processes all records of a request or none refuses the good with
 and the rest sent again; where it names nobody the batch is halved until the culprit stands alone.
 """
 
-import math
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
+from itertools import accumulate
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 import attrs
@@ -15,11 +17,13 @@ import attrs
 from omeda_async._masking import mask_emails
 from omeda_async._result import Result
 from omeda_async.bulk._item import WITNESSES, Item, still_doubtful
+from omeda_async.bulk._sizes import Size, Sizes
 from omeda_async.errors import ApiError, BatchRejected, Culprit
 from omeda_async.outcomes import OutcomeStatus
 
 Blame: TypeAlias = Callable[[Sequence[Any], Iterable[Culprit]], dict[int, tuple[Culprit, ...]]]
 Without: TypeAlias = Callable[[Any, Iterable[str | None]], Any]
+_SIZE = attrgetter("size")
 
 
 @attrs.define(eq=False)
@@ -52,18 +56,18 @@ class Group:
     """The refusal of the group that this one and its partner were halved from."""
     isolating: bool = False
     """Is it sent to find culprits?"""
-    halved_from: int = 0
-    """The size of the request that failed and may have been too large; 0 when none did."""
+    cut_from: Size | None = None
+    """The size of the request that failed and may have been too large; None when none did."""
 
     @property
     def probes_size(self) -> bool:
         """Is it sent to find out which size goes through?"""
-        return self.halved_from > 0 and len(self.parts) > 1
+        return self.cut_from is not None and len(self.parts) > 1
 
     @property
-    def size(self) -> int:
-        """The bytes of its records."""
-        return sum(part.item.size for part in self.parts)
+    def size(self) -> Size:
+        """Its records, and their bytes."""
+        return size_of([part.item for part in self.parts])
 
 
 @attrs.define
@@ -72,8 +76,8 @@ class Evidence:
 
     accepted: bool = False
     """Was any request accepted? Then no refusal is for a cause that meets every record."""
-    largest_taken: int = 0
-    smallest_refused: float = math.inf
+    sizes: Sizes = attrs.field(factory=Sizes)
+    """What is known of how much goes into one."""
     witnesses: list[int] = attrs.field(factory=lambda: [0, 0])
     """Records refused alone while nothing was accepted, by the half of the batch they were in."""
     texts: set[str] = attrs.field(factory=set)
@@ -84,22 +88,12 @@ class Evidence:
         """Is what was refused so far refused for a cause that is no record's own?"""
         return not self.accepted and min(self.witnesses) >= WITNESSES and len(self.texts) == 1
 
-    def took(self, size: int, halved_from: int = 0) -> None:
-        """Note an accepted request; if it was halved from a failed one, that one was too large."""
+    def took(self, size: Size, cut_from: Size | None = None) -> None:
+        """Note an accepted request; if it was cut from a failed one, that one was too large."""
         self.accepted = True
-        self.largest_taken = max(self.largest_taken, size)
-        self.refused_size(halved_from)
-        if self.largest_taken >= self.smallest_refused:
-            self.smallest_refused = math.inf
-
-    def refused_size(self, size: int) -> None:
-        """Note that a request was too large, unless a larger one has gone through."""
-        if size > self.largest_taken:
-            self.smallest_refused = min(self.smallest_refused, size)
-
-    def too_large(self, size: int) -> bool:
-        """Whether a request of more than one record would be refused for its size, as far as is known."""
-        return size >= self.smallest_refused
+        self.sizes.took(size)
+        if cut_from is not None:
+            self.sizes.refuse(cut_from)
 
 
 class Isolation:
@@ -146,7 +140,7 @@ class Isolation:
 
     def accepted(self, group: Group, result: Result[Any]) -> None:
         """Take a success: its records are done, and its other half must hold the culprit."""
-        self._evidence.took(group.size, group.halved_from)
+        self._evidence.took(group.size, group.cut_from)
         self._took_any = True
         self._judge_alone()
         for part in group.parts:
@@ -180,13 +174,13 @@ class Isolation:
         self._split_or_reject(group, error)
 
     def too_large(self, group: Group, result: Result[Any]) -> None:
-        """Take a failure that may be due to size: halve until one goes through, or one record fails alone."""
+        """Take a failure that may be due to size: cut until one goes through, or one record fails alone."""
         said = result.error if isinstance(result.error, ApiError) and result.error.status == 413 else None
         if said is not None:
-            self._evidence.refused_size(group.size)
+            self._evidence.sizes.refuse(group.size)
         if len(group.parts) > 1:
             self._count(group, result.attempts, doubtful=result.doubtful)
-            self.halve(group, failed=True)
+            self.cut(attrs.evolve(group, cut_from=group.size))
         elif said is not None:
             # Unlike another refusal, it says nothing of what became of a larger request before.
             self._count(group, result.attempts, doubtful=result.doubtful or group.parts[0].item.doubtful)
@@ -199,21 +193,17 @@ class Isolation:
         self.failed(group, result)
         if not self._took_any:
             # Not even one alone goes through: it is not the size.
-            halves = [other for other in self._groups if other.halved_from]
-            self._groups = deque(other for other in self._groups if not other.halved_from)
-            for half in halves:
-                self.failed(half, attrs.evolve(result, attempts=0))
+            pieces = [other for other in self._groups if other.cut_from]
+            self._groups = deque(other for other in self._groups if not other.cut_from)
+            for piece in pieces:
+                self.failed(piece, attrs.evolve(result, attempts=0))
 
-    def halve(self, group: Group, *, failed: bool = False) -> None:
-        """Have the halves of a group sent instead, as the whole is or may be too large."""
-        for half in reversed(_halves(group.parts)):
-            self._groups.append(
-                Group(
-                    half,
-                    isolating=group.isolating,
-                    halved_from=group.size if failed else group.halved_from,
-                )
-            )
+    def cut(self, group: Group) -> None:
+        """Have two pieces of a group sent instead, as the whole is or may be too large."""
+        known = self._evidence.sizes.too_large(group.size)
+        pieces = _cut(group.parts, self._evidence.sizes.next_limit()) if known else _halves(group.parts)
+        for piece in reversed(pieces):
+            self._groups.append(Group(piece, isolating=group.isolating, cut_from=group.cut_from))
 
     def failed(self, group: Group, result: Result[Any]) -> None:
         """Take a failure as the end of all records of a group."""
@@ -310,6 +300,11 @@ class Isolation:
         self.closed.append((part.item, result))
 
 
+def size_of(items: Sequence[Item]) -> Size:
+    """Return the size of a request for some items."""
+    return Size(len(items), sum(map(_SIZE, items)))
+
+
 def _certain(error: ApiError) -> ApiError:
     if error.sent:
         error = copy(error)
@@ -320,6 +315,13 @@ def _certain(error: ApiError) -> ApiError:
 def _halves(parts: list[Part]) -> tuple[list[Part], list[Part]]:
     middle = (len(parts) + 1) // 2
     return parts[:middle], parts[middle:]
+
+
+def _cut(parts: list[Part], limit: Size) -> tuple[list[Part], list[Part]]:
+    """Divide parts behind as many as the limit allows, but at least one."""
+    ends = list(accumulate(part.item.size for part in parts))
+    count = int(max(1, min(bisect_right(ends, limit.bytes), limit.entries, len(parts) - 1)))
+    return parts[:count], parts[count:]
 
 
 def _refusal(part: Part, named: tuple[Culprit, ...], error: ApiError) -> BatchRejected:

@@ -9,6 +9,7 @@ from omeda_async._call import Call, CallOptions
 from omeda_async._result import Result
 from omeda_async._stop import Stop
 from omeda_async.bulk._item import Closed, Item, not_sent, still_doubtful
+from omeda_async.bulk._sizes import Sizes
 from omeda_async.errors import ClosedError
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Work(Protocol):
     """Records in one request at the most."""
     max_bytes: int
     """Bytes of one request at the most, by the items' sizes."""
+    sizes: Sizes
+    """What is known of how much goes into one."""
     concurrency: int
     """Calls under way at the most, unless the run says otherwise."""
     look_ahead: int

@@ -11,6 +11,7 @@ from omeda_async._operation import Operation
 from omeda_async.bulk._common_cause import CommonCause
 from omeda_async.bulk._item import Item, in_vain
 from omeda_async.bulk._job import Job
+from omeda_async.bulk._sizes import Sizes
 
 
 @attrs.define
@@ -28,6 +29,7 @@ class OneByOne:
     look_ahead: int = 0
     max_entries: int = 1
     max_bytes: int = 2**31
+    sizes: Sizes = attrs.field(factory=Sizes, init=False, repr=False)
     _common: CommonCause = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:

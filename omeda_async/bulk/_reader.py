@@ -114,7 +114,7 @@ class Reader:
         self._delivery = delivery
         self._stop = delivery.stop
         self._options = options
-        self._chunker: Chunker[Item] = Chunker(options.max_entries, options.max_bytes)
+        self._chunker: Chunker[Item] = Chunker(options.max_entries, options.max_bytes, work.sizes)
         self._breathe_every = max(work.look_ahead, BREATHE_EVERY)
         self._in_hand: list[Item] = []
         self._task: asyncio.Task[Any] | None = None

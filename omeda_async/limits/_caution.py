@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import attrs
 
-from omeda_async.limits._headers import TOO_MANY_PARALLEL
+from omeda_async._retry_after import TOO_MANY_PARALLEL
 from omeda_async.limits._pace import SLOWER, Pace
 from omeda_async.limits._rate_limit import RateLimit
 

@@ -1,18 +1,12 @@
 """Read what a provider's headers say about its limits; nonsense counts as nothing."""
 
-import datetime as dt
-import email.utils
-import math
 import re
 from collections.abc import Mapping
 
 import attrs
 
-LONGEST_WAIT = 86_400.0
-"""Seconds: a longer ``Retry-After`` is cut to this, a longer reset is nonsense."""
-TOO_MANY_PARALLEL = -1.0
-"""Ocamba's ``Retry-After`` for too many requests in flight: no waiting time applies."""
-
+LONGEST_RESET = 86_400.0
+"""Seconds: a longer reset is nonsense."""
 _LIMIT = "X-RateLimit-Limit"
 _LIMIT_LOWER = _LIMIT.lower()
 _COUNT = re.compile(r"\d{1,9}", re.ASCII)
@@ -43,38 +37,6 @@ def read_advice(headers: Mapping[str, str]) -> Advice | None:
     return Advice(limit, remaining, reset, slack)
 
 
-def read_retry_after(headers: Mapping[str, str], utc_now: dt.datetime) -> float | None:
-    """Read ``Retry-After`` as seconds up to one day, or -1 for too many in flight; None when it makes no sense.
-
-    A longer wait is cut to one day: a provider that asks for more must not be called at once. A past date is 0.
-    """
-    text = _get(headers, "Retry-After")
-    if text is None:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = _until(text, headers, utc_now)
-    if seconds == TOO_MANY_PARALLEL:
-        return TOO_MANY_PARALLEL
-    return min(seconds, LONGEST_WAIT) if math.isfinite(seconds) and seconds >= 0 else None
-
-
-def _until(text: str, headers: Mapping[str, str], utc_now: dt.datetime) -> float:
-    moment = _date(text)
-    # The provider's own clock, where it tells: ours may be wrong.
-    now = _date(_get(headers, "Date") or "") or utc_now
-    return max(0.0, (moment - now).total_seconds()) if moment else math.nan
-
-
-def _date(text: str) -> dt.datetime | None:
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-
-
 def _get(headers: Mapping[str, str], name: str) -> str | None:
     # aiohttp's mapping ignores case; a plain dictionary may be in either spelling.
     text = headers.get(name)
@@ -91,6 +53,6 @@ def _count(headers: Mapping[str, str], name: str) -> int | None:
 def _seconds(headers: Mapping[str, str], name: str) -> tuple[float | None, float]:
     text = _get(headers, name)
     match = _SECONDS.fullmatch(text) if text is not None else None
-    if match is None or float(match[0]) > LONGEST_WAIT:
+    if match is None or float(match[0]) > LONGEST_RESET:
         return None, 0.0
     return float(match[0]), 10.0 ** -len(match[1] or "")

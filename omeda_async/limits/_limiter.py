@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from omeda_async._clock import utc_now
+from omeda_async._retry_after import read_retry_after
 from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceeded, OmedaAsyncError
-from omeda_async.limits._headers import read_advice, read_retry_after
+from omeda_async.limits._headers import read_advice
 from omeda_async.limits._lanes import Lanes, Waiter
 from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._state import LimiterState, Permit
@@ -146,7 +147,9 @@ class _LocalLimiter:
             self._on_pause(pause)
 
     def remember(self, requests: int, seconds_ago: float) -> None:
-        self._state.remember(requests, seconds_ago, asyncio.get_running_loop().time())
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop  # what is held ends by its clock
+        self._state.remember(requests, seconds_ago, loop.time())
 
     def view(self) -> LimitsView:
         now = self._loop.time() if self._loop is not None else 0.0

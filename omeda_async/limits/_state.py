@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
+from omeda_async._retry_after import TOO_MANY_PARALLEL
 from omeda_async.limits._caution import CAREFUL, Caution
 from omeda_async.limits._header_evidence import HeaderEvidence, Reading
-from omeda_async.limits._headers import TOO_MANY_PARALLEL, Advice
+from omeda_async.limits._headers import Advice
 from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._slots import DRIFT, Slots
 from omeda_async.limits._view import LimitsView, WindowView

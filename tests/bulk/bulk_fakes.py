@@ -10,7 +10,7 @@ import attrs
 from omeda_async import OmedaAsyncError, Outcome, OutcomeStatus
 from omeda_async._activity import Activity
 from omeda_async._result import Result
-from omeda_async.bulk import BulkOptions, BulkRun, Item, Job, fingerprint
+from omeda_async.bulk import BulkOptions, BulkRun, Item, Job, Sizes, fingerprint
 from omeda_async.errors import AnswerLost, ClosedError, InvalidRecord
 from omeda_async.limits import RateLimit
 from omeda_async.outcomes import Tally
@@ -99,6 +99,7 @@ class FakeWork:
     name: str = "fakes.do_many"
     max_entries: int = 1
     max_bytes: int = 2**31
+    sizes: Sizes = attrs.field(factory=Sizes)
     concurrency: int = 4
     look_ahead: int = 0
     turn: float = 0.0

@@ -1,5 +1,6 @@
 """A provider that processes all records of a request or none, as pure Python, and what isolating does with it."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -21,10 +22,10 @@ class Record:
     ids: frozenset[str]
 
 
-def make_item(name: str, ids: Iterable[str]) -> Item:
+def make_item(name: str, ids: Iterable[str], size: int = 10) -> Item:
     """Make an item of a record."""
     record = Record(name, frozenset(ids))
-    return Item(raw=record, key=name, params=record, fingerprint=name.encode(), size=10)
+    return Item(raw=record, key=name, params=record, fingerprint=name.encode(), size=size)
 
 
 def blame(records: Sequence[Record], culprits: Iterable[Culprit]) -> dict[int, tuple[Culprit, ...]]:
@@ -61,13 +62,18 @@ class Oracle:
     """Does it name somebody who is not in the request, too?"""
     max_records: int | None = None
     """More than so many get a 413."""
+    max_bytes: float = math.inf
+    """The same for bytes."""
     requests: int = 0
+    too_large: int = 0
     processed: list[Pair] = attrs.field(factory=list)
 
     def answer(self, group: Group) -> Result[Any]:
         """Process a request, wholly or not at all."""
         self.requests += 1
-        if self.max_records is not None and len(group.parts) > self.max_records:
+        too_many = self.max_records is not None and len(group.parts) > self.max_records
+        if too_many or sum(part.item.size for part in group.parts) > self.max_bytes:
+            self.too_large += 1
             return Result(error=ApiError("too large", status=413), attempts=1)
         pairs = [(part.params.name, one) for part in group.parts for one in sorted(part.params.ids)]
         culprits = [pair for pair in pairs if pair in self.bad]
@@ -97,8 +103,8 @@ def isolate(
         if isolation.common_cause is not None:
             isolation.give_up(_left, group)
             isolation.give_up(_left)
-        elif len(group.parts) > 1 and evidence.too_large(group.size):
-            isolation.halve(group)
+        elif len(group.parts) > 1 and evidence.sizes.too_large(group.size):
+            isolation.cut(group)
         else:
             _take(isolation, group, (send or oracle.answer)(group))
     results = {item.key: result for item, result in isolation.closed}

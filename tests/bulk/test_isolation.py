@@ -9,10 +9,10 @@ from hypothesis import given, settings, strategies as st
 
 from omeda_async import OutcomeStatus
 from omeda_async._result import Result
-from omeda_async.bulk import Evidence, Group
+from omeda_async.bulk import Evidence, Group, Isolation, Part, not_sent
 from omeda_async.bulk._item import WITNESSES, Item
-from omeda_async.errors import AnswerLost, ApiError, BatchRejected
-from tests.bulk.oracle import GENERIC, Oracle, Pair, isolate, make_item, words
+from omeda_async.errors import AnswerLost, ApiError, BatchRejected, ClosedError
+from tests.bulk.oracle import GENERIC, Oracle, Pair, blame, isolate, make_item, without, words
 
 DONE, PARTLY, REJECTED = OutcomeStatus.DONE, OutcomeStatus.PARTLY_DONE, OutcomeStatus.REJECTED
 
@@ -184,8 +184,8 @@ def test_different_words_are_no_common_cause() -> None:
 
 
 @pytest.mark.parametrize(("size", "most"), [(100, 10), (100, 1), (37, 5), (8, 8)])
-def test_a_request_that_is_too_large_is_halved_until_it_fits(size: int, most: int) -> None:
-    """All records go through, in requests as large as halving allows."""
+def test_a_request_that_is_too_large_is_cut_until_it_fits(size: int, most: int) -> None:
+    """All records go through, in requests that it takes."""
     oracle = Oracle(frozenset(), max_records=most)
     results, _ = isolate(batch(size), oracle)
     assert {result.status for result in results.values()} == {DONE}
@@ -193,30 +193,13 @@ def test_a_request_that_is_too_large_is_halved_until_it_fits(size: int, most: in
 
 
 def test_the_size_that_went_through_is_remembered() -> None:
-    """The second batch is halved before it is sent: none of its requests is refused for its size."""
+    """The second batch is cut before it is sent: none of its requests is refused for its size."""
     evidence, oracle = Evidence(), Oracle(frozenset(), max_records=30)
     isolate(batch(100), oracle, evidence)
     first, oracle.requests = oracle.requests, 0
     isolate(batch(100), oracle, evidence)
     assert oracle.requests == 4 < first
-
-
-def test_a_size_that_has_gone_through_is_not_taken_for_too_large() -> None:
-    """A failure of a small request says nothing about sizes once a larger one was accepted."""
-    evidence = Evidence()
-    isolate(batch(50), Oracle(frozenset()), evidence)
-    evidence.refused_size(100)
-    assert evidence.smallest_refused == math.inf
-
-
-def test_what_was_taken_for_too_large_is_forgotten_when_a_larger_request_goes_through() -> None:
-    """Requests under way at the same time may disprove it: then batches have their full size again."""
-    evidence = Evidence(smallest_refused=100)
-    isolate(batch(5), Oracle(frozenset()), evidence)
-    assert evidence.smallest_refused == 100
-    evidence.largest_taken = 200
-    isolate(batch(5), Oracle(frozenset()), evidence)
-    assert evidence.smallest_refused == math.inf
+    assert oracle.too_large == 4
 
 
 def test_a_failure_that_may_be_for_size_is_followed_down_to_one_record_and_then_believed() -> None:
@@ -247,7 +230,9 @@ def test_a_server_that_dies_of_size_is_followed_down_to_the_size_that_goes_throu
     results, _ = isolate(batch(64), Oracle(frozenset()), send=send)
     assert {result.status for result in results.values()} == {DONE}
     assert sent.count(64) == sent.count(32) == 1
-    assert len(sent) == 4 + 16
+    assert sent[:6] == [64, 32, 16, 8, 4, 4]
+    assert max(sent[10:]) == 5
+    assert len(sent) == 4 + 17
 
 
 def test_a_doubt_outlives_a_later_failure_that_raises_none() -> None:
@@ -300,6 +285,32 @@ def test_a_record_refused_piece_by_piece_says_all_of_it() -> None:
     assert [culprit.id for culprit in error.culprits] == ["a"]
     assert error.messages == (words(pair), GENERIC)
     assert results["r1"].status is DONE
+
+
+def given_up(_part: Part) -> Result[str]:
+    return not_sent(ClosedError("left out"))
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_record_that_was_blamed_is_in_no_doubt_of_before(again: bool) -> None:
+    """With the refused id in it, an earlier run's request was refused too: what is left of it was not done."""
+    items = [make_item(f"r{place}", "ab") for place in range(2)]
+    for item in items:
+        item.doubtful = True
+    oracle = Oracle(frozenset({("r0", "a")}), frozenset({("r0", "a")}))
+    isolation = Isolation(items, blame, without)
+    group = isolation.next()
+    assert group is not None
+    refusal = oracle.answer(group).error
+    assert isinstance(refusal, ApiError)
+    isolation.refused(group, refusal, 1)
+    if again:  # and what is left is refused for a reason that may be everyone's
+        group = isolation.next()
+        assert group is not None
+        isolation.refused(group, ApiError("no", status=400), 1)
+    isolation.give_up(given_up)
+    statuses = {item.key: result.status for item, result in isolation.closed}
+    assert statuses == {"r0": OutcomeStatus.NOT_SENT, "r1": OutcomeStatus.UNKNOWN}
 
 
 def test_attempts_count_the_requests_a_record_was_in() -> None:

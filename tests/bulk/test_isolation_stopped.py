@@ -1,6 +1,7 @@
 """Isolation that is broken off: what was accepted so far is done, what is in doubt is unknown, the rest is not sent."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import pytest
 
@@ -52,3 +53,32 @@ async def test_records_in_doubt_stay_unknown_when_the_run_stops_before_they_are_
     assert by_status[OutcomeStatus.DONE] == list(range(8))
     assert by_status[OutcomeStatus.UNKNOWN] == list(range(8, 15))
     assert all(one.error.sent for one in outcomes if one.error is not None and one.position >= 8)
+
+
+@pytest.mark.parametrize("moment", [0.6, 0.9, 1.2, 1.4, 1.7, 2.2, 2.7, 3.2, 4.2])
+async def test_a_search_for_the_size_that_is_stopped_tells_the_truth(moment: float) -> None:
+    """One batch is too large, the next one applied and its answer lost: who waits for the search knows of that."""
+    every = [BrandOptOut(f"a{place}@example.com", brand_ids=["XXG"]) for place in range(11)]
+
+    async def records() -> AsyncGenerator[BrandOptOut, None]:
+        for place, record in enumerate(every):
+            if place == 8:
+                await asyncio.sleep(0.3)
+            yield record
+
+    with every_outcome() as outcomes:
+        async with Sandbox(latency=0.5) as sandbox, manager_on(sandbox, retry=ONCE) as manager:
+            sandbox.omeda.max_entries = 3
+            run = manager.omeda.opt_outs.submit_many(records(), max_entries=8, concurrency=2)
+            task = asyncio.ensure_future(run)
+            asyncio.get_running_loop().call_later(0.6, sandbox.fault, Fault(FaultKind.DROP, FaultPoint.AFTER))
+            await asyncio.sleep(moment)
+            await run.aclose(timeout=0.0)
+            await task
+            await asyncio.sleep(5)
+            applied = {one.email_address for one in sandbox.omeda.opt_outs}
+    assert adds_up(run, 11)
+    done = {one.record.email_address for one in outcomes if one.status is OutcomeStatus.DONE}
+    doubtful = {one.record.email_address for one in outcomes if one.status is OutcomeStatus.UNKNOWN}
+    assert done <= applied <= done | doubtful
+    assert {one.email_address for one in every[8:]} <= applied

@@ -29,10 +29,12 @@ AT_NOON = "Sun, 01 Mar 2026 12:00:00 GMT"
         ("nan", None),
         ("86400", 86_400.0),
         ("86401", 86_400.0),
+        ("9999999", 86_400.0),
         ("1e99", 86_400.0),
         ("Sun, 01 Mar 2026 12:00:30 GMT", 30.0),
         ("Sun, 01 Mar 2026 12:00:30 -0000", 30.0),
         ("Sun, 01 Mar 2026 11:59:30 GMT", 0.0),
+        ("Sun, 01 Mar 2026 11:59:59 GMT", 0.0),
         ("Sun, 01 Mar 9999 11:59:30 GMT", 86_400.0),
     ],
 )
@@ -57,7 +59,17 @@ def test_a_date_is_compared_with_the_providers_own_clock() -> None:
     assert read_retry_after({"Retry-After": "Sun, 01 Mar 2026 15:00:05 GMT"}) is None
 
 
-ANY_WAIT = st.floats().map(str) | st.datetimes().map(format_datetime) | st.text()
+WORDS = ["", " 7 ", "0", "-0.0", "-1", "-1.0", "-2", "86401", "1e99", "inf", "-inf", "nan", "soon", "1_0"]
+MOMENTS = ["Sun, 01 Mar 2026 12:00:30 GMT", "Sun, 01 Mar 2026 11:59:59 GMT", "Sun, 01 Mar 9999 12:00:00 -0000"]
+ANY_WAIT = st.sampled_from([*WORDS, *MOMENTS]) | st.floats().map(str) | st.datetimes().map(format_datetime) | st.text()
+
+
+@settings(max_examples=300, derandomize=True)
+@given(ANY_WAIT, st.sampled_from([AT_NOON, "Sun, 01 Mar 2026 12:00:00 -0000"]))
+def test_the_error_tells_the_wait_that_the_limiter_keeps(wait: str, date: str) -> None:
+    """The limiter reads with a clock and the error without: beside the answer's date they agree."""
+    headers = {"Retry-After": wait, "Date": date}
+    assert read_retry_after(headers, NOON) == read_retry_after(headers)
 
 
 @settings(max_examples=200, derandomize=True)

@@ -200,6 +200,27 @@ async def test_a_503_with_retry_after_holds_the_account_back_too() -> None:
     assert await attempt(limiter) == pytest.approx(3.02, abs=1e-4)
 
 
+async def test_a_refusal_of_what_left_before_a_pause_teaches_no_pace() -> None:
+    """The account has been told to wait since: the next attempts are held to no pace for it."""
+    limiter, _ = limiter_without_jitter()
+    first, second = await take_all(limiter, 2)
+    limiter.release(first, status=503, headers={"Retry-After": "10"})
+    limiter.release(second, status=429, headers={})
+    assert await attempt(limiter) == pytest.approx(10.0, abs=1e-4)
+    assert limiter.view().pace is None
+
+
+@pytest.mark.parametrize(("status", "wait"), [(503, "1"), (429, "2"), (429, None)])
+async def test_a_short_pause_does_not_end_a_long_one(status: int, wait: str | None) -> None:
+    """What was in flight when the account was told to wait a minute may be told less: the minute stands."""
+    limiter, pauses = limiter_without_jitter()
+    first, second = await take_all(limiter, 2)
+    limiter.release(first, status=429, headers={"Retry-After": "60"})
+    limiter.release(second, status=status, headers={} if wait is None else {"Retry-After": wait})
+    assert pauses == [60.0, 60.0]
+    assert await attempt(limiter) == pytest.approx(60.0, abs=1e-4)
+
+
 def test_a_pace_that_is_refused_falls_and_recovers_more_slowly_each_time() -> None:
     """Down by a fifth; up by a twentieth after each clean while; a growth that is refused is taken back."""
     pace = Pace(2.5, patience=60.0)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from omeda_async.errors import LimitWaitExceeded
 from omeda_async.limits import Limiter, RateLimit, Window, make_limiter
 from tests.limits.limits_help import advice, attempt, take_all, until_idle
 
@@ -70,6 +71,35 @@ async def test_the_answer_of_the_probe_frees_the_rest() -> None:
     assert limiter.view().windows[1].free == 0
     limiter.release(permit, status=204, headers=advice(39, limit=40, reset="58"))
     assert (limiter.view().windows[1].used, limiter.view().windows[1].free) == (1, 39)
+
+
+async def test_a_wait_is_measured_by_the_minute_that_true_headers_tell() -> None:
+    """What they will free in time is waited for, though our own slots come free later; the rest is refused."""
+    limiter = make_limiter(LIMIT)
+    await spend(limiter, 40, truth)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(LimitWaitExceeded) as caught:
+        await limiter.acquire(max_wait=20.0)
+    assert asyncio.get_running_loop().time() == began
+    assert caught.value.next_slot_in == pytest.approx(40.0 - began, abs=1.5)
+    await limiter.acquire(max_wait=41.5 - began)
+    assert 40.0 <= asyncio.get_running_loop().time() < 41.5
+
+
+async def test_a_late_answer_of_the_window_before_tells_nothing_of_this_one() -> None:
+    """It left last and was counted first: what it counts is over, so nobody else's calls are seen in it."""
+    limiter = make_limiter(LIMIT)
+    await spend(limiter, 30, truth)
+    await asyncio.sleep(39.9 - asyncio.get_running_loop().time())
+    first, late = await limiter.acquire(), None
+    await asyncio.sleep(0.05)
+    late = await limiter.acquire()
+    await asyncio.sleep(0.25)
+    limiter.release(first, status=204, headers=advice(39, limit=40, reset="60"))
+    limiter.release(late, status=204, headers=advice(9, limit=40, reset="0"))
+    minute = limiter.view().windows[1]
+    assert (minute.headers, minute.held) == ("trusted", 0)
+    assert minute.free == 38
 
 
 LIES: dict[str, Callable[[int, float], Mapping[str, str]]] = {

@@ -26,10 +26,7 @@ class Identity:
         named = {"provider": self.provider, "operation": self.operation, "base_url": self.base_url}
         scope = {name: value for name, value in self.scope.items() if value is not None}
         if salt is not None:
-            scope = {
-                name: blake2b(str(value).encode(), digest_size=16, key=salt).hexdigest()
-                for name, value in scope.items()
-            }
+            scope = {name: _hashed(value, salt) for name, value in scope.items()}
         return {**named, "journal_pii": self.pii, **scope}
 
     def check(self, found: Mapping[str, Any], salt: bytes | None, where: Path | str) -> None:
@@ -46,3 +43,7 @@ class Identity:
                 raise JournalError(
                     f"the journal {where} belongs to another run: {name} {both}; give each run its own file"
                 )
+
+
+def _hashed(value: object, salt: bytes) -> str:
+    return blake2b(str(value).encode(), digest_size=16, key=salt).hexdigest()

@@ -13,7 +13,7 @@ from omeda_async._account import Account
 from omeda_async._call import Call
 from omeda_async._decide import in_doubt
 from omeda_async._result import Result
-from omeda_async.bulk import CommonCause, Evidence, Group, Isolation, Item, Job, Part, in_vain, not_sent
+from omeda_async.bulk import CommonCause, Evidence, Group, Isolation, Item, Job, Part, Sizes, in_vain, not_sent, size_of
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError, ServerError
 from omeda_async.providers.omeda._addresses import Addresses
 from omeda_async.providers.omeda._converter import Entry, entry_of, read_opt_out, record_of
@@ -27,7 +27,7 @@ from omeda_async.providers.omeda.models import OptOutReceipt
 MAX_ENTRIES = 500
 MAX_BYTES = 256 * 1024
 CONCURRENCY = 8
-_SIZE, _PARAMS, _ADDRESS = attrgetter("size"), attrgetter("params"), itemgetter(2)
+_PARAMS, _ADDRESS = attrgetter("params"), itemgetter(2)
 SHORT = 200
 """Bytes: an entry of so many is its own fingerprint; a longer one is hashed, for the sake of memory."""
 
@@ -45,9 +45,13 @@ class OptOutWork:
     name: str = "opt_outs.submit_many"
     concurrency: int = CONCURRENCY
     look_ahead: int = 0
-    _evidence: Evidence = attrs.field(factory=Evidence, init=False, repr=False)
+    sizes: Sizes = attrs.field(factory=Sizes, init=False, repr=False)
+    _evidence: Evidence = attrs.field(init=False, repr=False)
     _common: CommonCause = attrs.field(factory=lambda: CommonCause(SUBMIT_OPT_OUTS), init=False, repr=False)
     _one_at_a_time: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._evidence = Evidence(sizes=self.sizes)
 
     @property
     def scope(self) -> dict[str, Any]:
@@ -67,14 +71,12 @@ class OptOutWork:
 
     async def perform(self, items: list[Item], job: Job) -> None:
         """Send the items in one request, and isolate the culprits if it is refused."""
-        evidence, result = self._evidence, None
-        size = sum(map(_SIZE, items))
-        if not (job.stop.is_set or (len(items) > 1 and evidence.too_large(size))):
+        size, result = size_of(items), None
+        if not (job.stop.is_set or (len(items) > 1 and self.sizes.too_large(size))):
             result = await job.run(self._call(list(map(_PARAMS, items)), job))
             if result.error is None:
                 self._common.proved = True
-                if size > evidence.largest_taken:
-                    evidence.took(size)
+                self._evidence.took(size)
                 job.close(items, result)
                 return
         isolation = Isolation(items, _blame, _without, self._evidence)
@@ -84,8 +86,11 @@ class OptOutWork:
     async def _isolate(self, isolation: Isolation, job: Job, turn: AsyncExitStack, result: Result[Any] | None) -> None:
         waited = False
         while (group := isolation.next()) is not None:
-            if group.cause is not None and not (waited or self._evidence.accepted):
-                # Nobody named, nothing accepted yet: one batch at a time finds out whether the cause meets everyone.
+            if self._evidence.accepted:
+                await turn.aclose()
+            elif result is None and not waited and (group.cause is not None or self.sizes.refused):
+                # Nobody named, nothing accepted yet: one batch at a time finds out whether the cause meets everyone,
+                # or which size goes through.
                 await turn.enter_async_context(self._one_at_a_time)
                 waited = True
             if result is not None:
@@ -94,8 +99,8 @@ class OptOutWork:
             elif job.stop.is_set or (group.isolating and not job.spend_isolation()):
                 isolation.give_up(_left_out(job), group)
                 isolation.give_up(_left_out(job))
-            elif len(group.parts) > 1 and self._evidence.too_large(group.size):
-                isolation.halve(group)
+            elif len(group.parts) > 1 and self.sizes.too_large(group.size):
+                isolation.cut(group)
             else:
                 answer = await job.run(self._call(list(map(_PARAMS, group.parts)), job, fail_fast=group.probes_size))
                 self._take(isolation, job, group, answer)

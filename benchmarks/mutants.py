@@ -1,0 +1,294 @@
+"""Change the code that must not be wrong, one small thing at a time, and see whether a test notices.
+
+Mutants are made by cosmic-ray's operators (of arithmetic, only the opposite of each) and two of ours: ``max`` for
+``min``, and a statement left out; declarations of classes and fields stay as they are. Each is put into a copy of the
+tree, in which the tests run that concern its module, until one fails or its time is over: then it is killed. Survivors
+are shown with their diffs; those that change nothing that can be seen stand in ``mutants_explained.toml`` with the
+reason, and are not counted. Less than 95 % killed, and the exit code is 1.
+
+Usage: ``python -m benchmarks.mutants [--module limits/_slots.py ...] [--sample 60] [--seed 1] [--list]``
+"""
+
+import argparse
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import unified_diff
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+
+ROOT = Path(__file__).parent.parent
+EXPLAINED = Path(__file__).with_name("mutants_explained.toml")
+COPIED = ("omeda_async", "tests", "benchmarks", "pyproject.toml")
+WANTED = 0.95
+LEAST_PATIENCE = 10.0
+PATIENCE = 3.0
+"""A mutant's tests get so many times what they take without one, and these seconds besides."""
+TESTS = {
+    "_decide.py": [f"tests/core/test_core_{name}.py" for name in ("decide", "decide_ends", "doubt", "call", "reads")],
+    "limits/": ["tests/limits"],
+    "bulk/_isolate.py": [
+        f"tests/bulk/test_{name}.py"
+        for name in ("isolation", "sizes", "isolation_stopped", "common_causes", "bulk_settling")
+    ],
+    "bulk/_sizes.py": ["tests/bulk/test_sizes.py"],
+}
+"""The tests that concern a module, those first that are likely to notice."""
+KINDS = re.compile(
+    r"core/(?:ReplaceBinaryOperator_(?:Add_Sub|Sub_Add|Mul_Div|Div_Mul|FloorDiv_Mul|Mod_Mul|Pow_Mul)"
+    r"|ReplaceComparisonOperator_(?:Lt_LtE|Lt_GtE|LtE_Lt|LtE_Gt|Gt_GtE|Gt_LtE|GtE_Gt|GtE_Lt|Eq_NotEq|NotEq_Eq"
+    r"|Is_IsNot|IsNot_Is|In_NotIn|NotIn_In)"
+    r"|ReplaceUnaryOperator_(?:Delete_USub|Delete_Not)|ReplaceTrueWithFalse|ReplaceFalseWithTrue|ReplaceAndWithOr"
+    r"|ReplaceOrWithAnd|AddNot|ReplaceBreakWithContinue|ReplaceContinueWithBreak|NumberReplacer|ZeroIterationForLoop)"
+)
+DECLARES = re.compile(r"^@|attrs\.field\(|^if TYPE_CHECKING|^$")
+CALLS_OR_SETS = re.compile(r"\w+(?:\.|\[)")
+"""How a statement begins that can be left out."""
+Fate = Literal["killed", "survived", "explained"]
+
+
+@attrs.frozen
+class Mutant:
+    """One change of one module."""
+
+    module: str
+    """Its path below ``omeda_async``."""
+    source: str = attrs.field(repr=False)
+    changed: str = attrs.field(repr=False)
+
+    @property
+    def lines(self) -> tuple[str, str]:
+        """Return what was there and what is there now, without the blanks around."""
+        changes = list(unified_diff(self.source.splitlines(), self.changed.splitlines(), n=0))[3:]
+        was, now = (" ".join(line[1:].strip() for line in changes if line[0] == sign) for sign in "-+")
+        return was, now
+
+    @property
+    def diff(self) -> str:
+        """Return it as a diff."""
+        sides = self.source.splitlines(), self.changed.splitlines()
+        return "\n".join(unified_diff(*sides, self.module, self.module, n=2, lineterm=""))
+
+
+class Other:
+    """Replaces one name by another, where it is called."""
+
+    def __init__(self, name: str, other: str) -> None:
+        self.name, self.other = name, other
+
+    def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
+        """Say where it can."""
+        if node.type == "name" and node.value == self.name and (after := node.get_next_leaf()) and after.value == "(":
+            yield node.start_pos, node.end_pos
+
+    def mutate(self, node: Any, _index: int) -> Any:
+        """Do it."""
+        node.value = self.other
+        return node
+
+
+class LeftOut:
+    """Replaces a statement that returns nothing and names nothing new by ``pass``."""
+
+    def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
+        """Say where it can: a call of a method, and what is put into an attribute or an element."""
+        if node.type == "simple_stmt" and CALLS_OR_SETS.match(node.get_code(include_prefix=False)):
+            yield node.start_pos, node.end_pos
+
+    def mutate(self, node: Any, _index: int) -> Any:
+        """Do it."""
+        nothing = import_module("parso").parse("pass\n").children[0]
+        nothing.get_first_leaf().prefix = node.get_first_leaf().prefix
+        return nothing
+
+
+@attrs.frozen
+class Change:
+    """Where a mutant can be made, and by what."""
+
+    module: str
+    source: str = attrs.field(repr=False)
+    operator: Any = attrs.field(repr=False)
+    occurrence: int
+
+    def made(self) -> Mutant | None:
+        """Return the mutant; None where it is no program, or concerns a declaration."""
+        changed = import_module("cosmic_ray.mutating").mutate_code(self.source, self.operator, self.occurrence)
+        mutant = Mutant(self.module, self.source, changed or self.source)
+        return mutant if _is_program(mutant.changed) and not DECLARES.search(mutant.lines[0]) else None
+
+
+def changes_of(module: str, source: str) -> Iterator[Change]:
+    """Return every change that can be made in a module."""
+    nodes = import_module("cosmic_ray.ast")
+    every = list(nodes.ast_nodes(nodes.get_ast(source)))
+    for operator in _operators():
+        count = sum(len(list(operator.mutation_positions(node))) for node in every)
+        yield from (Change(module, source, operator, occurrence) for occurrence in range(count))
+
+
+def _operators() -> list[Any]:
+    try:
+        plugins = import_module("cosmic_ray.plugins")
+    except ModuleNotFoundError:
+        raise SystemExit("this needs cosmic-ray: pip install 'omeda-async[bench]'") from None
+    named = [plugins.get_operator(name)() for name in plugins.operator_names() if KINDS.fullmatch(name)]
+    return [*named, Other("max", "min"), Other("min", "max"), LeftOut()]
+
+
+def _is_program(source: str) -> bool:
+    try:
+        compile(source, "<mutant>", "exec")
+    except SyntaxError:
+        return False
+    return True
+
+
+def modules_of(words: Iterable[str]) -> list[str]:
+    """Return the modules that words name, each a path below ``omeda_async`` or the start of one."""
+    package = ROOT / "omeda_async"
+    every = sorted(str(path.relative_to(package)) for path in package.rglob("*.py"))
+    found = [name for word in words for name in every if name.startswith(word) and not name.endswith("__init__.py")]
+    if not found:
+        raise SystemExit(f"no module is called so: {', '.join(words)}")
+    return list(dict.fromkeys(found))
+
+
+def tests_of(module: str) -> list[str]:
+    """Return the tests that concern a module; the one that has its name goes first."""
+    tests = next((tests for start, tests in TESTS.items() if module.startswith(start)), None)
+    if tests is None:
+        raise SystemExit(f"no tests are named for {module}: see TESTS")
+    folder, _, name = module.removesuffix(".py").rpartition("/")
+    own = f"tests/{folder}/test_{folder}{name}.py"
+    return [own, *tests] if (ROOT / own).is_file() else tests
+
+
+def explanations() -> dict[tuple[str, str, str], str]:
+    """Return why some mutants change nothing that can be seen, by their module and their lines."""
+    entries = tomllib.loads(EXPLAINED.read_text("utf-8")).get("mutant", [])
+    return {(one["module"], one["was"], one["now"]): one["why"] for one in entries}
+
+
+@attrs.define
+class Copy:
+    """A copy of the tree, in which mutants live."""
+
+    place: Path
+    _times: dict[str, float] = attrs.field(factory=dict)
+
+    def fill(self) -> None:
+        """Copy what the tests need. What is compiled is known by its contents, not by its time."""
+        for name in COPIED:
+            source, target = ROOT / name, self.place / name
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".hypothesis"))
+            else:
+                shutil.copy(source, target)
+        words = ["compileall", "-q", "--invalidation-mode", "checked-hash", "omeda_async", "tests", "benchmarks"]
+        subprocess.run([sys.executable, "-m", *words], cwd=self.place, check=True)  # noqa: S603 our own interpreter
+
+    def try_out(self, mutant: Mutant) -> bool:
+        """Whether a test notices a mutant; first, the tests have to pass without it."""
+        tests, path = tests_of(mutant.module), self.place / "omeda_async" / mutant.module
+        if mutant.module not in self._times:
+            began = time.monotonic()
+            if self._fails(tests, None):
+                raise SystemExit(f"the tests of {mutant.module} fail without any mutant")
+            self._times[mutant.module] = time.monotonic() - began
+        path.write_text(mutant.changed, "utf-8")
+        try:
+            return self._fails(tests, LEAST_PATIENCE + PATIENCE * self._times[mutant.module])
+        finally:
+            path.write_text(mutant.source, "utf-8")
+
+    def _fails(self, tests: Sequence[str], seconds: float | None) -> bool:
+        words = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests]
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            subprocess.run(  # noqa: S603 our own interpreter
+                [sys.executable, *words],
+                cwd=self.place,
+                env=environment,
+                timeout=seconds,
+                check=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
+            return True
+        return False
+
+
+def chosen(changes: Sequence[Change], sample: int | None, seed: int) -> Iterator[Mutant]:
+    """Return so many mutants, always the same for a seed; one that several changes come to is one."""
+    order = list(changes) if sample is None else random.Random(seed).sample(changes, len(changes))  # noqa: S311 no secret
+    seen: set[tuple[str, str]] = set()
+    for change in order:
+        if len(seen) == sample:
+            return
+        mutant = change.made()
+        if mutant is not None and (mutant.module, mutant.changed) not in seen:
+            seen.add((mutant.module, mutant.changed))
+            yield mutant
+
+
+def fates(mutants: Iterable[Mutant], copy: Copy) -> Iterator[tuple[Mutant, Fate]]:
+    """Try out mutants, and say what becomes of each; what is explained is not tried."""
+    explained = explanations()
+    for mutant in mutants:
+        if (mutant.module, *mutant.lines) in explained:
+            yield mutant, "explained"
+        else:
+            yield mutant, "killed" if copy.try_out(mutant) else "survived"
+
+
+def score(told: Iterable[Fate]) -> float:
+    """Return the part that was killed of those that are not explained; 1 of none."""
+    counted = [fate == "killed" for fate in told if fate != "explained"]
+    return sum(counted) / len(counted) if counted else 1.0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Try out mutants, and print what became of them."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0] if __doc__ else None)
+    parser.add_argument("--module", action="append", help="below omeda_async, or the start of some; all named in TESTS")
+    parser.add_argument("--sample", type=int, help="so many of the mutants; all without it")
+    parser.add_argument("--seed", type=int, default=1, help="which of them")
+    parser.add_argument("--list", action="store_true", help="show them, and try out none")
+    options = parser.parse_args(arguments)
+    modules = {name: ROOT / "omeda_async" / name for name in modules_of(options.module or TESTS)}
+    changes = [one for name, path in modules.items() for one in changes_of(name, path.read_text("utf-8"))]
+    mutants = chosen(changes, options.sample, options.seed)
+    if options.list:
+        print("\n\n".join(one.diff for one in mutants))
+        return 0
+    told: list[Fate] = []
+    with tempfile.TemporaryDirectory() as place:
+        copy = Copy(Path(place))
+        copy.fill()
+        for mutant, fate in fates(mutants, copy):
+            told.append(fate)
+            print(f"{len(told)}: {mutant.module}: {' → '.join(mutant.lines)}: {fate}", file=sys.stderr, flush=True)
+            if fate == "survived":
+                print(f"\n{mutant.diff}", flush=True)
+    print(f"\n{len(changes)} changes, {len(told)} mutants: {_counted(told)}; {score(told):.1%} killed")
+    return 0 if score(told) >= WANTED else 1
+
+
+def _counted(told: Sequence[Fate]) -> str:
+    return ", ".join(f"{told.count(fate)} {fate}" for fate in ("killed", "survived", "explained"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

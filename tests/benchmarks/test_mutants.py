@@ -1,0 +1,123 @@
+"""The mutation run: what it changes, what it takes for killed, and that its explanations are of this code."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import mutants
+from benchmarks.mutants import Copy, Mutant
+
+SOURCE = """from a import b
+
+LEAST = 1
+
+
+def f(self, text):
+    self.seen = max(1, text)
+    while not text < LEAST:
+        text -= 1
+    return text
+"""
+
+
+def changed(old: str, new: str) -> Mutant:
+    assert old in SOURCE
+    return Mutant("limits/x.py", SOURCE, SOURCE.replace(old, new))
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a small tree in the place of ours: a module, and a test that concerns it."""
+    for name in ("omeda_async/limits", "tests/limits", "benchmarks"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\npythonpath = ["."]\n')
+    (tmp_path / "omeda_async/limits/x.py").write_text(SOURCE.replace("from a import b\n", ""))
+    test = "from types import SimpleNamespace\nfrom omeda_async.limits.x import f\n\n\n"
+    (tmp_path / "tests/limits/test_limitsx.py").write_text(
+        f"{test}def test_it():\n    assert f(SimpleNamespace(), 2) == 0\n"
+    )
+    monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    return tmp_path
+
+
+def test_a_mutant_is_known_by_its_lines_and_shown_as_a_diff() -> None:
+    """Wherever they stand: what is explained stays so when the lines move."""
+    mutant = changed("text -= 1", "text -= 2")
+    assert mutant.lines == ("text -= 1", "text -= 2")
+    assert "-        text -= 1\n+        text -= 2\n" in mutant.diff
+
+
+def test_what_can_be_changed_is_changed_and_declarations_are_not() -> None:
+    """Numbers, comparisons, ``max``, statements left out; no two mutants are the same."""
+    pytest.importorskip("cosmic_ray")
+    changes = list(mutants.changes_of("limits/x.py", SOURCE + "\n@attrs.define(eq=False)\nclass C:\n    pass\n"))
+    made = [mutant.lines for mutant in mutants.chosen(changes, None, 1)]
+    assert len(set(made)) == len(made)
+    assert ("self.seen = max(1, text)", "pass") in made
+    assert ("self.seen = max(1, text)", "self.seen = min(1, text)") in made
+    assert ("while not text < LEAST:", "while not text <= LEAST:") in made
+    assert not [was for was, _ in made if was.startswith("@")]
+
+
+def test_a_sample_is_the_same_for_a_seed() -> None:
+    """And another one for another."""
+    pytest.importorskip("cosmic_ray")
+    changes = list(mutants.changes_of("limits/x.py", SOURCE))
+    first, again, other = (list(mutants.chosen(changes, 5, seed)) for seed in (1, 1, 2))
+    assert first == again != other
+    assert len(first) == len(other) == 5
+
+
+def test_a_mutant_is_killed_by_a_test_that_fails_or_does_not_end(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is tried in the copy, and the module is as it was afterwards."""
+    place = tree / "copy"
+    place.mkdir()
+    copy, source = Copy(place), SOURCE.replace("from a import b\n", "")
+    copy.fill()
+    monkeypatch.setattr(mutants, "LEAST_PATIENCE", 3.0)
+    of = {now: Mutant("limits/x.py", source, source.replace(was, now)) for was, now in [
+        ("return text", "return 5"), ("max(1, text)", "min(1, text)"), ("text -= 1", "text -= 0"),
+    ]}  # fmt: skip
+    assert {now: copy.try_out(mutant) for now, mutant in of.items()} == {
+        "return 5": True, "min(1, text)": False, "text -= 0": True,
+    }  # fmt: skip
+    assert (place / "omeda_async/limits/x.py").read_text() == source
+
+
+def test_tests_that_fail_without_a_mutant_are_no_measure(tree: Path) -> None:
+    """Else every mutant would be killed."""
+    (tree / "tests/limits/test_limitsx.py").write_text("def test_it():\n    assert False\n")
+    place = tree / "copy"
+    place.mkdir()
+    copy = Copy(place)
+    copy.fill()
+    with pytest.raises(SystemExit, match="fail without any mutant"):
+        copy.try_out(Mutant("limits/x.py", SOURCE, SOURCE))
+
+
+def test_the_score_leaves_out_what_is_explained() -> None:
+    """It changes nothing that can be seen, and cannot be killed."""
+    assert mutants.score(["killed", "killed", "explained", "survived"]) == pytest.approx(2 / 3)
+    assert mutants.score(["explained"]) == mutants.score([]) == 1.0
+
+
+def test_the_modules_and_the_tests_named_are_there() -> None:
+    """Each word names a module, and each module's tests exist, its own first."""
+    modules = mutants.modules_of(mutants.TESTS)
+    assert {"_decide.py", "limits/_slots.py", "bulk/_isolate.py"} <= set(modules)
+    for module in modules:
+        assert [test for test in mutants.tests_of(module) if not (mutants.ROOT / test).exists()] == []
+    assert mutants.tests_of("limits/_slots.py") == ["tests/limits/test_limits_slots.py", "tests/limits"]
+    with pytest.raises(SystemExit, match="no module"):
+        mutants.modules_of(["nothing"])
+    with pytest.raises(SystemExit, match="no tests"):
+        mutants.tests_of("events.py")
+
+
+def test_each_explanation_is_of_a_line_that_is_there() -> None:
+    """One whose line has changed explains nothing any more."""
+    for (module, was, now), why in mutants.explanations().items():
+        source = (mutants.ROOT / "omeda_async" / module).read_text("utf-8")
+        assert was in [line.strip() for line in source.splitlines()], f"{module}: {was}"
+        assert was != now
+        assert len(why) > 20
