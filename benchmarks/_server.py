@@ -13,9 +13,11 @@ from urllib.request import urlopen
 from zlib import crc32
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_TRACK_ID = re.compile(rb'"TrackId": ?"([^"]+)"')
 _OPT_OUT = b'{"SubmissionId":"762eae76-783f-4f97-b7fc-b884efc37bcc","Success":"Your submission was successful"}'
+_TRACK_ID = re.compile(rb'"TrackId": *("[^"]*")')
 _CANCELLED = (
-    b'{"ResponseInfo":[{"TrackId":"FOO0102003002","Url":"https://ows.omedastaging.com/webservices/rest/brand/FOO'
+    b'{"ResponseInfo":[{"TrackId":%b,"Url":"https://ows.omedastaging.com/webservices/rest/brand/FOO'
     b'/omail/deployment/list/status/1000343/*","SubmissionId":"C95AE90C-BEC6-41F2-91E2-2BA9168D1D1E"}]}'
 )
 
@@ -71,7 +73,10 @@ class Answering(asyncio.Protocol):
         if head.startswith(b"GET /_counts"):
             return b"200 OK", self.counts.told()
         self.counts.take(body)
-        return b"200 OK", _OPT_OUT if b"optoutfilterqueue" in head.partition(b"\r\n")[0] else _CANCELLED
+        if b"optoutfilterqueue" in head.partition(b"\r\n")[0]:
+            return b"200 OK", _OPT_OUT
+        found = _TRACK_ID.search(body)
+        return b"200 OK", _CANCELLED % (found[1] if found else b'"FOO0102003002"')
 
     def _answer(self, head: bytes, body: bytes) -> None:
         status, said = self.respond(head, body)

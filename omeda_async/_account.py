@@ -45,7 +45,7 @@ class Account:
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
-        self.is_watched = self.hooks not in {(), events.LOGGED_ONLY}
+        self.is_watched = bool(self.hooks) and self.hooks != events.LOGGED_ONLY
         self.url, self.retry = settings.url, settings.retry
         self.timeout, self.connect_timeout = settings.timeout, settings.connect_timeout
         self.shortest_attempt = min(BEGIN_BEFORE, self.timeout, self.retry.deadline / 2)

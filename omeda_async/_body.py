@@ -98,16 +98,23 @@ class _Ending:
 
     def __enter__(self) -> None:
         if self._closed is not None:
+            self._closed.remove_done_callback(_note)
+            self._closed.add_done_callback(_note)
             self._closed.add_done_callback(self._end)
 
     def __exit__(self, *_: object) -> None:
         if self._closed is not None:
             self._closed.remove_done_callback(self._end)
 
-    def _end(self, closed: "asyncio.Future[None]") -> None:
-        closed.exception()
+    def _end(self, _: "asyncio.Future[None]") -> None:
         if not self._content.is_eof() and self._content.exception() is None:
             self._content.set_exception(aiohttp.ClientPayloadError())
+
+
+def _note(closed: "asyncio.Future[None]") -> None:
+    # asyncio would complain of an error that nobody has asked for, should the connection break later.
+    if not closed.cancelled():
+        closed.exception()
 
 
 def unpack(packed: bytes, encodings: str) -> bytes:

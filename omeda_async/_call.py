@@ -200,7 +200,7 @@ class Call(Generic[P, R]):
         else:
             status = response.status
             account.limiter.release(permit, status=status, headers=response.headers)
-            result = self._read_response(response)
+            result = read_response(self._operation, response, account.credentials.secrets, self._params)
         self._awaits_response = False
         if account.is_watched or logger.isEnabledFor(logging.DEBUG):  # an event made for nobody only costs time
             self._tell_ended(result, status=status, seconds=self._now() - sent, waited=sent - asked)
@@ -210,13 +210,6 @@ class Call(Generic[P, R]):
         self.attempts += 1
         if self._options.tally is not None:
             self._options.tally.requests += 1
-
-    def _read_response(self, response: Response) -> R | OmedaAsyncError:
-        result = read_response(self._operation, response, self._account.credentials.secrets)
-        if isinstance(result, OmedaAsyncError) or self._operation.confirms(self._params, result, response):
-            return result
-        reason = f"answered {response.status}, and names something else than what was asked for"
-        return UnreadableAnswer(reason, sent=True, status=response.status, body=response.body)
 
     async def _permit(self, now: float) -> Permit:
         options = self._options
@@ -323,13 +316,21 @@ class Call(Generic[P, R]):
         events.emit(self._account.hooks, event)
 
 
-def read_response(operation: Operation[Any, R], response: Response, secrets: tuple[str, ...]) -> R | OmedaAsyncError:
+def read_response(
+    operation: Operation[P, R], response: Response, secrets: tuple[str, ...], params: P | None = None
+) -> R | OmedaAsyncError:
     """Parse a response, with the secrets hidden that a provider may echo.
 
     An error's text is cut and masked: hiding them only afterwards would leave a part of one. Of a success every value
     counts: a password too short to be told from chance is no reason to change one.
+
+    Args:
+        operation: What was asked for.
+        response: What came.
+        secrets: What it may echo.
+        params: With which parameters it was asked for: a response that names something else is none. None for any.
     """
-    result = operation.parse(response)
+    result = _parsed(operation, response, params)
     least = 1 if isinstance(result, OmedaAsyncError) else LEAST_SECRET
     for form in encoded_forms(secrets, least):
         if form in response.body:
@@ -337,5 +338,15 @@ def read_response(operation: Operation[Any, R], response: Response, secrets: tup
     else:
         return result
     clean = hide_secrets(response.body.decode("utf-8", "surrogateescape"), secrets, least=least)
-    again = operation.parse(attrs.evolve(response, body=clean.encode("utf-8", "surrogateescape")))
+    again = _parsed(operation, attrs.evolve(response, body=clean.encode("utf-8", "surrogateescape")), params)
     return again if type(again) is type(result) else result
+
+
+def _parsed(operation: Operation[P, R], response: Response, params: P | None) -> R | OmedaAsyncError:
+    result, confirms = operation.parse(response), operation.confirms
+    if confirms is None or params is None or isinstance(result, OmedaAsyncError):
+        return result
+    if confirms(params, result, response):
+        return result
+    reason = f"answered {response.status}, and names something else than what was asked for"
+    return UnreadableAnswer(reason, sent=True, status=response.status, body=response.body)

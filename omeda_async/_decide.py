@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from omeda_async._operation import Operation, Verdict
+from omeda_async._operation import GAVE_UP, PASSING, Operation, Verdict
 from omeda_async.errors import (
     AlreadyDone,
     AnswerLost,
@@ -35,6 +35,8 @@ ShutOut: TypeAlias = AuthenticationFailed | SessionLost
 """What other credentials may mend."""
 _NOT_MADE = (LimitWaitExceeded, ClosedError, ConfigurationError)
 """What an attempt that was not made ends with: no other will fare better."""
+_OWN_WORD = frozenset({500, 501})
+"""The 5xx that are the provider's own: what it has not done by then it will not do. Any other may be a gateway's."""
 _BY_STATUS = (ServerError, UnreadableAnswer)
 """Whose status tells what may have become of the request, whether or not the response could be read whole."""
 
@@ -64,8 +66,8 @@ class Doubt:
 
     error: OmedaAsyncError
     """What the attempt in doubt ended with, the latest where there are several."""
-    may_be_at_work: bool = False
-    """Whether the provider may still be at work on it: what a read does not show yet stays unknown."""
+    early: bool = False
+    """Whether the provider may still come to it: what a read does not show yet is read again after a while."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -83,8 +85,8 @@ class State:
 
     @classmethod
     def of_earlier_run(cls) -> "State":
-        """Return the state of a call that an earlier run may have made already."""
-        return cls(doubt=Doubt(AnswerLost("an earlier run was interrupted before the answer came")))
+        """Return the state of a call that an earlier run may have made already, perhaps a moment ago."""
+        return cls(doubt=Doubt(AnswerLost("an earlier run was interrupted before the answer came"), early=True))
 
 
 @attrs.frozen(eq=False)
@@ -154,7 +156,7 @@ def next_step(rules: Rules, state: State, event: Event) -> tuple[State, Step]:
     """Return what is known after an event, and what to do next."""
     if isinstance(event, Ended):
         return _after_attempt(rules, state, event.error)
-    return state, _after_read(rules, state, event)
+    return _after_read(rules, state, event)
 
 
 def when_interrupted(rules: Rules, state: State, *, in_flight: bool) -> Finish:
@@ -173,28 +175,21 @@ def when_interrupted(rules: Rules, state: State, *, in_flight: bool) -> Finish:
     return _failed(state, error, known=_left_unexplained(rules, error))
 
 
-def in_doubt(error: OmedaAsyncError, *, idempotent: bool = True) -> bool:
-    """Whether the request may have been carried out all the same.
-
-    Args:
-        error: What the attempt ended with.
-        idempotent: Whether the operation is. If not, a 503 counts as doubtful: it may come from a proxy that had
-            passed the request on.
-    """
-    if isinstance(error, AnswerLost):
+def in_doubt(error: OmedaAsyncError) -> bool:
+    """Whether the request may have been carried out all the same."""
+    if isinstance(error, AnswerLost | ServerError):
         return True
-    if isinstance(error, SessionLost):
-        return error.sent  # a bare page under a 2xx: a proxy may have put it in the place of the answer
-    if not isinstance(error, _BY_STATUS) or (isinstance(error, UnreadableAnswer) and 400 <= error.status <= 499):
-        return False
-    return error.status != 503 or not idempotent
+    if isinstance(error, UnreadableAnswer):
+        return not 400 <= error.status <= 499 or error.status in GAVE_UP
+    # A page in the place of an answer, or a 4xx that says that somebody stopped waiting.
+    return isinstance(error, ApiError) and error.sent
 
 
 def refused_unseen(error: OmedaAsyncError) -> bool:
     """Whether the request was certainly not carried out, for a reason that may pass."""
-    if isinstance(error, _BY_STATUS):
-        return error.status == 503
-    return isinstance(error, ConnectionFailed | RateLimited)
+    if isinstance(error, ConnectionFailed | RateLimited):
+        return True
+    return type(error) is ApiError and error.status in PASSING  # a class of its own has it from the provider's words
 
 
 def may_have_left(error: OmedaAsyncError) -> bool:
@@ -211,9 +206,9 @@ def backoff(attempt: int, policy: RetryPolicy, uniform: Callable[[], float] = ch
 def _after_attempt(rules: Rules, state: State, error: OmedaAsyncError) -> tuple[State, Step]:
     if isinstance(error, _NOT_MADE):
         return state, _failed(state, state.errors[-1] if state.errors else error)
-    if in_doubt(error, idempotent=rules.operation.idempotent):
-        at_work = _gave_up_waiting(error) or (state.doubt is not None and state.doubt.may_be_at_work)
-        state = attrs.evolve(state, doubt=Doubt(error, at_work))
+    if _raises_doubt(rules, error):
+        early = _came_from_in_between(error) or (state.doubt is not None and state.doubt.early)
+        state = attrs.evolve(state, doubt=Doubt(error, early))
     if isinstance(error, ShutOut) and not state.renewed:
         return attrs.evolve(state, renewed=True), Send(renew=error)
     state = attrs.evolve(state, errors=(*state.errors, error))
@@ -230,31 +225,36 @@ def _after_attempt(rules: Rules, state: State, error: OmedaAsyncError) -> tuple[
 
 def _after_failure(rules: Rules, state: State, error: OmedaAsyncError) -> Step:
     operation, give_up = rules.operation, _failed(state, error)
-    if not in_doubt(error, idempotent=operation.idempotent):
-        if refused_unseen(error) and len(state.errors) < rules.policy.attempts:
-            return Wait(_pause(rules, state), Send(), give_up)
+    passes = refused_unseen(error) or (_is_unavailable(error) and operation.idempotent)
+    if passes and len(state.errors) < rules.policy.attempts:
+        return Wait(_pause(rules, state), Send(), give_up)
+    if not _raises_doubt(rules, error):
         return give_up if state.doubt is None else _verify(rules, 0.0, give_up)
     if rules.fail_fast:
         return _verify(rules, 0.0, give_up)
-    if operation.repeat_tells and _may_repeat(rules, state):
+    if operation.repeat_tells and _may_repeat(rules, state) and not _redirects(error):
         return Wait(_pause(rules, state), Send(), give_up)
     return _verify(rules, _pause(rules, state), give_up)
 
 
-def _after_read(rules: Rules, state: State, read: Looked) -> Step:
-    error, verdict = _latest(state), read.verdict
-    if verdict is Verdict.DONE and state.doubt is not None:
-        return Finish()
+def _after_read(rules: Rules, state: State, read: Looked) -> tuple[State, Step]:
+    error, verdict, doubt = _latest(state), read.verdict, state.doubt
+    if verdict is Verdict.DONE and doubt is not None:
+        return state, Finish()
     if verdict in {Verdict.DONE, Verdict.TOO_LATE}:
-        return _failed(state, _named(error, verdict), certain=True)
+        return state, _failed(state, _named(error, verdict), certain=True)
     refused = _is_to_be_read(rules, state)
     if refused and verdict is Verdict.UNDECIDED:
-        return _unread(rules, state, error, read.error)
-    at_work = state.doubt is not None and state.doubt.may_be_at_work
-    give_up = _failed(state, error, certain=verdict is Verdict.NOT_DONE and not at_work)
-    if refused or isinstance(error, ShutOut) or not _may_repeat(rules, state):
-        return give_up
-    return Wait(0.0, Send(), give_up)
+        return state, _unread(rules, state, error, read.error)
+    early = doubt is not None and doubt.early
+    give_up = _failed(state, error, certain=verdict is Verdict.NOT_DONE and not early)
+    hopeless = isinstance(error, ShutOut) or (read.error is not None and _redirects(error))
+    if not (refused or hopeless) and _may_repeat(rules, state):
+        return state, Wait(0.0, Send(), give_up)
+    if verdict is Verdict.NOT_DONE and doubt is not None and early:
+        later = attrs.evolve(state, doubt=attrs.evolve(doubt, early=False))
+        return later, Wait(rules.policy.settle_delay, Verify(), give_up)
+    return state, give_up
 
 
 def _unread(rules: Rules, state: State, error: OmedaAsyncError, failure: OmedaAsyncError | None) -> Finish:
@@ -269,7 +269,10 @@ def _failed(
     state: State, error: OmedaAsyncError, *, certain: bool = False, known: OutcomeStatus | None = None
 ) -> Finish:
     """Return the end of a call with an error; ``certain`` says that the doubt there was is cleared up."""
-    return Finish(error=error, doubtful=state.doubt is not None and not certain, lost=state.lost, known=known)
+    doubtful = state.doubt is not None and not certain
+    if _is_no_word(error) and not doubtful:
+        known = OutcomeStatus.FAILED  # nobody has refused the record
+    return Finish(error=error, doubtful=doubtful, lost=state.lost, known=known)
 
 
 def _verify(rules: Rules, seconds: float, otherwise: Finish) -> Step:
@@ -305,7 +308,7 @@ def _may_repeat(rules: Rules, state: State) -> bool:
     """Whether an attempt that may have been carried out may be made again."""
     if not rules.operation.idempotent or len(state.errors) >= rules.policy.attempts:
         return False
-    return not (_second_500(state) or _redirects(_latest(state)))
+    return not (_second_500(state) or _is_page(_latest(state)))
 
 
 def _redirects(error: OmedaAsyncError) -> bool:
@@ -318,11 +321,28 @@ def _second_500(state: State) -> bool:
     return sum(isinstance(error, _BY_STATUS) and error.status == 500 for error in state.errors) > 1
 
 
-def _gave_up_waiting(error: OmedaAsyncError) -> bool:
-    """Whether we, or a gateway, stopped waiting for the provider: it may still be at work on the request."""
-    if isinstance(error, AnswerLost):
-        return error.timed_out
-    return isinstance(error, _BY_STATUS) and error.status == 504
+def _raises_doubt(rules: Rules, error: OmedaAsyncError) -> bool:
+    """Whether a request may have been carried out: what would meet everyone has met it before the provider did."""
+    return in_doubt(error) and not (_is_page(error) and rules.operation.hits_everyone(error))
+
+
+def _came_from_in_between(error: OmedaAsyncError) -> bool:
+    """Whether the network, a gateway or we broke it off: the provider may still be at work on the request."""
+    return not (isinstance(error, _BY_STATUS) and error.status in _OWN_WORD)
+
+
+def _is_no_word(error: OmedaAsyncError) -> bool:
+    """Whether a 4xx says nothing of the record: a page came with it, or somebody stopped waiting."""
+    return isinstance(error, ApiError) and error.sent and 400 <= error.status <= 499
+
+
+def _is_page(error: OmedaAsyncError) -> bool:
+    """Whether a 4xx came with a page in the place of the provider's words: asked again, it would be the same."""
+    return _is_no_word(error) and getattr(error, "status", None) not in GAVE_UP
+
+
+def _is_unavailable(error: OmedaAsyncError) -> bool:
+    return isinstance(error, _BY_STATUS) and error.status == 503
 
 
 def _pause(rules: Rules, state: State) -> float:

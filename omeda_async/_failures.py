@@ -27,7 +27,8 @@ LONGEST_LINE: Final = 64 * 1024
 """Bytes that a header, or the status line, of a response may have."""
 
 _BY_A_PROXY: Final = (
-    "where a proxy is the only way out, give http_session=aiohttp.ClientSession(proxy='http://host:port')"
+    "where a proxy is the only way out, give http_session=aiohttp.ClientSession(trust_env=True), which reads "
+    "HTTPS_PROXY, or one with proxy='http://host:port'"
 )
 _OWN_AUTHORITY: Final = (
     "if it is signed by an authority of your own, name its file in SSL_CERT_FILE, or give http_session= with a "
@@ -78,14 +79,15 @@ def connection_failed(error: BaseException, host: str, seconds: float) -> Connec
 
 
 def _unconnected(error: ClientConnectorError, host: str) -> ConnectionFailed:
-    where = f"{error.host}:{error.port}"
+    where = f"[{error.host}]:{error.port}" if ":" in error.host else f"{error.host}:{error.port}"
     if isinstance(error, ClientConnectorCertificateError):
         reason = getattr(error.certificate_error, "verify_message", "") or tell(error)
         words = f"the certificate of {where} is not trusted ({reason}): {_OWN_AUTHORITY}"
         return _failed(words, "certificate", retryable=False)
     if isinstance(error, ClientConnectorDNSError):
-        what = "base_url" if error.host == host else "the proxy's URL"
-        return _failed(f"no address was found for the name {error.host}: check {what}, and the DNS", "name")
+        is_ours = error.host == host
+        words = f"check base_url, and the DNS; {_BY_A_PROXY}" if is_ours else "check the proxy's URL, and the DNS"
+        return _failed(f"no address was found for the name {error.host}: {words}", "name")
     if isinstance(error, ClientProxyConnectionError):
         words = f"the proxy {where} cannot be reached ({_reason(error)}): check http_session's proxy= or HTTPS_PROXY"
         return _failed(words, "proxy")
@@ -103,7 +105,7 @@ def _no_way(error: ClientConnectorError, where: str) -> ConnectionFailed:
     if number in _UNREACHABLE:
         words = f"there is no way to {where} ({_reason(error)}): check the network; {_BY_A_PROXY}"
         return _failed(words, "unreachable")
-    return _failed(f"{where}: {tell(error)}", "other")
+    return _failed(f"no connection to {where} ({_reason(error)})", "other")
 
 
 def _refused_by_proxy(error: ClientHttpProxyError) -> ConnectionFailed:

@@ -14,7 +14,6 @@ _LOCAL = re.compile(r"(?<![^\s@])([^\s@]++)@(?=([^\s@]*+))")
 _WRITTEN = r"[\uff20\ufe6b]|%(?:25)*+40|&(?:amp;)*+(?:#0*+64|#[xX]0*+40|commat);?|\\u0040"
 _BEGINNINGS = ("&", "%", "\uff20", "\ufe6b", "\\u")
 _OTHERWISE = re.compile(_WRITTEN)
-_AT = re.compile(f"@|{_WRITTEN}")
 _WORD = re.compile(r"\S++")
 # What moves the cursor, hides text, or turns its direction. A line may end.
 _CONTROL = re.compile("\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -51,13 +50,12 @@ def _is_otherwise(text: str) -> bool:
 
 
 def _masked_word(word: re.Match[str]) -> str:
-    # Such a sign may stand in a local part as well: what is before the last of all signs is hidden as one.
-    text = word[0]
-    sign = deque(_AT.finditer(text), maxlen=1)
-    if not sign or not sign[0].start():
-        return text
-    begin, end = sign[0].span()
-    return _masked(text[:begin], text[end:]) + text[begin:]
+    # Such a sign may stand in a local part as well: what is before the last @, and before the last sign, is one.
+    local, at, rest = word[0].rpartition("@")
+    signs = deque(_OTHERWISE.finditer(rest), maxlen=1)
+    begin, end = signs[0].span() if signs else (0, 0)
+    shown = _masked(rest[:begin], rest[end:]) + rest[begin:] if begin else rest
+    return (_masked(local, rest) if local else "") + at + shown
 
 
 def _masked(local: str, domain: str) -> str:
@@ -75,10 +73,19 @@ def masked_repr(value: object) -> str:
 
 
 def hide_secrets(text: str, secrets: Iterable[str], *, least: int = 1) -> str:
-    """Replace every secret of at least so many characters, also as JSON and URLs write it, longest first."""
+    """Replace every secret of at least so many characters, also as JSON and URLs write it, longest first.
+
+    A short one is only hidden where it stands by itself: as a part of a word it is there by chance.
+    """
     for form in _forms(tuple(secrets), least):
-        text = text.replace(form, _HIDDEN)
+        if form in text:
+            text = text.replace(form, _HIDDEN) if len(form) >= LEAST_SECRET else _by_itself(form).sub(_HIDDEN, text)
     return text
+
+
+@functools.lru_cache(maxsize=64)
+def _by_itself(form: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![^\W_]){re.escape(form)}(?![^\W_])")
 
 
 @functools.lru_cache(maxsize=16)

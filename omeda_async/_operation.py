@@ -16,6 +16,10 @@ from omeda_async.errors import (
     SessionLost,
 )
 
+PASSING = frozenset({402, 407, 421, 423, 424, 425, 426, 431, 449, 451})
+"""The 4xx that tell of the way, the account or the moment, and nothing of the record: it is tried again."""
+GAVE_UP = frozenset({408, 499})
+"""The 4xx that say that somebody stopped waiting: the provider may be at work on the request."""
 P = TypeVar("P")
 R = TypeVar("R")
 
@@ -122,8 +126,8 @@ class Operation(Generic[P, R]):
     """Raises InvalidRecord for parameters that cannot be sent."""
     parse: Callable[[Response], R | OmedaAsyncError]
     """From a response to what the caller gets; never raises."""
-    confirms: Callable[[P, R, Response], bool] = lambda _params, _result, _response: True
-    """Whether an answer is of what was asked for; if it names something else, it is another's."""
+    confirms: Callable[[P, R, Response], bool] | None = None
+    """Whether an answer is of what was asked for: if it names something else, it is another's. None: it names none."""
     verification: Verification[P] | None = None
     """None: sending it again (where it is idempotent) is all that can tell."""
     settled: Callable[[P, Any], R] | None = None

@@ -1,17 +1,25 @@
-"""The HTTP session: the only module that uses aiohttp's client. It maps aiohttp's errors to ours."""
+"""The HTTP session and the way of a request through it: the only modules that use aiohttp's client are these four.
+
+``_requests`` makes what goes out, ``_body`` reads what comes back, and ``_failures`` tells of what does neither.
+"""
 
 import asyncio
-import functools
-import math
+import contextlib
 import platform
-from collections.abc import Mapping
-from typing import TypeAlias
+import select
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any, TypeAlias
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.client_exceptions import ClientConnectorError
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import BaseConnector, Connection
 from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
 
-from omeda_async._body import BodyLost, read
+from omeda_async._body import MAX_BODY, BodyLost, read
 from omeda_async._failures import (
     LONGEST_LINE,
     NEVER_LEFT,
@@ -22,7 +30,7 @@ from omeda_async._failures import (
     tell,
 )
 from omeda_async._operation import Request, Response
-from omeda_async._passage import Passage, SpokenTo
+from omeda_async._requests import check_borrowed, merged, timeouts, url_of, without_cookies
 from omeda_async._version import __version__
 from omeda_async.errors import AnswerLost, ClosedError, ConfigurationError, OmedaAsyncError, UnreadableAnswer
 
@@ -33,15 +41,129 @@ AT_ONCE = 32 * 1024
 """Bytes of a request that asyncio takes at once: of a longer one some may not have left when its answer comes."""
 USER_AGENT = f"omeda-async/{__version__} (aiohttp/{aiohttp.__version__}; Python/{platform.python_version()})"
 # Omeda asks for a content type on every call, with or without a body (Omeda: Technical Requirements).
-_COMMON = {
-    "User-Agent": USER_AGENT,
-    "Accept": "application/json",
-    "Content-Type": "application/json",
-}
+_COMMON = {"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type": "application/json"}
 # A server that is tired of an idle connection says so while the request is on its way (RFC 9110, section 15.5.9).
 _TIRED = "answered 408 on a connection that was kept: the server had given it up, and may not have read the request"
-
 _NO_CHUNKS = "not in chunks, as its headers say"
+_Send = Callable[[Connection], Coroutine[Any, Any, aiohttp.ClientResponse]]
+_Write = Callable[..., Coroutine[Any, Any, None]]
+_WRITES_LATER = sys.version_info < (3, 12)
+"""Whether aiohttp writes a body in a task that begins after what is ready now, such as a read."""
+
+
+class SpokenTo(Exception):
+    """Bytes have come on a connection that nobody has asked for anything."""
+
+
+class Passage:
+    """The innermost middleware of one request: it looks at the connection, and lets nobody repeat the request.
+
+    aiohttp takes whatever comes on an idle connection for the next request's answer, and tells nobody which connections
+    it keeps, so that this looks into its pool. It also sends a GET or PUT again by itself when the connection ends: the
+    limiter would not know.
+    """
+
+    reached = False
+    """Whether the request has come here; before that, only the caller's own middlewares have seen it."""
+    left = False
+    """Whether its first byte may have been written, now or when a middleware of the caller's sent it before."""
+    reuses = False
+    """Whether its connection has carried another request before."""
+    _spoken_to = False
+    _parser: Any = None
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        self.reached = True
+        connector, later = request.session.connector, _WRITES_LATER and bool(request.body)
+        request.send = partial(self._send, request.send, later)  # type: ignore[method-assign]
+        if later:
+            request.write_bytes = partial(self._write, request.write_bytes)  # type: ignore[method-assign]
+        while True:
+            self.reuses = connector is not None and _has_quiet(connector, request.connection_key)
+            self._spoken_to = False
+            try:
+                response = await handler(request)
+            except Exception as error:  # noqa: BLE001 each goes on as it is, or as ours
+                if not self._spoken_to:
+                    raise self._told(error) from None
+            else:
+                if not self._spoken_to:
+                    return response
+                response.close()
+            if not self.reuses:
+                raise SpokenTo
+
+    async def _send(self, send: _Send, later: bool, connection: Connection) -> aiohttp.ClientResponse:
+        protocol = connection.protocol
+        if protocol is None or _was_spoken_to(protocol) or not (later or _is_silent(protocol, reused=self.reuses)):
+            self._spoken_to = True
+            raise SpokenTo
+        if not later:
+            self.left, self._parser = True, protocol._parser  # noqa: SLF001 nothing else has read what is broken
+        return await send(connection)
+
+    async def _write(self, write: _Write, writer: AbstractStreamWriter, connection: Connection, *length: Any) -> None:
+        protocol = connection.protocol
+        if protocol is not None and not _was_spoken_to(protocol) and _is_silent(protocol, reused=self.reuses):
+            self.left, self._parser = True, protocol._parser  # noqa: SLF001 nothing else has read what is broken
+            return await write(writer, connection, *length)
+        self._spoken_to = True
+        if protocol is not None:
+            protocol.set_exception(SpokenTo())
+        return None
+
+    def _told(self, error: Exception) -> Exception:
+        """Return the error that keeps everybody from sending it again, if it may have left."""
+        broken_off = isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)
+        return answer_lost(error) if self.left and broken_off and not isinstance(error, ClientConnectorError) else error
+
+    def head_seen(self) -> tuple[int, Mapping[str, str]] | None:
+        """Return the status and the headers that came before a body whose parts could not be parsed."""
+        with contextlib.suppress(Exception):
+            self._parser.feed_data(b"")  # it fails again, and gives up the body that it was waiting for
+        with contextlib.suppress(Exception):
+            head = self._parser.feed_eof()
+            return None if head is None else (head.code, head.headers)
+        return None
+
+
+def _has_quiet(connector: BaseConnector, key: Any) -> bool:
+    """Close the first connections in line that have been spoken to; return whether one is left to be used again."""
+    idle = connector._conns.get(key)  # noqa: SLF001 nothing public tells
+    while idle:
+        protocol = idle[0][0]
+        if not _was_spoken_to(protocol):
+            return True
+        idle.popleft()
+        protocol.close()
+    return False
+
+
+def _was_spoken_to(protocol: ResponseHandler) -> bool:
+    """Whether something has come since the last answer: a whole one, nonsense, or the beginning of one."""
+    if protocol.should_close or not protocol.is_connected():
+        return True
+    parser = protocol._parser  # noqa: SLF001 nothing public tells of half a head
+    return parser is not None and parser.feed_eof() is not None
+
+
+def _is_silent(protocol: ResponseHandler, *, reused: bool) -> bool:
+    """Whether neither bytes nor the other side's end wait to be read."""
+    transport = protocol.transport
+    if transport is None:
+        return False
+    if not reused and transport.get_extra_info("sslcontext") is not None:
+        return True  # after the handshake a TLS server sends tickets, which are no words
+    socket = transport.get_extra_info("socket")
+    if socket is None:
+        return True
+    if not hasattr(select, "poll"):  # Windows
+        return not select.select([socket.fileno()], [], [], 0)[0]
+    poll = select.poll()
+    poll.register(socket.fileno(), select.POLLIN)
+    return not poll.poll(0)
 
 
 class Transport:
@@ -56,11 +178,12 @@ class Transport:
 
     def __init__(self, borrowed: ClientSession | None = None) -> None:
         if borrowed is not None:
-            _check_borrowed(borrowed)
+            check_borrowed(borrowed)
         self._borrowed = borrowed
         self._own: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._signed: tuple[Mapping[str, str], Mapping[str, str], CIMultiDictProxy[str]] = ({}, {}, _merged())
+        self._signed: tuple[Mapping[str, str], Mapping[str, str], CIMultiDictProxy[str]] = ({}, {}, merged())
+        self._with_cookies: set[str] = set()
         self.closed = False
 
     @property
@@ -100,6 +223,15 @@ class Transport:
             self._own = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self._own
 
+    def session_of(self, base_url: str) -> aiohttp.ClientSession:
+        """Return the session for its owner to log in with; cookies of a borrowed one go to this base URL alone.
+
+        Raises:
+            ClosedError: As of ``session``.
+        """
+        self._with_cookies.add(base_url)
+        return self.session()
+
     async def send(
         self,
         base_url: str,
@@ -122,7 +254,7 @@ class Transport:
             ConnectionFailed: The request never left.
             AnswerLost: It may have left, and no whole answer came back.
             ConfigurationError: No request can be made of it, so that it never left.
-            UnreadableAnswer: The answer is larger than 16 MiB.
+            UnreadableAnswer: It is a success of more than 16 MiB.
             ClosedError: There is no session to send it with.
 
         Cancelling it closes the connection; the request may have been carried out.
@@ -131,33 +263,42 @@ class Transport:
         # One call after the other is signed with the very same two mappings, which nobody changes.
         own, credentials, signed = self._signed
         if own is not request.headers or credentials is not headers:
-            signed = _merged(_COMMON, request.headers, headers)
+            signed = merged(_COMMON, request.headers, headers)
             self._signed = (request.headers, headers, signed)
+        in_session = not headers.get("Authorization", "").startswith("Basic ")
         try:
             response = await session.request(
                 request.method,
-                _url(base_url + request.path),
+                url_of(base_url + request.path),
                 data=request.body,
                 headers=signed,
-                timeout=_timeouts(timeout, connect_timeout),
+                timeout=timeouts(timeout, connect_timeout),
                 allow_redirects=False,
                 raise_for_status=False,
                 auto_decompress=False,
                 max_line_size=LONGEST_LINE,
                 max_field_size=LONGEST_LINE,
-                middlewares=self._middlewares(passage),
+                middlewares=(passage,) if self._borrowed is None else self._middlewares(passage, base_url, headers),
             )
         except (SpokenTo, TimeoutError, ValueError, aiohttp.ClientError, OSError) as error:
             head = passage.head_seen() if is_of_the_body(error) else None
             if head is None or not _decides(head[0]):
                 raise _failure(error, passage, base_url, timeout, connect_timeout) from None
-            return Response(*head, b"", _NO_CHUNKS, base_url, _in_session(headers))
-        at_once = self._borrowed is None and len(request.body or b"") <= AT_ONCE
-        body, flaw = await _body(response, passage, timeout, at_once=at_once)
-        return Response(response.status, response.headers, body, flaw, base_url, _in_session(headers))
+            return Response(*head, b"", _NO_CHUNKS, base_url, in_session)
+        status, found, content = response.status, response.headers, response.content
+        at_once = self._borrowed is None and len(request.body or b"") <= AT_ONCE and content.is_eof()
+        if at_once and not (status == 408 or "Content-Encoding" in found or content.total_bytes > MAX_BODY):
+            return Response(status, found, content.read_nowait(), None, base_url, in_session)  # as most come
+        body, flaw = await _body(response, passage, timeout, is_here=at_once)
+        return Response(status, found, body, flaw, base_url, in_session)
 
-    def _middlewares(self, passage: Passage) -> tuple[aiohttp.ClientMiddlewareType, ...]:
-        return (*getattr(self._borrowed, "_middlewares", ()), passage)
+    def _middlewares(
+        self, passage: Passage, base_url: str, credentials: Mapping[str, str]
+    ) -> tuple[aiohttp.ClientMiddlewareType, ...]:
+        theirs: tuple[aiohttp.ClientMiddlewareType, ...] = getattr(self._borrowed, "_middlewares", ())
+        if base_url in self._with_cookies:
+            return (*theirs, passage)
+        return (without_cookies(CIMultiDict(credentials).get("Cookie")), *theirs, passage)
 
     async def aclose(self) -> None:
         """Close the session if it is ours; further use is an error."""
@@ -167,54 +308,9 @@ class Transport:
             await own.close()
 
 
-def _check_borrowed(session: object) -> None:
-    if not isinstance(session, aiohttp.ClientSession):
-        raise ConfigurationError(f"http_session must be an aiohttp.ClientSession, not {type(session).__name__}")
-    if session.auth is not None or "Authorization" in session.headers:
-        raise ConfigurationError(
-            "http_session must not sign requests itself: make it without auth= and without an Authorization header"
-        )
-
-
-@functools.lru_cache(maxsize=64)
-def _url(text: str) -> URL:
-    try:
-        url = URL(text, encoded=True)
-        if url.raw_host:
-            return url
-    except ValueError:
-        pass
-    raise ConfigurationError(f"{text} is no URL")
-
-
-@functools.lru_cache(maxsize=64)
-def _timeouts(total: float, connect: float) -> aiohttp.ClientTimeout:
-    # Should both run out at once, only the connecting one says that nothing has left; aiohttp would round both.
-    return aiohttp.ClientTimeout(total=total, connect=min(connect, 0.95 * total), ceil_threshold=math.inf)
-
-
-def _merged(*layers: Mapping[str, str]) -> CIMultiDictProxy[str]:
-    """Put headers together: the later layer wins, whatever the case of the names.
-
-    Raises:
-        ConfigurationError: HTTP cannot carry one; aiohttp would notice only once it has a connection.
-    """
-    headers: CIMultiDict[str] = CIMultiDict()
-    for layer in layers:
-        headers.update(layer)
-    for name, value in headers.items():
-        if not (name.isprintable() and value.isprintable()):
-            raise ConfigurationError("a header holds characters that HTTP cannot carry")
-    return CIMultiDictProxy(headers)
-
-
 def _decides(status: int) -> bool:
     """Whether a status tells what became of the request, whatever its body says: a success is one only as a whole."""
     return not 200 <= status <= 299
-
-
-def _in_session(credentials: Mapping[str, str]) -> bool:
-    return not credentials.get("Authorization", "").startswith("Basic ")
 
 
 async def _body(
@@ -222,15 +318,14 @@ async def _body(
     passage: Passage,
     seconds: float,
     *,
-    at_once: bool,
+    is_here: bool,
 ) -> tuple[bytes, str | None]:
     """Return the body of a response, and what is wrong with it."""
     if response.status == 408 and passage.reuses:
         response.close()
         raise AnswerLost(_TIRED, sent=True)
     try:
-        # Most bodies have come whole with their headers.
-        return await read(response, is_here=at_once and response.content.is_eof()), None
+        return await read(response, is_here=is_here), None
     except BodyLost as lost:
         if not _decides(response.status):
             raise _lost(lost, response.status, seconds) from None
@@ -250,12 +345,11 @@ def _failure(
     error: Exception, passage: Passage, base_url: str, seconds: float, connect_seconds: float
 ) -> OmedaAsyncError:
     """Return what a request without an answer has ended with: is it certain that it never left?"""
-    host = _url(base_url).raw_host or ""
-    if isinstance(error, SpokenTo):
-        return spoke_first(host)
+    host = url_of(base_url).raw_host or ""
     # Some of these are ValueErrors too, so that they come first.
-    if isinstance(error, NEVER_LEFT) or (passage.reached and not passage.left):
-        return connection_failed(error, host, min(seconds, connect_seconds))
+    if not passage.left and (passage.reached or isinstance(error, NEVER_LEFT)):
+        is_first = isinstance(error, SpokenTo)
+        return spoke_first(host) if is_first else connection_failed(error, host, min(seconds, connect_seconds))
     if isinstance(error, TimeoutError):
         return AnswerLost(f"no whole answer within {seconds:g} s", sent=True, timed_out=True)
     if isinstance(error, ValueError) and not passage.reached:

@@ -7,7 +7,7 @@
     ├── ClosedError                 used after close
     ├── InvalidRecord               refused locally, before anything was sent
     ├── LimitWaitExceeded           the limiter's wait would pass max_wait; nothing was sent
-    ├── JournalError                a journal cannot be used; nothing was sent
+    ├── JournalError                a journal cannot be used
     ├── TransportError
     │   ├── ConnectionFailed        never left
     │   └── AnswerLost              left, and no whole answer came back
@@ -36,8 +36,9 @@ _LONGEST_ADDRESS = 256
 
 def cut_body(body: bytes | str) -> str:
     """Keep the start of an answer's body for an error: at most 200 characters, e-mail addresses masked."""
-    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
-    return readable(text[: BODY_KEPT + _LONGEST_ADDRESS])[:BODY_KEPT]
+    seen = BODY_KEPT + _LONGEST_ADDRESS
+    text = body[: 4 * seen].decode("utf-8", "replace") if isinstance(body, bytes) else body
+    return readable(text[:seen])[:BODY_KEPT]
 
 
 def _texts(given: Iterable[str]) -> tuple[str, ...]:
@@ -48,7 +49,7 @@ def _pairs(given: "Iterable[Culprit]") -> "tuple[Culprit, ...]":
     return tuple(given)
 
 
-_OURS = frozenset({"provider", "operation"})
+_OURS = frozenset({"provider", "operation", "cause"})
 """Attributes that never hold a provider's words."""
 
 
@@ -138,7 +139,7 @@ class LimitWaitExceeded(OmedaAsyncError):
 
 
 class JournalError(OmedaAsyncError):
-    """A journal cannot be used: another operation's, in use by another process, not writable; nothing was sent."""
+    """A journal cannot be used: nothing was sent; or it failed during the run: nothing more was."""
 
 
 class TransportError(OmedaAsyncError):
@@ -231,7 +232,7 @@ class RateLimited(ApiError):
 
 
 class ServerError(ApiError):
-    """5xx: the provider failed; unless it is a 503, the request may have been carried out."""
+    """5xx: the provider, or a gateway before it, failed; the request may have been carried out."""
 
 
 class AlreadyDone(ApiError):

@@ -206,7 +206,7 @@ class SessionManager:
         prepare = auth.prepare
 
         async def open_session() -> Headers:
-            headers: Mapping[str, str] = await prepare(self._transport.session(), settings.url)
+            headers: Mapping[str, str] = await prepare(self._transport.session_of(settings.url), settings.url)
             return {**extra, **headers}
 
         return session(open_session)

@@ -5,6 +5,7 @@ They take secrets as plain texts and keep each as a :class:`Secret`: it shows no
 """
 
 import enum
+import functools
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ import attrs
 from omeda_async._auth_kinds import BasicAuth, BearerAuth, SessionAuth, Token, TokenCall, hidden_token
 from omeda_async._checks import (
     check_base_url,
+    check_duration,
     check_flag,
     check_headers,
     check_seconds,
@@ -72,6 +74,11 @@ class RetryPolicy:
     """Seconds of back-off after the first failure; doubled with each further one."""
     max_delay: float = 30.0
     """The longest back-off in seconds. A provider's Retry-After may ask for more, and gets it."""
+    settle_delay: float = 5.0
+    """Seconds after which a read that says "not done" is believed, where an answer was lost on the way.
+
+    A gateway's 502 or a cut connection may come at once, and the provider carry the request out a moment later.
+    """
     deadline: float = 300.0
     """Seconds for one call in all. In a bulk run a record's clock starts with its first turn at the limiter."""
 
@@ -80,6 +87,7 @@ class RetryPolicy:
             raise ConfigurationError(f"RetryPolicy.attempts must be a whole number from 1, not {self.attempts!r}")
         for name in ("base_delay", "max_delay", "deadline"):
             check_seconds(self, name, getattr(self, name))
+        check_duration("RetryPolicy.settle_delay", self.settle_delay, zero=True)
 
 
 class ProviderSettings(Protocol):
@@ -172,14 +180,19 @@ class OmedaSettings:
     @property
     def for_tests(self) -> bool:
         """Whether requests certainly go to no production: to the staging environment, or to this machine."""
-        host = urlsplit(self.url).hostname or ""
-        staging = self.environment is Environment.STAGING or f"https://{host}" == OMEDA_HOSTS["staging"]
-        return (staging or is_loopback(host)) and f"https://{host}" != OMEDA_HOSTS["production"]
+        return _is_for_tests(self.url, self.environment)
 
     @property
     def url(self) -> str:
         """The base URL that requests go to."""
         return (self.base_url or OMEDA_HOSTS[self.environment.value]).rstrip("/")
+
+
+@functools.lru_cache(maxsize=64)
+def _is_for_tests(url: str, environment: Environment) -> bool:
+    host = urlsplit(url).hostname or ""
+    staging = environment is Environment.STAGING or f"https://{host}" == OMEDA_HOSTS["staging"]
+    return (staging or is_loopback(host)) and f"https://{host}" != OMEDA_HOSTS["production"]
 
 
 @attrs.frozen(kw_only=True)

@@ -37,8 +37,8 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_auth", r"errors|settings|_masking", r""),
     (r"_body", r"", r"aiohttp(\..*)?"),
     (r"_failures", r"errors", r"aiohttp(\..*)?"),
-    (r"_passage", r"_failures", r"aiohttp(\..*)?"),
-    (r"_transport", r"errors|_operation|_version|_body|_failures|_passage", r"aiohttp(\..*)?|yarl|multidict"),
+    (r"_requests", r"errors", r"aiohttp(\..*)?|yarl|multidict"),
+    (r"_transport", r"errors|_operation|_version|_body|_failures|_requests", r"aiohttp(\..*)?|yarl|multidict"),
     (r"_activity", r"errors|_stop", r""),
     (r"_account", r"events|limits|settings|_activity|_auth|_transport", r"attrs"),
     (r"_result", r"errors|outcomes|_quick|_decide", r""),
@@ -120,14 +120,14 @@ ROWS: list[tuple[str, str, str]] = [
     (r"pytest_plugin", r"sandbox|", r"pytest_asyncio"),
     (
         r"cli(\..*)?|__main__",
-        rf"errors|outcomes|events|limits|settings|sandbox|journal|rows(\._formulas)?|cli(\._output)?||{OWN}",
+        rf"errors|outcomes|events|limits|settings|sandbox|journal|rows(\._formulas)?|cli(\._process)?||{OWN}",
         r"attrs|typer|rich(\..*)?",
     ),
 ]
 
 # What only some modules may touch, by the dotted name imported.
 SPECIAL: list[tuple[str, str]] = [
-    (r"aiohttp(?!\.web(\.|$)).*", r"_transport|_passage|_body|_failures"),
+    (r"aiohttp(?!\.web(\.|$)).*", r"_transport|_requests|_body|_failures"),
     (r"aiohttp\.web(\..*)?", r"sandbox\._server"),
     (r"email_validator.*", r"providers\.omeda\._addresses"),
     (r"aiolimiter.*", r"limits\._limiter"),

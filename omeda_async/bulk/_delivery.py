@@ -15,6 +15,7 @@ from omeda_async.errors import ClosedError, OmedaAsyncError
 from omeda_async.outcomes import DONE, Outcome, Tally
 
 if TYPE_CHECKING:
+    from omeda_async.bulk.journal.null import NullJournal
     from omeda_async.bulk.journal.writer import Journal
 
 LEFT_AT_ONCE = 1000
@@ -24,14 +25,18 @@ class Delivery:
     """Counts the results of items and hands out their outcomes, those of repeats with them.
 
     Args:
-        journal: What remembers the run, if anything does.
+        journal: What remembers the run.
         results: Where the outcomes wait for the caller.
         stop: The run's.
         on_outcomes: Called whenever the sums have changed.
     """
 
     def __init__(
-        self, journal: "Journal | None", results: ResultBuffer, stop: Stop, on_outcomes: Callable[[], Any] | None
+        self,
+        journal: "Journal | NullJournal",
+        results: ResultBuffer,
+        stop: Stop,
+        on_outcomes: Callable[[], Any] | None,
     ) -> None:
         self.tally = Tally()
         self.waiting = 0
@@ -77,10 +82,7 @@ class Delivery:
 
         An earlier run may know more about them, which the journal is asked before their outcomes are delivered.
         """
-        if self._journal is not None:
-            self._left += closed
-        else:
-            self.deliver(closed)
+        self._left += closed
 
     def leave_unsent(self, items: Sequence[Item]) -> None:
         """Take items that will not be sent, as the run was stopped."""
@@ -101,15 +103,13 @@ class Delivery:
     def refuse(self, item: Item) -> None:
         """Deliver an item that cannot be sent."""
         result = refused(item)
-        if self._journal is not None:
-            self._journal.note([item], result, refused=True)
+        self._journal.note([item], result, refused=True)
         self.deliver([([item], result)])
 
     def repeat(self, item: Item, earlier: Item | Result[Any]) -> None:
         """Let an item share the result of an earlier one, which may still be on its way."""
         if isinstance(earlier, Result):
-            if self._journal is not None:
-                self._journal.note([item], earlier)
+            self._journal.note([item], earlier)
             self.deliver([([item], earlier)])
         else:
             earlier.repeats = earlier.repeats or []
@@ -122,8 +122,7 @@ class Delivery:
             return items
         for item in items:
             item.repeats = None
-        if self._journal is not None:
-            self._journal.note(repeats, result)
+        self._journal.note(repeats, result)
         self.waiting -= len(repeats)
         self.on_fewer_waiting()
         return [*items, *repeats]
@@ -138,8 +137,9 @@ class Delivery:
     async def _deliver_left(self) -> None:
         if self._recording:
             await asyncio.wait(self._recording)
+        left: Sequence[Closed]
         left, self._left = self._left, []
-        if left and self._journal is not None:
+        if left:
             try:
                 left = await self._journal.leave(left)
             except OmedaAsyncError as error:

@@ -21,6 +21,7 @@ from omeda_async.limits import Priority
 from omeda_async.outcomes import Tally
 
 if TYPE_CHECKING:
+    from omeda_async.bulk.journal.null import NullJournal
     from omeda_async.bulk.journal.writer import Journal
 
 BATCHES_READY = 1
@@ -50,10 +51,10 @@ class Engine:
         work: How items are read and sent.
         records: The input; read lazily.
         options: How the run is made.
-        journal: What remembers the run, if anything does.
+        journal: What remembers the run.
     """
 
-    def __init__(self, work: Work, records: Records, options: EngineOptions, journal: "Journal | None") -> None:
+    def __init__(self, work: Work, records: Records, options: EngineOptions, journal: "Journal | NullJournal") -> None:
         self.stop = Stop()
         self.journal = journal
         self.results = ResultBuffer(limit=2 * options.concurrency * options.max_entries)
@@ -126,8 +127,7 @@ class Engine:
 
     async def _room(self) -> None:
         await self.results.room()
-        if self.journal is not None:
-            await self.journal.room()
+        await self.journal.room()
 
     async def _until_all_have_ended(self) -> None:
         workers = [self._serve() for _ in range(self._options.concurrency)]

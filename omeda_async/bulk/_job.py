@@ -13,6 +13,7 @@ from omeda_async.bulk._item import Closed, Item, not_sent, still_doubtful
 from omeda_async.errors import ClosedError
 
 if TYPE_CHECKING:
+    from omeda_async.bulk.journal.null import NullJournal
     from omeda_async.bulk.journal.writer import Journal
 
 
@@ -56,8 +57,8 @@ class Host(Protocol):
     """How its calls are made, unless a work has a reason of its own."""
 
     @property
-    def journal(self) -> "Journal | None":
-        """What remembers the run, if anything does."""
+    def journal(self) -> "Journal | NullJournal":
+        """What remembers the run."""
 
     def spend_isolation(self) -> bool:
         """Whether one more request may be spent on isolating culprits; it counts as spent."""
@@ -98,7 +99,7 @@ class Job:
             return
         closed = items, result
         self._closed.append(closed)
-        if self._host.journal is None:
+        if not self._host.journal.remembers:
             self._host.deliver([closed])
 
     async def run(self, call: Call[Any, Any]) -> Result[Any]:
@@ -129,13 +130,13 @@ class Job:
         """
         journal = self._host.journal
         try:
-            if journal is not None:
+            if journal.remembers:
                 self._closed += await journal.begin(self._items)
                 if self._abandoned:
                     return
             if items := self._open() if self._closed else self._items:
                 await work.perform(items, self)
-            if journal is not None and not self._abandoned:
+            if journal.remembers and not self._abandoned:
                 self._host.deliver_when(journal.record(self._closed), self._closed)
         except asyncio.CancelledError:
             self.abandon()
@@ -159,7 +160,7 @@ class Job:
         for item in self._open():
             self.close([item], still_doubtful(item, result))
         self._abandoned = True
-        if self._host.journal is not None:
+        if self._host.journal.remembers:
             self._host.leave(self._closed)
 
 

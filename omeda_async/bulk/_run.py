@@ -1,7 +1,7 @@
 """A bulk run as the caller sees it: awaited, iterated, planned, stopped."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,7 @@ from omeda_async.bulk._engine import Engine, EngineOptions
 from omeda_async.bulk._item import Records
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._plan import make_plan
+from omeda_async.bulk.journal.null import NullJournal
 from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, JournalError, OmedaAsyncError
 from omeda_async.limits import Priority
 from omeda_async.outcomes import BulkReport, Outcome, Plan
@@ -186,26 +187,26 @@ class BulkRun:
         self._work.account.transport.session()
         self._work.account.activity.add_run(self)
         self._started = _clock.now()
-        journal = None
+        journal: Journal | NullJournal = NullJournal()
         if self._journal is not None:
             from omeda_async.bulk.journal.place import journal_at  # noqa: PLC0415 the same
 
             longest = self._work.account.settings.rate_limit.longest
             journal = journal_at(self._journal, self._identity(), longest)
         engine = self._engine = Engine(self._work, self._records, self._options, journal)
-        drive = engine.run() if journal is None else self._remembered(engine, journal)
-        self._driver = asyncio.create_task(self._drive(drive), name=f"omeda_async {self._work.name}")
+        drive = self._drive(engine, journal)
+        self._driver = asyncio.create_task(drive, name=f"omeda_async {self._work.name}")
         return engine
 
-    async def _drive(self, run: Coroutine[Any, Any, None]) -> None:
+    async def _drive(self, engine: Engine, journal: "Journal | NullJournal") -> None:
         try:
-            await run
+            await self._remembered(engine, journal)
         finally:
             self._ended = _clock.now()
             self._progressed(at_the_end=True)
             self._tell()
 
-    async def _remembered(self, engine: Engine, journal: "Journal") -> None:
+    async def _remembered(self, engine: Engine, journal: "Journal | NullJournal") -> None:
         try:
             earlier = await journal.open(engine.tally)
         except BaseException as error:

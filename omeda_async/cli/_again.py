@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, TextIO
 import attrs
 
 from omeda_async import ConfigurationError, OutcomeStatus
+from omeda_async.cli._files import refusing
 from omeda_async.cli._screen import escaped
 from omeda_async.journal import read_not_done, read_status
 from omeda_async.rows import CAMPAIGNS, DEPLOYMENTS, OPT_OUTS, TRANSACTIONS, Row, RowFile, RowKind
@@ -69,8 +71,8 @@ def write_again(path: Path, statuses: Iterable[OutcomeStatus], stream: TextIO, n
 
     Raises:
         JournalError: The journal cannot be read.
-        ConfigurationError: The ending is that of no known format, or the records do not fit into the format.
-        OSError: There is no room for a draft of it.
+        ConfigurationError: The ending is that of no known format, or the records do not fit into the format; or there
+            is no room for a draft.
     """
     ending = Path(name).suffix.lower()
     if ending and ending not in FORMS:
@@ -82,7 +84,9 @@ def write_again(path: Path, statuses: Iterable[OutcomeStatus], stream: TextIO, n
             return survey
         for form in _forms(ending, survey):
             with _draft() as draft:
-                WRITERS[form](_records(lines), survey, draft)
+                with _room():
+                    WRITERS[form](_records(lines), survey, draft)
+                    draft.flush()
                 if _reads_alike(draft, form, kind, name, lines):
                     draft.seek(0)
                     shutil.copyfileobj(draft, stream)
@@ -99,8 +103,16 @@ def _kind_of(path: Path) -> RowKind:
     return KINDS[operation]
 
 
-def _draft() -> Any:
-    return tempfile.TemporaryFile("w+", encoding="utf-8", newline="")
+@contextmanager
+def _draft() -> Iterator[Any]:
+    with _room():
+        draft = tempfile.TemporaryFile("w+", encoding="utf-8", newline="")  # noqa: SIM115 it is closed below
+    with draft:
+        yield draft
+
+
+def _room() -> AbstractContextManager[None]:
+    return refusing(f"no draft can be written to {tempfile.gettempdir()}")
 
 
 def _drawn(path: Path, statuses: tuple[OutcomeStatus, ...], lines: TextIO) -> Survey:
@@ -117,7 +129,10 @@ def _drawn(path: Path, statuses: tuple[OutcomeStatus, ...], lines: TextIO) -> Su
         survey.ids.add(tuple(name in record for name in IDS))
         line = json.dumps(record, ensure_ascii=False, default=_text)
         survey.printable = survey.printable and line.isprintable() and not ESCAPE.search(line)
-        lines.write(f"{escaped(line)}\n")
+        with _room():
+            lines.write(f"{escaped(line)}\n")
+    with _room():
+        lines.flush()
     return survey
 
 
@@ -175,7 +190,6 @@ WRITERS: dict[str, Callable[[Iterable[Mapping[str, Any]], Survey, TextIO], None]
 
 def _reads_alike(draft: TextIO, form: str, kind: RowKind, name: str, lines: TextIO) -> bool:
     """Whether a draft gives back the records when it is read as input."""
-    draft.flush()
     try:
         rows = RowFile(kind, lambda: os.fdopen(os.dup(draft.fileno()), "rb"), name)
         return all(_is_alike(row, record, form, kind) for row, record in zip_longest(rows, _records(lines)))

@@ -15,14 +15,13 @@ from omeda_async.cli._order import Asked, Format, Order, Provider
 from omeda_async.cli._outcomes import as_dict
 from omeda_async.cli._report import CUT, levels_in_words, show_plan
 from omeda_async.cli._screen import Exit, complaints, counted, notes, print_json, results, say
-from omeda_async.cli._signals import interruptible
 from omeda_async.rows import RowFile
 from omeda_async.settings import settings_from_env
 
 
 def perform(order: Order) -> None:
     """Do what was asked for, and exit with the code that says how it went."""
-    with complaints(), interruptible(), opened(order.kind, order.asked.file, order.asked.ignore_column or ()) as rows:
+    with complaints(), opened(order.kind, order.asked.file, order.asked.ignore_column or ()) as rows:
         _check_outputs(order.asked)
         settings = _settings(order.provider)
         _check_user(order, rows, settings)

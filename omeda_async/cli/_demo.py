@@ -29,7 +29,7 @@ from omeda_async.cli._outcomes import line
 from omeda_async.cli._progress import Pauses, Watched, watching
 from omeda_async.cli._report import STYLES, new_table, words
 from omeda_async.cli._screen import Exit, complaints, counted, notes, results, say
-from omeda_async.cli._signals import AT_ONCE, Stopper, interruptible, stopping
+from omeda_async.cli._signals import AT_ONCE, Stopper, stopping
 from omeda_async.sandbox import Latency, Sandbox
 
 LATENCY = Latency(0.03, 0.4)
@@ -66,7 +66,7 @@ class Ended:
 
 def show_demo(directory: Path) -> None:
     """Run the demo or go on with it, show the results, and exit: with 0 if all is well."""
-    with complaints(), interruptible():
+    with complaints():
         try:
             ended = asyncio.run(play(notes(), directory))
         except OSError as problem:

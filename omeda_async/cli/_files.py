@@ -47,21 +47,32 @@ def _same(one: Path, other: Path) -> bool:
 
 
 @contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Turn an error of the operating system into a sentence that begins so.
+
+    Raises:
+        ConfigurationError: There was one.
+    """
+    try:
+        yield
+    except OSError as problem:
+        raise ConfigurationError(f"{what}: {problem.strerror}") from problem
+
+
+@contextmanager
 def replacing(output: str) -> Iterator[TextIO]:
     """Write a file beside the output, which takes its place once it is whole; a device or a pipe is written as it is.
 
     Raises:
         ConfigurationError: It cannot be written; an earlier file is as it was.
     """
-    try:
+    with refusing(f"{output} cannot be written"):
         if Path(output).exists() and not Path(output).is_file():
             with Path(output).open("w", encoding="utf-8", newline="") as stream:
                 yield stream
         else:
             with _taking_the_place_of(Path(os.path.realpath(output))) as stream:
                 yield stream
-    except OSError as problem:
-        raise ConfigurationError(f"{output} cannot be written: {problem.strerror}") from problem
 
 
 @contextmanager

@@ -7,10 +7,12 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO
 
 from omeda_async import ConfigurationError
+from omeda_async.cli._files import refusing
 from omeda_async.rows import RowFile, RowKind
 
 AT_ONCE = 1024 * 1024
@@ -29,14 +31,14 @@ def opened(kind: RowKind, file: str, ignore: Iterable[str]) -> Iterator[RowFile]
     """
     name = "standard input" if file == "-" else file
     with _private(name) as copy:
-        with _refusing(f"{name} cannot be read"), _source(file) as source:
+        with refusing(f"{name} cannot be read"), _source(file) as source:
             _copy(source, copy, name)
         yield RowFile(kind, lambda: _again(copy), name, ignore)
 
 
 @contextmanager
 def _private(name: str) -> Iterator[BinaryIO]:
-    with _refusing(f"{name} cannot be copied, and is not read twice"):
+    with refusing(f"{name} cannot be copied, and is not read twice"):
         copy = tempfile.TemporaryFile()  # noqa: SIM115 it is closed below
     with copy:
         yield copy
@@ -55,17 +57,31 @@ def _source(file: str) -> Iterator[BinaryIO]:
 
 def _copy(source: BinaryIO, copy: BinaryIO, name: str) -> None:
     before = _state(source)
-    while data := source.read(AT_ONCE):
-        try:
-            copy.write(data)
-            copy.flush()
-        except OSError as problem:
-            way_out = "; set TMPDIR to a directory with more room" if problem.errno in FULL else ""
-            raise ConfigurationError(
-                f"{name} cannot be copied to {tempfile.gettempdir()}: {problem.strerror}{way_out}"
-            ) from problem
-    if _state(source) != before:
+    start = source.tell() if before is not None else 0
+    for data in _blocks(source):
+        _write(copy, data, name)
+    if before is None:
+        return
+    # Times are some milliseconds coarse, and can be set: the content has to be the same, too.
+    source.seek(start)
+    copy.seek(0)
+    same = all(one == other for one, other in zip_longest(_blocks(source), _blocks(copy)))
+    if not same or _state(source) != before:
         raise ConfigurationError(f"{name} was changed while it was read: give a copy that nobody writes to")
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: file.read(AT_ONCE), b"")
+
+
+def _write(copy: BinaryIO, data: bytes, name: str) -> None:
+    try:
+        copy.write(data)
+        copy.flush()
+    except OSError as problem:
+        way_out = "; set TMPDIR to a directory with more room" if problem.errno in FULL else ""
+        where = tempfile.gettempdir()
+        raise ConfigurationError(f"{name} cannot be copied to {where}: {problem.strerror}{way_out}") from problem
 
 
 def _state(source: BinaryIO) -> tuple[int, ...] | None:
@@ -75,14 +91,6 @@ def _state(source: BinaryIO) -> tuple[int, ...] | None:
     except OSError:
         return None
     return (found.st_size, found.st_mtime_ns, found.st_ctime_ns) if stat.S_ISREG(found.st_mode) else None
-
-
-@contextmanager
-def _refusing(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as problem:
-        raise ConfigurationError(f"{what}: {problem.strerror}") from problem
 
 
 def _again(copy: BinaryIO) -> BinaryIO:

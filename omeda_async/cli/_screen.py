@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from omeda_async import ConfigurationError, JournalError
+from omeda_async.cli._process import INTERRUPTED, interruptible
 
 BOUNDLESS = 1000
 
@@ -23,7 +24,7 @@ class Exit(enum.IntEnum):
     NOT_ALL_DONE = 1
     USAGE = 2
     JOURNAL_FAILED = 3
-    INTERRUPTED = 130
+    INTERRUPTED = INTERRUPTED
 
 
 def results() -> Console:
@@ -83,7 +84,8 @@ def seconds_in_words(seconds: float) -> str:
 def complaints() -> Iterator[None]:
     """Turn an error in settings, files and journals into a sentence and an exit code."""
     try:
-        yield
+        with interruptible():
+            yield
     except (ConfigurationError, JournalError) as error:
         say(notes(), f"Error: {shown(error.message)}", "bold red")
         raise typer.Exit(Exit.USAGE) from None

@@ -17,7 +17,7 @@ from omeda_async import (
 )
 from omeda_async.cli._order import Format, Order
 from omeda_async.cli._outcomes import Write, summary, writing
-from omeda_async.cli._output import OutputLost
+from omeda_async.cli._process import OutputLost
 from omeda_async.cli._progress import Pauses, Watched, watching
 from omeda_async.cli._report import show_report, words
 from omeda_async.cli._screen import Exit, counted, notes, print_json, results, say, shown
@@ -105,7 +105,8 @@ def _report(order: Order, rows: RowFile, run: BulkRun, ended: Ended, host: str) 
     interrupted = ended.interrupted and not all_done
     code = _code(ended, interrupted=interrupted, all_done=all_done)
     try:
-        _show(order, report, ended, None if cause is None or interrupted else shown(str(cause)), host)
+        stopped_by = None if cause is None or interrupted else shown(str(cause))
+        _show(order, report, ended, host, interrupted=interrupted, stopped_by=stopped_by)
     except OutputLost as lost:
         sums = ", ".join(f"{count:,} {words(status)}" for status, count in report.counts.items())
         say(notes(), f"Error: {lost}; {counted(report.total, 'record')}: {sums}", "bold red")
@@ -122,8 +123,9 @@ def _code(ended: Ended, *, interrupted: bool, all_done: bool) -> Exit:
     return Exit.DONE if all_done and not ended.unwritten and ended.failure is None else Exit.NOT_ALL_DONE
 
 
-def _show(order: Order, report: BulkReport, ended: Ended, stopped_by: str | None, host: str) -> None:
-    interrupted = ended.interrupted and stopped_by is None
+def _show(
+    order: Order, report: BulkReport, ended: Ended, host: str, *, interrupted: bool, stopped_by: str | None
+) -> None:
     if order.asked.format is Format.JSON:
         where = {"operation": order.title, "provider": order.provider.name, "host": host}
         failed = None if ended.failure is None else str(ended.failure)

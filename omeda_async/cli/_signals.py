@@ -2,22 +2,18 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from threading import current_thread, main_thread
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
 
 import attrs
 
 from omeda_async import BulkRun
+from omeda_async.cli._process import SIGNALS, leave
 from omeda_async.cli._screen import notes, say
 
-SIGNALS = tuple(signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__)
 AT_ONCE = 2
-"""The signal that stops at once; what comes after it waits for nothing."""
-
-
-def _say(text: str) -> None:
-    say(notes(), text)
+"""The signal that stops at once; the next one breaks that off, and one more ends the process."""
 
 
 @attrs.define(eq=False)
@@ -25,7 +21,7 @@ class Stopper:
     """Stops runs when it is told to."""
 
     runs: Iterable[BulkRun] = ()
-    say: Callable[[str], None] = _say
+    say: Callable[[str], None] = attrs.field(factory=lambda: partial(say, notes()))
     asked: int = 0
     """How often it was told."""
     over: bool = False
@@ -40,6 +36,9 @@ class Stopper:
             KeyboardInterrupt: It was asked for before, and there is nothing left to stop.
         """
         self.asked += 1
+        if self.asked > AT_ONCE + 1:
+            notes().show_cursor()
+            leave()
         if self.asked > AT_ONCE or (self.over and self.asked == AT_ONCE):
             raise KeyboardInterrupt
         if self.over:
@@ -77,26 +76,6 @@ def handle_signals(handler: Callable[[], object]) -> list[signal.Signals]:
     """Let signals call something in the running loop, but those that the process was started to ignore."""
     wanted = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     return [number for number in wanted if _handle(asyncio.get_running_loop(), number, handler)]
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let every signal raise KeyboardInterrupt, but those that the process was started to ignore."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    handled = [number for number in SIGNALS if before[number] is not signal.SIG_IGN]
-    if current_thread() is not main_thread():  # signals are the main thread's
-        handled = []
-    for number in handled:
-        signal.signal(number, _interrupt)
-    try:
-        yield
-    finally:
-        for number in handled:
-            signal.signal(number, before[number] or signal.SIG_DFL)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _handle(loop: asyncio.AbstractEventLoop, number: int, handler: Callable[[], object]) -> bool:

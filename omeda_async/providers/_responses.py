@@ -1,5 +1,6 @@
 """What parsing a response has in common for all providers: its JSON, its texts, and the error it stands for."""
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from omeda_async._masking import mask_emails
-from omeda_async._operation import Response
+from omeda_async._operation import GAVE_UP, PASSING, Response
 from omeda_async._retry_after import read_retry_after
 from omeda_async.errors import (
     ApiError,
@@ -28,6 +29,14 @@ NO_JSON: Final = object()
 LONGEST_SENTENCE: Final = 1000
 """Characters of a provider's message that are shown, and searched for its meaning; hostile ones are longer."""
 
+MOST_PARTS: Final = 100_000
+"""Values of a JSON body that are read where a few are expected; lists and objects count for several."""
+MOST_ON_PAGES: Final = 1_000_000
+"""The same where many rows are expected."""
+_MASKED: Final = 2 * LONGEST_SENTENCE
+_LONGEST_MESSAGE: Final = 1_000_000
+"""Characters that are kept of each of the provider's messages."""
+
 _BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
     400: BadRequest,
     401: AuthenticationFailed,
@@ -37,6 +46,8 @@ _BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
     409: Conflict,
     429: RateLimited,
 }
+_TELLING: Final = PASSING | {401, 403, 405, 429}
+"""The 4xx that mean the same whoever says so, a gateway or the provider."""
 _NO: Final = re.compile(
     r"^\s*(?:n|f|0+)\s*$|n't\b"
     r"|\b(?:no|not|never|none|nothing|null|false|un(?:success|able|known|authori|process|expect)\w*|fail\w*|err\w*"
@@ -69,7 +80,8 @@ def api_error(
     Args:
         response: The response.
         kind: The class of the error; by default the one of the status.
-        sent: Whether the request may have been carried out; by default what the status says (a 5xx but 503: yes).
+        sent: Whether the request may have been carried out; by default what the status says (a 5xx: yes), and that
+            the provider's own words have not come under a 4xx, but a page.
         message: What happened, in one sentence; by default the first of ``messages``, or else the status.
         messages: The provider's own words.
         details: Further attributes of the error.
@@ -78,9 +90,9 @@ def api_error(
     text = _concise(message or "") or _first_of(messages)
     return (kind or _class_of(status))(
         f"{text} ({_phrase(response)})" if text and response.flaw else text or _phrase(response),
-        sent=status >= 500 and status != 503 if sent is None else sent,
+        sent=_may_have_been_carried_out(response) if sent is None else sent,
         status=status,
-        messages=messages,
+        messages=tuple(one[:_LONGEST_MESSAGE] for one in messages),
         retry_after=read_retry_after(response.headers),
         body=response.body,
         **details,
@@ -88,20 +100,36 @@ def api_error(
 
 
 def unreadable(response: Response, reason: str) -> UnreadableAnswer:
-    """Return the error for a response that proves neither success nor failure; of a redirect it says where to."""
-    message = f"{_phrase(response)}: {where_to(response) if is_redirect(response) else reason}"
+    """Return the error for a response that proves neither success nor failure; of what is in its place it says so."""
+    if is_redirect(response):
+        reason = where_to(response)
+    elif is_page(response):
+        reason = "a page came instead of the response: check base_url, and what stands before it"
+    message = f"{_phrase(response)}: {reason}"
     return UnreadableAnswer(message, sent=True, status=response.status, body=response.body)
 
 
 def means_no(value: Any) -> bool:
     """Whether a value says that something was not successful."""
     if isinstance(value, str):
-        return _NO.search(value[:LONGEST_SENTENCE]) is not None
+        return _denies(value[:LONGEST_SENTENCE])
     return value is False or (type(value) is int and (value == 0 or value >= 300))
 
 
-def load_json(body: bytes) -> Any:
-    """Return the JSON value of a body, with or without a byte order mark; ``NO_JSON`` if it is not JSON."""
+@functools.lru_cache(maxsize=256)
+def _denies(text: str) -> bool:
+    return _NO.search(text) is not None
+
+
+def load_json(body: bytes, *, most: int = MOST_PARTS) -> Any:
+    """Return the JSON value of a body, with or without a byte order mark; ``NO_JSON`` if it is not JSON.
+
+    Args:
+        body: The body.
+        most: How many values it may hold: with more it counts as no JSON, as reading it would hold everything up.
+    """
+    if len(body) > most and body.count(b",") + 8 * (body.count(b"[") + body.count(b"{")) > most:
+        return NO_JSON
     try:
         return orjson.loads(body.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError:
@@ -139,7 +167,8 @@ def where_to(response: Response) -> str:
             "what it takes; ask who runs it how a program gets past it, and check base_url"
         )
     if elsewhere:
-        return f"it redirects to {shown}: has the provider moved there, set base_url to it; else a proxy is in the way"
+        moved = "if the provider has moved there, set base_url to it; else a proxy is in the way"
+        return f"it redirects to {shown}: {moved}"
     if target.scheme == "https" and asked.scheme == "http":
         return "it redirects to the same host with TLS: begin base_url with https://"
     return "it redirects to another path of the same host: check base_url, and its path"
@@ -207,6 +236,14 @@ def _values_of(item: dict[str, Any], names: Iterable[str]) -> list[Any]:
     return [part for one in values for part in (one if isinstance(one, list) else [one])]
 
 
+def _may_have_been_carried_out(response: Response) -> bool:
+    status = response.status
+    if status >= 500 or status in GAVE_UP:
+        return True
+    markup = response.body[:_START].lstrip().startswith(b"<") or is_page(response)
+    return status not in _TELLING and markup and load_json(response.body) is NO_JSON
+
+
 def _class_of(status: int) -> type[ApiError]:
     # RFC 9110, section 15: a status past 599 counts as a 5xx.
     return ServerError if status >= 500 else _BY_STATUS.get(status, ApiError)
@@ -227,4 +264,4 @@ def _first_of(messages: tuple[str, ...]) -> str:
 
 def _concise(text: str) -> str:
     # Masked before it is cut: an address could not be recognised any more once it is cut in two.
-    return text if len(text) <= LONGEST_SENTENCE else f"{mask_emails(text)[:LONGEST_SENTENCE]}…"
+    return text if len(text) <= LONGEST_SENTENCE else f"{mask_emails(text[:_MASKED])[:LONGEST_SENTENCE]}…"

@@ -14,6 +14,8 @@ from omeda_async.sandbox._message import Api, Incoming, Response
 from omeda_async.sandbox._state import State
 from omeda_async.sandbox._windows import Admission
 
+STRAY = b"HTTP/1.1 204 No Content\r\n\r\n"
+"""What comes on a connection without having been asked for."""
 _UNLIMITED = Admission(refused=False, headers={})
 
 
@@ -22,6 +24,9 @@ class Connection(Protocol):
 
     def is_closing(self) -> bool:
         """Whether it is closed, or about to be."""
+
+    def write(self, data: bytes, /) -> None:
+        """Send something to the client."""
 
 
 @attrs.frozen
@@ -44,9 +49,11 @@ class Exchange:
         incoming.arrived_at = asyncio.get_running_loop().time()
         incoming.provider, incoming.operation = api.name, api.operation(incoming)
         with self._counted(api.name, connection) as beside:
-            decided = await self.decide(api, incoming, beside)
+            response, fault = await self.decide(api, incoming, beside)
             await self._trip()
-            return decided
+            if fault is not None and fault.kind is FaultKind.STRAY and connection is not None:
+                asyncio.get_running_loop().call_later(fault.seconds, _disturb, connection)
+            return response, fault
 
     async def _trip(self) -> None:
         seconds = self.latency.trip(self.state.rng)
@@ -88,12 +95,19 @@ class Exchange:
         return response, fault
 
 
+def _disturb(connection: Connection) -> None:
+    if not connection.is_closing():
+        connection.write(STRAY)
+
+
 async def _carried_out(api: Api, incoming: Incoming, fault: Fault | None) -> Response | None:
-    if fault is None or fault.where is FaultPoint.MID:
-        return api.respond(incoming)
-    if fault.kind is FaultKind.SLOW:
+    if fault is not None and fault.kind is FaultKind.SLOW:
         return await _slowly(api, incoming, fault)
-    if fault.where is FaultPoint.AFTER:
+    if fault is None or fault.is_honest:
+        return api.respond(incoming)
+    if fault.where is FaultPoint.LATER:
+        asyncio.get_running_loop().call_later(fault.seconds, api.respond, incoming)
+    elif fault.is_carried_out:
         api.respond(incoming)
     return None if fault.kind is FaultKind.DROP else fault.response(api)
 

@@ -45,6 +45,8 @@ class FaultKind(enum.StrEnum):
     """200 and no body."""
     SESSION_LOST = "session-lost"
     """Journey Manager: the session ends, with the response that ``expired_answer`` says; the others: 401 or 403."""
+    STRAY = "stray"
+    """The real response, and ``seconds`` later, on the same connection, a 204 that nobody has asked for."""
 
 
 class FaultPoint(enum.StrEnum):
@@ -54,11 +56,26 @@ class FaultPoint(enum.StrEnum):
     """The request has arrived, and has no effect."""
     AFTER = "after"
     """It was carried out, and its response is lost or replaced."""
+    LATER = "later"
+    """The response is lost or replaced at once, and the request is carried out ``seconds`` later."""
     MID = "mid"
-    """It was carried out, and the connection ends in the middle of the response; only for ``drop``."""
+    """The connection ends in the middle of the response's body.
+
+    Of ``drop`` it is the real response, and of the others the fault's own; what is no refusal was carried out.
+    """
 
 
+_REFUSALS = frozenset({FaultKind.TOO_LARGE, FaultKind.TOO_MANY, FaultKind.TOO_PARALLEL, FaultKind.SESSION_LOST})
+_HONEST = frozenset({FaultKind.SLOW, FaultKind.STRAY})
+"""With these the real response comes in the end."""
 _DELAYED = (FaultKind.UNAVAILABLE, FaultKind.TOO_MANY)
+_NOT_AT = {
+    FaultPoint.LATER: dict.fromkeys(_HONEST, "its response is the real one"),
+    FaultPoint.MID: {
+        **dict.fromkeys(_HONEST, "its response is the real one"),
+        FaultKind.EMPTY: "there is no body to cut",
+    },
+}
 _PAGES = {
     FaultKind.BAD_GATEWAY: "502 Bad Gateway",
     FaultKind.UNAVAILABLE: "503 Service Unavailable",
@@ -133,13 +150,13 @@ class Fault:
     probability: float = attrs.field(default=1.0, kw_only=True, validator=_up_to_one)
     """Chance that it happens to a request that matches, drawn from the sandbox's seed."""
     seconds: float = attrs.field(default=1.0, kw_only=True, validator=_from_zero)
-    """The delay of ``slow``."""
+    """The delay of ``slow``, ``stray`` and ``later``."""
     retry_after: float | str | None = attrs.field(default=1, kw_only=True)
     """For 503 and 429: seconds, or an HTTP date; None: no header."""
 
     def __attrs_post_init__(self) -> None:
-        if self.where is FaultPoint.MID and self.kind is not FaultKind.DROP:
-            raise ValueError(f"a fault in the middle of a response can only be 'drop', not '{self.kind}'")
+        if self.where in _NOT_AT and self.kind in _NOT_AT[self.where]:
+            raise ValueError(f"'{self.kind}' cannot happen at '{self.where}': {_NOT_AT[self.where][self.kind]}")
 
     @classmethod
     def parse(cls, text: str) -> "Fault":
@@ -165,6 +182,16 @@ class Fault:
         """Return kind and point in words: ``drop after``."""
         return f"{self.kind} {self.where}"
 
+    @property
+    def is_honest(self) -> bool:
+        """Whether the real response comes in the end, whole or cut."""
+        return self.kind in _HONEST or (self.kind is FaultKind.DROP and self.where is FaultPoint.MID)
+
+    @property
+    def is_carried_out(self) -> bool:
+        """Whether a request is carried out by the time of its response."""
+        return self.where is FaultPoint.AFTER or (self.where is FaultPoint.MID and self.kind not in _REFUSALS)
+
     def concerns(self, incoming: Incoming, api: Api) -> bool:
         """Whether the fault is for a request."""
         if self.match is None:
@@ -175,7 +202,7 @@ class Fault:
         return self.match in names or self.match in api.ids(incoming)
 
     def response(self, api: Api) -> Response:
-        """Return what is sent instead of the real response; not for ``drop`` and ``slow``."""
+        """Return what is sent instead of the real response; not for ``drop``, ``slow`` and ``stray``."""
         if self.kind in _PAGES:
             title = _PAGES[self.kind]
             return html_response(int(title[:3]), title, self._headers())

@@ -63,14 +63,14 @@ def start(manager: SessionManager, kind: str, **options: Any) -> BulkRun:
 
 
 def opt_out(name: str, kind: str) -> Any:
-    """Make a record; some are mappings."""
+    """Make a record; some are mappings, some take many bytes."""
     address = f"{name}@example.com" if name else "nobody"
     brands = {GONE: ("XXG", "NOPE"), MISSING: ("NOPE",)}.get(name, ("XXG", "XXH"))
     if name in HANGING:
-        return {"email_address": address, "brand_ids": brands}
+        return {"email_address": address, "brand_ids": brands, "source": "a sample " * 30 if name == "id14" else None}
     place = 0 if kind == "opt_outs" or brands[-1] == "NOPE" else int(name[2:] or 0) % 3
     return (
-        BrandOptOut(address, brand_ids=brands),
+        BrandOptOut(address, brand_ids=brands, source="a sample " * 30 if name == "id9" else None),
         ClientOptOut(address, source="a sample"),
         DeploymentTypeOptOut(address, deployment_type_ids=(23, 25)),
     )[place]

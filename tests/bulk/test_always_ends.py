@@ -9,6 +9,7 @@ import pytest
 
 from omeda_async import OcambaSettings, OutcomeStatus, RetryPolicy, SessionManager
 from omeda_async._result import Result
+from omeda_async.bulk.journal.thread import Worker
 from tests.bulk.bulk_fakes import FakeWork, Watched, adds_up, run_of
 from tests.bulk.journal_help import Work, journalled
 
@@ -131,11 +132,13 @@ async def test_a_journal_that_never_answers_does_not_hold_a_close(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its disk may hang; the close says that the run had not ended, and so does the report."""
+    do = Worker.do
 
-    def never(_self: object, _group: object) -> asyncio.Future[Any]:
-        return asyncio.get_running_loop().create_future()
+    def open_and_no_more(worker: Worker, work: Any) -> asyncio.Future[Any]:
+        monkeypatch.setattr(Worker, "do", lambda *_: asyncio.get_running_loop().create_future())
+        return do(worker, work)
 
-    monkeypatch.setattr("omeda_async.bulk.journal.sqlite.SqliteBackend.write", never)
+    monkeypatch.setattr(Worker, "do", open_and_no_more)
     loop = asyncio.get_running_loop()
     run = journalled(tmp_path / "run.sqlite3", list("abc"), Work())
     task = asyncio.ensure_future(run)

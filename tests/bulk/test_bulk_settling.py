@@ -6,18 +6,19 @@ from typing import Any
 import pytest
 
 from omeda_async import (
+    BrandOptOut,
     BulkRun,
     CampaignCancel,
     ClientOptOut,
     DeploymentCancel,
+    DeploymentTypeOptOut,
     Outcome,
     OutcomeStatus,
     SessionManager,
     TransactionCancel,
 )
-from omeda_async.errors import AlreadyDone, AuthenticationFailed, InvalidRecord, NotFound, TooLate
+from omeda_async.errors import AlreadyDone, BatchRejected, InvalidRecord, NotFound, TooLate
 from omeda_async.sandbox import Fault, FaultKind as Kind, FaultPoint as Point, Sandbox
-from omeda_async.sandbox._message import html_response
 from tests.bulk.bulk_fakes import adds_up, collect
 from tests.bulk.sandboxed import manager_on
 
@@ -44,6 +45,7 @@ CANCELS: dict[str, Callable[[SessionManager], Start]] = {
     "campaigns": lambda manager: manager.ocamba.campaigns.cancel_many,
     "transactions": lambda manager: manager.journey_manager.transactions.cancel_many,
 }
+READS = {"deployments": "deployments.lookup", "campaigns": "campaigns.get", "transactions": "transactions.query"}
 everywhere = pytest.mark.parametrize("operation", CANCELS)
 
 
@@ -109,25 +111,27 @@ async def test_a_provider_that_never_answers_again_leaves_it_unknown(operation: 
 
 
 @everywhere
-async def test_what_was_refused_to_the_end_without_being_looked_at_has_failed(operation: str) -> None:
-    """503 until the attempts ran out: certainly not applied, and worth trying again."""
+async def test_a_provider_that_is_away_for_reads_too_leaves_it_unknown(operation: str) -> None:
+    """503 until the attempts ran out, and nothing can be read: a gateway may have passed one of them on."""
     async with Sandbox() as sandbox:
         seed(sandbox, "x", "open")
         sandbox.fault(Fault(Kind.UNAVAILABLE, times=None))
         outcome = await one(sandbox, operation)
-        assert (outcome.status, outcome.attempts) == (FAILED, 3)
+        assert (outcome.status, outcome.attempts) == (UNKNOWN, 6)
 
 
 @everywhere
-async def test_a_gateway_that_gave_up_leaves_what_is_not_done_yet_unknown(operation: str) -> None:
-    """After a 504 the provider may still be at work: "not done" now does not mean never."""
+@pytest.mark.parametrize("kind", [Kind.DROP, Kind.BAD_GATEWAY, Kind.UNAVAILABLE, Kind.GATEWAY_TIMEOUT])
+async def test_what_is_not_done_after_the_settle_delay_either_has_failed(operation: str, kind: Kind) -> None:
+    """The first read that says "not done" is no proof; the one five seconds later is."""
     async with Sandbox() as sandbox:
         seed(sandbox, "x", "open")
-        sandbox.fault(
-            Fault(Kind.GATEWAY_TIMEOUT, Point.BEFORE, lambda one: one.operation.endswith(".cancel"), times=None)
-        )
+        sandbox.fault(Fault(kind, Point.BEFORE, lambda one: one.operation.endswith(".cancel"), times=None))
         outcome = await one(sandbox, operation)
-        assert outcome.status is UNKNOWN
+        assert (outcome.status, outcome.error is not None and outcome.error.sent) == (FAILED, False)
+        *_, before, last = sandbox.requests
+        assert before.operation == last.operation == READS[operation]
+        assert last.arrived_at - before.arrived_at == pytest.approx(5.0, abs=0.1)
 
 
 @everywhere
@@ -209,61 +213,108 @@ async def test_records_carry_options_and_keys_of_their_own() -> None:
         }
 
 
-@pytest.mark.parametrize("operation", [*CANCELS, "opt_outs"])
-async def test_wrong_credentials_stop_the_run(operation: str) -> None:
-    """Those tried have failed with the provider's words; the rest of the list is not sent because of it."""
+async def test_an_opt_out_with_one_bad_id_is_partly_done() -> None:
+    """Its good ids are opted out, and the outcome names the bad one with the provider's words."""
     async with Sandbox() as sandbox, manager_on(sandbox) as manager:
-        sandbox.omeda.app_id = sandbox.ocamba.token = sandbox.journey_manager.password = "changed"
-        if operation == "opt_outs":
-            records: list[Any] = [ClientOptOut(f"a{place}@example.com") for place in range(300)]
-            run = manager.omeda.opt_outs.submit_many(records, max_entries=5, concurrency=3)
-        else:
-            run = CANCELS[operation](manager)([f"x{place}" for place in range(300)], concurrency=3)
-        report = await run
-        assert adds_up(run, 300)
-        assert isinstance(run.stopped_by, AuthenticationFailed)
-        assert report.requests <= 3
-        assert report.counts[FAILED] == report.requests * (5 if operation == "opt_outs" else 1)
-        assert all(one.attempts == 1 for one in report.failures if one.status is FAILED)
+        records = [
+            BrandOptOut("a@example.com", brand_ids=["XXG", "NOPE"], key="A"),
+            DeploymentTypeOptOut("b@example.com", deployment_type_ids=[4194, 99]),
+            ClientOptOut("c@example.com"),
+        ]
+        run = manager.omeda.opt_outs.submit_many(records)
+        outcomes = {one.position: one for one in await collect(run)}
+        assert [outcomes[place].status for place in range(3)] == [OutcomeStatus.PARTLY_DONE] * 2 + [DONE]
+        assert outcomes[0].key == "A"
+        error = outcomes[0].error
+        assert isinstance(error, BatchRejected)
+        assert [culprit.id for culprit in error.culprits] == ["NOPE"]
+        assert "a@example.com" in error.messages[0]
+        assert "a@example.com" not in str(error) + repr(outcomes[0])
+        assert "b@example.com" not in "".join(error.messages)
+        assert sandbox.omeda.opt_outs.applied() == {
+            ("brand", "a@example.com", "XXG"),
+            ("deployment_type", "b@example.com", 4194),
+            ("client", "c@example.com", None),
+        }
+        assert run.report.requests == 2
 
 
-@pytest.mark.parametrize("operation", [*CANCELS, "opt_outs"])
-async def test_a_wrong_url_stops_the_run(operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A 404 that names nothing is everyone's, if it meets the first few: of cancels four, else one for each call."""
+@pytest.mark.parametrize("named", [None, 0], ids=["named", "nobody named"])
+async def test_a_batch_refused_after_a_lost_answer_is_taken_apart_as_ever(named: int | None) -> None:
+    """The doubt about the attempt before keeps nobody from being sent again without the culprit."""
     async with Sandbox() as sandbox, manager_on(sandbox) as manager:
-        for api in sandbox.apis.values():
-            monkeypatch.setattr(type(api), "respond", lambda _self, _incoming: html_response(404, "404 Not Found"))
-        if operation == "opt_outs":
-            records: list[Any] = [ClientOptOut(f"a{place}@example.com") for place in range(200)]
-            run = manager.omeda.opt_outs.submit_many(records, concurrency=2, max_entries=10)
-        else:
-            run = CANCELS[operation](manager)([f"x{place}" for place in range(200)], concurrency=2)
-        report = await run
-        assert report.requests <= (2 if operation in {"opt_outs", "transactions"} else 5)
-        assert adds_up(run, 200)
-        assert isinstance(run.stopped_by, NotFound)
+        sandbox.omeda.named_culprits = named
+        sandbox.fault(Fault(Kind.DROP))
+        records = [BrandOptOut(f"a{place}@example.com", brand_ids=["XXG" if place else "NOPE"]) for place in range(8)]
+        outcomes = await collect(manager.omeda.opt_outs.submit_many(records))
+        assert [one.status for one in sorted(outcomes, key=lambda one: one.position)] == [REJECTED, *[DONE] * 7]
+        assert [one.error.sent for one in outcomes if one.error is not None] == [False]
+        assert len(sandbox.omeda.opt_outs) == 7
 
 
-@pytest.mark.parametrize("operation", ["deployments", "campaigns"])
-async def test_a_target_that_is_not_found_without_a_word_does_not_stop_the_run(
-    operation: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One of many, it is that record's: rejected once the URL has proved right, else to be tried again."""
+async def test_opt_outs_of_one_address_share_an_entry_and_keep_their_outcomes() -> None:
+    """Two records of an address and level are one entry on the wire; the bad one of them is found all the same."""
     async with Sandbox() as sandbox, manager_on(sandbox) as manager:
-        for name in ("a", "b", "c"):
-            seed(sandbox, name, "open")
-        for name in ("omeda", "ocamba"):
-            api = type(sandbox.apis[name])
+        records = [BrandOptOut("a@example.com", brand_ids=[brand]) for brand in ("XXG", "NOPE", "XXH")]
+        outcomes = await collect(manager.omeda.opt_outs.submit_many(records))
+        assert [one.status for one in sorted(outcomes, key=lambda one: one.position)] == [DONE, REJECTED, DONE]
+        assert sandbox.omeda.opt_outs.submissions[0].entries == 1
 
-            def responded(self: Any, incoming: Any, respond: Any = api.respond) -> Any:
-                gone = b"gone" in incoming.body + incoming.path.encode()
-                return html_response(404, "404") if gone else respond(self, incoming)
 
-            monkeypatch.setattr(api, "respond", responded)
-        run = CANCELS[operation](manager)(["gone1", "a", "gone2", "b", "c"], concurrency=1)
-        outcomes = {outcome.key: outcome.status for outcome in await collect(run)}
-        assert outcomes == {"gone1": FAILED, "a": DONE, "gone2": REJECTED, "b": DONE, "c": DONE}
+async def test_culprits_nobody_names_are_found_by_halving() -> None:
+    """The two bad ones of 200 are rejected, the rest is opted out once, in some thirty requests."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        sandbox.omeda.named_culprits = 0
+        records = [
+            BrandOptOut(f"a{place}@example.com", brand_ids=["NOPE" if place in {17, 150} else "XXG"])
+            for place in range(200)
+        ]
+        run = manager.omeda.opt_outs.submit_many(records)
+        outcomes = await collect(run)
+        assert {one.position for one in outcomes if one.status is REJECTED} == {17, 150}
+        assert len(sandbox.omeda.opt_outs) == len(sandbox.omeda.opt_outs.applied()) == 198
+        assert run.report.requests <= 35
+
+
+async def test_the_budget_of_isolation_is_kept() -> None:
+    """With five requests for it the search ends there: who is still in question is not sent, and is not opted out."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        sandbox.omeda.named_culprits = 0
+        ids = ["NOPE" if place in {17, 150} else "XXG" for place in range(200)]
+        records = [BrandOptOut(f"a{place}@example.com", brand_ids=[one]) for place, one in enumerate(ids)]
+        run = manager.omeda.opt_outs.submit_many(records, max_isolation_requests=5)
+        outcomes = await collect(run)
+        assert run.report.requests == 6
         assert run.stopped_by is None
+        left = [one for one in outcomes if one.status is OutcomeStatus.NOT_SENT]
+        assert left
+        assert "max_isolation_requests" in str(left[0].error)
+        done = {one.record.email_address for one in outcomes if one.status is DONE}
+        assert done == {one.email_address for one in sandbox.omeda.opt_outs}
+        assert adds_up(run, 200)
+
+
+@pytest.mark.parametrize("bound", ["max_entries", "max_bytes"])
+async def test_a_request_that_is_too_large_is_cut_and_the_size_remembered(bound: str) -> None:
+    """The provider takes some 60 at a time: a few requests find that out, and all others are as large as it takes."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        setattr(sandbox.omeda, bound, 60 if bound == "max_entries" else 2500)
+        records = [ClientOptOut(f"a{place:04}@example.com") for place in range(2000)]
+        run = manager.omeda.opt_outs.submit_many(records, max_entries=200, concurrency=1)
+        assert (await run).counts == {DONE: 2000}
+        refused = [one for one in sandbox.requests if one.status == 413]
+        assert len(refused) <= 5
+        assert len(sandbox.requests) <= 2000 / 60 + 12
+        assert len(sandbox.omeda.opt_outs) == 2000
+
+
+async def test_requests_split_for_their_size_cost_nothing_of_the_isolation_budget() -> None:
+    """A provider that takes less than our batches never ends in records that are not sent."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        sandbox.omeda.max_entries = 10
+        records = [ClientOptOut(f"a{place:04}@example.com") for place in range(400)]
+        report = await manager.omeda.opt_outs.submit_many(records, max_entries=80, max_isolation_requests=0)
+        assert report.counts == {DONE: 400}
 
 
 async def test_another_user_is_another_cancel() -> None:

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from omeda_async import BrandOptOut, BulkRun, ClientOptOut, OutcomeStatus, SessionManager
+from omeda_async.errors import AuthenticationFailed, NotFound
 from omeda_async.events import AttemptEnded, Event
 from omeda_async.sandbox import Fault, FaultKind as Kind, FaultPoint as Point, Sandbox
-from omeda_async.sandbox._message import html_response
-from tests.bulk.bulk_fakes import adds_up
+from omeda_async.sandbox._message import Response as SandboxResponse, html_response
+from tests.bulk.bulk_fakes import adds_up, collect
 from tests.bulk.sandboxed import manager_on
+from tests.bulk.test_bulk_settling import CANCELS, DONE, FAILED, REJECTED, UNKNOWN, seed
 
 IDS = [f"x{place}" for place in range(60)]
 RUNS: dict[str, Callable[[SessionManager], BulkRun]] = {
@@ -23,24 +25,29 @@ RUNS: dict[str, Callable[[SessionManager], BulkRun]] = {
 }
 
 
-async def stopped(run: BulkRun) -> None:
+async def stopped(run: BulkRun, tried: OutcomeStatus = OutcomeStatus.FAILED) -> None:
     """Fail unless a run was stopped, with everything accounted for and nobody rejected."""
     report = await run
     assert adds_up(run, len(IDS))
     assert run.stopped_by is not None
-    assert report.counts.keys() == {OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}
-    assert report.counts[OutcomeStatus.FAILED] <= 10
+    assert report.counts.keys() == {tried, OutcomeStatus.NOT_SENT}
+    assert report.counts[tried] <= 10
+
+
+WORDLESS = [html_response(404, "404 No"), html_response(405, "405 No"), SandboxResponse(404), SandboxResponse(405)]
 
 
 @pytest.mark.parametrize("operation", RUNS)
-@pytest.mark.parametrize("status", [404, 405])
-async def test_a_wrong_url_rejects_nobody(operation: str, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page that says neither what was not found nor why is no record's own reason."""
-    page = html_response(status, f"{status} No")
+@pytest.mark.parametrize("page", WORDLESS, ids=["404 page", "405 page", "404", "405"])
+async def test_a_wrong_url_rejects_nobody(
+    operation: str, page: SandboxResponse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What says neither what was not found nor why is no record's own reason; a page may hide what was done."""
     async with Sandbox() as sandbox, manager_on(sandbox) as manager:
         for api in sandbox.apis.values():
             monkeypatch.setattr(type(api), "respond", lambda _self, _incoming: page)
-        await stopped(RUNS[operation](manager))
+        hides = page is WORDLESS[0] and operation in {"deployments", "campaigns"}
+        await stopped(RUNS[operation](manager), OutcomeStatus.UNKNOWN if hides else OutcomeStatus.FAILED)
 
 
 @pytest.mark.parametrize("setting", ["client", "brands"])
@@ -88,3 +95,106 @@ async def test_a_lost_batch_that_is_refused_for_a_cause_of_everyones_stays_unkno
         assert len(sandbox.omeda.opt_outs) == 20
         assert report.counts == {OutcomeStatus.UNKNOWN: 20}
         assert all(failure.error is not None and failure.error.sent for failure in report.failures)
+
+
+async def test_a_cause_that_meets_every_opt_out_stops_the_run() -> None:
+    """No valid brands: one request for each call under way, and a list is accounted for to its end."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        sandbox.omeda.brands = set()
+        records = [ClientOptOut(f"a{place}@example.com") for place in range(5000)]
+        run = manager.omeda.opt_outs.submit_many(records, concurrency=2)
+        report = await run
+        assert adds_up(run, 5000)
+        assert report.requests <= 2
+        assert report.counts[OutcomeStatus.NOT_SENT] >= 4000
+        assert "no valid brands" in str(run.stopped_by)
+
+
+async def test_a_refusal_of_everything_without_names_stops_the_run() -> None:
+    """Refused one by one in the same words, in both halves of a batch: the run stops after some thirty requests."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        sandbox.omeda.named_culprits = 0
+        records = [BrandOptOut(f"a{place}@example.com", brand_ids=["NOPE"]) for place in range(5000)]
+        run = manager.omeda.opt_outs.submit_many(records, concurrency=1)
+        report = await run
+        assert adds_up(run, 5000)
+        assert report.requests <= 35
+        assert run.stopped_by is not None
+        assert report.counts.keys() == {OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}
+
+
+async def test_batches_find_out_together_whether_the_cause_meets_everyone() -> None:
+    """With eight batches at a time it takes hardly more requests than with one: each has sent its own once."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        sandbox.omeda.named_culprits = 0
+        records = [BrandOptOut(f"a{place}@example.com", brand_ids=["NOPE"]) for place in range(20_000)]
+        run = manager.omeda.opt_outs.submit_many(records)
+        report = await run
+        assert adds_up(run, 20_000)
+        assert report.requests <= 35 + 7
+        assert report.counts.keys() == {OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}
+
+
+@pytest.mark.parametrize("operation", [*CANCELS, "opt_outs"])
+async def test_wrong_credentials_stop_the_run(operation: str) -> None:
+    """Those tried have failed with the provider's words; the rest of the list is not sent because of it."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        sandbox.omeda.app_id = sandbox.ocamba.token = sandbox.journey_manager.password = "changed"
+        if operation == "opt_outs":
+            records: list[Any] = [ClientOptOut(f"a{place}@example.com") for place in range(300)]
+            run = manager.omeda.opt_outs.submit_many(records, max_entries=5, concurrency=3)
+        else:
+            run = CANCELS[operation](manager)([f"x{place}" for place in range(300)], concurrency=3)
+        report = await run
+        assert adds_up(run, 300)
+        assert isinstance(run.stopped_by, AuthenticationFailed)
+        assert report.requests <= 3
+        assert report.counts[FAILED] == report.requests * (5 if operation == "opt_outs" else 1)
+        assert all(one.attempts == 1 for one in report.failures if one.status is FAILED)
+
+
+@pytest.mark.parametrize("operation", [*CANCELS, "opt_outs"])
+async def test_a_wrong_url_stops_the_run(operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 404 without a word is everyone's, if it meets the first few: of cancels four, else one for each call."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        for api in sandbox.apis.values():
+            monkeypatch.setattr(type(api), "respond", lambda _self, _incoming: SandboxResponse(404))
+        if operation == "opt_outs":
+            records: list[Any] = [ClientOptOut(f"a{place}@example.com") for place in range(200)]
+            run = manager.omeda.opt_outs.submit_many(records, concurrency=2, max_entries=10)
+        else:
+            run = CANCELS[operation](manager)([f"x{place}" for place in range(200)], concurrency=2)
+        report = await run
+        assert report.requests <= (2 if operation in {"opt_outs", "transactions"} else 5)
+        assert adds_up(run, 200)
+        assert isinstance(run.stopped_by, NotFound)
+
+
+@pytest.mark.parametrize("operation", ["deployments", "campaigns"])
+@pytest.mark.parametrize(
+    ("page", "first", "second"),
+    [(SandboxResponse(404), FAILED, REJECTED), (html_response(404, "404"), UNKNOWN, UNKNOWN)],
+    ids=["empty", "page"],
+)
+async def test_a_target_that_is_not_found_without_a_word_does_not_stop_the_run(
+    operation: str, page: SandboxResponse, first: OutcomeStatus, second: OutcomeStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of many, it is that record's: rejected once the URL has proved right, else to be tried again.
+
+    Behind a page it may have been done, as long as reading shows nothing but a page, too.
+    """
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        for name in ("a", "b", "c"):
+            seed(sandbox, name, "open")
+        for name in ("omeda", "ocamba"):
+            api = type(sandbox.apis[name])
+
+            def responded(self: Any, incoming: Any, respond: Any = api.respond) -> Any:
+                gone = b"gone" in incoming.body + incoming.path.encode()
+                return page if gone else respond(self, incoming)
+
+            monkeypatch.setattr(api, "respond", responded)
+        run = CANCELS[operation](manager)(["gone1", "a", "gone2", "b", "c"], concurrency=1)
+        outcomes = {outcome.key: outcome.status for outcome in await collect(run)}
+        assert outcomes == {"gone1": first, "a": DONE, "gone2": second, "b": DONE, "c": DONE}
+        assert run.stopped_by is None

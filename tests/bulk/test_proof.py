@@ -9,7 +9,7 @@ import attrs
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
-from omeda_async import ClosedError, Deployment, OmedaAsyncError
+from omeda_async import ClosedError, Deployment, OmedaAsyncError, _decide
 from omeda_async._operation import Verdict, Verification
 from omeda_async._result import Result
 from omeda_async.bulk import Group, Isolation, not_sent
@@ -18,7 +18,9 @@ from omeda_async.providers.omeda._requests import SearchDeployments
 from omeda_async.providers.omeda.models import DeploymentReceipt, DeploymentSearch
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
 from omeda_async.testing import run_moved
-from tests.bulk.fault_plans import OPT_OUT_PLANS, PLANS, FaultPlan, check, execute
+from tests.bulk.fault_checks import check
+from tests.bulk.fault_plans import AT_A_TIMEOUT, OPT_OUT_PLANS, PLANS, FaultPlan
+from tests.bulk.fault_runs import execute
 from tests.bulk.sandboxed import manager_on
 
 PATIENCE = 0.0005
@@ -176,6 +178,29 @@ def _breaks(target: str, replacement: Any, plans: st.SearchStrategy[FaultPlan] =
 def test_the_proof_notices_lost_answers_taken_for_failures() -> None:
     """Were a lost answer not in doubt, records would be reported as failed that were applied."""
     _breaks("omeda_async._decide.in_doubt", lambda *_, **__: False)
+
+
+def test_the_proof_notices_a_first_read_that_is_believed() -> None:
+    """Were "not done" believed at once, records would be reported as failed that are applied a moment later."""
+    _breaks("omeda_async._decide._came_from_in_between", lambda _: False)
+
+
+def test_the_proof_notices_an_unknown_that_is_not_earned() -> None:
+    """Were no read ever believed, records would be unknown though the provider had its say in the end."""
+    failed = _decide._failed
+
+    def never_certain(state: Any, error: Any, *, certain: bool = False, known: Any = None) -> Any:
+        del certain
+        return failed(state, error, known=known)
+
+    _breaks("omeda_async._decide._failed", never_certain)
+
+
+def test_the_proof_notices_a_run_that_takes_its_time_to_stop() -> None:
+    """Were a worker to depend on a cancellation that aiohttp swallows, a run would not end within its time."""
+    at_a_timeout = PLANS.filter(lambda plan: plan.stop == AT_A_TIMEOUT)
+    with mock.patch("omeda_async.bulk._engine.GRACE", 60.0), mock.patch("omeda_async.bulk._run.LAST_WORDS", 60.0):
+        _breaks("omeda_async.bulk._queue.BatchQueue.close", lambda _self: None, at_a_timeout)
 
 
 def test_the_proof_notices_records_that_are_dropped_when_a_run_stops() -> None:

@@ -1,6 +1,7 @@
 """What ``status --failed`` writes is read as what it was, or is not written."""
 
 import csv
+import errno
 import io
 import json
 from pathlib import Path
@@ -115,3 +116,25 @@ def test_nothing_that_controls_a_terminal_is_printed_raw(scene: Scene, form: str
     texts = [result.stdout + result.stderr for result in results] + [output.read_text()]
     assert all(text.replace("\n", "").isprintable() for text in texts)
     assert [line["key"] for line in scene.lines(output)] == [odd]
+
+
+class Full(io.StringIO):
+    """A file on a full disk."""
+
+    def flush(self) -> None:
+        """Fail."""
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("output", [None, "again.txt"])
+def test_a_full_disk_under_the_draft_is_said(scene: Scene, monkeypatch: pytest.MonkeyPatch, output: str | None) -> None:
+    """Nothing is written by halves."""
+    journal = scene.directory / "run.sqlite3"
+    scene.give("cancel-campaigns", scene.file("in.txt", "1\n2\n"), "--yes", "--journal", journal)
+    monkeypatch.setattr("omeda_async.cli._again.tempfile.TemporaryFile", lambda *_, **__: Full())
+    path = scene.directory / (output or "none")
+    result = scene.give("status", journal, "--failed", *(("--output", path) if output else ()))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "no draft can be written to" in result.stderr
+    assert "No space left on device" in result.stderr
+    assert not path.exists()

@@ -94,6 +94,33 @@ def test_a_file_that_changes_while_it_is_copied_is_refused(
     assert scene.sandbox.requests == []
 
 
+class Restored(io.FileIO):
+    """A file that is overwritten, and its times set back, as soon as it has been read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read, and overwrite the file at its end."""
+        found = super().read(size)
+        if not found:
+            Path(str(self.name)).write_bytes(b"999\n")
+        return found
+
+
+def test_a_file_with_the_same_times_and_another_content_is_refused(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two writes within the same tick of the clock leave the same times."""
+    file = scene.file("in.txt", "100\n")
+    times = file.stat()
+    monkeypatch.setattr(os, "fstat", lambda _: times)
+    monkeypatch.setattr(
+        Path, "open", lambda path, mode="r", **_: (Restored if "r" in mode else io.FileIO)(path, mode[0])
+    )
+    result = scene.give("cancel-campaigns", file, "--yes")
+    assert result.exit_code == 2
+    assert "was changed while it was read" in result.stderr
+    assert scene.sandbox.requests == []
+
+
 class Full(io.BytesIO):
     """A file on a full disk."""
 

@@ -20,7 +20,7 @@ import typer
 
 from omeda_async import SessionManager
 from omeda_async.cli import _bulk, _sending
-from omeda_async.cli._output import Output, OutputLost
+from omeda_async.cli._process import Output, OutputLost
 from omeda_async.sandbox import Fault, Sandbox
 from tests.cli.cli_scene import Scene
 
@@ -309,3 +309,55 @@ def test_a_sandbox_outlives_the_terminal_that_nohup_took_it_from() -> None:
         process.send_signal(signal.SIGTERM)
         assert "stopped." in process.stderr.read()
     assert process.returncode == 0
+
+
+AROUND = """
+import atexit, os, signal, sys
+from omeda_async import __main__, cli
+def send():
+    os.kill(os.getpid(), signal.{number})
+{when}
+sys.argv = ["omeda-async", "--version"]
+__main__.main()
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(
+    ("when", "code"),
+    [("atexit.register(send)", 0), ("cli.app = send", 130), ("cli.app = lambda: sys.exit(send())", 130)],
+)
+def test_a_signal_beside_a_command_leaves_no_trace(number: str, when: str, code: int) -> None:
+    """While the process ends the exit code stands; before, it is that of what is interrupted."""
+    run = subprocess.run(  # noqa: S603 ours
+        [sys.executable, "-c", AROUND.format(number=number, when=when)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (code, "")
+
+
+def test_a_wrong_word_is_shown_without_what_turns_its_direction() -> None:
+    """Also where the framework complains, which shows it as it was given."""
+    for arguments in (["--x\u202ey"], ["cancel-campaigns", "f", "--format", "a\u2066b"], ["no\u202esuch"]):
+        run = subprocess.run(  # noqa: S603 ours
+            [*COMMAND, *arguments],
+            capture_output=True,
+            text=True,
+            env=ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            check=False,
+        )
+        assert run.returncode == 2
+        assert not {"\u202e", "\u2066"} & {*run.stderr, *run.stdout}
+
+
+def test_a_signal_that_came_too_late_to_stop_anything_interrupts_nothing(scene: Scene) -> None:
+    """What was on its way has ended, and nothing was left: all is done, and said to be."""
+    scene.sandbox.fault(Fault("slow", "after", seconds=2.0))
+    scene.timers.append((1.0, partial(send, signal.SIGTERM)))
+    result = scene.give("cancel-campaigns", campaigns(scene, 1), "--yes", "--format", "json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["interrupted"], found["counts"], found["complete"]) == (False, {"done": 1}, True)

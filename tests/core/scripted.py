@@ -10,13 +10,13 @@ import aiohttp
 import attrs
 from multidict import CIMultiDict
 
-from omeda_async import Deployment, RateLimit, RetryPolicy
+from omeda_async import ClientOptOut, Deployment, DeploymentUpdate, RateLimit, RetryPolicy
 from omeda_async._account import Account
 from omeda_async._auth import Credentials, FixedCredentials
 from omeda_async._call import Call, CallOptions
 from omeda_async._operation import Operation, Request, Response
 from omeda_async._transport import Transport
-from omeda_async.errors import AnswerLost, ConnectionFailed, OmedaAsyncError
+from omeda_async.errors import AnswerLost, ConnectionFailed, OmedaAsyncError, UnreadableAnswer
 from omeda_async.events import Hook
 from omeda_async.limits import make_limiter
 from omeda_async.providers.journey_manager import _operations as journey_manager
@@ -24,7 +24,13 @@ from omeda_async.providers.journey_manager.models import TransactionCancel
 from omeda_async.providers.ocamba import _operations as ocamba
 from omeda_async.providers.ocamba.models import CampaignCancel
 from omeda_async.providers.omeda import _operations as omeda
-from omeda_async.providers.omeda._requests import CancelDeployment, CloneDeployment, CreateDeployment
+from omeda_async.providers.omeda._requests import (
+    CancelDeployment,
+    CloneDeployment,
+    CreateDeployment,
+    SubmitOptOuts,
+    UpdateDeployment,
+)
 from omeda_async.settings import OmedaSettings
 
 R = TypeVar("R")
@@ -200,3 +206,51 @@ DEPLOYMENT_CLONE = Case(
 )
 CAMPAIGN_CANCEL = Case(ocamba.CANCEL, CampaignCancel("1000248", "a reason"), answer(204))
 TRANSACTION_CANCEL = Case(journey_manager.CANCEL, TransactionCancel("15d0", "a reason"), answer(200))
+OPT_OUT_RECEIPT = answer(200, {"SubmissionId": "762eae76", "Success": "Your submission was successful"})
+OPT_OUTS = Case(
+    omeda.SUBMIT_OPT_OUTS,
+    SubmitOptOuts(client="foo", opt_outs=(ClientOptOut("a@b.example"),)),
+    OPT_OUT_RECEIPT,
+)
+UPDATE = Case(
+    omeda.UPDATE,
+    UpdateDeployment(
+        brand="FOO",
+        track_id="FOO1",
+        update=DeploymentUpdate(owner_user_id="omailuser1", track_opens=True, track_links=True),
+        now=NOW,
+    ),
+    OMEDA_RECEIPT,
+)
+HARMLESS = (DEPLOYMENT_CANCEL, UPDATE, OPT_OUTS, CAMPAIGN_CANCEL, TRANSACTION_CANCEL)
+ALL = (*HARMLESS, DEPLOYMENT_CREATE, DEPLOYMENT_CLONE)
+HTML = answer(200, text="<html>hello</html>", Content_Type="text/html")
+
+
+def unread(status: int) -> UnreadableAnswer:
+    """An answer too large to be read."""
+    return UnreadableAnswer("the answer is larger than 16 MiB", sent=True, status=status)
+
+
+def name_of(case: object) -> str | None:
+    """The name of a case's operation, with its provider."""
+    return f"{case.operation.provider}.{case.operation.name}" if isinstance(case, Case) else None
+
+
+def search(*rows: dict[str, Any]) -> Response:
+    """What a search finds."""
+    return answer(200, {"Deployments": list(rows)})
+
+
+OPEN = [
+    (DEPLOYMENT_CANCEL, deployment("Scheduled")),
+    (CAMPAIGN_CANCEL, campaign("running")),
+    (TRANSACTION_CANCEL, transaction("Saved")),
+]
+READ_FIRST = [
+    (CAMPAIGN_CANCEL, campaign("canceled"), campaign("sent"), campaign("running")),
+    (TRANSACTION_CANCEL, transaction("Abandoned"), transaction("Completed"), transaction("Saved")),
+]
+DOUBTS = [lost(), lost(timed_out=True), answer(500, text=""), answer(502, text=""), answer(504, text=""), HTML]
+DOUBTS += [unread(200), unread(500), unread(502), unread(504), answer(600, text=""), unread(600)]
+DOUBTS += [omeda_error(500, "x"), omeda_error(600, "x")]

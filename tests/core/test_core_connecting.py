@@ -122,6 +122,21 @@ async def test_a_server_without_tls() -> None:
     assert (error.cause, error.retryable) == ("tls", True)
 
 
+async def test_a_handshake_that_is_broken_off() -> None:
+    """What the system calls it, and nothing of aiohttp."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        await says(reset=True)(reader, writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with transporting() as transport:
+        error = await failure(transport, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    server.close()
+    assert "no connection to 127.0.0.1:" in str(error)
+    assert (error.cause, error.retryable) == ("other", True)
+
+
 def _free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -5,7 +5,20 @@ from typing import Any
 import pytest
 
 from omeda_async import OutcomeStatus
-from tests.core.scripted import DEPLOYMENT_CREATE, NEW_DEPLOYMENT, Reply, account, answer, lost, omeda_error
+from tests.core.scripted import (
+    DEPLOYMENT_CREATE,
+    DOUBTS,
+    NEW_DEPLOYMENT,
+    Reply,
+    account,
+    answer,
+    lost,
+    omeda_error,
+    search,
+    unread,
+)
+
+D = OutcomeStatus
 
 ROW = {
     "TrackId": "FOO7",
@@ -65,3 +78,39 @@ async def test_what_may_be_another_deployment_is_not_taken_for_it(changed: dict[
 async def test_a_candidate_without_a_date_is_looked_up(shown: Reply, status: OutcomeStatus) -> None:
     """Omeda's search need not show it, and the one created a minute before, for another date, is alike in all else."""
     assert await settled(UNDATED | {"CreatedDate": "2029-12-31 18:00:01"}, shown=shown) is status
+
+
+@pytest.mark.parametrize("doubt", DOUBTS, ids=repr)
+async def test_a_create_is_never_repeated_after_a_doubt(doubt: Reply) -> None:
+    """One request, then a search: nothing found proves nothing, and the caller is told that it may exist."""
+    owner, transport = account(doubt, search())
+    result = await DEPLOYMENT_CREATE.run(owner)
+    assert [one.path.rsplit("/", 2)[1] for one in transport.sent] == ["deployment", "search"]
+    assert (result.status, result.doubtful) == (D.UNKNOWN, True)
+    assert (result.error.sent, result.error.attempts) == (True, 2)
+
+
+async def test_a_create_that_the_search_finds_is_done() -> None:
+    """Exactly one deployment that can be no other: a receipt with its track id, marked as settled."""
+    owner, transport = account(lost(), search(ROW))
+    result = await DEPLOYMENT_CREATE.run(owner)
+    assert (result.status, len(transport.sent)) == (D.ALREADY_DONE, 2)
+    assert (result.receipt.track_id, result.receipt.settled) == ("FOO7", True)
+
+
+async def test_a_create_with_two_likenesses_stays_unknown() -> None:
+    """Two that fit are no answer."""
+    owner, _ = account(lost(), search(ROW, {**ROW, "TrackId": "FOO8"}))
+    assert (await DEPLOYMENT_CREATE.run(owner)).status is D.UNKNOWN
+
+
+@pytest.mark.parametrize("refusal", [answer(503, text=""), unread(503)], ids=repr)
+async def test_a_create_refused_with_503_is_searched_for_and_not_repeated(refusal: Reply) -> None:
+    """A 503 may come from a proxy that had passed it on: a search tells, and a double is not risked."""
+    owner, transport = account(refusal, search(ROW))
+    result = await DEPLOYMENT_CREATE.run(owner)
+    assert (result.status, len(transport.sent)) == (D.ALREADY_DONE, 2)
+    owner, transport = account(refusal, search())
+    result = await DEPLOYMENT_CREATE.run(owner)
+    assert (result.status, result.error.status, len(transport.sent)) == (D.UNKNOWN, 503, 2)
+    assert result.error.sent

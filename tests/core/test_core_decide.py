@@ -11,6 +11,7 @@ from omeda_async import (
     BadRequest,
     Conflict,
     MethodNotAllowed,
+    NotAuthorized,
     NotFound,
     OmedaAsyncError,
     RateLimited,
@@ -33,7 +34,7 @@ from omeda_async._decide import (
     next_step,
     refused_unseen,
 )
-from omeda_async._operation import Operation
+from omeda_async._operation import GAVE_UP, PASSING, Operation
 from tests.core.deciding import (
     DONE,
     DOUBLING,
@@ -74,7 +75,7 @@ ROWS: list[tuple[OmedaAsyncError, type, type, type]] = [
     (_server(502), Send, Verify, Verify),
     (_server(504), Send, Verify, Verify),
     (_unreadable(200), Send, Verify, Verify),
-    (_unreadable(302), Send, Verify, Verify),
+    (_unreadable(302), Verify, Verify, Verify),
     (_unreadable(404), Finish, Finish, Finish),
     (_unreadable(500), Send, Verify, Verify),
     (_unreadable(502), Send, Verify, Verify),
@@ -93,6 +94,15 @@ ROWS: list[tuple[OmedaAsyncError, type, type, type]] = [
     (TooLate("no", status=400), Finish, Finish, Finish),
     (SessionLost("no", status=302), Finish, Finish, Finish),
     (SessionLost("a page", status=200, sent=True), Send, Verify, Verify),
+    *((ApiError("not now", status=status), Send, Send, Send) for status in sorted(PASSING)),
+    *((ApiError("gave up", status=status, sent=True), Send, Verify, Verify) for status in sorted(GAVE_UP)),
+    *((_unreadable(status), Send, Verify, Verify) for status in sorted(GAVE_UP)),
+    (BadRequest("a page", status=400, sent=True), Verify, Verify, Verify),
+    (NotFound("a page", status=404, sent=True), Verify, Verify, Verify),
+    (Conflict("a page", status=409, sent=True), Verify, Verify, Verify),
+    (ApiError("a page", status=422, sent=True), Verify, Verify, Verify),
+    (AlreadyDone("in words", status=423), Finish, Finish, Finish),
+    (NotAuthorized("in words", status=402), Finish, Finish, Finish),
 ]
 
 
@@ -135,9 +145,10 @@ def test_no_history_makes_a_doubling_operation_go_again_after_a_doubt(
                 return
             if expected is Send:
                 certain = isinstance(event, Ended) and refused_unseen(event.error)
+                unavailable = isinstance(event, Ended) and getattr(event.error, "status", None) == 503
                 assert ended < attempts
                 assert operation is not DOUBLING or certain
-                assert operation is not READ_FIRST or certain or isinstance(event, Looked)
+                assert operation is not READ_FIRST or certain or unavailable or isinstance(event, Looked)
 
 
 @pytest.mark.parametrize("operation", [REPEATABLE, READ_FIRST])
@@ -147,7 +158,9 @@ def test_the_last_attempt_is_not_followed_by_another(operation: Operation[object
     assert isinstance(next_of(operation, *[unsent()] * 5), Finish)
     assert kind_of(next_of(operation, *[lost(), *reads] * 4, lost())) is Verify
     assert kind_of(next_of(operation, *[unsent()] * 4)) is Send
-    assert isinstance(next_of(operation, *[lost(), *reads] * 4, lost(), NOT_DONE), Finish)
+    assert kind_of(next_of(operation, *[lost(), *reads] * 4, lost(), NOT_DONE)) is Verify
+    assert isinstance(next_of(operation, *[lost(), *reads] * 4, lost(), NOT_DONE, NOT_DONE), Finish)
+    assert isinstance(next_of(operation, *[lost(), *reads] * 4, lost(), NOT_DONE, UNDECIDED), Finish)
 
 
 def test_a_500_is_tried_once_more_and_no_further() -> None:
@@ -161,7 +174,8 @@ def test_a_500_is_tried_once_more_and_no_further() -> None:
 
 def test_a_doubling_operation_is_never_repeated_on_the_word_of_a_read() -> None:
     """Even a read that says "not done" does not make a create go again."""
-    assert isinstance(next_of(DOUBLING, lost(), NOT_DONE), Finish)
+    assert kind_of(next_of(DOUBLING, lost(), NOT_DONE)) is Verify
+    assert isinstance(next_of(DOUBLING, lost(), NOT_DONE, NOT_DONE), Finish)
 
 
 @pytest.mark.parametrize(("asked", "least", "most"), [(0.1, 0.5, 0.625), (7.0, 7.0, 7.2), (3600.0, 3600.0, 3700.0)])
@@ -177,7 +191,7 @@ def test_retry_after_wins_over_the_back_off(asked: float, least: float, most: fl
 def test_without_a_usable_retry_after_the_back_off_counts(asked: float | None) -> None:
     """None, zero and minus one are no waiting times."""
     error = _server(503, asked)
-    assert next_of(REPEATABLE, error) == Wait(0.5, Send(), Finish(error=error))
+    assert next_of(REPEATABLE, error) == Wait(0.5, Send(), Finish(error=error, doubtful=True))
 
 
 @pytest.mark.parametrize("asked", [None, 5.0, -1.0])

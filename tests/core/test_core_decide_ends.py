@@ -17,6 +17,7 @@ from omeda_async import (
     NotFound,
     OmedaAsyncError,
     OutcomeStatus,
+    ServerError,
     SessionLost,
     TooLate,
     UnreadableAnswer,
@@ -60,6 +61,9 @@ ABSENT = NotFound("no such deployment", status=404, messages=("no such deploymen
 GONE = TooLate("it was sent", status=400)
 CLOSED, TOO_LONG = ClosedError("stopped"), LimitWaitExceeded("too long", max_wait=1.0)
 FAILED = OutcomeStatus.FAILED
+BROKEN, GAVE_UP = ServerError("no", status=500), ApiError("no", status=499, sent=True)
+PAGE, NO_URL = BadRequest("a page", status=400, sent=True), NotFound("a page", status=404, sent=True)
+PASSES = ApiError("not now", status=423)
 
 
 @attrs.frozen
@@ -76,20 +80,39 @@ class End:
 ENDS = [
     End("a repeat says it is done", REPEATABLE, (LOST, AlreadyDone("x", status=400)), Finish()),
     End("a read says it is done", READ_FIRST, (LOST, DONE), Finish()),
+    End("a time-out, not done", READ_FIRST, (LOST, NOT_DONE, TIMED_OUT, NOT_DONE, NOT_DONE), Finish(error=TIMED_OUT)),
+    End("two lost, not done", READ_FIRST, (LOST, NOT_DONE, LOST, NOT_DONE, NOT_DONE), Finish(error=LOST)),
+    End("two lost, done late", READ_FIRST, (LOST, NOT_DONE, LOST, NOT_DONE, DONE), Finish()),
     End(
-        "two time-outs, not done", READ_FIRST, (TIMED_OUT, NOT_DONE, LOST, NOT_DONE), Finish(error=LOST, doubtful=True)
+        "two lost, then undecided",
+        READ_FIRST,
+        (LOST, NOT_DONE, LOST, NOT_DONE, UNDECIDED),
+        Finish(error=LOST, doubtful=True),
     ),
-    End("two lost, not done", READ_FIRST, (LOST, NOT_DONE, LOST, NOT_DONE), Finish(error=LOST)),
+    End("failed twice, not done", READ_FIRST, (BROKEN, NOT_DONE, BROKEN, NOT_DONE), Finish(error=BROKEN)),
+    End(
+        "somebody gave up",
+        READ_FIRST,
+        (LOST, NOT_DONE, GAVE_UP, NOT_DONE, NOT_DONE),
+        Finish(error=GAVE_UP, known=FAILED),
+    ),
+    End("a page", REPEATABLE, (PAGE, NOT_DONE, NOT_DONE), Finish(error=PAGE, known=FAILED)),
+    End("a page, done behind it", REPEATABLE, (PAGE, NOT_DONE, DONE), Finish()),
+    End("a page, and nothing is shown", REPEATABLE, (PAGE, UNDECIDED), Finish(error=PAGE, doubtful=True)),
+    End("a page, and nothing can tell", UNREAD, (PAGE,), Finish(error=PAGE, doubtful=True)),
+    End("a page that meets everyone", TRANSACTION_CANCEL.operation, (NO_URL,), Finish(error=NO_URL, known=FAILED)),
+    End("not now, to the end", REPEATABLE, (PASSES, PASSES), Finish(error=PASSES)),
+    End("not now, after a doubt", UNREAD, (LOST, PASSES), Finish(error=PASSES, doubtful=True)),
     End("lost, undecided", READ_FIRST, (LOST, UNDECIDED, LOST, UNDECIDED), Finish(error=LOST, doubtful=True)),
     End("a create, searched for in vain", DOUBLING, (LOST, UNDECIDED), Finish(error=LOST, doubtful=True)),
     End("nothing can tell", UNREAD, (LOST, LOST), Finish(error=LOST, doubtful=True)),
-    End("a refused repeat, not done", REPEATABLE, (LOST, REFUSED, NOT_DONE), Finish(error=REFUSED)),
+    End("a refused repeat, not done", REPEATABLE, (LOST, REFUSED, NOT_DONE, NOT_DONE), Finish(error=REFUSED)),
     End("a refused repeat, done", REPEATABLE, (LOST, REFUSED, DONE), Finish()),
     End("a refused repeat, undecided", REPEATABLE, (LOST, REFUSED, UNDECIDED), Finish(error=REFUSED, doubtful=True)),
     End(
-        "a refused repeat after a time-out",
+        "a refused repeat after a time-out, undecided late",
         REPEATABLE,
-        (TIMED_OUT, REFUSED, NOT_DONE),
+        (TIMED_OUT, REFUSED, NOT_DONE, UNDECIDED),
         Finish(error=REFUSED, doubtful=True),
     ),
     End("the repeat finds no target", REPEATABLE, (LOST, ABSENT, UNDECIDED), Finish(error=ABSENT)),
@@ -188,12 +211,33 @@ def test_what_an_earlier_run_may_have_done_is_read_first_where_a_repeat_tells_no
 
 
 def test_a_read_that_says_not_done_lets_the_call_go_again_at_once() -> None:
-    """Should there be no time for that, it is certain that nothing was done; during the repeat it is not."""
+    """Should there be no time for that, only the provider's own word makes it certain; in the repeat nothing does."""
     rules = rules_of(READ_FIRST)
     state, step = play(rules, LOST, NOT_DONE)
-    assert step == Wait(0.0, Send(), Finish(error=LOST))
+    assert step == Wait(0.0, Send(), Finish(error=LOST, doubtful=True))
     assert when_interrupted(rules, state, in_flight=False).doubtful
-    assert next_of(READ_FIRST, TIMED_OUT, NOT_DONE) == Wait(0.0, Send(), Finish(error=TIMED_OUT, doubtful=True))
+    assert next_of(READ_FIRST, BROKEN, NOT_DONE) == Wait(0.0, Send(), Finish(error=BROKEN))
+
+
+@pytest.mark.parametrize("doubt", [LOST, TIMED_OUT, GAVE_UP, ServerError("no", status=502)], ids=repr)
+def test_a_read_that_says_not_done_before_the_end_is_followed_by_another_after_the_settle_delay(
+    doubt: OmedaAsyncError,
+) -> None:
+    """Where there is no time for that it is in doubt; and whatever breaks it off meanwhile leaves it so."""
+    rules = rules_of(READ_FIRST, policy=attrs.evolve(POLICY, attempts=1, settle_delay=7.0))
+    state, step = play(rules, doubt, NOT_DONE)
+    assert step == Wait(7.0, Verify(), Finish(error=doubt, doubtful=True))
+    assert when_interrupted(rules, state, in_flight=False).doubtful
+
+
+def test_what_an_earlier_run_lost_may_still_be_on_its_way() -> None:
+    """That run may have ended a moment ago: a refusal now is read twice."""
+    rules = rules_of(READ_FIRST)
+    history = (NOT_DONE, REFUSED, NOT_DONE)
+    assert play(rules, *history, state=State.of_earlier_run())[1] == Wait(
+        5.0, Verify(), Finish(error=REFUSED, doubtful=True)
+    )
+    assert play(rules, *history, NOT_DONE, state=State.of_earlier_run())[1] == Finish(error=REFUSED)
 
 
 def test_the_read_waits_as_long_as_a_repeat_would() -> None:
@@ -234,6 +278,8 @@ def test_a_page_in_the_place_of_the_answer_stays_in_doubt_while_credentials_are_
     assert when_interrupted(rules, state, in_flight=False).doubtful
     state, step = next_step(rules, state, Ended(page))
     assert kind_of(step) is Verify
+    state, step = next_step(rules, state, NOT_DONE)
+    assert step == Wait(5.0, Verify(), Finish(error=page, doubtful=True))
     assert next_step(rules, state, NOT_DONE)[1] == Finish(error=page)
 
 

@@ -7,25 +7,28 @@ import pytest
 from omeda_async import OutcomeStatus, errors
 from omeda_async._auth import session
 from omeda_async._operation import Response
+from tests.core.logins import LOGIN_HTML, LOGIN_PAGE, Tokens
 from tests.core.scripted import (
     CAMPAIGN_CANCEL,
     DEPLOYMENT_CANCEL,
+    OPT_OUTS,
     TRANSACTION_CANCEL,
+    UPDATE,
     WAS_SENT,
     Case,
+    Reply,
     account,
     answer,
     campaign,
     deployment,
     finished,
     lost,
+    name_of,
     ocamba_error,
     omeda_error,
     transaction,
     unsent,
 )
-from tests.core.test_core_call import OPT_OUTS, UPDATE
-from tests.core.test_core_credentials import HTML, LOGIN_PAGE, Tokens
 
 D = OutcomeStatus
 
@@ -33,7 +36,8 @@ D = OutcomeStatus
 @pytest.mark.parametrize(
     ("second", "status"),
     [
-        ([unsent(), unsent(), transaction("Saved")], D.FAILED),
+        ([unsent(), unsent(), transaction("Saved"), transaction("Saved")], D.FAILED),
+        ([unsent(), unsent(), transaction("Saved"), transaction("Abandoned")], D.ALREADY_DONE),
         ([unsent(), unsent(), transaction("Abandoned")], D.ALREADY_DONE),
         ([unsent(), unsent(), answer(200, {"result": []})], D.UNKNOWN),
         ([LOGIN_PAGE, transaction("Abandoned")], D.ALREADY_DONE),
@@ -41,48 +45,63 @@ D = OutcomeStatus
         ([finished(), transaction("Abandoned")], D.ALREADY_DONE),
         ([TRANSACTION_CANCEL.done], D.DONE),
     ],
-    ids=["saved", "abandoned", "no row", "login page, abandoned", "login pages", "finished, abandoned", "done"],
+    ids=["saved", "late", "abandoned", "no row", "login page, abandoned", "login pages", "finished, abandoned", "done"],
 )
 async def test_a_page_stays_in_doubt_when_the_repeat_fails_for_certain(second: Any, status: OutcomeStatus) -> None:
     """The new login does not make the first attempt certain."""
-    owner, transport = account(HTML, *second, credentials=session(Tokens("abcdef1", "abcdef2").headers), attempts=2)
+    credentials = session(Tokens("abcdef1", "abcdef2").headers)
+    owner, transport = account(LOGIN_HTML, *second, credentials=credentials, attempts=2)
     result = await TRANSACTION_CANCEL.run(owner)
     assert (result.status, transport.script) == (status, [])
 
 
 async def test_a_page_stays_in_doubt_when_the_login_fails() -> None:
     """Nothing more can be asked: unknown."""
-    owner, _ = account(HTML, credentials=session(Tokens("abcdef1", ValueError("x")).headers))
+    owner, _ = account(LOGIN_HTML, credentials=session(Tokens("abcdef1", ValueError("x")).headers))
     result = await TRANSACTION_CANCEL.run(owner)
     assert (result.status, result.error is not None and result.error.sent) == (D.UNKNOWN, True)
 
 
 LOCKED = omeda_error(400, "The deployment is locked by another request.")
 REFUSED_REPEATS = [
-    (DEPLOYMENT_CANCEL, [LOCKED, deployment("Scheduled")]),
-    (CAMPAIGN_CANCEL, [campaign("running"), ocamba_error(400), campaign("running")]),
-    (TRANSACTION_CANCEL, [transaction("Saved"), answer(400, {"error": "It is locked."}), transaction("Saved")]),
+    (DEPLOYMENT_CANCEL, [LOCKED], deployment("Scheduled"), deployment("Cancelled")),
+    (CAMPAIGN_CANCEL, [campaign("running"), ocamba_error(400)], campaign("running"), campaign("canceled")),
+    (
+        TRANSACTION_CANCEL,
+        [transaction("Saved"), answer(400, {"error": "It is locked."})],
+        transaction("Saved"),
+        transaction("Abandoned"),
+    ),
 ]
 
 
-@pytest.mark.parametrize(("case", "rest"), REFUSED_REPEATS, ids=["deployment", "campaign", "transaction"])
-async def test_a_refused_repeat_and_a_read_that_says_not_done_leave_a_time_out_unknown(
-    case: Case, rest: list[Response]
+@pytest.mark.parametrize(("case", "repeat", "open_", "done"), REFUSED_REPEATS, ids=name_of)
+@pytest.mark.parametrize("first", [lost(), lost(timed_out=True), answer(502, text="")], ids=repr)
+async def test_a_refused_repeat_is_read_again_after_a_while(
+    case: Case, repeat: list[Response], open_: Response, done: Response, first: Reply
 ) -> None:
     """The provider may still be at work on the first attempt, and that may be why it refuses the repeat."""
-    owner, transport = account(lost(timed_out=True), *rest)
+    owner, transport = account(first, *repeat, open_, open_)
+    result = await case.run(owner)
+    assert (result.status, result.error and result.error.sent, transport.script) == (D.REJECTED, False, [])
+    assert transport.sent[-1].at - transport.sent[-2].at == pytest.approx(5.01)
+    owner, transport = account(first, *repeat, open_, done)
+    result = await case.run(owner)
+    assert (result.status, result.error, transport.script) == (D.ALREADY_DONE, None, [])
+
+
+@pytest.mark.parametrize(("case", "repeat", "open_", "done"), REFUSED_REPEATS, ids=name_of)
+async def test_a_refused_repeat_leaves_it_unknown_where_nothing_can_be_read_again(
+    case: Case, repeat: list[Response], open_: Response, done: Response
+) -> None:
+    """There is a read that says "not done", and no time or no answer for a later one."""
+    del done
+    owner, transport = account(lost(), *repeat, open_, deadline=6.0)
     result = await case.run(owner)
     assert (result.status, result.error and result.error.sent, transport.script) == (D.UNKNOWN, True, [])
-
-
-@pytest.mark.parametrize(("case", "rest"), REFUSED_REPEATS, ids=["deployment", "campaign", "transaction"])
-async def test_a_refused_repeat_and_a_read_that_says_not_done_clear_up_a_broken_connection(
-    case: Case, rest: list[Response]
-) -> None:
-    """We did not stop waiting, so that the word of the read counts: it is rejected, and was not done."""
-    owner, _ = account(lost(), *rest)
+    owner, transport = account(lost(), *repeat, open_, answer(403, text=""))
     result = await case.run(owner)
-    assert (result.status, result.error and result.error.sent) == (D.REJECTED, False)
+    assert (result.status, result.error and result.error.sent, transport.script) == (D.UNKNOWN, True, [])
 
 
 async def test_a_time_out_is_cleared_up_by_a_target_that_has_gone_past_it() -> None:

@@ -14,7 +14,7 @@ from hypothesis import example, given, strategies as st
 from omeda_async import ClientOptOut, errors
 from omeda_async._masking import hide_secrets, mask_emails, masked_repr
 from omeda_async._operation import Response
-from omeda_async.errors import ApiError, BatchRejected, Culprit, InvalidRecord, OmedaAsyncError
+from omeda_async.errors import ApiError, BatchRejected, ConnectionFailed, Culprit, InvalidRecord, OmedaAsyncError
 from omeda_async.providers.omeda._addresses import Addresses
 from omeda_async.providers.omeda._operations import SUBMIT_OPT_OUTS
 from omeda_async.providers.omeda._requests import SubmitOptOuts
@@ -159,6 +159,15 @@ def test_secrets_are_hidden_as_json_and_urls_write_them() -> None:
     assert hide_secrets('got pass"wörd/1', secrets) == "got ***"
     assert hide_secrets(r'{"x": "pass\"w\u00f6rd/1"}', secrets) == '{"x": "***"}'
     assert hide_secrets("?p=pass%22w%C3%B6rd%2F1", secrets) == "?p=***"
+
+
+def test_a_short_secret_is_hidden_where_it_stands_by_itself() -> None:
+    """Within a word it is there by chance, and hiding it would make every text unreadable."""
+    text = "AppId x is forbidden: (x), 'x', x-y, token=x; see example.com"
+    shown = "AppId *** is forbidden: (***), '***', ***-y, token=***; see example.com"
+    assert hide_secrets(text, ["x"]) == shown
+    error = ConnectionFailed("no proxy at x", cause="proxy").without(["x", "proxy", "p"])
+    assert (error.message, error.cause) == ("no *** at ***", "proxy")
 
 
 @given(

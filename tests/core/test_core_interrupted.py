@@ -25,6 +25,7 @@ from tests.core.scripted import (
     account,
     answer,
     campaign,
+    deployment,
     lost,
     never,
     ocamba_error,
@@ -62,7 +63,18 @@ STOPS = [
     Interruption("waiting for the limiter", (never,), 1.0, D.NOT_SENT, errors.ClosedError, 0, 1, busy=True),
     Interruption("awaiting the answer", (never,), 1.0, D.UNKNOWN, errors.AnswerLost, 1, 1, in_flight=True),
     Interruption("backing off, never sent", (unsent(),), 0.3, D.FAILED, errors.ConnectionFailed, 1, 0),
-    Interruption("backing off after a 503", (answer(503, text=""),), 0.3, D.FAILED, errors.ServerError, 1, 1),
+    Interruption("backing off after a 423", (answer(423, text=""),), 0.3, D.FAILED, errors.ApiError, 1, 1),
+    Interruption("backing off after a 503", (answer(503, text=""),), 0.3, D.UNKNOWN, errors.AnswerLost, 1, 1),
+    Interruption(
+        "waiting to read again",
+        (lost(), answer(400, {}), deployment("Scheduled")),
+        14.0,
+        D.UNKNOWN,
+        errors.AnswerLost,
+        3,
+        1,
+        DEPLOYMENT_CANCEL,
+    ),
     Interruption(
         "backing off after a lost answer", (lost(),), 0.3, D.UNKNOWN, errors.AnswerLost, 1, 1, DEPLOYMENT_CANCEL
     ),
@@ -226,7 +238,7 @@ async def test_a_run_stopped_during_an_attempt_does_not_wait_for_another() -> No
 
     owner, _ = account(stop_and_lose, CAMPAIGN_CANCEL.done)
     result = await CAMPAIGN_CANCEL.run(owner, stop=stop)
-    assert (result.status, type(result.error)) == (D.FAILED, errors.ServerError)
+    assert (result.status, type(result.error)) == (D.UNKNOWN, errors.ServerError)
     assert asyncio.get_running_loop().time() < 1
 
 

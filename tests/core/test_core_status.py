@@ -1,6 +1,8 @@
 """The status is an answer, too: whatever has become of its body, a refusal is one; a success is one as a whole only."""
 
 import asyncio
+import contextlib
+import gc
 import gzip
 import zlib
 from typing import Any
@@ -12,9 +14,12 @@ from omeda_async import (
     AnswerLost,
     AuthenticationFailed,
     BadRequest,
+    OcambaSettings,
+    OutcomeStatus,
     RateLimited,
     ServerError,
     SessionLost,
+    SessionManager,
     UnreadableAnswer,
 )
 from omeda_async._body import MAX_BODY
@@ -112,7 +117,7 @@ async def test_every_provider_reads_it_by_its_status(operation: Any, status: int
     async with serving(BROKEN[how][0](status)) as server, transporting() as transport:
         error = operation.parse(await send(transport, server.url))
     assert type(error) is BY_STATUS[status]
-    assert (error.status, error.retry_after, error.sent) == (status, 7.0, False)
+    assert (error.status, error.retry_after, error.sent) == (status, 7.0, status == 503)
     assert f"answered {status} " in str(error)
     assert "its body is" in str(error)
 
@@ -248,3 +253,86 @@ async def test_a_response_knows_what_was_asked_and_how_it_was_signed(
     error = journey_manager.CANCEL.parse(response)
     assert type(error) is (SessionLost if in_session else UnreadableAnswer)
     assert "it redirects to a log-in page (the same host)" in str(error)
+
+
+async def _in_two_parts(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(OK[:-1])
+    await writer.drain()
+    await asyncio.sleep(0.01)
+    writer.write(OK[-1:])
+
+
+async def test_a_connection_that_breaks_later_is_nobodys_concern() -> None:
+    """Whoever has waited for a body on it leaves nothing behind that asyncio would complain of."""
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    async with serving(_in_two_parts) as server, transporting() as transport:
+        for _ in range(3):
+            assert (await send(transport, server.url)).body == b"{}"
+        await says(reset=True)(None, server.writers[0])  # type: ignore[arg-type]  # it reads nothing
+        await asyncio.sleep(0.01)
+        assert (await send(transport, server.url)).body == b"{}"
+        gc.collect()
+        await asyncio.sleep(0)
+    assert complaints == []
+    assert server.connections == 2
+
+
+async def test_cancelling_while_a_body_comes_in_ends_the_connection() -> None:
+    """The next request has another one, and its own answer."""
+    async with serving(_in_two_parts) as server, transporting() as transport:
+        task = asyncio.create_task(send(transport, server.url))
+        while not server.requests:  # noqa: ASYNC110 the moved clock makes this a wait for input
+            await asyncio.sleep(0.001)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await send(transport, server.url)).body == b"{}"
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("passes", range(12))
+async def test_cancelling_at_any_moment_leaves_nothing_behind(passes: int) -> None:
+    """Whichever of its waits a request is at, the next one is answered."""
+    async with serving(says(OK[:-1], OK[-1:])) as server, transporting() as transport:
+        await send(transport, server.url)
+        server.writers[0].write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        task = asyncio.create_task(send(transport, server.url))
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert (await send(transport, server.url)).body == b"{}"
+
+
+@pytest.mark.parametrize("how", ["cut", "no gzip", "no chunks", "too large"])
+async def test_a_run_stops_at_a_refusal_that_meets_everyone_whose_body_is_lost(how: str) -> None:
+    """Nothing is in doubt then, and hardly anything was sent."""
+    async with serving(BROKEN[how][0](403)) as server:
+        settings = OcambaSettings(token="token-123", base_url=server.url)
+        async with SessionManager(ocamba=settings) as manager:
+            report = await manager.ocamba.campaigns.cancel_many(map(str, range(500)))
+    assert set(report.counts) == {OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}
+    assert report.counts[OutcomeStatus.FAILED] == len(server.requests) < 50
+
+
+async def test_a_run_waits_as_a_429_asks_whose_body_is_lost() -> None:
+    """Its Retry-After counts, and the record is sent again."""
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(server.requests) == 1:
+            await BROKEN["cut"][0](429)(_, writer)
+        else:
+            writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    async with serving(talk) as server:
+        settings = OcambaSettings(token="token-123", base_url=server.url)
+        async with SessionManager(ocamba=settings) as manager:
+            await manager.ocamba.campaigns.cancel("7")
+    assert len(server.requests) == 2
+    assert loop.time() - before >= 7.0

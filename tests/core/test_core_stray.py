@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -108,6 +109,24 @@ def test_it_is_the_same_on_uvloop(tmp_path: Path, *, read: bool, is_tls: bool) -
     uvloop.run(run())
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="aiohttp writes at once, so that there is no such moment")
+@pytest.mark.parametrize("is_uvloop", [False, True], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "TLS"])
+def test_what_comes_in_the_moment_before_the_write_is_seen(tmp_path: Path, *, is_tls: bool, is_uvloop: bool) -> None:
+    """A body may be written a little after its connection was chosen."""
+
+    async def run() -> None:
+        for stray in STRAYS.values():
+            async with over(tmp_path if is_tls else None) as (server, transport):
+                await send(transport, server.url)
+                answer, _ = await asyncio.gather(send(transport, server.url), interrupt(server, stray))
+                assert answer.body == b"{}"
+            assert (server.connections, len(server.requests)) == (2, 2)
+
+    loops: Any = pytest.importorskip("uvloop") if is_uvloop else asyncio
+    loops.run(run())
+
+
 @METHODS
 @STRAY
 async def test_our_own_session_does_so_too(stray: bytes, request_: Any) -> None:
@@ -137,6 +156,30 @@ async def test_all_connections_may_have_been_spoken_to() -> None:
         for _ in range(3):
             assert (await send(transport, server.url)).body == b"{}"
     assert (server.connections, len(server.requests)) == (4, 7)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@METHODS
+async def test_the_one_after_a_connection_that_is_too_old_is_looked_at_too(
+    request_: Any, which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Aiohttp passes over what has been idle for too long, and takes the next."""
+    held = asyncio.Event()
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(server.requests) == 2:
+            held.set()
+        await held.wait()
+        writer.write(OK)
+
+    now = iter(range(0, 1000, 10))  # aiohttp keeps a connection for 15 s
+    monkeypatch.setattr("aiohttp.connector.monotonic", lambda: float(next(now)))
+    async with serving(talk) as server, transporting() as transport:
+        await asyncio.gather(*(send(transport, server.url, request_) for _ in range(2)))
+        server.writers[which].write(STRAYS["a success without a body"])
+        await until_read()
+        assert (await send(transport, server.url, request_)).status == 200
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize("stray", [STRAYS[name] for name in STRAYS if name != "a byte"])

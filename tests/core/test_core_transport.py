@@ -283,6 +283,27 @@ async def test_a_borrowed_session_sends_a_post_once_whatever_its_middlewares_try
     assert len(server.requests) == 1
 
 
+async def test_what_a_middleware_has_sent_before_has_left() -> None:
+    """The second try of a caller's middleware finds nobody; what became of the first is unknown."""
+
+    async def again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        (await handler(request)).close()
+        listening.close()
+        return await handler(request)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    async with aiohttp.ClientSession(middlewares=(again,)) as session, transporting(session) as transport:
+        with pytest.raises(AnswerLost) as caught:
+            await send(transport, url)
+    assert caught.value.sent
+
+
 SLOW = {
     "no answer": says(),
     "half a head": says(b"HTTP/1.1 200 OK\r\n"),

@@ -16,7 +16,7 @@ OPERATIONS = pytest.mark.parametrize(
      journey_manager.QUERY],
     ids=lambda one: one.name,
 )  # fmt: skip
-MOVED = "has the provider moved there, set base_url to it"
+MOVED = "if the provider has moved there, set base_url to it"
 LOG_IN = "redirects to a log-in page"
 WHERE = [
     ("https://new-host.example/", "redirects to new-host.example", MOVED),
@@ -90,3 +90,12 @@ def test_what_is_no_redirect_is_told_as_before() -> None:
     error = omeda.CANCEL.parse(Response(304, {"Location": "/x"}, b""))
     assert isinstance(error, UnreadableAnswer)
     assert "redirect" not in str(error)
+
+
+@OPERATIONS
+@pytest.mark.parametrize("status", [200, 203])
+def test_a_page_in_the_place_of_an_answer_is_told_as_one(operation: Operation[Any, Any], status: int) -> None:
+    """Most likely it is a proxy's, or a log-in page."""
+    error = operation.parse(Response(status, {}, b"\n<!DOCTYPE html><html>Sign in</html>", in_session=False))
+    assert type(error) is UnreadableAnswer
+    assert "a page came instead of the response: check base_url" in str(error)

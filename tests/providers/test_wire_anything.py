@@ -170,37 +170,75 @@ def test_a_status_that_is_neither_success_nor_refusal_is_no_answer(operation: Op
     assert type(result).__name__ == ("SessionLost" if lost else "UnreadableAnswer")
 
 
+_TELLING = (401, 402, 403, 405, 407, 421, 423, 424, 425, 426, 429, 431, 449, 451)
+"""The 4xx that mean the same whoever says so."""
+_KINDS = {
+    400: "BadRequest",
+    401: "AuthenticationFailed",
+    403: "AuthenticationFailed",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    409: "Conflict",
+    429: "RateLimited",
+}
+
+
 @pytest.mark.parametrize("operation", _OPERATIONS)
-@pytest.mark.parametrize(
-    ("status", "kind", "sent"),
-    [
-        (400, "BadRequest", False),
-        (401, "AuthenticationFailed", False),
-        (402, "ApiError", False),
-        (403, "AuthenticationFailed", False),
-        (404, "NotFound", False),
-        (405, "MethodNotAllowed", False),
-        (409, "Conflict", False),
-        (413, "ApiError", False),
-        (429, "RateLimited", False),
-        (499, "ApiError", False),
-        (500, "ServerError", True),
-        (502, "ServerError", True),
-        (503, "ServerError", False),
-        (504, "ServerError", True),
-        (599, "ServerError", True),
-    ],
-)
-def test_a_refusal_without_known_words_goes_by_its_status(
-    operation: Operation[Any, Any], status: int, kind: str, sent: bool
-) -> None:
+@pytest.mark.parametrize("status", [*_TELLING, 400, 404, 406, 408, 409, 410, 413, 422, 499, 500, 502, 503, 504, 599])
+def test_a_refusal_without_known_words_goes_by_its_status(operation: Operation[Any, Any], status: int) -> None:
     """An error status keeps its class and what it says of the effect, whatever the body; the body is kept."""
-    for body in (b"", b"<html>Gateway</html>", b'{"cut": "jso', b"[]", b"null", b"{}"):
+    kind = "ServerError" if status >= 500 else _KINDS.get(status, "ApiError")
+    for body in (b"", b"not now", b'{"cut": "jso', b"[]", b"null", b"{}"):
         result = operation.parse(Response(status, {"Content-Type": "text/plain"}, body))
         assert isinstance(result, ApiError)
-        assert (type(result).__name__, result.sent, result.status) == (kind, sent, status)
+        assert (type(result).__name__, result.sent, result.status) == (
+            kind,
+            status >= 500 or status in {408, 499},
+            status,
+        )
         assert result.body == body.decode()
         assert str(status) in str(result)
+
+
+@pytest.mark.parametrize("operation", _OPERATIONS)
+@pytest.mark.parametrize("status", [*_TELLING, 400, 404, 406, 408, 409, 410, 413, 422, 499, 500, 502, 503, 504, 599])
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("text/plain", b"<html>Gateway</html>"),
+        ("text/html; charset=utf-8", b"Gateway"),
+        ("", b" <?xml version='1.0'?><a/>"),
+    ],
+)
+def test_a_page_under_a_4xx_is_nobodys_word_on_the_record(
+    operation: Operation[Any, Any], status: int, content_type: str, body: bytes
+) -> None:
+    """It may have come in the place of an answer; only what a gateway may say as well as the provider is certain."""
+    result = operation.parse(Response(status, {"Content-Type": content_type}, body))
+    assert isinstance(result, ApiError)
+    kind = "ServerError" if status >= 500 else _KINDS.get(status, "ApiError")
+    certain = status in _TELLING or (status == 413 and operation.name == "opt_outs.submit")
+    assert (type(result).__name__, result.sent, result.status) == (kind, not certain, status)
+
+
+@pytest.mark.parametrize("operation", _OPERATIONS)
+@pytest.mark.parametrize("status", [400, 404, 409, 422])
+def test_json_is_the_providers_word_whatever_it_is_called(operation: Operation[Any, Any], status: int) -> None:
+    """A provider that calls its JSON a page has refused the record all the same."""
+    result = operation.parse(Response(status, {"Content-Type": "text/html"}, b'{"Error": "It is locked.", "code": 1}'))
+    assert isinstance(result, ApiError)
+    assert not result.sent
+
+
+@pytest.mark.parametrize("status", [400, 408, 409, 423, 500, 502])
+@pytest.mark.parametrize(
+    ("key", "sent"), [("txnAlreadyFinished", False), ("txnNotFound", False), ("internalError", True)]
+)
+def test_a_key_of_journey_managers_is_its_own_word_whatever_the_status(status: int, key: str, sent: bool) -> None:
+    """Only an internal error leaves open what was carried out."""
+    result = journey_manager.CANCEL.parse(Response(status, {}, orjson.dumps({"errorKey": key})))
+    assert isinstance(result, ApiError)
+    assert (result.code, result.sent) == (key, sent)
 
 
 @pytest.mark.parametrize("operation", _OPERATIONS)

@@ -43,7 +43,96 @@ async def test_an_answer_is_replaced_and_the_effect_is_that_of_the_point(
 
 def test_every_kind_has_been_tried() -> None:
     """The table above leaves out only the kinds that answer nothing of their own."""
-    assert {kind for kind, _, _ in ANSWERED} == set(FaultKind) - {"drop", "slow"}
+    assert {kind for kind, _, _ in ANSWERED} == set(FaultKind) - {"drop", "slow", "stray"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [("drop", None), ("500", 500), ("502", 502), ("503", 503), ("504", 504), ("html", 200)]
+)
+async def test_what_is_carried_out_later_is_not_done_when_the_answer_comes(
+    api: Any, kind: str, status: int | None
+) -> None:
+    """A gateway answers at once, and the provider applies the request a while later."""
+    api.sandbox.ocamba.seed_campaign("1")
+    api.sandbox.fault(Fault(kind, "later", seconds=0.9))
+    if status is None:
+        with pytest.raises(aiohttp.ClientError):
+            await api.cancel_campaign("1")
+    else:
+        assert (await api.cancel_campaign("1")).status == status
+    campaign = api.sandbox.ocamba.campaigns["1"]
+    await asyncio.sleep(0.8)
+    assert campaign.cancels == 0
+    await asyncio.sleep(0.2)
+    assert campaign.cancels == 1
+    assert api.sandbox.requests[-1].fault == f"{kind} later"
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "cancels"),
+    [
+        ("session-lost", 401, 0),
+        ("429", 429, 0),
+        ("413", 413, 0),
+        ("parallel", 429, 0),
+        ("500", 500, 1),
+        ("502", 502, 1),
+    ],
+)
+async def test_a_cut_refusal_has_its_status_and_half_of_its_body(
+    api: Any, kind: str, status: int, cancels: int
+) -> None:
+    """The status line has come, and the words do not; a refusal has carried out nothing."""
+    api.sandbox.ocamba.seed_campaign("1")
+    api.sandbox.fault(Fault(kind, "mid"))
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await api.cancel_campaign("1")
+    assert api.sandbox.requests[-1].status == status
+    assert api.sandbox.ocamba.campaigns["1"].cancels == cancels
+
+
+async def test_the_providers_own_refusal_is_cut_too(api: Any) -> None:
+    """There is no such campaign, and the words that say so do not come whole."""
+    api.sandbox.fault(Fault("drop", "mid"))
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await api.cancel_campaign("1")
+    assert api.sandbox.requests[-1].status == 404
+
+
+async def test_stray_bytes_come_after_the_real_answer() -> None:
+    """A connection that is kept alive is spoken to, though nobody has asked."""
+    async with Sandbox() as sandbox:
+        sandbox.ocamba.seed_campaign("1")
+        fault = sandbox.fault(Fault("stray", seconds=2.0))
+        reader, writer = await asyncio.open_connection(*sandbox.url.removeprefix("http://").split(":"))
+        head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {sandbox.ocamba_token}\r\n\r\n"
+        writer.write(f"GET /v1/hood/campaigns/1 HTTP/1.1\r\n{head}".encode())
+        answer = await reader.readuntil(b"\r\n\r\n")
+        began = _now()
+        stray = await reader.readuntil(b"204 No Content\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert stray.endswith(b"HTTP/1.1 204 No Content\r\n\r\n")
+        assert _now() - began == pytest.approx(2.0, abs=0.1)
+        assert sandbox.faults.fired[fault] == 1
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "where", "why"),
+    [
+        ("slow", "later", "the real one"),
+        ("stray", "later", "the real one"),
+        ("slow", "mid", "the real one"),
+        ("stray", "mid", "the real one"),
+        ("empty", "mid", "no body to cut"),
+    ],
+)
+def test_a_kind_that_cannot_happen_at_a_point_is_refused(kind: str, where: str, why: str) -> None:
+    """The message names both, and says why."""
+    with pytest.raises(ValueError, match=f"'{kind}' cannot happen at '{where}': .*{why}"):
+        Fault(kind, where)
+    with pytest.raises(ValueError, match=why):
+        Fault.parse(f"{kind},{where}")
 
 
 @pytest.mark.parametrize(("where", "cancels"), [("before", 0), ("after", 1), ("mid", 1)])
@@ -239,6 +328,9 @@ async def test_a_request_over_the_limit_does_not_use_up_a_fault(api: Any) -> Non
             "503,probability=0.1,times=always,retry_after=none",
             (FaultKind.UNAVAILABLE, FaultPoint.BEFORE, None, None, 0.1, 1.0, None),
         ),
+        ("502,later,seconds=0.9", (FaultKind.BAD_GATEWAY, FaultPoint.LATER, None, 1, 1.0, 0.9, 1)),
+        ("429,mid", (FaultKind.TOO_MANY, FaultPoint.MID, None, 1, 1.0, 1.0, 1)),
+        ("stray,seconds=0.1", (FaultKind.STRAY, FaultPoint.BEFORE, None, 1, 1.0, 0.1, 1)),
         ("slow,after,seconds=2.5", (FaultKind.SLOW, FaultPoint.AFTER, None, 1, 1.0, 2.5, 1)),
     ],
 )
@@ -253,13 +345,12 @@ def test_faults_can_be_written_on_a_command_line(text: str, expected: tuple[obje
     ("text", "reason"),
     [
         ("explode", "unknown kind .explode.; the kinds are drop, slow"),
-        ("drop,sometimes", "unknown point .sometimes.; the points are before, after, mid"),
+        ("drop,sometimes", "unknown point .sometimes.; the points are before, after, later, mid"),
         ("drop,after,twice", "kind"),
         ("times=3", "kind"),
         ("drop,how=often", "unknown option 'how'"),
         ("drop,times=0", "at least 1"),
         ("drop,times=x", "times=x.*whole number from 1, or always"),
-        ("503,mid", "only be 'drop'"),
         ("drop,probability=2", "probability must be a number from 0 to 1"),
         ("slow,seconds=-1", "seconds"),
     ],

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from importlib import import_module
+from itertools import chain
 from operator import attrgetter
+from struct import iter_unpack, pack
 from typing import Any, Final, TypeVar
+from zlib import crc32
 
 import attrs
 import orjson
@@ -51,15 +54,20 @@ class Codec:
         """Return what is kept of records; of one that JSON cannot hold, its position only."""
         positions = [*map(_POSITION, items)]
         fingerprints = self.fingerprints(map(_FINGERPRINT, items))
-        records: list[Any] = [None] * len(positions)
         try:
-            if self.salt is None:
-                records = [_plain_form(item.raw.__class__)(item.raw) for item in items]
-            return Entries(positions, fingerprints, _dumped([*zip(positions, records, strict=True)]))
+            rows = [
+                (item.position, _plain_form(item.raw.__class__)(item.raw) if self.salt is None else None)
+                for item in items
+            ]
+            texts = _each_dumped(rows)
         except (TypeError, ValueError):
             if len(items) > 1:
                 return Entries.joined([self.entries([item]) for item in items])
-            return Entries(positions, fingerprints, f"[[{positions[0]},null]]")
+            texts = [b"[%d,null]" % positions[0]]
+        prints = chain.from_iterable(iter_unpack("16s", fingerprints))
+        sums = chain.from_iterable(zip(map(crc32, prints), map(crc32, texts), strict=True))
+        json = b",".join(texts).decode()
+        return Entries(positions, fingerprints, f"[{json}]", pack(f"<{2 * len(texts)}I", *sums))
 
     def text(self, text: str) -> str:
         """Return a text as it is kept: without e-mail addresses, or with masked ones."""
@@ -127,6 +135,13 @@ def _dumped(value: Any) -> str:
         return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
+def _each_dumped(values: Iterable[Any]) -> list[bytes]:
+    try:
+        return [*map(_DUMP, values)]
+    except TypeError:  # the same
+        return [*map(_DUMP_ANY_KEYS, values)]
+
+
 def _plain(value: Any) -> Any:
     """Return a value that JSON does not know as one that it does."""
     plain = _plain_form(value.__class__)(value)
@@ -147,6 +162,10 @@ def _plain_form(cls: Any) -> Callable[[Any], Any]:
         values, path = attrgetter(*names), {_CLASS: f"{cls.__module__}.{cls.__qualname__}"}
         return lambda value: dict(zip(names, values(value), strict=True), **path)
     return dict if issubclass(cls, Mapping) and not issubclass(cls, dict) else _same
+
+
+_DUMP: Final = partial(orjson.dumps, default=_plain)
+_DUMP_ANY_KEYS: Final = partial(_DUMP, option=orjson.OPT_NON_STR_KEYS)
 
 
 def _fields_of(row: Row) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
@@ -16,6 +16,10 @@ AGAIN: Final = frozenset({OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT})
 """What a later run sends as if it were new."""
 SETTLED: Final = frozenset(OutcomeStatus) - AGAIN - {OutcomeStatus.UNKNOWN}
 """What a later run reports again, and does not send."""
+
+
+Places: TypeAlias = Callable[[bytes], Collection[int]]
+"""Tells of fingerprints, 16 bytes each, the places of those that earlier runs have settled; it blocks."""
 
 
 class Kept(NamedTuple):
@@ -35,13 +39,16 @@ class Entries(NamedTuple):
     """16 bytes each, one after the other."""
     json: str = "[]"
     """An array of ``[position, record]``; a record that JSON cannot hold, or that is not to be kept, is null."""
+    sums: bytes = b""
+    """For each 4 bytes of the fingerprint's CRC-32, and 4 of that of its text in ``json``."""
 
     @classmethod
     def joined(cls, parts: Sequence["Entries"]) -> "Entries":
         """Make one of several."""
         positions = [position for one in parts for position in one.positions]
         json = ",".join([one.json[1:-1] for one in parts])
-        return cls(positions, b"".join([one.fingerprints for one in parts]), f"[{json}]")
+        prints = b"".join([one.fingerprints for one in parts])
+        return cls(positions, prints, f"[{json}]", b"".join([one.sums for one in parts]))
 
 
 class Known(NamedTuple):
@@ -102,15 +109,8 @@ class Opened(NamedTuple):
     """Made of late by earlier runs."""
     seconds_ago: float
     """When the last of these runs was seen."""
-
-
-class Settled(NamedTuple):
-    """What a reader tells of records that are to be looked up."""
-
-    salt: bytes | None
-    """What their fingerprints are salted with."""
-    places: Callable[[bytes], Collection[int]]
-    """Tells of some fingerprints, 16 bytes each, the places of those that are settled; it blocks too."""
+    records: int
+    """How many it holds of earlier runs."""
 
 
 class Backend(Protocol):
@@ -125,6 +125,9 @@ class Backend(Protocol):
 
     def write(self, group: WriteGroup) -> Written:
         """Write a group, durably, and tell what earlier runs have noted of its entries."""
+
+    def find(self, fingerprints: bytes) -> Sequence[Known]:
+        """Tell what earlier runs have noted of records, where nothing can be written."""
 
     def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
         """Note how the run ended.
@@ -151,5 +154,5 @@ class Reader(Protocol):
     def not_done(self, statuses: Collection[OutcomeStatus]) -> Iterator["JournalRecord"]:
         """Return the records that ended so, in the order of the input; repeats of one are left out."""
 
-    def settled(self, identity: "Identity") -> AbstractContextManager[Settled]:
-        """Open it, unless it is another run's, to ask which records earlier runs have settled."""
+    def settled(self, identity: "Identity") -> AbstractContextManager[tuple[bytes | None, Places]]:
+        """Open it, unless it is another run's; give the salt of its fingerprints, and what tells which are settled."""

@@ -34,9 +34,9 @@ async def settled_at(path: Path, identity: Identity) -> AsyncIterator[Settled]:
     """Make what tells which items a run would not send, as an earlier one has settled them."""
     stack, worker = ExitStack(), Worker("omeda_async journal, read")
     try:
-        found = await worker.do(partial(stack.enter_context, reader_at(path).settled(identity)))
-        prints = Codec(found.salt).fingerprints
-        yield lambda items: worker.do(partial(found.places, prints([item.fingerprint for item in items])))
+        salt, places = await worker.do(partial(stack.enter_context, reader_at(path).settled(identity)))
+        prints = Codec(salt).fingerprints
+        yield lambda items: worker.do(partial(places, prints([item.fingerprint for item in items])))
     finally:
         await worker.do(stack.close)
         worker.end()

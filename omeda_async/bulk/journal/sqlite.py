@@ -1,11 +1,14 @@
 """Journals kept in SQLite files: what a run writes, a group in one transaction."""
 
+import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
 from itertools import count, pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+from zlib import crc32
 
 import orjson
 
@@ -23,31 +26,48 @@ from omeda_async.bulk.journal.interface import (
     WriteGroup,
     Written,
 )
-from omeda_async.bulk.journal.sqlite_file import journal_file, unusable
+from omeda_async.bulk.journal.sqlite_file import INODE, Files, displaced, journal_file, unusable
 from omeda_async.bulk.journal.sqlite_find import Finder
+from omeda_async.bulk.journal.sqlite_sums import ASIDE_SUM, RESULT_SUM, sum_of, sums
+
+T = TypeVar("T")
 
 _HIGHEST: Final = "SELECT ifnull((SELECT max(id) FROM records), 0), ifnull((SELECT max(id) FROM answers), 0)"
 # Few statements, many rows: each step of SQLite lets go of the interpreter, and has to wait to get it back.
 _INSERT_RECORDS: Final = """
-INSERT INTO records SELECT :first + key, substr(:fingerprints, 16 * key + 1, 16), value FROM json_each(:entries)
+INSERT INTO records SELECT :first + key, substr(:fingerprints, 16 * key + 1, 16), value, substr(:sums, 8 * key + 1, 8)
+FROM json_each(:entries)
 WHERE key NOT IN (SELECT value FROM json_each(:known))
 """
 _INSERT_RESULTS: Final = """
-INSERT INTO results SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-json_extract(value, '$[3]'), json_extract(value, '$[4]') FROM json_each(?)
-"""
+INSERT INTO results SELECT *, <sum> FROM (
+    SELECT json_extract(value, '$[0]') AS first, json_extract(value, '$[1]') AS last,
+    json_extract(value, '$[2]') AS status, json_extract(value, '$[3]') AS attempts,
+    json_extract(value, '$[4]') AS answer FROM json_each(?)
+)
+""".replace("<sum>", RESULT_SUM)
 _INSERT_ASIDES: Final = """
-INSERT OR REPLACE INTO asides SELECT json_extract(value, '$[0]'), :run, json_extract(value, '$[1]'),
-json_extract(value, '$[2]'), json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]')
-FROM json_each(:asides)
+INSERT OR REPLACE INTO asides SELECT *, <sum> FROM (
+    SELECT json_extract(value, '$[0]') AS position, :run AS run, json_extract(value, '$[1]') AS repeats,
+    json_extract(value, '$[2]') AS status, json_extract(value, '$[3]') AS attempts,
+    json_extract(value, '$[4]') AS answer, json_extract(value, '$[5]'), json_extract(value, '$[6]') AS entry_sum
+    FROM json_each(:asides)
+)
+""".replace("<sum>", ASIDE_SUM)
+_INSERT_STORED: Final = """
+INSERT INTO answers SELECT :first + key, value, substr(:sums, 4 * key + 1, 4) FROM json_each(:texts)
 """
-_INSERT_STORED: Final = "INSERT INTO answers SELECT ? + key, value FROM json_each(?)"
-_MOVE: Final = "UPDATE records SET entry = json_set(entry, '$[0]', ?) WHERE id = ?"
+_MOVE: Final = """
+UPDATE records SET entry = json_extract(:entries, '$[' || :place || ']'), sum = substr(:sums, 8 * :place + 1, 8)
+WHERE id = :record
+"""
 # SQLite reads the same clock: what is not asked for in Python costs nothing there.
-_REQUESTS: Final = """
-UPDATE runs SET requests = ?, recent = ?, seen = (julianday('now') - 2440587.5) * 86400.0 WHERE id = ?
-"""
-_END: Final = "UPDATE runs SET ended = ?, requests = ?, complete = ?, counts = ?, cause = ? WHERE id = ?"
+_SO_FAR: Final = """
+UPDATE runs SET requests = :requests, recent = :recent, records = :records, writes = :writes,
+sum = <sum>, seen = (julianday('now') - 2440587.5) * 86400.0
+WHERE id = :run
+""".replace("<sum>", sum_of(":requests", ":recent", ":records", ":writes"))
+_END: Final = "UPDATE runs SET ended = ?, complete = ?, counts = ?, cause = ? WHERE id = ?"
 _STORED_REMEMBERED: Final = 1000
 
 
@@ -61,8 +81,9 @@ class SqliteBackend:
     """
 
     _run: int
+    _files: Files
     _sql: sqlite3.Connection
-    _finder: Finder
+    find: Callable[[bytes], Sequence[Known]]
     _last: int
     """The last record of earlier runs."""
     _next_record: int
@@ -78,38 +99,60 @@ class SqliteBackend:
 
     def open(self) -> Opened:
         """Open or create the file, lock it, and note that a run begins."""
-        self._sql, self._run, opened = self._stack.enter_context(self._opening)
+        self._sql, self._files, self._run, opened = self._stack.enter_context(self._opening)
+        self._stack.callback(self._tidy)
+        self._so_far = {"run": self._run, "requests": 0, "recent": 0, "records": opened.records, "writes": 0}
         self._last, stored = self._sql.execute(_HIGHEST).fetchone()
         self._next_record, self._next_stored = self._last + 1, stored + 1
-        self._finder = Finder(self._sql, self._last)
+        self.find = Finder(self._sql, self._last, self._path).find
         return opened
 
     def write(self, group: WriteGroup) -> Written:
         """Write a group in one transaction."""
-        with self._transaction():
-            return self._write(group)
+        return self._whole(partial(self._write, group))
 
     def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
         """Note how the run ended."""
-        with self._transaction():
-            if cause is None:
-                self._sql.execute("DELETE FROM asides WHERE run != ?", (self._run,))
-            now = _clock.utc_now().timestamp()
-            self._sql.execute(_END, (now, requests, cause is None, _dumped(counts), cause, self._run))
+        self._whole(partial(self._end, requests, counts, cause))
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _whole(self, work: Callable[[], T]) -> T:
+        """Do something in one transaction, which counts if the files are where they were."""
         try:
             self._sql.execute("BEGIN IMMEDIATE")
             try:
-                yield
+                done = work()
                 self._sql.execute("COMMIT")
             except BaseException:
                 if self._sql.in_transaction:
                     self._sql.execute("ROLLBACK")
                 raise
-        except sqlite3.Error as error:
+            if not self._in_place():
+                raise displaced(self._path)
+        except (sqlite3.Error, OSError) as error:
             raise unusable(self._path, error) from error
+        return done
+
+    def _in_place(self) -> bool:
+        """Whether the files are where they were: to SQLite one that is gone is as good as any."""
+        try:
+            return [*map(INODE, map(os.stat, self._files))] == [*self._files.values()]
+        except FileNotFoundError:
+            return False
+
+    def _tidy(self) -> None:
+        """Make it a single file, unless someone is reading it, or what is beside it may be another's."""
+        if self._in_place():
+            with suppress(sqlite3.OperationalError):
+                self._sql.execute("PRAGMA busy_timeout = 0")
+                self._sql.execute("PRAGMA journal_mode = DELETE")
+
+    def _end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
+        self._so_far["requests"] = requests
+        self._sql.execute(_SO_FAR, self._so_far)
+        if cause is None:
+            self._sql.execute("DELETE FROM asides WHERE run != ?", (self._run,))
+        now = _clock.utc_now().timestamp()
+        self._sql.execute(_END, (now, cause is None, _dumped(counts), cause, self._run))
 
     def _write(self, group: WriteGroup) -> Written:
         records: Sequence[int] = ()
@@ -126,27 +169,32 @@ class SqliteBackend:
             self._note([([records[place]], kept) for place, kept in left if place not in stand])
         if group.asides:
             self._set_aside(group.asides)
+        so_far = self._so_far
         if group.requests is not None:
-            self._sql.execute(_REQUESTS, (group.requests, group.recent, self._run))
+            so_far |= {"requests": group.requests, "recent": group.recent}
+        so_far["records"] += len(records) - len(known)
+        so_far["writes"] += 1
+        self._sql.execute(_SO_FAR, so_far)
         return Written(records, known)
 
     def _enter(self, entries: Entries) -> tuple[Sequence[int], Sequence[Known]]:
         """Write down the records that are new; give the numbers of all, and what is known about the others."""
-        positions, fingerprints, text = entries
-        found = self._finder.find(fingerprints) if self._last else []
+        positions, fingerprints, text, _ = entries
+        found = self.find(fingerprints) if self._last else []
         records: Sequence[int] = range(self._next_record, self._next_record + len(positions))
         if len(found) < len(positions):
             self._next_record += len(positions)  # the numbers of those found are left out
             places = _dumped([one.place for one in found]) if found else "[]"
             values = {"first": records[0], "fingerprints": fingerprints, "entries": text, "known": places}
-            self._sql.execute(_INSERT_RECORDS, values)
+            self._sql.execute(_INSERT_RECORDS, {**values, "sums": entries.sums})
         if not found:
             return records, ()
         records = list(records)
         for one in found:
             records[one.place] = one.record
-        moved = [(positions[one.place], one.record) for one in found if positions[one.place] < one.position]
-        self._sql.executemany(_MOVE, moved)
+        values = {"entries": text, "sums": entries.sums}
+        moved = [one for one in found if positions[one.place] < one.position]
+        self._sql.executemany(_MOVE, [{**values, "place": one.place, "record": one.record} for one in moved])
         return records, found
 
     def _note(self, results: list[tuple[Sequence[int], Kept]]) -> None:
@@ -168,7 +216,10 @@ class SqliteBackend:
     def _set_aside(self, asides: list[Aside]) -> None:
         self._store([one.kept.stored for one in asides])
         rows = [
-            (position, entry is None, STATUS_CODES[kept.status], kept.attempts, self._numbers[kept.stored], entry)
+            (
+                *(position, entry is None, STATUS_CODES[kept.status], kept.attempts, self._numbers[kept.stored]),
+                *(entry, crc32((entry or "").encode())),
+            )
             for position, kept, entry in asides
         ]
         self._sql.execute(_INSERT_ASIDES, {"run": self._run, "asides": _dumped(rows)})
@@ -178,7 +229,8 @@ class SqliteBackend:
         if len(self._numbers) > _STORED_REMEMBERED:
             self._numbers.clear()
         if new := [text for text in dict.fromkeys(texts) if text not in self._numbers]:
-            self._sql.execute(_INSERT_STORED, (self._next_stored, _dumped(new)))
+            values = {"first": self._next_stored, "texts": _dumped(new), "sums": sums(map(str.encode, new))}
+            self._sql.execute(_INSERT_STORED, values)
             self._numbers.update(zip(new, count(self._next_stored)))
             self._next_stored += len(new)
 

@@ -4,10 +4,11 @@ import os
 import secrets
 import sqlite3
 import stat
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -15,6 +16,17 @@ from omeda_async import _clock
 from omeda_async._version import __version__
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Opened
+from omeda_async.bulk.journal.sqlite_sums import (
+    ASIDE_SUM,
+    DAMAGE,
+    RESULT_SUM,
+    add_sums,
+    check_texts,
+    check_whole,
+    damaged,
+    sum_of,
+    sums,
+)
 from omeda_async.errors import JournalError
 
 APPLICATION: Final = 0x6F6D6A6C
@@ -48,11 +60,15 @@ CREATE TABLE asides (
 );
 INSERT INTO meta VALUES ('indexed', 0);
 """
+_BEGIN_RUN: Final = "INSERT INTO runs (started, version, records, writes, sum) VALUES (?1, ?2, ?3, 0, <sum>)".replace(
+    "<sum>", sum_of("0", "0", "?3", "0")
+)
+_BOTH: Final = "SELECT (SELECT count(*) FROM records), (SELECT count(*) FROM prints)"
 _COUNT_NEW: Final = "SELECT count(*) FROM records WHERE id > (SELECT value FROM meta WHERE name = 'indexed')"
 _INDEX_NEW: Final = """
 INSERT OR IGNORE INTO prints
-SELECT fingerprint, id FROM records WHERE id > (SELECT value FROM meta WHERE name = 'indexed')
-ORDER BY fingerprint, id
+SELECT fingerprint, id, substr(sum, 1, 4) FROM records
+WHERE id > (SELECT value FROM meta WHERE name = 'indexed') ORDER BY fingerprint, id
 """
 # A record that came again too late to be recognised was sent again; from here on it counts as what it is. Results are
 # kept by ranges; those of one with a gap one by one then.
@@ -62,10 +78,11 @@ _SET_LATE_REPEATS_ASIDE: Final = (
     AND id != (SELECT record FROM prints WHERE prints.fingerprint = records.fingerprint)
     """,
     """
-    INSERT OR REPLACE INTO asides
-    SELECT json_extract(entry, '$[0]'), (SELECT max(id) FROM runs), 1, status, attempts, answer, NULL
+    INSERT OR REPLACE INTO asides (position, run, repeats, status, attempts, answer)
+    SELECT json_extract(entry, '$[0]'), (SELECT max(id) FROM runs), 1, status, attempts, answer
     FROM late JOIN outcomes ON outcomes.id = late.id WHERE status NOT NULL
     """,
+    "UPDATE asides SET entry_sum = 0, sum = <sum> WHERE sum IS NULL".replace("<sum>", ASIDE_SUM),
     "DELETE FROM records WHERE id IN (SELECT id FROM late)",
     """
     CREATE TEMP TABLE loose AS SELECT * FROM results
@@ -73,12 +90,19 @@ _SET_LATE_REPEATS_ASIDE: Final = (
     """,
     "DELETE FROM results WHERE first IN (SELECT first FROM loose)",
     """
-    INSERT INTO results SELECT records.id, records.id, status, attempts, answer
+    INSERT INTO results (first, last, status, attempts, answer)
+    SELECT records.id, records.id, status, attempts, answer
     FROM loose CROSS JOIN records ON records.id BETWEEN first AND last
     """,
+    "UPDATE results SET sum = <sum> WHERE sum IS NULL".replace("<sum>", RESULT_SUM),
     "DROP TABLE loose",
     "DROP TABLE late",
 )
+
+
+Files: TypeAlias = Mapping[Path, tuple[int, int]]
+"""The files of a journal that is open, and what they are."""
+INODE: Final = attrgetter("st_dev", "st_ino")
 
 
 def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
@@ -107,19 +131,21 @@ def check_format(connection: sqlite3.Connection, path: Path) -> bool:
     return True
 
 
-def whose(connection: sqlite3.Connection) -> tuple[dict[str, Any], bytes | None]:
+def whose(connection: sqlite3.Connection, path: Path) -> tuple[dict[str, Any], bytes | None]:
     """Read whose run a journal remembers, and what its fingerprints are salted with; None where records are whole."""
     meta = dict(connection.execute("SELECT name, value FROM meta"))
-    return orjson.loads(meta["identity"]), meta.get("salt")
+    salt = meta.get("salt")
+    check_texts([(meta["identity"].encode() + (salt or b""), meta.get("sum"))], path)
+    return orjson.loads(meta["identity"]), salt
 
 
 @contextmanager
 def journal_file(
     path: Path, identity: Identity, lookback: float = 0.0
-) -> Iterator[tuple[sqlite3.Connection, int, Opened]]:
+) -> Iterator[tuple[sqlite3.Connection, Files, int, Opened]]:
     """Open or create a journal, note that a run begins, and keep it locked until left, or until the process dies.
 
-    Unless someone is reading it, it is a single file then. Gives the run's number too, and what is to be told of it.
+    Gives its files, the run's number, and what is to be told of it.
     """
     try:
         _create(path)
@@ -127,20 +153,33 @@ def journal_file(
             _check(connection, path, identity)
             with _locked(path):
                 _prepare(connection, path, identity)
-                opened = Opened(whose(connection)[1], *_recent(connection, lookback))
-                now = (_clock.utc_now().timestamp(), __version__)
-                run = connection.execute("INSERT INTO runs (started, version) VALUES (?, ?)", now).lastrowid or 0
-                yield connection, run, opened
-                with suppress(sqlite3.OperationalError):
-                    connection.execute("PRAGMA busy_timeout = 0")
-                    connection.execute("PRAGMA journal_mode = DELETE")
+                recent = _recent(connection, lookback)
+                run, records = _begin_run(connection, path)
+                connection.execute("COMMIT")
+                opened = Opened(whose(connection, path)[1], *recent, records)
+                yield connection, _files_of(path), run, opened
                 connection.close()  # before it is let go of
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, *DAMAGE) as error:
         raise unusable(path, error) from error
 
 
+def _files_of(path: Path) -> Files:
+    names = path.absolute(), Path(f"{path.resolve()}-wal"), _guarding(path)
+    return {name: INODE(name.stat()) for name in names}
+
+
+def displaced(path: Path) -> JournalError:
+    """Make the error for a journal whose files are elsewhere now."""
+    return JournalError(
+        f"the journal {path}, or the -wal or -lock beside it, was moved, removed or replaced while the run went on: "
+        "put back what was there and run again; if it is gone, only the outcomes tell what this run has done"
+    )
+
+
 def unusable(path: Path, error: Exception) -> JournalError:
-    """Make the error for a journal that the operating system or SQLite refuses."""
+    """Make the error for a journal that the operating system or SQLite refuses, or that is not as it was written."""
+    if isinstance(error, DAMAGE):
+        return damaged(path, f"reading it met with a {type(error).__name__}")
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return JournalError(f"the journal {path} cannot be used: {reason}")
 
@@ -216,16 +255,18 @@ def _prepare(connection: sqlite3.Connection, path: Path, identity: Identity) -> 
     connection.execute("PRAGMA cache_size = -8000")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     connection.execute("BEGIN IMMEDIATE")
-    if not _check(connection, path, identity):
+    if _check(connection, path, identity):
+        check_whole(connection, path)
+    else:
         _fill(connection, identity)
+    add_sums(connection)
     _index(connection)
-    connection.execute("COMMIT")
 
 
 def _check(connection: sqlite3.Connection, path: Path, identity: Identity) -> bool:
     filled = check_format(connection, path)
     if filled:
-        identity.check(*whose(connection), path)
+        identity.check(*whose(connection, path), path)
     return filled
 
 
@@ -237,7 +278,9 @@ def _fill(connection: sqlite3.Connection, identity: Identity) -> None:
     salt = secrets.token_bytes(32) if identity.pii == "hash" else None
     if salt is not None:
         connection.execute("INSERT INTO meta VALUES ('salt', ?)", (salt,))
-    connection.execute("INSERT INTO meta VALUES ('identity', ?)", (orjson.dumps(identity.kept(salt)).decode(),))
+    kept = orjson.dumps(identity.kept(salt))
+    connection.execute("INSERT INTO meta VALUES ('identity', ?)", (kept.decode(),))
+    connection.execute("INSERT INTO meta VALUES ('sum', ?)", (sums([kept + (salt or b"")]),))
 
 
 def _index(connection: sqlite3.Connection) -> None:
@@ -248,6 +291,15 @@ def _index(connection: sqlite3.Connection) -> None:
         for statement in _SET_LATE_REPEATS_ASIDE:
             connection.execute(statement)
     connection.execute("UPDATE meta SET value = (SELECT max(id) FROM records) WHERE name = 'indexed'")
+
+
+def _begin_run(connection: sqlite3.Connection, path: Path) -> tuple[int, int]:
+    """Note that a run begins; give its number, and how many records there are, each of which is indexed."""
+    records, prints = connection.execute(_BOTH).fetchone()
+    if records != prints:
+        raise damaged(path, "records are missing")
+    now = _clock.utc_now().timestamp()
+    return connection.execute(_BEGIN_RUN, (now, __version__, records)).lastrowid or 0, records
 
 
 def _recent(connection: sqlite3.Connection, lookback: float) -> tuple[int, float]:

@@ -2,12 +2,15 @@
 
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUSES
 from omeda_async.bulk.journal.interface import Kept, Known
+from omeda_async.bulk.journal.sqlite_file import unusable
+from omeda_async.bulk.journal.sqlite_sums import DAMAGE, check_prints, check_texts, damaged, has_sums
 
 _FOLLOWING: Final = """
 SELECT group_concat(hex(fingerprint), ''), json_group_array(CAST(substr(entry, 2, 20) AS INTEGER))
@@ -21,14 +24,15 @@ AND last >= :low
 _LOOK_UP: Final = """
 WITH RECURSIVE n (place) AS (SELECT 0 UNION ALL SELECT place + 1 FROM n WHERE place + 1 < :count)
 SELECT json_group_array(json_array(
-    place, outcomes.id, CAST(substr(entry, 2, 20) AS INTEGER), status, attempts, answer
+    place, outcomes.id, CAST(substr(entry, 2, 20) AS INTEGER), status, attempts, answer,
+    outcomes.fingerprint = prints.fingerprint
 ))
 FROM n CROSS JOIN prints ON prints.fingerprint = substr(:fingerprints, 16 * place + 1, 16)
 JOIN outcomes ON outcomes.id = prints.record
 """
 
 
-_STORED: Final = "SELECT id, answer FROM answers WHERE id IN (SELECT value FROM json_each(?))"
+_STORED: Final = "SELECT id, answer{} FROM answers WHERE id IN (SELECT value FROM json_each(?))"
 
 
 class Finder:
@@ -40,26 +44,46 @@ class Finder:
     Args:
         connection: The journal.
         last: The last record that counts.
+        path: Where it is.
         index: Statements that make the index, executed before it is first asked.
     """
 
-    def __init__(self, connection: sqlite3.Connection, last: int, index: Sequence[str] = ()) -> None:
+    def __init__(self, connection: sqlite3.Connection, last: int, path: Path, index: Sequence[str] = ()) -> None:
         self._sql = connection
         self._last = last
+        self._path = path
+        self._stored = _STORED.format(", sum" if has_sums(connection) else ", NULL")
+        self._checked = False
+        """Whether the fingerprints are known to be whole."""
         self._index = index
         self._next = 1
 
     def find(self, fingerprints: bytes) -> list[Known]:
-        """Return what is known of those that are there, in the order asked for."""
+        """Return what is known of those that are there, in the order asked for.
+
+        Raises:
+            JournalError: The journal is damaged.
+        """
+        try:
+            return self._find(fingerprints)
+        except (sqlite3.Error, *DAMAGE) as error:
+            raise unusable(self._path, error) from error
+
+    def _find(self, fingerprints: bytes) -> list[Known]:
         number = len(fingerprints) // FINGERPRINT_BYTES
         if not (number and self._last):
             return []
         found = self._following(fingerprints, number) or self._looked_up(fingerprints, number)
+        if len(found) < number and not self._checked:
+            check_prints(self._sql, self._path)
+            self._checked = True
         if not found:
             return []
         self._next = found[-1][1] + 1
         stored = list({answer for *_, status, _, answer in found if status is not None})
-        texts = dict(self._sql.execute(_STORED, (orjson.dumps(stored).decode(),)).fetchall())
+        rows = self._sql.execute(self._stored, (orjson.dumps(stored).decode(),)).fetchall()
+        check_texts([row[1:] for row in rows], self._path)
+        texts = {number: text for number, text, _ in rows}
         return [
             Known(place, record, at, None if code is None else Kept(STATUSES[code], attempts, texts[answer]))
             for place, record, at, code, attempts, answer in found
@@ -85,4 +109,6 @@ class Finder:
         self._index = ()
         row = self._sql.execute(_LOOK_UP, {"fingerprints": fingerprints, "count": number}).fetchone()
         found: list[Any] = orjson.loads(row[0])
-        return found
+        if not all(same for *_, same in found):
+            raise damaged(self._path, "a fingerprint is not what was written")
+        return [one[:-1] for one in found]

@@ -14,9 +14,10 @@ import orjson
 
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES, record_of, result_of
 from omeda_async.bulk.journal.identity import Identity
-from omeda_async.bulk.journal.interface import SETTLED, Kept, Settled
+from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
 from omeda_async.bulk.journal.sqlite_file import check_format, check_untouched, connect, in_use, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
+from omeda_async.bulk.journal.sqlite_sums import DAMAGE, check_texts, check_whole, has_sums
 from omeda_async.bulk.journal.status import NOT_DONE, JournalCause, JournalRecord, JournalRun, JournalStatus
 from omeda_async.errors import JournalError
 from omeda_async.outcomes import OutcomeStatus
@@ -34,23 +35,36 @@ sum(number) FROM (
     SELECT status, answer, sum(last - first + 1) AS number FROM results GROUP BY status, answer
     UNION ALL SELECT status, answer, count(*) FROM asides GROUP BY status, answer
 ) AS seen JOIN answers ON answers.id = seen.answer
-WHERE status IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT 20
+WHERE status IN (SELECT value FROM json_each(:codes)) GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT 20
 """
 _NOT_DONE: Final = """
-SELECT json_extract(entry, '$[0]') AS position, entry, status, attempts, answers.answer
-FROM results CROSS JOIN records ON records.id BETWEEN first AND last JOIN answers ON answers.id = results.answer
+SELECT json_extract(entry, '$[0]') AS position, entry, {entry_sum}, status, attempts, answers.answer, {answer_sum}
+FROM results CROSS JOIN records ON records.id BETWEEN first AND last LEFT JOIN answers ON answers.id = results.answer
 WHERE status IN (SELECT value FROM json_each(:codes))
-UNION ALL SELECT json_extract(entry, '$[0]'), entry, :unknown, NULL, NULL
-FROM outcomes WHERE status IS NULL AND :unknown IN (SELECT value FROM json_each(:codes))
-UNION ALL SELECT position, entry, status, attempts, answers.answer
-FROM asides JOIN answers ON answers.id = asides.answer
+UNION ALL SELECT json_extract(records.entry, '$[0]'), records.entry, {entry_sum}, :unknown, 0, 'null', NULL
+FROM outcomes JOIN records ON records.id = outcomes.id
+WHERE status IS NULL AND :unknown IN (SELECT value FROM json_each(:codes))
+UNION ALL SELECT position, entry, {aside_sum}, status, attempts, answers.answer, {answer_sum}
+FROM asides LEFT JOIN answers ON answers.id = asides.answer
 WHERE NOT repeats AND status IN (SELECT value FROM json_each(:codes))
 ORDER BY position
 """
+_ANSWERS: Final = """
+SELECT answers.answer, {answer_sum} FROM (
+    SELECT answer FROM results WHERE status IN (SELECT value FROM json_each(:codes))
+    UNION SELECT answer FROM asides WHERE status IN (SELECT value FROM json_each(:codes))
+) AS used LEFT JOIN answers ON answers.id = used.answer
+"""
+_SUMS: Final = {
+    "print_sum": "substr(sum, 1, 4)",
+    "entry_sum": "substr(records.sum, 5)",
+    "aside_sum": "entry_sum",
+    "answer_sum": "answers.sum",
+}
 # Stands before the journal's own table, which holds only what was there when the last run began.
 _INDEX: Final = (
-    "CREATE TEMP TABLE prints (fingerprint BLOB PRIMARY KEY, record INTEGER NOT NULL) WITHOUT ROWID",
-    "INSERT OR IGNORE INTO temp.prints SELECT fingerprint, id FROM records ORDER BY fingerprint, id",
+    "CREATE TEMP TABLE prints (fingerprint BLOB PRIMARY KEY, record INTEGER NOT NULL, sum BLOB) WITHOUT ROWID",
+    "INSERT OR IGNORE INTO temp.prints SELECT fingerprint, id, {print_sum} FROM records ORDER BY fingerprint, id",
 )
 
 
@@ -66,7 +80,9 @@ class SqliteReader:
             counts: Counter[OutcomeStatus | None] = Counter()
             for code, number in connection.execute(_COUNTS):
                 counts[STATUSES.get(code)] += number
-            (identity, _), runs = whose(connection), tuple(map(_run, connection.execute(_RUNS)))
+            not_done = {"codes": _coded(NOT_DONE)}
+            check_texts(connection.execute(_summed(connection, _ANSWERS), not_done), self._path)
+            (identity, _), runs = whose(connection, self._path), tuple(map(_run, connection.execute(_RUNS)))
             return JournalStatus(
                 path=self._path,
                 provider=identity.pop("provider"),
@@ -81,43 +97,37 @@ class SqliteReader:
                 repeats=connection.execute(_REPEATS).fetchone()[0],
                 requests=sum(run.requests for run in runs),
                 runs=runs,
-                causes=tuple(_cause(*row) for row in connection.execute(_CAUSES, (_coded(NOT_DONE),))),
+                causes=tuple(_cause(*row) for row in connection.execute(_CAUSES, not_done)),
             )
 
     def not_done(self, statuses: Collection[OutcomeStatus]) -> Iterator[JournalRecord]:
         """Return the records that ended so, in the order of the input; repeats of one are left out."""
         values = {"codes": _coded(statuses), "unknown": STATUS_CODES[OutcomeStatus.UNKNOWN]}
         with self._opened() as connection:
-            for position, entry, code, attempts, stored in connection.execute(_NOT_DONE, values):
+            for position, entry, entry_sum, code, attempts, stored, stored_sum in connection.execute(
+                _summed(connection, _NOT_DONE), values
+            ):
+                check_texts([(entry, entry_sum), (stored, stored_sum)], self._path)
+                error = None if stored == "null" else result_of(Kept(STATUSES[code], attempts, stored)).error
                 yield JournalRecord(
-                    position=position,
-                    record=record_of(entry),
-                    status=STATUSES[code],
-                    attempts=attempts or 0,
-                    error=None if stored is None else result_of(Kept(STATUSES[code], attempts, stored)).error,
+                    position=position, record=record_of(entry), status=STATUSES[code], attempts=attempts, error=error
                 )
 
     @contextmanager
-    def settled(self, identity: Identity) -> Iterator[Settled]:
-        """Open it, unless it is another run's, to ask which records earlier runs have settled."""
+    def settled(self, identity: Identity) -> Iterator[tuple[bytes | None, Places]]:
+        """Open it, unless it is another run's; give the salt of its fingerprints, and what tells which are settled."""
         if self._path.exists():
             with self._usable():
                 check_untouched(self._path)
         if not self._path.exists() or not self._path.stat().st_size:
-            yield Settled(None, lambda _: ())
+            yield None, lambda _: ()
             return
         with self._opened() as connection:
-            found, salt = whose(connection)
+            found, salt = whose(connection, self._path)
             identity.check(found, salt, self._path)
             last = connection.execute("SELECT ifnull(max(id), 0) FROM records").fetchone()[0]
-            yield Settled(salt, partial(self._places, Finder(connection, last, _INDEX)))
-
-    def _places(self, finder: Finder, fingerprints: bytes) -> Collection[int]:
-        try:
-            found = finder.find(fingerprints)
-        except sqlite3.Error as error:
-            raise unusable(self._path, error) from error
-        return {one.place for one in found if one.kept is not None and one.kept.status in SETTLED}
+            index = [_summed(connection, statement) for statement in _INDEX]
+            yield salt, partial(_places, Finder(connection, last, self._path, index))
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -130,14 +140,25 @@ class SqliteReader:
                 connection.execute("BEGIN")
                 if not check_format(connection, self._path):
                     raise JournalError(f"the journal {self._path} is empty: no run has begun it")
+                check_whole(connection, self._path)
                 yield connection
 
     @contextmanager
     def _usable(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, *DAMAGE) as error:
             raise unusable(self._path, error) from error
+
+
+def _places(finder: Finder, fingerprints: bytes) -> Collection[int]:
+    found = finder.find(fingerprints)
+    return {one.place for one in found if one.kept is not None and one.kept.status in SETTLED}
+
+
+def _summed(connection: sqlite3.Connection, sql: str) -> str:
+    """Have a statement ask for sums, where the journal has any."""
+    return sql.format_map(_SUMS if has_sums(connection) else dict.fromkeys(_SUMS, "NULL"))
 
 
 def _coded(statuses: Iterable[OutcomeStatus]) -> str:

@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
 from omeda_async._result import Result
-from omeda_async.bulk._item import Closed, Item
+from omeda_async.bulk._item import Closed, Item, still_doubtful
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk.journal.codec import Codec
 from omeda_async.bulk.journal.in_hand import InHand
@@ -44,12 +44,15 @@ class Journal:
         lookback: Seconds that a provider counts a request for: for so long it is remembered from run to run.
     """
 
+    remembers: Literal[True] = True
+
     def __init__(self, backend: Backend, lookback: float = 0.0) -> None:
         self._backend = backend
         self._worker = Worker("omeda_async journal")
         self._lookback = lookback
         self._codec = Codec()
         self._hand = InHand(self.note)
+        self._resumed = False
         self._asked = _Asked()
         self._tally = Tally()
         self._made: deque[tuple[float, int]] = deque([(-math.inf, 0)])
@@ -78,7 +81,7 @@ class Journal:
         except BaseException:
             await outlast(self._shut())  # after what may still be under way
             raise
-        self._codec, self._refusal = Codec(opened.salt), None
+        self._codec, self._refusal, self._resumed = Codec(opened.salt), None, opened.records > 0
         return opened
 
     async def _shut(self) -> None:
@@ -122,32 +125,53 @@ class Journal:
     async def leave(self, closed: Sequence[Closed]) -> list[Closed]:
         """Write down what became of items that will not be sent, or whose sending was broken off; give how that stands.
 
-        What an earlier run has found out about an item is not undone by one that did not get to it. To be called where
-        nothing cancels it: what it was given would be nowhere.
+        What an earlier run has found out about an item is not undone by one that did not get to it, and is read where
+        nothing can be written; where it cannot be read either, all that a run may have sent before is in doubt. To be
+        called where nothing cancels it: what it was given would be nowhere.
         """
         while self._writing:  # what is being written may be their beginning
             await self._next_write()
-        self._check()
         records = self._hand.records
         held = [([item for item in items if item in records], result) for items, result in closed]
         strangers = [(item, result) for items, result in closed for item in items if item not in records]
-        known: Sequence[Known] = ()
+        standing: dict[Item, Result[Any]] = {}
         try:
-            group = WriteGroup(
-                results=self._codec.kept(self._hand.close(held)),
-                entries=self._codec.entries([item for item, _ in strangers]),
-                left=[kept for _, kept in self._codec.kept(strangers)],
-            )
-            if group.results or strangers:
-                known = (await self._begin_write(group)).known
+            known = await self._write_left(held, strangers) if self._refusal is None else ()
+            standing = self._standing(known, strangers)
         except Exception as error:  # noqa: BLE001 the same
             self._failed(error)
+        if self._refusal is not None and self._resumed:
+            standing = await self._found(strangers)
         self._end_write()
-        self._check()
-        standing = {strangers[one.place][0]: self._hand.leave(one, *strangers[one.place]) for one in known}
         if not standing:
             return list(closed)
         return [([item], standing.get(item, result)) for items, result in closed for item in items]
+
+    async def _write_left(
+        self, held: Sequence[Closed], strangers: Sequence[tuple[Item, Result[Any]]]
+    ) -> Sequence[Known]:
+        group = WriteGroup(
+            results=self._codec.kept(self._hand.close(held)),
+            entries=self._codec.entries([item for item, _ in strangers]),
+            left=[kept for _, kept in self._codec.kept(strangers)],
+        )
+        return (await self._begin_write(group)).known if group.results or strangers else ()
+
+    async def _found(self, strangers: Sequence[tuple[Item, Result[Any]]]) -> dict[Item, Result[Any]]:
+        """Give what is known of items in a journal that cannot be written."""
+        try:
+            prints = self._codec.fingerprints(item.fingerprint for item, _ in strangers)
+            return self._standing(await self._worker.do(partial(self._backend.find, prints)), strangers)
+        except Exception as error:  # noqa: BLE001 whatever it is, it cannot be read
+            self._failed(error)
+        for item, _ in strangers:
+            item.doubtful = True
+        return {item: still_doubtful(item, result) for item, result in strangers}
+
+    def _standing(
+        self, known: Sequence[Known], strangers: Sequence[tuple[Item, Result[Any]]]
+    ) -> dict[Item, Result[Any]]:
+        return {strangers[one.place][0]: self._hand.leave(one, *strangers[one.place]) for one in known}
 
     def note(self, items: Sequence[Item], result: Result[Any], *, refused: bool = False) -> None:
         """Have items counted that are not sent: they repeat earlier ones, or were refused locally."""

@@ -5,14 +5,24 @@ Every builder raises InvalidRecord where a field cannot be sent; it says which a
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeGuard
 
 import orjson
 
 from omeda_async._operation import Operation, Request, Response, Verdict, Verification, hits_everyone
 from omeda_async.errors import ApiError, BadRequest, InvalidRecord, NotFound, OmedaAsyncError, ServerError, SessionLost
 from omeda_async.providers._fields import check_id, check_integer, check_string, check_text
-from omeda_async.providers._responses import NO_JSON, api_error, is_page, load_json, lowered, unreadable, walk, where_to
+from omeda_async.providers._responses import (
+    MOST_ON_PAGES,
+    NO_JSON,
+    api_error,
+    is_page,
+    load_json,
+    lowered,
+    unreadable,
+    walk,
+    where_to,
+)
 from omeda_async.providers._structuring import set_fields
 from omeda_async.providers.journey_manager._converter import CANCEL_WIRE, query_to_wire, transaction_from
 from omeda_async.providers.journey_manager.models import (
@@ -54,7 +64,7 @@ _CANCELLED: Final = re.compile(
     re.IGNORECASE,
 )
 _NEITHER: Final = "the response is neither the documented success nor a known error"
-_READ: Final = 1_000_000
+_READ: Final = 100_000
 """Bytes of a body that are searched for sentences."""
 _MOST_MESSAGES: Final = 20
 
@@ -101,14 +111,18 @@ def parse_cancel(response: Response) -> TransactionReceipt | OmedaAsyncError:
 
 def parse_query(response: Response) -> TransactionPage | OmedaAsyncError:
     """Parse one page of transactions."""
-    value = load_json(response.body)
-    fields = lowered(value)
+    fields = lowered(load_json(response.body, most=MOST_ON_PAGES))
     rows, limit = fields.get("result"), fields.get("fetchlimit")
-    if response.status == 200 and isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+    if response.status == 200 and _are_rows(rows):
         return TransactionPage(
             items=tuple(map(transaction_from, rows)), fetch_limit=limit if type(limit) is int else None
         )
-    return _failure(response, value, reads=True) or unreadable(response, "the response holds no list of transactions")
+    error = _failure(response, load_json(response.body), reads=True)
+    return error or unreadable(response, "the response holds no list of transactions")
+
+
+def _are_rows(rows: Any) -> TypeGuard[list[dict[str, Any]]]:
+    return isinstance(rows, list) and len(rows) <= MOST_ON_A_PAGE and all(isinstance(row, dict) for row in rows)
 
 
 def _failure(response: Response, value: Any, *, reads: bool = False) -> OmedaAsyncError | None:
@@ -138,7 +152,7 @@ def _shut_out(response: Response, text: str, *, reads: bool) -> OmedaAsyncError 
     if not redirected and not (response.accepted and is_page(response)):
         return None
     if not response.in_session:
-        return unreadable(response, "a page came instead of the response: check base_url, and what stands before it")
+        return unreadable(response, _NEITHER)
     # A login page most likely; but a proxy's page may have taken the place of a success, which has no body.
     reason = "a page came instead of the response: most likely the session is lost"
     return api_error(response, SessionLost, sent=not reads, message=reason)
@@ -174,7 +188,7 @@ def _refusal(response: Response, key: str | None, parts: Parts, text: str) -> Ap
     return api_error(
         response,
         _class_of(response.status, key),
-        sent=True if key == "internalError" else None,
+        sent=None if key is None else key == "internalError",
         messages=_messages_in(parts, key, text),
         code=key,
         fields=_FIELDS.get(key or "", ()),

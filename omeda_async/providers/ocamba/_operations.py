@@ -11,7 +11,7 @@ import orjson
 from omeda_async._operation import Operation, Request, Response, Verdict, Verification
 from omeda_async.errors import BadRequest, Conflict, InvalidRecord, OmedaAsyncError
 from omeda_async.providers._fields import check_integer, check_string, check_text, path_segment, query_value
-from omeda_async.providers._responses import api_error, load_json, lowered, text_of, unreadable
+from omeda_async.providers._responses import MOST_ON_PAGES, api_error, load_json, lowered, text_of, unreadable
 from omeda_async.providers._structuring import set_fields
 from omeda_async.providers.ocamba._converter import CANCEL_WIRE, campaign_from
 from omeda_async.providers.ocamba.models import (
@@ -89,7 +89,7 @@ def parse_list(response: Response) -> CampaignPage | OmedaAsyncError:
     """Parse one page of campaigns."""
     if not response.accepted:
         return _failure(response, "the response shows no campaigns")
-    fields = lowered(load_json(response.body))
+    fields = lowered(load_json(response.body, most=MOST_ON_PAGES))
     items, total = fields.get("items"), fields.get("total")
     campaigns = [campaign_from(item) for item in items] if isinstance(items, list) else [None]
     whole = tuple(campaign for campaign in campaigns if campaign is not None)

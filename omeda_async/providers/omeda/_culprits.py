@@ -34,7 +34,7 @@ def culprit_in(message: str) -> Culprit | None:
     telling = message[:LONGEST_SENTENCE]
     named = _LEVEL.search(telling) or _LEVEL_BY_FIELD.search(telling)
     level = _LEVEL_NAMES["".join(named[1].casefold().split())] if named else ""
-    found = _EMAIL.search(telling)
+    found = _EMAIL.search(telling) if "@" in telling else None
     email = found[0].strip(_AROUND_EMAIL) if found else None
     bracketed = _ID.search(telling) if level in {"BrandOptOut", "DeploymentTypeOptOut"} else None
     refused_id = bracketed[1].strip("'\"") if bracketed and "@" not in bracketed[1] else None

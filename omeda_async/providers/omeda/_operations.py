@@ -21,9 +21,9 @@ def _meets_every_opt_out(error: OmedaAsyncError) -> bool:
     return hits_everyone(error) or isinstance(error, NotFound | NotAuthorized)
 
 
-def _is_of(params: Any, found: DeploymentReceipt | DeploymentStatus, _: Response) -> bool:
-    """Whether an answer names the deployment that was asked for, if it names one."""
-    return found.track_id is None or found.track_id.strip().casefold() == params.track_id.strip().casefold()
+def _is_of(params: Any, receipt: DeploymentReceipt, _: Response) -> bool:
+    """Whether a receipt names the deployment that was asked for, if it names one."""
+    return _verification.may_be(params.track_id, receipt.track_id)
 
 
 LOOKUP: Final[Operation[_requests.LookupDeployment, DeploymentStatus]] = Operation(
@@ -32,7 +32,6 @@ LOOKUP: Final[Operation[_requests.LookupDeployment, DeploymentStatus]] = Operati
     idempotent=True,
     build=_requests.build_lookup,
     parse=_parse.parser(_parse.take_status),
-    confirms=_is_of,
 )
 SEARCH: Final[Operation[_requests.SearchDeployments, tuple[DeploymentStatus, ...]]] = Operation(
     provider=PROVIDER,

@@ -19,6 +19,7 @@ from omeda_async.providers.omeda._addresses import Addresses
 from omeda_async.providers.omeda._converter import Entry, entry_of, read_opt_out, record_of
 from omeda_async.providers.omeda._culprits import blame, merge, without_ids
 from omeda_async.providers.omeda._operations import SUBMIT_OPT_OUTS
+from omeda_async.providers.omeda._parse import MAY_BE_FOR_SIZE
 from omeda_async.providers.omeda._requests import SubmitOptOuts
 from omeda_async.providers.omeda.models import OptOutReceipt
 
@@ -115,7 +116,7 @@ class OptOutWork:
                 job.stop.set(error)
         elif error is None:
             isolation.accepted(group, result)
-        elif isinstance(error, ApiError) and _refuses_the_batch(error):
+        elif isinstance(error, ApiError) and _refuses_the_batch(error) and (result.lost or not result.doubtful):
             isolation.refused(group, error, result.attempts, lost=result.lost)
         elif _may_be_for_size(error) and not job.stop.is_set:
             isolation.too_large(group, result)
@@ -144,10 +145,10 @@ def _refuses_the_batch(error: ApiError) -> bool:
 
 
 def _may_be_for_size(error: OmedaAsyncError) -> bool:
-    """Whether a smaller request may fare better: the provider says so, or it broke down over this one."""
+    """Whether a smaller request may fare better: the provider says so, it broke down over this one, or a page came."""
     if isinstance(error, ApiError) and not isinstance(error, ServerError):
-        return error.status == 413
-    return in_doubt(error)
+        return error.status in MAY_BE_FOR_SIZE or _refuses_the_batch(error)
+    return in_doubt(error) and getattr(error, "status", None) != 503
 
 
 def _blame(entries: Sequence[Entry], culprits: Any) -> dict[int, Any]:

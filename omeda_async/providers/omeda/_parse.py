@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar
 
-from omeda_async._operation import Response
+from omeda_async._operation import GAVE_UP, Response
 from omeda_async._quick import quick
 from omeda_async.errors import (
     AlreadyDone,
@@ -37,12 +39,25 @@ Meanings: TypeAlias = tuple[tuple[re.Pattern[str], type[ApiError]], ...]
 
 _SALVAGED: Final = 1_000_000
 """Bytes of a broken body that are searched for messages."""
+_MOST_SALVAGED: Final = 2000
+_TOO_LARGE: Final = 413
+MAY_BE_FOR_SIZE: Final = GAVE_UP | {_TOO_LARGE}
+"""The 4xx after which a smaller request may fare better."""
+_MOST_TELLING: Final = 100
+"""Messages whose meaning is looked for; whom they name is read in all."""
 _REFUSES_A_BATCH: Final = frozenset({400, 409, 422})
 _SUBMISSION: Final = ("submissionid", "submission")
 """Omeda's two names of the id of a submission, in lower case."""
 _FAILED: Final = "the response does not say that it was successful"
-_OUTCOMES: Final = ("status", "result", "outcome", "state", "ok", "message")
-_OF_FAILURE: Final = re.compile(r"fail|fault|exception|denied|reject|error")
+_SUCCESSFUL: Final = "Your submission was successful"
+_OF_A_RECEIPT: Final = frozenset({"success", *_SUBMISSION})
+_TELLING: Final = re.compile(
+    r"(?P<success>(?<!un)succe)|(?P<failure>succe|fail|fault|exception|denied|reject|error)"
+    r"|(?P<outcome>^(?:status|result|outcome|state|ok|message)$)",
+    re.IGNORECASE,
+)
+"""Names of properties that say whether something was successful."""
+_LONGEST_NAME: Final = 100
 _NO_RECEIPT: Final = "the response names no deployment"
 
 _CANCELLED: Final = re.compile(r"^(?:the )?deployment\b.*\b(?:previously|already)\b.*\bcancell?ed\b", re.IGNORECASE)
@@ -141,7 +156,8 @@ def take_new_receipt(content: Content) -> DeploymentReceipt | str:
 def take_opt_out_receipt(content: Content) -> OptOutReceipt | str:
     """Return the receipt of a request of opt-outs; a text says why there is none."""
     fields = content.fields
-    if "success" not in fields or _says_that_it_failed(content):
+    usual = fields.get("success") == _SUCCESSFUL and fields.keys() <= _OF_A_RECEIPT  # as documented, and no more
+    if not usual and ("success" not in fields or _says_that_it_failed(content)):
         return "the response does not say that the submission was successful"
     return OptOutReceipt(first_text(fields, *_SUBMISSION), text_of(fields["success"]), _warnings(fields))
 
@@ -162,15 +178,26 @@ def take_statuses(content: Content) -> tuple[DeploymentStatus, ...] | str:
 
 def _says_that_it_failed(content: Content) -> bool:
     """Whether a receipt says of itself, in any spelling and at any depth, that it is none."""
-    return any(_says_no(name.casefold(), value) for name, value in walk(content.raw) if name is not None)
+    parts: list[tuple[str | None, Any]] = [*content.raw.items()]
+    for value in content.raw.values():
+        if isinstance(value, dict | list):
+            parts += walk(value)
+    for name, value in parts:
+        match name and _told_by(name[:_LONGEST_NAME]):
+            case "success" if means_no(value) or not (value is True or text_of(value)):
+                return True
+            case "failure" if value and not means_no(value):
+                return True
+            case "outcome" if means_no(value):
+                return True
+    return False
 
 
-def _says_no(name: str, value: Any) -> bool:
-    if "succe" in name:
-        return (text_of(value) is None and value is not True) or means_no(value)
-    if _OF_FAILURE.search(name):
-        return bool(value) and not means_no(value)
-    return name in _OUTCOMES and means_no(value)
+@lru_cache(maxsize=256)
+def _told_by(name: str) -> str | None:
+    """Return what a property of this name tells."""
+    found = _TELLING.search(name)
+    return None if found is None else found.lastgroup
 
 
 def _warnings(fields: Mapping[str, Any]) -> tuple[str, ...]:
@@ -215,13 +242,15 @@ def _failure(response: Response, content: Content | None, meanings: Meanings, *,
         return unreadable(response, "the response says neither success nor failure")
     if content is not None:
         return api_error(response, submission_id=first_text(content.fields, *_SUBMISSION))
+    if batch and response.status == _TOO_LARGE:
+        return api_error(response, sent=False)  # whoever says so has looked at nothing but the size
     return _salvaged(response, meanings, batch=batch)
 
 
 def _named(
     response: Response, messages: tuple[str, ...], submission_id: str | None, meanings: Meanings, *, batch: bool
 ) -> ApiError:
-    telling = [text[:LONGEST_SENTENCE] for text in messages]
+    telling = [text[:LONGEST_SENTENCE] for text in messages[:_MOST_TELLING]]
     kind = next((kind for words, kind in meanings if any(map(words.search, telling))), None)
     details: dict[str, Any] = {"submission_id": submission_id, "fields": _fields_in(telling)}
     refused = batch and (speaks_of_a_batch(telling) or response.accepted or response.status in _REFUSES_A_BATCH)
@@ -235,7 +264,8 @@ def _salvaged(response: Response, meanings: Meanings, *, batch: bool) -> OmedaAs
     if load_json(response.body) is not NO_JSON:
         return api_error(response)
     text = response.body[:_SALVAGED].decode("utf-8", "replace")
-    messages = tuple(_unescaped(found) for found in _BROKEN_ERROR.findall(text))
+    found = islice(_BROKEN_ERROR.finditer(text), _MOST_SALVAGED)
+    messages = tuple(_unescaped(one[1]) for one in found)
     submission = _BROKEN_ID.search(text)
     return _named(response, messages, submission[1] if submission else None, meanings, batch=batch and bool(messages))
 

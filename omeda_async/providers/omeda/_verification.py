@@ -33,9 +33,14 @@ _LONGEST_NAME: Final = 80
 """Omeda's pages on create and clone."""
 
 
-def judge_cancel(_: CancelDeployment, found: DeploymentStatus | OmedaAsyncError) -> Verdict:
+def may_be(asked: str, shown: str | None) -> bool:
+    """Whether an answer that shows this track id, or none, may be of the deployment that was asked for."""
+    return shown is None or shown.strip().casefold() == asked.strip().casefold()
+
+
+def judge_cancel(params: CancelDeployment, found: DeploymentStatus | OmedaAsyncError) -> Verdict:
     """Return what a look-up says of a cancel. A deployment that is not found may only not be there yet."""
-    if not isinstance(found, DeploymentStatus) or found.status is None:
+    if not isinstance(found, DeploymentStatus) or found.status is None or not may_be(params.track_id, found.track_id):
         return Verdict.UNDECIDED
     status = found.status.strip().casefold()
     if status in _CANCELLED:

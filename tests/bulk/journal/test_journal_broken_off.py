@@ -16,7 +16,7 @@ import pytest
 from omeda_async import ClosedError, JournalError, OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import Item, fingerprint, not_sent
-from omeda_async.bulk.journal.interface import WriteGroup, Written
+from omeda_async.bulk.journal.interface import Opened, WriteGroup, Written
 from omeda_async.bulk.journal.sqlite import SqliteBackend
 from omeda_async.bulk.journal.writer import Journal
 from omeda_async.journal import read_status
@@ -146,15 +146,37 @@ async def test_a_worker_cancelled_while_it_waits_leaves_the_others_their_results
     assert read_status(path).counts == {S.DONE: 4, S.NOT_SENT: 1}
 
 
+class HeldBackend(SqliteBackend):
+    """A backend that opens when it is let."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.let = threading.Event()
+
+    def open(self) -> Opened:
+        """Open the file."""
+        self.let.wait()
+        return super().open()
+
+
+@pytest.mark.parametrize("held", [True, False])
 @pytest.mark.parametrize("passes", range(8))
-async def test_cancelling_the_opening_leaves_nothing_open(path: Path, passes: int) -> None:
+async def test_cancelling_the_opening_leaves_nothing_open(path: Path, passes: int, held: bool) -> None:
     """Whether the file was open by then or not, it is free at once, and the thread is gone."""
-    opening = asyncio.ensure_future(journal_of(path).open(Tally()))
+    backend = HeldBackend(path, identity())
+    first = Journal(backend)
+    opening = asyncio.ensure_future(first.open(Tally()))
+    if not held:
+        backend.let.set()
     for _ in range(passes):
         await asyncio.sleep(0)
     opening.cancel()
+    backend.let.set()
     await asyncio.wait({opening})
-    assert opening.cancelled()
+    assert opening.cancelled() or not held
+    if not opening.cancelled():  # it was quicker
+        await first.close(None)
+    assert not [thread for thread in threading.enumerate() if "journal" in thread.name]
     gc.collect()
     journal = journal_of(path)
     await journal.open(Tally())

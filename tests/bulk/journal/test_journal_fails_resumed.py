@@ -1,15 +1,18 @@
 """A resumed run whose journal fails on the way: it still tells of every record what is known of it."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from omeda_async import JournalError, Outcome, OutcomeStatus
+from omeda_async import BulkRun, JournalError, Outcome, OutcomeStatus
 from omeda_async.bulk import Item
 from omeda_async.bulk.journal import sqlite_file
+from omeda_async.bulk.journal.sqlite import SqliteBackend
+from omeda_async.bulk.journal.sqlite_find import Finder
 from tests.bulk.bulk_fakes import adds_up, positions
 from tests.bulk.journal_help import Work, journalled
 
@@ -41,7 +44,7 @@ async def half_done(path: Path) -> None:
     assert report.counts == {S.DONE: 300}
 
 
-async def failed(path: Path, work: Work) -> list[Outcome]:
+async def failed(path: Path, work: Work, match: str) -> tuple[BulkRun, list[Outcome]]:
     """Run to the failure of the journal, and give the outcomes, which add up."""
     run = journalled(path, [*RECORDS[300:], *RECORDS[:300]], work)
     outcomes: list[Outcome] = []
@@ -50,31 +53,77 @@ async def failed(path: Path, work: Work) -> list[Outcome]:
         async for outcome in run:
             outcomes.append(outcome)  # noqa: PERF401 a comprehension would lose them
 
-    with pytest.raises(JournalError, match="locked"):
+    with pytest.raises(JournalError, match=match):
         await take()
     assert adds_up(run, 600)
     assert positions(outcomes) == list(range(600))
-    return outcomes
+    return run, outcomes
 
 
-@pytest.mark.xfail(reason="what is left is not looked up where it cannot be written down", strict=True)
+def at(number: int, change: Callable[[], Any]) -> Callable[[list[Item]], float]:
+    """Have something happen while a certain request is under way."""
+    requests = 0
+
+    def look(_: list[Item]) -> float:
+        nonlocal requests
+        requests += 1
+        if requests == number:
+            change()
+        return 0.01
+
+    return look
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Give what lets the disk be full."""
+    connect, made = sqlite_file.connect, list[sqlite3.Connection]()
+
+    def noted(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
+        made.append(connect(path, mode=mode))
+        return made[-1]
+
+    def fill() -> None:
+        for connection in made:
+            with suppress(sqlite3.ProgrammingError):
+                connection.execute("PRAGMA max_page_count = 1")
+
+    monkeypatch.setattr(sqlite_file, "connect", noted)
+    return fill
+
+
 @pytest.mark.parametrize("after", [1, 2, 7])
+@pytest.mark.parametrize("way", ["locked", "full"])
 async def test_what_an_earlier_run_has_done_is_reported_as_done(
-    path: Path, other: sqlite3.Connection, after: int
+    path: Path, other: sqlite3.Connection, full: Callable[[], None], way: str, after: int
 ) -> None:
     """However far this run has come: what it has sent is known, and so is what it did not get to ask for."""
     await half_done(path)
-    requests = 0
-
-    def lock(_: list[Item]) -> float:
-        nonlocal requests
-        requests += 1
-        if requests == after:
-            other.execute("BEGIN IMMEDIATE")
-        return 0.01
-
-    work = Work(max_entries=20, concurrency=1, answer_time=lock)
-    outcomes = await failed(path, work)
+    change = full if way == "full" else lambda: other.execute("BEGIN IMMEDIATE")
+    work = Work(max_entries=20, concurrency=1, answer_time=at(after, change))
+    run, outcomes = await failed(path, work, way)
     done = {outcome.record for outcome in outcomes if outcome.status.is_done}
     assert done == {*RECORDS[:300], *work.applied}
     assert {outcome.status for outcome in outcomes if outcome.record not in done} == {S.NOT_SENT}
+    assert run.report.counts[S.DONE] == len(done)
+
+
+async def test_what_cannot_be_read_either_is_in_doubt(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An earlier run may have sent it; where there was none, it is certain that nothing has."""
+
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    def break_down() -> None:
+        monkeypatch.setattr(SqliteBackend, "_write", fail)
+        monkeypatch.setattr(Finder, "_following", fail)
+
+    work = Work(max_entries=20, concurrency=1, answer_time=at(2, break_down))
+    _, outcomes = await failed(path.with_name("new"), work, "disk I/O error")
+    assert {one.status for one in outcomes if one.record not in work.applied} == {S.NOT_SENT}
+    monkeypatch.undo()
+    await half_done(path)
+    work = Work(max_entries=20, concurrency=1, answer_time=at(2, break_down))
+    _, outcomes = await failed(path, work, "disk I/O error")
+    assert {one.record for one in outcomes if one.status is S.DONE} == set(work.applied)
+    assert {one.status for one in outcomes if one.record not in work.applied} == {S.UNKNOWN}

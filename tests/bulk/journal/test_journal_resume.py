@@ -242,7 +242,10 @@ async def test_hashes_keep_every_trace_of_an_address_out(path: Path) -> None:
     endings = {
         "partly": ENDINGS["partly"],
         "failed-jane.doe@example.com": Result(
-            error=TooLate("x jane.doe@example.com", messages=["jane.doe@example.com"])
+            error=TooLate(
+                "x jane.doe@example.com",
+                messages=["jane.doe@example.com", "jane&#64;example.com jane%40example.com jane\uff20example.com"],
+            )
         ),
     }
     work = Work(endings=endings, scope={"reason": "asked by jane.doe@example.com"})

@@ -9,7 +9,7 @@ from omeda_async import Outcome, OutcomeStatus
 from omeda_async.journal import read_status
 from omeda_async.sandbox import Sandbox
 from omeda_async.testing import run_moved
-from tests.bulk import fault_plans as plans
+from tests.bulk import fault_checks as checks, fault_plans as plans, fault_runs as runs
 from tests.bulk.bulk_fakes import collect
 from tests.bulk.sandboxed import manager_on
 from tests.bulk.test_proof import PROOF
@@ -27,20 +27,20 @@ def test_a_run_broken_off_by_anything_is_brought_to_its_end(plan: plans.FaultPla
 
 
 async def _resumed(plan: plans.FaultPlan, journal: Path) -> None:
-    with plans.every_outcome() as outcomes, plans.every_exchange() as exchanges:
+    with runs.every_outcome() as outcomes, runs.every_exchange() as exchanges:
         async with Sandbox(seed=plan.seed, latency=plan.latency) as sandbox:
             records = plans.seed(sandbox, plan)
             plans.arm(sandbox, plan)
-            plans.check(await plans.broken_off(plan, sandbox, records, outcomes, exchanges, journal=journal))
+            checks.check(await runs.broken_off(plan, sandbox, records, outcomes, exchanges, journal=journal))
             before = {one.position: one for one in outcomes if one.status in SETTLED}
             heard = {name: len(held) for name, held in exchanges.items()}
             sandbox.faults.clear()
             async with manager_on(sandbox, timeout=plans.TIMEOUT) as manager:
                 after = await collect(plans.start(manager, plan, records, journal=journal))
-            applied = plans.applied(sandbox, plan)
+            applied = checks.applied(sandbox, plan)
     assert sorted(one.position for one in after) == list(range(len(records)))
     for outcome in after:
-        plans.check_outcome(outcome, plan, applied[outcome.position])
+        checks.check_outcome(outcome, plan, applied[outcome.position])
         _check_end(outcome, plan)
         earlier, name = before.get(outcome.position), f"id{outcome.position}"
         if earlier is not None:

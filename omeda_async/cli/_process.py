@@ -1,8 +1,18 @@
-"""Standard output and standard error as a process has them: a full disk, a closed pipe, a terminal that went away."""
+"""What a process has around a command: streams that may be full, closed or gone, and signals at any moment."""
 
 import os
+import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import current_thread, main_thread
 from typing import Any, TextIO
+
+SIGNALS = tuple(signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__)
+HIDDEN = dict.fromkeys(map(ord, "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"), "\ufffd")
+"""What turns the direction of a text, wherever it comes from: no note needs it."""
+INTERRUPTED = 130
+"""The exit code of whatever a signal has ended."""
 
 
 class OutputLost(Exception):
@@ -28,6 +38,8 @@ class Output:
             raise TypeError("a stream of text takes no bytes")
         if not text:
             return 0
+        if self._quiet and not text.isascii():
+            text = text.translate(HIDDEN)
         if self._closed:
             self._lose("it is closed")
         try:
@@ -60,3 +72,34 @@ def guard_streams() -> None:
     """Have the failure of standard output raise ``OutputLost``, and that of standard error ignored."""
     sys.stdout = Output(sys.stdout)
     sys.stderr = Output(sys.stderr, quiet=True)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let every signal raise KeyboardInterrupt, but those that the process was started to ignore."""
+    before = handle(_interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
+def handle(handler: Callable[..., object] | signal.Handlers) -> dict[signal.Signals, Any]:
+    """Set what handles signals, but those that the process was started to ignore; give what did before."""
+    if current_thread() is not main_thread():  # signals are the main thread's
+        return {}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    wanted = {number: one for number, one in before.items() if one is not signal.SIG_IGN}
+    for number in wanted:
+        signal.signal(number, handler)
+    return wanted
+
+
+def leave(*_: object) -> None:
+    """End the process at once; what a command writes is written line by line."""
+    os._exit(INTERRUPTED)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,159 @@
+"""Run random fault plans against the sandbox, and compare every outcome with the provider's own state.
+
+A plan is one bulk run: what is there, what goes wrong (before, after or behind the answer), and whether, when and how
+it is stopped. Each is drawn from the seed and its number alone, and carried out on a moved clock with asyncio's debug
+mode on. What has to hold of it is what tests/bulk/test_proof.py proves over fewer: one outcome for each record, and
+the true one; unknown only where the last word was lost or came from in between; every stop ends within its time.
+
+    python -m benchmarks.faults                            500 plans
+    python -m benchmarks.faults --plans 5000 --write       the long form; puts its table into the README
+    python -m benchmarks.faults --stops-only --seed 7      every run is stopped somehow
+    python -m benchmarks.faults --seed 7 --plan 123        one plan again, with what is wrong with it
+"""
+
+import argparse
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from random import Random
+
+import attrs
+
+from benchmarks import _harness
+from omeda_async import OutcomeStatus
+from omeda_async.testing import run_moved
+from tests.bulk.fault_checks import check
+from tests.bulk.fault_plans import NO, OPERATIONS, STOPS, FaultPlan, drawn
+from tests.bulk.fault_runs import Result, execute
+
+MOST_RECORDS = 40
+PATIENCE = 0.0005
+WANTED = 0.5
+"""The part of the runs that is stopped, unless all are."""
+
+
+@attrs.define
+class Tally:
+    """What has come of the plans of one operation."""
+
+    plans: int = 0
+    records: int = 0
+    requests: int = 0
+    stops: Counter[str] = attrs.field(factory=Counter)
+    faults: Counter[str] = attrs.field(factory=Counter)
+    statuses: Counter[OutcomeStatus] = attrs.field(factory=Counter)
+    disagreements: list[str] = attrs.field(factory=list)
+
+    def add(self, result: Result) -> None:
+        """Count what a run has come to."""
+        self.records += len(result.outcomes)
+        self.requests += len(result.sandbox.requests)
+        self.faults += result.sandbox.faults.by_label
+        self.statuses.update(outcome.status for outcome in result.outcomes)
+
+
+def plan_of(seed: int, number: int, *, stops_only: bool = False) -> FaultPlan:
+    """Draw a plan: the same for the same seed, number and kind of plans."""
+    rng = Random(f"{seed}:{number}")  # noqa: S311 chance, and no secret
+    stops: Sequence[str] = STOPS if stops_only or rng.random() < WANTED else [NO]
+    return drawn(rng, OPERATIONS[number % len(OPERATIONS)], stops, most=MOST_RECORDS)
+
+
+def carry_out(plan: FaultPlan, tally: Tally, name: str) -> None:
+    """Carry a plan out, and note what came of it, and what does not agree."""
+    tally.plans += 1
+    if plan.stop != NO:
+        tally.stops[plan.stop] += 1
+    try:
+        result = run_moved(execute(plan), patience=PATIENCE)
+        tally.add(result)
+        check(result)
+    except (AssertionError, TimeoutError, ExceptionGroup) as problem:
+        tally.disagreements.append(f"{name}: {type(problem).__name__}: {problem}")
+
+
+def run(plans: Sequence[int], seed: int, *, stops_only: bool, tell: Callable[[str], None] = print) -> dict[str, Tally]:
+    """Carry out the plans of these numbers, and return what came of them by operation."""
+    tallies = {operation: Tally() for operation in OPERATIONS}
+    for number in plans:
+        plan = plan_of(seed, number, stops_only=stops_only)
+        tally = tallies[plan.operation]
+        before = len(tally.disagreements)
+        carry_out(plan, tally, f"plan {number} of seed {seed}")
+        for problem in tally.disagreements[before:]:
+            tell(f"{problem}\n  {plan}")
+    return tallies
+
+
+def report(tallies: dict[str, Tally]) -> str:
+    """Put what came of the plans into tables."""
+    head = ("operation", "plans", "stopped", "records", "requests", "faults", "disagreements")
+    rows = [
+        [
+            operation,
+            *(f"{number:,}" for number in (one.plans, one.stops.total(), one.records, one.requests)),
+            f"{one.faults.total():,}",
+            f"**{len(one.disagreements)}**",
+        ]
+        for operation, one in tallies.items()
+    ]
+    statuses = [
+        [operation, *(f"{one.statuses[status]:,}" for status in OutcomeStatus)] for operation, one in tallies.items()
+    ]
+    stops: Counter[str] = sum((one.stops for one in tallies.values()), Counter())
+    return "\n\n".join(
+        [
+            _harness.table(head, rows),
+            _harness.table(("operation", *(status.value for status in OutcomeStatus)), statuses),
+            "Stops: " + ", ".join(f"{how} {number:,}" for how, number in sorted(stops.items())) + ".",
+        ]
+    )
+
+
+def section(tallies: dict[str, Tally], options: argparse.Namespace, seconds: float) -> str:
+    """Return the section of the README."""
+    only = " --stops-only" if options.stops_only else ""
+    return f"""## Fault plans
+
+`python -m benchmarks.faults --plans {options.plans} --seed {options.seed}{only} --write` writes this part
+({seconds / 60:.0f} minutes). Random runs against the sandbox, with up to four faults each, half of them stopped
+somehow; asyncio's debug mode is on. Every outcome is compared with the provider's own state half a minute later; it is
+unknown only where the last word was lost or came from in between, and every stop has to end within its time.
+
+{report(tallies)}"""
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.faults", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--plans", type=int, default=500, metavar="N", help="how many plans (500)")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="what they are drawn from (1)")
+    parser.add_argument("--plan", type=int, metavar="NUMBER", help="only this one of the seed")
+    parser.add_argument("--stops-only", action="store_true", help="stop every run somehow")
+    parser.add_argument("--write", action="store_true", help="put the table into the README of the benchmarks")
+    options = parser.parse_args(arguments)
+    if options.plans < 1:
+        parser.error("--plans must be at least 1")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what the command line asks for."""
+    options = _options(arguments)
+    for name in ("asyncio", "omeda_async"):  # a slow step is no news here, nor that a run was broken off
+        logging.getLogger(name).setLevel(logging.ERROR)
+    began = time.perf_counter()
+    numbers = range(options.plans) if options.plan is None else [options.plan]
+    tallies = run(numbers, options.seed, stops_only=options.stops_only)
+    print(report(tallies))
+    if options.write and options.plan is None:
+        _harness.write_section("faults", section(tallies, options, time.perf_counter() - began))
+    if wrong := sum(len(one.disagreements) for one in tallies.values()):
+        sys.exit(f"{wrong} disagreements")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Sums in an SQLite journal: by them damage is noticed that leaves the file in order, such as a bit of a status.
+
+SQLite compares those of numbers itself, as constraints of ``PRAGMA quick_check``. Those of texts and fingerprints are
+compared where these are read. Rows of journals that were begun without sums have none.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from struct import pack
+from typing import Any, Final
+from zlib import crc32
+
+from omeda_async.errors import JournalError
+
+DAMAGE: Final = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, ImportError)
+"""What reading a journal may raise, besides SQLite's errors, if somebody else has written it."""
+_FACTORS: Final = (65537, 257, 1000003, 7919, 31, 104729, 1299709)
+_AT_ONCE: Final = 1000
+
+
+def sum_of(*columns: str) -> str:
+    """Write the sum of numbers: any one of them that changes, changes it."""
+    return f"({' + '.join(map('{} * {}'.format, columns, _FACTORS))}) % 2147483647"
+
+
+RESULT_SUM: Final = sum_of("first", "last", "status", "attempts", "answer")
+ASIDE_SUM: Final = sum_of("position", "run", "repeats", "status", "attempts", "answer", "entry_sum")
+_COLUMNS: Final = (
+    "records ADD COLUMN sum BLOB",  # 4 bytes of the fingerprint, 4 of the entry
+    "prints ADD COLUMN sum BLOB",
+    "answers ADD COLUMN sum BLOB",
+    f"results ADD COLUMN sum INTEGER CHECK (sum IS NULL OR sum = {RESULT_SUM})",
+    "asides ADD COLUMN entry_sum INTEGER",
+    f"asides ADD COLUMN sum INTEGER CHECK (sum IS NULL OR sum = {ASIDE_SUM})",
+    "runs ADD COLUMN records INTEGER",
+    "runs ADD COLUMN writes INTEGER",
+    f"runs ADD COLUMN sum INTEGER CHECK (sum IS NULL OR sum = {sum_of('requests', 'recent', 'records', 'writes')})",
+)
+_HAS_SUMS: Final = "SELECT EXISTS (SELECT * FROM pragma_table_info('runs') WHERE name = 'sum')"
+_ODD: Final = """
+SELECT EXISTS (SELECT * FROM results WHERE status NOT BETWEEN 1 AND 8 OR last < first)
+OR (SELECT ifnull(sum(last - first + 1), 0) FROM results) > (SELECT count(*) FROM records)
+"""
+_LOST: Final = "SELECT records != (SELECT count(*) FROM records) FROM runs ORDER BY id DESC LIMIT 1"
+
+
+def has_sums(connection: sqlite3.Connection) -> bool:
+    """Whether a journal has the columns for sums."""
+    return bool(connection.execute(_HAS_SUMS).fetchone()[0])
+
+
+def add_sums(connection: sqlite3.Connection) -> None:
+    """Give a journal the columns for sums, which earlier versions do not mind when reading."""
+    if not has_sums(connection):
+        for column in _COLUMNS:
+            connection.execute(f"ALTER TABLE {column}")
+
+
+def damaged(path: Path, what: str) -> JournalError:
+    """Make the error for a journal that is not as it was written."""
+    return JournalError(
+        f"the journal {path} cannot be used: it is damaged ({what}), and nothing it says counts; put a copy in its "
+        "place, with all that stood beside it, or give another file to begin anew"
+    )
+
+
+def check_whole(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that the file is in order, and that all numbers and records are as they were written.
+
+    Raises:
+        JournalError: It is damaged.
+    """
+    for (found,) in connection.execute("PRAGMA quick_check(1)"):
+        if found != "ok":
+            raise damaged(path, found)
+    if connection.execute(_ODD).fetchone()[0]:
+        raise damaged(path, "results are not what was written")
+    if has_sums(connection) and connection.execute(_LOST).fetchone()[0]:
+        raise damaged(path, "records are missing")
+
+
+def sums(texts: Iterable[bytes]) -> bytes:
+    """Return the sums of texts, 4 bytes each."""
+    found = [*map(crc32, texts)]
+    return pack(f"<{len(found)}I", *found)
+
+
+def check_texts(rows: Iterable[Sequence[Any]], path: Path) -> None:
+    """Check texts against their sums, which may be None, and that none is missing."""
+    for text, noted in rows:
+        found = crc32(text if isinstance(text, bytes) else text.encode())
+        if noted is not None and found != (noted if isinstance(noted, int) else int.from_bytes(noted, "little")):
+            raise damaged(path, "a text is not what was written")
+
+
+def check_prints(connection: sqlite3.Connection, path: Path) -> None:
+    """Check the fingerprints by which records are found: a record that is not found counts as new."""
+    cursor = connection.execute("SELECT fingerprint, sum FROM prints WHERE sum NOT NULL")
+    while rows := cursor.fetchmany(_AT_ONCE):
+        prints, noted = zip(*rows, strict=True)
+        if sums(prints) != b"".join(noted):
+            raise damaged(path, "a fingerprint is not what was written")
