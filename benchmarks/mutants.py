@@ -39,7 +39,7 @@ TESTS = {
     "limits/": ["tests/limits"],
     "bulk/_isolate.py": [
         f"tests/bulk/test_{name}.py"
-        for name in ("isolation", "sizes", "isolation_stopped", "common_causes", "bulk_settling")
+        for name in ("isolation", "isolation_doubt", "sizes", "isolation_stopped", "common_causes", "bulk_settling")
     ],
     "bulk/_chunks.py": ["tests/bulk/test_sizes.py", "tests/bulk/test_bulk_units.py"],
 }
