@@ -32,6 +32,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\npythonpath = ["."]\n')
     (tmp_path / "omeda_async/limits/x.py").write_text(SOURCE.replace("from a import b\n", ""))
+    for package in ("omeda_async", "omeda_async/limits"):
+        (tmp_path / package / "__init__.py").touch()  # else one that is installed is imported
     test = "from types import SimpleNamespace\nfrom omeda_async.limits.x import f\n\n\n"
     (tmp_path / "tests/limits/test_limitsx.py").write_text(
         f"{test}def test_it():\n    assert f(SimpleNamespace(), 2) == 0\n"
