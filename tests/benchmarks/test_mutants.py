@@ -1,5 +1,6 @@
 """The mutation run: what it changes, what it takes for killed, and that its explanations are of this code."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -70,20 +71,34 @@ def test_a_sample_is_the_same_for_a_seed() -> None:
     assert len(first) == len(other) == 5
 
 
-def test_a_mutant_is_killed_by_a_test_that_fails_or_does_not_end(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutant_is_killed_by_a_test_that_fails(tree: Path) -> None:
     """Each is tried in the copy, and the module is as it was afterwards."""
     place = tree / "copy"
     place.mkdir()
     copy, source = Copy(place), SOURCE.replace("from a import b\n", "")
     copy.fill()
-    monkeypatch.setattr(mutants, "LEAST_PATIENCE", 3.0)
-    of = {now: Mutant("limits/x.py", source, source.replace(was, now)) for was, now in [
-        ("return text", "return 5"), ("max(1, text)", "min(1, text)"), ("text -= 1", "text -= 0"),
-    ]}  # fmt: skip
-    assert {now: copy.try_out(mutant) for now, mutant in of.items()} == {
-        "return 5": "killed", "min(1, text)": "survived", "text -= 0": "timed out",
-    }  # fmt: skip
+    noticed, missed = (source.replace(*change) for change in (("return text", "return 5"), ("max(1", "min(1")))
+    assert copy.try_out(Mutant("limits/x.py", source, noticed)) == "killed"
+    assert copy.try_out(Mutant("limits/x.py", source, missed)) == "survived"
     assert (place / "omeda_async/limits/x.py").read_text() == source
+
+
+def test_a_mutant_that_does_not_end_is_told_as_such(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets some times what the tests take without it, and is put away all the same."""
+    waited: list[float | None] = []
+
+    def run(*_words: object, timeout: float | None, **_how: object) -> None:
+        waited.append(timeout)
+        if timeout is not None:
+            raise subprocess.TimeoutExpired("pytest", timeout)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    mutant = changed("text -= 1", "text -= 0")
+    assert Copy(tree).try_out(mutant) == "timed out"
+    assert waited[0] is None
+    assert waited[1] is not None
+    assert waited[1] >= mutants.LEAST_PATIENCE
+    assert (tree / "omeda_async/limits/x.py").read_text() == SOURCE
 
 
 def test_tests_that_fail_without_a_mutant_are_no_measure(tree: Path) -> None:
