@@ -100,7 +100,7 @@ class Verification(Generic[P]):
 
 
 def hits_everyone(error: OmedaAsyncError) -> bool:
-    """Whether an error would meet every record of a run alike: credentials, a wrong method, a lost session, and the like."""
+    """Whether an error would meet every record of a run alike: credentials, a wrong method, a lost session, TLS."""
     if isinstance(error, ConnectionFailed):
         return not error.retryable  # a certificate that is not trusted
     return isinstance(error, AuthenticationFailed | MethodNotAllowed | SessionLost | ConfigurationError)
