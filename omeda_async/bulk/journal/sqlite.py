@@ -108,6 +108,7 @@ class SqliteBackend:
         """Open or create the file, lock it, and note that a run begins."""
         self._sql, self._files, self._begun, opened = self._stack.enter_context(self._opening)
         self._mark = self._stack.enter_context(os.fdopen(open_mark(self._path), "r+b", buffering=0))
+        self._mark.write(MARK.pack(*self._begun, 0))
         self._stack.callback(self._tidy)
         run = self._run = self._begun[1]
         ids = self._sql.execute(_IDS).fetchone()[0]

@@ -16,7 +16,7 @@ from omeda_async import _clock
 from omeda_async._version import __version__
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Opened
-from omeda_async.bulk.journal.sqlite_mark import check_log, check_mark, noted
+from omeda_async.bulk.journal.sqlite_mark import check_log, check_mark, mark_of, noted
 from omeda_async.bulk.journal.sqlite_sums import (
     ASIDE_SUM,
     DAMAGE,
@@ -265,7 +265,10 @@ def _prepare(connection: sqlite3.Connection, path: Path, identity: Identity) -> 
 
 def _check(path: Path, identity: Identity) -> None:
     """Check that a journal is the run's own, and whole; whoever only reads leaves one that is not as it is."""
-    mark = noted(path) if path.stat().st_size else None
+    mark = noted(path)
+    if not path.stat().st_size:
+        mark_of(path).unlink(missing_ok=True)  # of one that was removed
+        return
     with closing(connect(path, mode="ro")) as connection:
         filled = check_format(connection, path)
         check_mark(connection, path, mark, filled=filled)

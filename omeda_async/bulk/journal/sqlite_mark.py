@@ -7,6 +7,7 @@ from struct import Struct
 from typing import Any, Final
 
 from omeda_async.bulk.journal.sqlite_sums import damaged
+from omeda_async.errors import JournalError
 
 MARK: Final = Struct("<dqq")
 """When the first run of the journal began, by which it is known; the last run, and how often that has written."""
@@ -28,10 +29,17 @@ def open_mark(path: Path) -> int:
 
 
 def noted(path: Path) -> tuple[Any, ...] | None:
-    """Read how far a journal has come, where that is known."""
+    """Read how far a journal has come, where that is known.
+
+    Raises:
+        JournalError: What has the name of the file is something else.
+    """
     mark = mark_of(path)
-    content = mark.read_bytes() if mark.is_file() else b""
-    return MARK.unpack(content) if len(content) == MARK.size else None
+    if not mark.exists():
+        return None
+    if not mark.is_file() or mark.stat().st_size not in {0, MARK.size}:
+        raise JournalError(f"{mark} is not what a run notes beside its journal; give another file")
+    return MARK.unpack(content) if (content := mark.read_bytes()) else None
 
 
 def check_mark(connection: sqlite3.Connection, path: Path, mark: tuple[Any, ...] | None, *, filled: bool) -> None:
