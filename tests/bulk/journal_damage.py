@@ -118,6 +118,23 @@ async def samples() -> dict[str, Sample]:
     return taken
 
 
+_WITHOUT_SUMS = """
+PRAGMA journal_mode = DELETE; DELETE FROM meta WHERE name = 'sum';
+ALTER TABLE records DROP COLUMN sum; ALTER TABLE prints DROP COLUMN sum; ALTER TABLE answers DROP COLUMN sum;
+ALTER TABLE results DROP COLUMN sum; ALTER TABLE asides DROP COLUMN sum; ALTER TABLE asides DROP COLUMN entry_sum;
+ALTER TABLE runs DROP COLUMN sum; ALTER TABLE runs DROP COLUMN ids; ALTER TABLE runs DROP COLUMN writes;
+"""
+
+
+def without_sums(sample: Sample) -> Sample:
+    """Make of a journal one as the format was first written."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        put(Path(folder), sample.files)
+        with closing(sqlite3.connect(Path(folder, NAME))) as connection:
+            connection.executescript(_WITHOUT_SUMS)
+        return Sample({NAME: Path(folder, NAME).read_bytes()}, sample.truth)
+
+
 def _change(name: str, change: Callable[[bytearray], Any]) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         file = folder / name
