@@ -67,7 +67,7 @@ WHERE id = :record
 # SQLite reads the same clock: what is not asked for in Python costs nothing there.
 _SO_FAR: Final = """
 UPDATE runs SET requests = :requests, recent = :recent, ids = :ids, writes = :writes,
-sum = <sum>, seen = (julianday('now') - 2440587.5) * 86400.0
+sum = <sum>, seen = iif(:now, (julianday('now') - 2440587.5) * 86400.0, seen)
 WHERE id = :run
 """.replace("<sum>", sum_of(":requests", ":recent", ":ids", ":writes"))
 _END: Final = "UPDATE runs SET ended = ?, complete = ?, counts = ?, cause = ? WHERE id = ?"
@@ -112,7 +112,7 @@ class SqliteBackend:
         self._stack.callback(self._tidy)
         run = self._run = self._begun[1]
         ids = self._sql.execute(_IDS).fetchone()[0]
-        self._so_far = {"run": run, "requests": 0, "recent": 0, "ids": ids, "writes": 0}
+        self._so_far = {"run": run, "requests": 0, "recent": 0, "ids": ids, "writes": 0, "now": False}
         self._last, stored = self._sql.execute(_HIGHEST).fetchone()
         self._next_record, self._next_stored = self._last + 1, stored + 1
         self.find = Finder(self._sql, self._last, self._path).find
@@ -155,13 +155,13 @@ class SqliteBackend:
     def _tidy(self) -> None:
         """Make it a single file, unless someone is reading it, or what is beside it may be another's."""
         if self._in_place():
-            with suppress(sqlite3.OperationalError):
+            with suppress(sqlite3.OperationalError, OSError):
                 self._sql.execute("PRAGMA busy_timeout = 0")
                 if self._sql.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",):
                     mark_of(self._path).unlink()
 
     def _end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
-        self._so_far["requests"] = requests
+        self._so_far |= {"requests": requests, "now": False}
         self._sql.execute(_SO_FAR, self._so_far)
         if cause is None:
             self._sql.execute("DELETE FROM asides WHERE run != ?", (self._run,))
@@ -184,6 +184,7 @@ class SqliteBackend:
         if group.asides:
             self._set_aside(group.asides)
         so_far = self._so_far
+        so_far["now"] = group.requests is not None
         if group.requests is not None:
             so_far |= {"requests": group.requests, "recent": group.recent}
         so_far["writes"] += 1
