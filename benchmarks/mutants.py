@@ -41,7 +41,7 @@ TESTS = {
         f"tests/bulk/test_{name}.py"
         for name in ("isolation", "sizes", "isolation_stopped", "common_causes", "bulk_settling")
     ],
-    "bulk/_sizes.py": ["tests/bulk/test_sizes.py"],
+    "bulk/_chunks.py": ["tests/bulk/test_sizes.py", "tests/bulk/test_bulk_units.py"],
 }
 """The tests that concern a module, those first that are likely to notice."""
 KINDS = re.compile(

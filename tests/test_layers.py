@@ -29,7 +29,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"outcomes", r"errors|_masking", r"attrs"),
     (r"events", r"errors", r"attrs"),
     (r"_operation", r"errors|_quick", r"attrs"),
-    (r"limits(\..*)?", rf"errors|_clock|_quick|_retry_after|{OWN}", r"attrs|aiolimiter"),
+    (r"limits(\..*)?", rf"errors|_clock|_quick|_checks|_retry_after|{OWN}", r"attrs|aiolimiter"),
     (r"_checks", r"errors|_secret", r""),
     (r"_auth_kinds", r"errors|_checks|_masking|_secret", r"attrs"),
     (r"settings", r"errors|limits|_checks|_masking|_secret|_auth_kinds", r"attrs"),

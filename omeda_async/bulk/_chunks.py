@@ -1,8 +1,89 @@
-"""How batches form: a plain object, by count and bytes."""
+"""How batches form: by count and bytes, and by what is learned of how much a provider takes at a time. Pure.
 
-from typing import Generic, Protocol, TypeVar
+That is found by bisection. A provider may count entries or bytes: what it refuses bounds both, until a request shows
+which of the two it was.
+"""
 
-from omeda_async.bulk._sizes import Sizes
+import math
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import attrs
+
+PROBE_EVERY = 8
+"""One request in so many, the first after each thing learned, tries more than is known to go through."""
+FINE_ENOUGH = 64
+"""The search ends when what goes through is known to this part of it."""
+
+
+class Size(NamedTuple):
+    """The size of a request."""
+
+    entries: float
+    bytes: float
+
+
+NOTHING, ANY = Size(0, 0), Size(math.inf, math.inf)
+
+
+@attrs.define
+class Sizes:
+    """What the requests of a run have shown about the size of one."""
+
+    taken: Size = NOTHING
+    """The most entries and the most bytes that have gone through, not necessarily together."""
+    refused: list[Size] = attrs.field(factory=list)
+    """The smallest that were too large; 0 entries or bytes: it was certainly not for those."""
+    _known: tuple[Size, Size] | None = None
+    _asked: int = 0
+
+    def took(self, size: Size) -> None:
+        """Note a request that went through; what was no larger has not been refused for its size."""
+        if size.entries > self.taken.entries or size.bytes > self.taken.bytes:
+            self.taken = Size(max(size.entries, self.taken.entries), max(size.bytes, self.taken.bytes))
+            refused, self.refused = self.refused, []
+            for one in refused:
+                self.refuse(one)
+
+    def refuse(self, size: Size) -> None:
+        """Note a request that was too large, unless as many entries and as many bytes have gone through."""
+        new = Size(
+            size.entries if size.entries > self.taken.entries else 0,
+            size.bytes if size.bytes > self.taken.bytes else 0,
+        )
+        if any(new) and not self.too_large(new):
+            self.refused = [one for one in self.refused if not _holds(one, new)] + [new]
+
+    def too_large(self, size: Size) -> bool:
+        """Whether a request would be refused for its size, as far as is known."""
+        return any(_holds(size, one) for one in self.refused)
+
+    def next_limit(self) -> Size:
+        """Return what the next request should hold at the most.
+
+        While it is not known whether entries or bytes count, it is bytes: fewer, but longer ones, show which.
+        """
+        if not self.refused:
+            return ANY
+        bound = Size(
+            min([one.entries for one in self.refused if not one.bytes], default=math.inf),
+            min([one.bytes for one in self.refused if one.bytes], default=math.inf),
+        )
+        self._asked = self._asked + 1 if self._known == (self.taken, bound) else 0
+        self._known = self.taken, bound
+        probes = self._asked % PROBE_EVERY == 0
+        return Size(*[_goal(*pair, probes=probes) for pair in zip(self.taken, bound, strict=True)])
+
+
+def _holds(size: Size, other: Size) -> bool:
+    return size.entries >= other.entries and size.bytes >= other.bytes
+
+
+def _goal(taken: float, refused: float, *, probes: bool) -> float:
+    """Return how much to try between what goes through and what does not."""
+    if refused == math.inf:
+        return refused
+    found = refused - taken <= max(1, taken // FINE_ENOUGH)
+    return taken if found or not (probes or 3 * taken < refused) else (taken + refused) // 2
 
 
 class Sized(Protocol):

@@ -16,8 +16,8 @@ import attrs
 
 from omeda_async._masking import mask_emails
 from omeda_async._result import Result
+from omeda_async.bulk._chunks import Size, Sizes
 from omeda_async.bulk._item import WITNESSES, Item, still_doubtful
-from omeda_async.bulk._sizes import Size, Sizes
 from omeda_async.errors import ApiError, BatchRejected, Culprit
 from omeda_async.outcomes import OutcomeStatus
 

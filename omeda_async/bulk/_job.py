@@ -8,8 +8,8 @@ from omeda_async._account import Account
 from omeda_async._call import Call, CallOptions
 from omeda_async._result import Result
 from omeda_async._stop import Stop
+from omeda_async.bulk._chunks import Sizes
 from omeda_async.bulk._item import Closed, Item, not_sent, still_doubtful
-from omeda_async.bulk._sizes import Sizes
 from omeda_async.errors import ClosedError
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import attrs
 from omeda_async._account import Account
 from omeda_async._call import Call
 from omeda_async._operation import Operation
+from omeda_async.bulk._chunks import Sizes
 from omeda_async.bulk._common_cause import CommonCause
 from omeda_async.bulk._item import Item, in_vain
 from omeda_async.bulk._job import Job
-from omeda_async.bulk._sizes import Sizes
 
 
 @attrs.define

@@ -13,13 +13,13 @@ from omeda_async.bulk._engine import Engine, EngineOptions
 from omeda_async.bulk._item import Records
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._plan import make_plan
-from omeda_async.bulk.journal.null import NullJournal
 from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, JournalError, OmedaAsyncError
 from omeda_async.limits import Priority
 from omeda_async.outcomes import BulkReport, Outcome, Plan
 
 if TYPE_CHECKING:
     from omeda_async.bulk.journal.identity import Identity
+    from omeda_async.bulk.journal.null import NullJournal
     from omeda_async.bulk.journal.writer import Journal
 
 CLOSE_TIMEOUT = 30.0
@@ -187,16 +187,21 @@ class BulkRun:
         self._work.account.transport.session()
         self._work.account.activity.add_run(self)
         self._started = _clock.now()
-        journal: Journal | NullJournal = NullJournal()
-        if self._journal is not None:
-            from omeda_async.bulk.journal.place import journal_at  # noqa: PLC0415 the same
-
-            longest = self._work.account.settings.rate_limit.longest
-            journal = journal_at(self._journal, self._identity(), longest)
+        journal = self._made_journal()
         engine = self._engine = Engine(self._work, self._records, self._options, journal)
         drive = self._drive(engine, journal)
         self._driver = asyncio.create_task(drive, name=f"omeda_async {self._work.name}")
         return engine
+
+    def _made_journal(self) -> "Journal | NullJournal":
+        if self._journal is None:
+            from omeda_async.bulk.journal.null import NullJournal  # noqa: PLC0415 nor does what sends nothing load this
+
+            return NullJournal()
+        from omeda_async.bulk.journal.place import journal_at  # noqa: PLC0415 the same
+
+        longest = self._work.account.settings.rate_limit.longest
+        return journal_at(self._journal, self._identity(), longest)
 
     async def _drive(self, engine: Engine, journal: "Journal | NullJournal") -> None:
         try:

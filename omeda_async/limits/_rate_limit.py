@@ -6,6 +6,7 @@ from typing import Self
 
 import attrs
 
+from omeda_async._checks import check_whole
 from omeda_async.errors import ConfigurationError
 
 
@@ -16,11 +17,6 @@ class Priority(enum.Enum):
     """Ahead of bulk: someone is waiting for it."""
     BULK = "bulk"
     """Behind interactive calls, with at least one grant in ten of its own."""
-
-
-def _whole(field: str, value: object, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigurationError(f"{field} must be a whole number, {least} or more, not {value!r}")
 
 
 def _positive(field: str, value: object) -> None:
@@ -45,7 +41,7 @@ class Window:
     seconds: float
 
     def __attrs_post_init__(self) -> None:
-        _whole("Window.calls", self.calls)
+        check_whole("Window.calls", self.calls)
         _positive("Window.seconds", self.seconds)
 
     def __str__(self) -> str:
@@ -89,7 +85,7 @@ class RateLimit:
     def __init__(self, *windows: Window, parallel: int | None = None, pace: float | None = None) -> None:
         _check_windows(windows)
         if parallel is not None:
-            _whole("RateLimit.parallel", parallel)
+            check_whole("RateLimit.parallel", parallel)
         if pace is not None:
             _positive("RateLimit.pace", pace)
         if not windows and parallel is None and pace is None:

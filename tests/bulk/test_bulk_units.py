@@ -8,8 +8,8 @@ from hypothesis import given, strategies as st
 
 from omeda_async import ClosedError, Outcome, OutcomeStatus, RateLimit, Window
 from omeda_async._result import Result
+from omeda_async.bulk import Item
 from omeda_async.bulk._chunks import Chunker
-from omeda_async.bulk._item import Item
 from omeda_async.bulk._plan import isolation_cost, least_seconds
 from omeda_async.bulk._reader import Linger
 from omeda_async.bulk._repeats import Repeats

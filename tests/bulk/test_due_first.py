@@ -3,7 +3,7 @@
 import datetime as dt
 
 from omeda_async import DeploymentCancel, OmedaSettings, OutcomeStatus, SessionManager, _clock
-from omeda_async.bulk._item import Item
+from omeda_async.bulk import Item
 from omeda_async.bulk._queue import BatchQueue
 from omeda_async.sandbox import Sandbox
 

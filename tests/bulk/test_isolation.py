@@ -9,8 +9,8 @@ from hypothesis import given, settings, strategies as st
 
 from omeda_async import OutcomeStatus
 from omeda_async._result import Result
-from omeda_async.bulk import Evidence, Group, Isolation, Part, not_sent
-from omeda_async.bulk._item import WITNESSES, Item
+from omeda_async.bulk import Evidence, Group, Isolation, Item, Part, not_sent
+from omeda_async.bulk._item import WITNESSES
 from omeda_async.errors import AnswerLost, ApiError, BatchRejected, ClosedError
 from tests.bulk.oracle import GENERIC, Oracle, Pair, blame, isolate, make_item, without, words
 

@@ -60,7 +60,7 @@ async def test_a_permit_that_comes_too_near_the_deadline_is_given_back() -> None
 @pytest.mark.parametrize("secret", ["Zq9!k", "Zq9", "Zq9!kW7"])
 async def test_no_part_of_a_short_secret_is_left_where_an_error_is_cut(secret: str, offset: int) -> None:
     """Texts are cut at 200 characters: a secret that stands across the cut is hidden whole, however short it is."""
-    owner, _ = account(answer(400, text="x" * offset + secret + " is wrong"))
+    owner, _ = account(answer(400, text="x" * (offset - 1) + f" {secret} is wrong"))
     owner.credentials.secrets = (secret,)  # type: ignore[misc]  # a fake's
     error = (await CAMPAIGN_CANCEL.run(owner, explain=False)).error
     assert error is not None

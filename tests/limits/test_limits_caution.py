@@ -200,6 +200,17 @@ async def test_a_503_with_retry_after_holds_the_account_back_too() -> None:
     assert await attempt(limiter) == pytest.approx(3.02, abs=1e-4)
 
 
+@pytest.mark.parametrize(("drawn", "seconds"), [(0.0, 0.5), (1.0, 1.1)])
+async def test_too_many_in_flight_with_nothing_else_in_flight_is_a_pause_of_a_second_at_most(
+    drawn: float, seconds: float
+) -> None:
+    """There is no answer to wait for: someone else has them in flight. Half a second at least, and the jitter."""
+    pauses: list[float] = []
+    limiter = make_limiter(LIMIT, on_pause=pauses.append, uniform=lambda: drawn)
+    await refuse(limiter, "-1")
+    assert pauses == pytest.approx([seconds])
+
+
 async def test_a_refusal_of_what_left_before_a_pause_teaches_no_pace() -> None:
     """The account has been told to wait since: the next attempts are held to no pace for it."""
     limiter, _ = limiter_without_jitter()

@@ -86,6 +86,27 @@ async def test_a_wait_is_measured_by_the_minute_that_true_headers_tell() -> None
     assert 40.0 <= asyncio.get_running_loop().time() < 41.5
 
 
+async def test_who_has_a_minute_s_worth_ahead_waits_a_minute_longer() -> None:
+    """By true headers, and a little less for the provider's clock: thirty-nine ahead go in the same minute."""
+    limiter = make_limiter(LIMIT)
+    await spend(limiter, 40, truth)
+
+    async def told() -> float:
+        with pytest.raises(LimitWaitExceeded) as caught:
+            await limiter.acquire(max_wait=1.0)
+        return caught.value.next_slot_in or 0.0
+
+    alone = await told()
+    waiters = [asyncio.create_task(limiter.acquire()) for _ in range(39)]
+    await until_idle()
+    assert await told() == pytest.approx(alone)
+    waiters.append(asyncio.create_task(limiter.acquire()))
+    await until_idle()
+    assert await told() - alone == pytest.approx(59.94)
+    for waiter in waiters:
+        waiter.cancel()
+
+
 async def test_a_late_answer_of_the_window_before_tells_nothing_of_this_one() -> None:
     """It left last and was counted first: what it counts is over, so nobody else's calls are seen in it."""
     limiter = make_limiter(LIMIT)
