@@ -188,7 +188,7 @@ def in_doubt(error: OmedaAsyncError) -> bool:
 def refused_unseen(error: OmedaAsyncError) -> bool:
     """Whether the request was certainly not carried out, for a reason that may pass."""
     if isinstance(error, ConnectionFailed | RateLimited):
-        return True
+        return isinstance(error, RateLimited) or error.retryable
     return type(error) is ApiError and error.status in PASSING  # a class of its own has it from the provider's words
 
 

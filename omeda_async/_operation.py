@@ -10,6 +10,7 @@ from omeda_async._quick import quick
 from omeda_async.errors import (
     AuthenticationFailed,
     ConfigurationError,
+    ConnectionFailed,
     MethodNotAllowed,
     NotFound,
     OmedaAsyncError,
@@ -99,7 +100,9 @@ class Verification(Generic[P]):
 
 
 def hits_everyone(error: OmedaAsyncError) -> bool:
-    """Whether an error would meet every record of a run alike: credentials, a wrong method, a lost session."""
+    """Whether an error would meet every record of a run alike: credentials, a wrong method, a lost session, TLS."""
+    if isinstance(error, ConnectionFailed):
+        return not error.retryable  # a certificate that is not trusted
     return isinstance(error, AuthenticationFailed | MethodNotAllowed | SessionLost | ConfigurationError)
 
 

@@ -23,6 +23,7 @@ class _MovingSelector(selectors.DefaultSelector):
     def __init__(self, patience: float) -> None:
         super().__init__()
         self.now = 0.0
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._patience = patience
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -32,7 +33,7 @@ class _MovingSelector(selectors.DefaultSelector):
         # The loop's own wake-up pipe is always registered; anything more can bring input, and so can a thread.
         outside = len(self.get_map()) > 1 or threading.active_count() > 1
         ready = super().select(self._patience if outside else 0)
-        while not ready and _clock.outside:
+        while not ready and any(one.get_loop() is self.loop for one in tuple(_clock.outside)):
             ready = super().select(self._patience)
         if not ready:
             self.now += timeout
@@ -53,6 +54,7 @@ class MovedClockLoop(asyncio.SelectorEventLoop):
     def __init__(self, patience: float = 0.002) -> None:
         self._moving = _MovingSelector(patience)
         super().__init__(self._moving)
+        self._moving.loop = self
 
     def time(self) -> float:
         """Return the moved time in seconds."""

@@ -99,9 +99,12 @@ class Codec:
 def result_of(kept: Kept) -> Result[Any]:
     """Make a result again."""
     stored = orjson.loads(kept.stored)
+    error = _revived(stored["error"])
+    if not isinstance(error, OmedaAsyncError | None):
+        raise TypeError("what is kept as an error is none")
     return Result(
         receipt=_revived(stored["receipt"]),
-        error=_revived(stored["error"]),
+        error=error,
         attempts=kept.attempts,
         settled=stored["settled"],
         doubtful=stored["doubtful"],

@@ -5,7 +5,9 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
+from io import FileIO
 from itertools import count, pairwise
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from zlib import crc32
@@ -28,6 +30,7 @@ from omeda_async.bulk.journal.interface import (
 )
 from omeda_async.bulk.journal.sqlite_file import INODE, Files, displaced, journal_file, unusable
 from omeda_async.bulk.journal.sqlite_find import Finder
+from omeda_async.bulk.journal.sqlite_mark import MARK, mark_of, open_mark
 from omeda_async.bulk.journal.sqlite_sums import ASIDE_SUM, RESULT_SUM, sum_of, sums
 
 T = TypeVar("T")
@@ -63,11 +66,13 @@ WHERE id = :record
 """
 # SQLite reads the same clock: what is not asked for in Python costs nothing there.
 _SO_FAR: Final = """
-UPDATE runs SET requests = :requests, recent = :recent, records = :records, writes = :writes,
-sum = <sum>, seen = (julianday('now') - 2440587.5) * 86400.0
+UPDATE runs SET requests = :requests, recent = :recent, ids = :ids, writes = :writes,
+sum = <sum>, seen = iif(:now, (julianday('now') - 2440587.5) * 86400.0, seen)
 WHERE id = :run
-""".replace("<sum>", sum_of(":requests", ":recent", ":records", ":writes"))
+""".replace("<sum>", sum_of(":requests", ":recent", ":ids", ":writes"))
 _END: Final = "UPDATE runs SET ended = ?, complete = ?, counts = ?, cause = ? WHERE id = ?"
+_PLACE: Final = attrgetter("place")
+_IDS: Final = "SELECT ids FROM runs ORDER BY id DESC LIMIT 1"
 _STORED_REMEMBERED: Final = 1000
 
 
@@ -82,6 +87,8 @@ class SqliteBackend:
 
     _run: int
     _files: Files
+    _begun: tuple[float, int]
+    _mark: FileIO
     _sql: sqlite3.Connection
     find: Callable[[bytes], Sequence[Known]]
     _last: int
@@ -99,9 +106,13 @@ class SqliteBackend:
 
     def open(self) -> Opened:
         """Open or create the file, lock it, and note that a run begins."""
-        self._sql, self._files, self._run, opened = self._stack.enter_context(self._opening)
+        self._sql, self._files, self._begun, opened = self._stack.enter_context(self._opening)
+        self._mark = self._stack.enter_context(os.fdopen(open_mark(self._path), "r+b", buffering=0))
+        self._mark.write(MARK.pack(*self._begun, 0))
         self._stack.callback(self._tidy)
-        self._so_far = {"run": self._run, "requests": 0, "recent": 0, "records": opened.records, "writes": 0}
+        run = self._run = self._begun[1]
+        ids = self._sql.execute(_IDS).fetchone()[0]
+        self._so_far = {"run": run, "requests": 0, "recent": 0, "ids": ids, "writes": 0, "now": False}
         self._last, stored = self._sql.execute(_HIGHEST).fetchone()
         self._next_record, self._next_stored = self._last + 1, stored + 1
         self.find = Finder(self._sql, self._last, self._path).find
@@ -126,6 +137,8 @@ class SqliteBackend:
                 if self._sql.in_transaction:
                     self._sql.execute("ROLLBACK")
                 raise
+            self._mark.seek(0)
+            self._mark.write(MARK.pack(*self._begun, self._so_far["writes"]))
             if not self._in_place():
                 raise displaced(self._path)
         except (sqlite3.Error, OSError) as error:
@@ -142,12 +155,13 @@ class SqliteBackend:
     def _tidy(self) -> None:
         """Make it a single file, unless someone is reading it, or what is beside it may be another's."""
         if self._in_place():
-            with suppress(sqlite3.OperationalError):
+            with suppress(sqlite3.OperationalError, OSError):
                 self._sql.execute("PRAGMA busy_timeout = 0")
-                self._sql.execute("PRAGMA journal_mode = DELETE")
+                if self._sql.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",):
+                    mark_of(self._path).unlink()
 
     def _end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
-        self._so_far["requests"] = requests
+        self._so_far |= {"requests": requests, "now": False}
         self._sql.execute(_SO_FAR, self._so_far)
         if cause is None:
             self._sql.execute("DELETE FROM asides WHERE run != ?", (self._run,))
@@ -170,9 +184,9 @@ class SqliteBackend:
         if group.asides:
             self._set_aside(group.asides)
         so_far = self._so_far
+        so_far["now"] = group.requests is not None
         if group.requests is not None:
             so_far |= {"requests": group.requests, "recent": group.recent}
-        so_far["records"] += len(records) - len(known)
         so_far["writes"] += 1
         self._sql.execute(_SO_FAR, so_far)
         return Written(records, known)
@@ -184,6 +198,7 @@ class SqliteBackend:
         records: Sequence[int] = range(self._next_record, self._next_record + len(positions))
         if len(found) < len(positions):
             self._next_record += len(positions)  # the numbers of those found are left out
+            self._so_far["ids"] += sum(records) - sum(map(records.__getitem__, map(_PLACE, found)))
             places = _dumped([one.place for one in found]) if found else "[]"
             values = {"first": records[0], "fingerprints": fingerprints, "entries": text, "known": places}
             self._sql.execute(_INSERT_RECORDS, {**values, "sums": entries.sums})

@@ -16,6 +16,7 @@ from omeda_async import _clock
 from omeda_async._version import __version__
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Opened
+from omeda_async.bulk.journal.sqlite_mark import check_log, check_mark, mark_of, noted
 from omeda_async.bulk.journal.sqlite_sums import (
     ASIDE_SUM,
     DAMAGE,
@@ -60,10 +61,11 @@ CREATE TABLE asides (
 );
 INSERT INTO meta VALUES ('indexed', 0);
 """
-_BEGIN_RUN: Final = "INSERT INTO runs (started, version, records, writes, sum) VALUES (?1, ?2, ?3, 0, <sum>)".replace(
+_BEGIN_RUN: Final = "INSERT INTO runs (started, version, ids, writes, sum) VALUES (?1, ?2, ?3, 0, <sum>)".replace(
     "<sum>", sum_of("0", "0", "?3", "0")
 )
-_BOTH: Final = "SELECT (SELECT count(*) FROM records), (SELECT count(*) FROM prints)"
+_FIRST: Final = "SELECT started FROM runs ORDER BY id LIMIT 1"
+_BOTH: Final = "SELECT count(*), ifnull(sum(id), 0), (SELECT count(*) FROM prints) FROM records"
 _COUNT_NEW: Final = "SELECT count(*) FROM records WHERE id > (SELECT value FROM meta WHERE name = 'indexed')"
 _INDEX_NEW: Final = """
 INSERT OR IGNORE INTO prints
@@ -142,23 +144,22 @@ def whose(connection: sqlite3.Connection, path: Path) -> tuple[dict[str, Any], b
 @contextmanager
 def journal_file(
     path: Path, identity: Identity, lookback: float = 0.0
-) -> Iterator[tuple[sqlite3.Connection, Files, int, Opened]]:
+) -> Iterator[tuple[sqlite3.Connection, Files, tuple[float, int], Opened]]:
     """Open or create a journal, note that a run begins, and keep it locked until left, or until the process dies.
 
-    Gives its files, the run's number, and what is to be told of it.
+    Gives its files, when its first run began and the number of this one, and what is to be told of it.
     """
     try:
         _create(path)
-        with closing(connect(path)) as connection:
-            _check(connection, path, identity)
-            with _locked(path):
+        with _locked(path):
+            _check(path, identity)
+            with closing(connect(path)) as connection:
                 _prepare(connection, path, identity)
                 recent = _recent(connection, lookback)
                 run, records = _begin_run(connection, path)
                 connection.execute("COMMIT")
                 opened = Opened(whose(connection, path)[1], *recent, records)
-                yield connection, _files_of(path), run, opened
-                connection.close()  # before it is let go of
+                yield connection, _files_of(path), (connection.execute(_FIRST).fetchone()[0], run), opened
     except (sqlite3.Error, OSError, *DAMAGE) as error:
         raise unusable(path, error) from error
 
@@ -197,6 +198,7 @@ def check_untouched(path: Path) -> None:
         # To SQLite it cannot change: nothing is recovered, and nothing made beside it.
         with closing(connect(path, mode="ro&immutable=1")) as connection:
             check_format(connection, path)
+        check_log(path)
     elif hasattr(os, "geteuid") and found.st_uid != os.geteuid():
         raise JournalError(f"{path} is an empty file of another user; give another file")
 
@@ -255,19 +257,24 @@ def _prepare(connection: sqlite3.Connection, path: Path, identity: Identity) -> 
     connection.execute("PRAGMA cache_size = -8000")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     connection.execute("BEGIN IMMEDIATE")
-    if _check(connection, path, identity):
-        check_whole(connection, path)
-    else:
+    if not check_format(connection, path):
         _fill(connection, identity)
     add_sums(connection)
     _index(connection)
 
 
-def _check(connection: sqlite3.Connection, path: Path, identity: Identity) -> bool:
-    filled = check_format(connection, path)
-    if filled:
-        identity.check(*whose(connection, path), path)
-    return filled
+def _check(path: Path, identity: Identity) -> None:
+    """Check that a journal is the run's own, and whole; whoever only reads leaves one that is not as it is."""
+    mark = noted(path)
+    if not path.stat().st_size:
+        mark_of(path).unlink(missing_ok=True)  # of one that was removed
+        return
+    with closing(connect(path, mode="ro")) as connection:
+        filled = check_format(connection, path)
+        check_mark(connection, path, mark, filled=filled)
+        if filled:
+            identity.check(*whose(connection, path), path)
+            check_whole(connection, path)
 
 
 def _fill(connection: sqlite3.Connection, identity: Identity) -> None:
@@ -295,11 +302,11 @@ def _index(connection: sqlite3.Connection) -> None:
 
 def _begin_run(connection: sqlite3.Connection, path: Path) -> tuple[int, int]:
     """Note that a run begins; give its number, and how many records there are, each of which is indexed."""
-    records, prints = connection.execute(_BOTH).fetchone()
+    records, ids, prints = connection.execute(_BOTH).fetchone()
     if records != prints:
         raise damaged(path, "records are missing")
     now = _clock.utc_now().timestamp()
-    return connection.execute(_BEGIN_RUN, (now, __version__, records)).lastrowid or 0, records
+    return connection.execute(_BEGIN_RUN, (now, __version__, ids)).lastrowid or 0, records
 
 
 def _recent(connection: sqlite3.Connection, lookback: float) -> tuple[int, float]:

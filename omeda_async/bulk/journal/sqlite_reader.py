@@ -17,6 +17,7 @@ from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
 from omeda_async.bulk.journal.sqlite_file import check_format, check_untouched, connect, in_use, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
+from omeda_async.bulk.journal.sqlite_mark import check_mark, noted
 from omeda_async.bulk.journal.sqlite_sums import DAMAGE, check_texts, check_whole, has_sums
 from omeda_async.bulk.journal.status import NOT_DONE, JournalCause, JournalRecord, JournalRun, JournalStatus
 from omeda_async.errors import JournalError
@@ -136,9 +137,12 @@ class SqliteReader:
             raise JournalError(f"there is no journal {self._path}")
         with self._usable():
             check_untouched(self._path)
+            mark = noted(self._path)  # before what is read, which may be written meanwhile
             with closing(connect(self._path, mode="ro")) as connection:
                 connection.execute("BEGIN")
-                if not check_format(connection, self._path):
+                filled = check_format(connection, self._path)
+                check_mark(connection, self._path, mark, filled=filled or not self._path.stat().st_size)
+                if not filled:
                     raise JournalError(f"the journal {self._path} is empty: no run has begun it")
                 check_whole(connection, self._path)
                 yield connection

@@ -1,7 +1,7 @@
 """Sums in an SQLite journal: by them damage is noticed that leaves the file in order, such as a bit of a status.
 
-SQLite compares those of numbers itself, as constraints of ``PRAGMA quick_check``. Those of texts and fingerprints are
-compared where these are read. Rows of journals that were begun without sums have none.
+Those of numbers are compared when a journal is opened, those of texts and fingerprints where these are read. Rows of
+journals that were begun without sums have none.
 """
 
 import sqlite3
@@ -26,23 +26,27 @@ def sum_of(*columns: str) -> str:
 
 RESULT_SUM: Final = sum_of("first", "last", "status", "attempts", "answer")
 ASIDE_SUM: Final = sum_of("position", "run", "repeats", "status", "attempts", "answer", "entry_sum")
+RUN_SUM: Final = sum_of("requests", "recent", "ids", "writes")
 _COLUMNS: Final = (
     "records ADD COLUMN sum BLOB",  # 4 bytes of the fingerprint, 4 of the entry
     "prints ADD COLUMN sum BLOB",
     "answers ADD COLUMN sum BLOB",
-    f"results ADD COLUMN sum INTEGER CHECK (sum IS NULL OR sum = {RESULT_SUM})",
+    "results ADD COLUMN sum INTEGER",
     "asides ADD COLUMN entry_sum INTEGER",
-    f"asides ADD COLUMN sum INTEGER CHECK (sum IS NULL OR sum = {ASIDE_SUM})",
-    "runs ADD COLUMN records INTEGER",
+    "asides ADD COLUMN sum INTEGER",
+    "runs ADD COLUMN ids INTEGER",  # of all records, added up
     "runs ADD COLUMN writes INTEGER",
-    f"runs ADD COLUMN sum INTEGER CHECK (sum IS NULL OR sum = {sum_of('requests', 'recent', 'records', 'writes')})",
+    "runs ADD COLUMN sum INTEGER",
 )
+_WRONG: Final = "SELECT EXISTS (SELECT * FROM {} WHERE {} {})"
+_ALL: Final = "SELECT EXISTS (SELECT * FROM meta WHERE name = 'sum')"  # it was begun with sums: no row is without
+_SUMS: Final = {"results": RESULT_SUM, "asides": ASIDE_SUM, "runs": RUN_SUM}
 _HAS_SUMS: Final = "SELECT EXISTS (SELECT * FROM pragma_table_info('runs') WHERE name = 'sum')"
 _ODD: Final = """
 SELECT EXISTS (SELECT * FROM results WHERE status NOT BETWEEN 1 AND 8 OR last < first)
 OR (SELECT ifnull(sum(last - first + 1), 0) FROM results) > (SELECT count(*) FROM records)
 """
-_LOST: Final = "SELECT records != (SELECT count(*) FROM records) FROM runs ORDER BY id DESC LIMIT 1"
+_LOST: Final = "SELECT ids != (SELECT ifnull(sum(id), 0) FROM records) FROM runs ORDER BY id DESC LIMIT 1"
 
 
 def has_sums(connection: sqlite3.Connection) -> bool:
@@ -76,7 +80,13 @@ def check_whole(connection: sqlite3.Connection, path: Path) -> None:
             raise damaged(path, found)
     if connection.execute(_ODD).fetchone()[0]:
         raise damaged(path, "results are not what was written")
-    if has_sums(connection) and connection.execute(_LOST).fetchone()[0]:
+    if not has_sums(connection):
+        return
+    differs = "ifnull(sum, -1) IS NOT" if connection.execute(_ALL).fetchone()[0] else "sum !="
+    for table, its_sum in _SUMS.items():
+        if connection.execute(_WRONG.format(table, differs, its_sum)).fetchone()[0]:
+            raise damaged(path, f"{table} are not what was written")
+    if connection.execute(_LOST).fetchone()[0]:
         raise damaged(path, "records are missing")
 
 

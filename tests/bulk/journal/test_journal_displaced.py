@@ -82,7 +82,7 @@ async def test_another_journal_in_its_place_is_left_alone(path: Path) -> None:
     left: dict[str, bytes] = {}
 
     def swap() -> None:
-        for file in FILES:
+        for file in (*FILES, "run.sqlite3-mark"):
             path.with_name(file).rename(path.with_name(f"old {file}"))
         for file in FILES[:2]:
             path.with_name(file).write_bytes(left[file])

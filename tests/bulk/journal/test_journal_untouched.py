@@ -114,9 +114,13 @@ async def test_what_is_no_journal_is_refused_as_it_is(tmp_path: Path, make: Call
     await refused(link)
 
 
-async def test_a_lock_that_is_none_is_refused_as_it_is(tmp_path: Path) -> None:
-    """The name of the file beside a journal may be taken."""
-    lock = tmp_path / "run.sqlite3-lock"
+@pytest.mark.parametrize("name", ["lock", "mark"])
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_lock_or_mark_that_is_none_is_refused_as_it_is(tmp_path: Path, name: str, *, begun: bool) -> None:
+    """The names of the files beside a journal may be taken."""
+    lock = tmp_path / f"run.sqlite3-{name}"
+    if begun:
+        await journalled(tmp_path / "run.sqlite3", ["a"], Work())
     lock.write_text("theirs " * 200)
     lock.chmod(0o644)
     before = state(lock)[:-1]

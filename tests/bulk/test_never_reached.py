@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from omeda_async import (
     SessionManager,
 )
 from omeda_async.errors import ConnectionFailed
+from tests.core.raw import self_signed
 
 Answer = Callable[[int], bytes]
 DONE, NOT_SENT = OutcomeStatus.DONE, OutcomeStatus.NOT_SENT
@@ -50,8 +52,8 @@ async def serving(answer: Answer) -> AsyncIterator[tuple[Counted, SessionManager
         yield counted, manager
 
 
-def _manager(port: int) -> SessionManager:
-    url = f"http://127.0.0.1:{port}"
+def _manager(port: int, scheme: str = "http") -> SessionManager:
+    url = f"{scheme}://127.0.0.1:{port}"
     return SessionManager(
         omeda=OmedaSettings(app_id="app-123456", client="foo", brand="FOO", user_id="somebody", base_url=url),
         ocamba=OcambaSettings(token="t-123456", base_url=url),
@@ -115,3 +117,16 @@ async def test_a_host_that_was_reached_before_does_not_stop_the_run() -> None:
         assert run.stopped_by is None
         assert report.counts[DONE] == 2
         assert report.total == 10
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_a_certificate_that_is_not_trusted_stops_the_run_at_once(operation: str, tmp_path: Path) -> None:
+    """It would be the same for every record, and however often it is tried."""
+    server = await asyncio.start_server(Counted(lambda _: b""), "127.0.0.1", 0, ssl=self_signed(tmp_path))
+    async with server, _manager(server.sockets[0].getsockname()[1], "https") as manager:
+        run = _runs(manager)[operation]()
+        report = await run
+        assert isinstance(run.stopped_by, ConnectionFailed)
+        assert "certificate" in str(run.stopped_by)
+        assert report.counts.keys() == {OutcomeStatus.FAILED, NOT_SENT}
+        assert report.requests <= 8

@@ -1,0 +1,73 @@
+"""How far a journal has come, noted beside it: SQLite does not miss a -wal that is lost, or cut, or of another file."""
+
+import os
+import sqlite3
+from pathlib import Path
+from struct import Struct
+from typing import Any, Final
+
+from omeda_async.bulk.journal.sqlite_sums import damaged
+from omeda_async.errors import JournalError
+
+MARK: Final = Struct("<dqq")
+"""When the first run of the journal began, by which it is known; the last run, and how often that has written."""
+_HAS: Final = """
+SELECT (SELECT started FROM runs ORDER BY id LIMIT 1) = ?1
+AND EXISTS (SELECT * FROM runs WHERE id > ?2 OR id = ?2 AND writes >= ?3)
+"""
+_NO_LOG: Final = b"\1\1"  # https://www.sqlite.org/fileformat.html 1.3.3: a file in rollback mode
+
+
+def mark_of(path: Path) -> Path:
+    """Name the file beside a journal that is there while a run writes it, and after one that was killed."""
+    return Path(f"{path.resolve()}-mark")
+
+
+def open_mark(path: Path) -> int:
+    """Open the file in which a run notes how far it has come."""
+    return os.open(mark_of(path), os.O_CREAT | os.O_RDWR, 0o600)
+
+
+def noted(path: Path) -> tuple[Any, ...] | None:
+    """Read how far a journal has come, where that is known.
+
+    Raises:
+        JournalError: What has the name of the file is something else.
+    """
+    mark = mark_of(path)
+    if not mark.exists():
+        return None
+    if not mark.is_file() or mark.stat().st_size not in {0, MARK.size}:
+        raise JournalError(f"{mark} is not what a run notes beside its journal; give another file")
+    return MARK.unpack(content) if (content := mark.read_bytes()) else None
+
+
+def check_mark(connection: sqlite3.Connection, path: Path, mark: tuple[Any, ...] | None, *, filled: bool) -> None:
+    """Check that a journal has come as far as was noted, before it was read.
+
+    Raises:
+        JournalError: What was written last is missing.
+    """
+    if mark is not None and not (filled and connection.execute(_HAS, mark).fetchone()[0]):
+        lost = "what was written last is missing: the -wal beside it is lost or another's, or the -mark is another's"
+        raise damaged(path, lost)
+
+
+def check_log(path: Path) -> None:
+    """Check that a log beside a journal can be its own; SQLite would take any.
+
+    Raises:
+        JournalError: It is another's.
+    """
+    log = Path(f"{path.resolve()}-wal")
+    if _size(log) and _mode(path) == _NO_LOG and _size(log):
+        raise damaged(path, "the -wal beside it is not its own")
+
+
+def _size(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
+
+
+def _mode(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(20)[18:]
