@@ -159,6 +159,24 @@ def test_what_was_taken_for_too_large_is_forgotten_when_a_larger_request_goes_th
     assert sizes.next_limit() == (math.inf, math.inf)
 
 
+def test_nothing_is_known_of_sizes_at_first() -> None:
+    """Then a single record may be too large, and what was refused is halved."""
+    sizes = Sizes()
+    assert sizes.taken == (0, 0)
+    sizes.refuse(Size(1, 60))
+    assert sizes.refused == [(1, 60)]
+    assert sizes.next_limit() == (math.inf, 30)
+
+
+@pytest.mark.parametrize(("refused", "limit"), [(6500, 6400), (6501, 6450)])
+def test_the_search_ends_at_a_sixty_fourth(refused: int, limit: int) -> None:
+    """What is as near as that is not tried any more."""
+    sizes = Sizes()
+    sizes.took(Size(640, 6400))
+    sizes.refuse(Size(refused // 10, refused))
+    assert sizes.next_limit().bytes == limit
+
+
 def test_one_request_in_a_while_tries_more_and_the_others_what_is_known() -> None:
     """However many are under way, few are refused; and where the try was never filled, another follows."""
     sizes = Sizes()

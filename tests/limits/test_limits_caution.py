@@ -252,6 +252,7 @@ def test_a_pace_that_is_refused_falls_and_recovers_more_slowly_each_time() -> No
 def test_a_pace_that_rests_begins_anew_at_that_moment() -> None:
     """Nothing goes before it, and the while without a refusal is counted from it."""
     pace = Pace(2.0, patience=60.0)
+    assert pace.next_at == 0.0
     pace.rest(10.0)
     assert pace.next_at == 10.0
     pace.spend(10.0)
