@@ -71,7 +71,8 @@ class Sizes:
         self._asked = self._asked + 1 if self._known == (self.taken, bound) else 0
         self._known = self.taken, bound
         probes = self._asked % PROBE_EVERY == 0
-        return Size(*[_goal(*pair, probes=probes) for pair in zip(self.taken, bound, strict=True)])
+        entries = _goal(self.taken.entries, bound.entries, probes=probes)
+        return Size(entries, _goal(self.taken.bytes, bound.bytes, probes=probes))
 
 
 def _holds(size: Size, other: Size) -> bool:

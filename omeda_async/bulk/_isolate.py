@@ -318,9 +318,9 @@ def _halves(parts: list[Part]) -> tuple[list[Part], list[Part]]:
 
 
 def _cut(parts: list[Part], limit: Size) -> tuple[list[Part], list[Part]]:
-    """Divide parts behind as many as the limit allows, but at least one."""
+    """Divide parts, of which there are more than the limit allows, behind as many as it does, but at least one."""
     ends = list(accumulate(part.item.size for part in parts))
-    count = int(max(1, min(bisect_right(ends, limit.bytes), limit.entries, len(parts) - 1)))
+    count = int(max(1, min(bisect_right(ends, limit.bytes), limit.entries)))
     return parts[:count], parts[count:]
 
 
