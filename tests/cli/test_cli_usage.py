@@ -113,7 +113,7 @@ def test_a_list_of_addresses_is_told_what_it_lacks(scene: Scene) -> None:
     ("fault", "words"),
     [
         ("bogus", "unknown kind 'bogus'; the kinds are drop, slow, 500"),
-        ("drop,later", "unknown point 'later'; the points are before, after, mid"),
+        ("drop,soon", "unknown point 'soon'; the points are before, after, later, mid"),
         ("drop,times=abc", "'times=abc': times must be a whole number from 1, or always"),
         ("503,probability=often", "'probability=often': probability must be a number from 0 to 1"),
         ("slow,seconds=nan", "seconds must be a number from 0, not nan"),
