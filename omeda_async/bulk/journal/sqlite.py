@@ -127,7 +127,7 @@ class SqliteBackend:
         self._whole(partial(self._end, requests, counts, cause))
 
     def _whole(self, work: Callable[[], T]) -> T:
-        """Do something in one transaction, which counts if the files are where they were."""
+        """Do something in one transaction, which counts if the files are where they were: SQLite would not miss one."""
         try:
             self._sql.execute("BEGIN IMMEDIATE")
             try:
@@ -139,23 +139,18 @@ class SqliteBackend:
                 raise
             self._mark.seek(0)
             self._mark.write(MARK.pack(*self._begun, self._so_far["writes"]))
-            if not self._in_place():
+            if [*map(INODE, map(os.stat, self._files))] != [*self._files.values()]:
                 raise displaced(self._path)
+        except FileNotFoundError as error:
+            raise displaced(self._path) from error
         except (sqlite3.Error, OSError) as error:
             raise unusable(self._path, error) from error
         return done
 
-    def _in_place(self) -> bool:
-        """Whether the files are where they were: to SQLite one that is gone is as good as any."""
-        try:
-            return [*map(INODE, map(os.stat, self._files))] == [*self._files.values()]
-        except FileNotFoundError:
-            return False
-
     def _tidy(self) -> None:
         """Make it a single file, unless someone is reading it, or what is beside it may be another's."""
-        if self._in_place():
-            with suppress(sqlite3.OperationalError, OSError):
+        with suppress(sqlite3.OperationalError, OSError):
+            if [*map(INODE, map(os.stat, self._files))] == [*self._files.values()]:
                 self._sql.execute("PRAGMA busy_timeout = 0")
                 if self._sql.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",):
                     mark_of(self._path).unlink()
