@@ -12,6 +12,7 @@ from omeda_async._stop import Stop
 from omeda_async.bulk._chunks import Chunker
 from omeda_async.bulk._item import Closed, Item, not_sent, refused
 from omeda_async.bulk._job import Job, Work
+from omeda_async.bulk._null_journal import NullJournal
 from omeda_async.bulk._reader import read_item
 from omeda_async.errors import ClosedError, OmedaAsyncError
 from omeda_async.limits import Permit, Priority

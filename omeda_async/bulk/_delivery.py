@@ -15,7 +15,7 @@ from omeda_async.errors import ClosedError, OmedaAsyncError
 from omeda_async.outcomes import DONE, Outcome, Tally
 
 if TYPE_CHECKING:
-    from omeda_async.bulk.journal.null import NullJournal
+    from omeda_async.bulk._null_journal import NullJournal
     from omeda_async.bulk.journal.writer import Journal
 
 LEFT_AT_ONCE = 1000

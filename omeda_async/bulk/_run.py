@@ -12,6 +12,7 @@ from omeda_async._checks import check_duration, check_one_of, check_whole
 from omeda_async.bulk._engine import Engine, EngineOptions
 from omeda_async.bulk._item import Records
 from omeda_async.bulk._job import Work
+from omeda_async.bulk._null_journal import NullJournal
 from omeda_async.bulk._plan import make_plan
 from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, JournalError, OmedaAsyncError
 from omeda_async.limits import Priority
@@ -213,17 +214,17 @@ class BulkRun:
 
     async def _remembered(self, engine: Engine, journal: "Journal | NullJournal") -> None:
         try:
-            earlier = await journal.open(engine.tally)
+            requests, seconds_ago = await journal.open(engine.tally)
         except BaseException as error:
             engine.results.end()
             if not isinstance(error, JournalError):
                 raise
             engine.stop.fail(error)
             return
-        if earlier.requests:
+        if requests:
             # Of those in flight when a run was killed it may not have noted each.
             in_flight = self._work.account.settings.rate_limit.parallel or self._options.concurrency
-            self._work.account.limiter.remember(earlier.requests + in_flight, earlier.seconds_ago)
+            self._work.account.limiter.remember(requests + in_flight, seconds_ago)
         cause: BaseException | None = ClosedError("the run was broken off")
         try:
             await engine.run()

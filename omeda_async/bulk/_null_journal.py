@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 from omeda_async._result import Result
 from omeda_async.bulk._item import Closed, Item
-from omeda_async.bulk.journal.interface import Opened
 from omeda_async.outcomes import Tally
 
 
@@ -14,9 +13,9 @@ class NullJournal:
 
     remembers: Literal[False] = False
 
-    async def open(self, tally: Tally) -> Opened:  # noqa: ARG002 what a journal keeps
-        """Tell that there are no earlier runs."""
-        return Opened(None, 0, 0.0, 0)
+    async def open(self, tally: Tally) -> tuple[int, float]:  # noqa: ARG002 what a journal keeps
+        """Tell that earlier runs have made no requests."""
+        return 0, 0.0
 
     async def leave(self, closed: Sequence[Closed]) -> Sequence[Closed]:
         """Give back what became of items: nobody knows more."""
