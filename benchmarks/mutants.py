@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import unified_diff
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
 
@@ -39,7 +39,7 @@ TESTS = {
     "limits/": ["tests/limits"],
     "bulk/_isolate.py": [
         f"tests/bulk/test_{name}.py"
-        for name in ("isolation", "sizes", "isolation_stopped", "common_causes", "bulk_settling")
+        for name in ("isolation", "isolation_doubt", "sizes", "isolation_stopped", "common_causes", "bulk_settling")
     ],
     "bulk/_chunks.py": ["tests/bulk/test_sizes.py", "tests/bulk/test_bulk_units.py"],
 }
@@ -54,7 +54,8 @@ KINDS = re.compile(
 DECLARES = re.compile(r"^@|attrs\.field\(|^if TYPE_CHECKING|^$")
 CALLS_OR_SETS = re.compile(r"\w+(?:\.|\[)")
 """How a statement begins that can be left out."""
-Fate = Literal["killed", "survived", "explained"]
+Fate = Literal["killed", "timed out", "survived", "explained"]
+FATES: tuple[Fate, ...] = get_args(Fate)
 
 
 @attrs.frozen
@@ -198,21 +199,21 @@ class Copy:
         words = ["compileall", "-q", "--invalidation-mode", "checked-hash", "omeda_async", "tests", "benchmarks"]
         subprocess.run([sys.executable, "-m", *words], cwd=self.place, check=True)  # noqa: S603 our own interpreter
 
-    def try_out(self, mutant: Mutant) -> bool:
-        """Whether a test notices a mutant; first, the tests have to pass without it."""
+    def try_out(self, mutant: Mutant) -> Fate:
+        """Say whether a test notices a mutant; first, the tests have to pass without it."""
         tests, path = tests_of(mutant.module), self.place / "omeda_async" / mutant.module
         if mutant.module not in self._times:
             began = time.monotonic()
-            if self._fails(tests, None):
+            if self._run(tests, None) != "survived":
                 raise SystemExit(f"the tests of {mutant.module} fail without any mutant")
             self._times[mutant.module] = time.monotonic() - began
         path.write_text(mutant.changed, "utf-8")
         try:
-            return self._fails(tests, LEAST_PATIENCE + PATIENCE * self._times[mutant.module])
+            return self._run(tests, LEAST_PATIENCE + PATIENCE * self._times[mutant.module])
         finally:
             path.write_text(mutant.source, "utf-8")
 
-    def _fails(self, tests: Sequence[str], seconds: float | None) -> bool:
+    def _run(self, tests: Sequence[str], seconds: float | None) -> Fate:
         words = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests]
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         try:
@@ -225,9 +226,11 @@ class Copy:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-        except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
-            return True
-        return False
+        except subprocess.TimeoutExpired:
+            return "timed out"
+        except subprocess.CalledProcessError:
+            return "killed"
+        return "survived"
 
 
 def chosen(changes: Sequence[Change], sample: int | None, seed: int) -> Iterator[Mutant]:
@@ -250,12 +253,12 @@ def fates(mutants: Iterable[Mutant], copy: Copy) -> Iterator[tuple[Mutant, Fate]
         if (mutant.module, *mutant.lines) in explained:
             yield mutant, "explained"
         else:
-            yield mutant, "killed" if copy.try_out(mutant) else "survived"
+            yield mutant, copy.try_out(mutant)
 
 
 def score(told: Iterable[Fate]) -> float:
-    """Return the part that was killed of those that are not explained; 1 of none."""
-    counted = [fate == "killed" for fate in told if fate != "explained"]
+    """Return the part that was killed, or did not end, of those that are not explained; 1 of none."""
+    counted = [fate != "survived" for fate in told if fate != "explained"]
     return sum(counted) / len(counted) if counted else 1.0
 
 
@@ -287,7 +290,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _counted(told: Sequence[Fate]) -> str:
-    return ", ".join(f"{told.count(fate)} {fate}" for fate in ("killed", "survived", "explained"))
+    return ", ".join(f"{told.count(fate)} {fate}" for fate in FATES)
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ class Isolation:
             attempts: How many it took.
             lost: Were some of them lost? The refusal of the last tells of them if its cause is the records' own.
         """
-        self._count(group, attempts, doubtful=False, lost=lost)
+        self._count(group, attempts, settles=True, lost=lost)
         culprits = error.culprits if isinstance(error, BatchRejected) else ()
         blamed = self._blame([part.params for part in group.parts], culprits)
         if blamed:
@@ -182,8 +182,7 @@ class Isolation:
             self._count(group, result.attempts, doubtful=result.doubtful)
             self.cut(attrs.evolve(group, cut_from=group.size))
         elif said is not None:
-            # Unlike another refusal, it says nothing of what became of a larger request before.
-            self._count(group, result.attempts, doubtful=result.doubtful or group.parts[0].item.doubtful)
+            self._count(group, result.attempts, doubtful=result.doubtful)
             self._note_lone(group.parts[0], said)
             self._split_or_reject(group, said)
         else:
@@ -207,10 +206,8 @@ class Isolation:
 
     def failed(self, group: Group, result: Result[Any]) -> None:
         """Take a failure as the end of all records of a group."""
-        doubts = [part.item.doubtful for part in group.parts]
         self._count(group, result.attempts, doubtful=result.doubtful)
-        for part, doubt in zip(group.parts, doubts, strict=True):
-            part.item.doubtful = part.item.doubtful or doubt
+        for part in group.parts:
             self._close(part, still_doubtful(part.item, result))
 
     def give_up(self, make: Callable[[Part], Result[Any]], group: Group | None = None) -> None:
@@ -288,11 +285,14 @@ class Isolation:
         if part.lost and (self.common_cause is not None or not self._evidence.accepted):
             part.item.doubtful = True
 
-    def _count(self, group: Group, attempts: int, *, doubtful: bool, lost: bool = False) -> None:
+    def _count(
+        self, group: Group, attempts: int, *, doubtful: bool = False, settles: bool = False, lost: bool = False
+    ) -> None:
         for part in group.parts:
             part.attempts += attempts
             part.lost = part.lost or doubtful or lost
-            part.item.doubtful = doubtful or part.earlier_doubt
+            # Only a refusal tells what became of a larger request before; a size that is too large does not.
+            part.item.doubtful = doubtful or part.earlier_doubt or (part.item.doubtful and not settles)
 
     def _close(self, part: Part, result: Result[Any]) -> None:
         if result.attempts != part.attempts:

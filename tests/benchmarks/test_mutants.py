@@ -1,5 +1,6 @@
 """The mutation run: what it changes, what it takes for killed, and that its explanations are of this code."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\npythonpath = ["."]\n')
     (tmp_path / "omeda_async/limits/x.py").write_text(SOURCE.replace("from a import b\n", ""))
+    for package in ("omeda_async", "omeda_async/limits"):
+        (tmp_path / package / "__init__.py").touch()  # else one that is installed is imported
     test = "from types import SimpleNamespace\nfrom omeda_async.limits.x import f\n\n\n"
     (tmp_path / "tests/limits/test_limitsx.py").write_text(
         f"{test}def test_it():\n    assert f(SimpleNamespace(), 2) == 0\n"
@@ -68,20 +71,34 @@ def test_a_sample_is_the_same_for_a_seed() -> None:
     assert len(first) == len(other) == 5
 
 
-def test_a_mutant_is_killed_by_a_test_that_fails_or_does_not_end(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutant_is_killed_by_a_test_that_fails(tree: Path) -> None:
     """Each is tried in the copy, and the module is as it was afterwards."""
     place = tree / "copy"
     place.mkdir()
     copy, source = Copy(place), SOURCE.replace("from a import b\n", "")
     copy.fill()
-    monkeypatch.setattr(mutants, "LEAST_PATIENCE", 3.0)
-    of = {now: Mutant("limits/x.py", source, source.replace(was, now)) for was, now in [
-        ("return text", "return 5"), ("max(1, text)", "min(1, text)"), ("text -= 1", "text -= 0"),
-    ]}  # fmt: skip
-    assert {now: copy.try_out(mutant) for now, mutant in of.items()} == {
-        "return 5": True, "min(1, text)": False, "text -= 0": True,
-    }  # fmt: skip
+    noticed, missed = (source.replace(*change) for change in (("return text", "return 5"), ("max(1", "min(1")))
+    assert copy.try_out(Mutant("limits/x.py", source, noticed)) == "killed"
+    assert copy.try_out(Mutant("limits/x.py", source, missed)) == "survived"
     assert (place / "omeda_async/limits/x.py").read_text() == source
+
+
+def test_a_mutant_that_does_not_end_is_told_as_such(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets some times what the tests take without it, and is put away all the same."""
+    waited: list[float | None] = []
+
+    def run(*_words: object, timeout: float | None, **_how: object) -> None:
+        waited.append(timeout)
+        if timeout is not None:
+            raise subprocess.TimeoutExpired("pytest", timeout)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    mutant = changed("text -= 1", "text -= 0")
+    assert Copy(tree).try_out(mutant) == "timed out"
+    assert waited[0] is None
+    assert waited[1] is not None
+    assert waited[1] >= mutants.LEAST_PATIENCE
+    assert (tree / "omeda_async/limits/x.py").read_text() == SOURCE
 
 
 def test_tests_that_fail_without_a_mutant_are_no_measure(tree: Path) -> None:
@@ -97,7 +114,7 @@ def test_tests_that_fail_without_a_mutant_are_no_measure(tree: Path) -> None:
 
 def test_the_score_leaves_out_what_is_explained() -> None:
     """It changes nothing that can be seen, and cannot be killed."""
-    assert mutants.score(["killed", "killed", "explained", "survived"]) == pytest.approx(2 / 3)
+    assert mutants.score(["killed", "timed out", "explained", "survived"]) == pytest.approx(2 / 3)
     assert mutants.score(["explained"]) == mutants.score([]) == 1.0
 
 

@@ -44,6 +44,16 @@ def without(record: Record, refused: Iterable[str | None]) -> Record | None:
     return Record(record.name, left) if left else None
 
 
+def batch(size: int, ids: str = "x") -> list[Item]:
+    """Make a batch of records: ``r0``, ``r1`` and so on."""
+    return [make_item(f"r{number}", ids) for number in range(size)]
+
+
+def bad(*places: int, one: str = "x") -> frozenset[Pair]:
+    """Name the bad pairs by the places of their records."""
+    return frozenset((f"r{place}", one) for place in places)
+
+
 def words(pair: Pair) -> str:
     """What the provider says of a pair."""
     return f"submission ({pair[1]}) of {pair[0]} was refused"
@@ -86,7 +96,8 @@ class Oracle:
         if not named:
             return Result(error=BadRequest(GENERIC, status=400, messages=(GENERIC,)), attempts=1)
         texts = [one.message for one in named]
-        return Result(error=BatchRejected("; ".join(texts), status=400, messages=texts, culprits=named), attempts=1)
+        rejected = BatchRejected("; ".join(texts), status=400, messages=texts, culprits=named, body=", ".join(texts))
+        return Result(error=rejected, attempts=1)
 
 
 def isolate(

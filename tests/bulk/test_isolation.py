@@ -9,20 +9,12 @@ from hypothesis import given, settings, strategies as st
 
 from omeda_async import OutcomeStatus
 from omeda_async._result import Result
-from omeda_async.bulk import Evidence, Group, Isolation, Item, Part, not_sent
+from omeda_async.bulk import Evidence, Group, Isolation, Item, Size, Sizes
 from omeda_async.bulk._item import WITNESSES
-from omeda_async.errors import AnswerLost, ApiError, BatchRejected, ClosedError
-from tests.bulk.oracle import GENERIC, Oracle, Pair, blame, isolate, make_item, without, words
+from omeda_async.errors import ApiError, BatchRejected
+from tests.bulk.oracle import GENERIC, Oracle, Pair, bad, batch, blame, isolate, make_item, without, words
 
 DONE, PARTLY, REJECTED = OutcomeStatus.DONE, OutcomeStatus.PARTLY_DONE, OutcomeStatus.REJECTED
-
-
-def batch(size: int, ids: str = "x") -> list[Item]:
-    return [make_item(f"r{number}", ids) for number in range(size)]
-
-
-def bad(*places: int, one: str = "x") -> frozenset[Pair]:
-    return frozenset((f"r{place}", one) for place in places)
 
 
 def plan_of(masks: list[tuple[int, int, int]], *, at_most: int | None, misnames: bool) -> tuple[list[Item], Oracle]:
@@ -91,6 +83,7 @@ def test_a_record_hears_of_its_own_refusals_only(plan: tuple[list[Item], Oracle]
             culprits = {(str(culprit.email_address), str(culprit.id)) for culprit in error.culprits}
             assert culprits <= named | {("nobody", "none")}
             assert {words(pair) for pair in culprits & named} <= set(error.messages)
+            assert [other.key for other in items if other is not item and f" of {other.key} " in error.body] == []
 
 
 def test_all_that_are_named_cost_one_request_more() -> None:
@@ -170,6 +163,31 @@ def test_no_cause_is_common_once_a_request_of_the_run_was_accepted() -> None:
     assert {result.status for result in results.values()} == {REJECTED}
 
 
+def test_batches_of_one_record_find_a_common_cause_together() -> None:
+    """Every other one stands for the other half: what eight of them meet in the same words, all would meet."""
+    evidence = Evidence()
+    for position in range(2 * WITNESSES):
+        assert not evidence.meets_everyone
+        item = make_item(f"r{position}", "x")
+        item.position = position
+        results, isolation = isolate([item], Oracle(bad(position)), evidence)
+        assert results[item.key].error is not None
+    assert evidence.meets_everyone
+    assert isolation.common_cause is not None
+
+
+def test_one_record_over_which_a_server_breaks_down_keeps_nobody_from_being_sent() -> None:
+    """Once others have gone through, it is that record, and the rest of its batch is tried."""
+
+    def send(group: Group) -> Result[str]:
+        if any(part.item.key == "r2" for part in group.parts):
+            return Result(error=ApiError("broken", status=500), attempts=1, doubtful=True)
+        return Result(receipt="taken", attempts=1)
+
+    results, _ = isolate(batch(4), Oracle(frozenset()), send=send)
+    assert [results[f"r{place}"].status for place in range(4)] == [DONE, DONE, OutcomeStatus.UNKNOWN, DONE]
+
+
 def test_different_words_are_no_common_cause() -> None:
     """Records that are each refused for a reason of their own are all rejected for it."""
 
@@ -235,46 +253,6 @@ def test_a_server_that_dies_of_size_is_followed_down_to_the_size_that_goes_throu
     assert len(sent) == 4 + 17
 
 
-def test_a_doubt_outlives_a_later_failure_that_raises_none() -> None:
-    """What a lost answer left in doubt stays unknown when the next attempt for it certainly did nothing."""
-    answers = iter([Result[str](error=AnswerLost("lost"), attempts=1, doubtful=True)])
-
-    def send(_group: Group) -> Result[str]:
-        return next(answers, Result(error=ApiError("no", status=413), attempts=1))
-
-    results, _ = isolate(batch(2), Oracle(frozenset()), send=send)
-    assert {result.status for result in results.values()} == {OutcomeStatus.UNKNOWN}
-
-
-@pytest.mark.parametrize(("size", "status"), [(2, OutcomeStatus.UNKNOWN), (3, REJECTED)])
-def test_a_refusal_settles_the_doubt_of_this_run_if_its_cause_is_the_records_own(
-    size: int, status: OutcomeStatus
-) -> None:
-    """A lost request that is refused in halves was not carried out, if not everything is refused alike."""
-    answers = iter([Result[str](error=AnswerLost("lost"), attempts=1, doubtful=True)])
-    oracle = Oracle(bad(0, 1))
-
-    def send(group: Group) -> Result[str]:
-        return next(answers, None) or oracle.answer(group)
-
-    results, _ = isolate(batch(size), oracle, send=send)
-    assert {results["r0"].status, results["r1"].status} == {status}
-    assert [results[name].error.sent for name in ("r0", "r1")] == [status is OutcomeStatus.UNKNOWN] * 2  # type: ignore[union-attr]  # both have one
-
-
-def test_what_an_earlier_run_may_have_done_is_not_reported_as_not_sent() -> None:
-    """Left out of this run, a record in doubt since the last one is unknown; its neighbours are not sent."""
-    items = batch(16)
-    items[15].doubtful = True
-    results, isolation = isolate(items, Oracle(bad(*range(16))))
-    assert isolation.common_cause is not None
-    doubtful = results["r15"].status
-    assert doubtful in {OutcomeStatus.UNKNOWN, OutcomeStatus.FAILED}
-    assert results["r15"].attempts >= 1
-    others = {results[f"r{place}"].status for place in range(15)}
-    assert others == {OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}
-
-
 def test_a_record_refused_piece_by_piece_says_all_of_it() -> None:
     """An id that was named and the rest that was refused without a name: the error tells of both."""
     pair: Pair = ("r0", "a")
@@ -284,57 +262,24 @@ def test_a_record_refused_piece_by_piece_says_all_of_it() -> None:
     assert isinstance(error, BatchRejected)
     assert [culprit.id for culprit in error.culprits] == ["a"]
     assert error.messages == (words(pair), GENERIC)
+    assert error.args == (error.message,) == (f"{words(pair)}; {GENERIC}",)
     assert results["r1"].status is DONE
 
 
-def given_up(_part: Part) -> Result[str]:
-    return not_sent(ClosedError("left out"))
-
-
-@pytest.mark.parametrize("again", [False, True])
-def test_a_record_that_was_blamed_is_in_no_doubt_of_before(again: bool) -> None:
-    """With the refused id in it, an earlier run's request was refused too: what is left of it was not done."""
-    items = [make_item(f"r{place}", "ab") for place in range(2)]
-    for item in items:
-        item.doubtful = True
-    oracle = Oracle(frozenset({("r0", "a")}), frozenset({("r0", "a")}))
-    isolation = Isolation(items, blame, without)
+def test_a_group_is_cut_at_what_is_known_to_go_through() -> None:
+    """One record too many is one record left, and not more."""
+    sizes = Sizes()
+    sizes.took(Size(9, 90))
+    sizes.refuse(Size(10, 100))
+    isolation = Isolation(batch(10), blame, without, Evidence(sizes=sizes))
     group = isolation.next()
     assert group is not None
-    refusal = oracle.answer(group).error
-    assert isinstance(refusal, ApiError)
-    isolation.refused(group, refusal, 1)
-    if again:  # and what is left is refused for a reason that may be everyone's
-        group = isolation.next()
-        assert group is not None
-        isolation.refused(group, ApiError("no", status=400), 1)
-    isolation.give_up(given_up)
-    statuses = {item.key: result.status for item, result in isolation.closed}
-    assert statuses == {"r0": OutcomeStatus.NOT_SENT, "r1": OutcomeStatus.UNKNOWN}
+    isolation.cut(group)
+    pieces = [isolation.next(), isolation.next()]
+    assert [len(piece.parts) for piece in pieces if piece is not None] == [9, 1]
 
 
 def test_attempts_count_the_requests_a_record_was_in() -> None:
     """The culprit of four was in all of a path's requests, its first neighbour in two."""
     results, _ = isolate(batch(4), Oracle(bad(3)))
     assert [results[f"r{place}"].attempts for place in range(4)] == [2, 2, 2, 1]
-
-
-def test_a_refusal_that_meets_everyone_tells_nothing_of_a_request_lost_before_it() -> None:
-    """Its cause is no record's own: what the lost request held may have been carried out, and is unknown."""
-    answers = iter([Result[str](error=AnswerLost("lost"), attempts=1, doubtful=True)])
-    oracle = Oracle(bad(*range(16)))
-
-    def send(group: Group) -> Result[str]:
-        return next(answers, None) or oracle.answer(group)
-
-    results, isolation = isolate(batch(16), oracle, send=send)
-    assert isolation.common_cause is not None
-    assert {result.status for result in results.values()} == {OutcomeStatus.UNKNOWN}
-    assert all(result.error is not None and result.error.sent for result in results.values())
-
-
-def test_what_no_request_was_lost_of_is_certain_when_the_cause_meets_everyone() -> None:
-    """Refused alone it failed, else it was not sent; nobody is in doubt."""
-    results, isolation = isolate(batch(16), Oracle(bad(*range(16))))
-    assert isolation.common_cause is not None
-    assert {result.status for result in results.values()} == {OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}

@@ -249,6 +249,19 @@ def test_a_pace_that_is_refused_falls_and_recovers_more_slowly_each_time() -> No
     assert [pace.rate, pace.patience] == pytest.approx([0.125, 3600.0])
 
 
+def test_a_pace_that_rests_begins_anew_at_that_moment() -> None:
+    """Nothing goes before it, and the while without a refusal is counted from it."""
+    pace = Pace(2.0, patience=60.0)
+    pace.rest(10.0)
+    assert pace.next_at == 10.0
+    pace.spend(10.0)
+    assert pace.next_at == 10.5
+    pace.spend(69.9)
+    assert pace.rate == 2.0
+    pace.spend(70.0)
+    assert pace.rate == pytest.approx(2.1)
+
+
 def test_caution_is_pure_and_takes_its_time_from_the_caller() -> None:
     """The same calls at the same moments give the same answers."""
     first, second = (Caution(LIMIT, lambda: 0.5) for _ in range(2))

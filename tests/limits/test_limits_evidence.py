@@ -107,6 +107,17 @@ async def test_who_has_a_minute_s_worth_ahead_waits_a_minute_longer() -> None:
         waiter.cancel()
 
 
+async def test_a_number_that_is_told_twice_is_one_proof() -> None:
+    """Two responses each time tell the same: that it counts is seen only as often as it has risen."""
+    limiter = make_limiter(LIMIT)
+    for count in range(1, 8):
+        pair = await take_all(limiter, 2)
+        for permit in pair:
+            await asyncio.sleep(0.3)
+            limiter.release(permit, status=204, headers=advice(20 - count, limit=40))
+    assert limiter.view().windows[1].headers == "advice"
+
+
 async def test_a_late_answer_of_the_window_before_tells_nothing_of_this_one() -> None:
     """It left last and was counted first: what it counts is over, so nobody else's calls are seen in it."""
     limiter = make_limiter(LIMIT)

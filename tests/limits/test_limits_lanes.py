@@ -186,6 +186,18 @@ async def test_a_wait_that_is_bound_to_be_longer_is_refused_at_once() -> None:
     assert sum(limiter.view().waiting.values()) == 0
 
 
+async def test_a_queue_of_bulk_calls_does_not_count_for_the_wait_of_an_interactive_one() -> None:
+    """It goes ahead of them, so that a second is enough; one more bulk call has all of them ahead."""
+    limiter = make_limiter(ONE)
+    await attempt(limiter)
+    queue = [asyncio.create_task(attempt(limiter, priority=Priority.BULK)) for _ in range(4)]
+    await until_idle()
+    with pytest.raises(LimitWaitExceeded):
+        await attempt(limiter, priority=Priority.BULK, max_wait=4)
+    assert await attempt(limiter, max_wait=1.5) == pytest.approx(1.01, abs=0.02)
+    await asyncio.gather(*queue)
+
+
 async def test_the_place_in_the_queue_counts_for_the_wait() -> None:
     """With four ahead in the lane, the fifth slot is what a newcomer waits for."""
     limiter = make_limiter(ONE)

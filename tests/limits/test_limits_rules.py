@@ -89,3 +89,12 @@ def test_a_limiter_can_be_made_and_shown_without_a_loop() -> None:
     """Nothing is bound before the first wait."""
     view = make_limiter(RateLimit(Window(3, 1.0))).view()
     assert (view.free, view.used, view.next_slot_in, view.refusals) == (3, 0, 0.0, 0)
+
+
+def test_a_limit_tells_the_rates_and_the_spans_of_its_windows() -> None:
+    """Attempts a second that it allows for ever and for a while, and the seconds of its windows; a pace is one rate."""
+    limit = RateLimit(Window(10, 1.0), Window(150, 60.0))
+    assert (limit.steady, limit.briskest, limit.shortest, limit.longest) == (2.5, 10.0, 1.0, 60.0)
+    paced = RateLimit.courtesy(4.0, 2)
+    assert (paced.steady, paced.briskest, paced.shortest, paced.longest) == (4.0, 4.0, 1.0, 60.0)
+    assert RateLimit(parallel=1).steady == RateLimit(parallel=1).briskest == math.inf
