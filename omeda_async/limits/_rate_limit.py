@@ -2,11 +2,16 @@
 
 import enum
 import math
-from typing import Self
+import re
+from collections.abc import Callable
+from typing import Any, Self
 
 import attrs
 
 from omeda_async.errors import ConfigurationError
+
+_WINDOW = re.compile(r"([0-9]{1,9})\s*/\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)")
+_NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
 class Priority(enum.Enum):
@@ -52,6 +57,32 @@ class Window:
         return f"{self.calls} per {self.seconds:g} s"
 
 
+_OTHERS: dict[str, tuple[Callable[[str], float], Callable[[str, object], None]]] = {
+    "parallel": (int, _whole),
+    "pace": (float, _positive),
+}
+
+
+def _read(part: str, windows: list[Window], others: dict[str, Any]) -> None:
+    """Read one part of a limit that is written as text."""
+    if match := _WINDOW.fullmatch(part):
+        windows.append(Window(int(match[1]), float(match[2])))
+        return
+    name, _, value = (piece.strip() for piece in part.partition("="))
+    if name not in _OTHERS:
+        raise ConfigurationError(
+            "there is neither calls/seconds, such as 150/60 for 150 a minute, nor parallel=10 or "
+            "pace=0.05: separate such parts by commas"
+        )
+    number, check = _OTHERS[name]
+    if not _NUMBER.fullmatch(value) or (number is int and "." in value):
+        raise ConfigurationError(f"{name} must be a {'whole ' if number is int else ''}number in digits, not {value!r}")
+    if name in others:
+        raise ConfigurationError(f"{name} is given twice: leave one of them out")
+    others[name] = number(value)
+    check(f"RateLimit.{name}", others[name])
+
+
 def _implies(one: Window, other: Window) -> bool:
     """Whether a client that keeps to ``one`` can never break ``other``."""
     laps = math.ceil(other.seconds / one.seconds * (1 - 1e-9))
@@ -86,7 +117,12 @@ class RateLimit:
     parallel: int | None
     pace: float | None
 
-    def __init__(self, *windows: Window, parallel: int | None = None, pace: float | None = None) -> None:
+    def __init__(
+        self,
+        *windows: Window,
+        parallel: int | None = None,
+        pace: float | None = None,
+    ) -> None:
         _check_windows(windows)
         if parallel is not None:
             _whole("RateLimit.parallel", parallel)
@@ -109,6 +145,28 @@ class RateLimit:
         """
         _positive("RateLimit.courtesy per_second", per_second)
         return cls(parallel=parallel, pace=1.0 / per_second)
+
+    @classmethod
+    def parse(cls, text: str, *, called: str = "rate limit") -> Self:
+        """Read a limit that is written as ``10/1,150/60,parallel=10``: calls per seconds, and the other arguments.
+
+        Args:
+            text: The limit.
+            called: What errors call it.
+
+        Raises:
+            ConfigurationError: A part is none, or is out of range; the message names it.
+        """
+        windows, others = list[Window](), dict[str, Any]()
+        for part in map(str.strip, text.split(",")):
+            try:
+                _read(part, windows, others)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{called} {text!r}: in {part!r}, {error.message}") from None
+        try:
+            return cls(*windows, **others)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{called} {text!r}: {error.message}") from None
 
     @property
     def steady(self) -> float:
