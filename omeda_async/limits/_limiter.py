@@ -10,6 +10,7 @@ from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceede
 from omeda_async.limits._headers import read_advice, read_retry_after
 from omeda_async.limits._lanes import Lanes, Waiter
 from omeda_async.limits._rate_limit import Priority, RateLimit
+from omeda_async.limits._reserve import GRANTS
 from omeda_async.limits._state import LimiterState, Permit
 from omeda_async.limits._view import LimitsView
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 Loop: TypeAlias = asyncio.AbstractEventLoop
 OnPause: TypeAlias = Callable[[float], None]
+INTERACTIVE = Priority.INTERACTIVE
 _WAITS = (429, 503)
 """The statuses whose ``Retry-After`` holds for the whole account."""
 
@@ -112,7 +114,7 @@ class _LocalLimiter:
         if max_wait is not None:
             _check_wait(max_wait)
         now = loop.time()
-        opens_at = math.inf if self._lanes.waiters else self._state.opens_at(now)
+        opens_at = math.inf if self._lanes.waiters else self._state.opens_at(now, priority)
         permit: Permit | None
         if opens_at <= now:
             permit = self._state.take(now, priority)
@@ -126,7 +128,7 @@ class _LocalLimiter:
                 raise
             if permit is None:
                 self._leave(waiter, priority)
-                raise self._refusal(loop.time(), max_wait)
+                raise self._refusal(loop.time(), priority, max_wait)
         if self._pacer is None:
             return permit
         return await self._pace(loop, self._pacer, permit, now, max_wait)
@@ -171,6 +173,8 @@ class _LocalLimiter:
         deadline = math.inf if max_wait is None else now + max_wait
         self._lanes.join(waiter, priority, deadline)
         self._arm(loop, min(opens_at, deadline))
+        if priority is INTERACTIVE and self._lanes.bulk_waits:
+            self._dispatch(loop, now)  # bulk leaves slots free while it waits
         return waiter
 
     def _leave(self, waiter: Waiter, priority: Priority) -> None:
@@ -204,15 +208,16 @@ class _LocalLimiter:
 
     def _dispatch(self, loop: Loop, now: float) -> None:
         """Grant what may go now, and set the timer for what may go later."""
-        while self._lanes.waiters:
-            opens_at = self._state.opens_at(now)
-            first = self._lanes.first() if opens_at <= now else None
-            if first is None:
-                self._arm(loop, min(opens_at, self._lanes.next_deadline()))
-                return
+        lanes, state = self._lanes, self._state
+        while (first := lanes.first(bulk_is_due=state.in_a_row >= GRANTS - 1)) is not None:
             waiter, priority = first
-            waiter.set_result(self._state.take(now, priority))
-            self._lanes.granted(priority)
+            opens_at = state.opens_at(now, priority)
+            if opens_at > now:
+                self._arm(loop, min(opens_at, lanes.next_deadline()))
+                return
+            waiter.set_result(state.take(now, priority))
+            state.in_a_row = state.in_a_row + 1 if priority is INTERACTIVE and lanes.bulk_waits else 0
+            lanes.leave(priority)
         self._disarm()
 
     def _arm(self, loop: Loop, at: float) -> None:
@@ -237,13 +242,13 @@ class _LocalLimiter:
         if self._closed:
             raise _closed()
 
-    def _refusal(self, now: float, max_wait: float | None) -> OmedaAsyncError:
+    def _refusal(self, now: float, priority: Priority, max_wait: float | None) -> OmedaAsyncError:
         if self._closed or max_wait is None:
             return _closed()
-        return _too_long(max_wait, self._state.next_slot_in(now))
+        return _too_long(max_wait, self._state.next_slot_in(now, priority))
 
     def _refuse_hopeless(self, now: float, priority: Priority, max_wait: float) -> None:
-        next_slot_in = self._state.earliest(now, self._lanes.ahead(priority)) - now
+        next_slot_in = self._state.earliest(now, self._lanes.ahead(priority, self._state.in_a_row)) - now
         if next_slot_in > max_wait:
             raise _too_long(max_wait, next_slot_in)
 

@@ -1,6 +1,7 @@
 """What a limit is: windows of calls per seconds, attempts in flight, a pace."""
 
 import enum
+import functools
 import math
 import re
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import attrs
 
 from omeda_async.errors import ConfigurationError
 
+INTERACTIVE_RESERVE = 2
 _WINDOW = re.compile(r"([0-9]{1,9})\s*/\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)")
 _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
@@ -60,6 +62,7 @@ class Window:
 _OTHERS: dict[str, tuple[Callable[[str], float], Callable[[str, object], None]]] = {
     "parallel": (int, _whole),
     "pace": (float, _positive),
+    "interactive_reserve": (int, functools.partial(_whole, least=0)),
 }
 
 
@@ -71,8 +74,8 @@ def _read(part: str, windows: list[Window], others: dict[str, Any]) -> None:
     name, _, value = (piece.strip() for piece in part.partition("="))
     if name not in _OTHERS:
         raise ConfigurationError(
-            "there is neither calls/seconds, such as 150/60 for 150 a minute, nor parallel=10 or "
-            "pace=0.05: separate such parts by commas"
+            "there is neither calls/seconds, such as 150/60 for 150 a minute, nor parallel=10, "
+            "pace=0.05 or interactive_reserve=2: separate such parts by commas"
         )
     number, check = _OTHERS[name]
     if not _NUMBER.fullmatch(value) or (number is int and "." in value):
@@ -108,6 +111,8 @@ class RateLimit:
         windows: What the provider allows; any number of them, all hold at once.
         parallel: The most attempts in flight at once; None for as many as the windows allow.
         pace: The least seconds from one attempt to the next; None for bursts as large as the windows allow.
+        interactive_reserve: How many slots of each window, and of ``parallel``, bulk leaves free for calls that
+            somebody waits for: never more than half, and more of a long window when many such calls come; 0 for none.
 
     Raises:
         ConfigurationError: A value is out of range, or a window can never bind; the message names the field.
@@ -116,21 +121,24 @@ class RateLimit:
     windows: tuple[Window, ...]
     parallel: int | None
     pace: float | None
+    interactive_reserve: int
 
     def __init__(
         self,
         *windows: Window,
         parallel: int | None = None,
         pace: float | None = None,
+        interactive_reserve: int = INTERACTIVE_RESERVE,
     ) -> None:
         _check_windows(windows)
         if parallel is not None:
             _whole("RateLimit.parallel", parallel)
         if pace is not None:
             _positive("RateLimit.pace", pace)
+        _whole("RateLimit.interactive_reserve", interactive_reserve, least=0)
         if not windows and parallel is None and pace is None:
             raise ConfigurationError("RateLimit.windows: give at least one window, or use RateLimit.courtesy")
-        self.__attrs_init__(windows, parallel, pace)
+        self.__attrs_init__(windows, parallel, pace, interactive_reserve)
 
     @classmethod
     def courtesy(cls, per_second: float, parallel: int) -> Self:
@@ -168,6 +176,10 @@ class RateLimit:
         except ConfigurationError as error:
             raise ConfigurationError(f"{called} {text!r}: {error.message}") from None
 
+    def reserve_of(self, calls: int) -> int:
+        """Return how many of so many slots bulk leaves free at least."""
+        return min(self.interactive_reserve, calls // 2)
+
     @property
     def steady(self) -> float:
         """The attempts a second that it allows for ever."""
@@ -197,4 +209,6 @@ class RateLimit:
         parts = [f"Window({window.calls}, {window.seconds:g})" for window in self.windows]
         parts += [] if self.parallel is None else [f"parallel={self.parallel}"]
         parts += [] if self.pace is None else [f"pace={self.pace:g}"]
+        if self.interactive_reserve != INTERACTIVE_RESERVE:
+            parts.append(f"interactive_reserve={self.interactive_reserve}")
         return f"RateLimit({', '.join(parts)})"

@@ -241,8 +241,8 @@ def test_a_rate_replaces_the_limit_of_the_account(scene: Scene, monkeypatch: pyt
     for place in range(6):
         scene.sandbox.ocamba.seed_campaign(f"c{place}")
     file = scene.file("in.txt", "".join(f"c{place}\n" for place in range(6)))
-    command = ("cancel-campaigns", file, "--rate", "2/10", "--format", "json")
-    assert json.loads(scene.give(*command, "--plan").stdout)["seconds"] == pytest.approx(20.0, abs=0.1)
+    command = ("cancel-campaigns", file, "--rate", "3/10", "--format", "json")
+    assert json.loads(scene.give(*command, "--plan").stdout)["seconds"] == pytest.approx(20.0)
     result = scene.give(*command, "--yes")
     assert result.exit_code == 0, result.output
     assert scene.sandbox.audit.busiest("ocamba", 10.0) == 2
