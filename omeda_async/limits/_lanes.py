@@ -61,10 +61,13 @@ class Lanes:
         share = (bulk + 1) * (GRANTS - 1) - in_a_row
         return bulk + max(0, min(interactive, share))
 
-    def join(self, waiter: Waiter, priority: Priority, deadline: float) -> None:
-        """Stand at the end of a lane until a moment at most, infinity for as long as it takes."""
+    def join(self, waiter: Waiter, priority: Priority, deadline: float, *, first: bool = False) -> None:
+        """Stand at the end of a lane, or first in it, until a moment at most; infinity for as long as it takes."""
         lane = self._interactive if priority is Priority.INTERACTIVE else self._bulk
-        lane.queue.append(waiter)
+        if first:
+            lane.queue.appendleft(waiter)
+        else:
+            lane.queue.append(waiter)
         lane.waiting += 1
         self.waiters += 1
         if deadline < math.inf:

@@ -131,7 +131,7 @@ class _LocalLimiter:
                 raise self._refusal(loop.time(), priority, max_wait)
         if self._pacer is None:
             return permit
-        return await self._pace(loop, self._pacer, permit, now, max_wait)
+        return await self._paced(loop, self._pacer, permit, now, max_wait)
 
     def release(
         self, permit: Permit, *, sent: bool = True, status: int | None = None, headers: Mapping[str, str] | None = None
@@ -186,15 +186,40 @@ class _LocalLimiter:
         if not self._lanes.waiters:
             self._disarm()
 
-    async def _pace(
+    async def _paced(
         self, loop: Loop, pacer: "AsyncLimiter", permit: Permit, asked: float, max_wait: float | None
     ) -> Permit:
+        """Return a permit whose turn at the pace has come: another one where an interactive call took that turn."""
+        priority = permit.priority
+        while not await self._turn(loop, pacer, permit, asked, max_wait):
+            waiter: Waiter = loop.create_future()
+            self._lanes.join(waiter, priority, math.inf if max_wait is None else asked + max_wait, first=True)
+            try:
+                again = await waiter
+            except asyncio.CancelledError:
+                self._leave(waiter, priority)
+                raise
+            if again is None:
+                self._leave(waiter, priority)
+                raise self._refusal(loop.time(), priority, max_wait)
+            permit = again
+        return permit
+
+    async def _turn(
+        self, loop: Loop, pacer: "AsyncLimiter", permit: Permit, asked: float, max_wait: float | None
+    ) -> bool:
+        """Wait for the turn of a permit at the pace; return whether it goes, or an interactive call goes instead."""
         now = loop.time()
         turn_at = self._state.turn_at(now)
         if max_wait is not None and turn_at - asked > max_wait:
             self.release(permit, sent=False)
             raise _too_long(max_wait, turn_at - now)
         try:
+            if turn_at > now:
+                await asyncio.sleep(turn_at - now)
+                self._refuse_if_closed()
+                if permit.priority is Priority.BULK and self._pass_on(permit, loop.time()):
+                    return False
             await pacer.acquire()
             self._refuse_if_closed()
         except BaseException:
@@ -202,9 +227,25 @@ class _LocalLimiter:
             raise
         now = loop.time()
         self._state.went(permit, now)
+        self._count(permit.priority)
         if self._lanes.waiters:
             self._dispatch(loop, now)
-        return permit
+        return True
+
+    def _pass_on(self, permit: Permit, now: float) -> bool:
+        """Give a bulk permit whose turn has come to the interactive call that waits first; return whether one does."""
+        first = self._lanes.first() if self._state.in_a_row < GRANTS - 1 else None
+        if first is None or first[1] is Priority.BULK:
+            return False
+        self._state.pass_on(permit, now)
+        first[0].set_result(permit)
+        self._lanes.leave(INTERACTIVE)
+        return True
+
+    def _count(self, priority: Priority) -> None:
+        """Count the interactive attempts that go while bulk waits."""
+        in_a_row = self._state.in_a_row
+        self._state.in_a_row = in_a_row + 1 if priority is INTERACTIVE and self._lanes.bulk_waits else 0
 
     def _dispatch(self, loop: Loop, now: float) -> None:
         """Grant what may go now, and set the timer for what may go later."""
@@ -216,8 +257,9 @@ class _LocalLimiter:
                 self._arm(loop, min(opens_at, lanes.next_deadline()))
                 return
             waiter.set_result(state.take(now, priority))
-            state.in_a_row = state.in_a_row + 1 if priority is INTERACTIVE and lanes.bulk_waits else 0
             lanes.leave(priority)
+            if self._pacer is None:
+                self._count(priority)
         self._disarm()
 
     def _arm(self, loop: Loop, at: float) -> None:
@@ -248,7 +290,7 @@ class _LocalLimiter:
         return _too_long(max_wait, self._state.next_slot_in(now, priority))
 
     def _refuse_hopeless(self, now: float, priority: Priority, max_wait: float) -> None:
-        next_slot_in = self._state.earliest(now, self._lanes.ahead(priority, self._state.in_a_row)) - now
+        next_slot_in = self._state.earliest(now, self._lanes.ahead(priority, self._state.in_a_row), priority) - now
         if next_slot_in > max_wait:
             raise _too_long(max_wait, next_slot_in)
 

@@ -198,6 +198,12 @@ class LimiterState:
             self._pacing = permit
         return permit
 
+    def pass_on(self, permit: Permit, now: float) -> None:
+        """Make a bulk permit, whose turn at the pace has come, one of the interactive lane."""
+        permit.priority = Priority.INTERACTIVE
+        self._bulk_in_flight -= 1
+        self._demand.granted(now)
+
     def went(self, permit: Permit, now: float) -> None:
         """Note that the turn of an attempt at the pace has come; with a pace, no other is granted before that."""
         self._pacing = None
@@ -254,18 +260,18 @@ class LimiterState:
         """Return when the turn at the pace comes of an attempt with ``ahead`` others before it."""
         return max(now, self._next_paced) + ahead * (self.rate_limit.pace or 0.0)
 
-    def earliest(self, now: float, ahead: int) -> float:
+    def earliest(self, now: float, ahead: int, priority: Priority) -> float:
         """Return the earliest moment for an attempt with ``ahead`` others before it that have no slot yet."""
         at = max(now, self._caution.paused_until)
         if self.rate_limit.pace is not None:
-            at = max(at, self.turn_at(now, ahead + (self._pacing is not None)))
+            at = max(at, self.turn_at(now, ahead + self._paces_before(priority)))
         for gate in self._gates:
             at = max(at, gate.earliest(now, ahead))
         return at
 
     def next_slot_in(self, now: float, priority: Priority = Priority.INTERACTIVE) -> float | None:
         """Return the seconds until an attempt may go if nobody waits for a slot; None when a response decides."""
-        at = max(self._slots_open_at(now), self.turn_at(now, int(self._pacing is not None)))
+        at = max(self._slots_open_at(now), self.turn_at(now, int(self._paces_before(priority))))
         if priority is BULK:
             at = max(at, self._opens_to_bulk_at(now))
         return None if at == math.inf else at - now
@@ -285,6 +291,11 @@ class LimiterState:
             pace=None if pace is None else pace.rate,
             spacing=self.rate_limit.pace or 0.0,
         )
+
+    def _paces_before(self, priority: Priority) -> bool:
+        """Whether a permit waits for its turn at the pace, and goes before an attempt that comes now."""
+        passes_on = priority is not BULK and self.in_a_row < GRANTS - 1
+        return self._pacing is not None and not (passes_on and self._pacing.priority is BULK)
 
     def _mark(self, permit: Permit, now: float) -> None:
         """Note what is known when an attempt leaves; its response is compared with that."""
