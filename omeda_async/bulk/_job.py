@@ -13,7 +13,7 @@ from omeda_async.bulk._item import Closed, Item, not_sent, still_doubtful
 from omeda_async.errors import ClosedError
 
 if TYPE_CHECKING:
-    from omeda_async.bulk._null_journal import NullJournal
+    from omeda_async.bulk._delivery import NullJournal
     from omeda_async.bulk.journal.writer import Journal
 
 

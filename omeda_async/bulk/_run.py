@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from omeda_async import _clock, events
 from omeda_async._checks import check_duration, check_one_of, check_whole
+from omeda_async.bulk._delivery import NullJournal
 from omeda_async.bulk._engine import Engine, EngineOptions
 from omeda_async.bulk._item import Records
 from omeda_async.bulk._job import Work
-from omeda_async.bulk._null_journal import NullJournal
 from omeda_async.bulk._plan import make_plan
 from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, JournalError, OmedaAsyncError
 from omeda_async.limits import Priority
@@ -20,7 +20,6 @@ from omeda_async.outcomes import BulkReport, Outcome, Plan
 
 if TYPE_CHECKING:
     from omeda_async.bulk.journal.identity import Identity
-    from omeda_async.bulk.journal.null import NullJournal
     from omeda_async.bulk.journal.writer import Journal
 
 CLOSE_TIMEOUT = 30.0
@@ -196,8 +195,6 @@ class BulkRun:
 
     def _made_journal(self) -> "Journal | NullJournal":
         if self._journal is None:
-            from omeda_async.bulk.journal.null import NullJournal  # noqa: PLC0415 nor does what sends nothing load this
-
             return NullJournal()
         from omeda_async.bulk.journal.place import journal_at  # noqa: PLC0415 the same
 
