@@ -151,14 +151,14 @@ class LimiterState:
         """Return when bulk leaves enough to the interactive lane with another attempt."""
         if not self.rate_limit.interactive_reserve:
             return -math.inf
-        parallel = self._caution.parallel
-        left = math.inf if parallel is None else parallel - self.rate_limit.reserve_of(parallel) - self.in_flight
-        if left <= 0 and self._bulk_in_flight:
+        parallel, at = self._caution.parallel, -math.inf
+        # Never more than half is left free, so that before that there is room for bulk.
+        crowded = parallel is not None and 2 * self.in_flight >= parallel and self._bulk_in_flight
+        if parallel and crowded and self.in_flight >= parallel - self.rate_limit.reserve_of(parallel):
             return math.inf
-        at, rate = -math.inf, self._demand.rate(now)
         for gate in self._gates:
             if not gate.slots.has_half:
-                at = max(at, gate.opens_to_bulk_at(now, rate))
+                at = max(at, gate.opens_to_bulk_at(now, self._demand.rate(now)))
         return at
 
     def _slots_open_at(self, now: float) -> float:
