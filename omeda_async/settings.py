@@ -272,13 +272,22 @@ class EnvironmentSettings:
     journey_manager: JourneyManagerSettings | None
 
 
-_OMEDA = ("OMEDA_APP_ID", "OMEDA_BRAND", "OMEDA_CLIENT", "OMEDA_USER_ID", "OMEDA_ENVIRONMENT", "OMEDA_BASE_URL")
-_OCAMBA = ("OCAMBA_TOKEN", "OCAMBA_BASE_URL")
+_OMEDA = (
+    "OMEDA_APP_ID",
+    "OMEDA_BRAND",
+    "OMEDA_CLIENT",
+    "OMEDA_USER_ID",
+    "OMEDA_ENVIRONMENT",
+    "OMEDA_BASE_URL",
+    "OMEDA_RATE_LIMIT",
+)
+_OCAMBA = ("OCAMBA_TOKEN", "OCAMBA_BASE_URL", "OCAMBA_RATE_LIMIT")
 _JOURNEY_MANAGER = (
     "JOURNEY_MANAGER_BASE_URL",
     "JOURNEY_MANAGER_USERNAME",
     "JOURNEY_MANAGER_PASSWORD",
     "JOURNEY_MANAGER_TOKEN",
+    "JOURNEY_MANAGER_RATE_LIMIT",
 )
 _BY_PROVIDER = {"omeda": _OMEDA, "ocamba": _OCAMBA, "journey_manager": _JOURNEY_MANAGER}
 _VARIABLES = {
@@ -333,6 +342,10 @@ def _required(env: Mapping[str, str], name: str, given: str) -> str:
     return env[name]
 
 
+def _limit_from(env: Mapping[str, str], name: str, default: RateLimit) -> RateLimit:
+    return RateLimit.parse(env[name], called=name) if name in env else default
+
+
 def _first_set(env: Mapping[str, str], names: Iterable[str]) -> str | None:
     return next((name for name in names if name in env), None)
 
@@ -351,6 +364,7 @@ def _omeda_from(env: Mapping[str, str]) -> OmedaSettings | None:
         user_id=env.get("OMEDA_USER_ID"),
         environment=Environment(name),
         base_url=env.get("OMEDA_BASE_URL"),
+        rate_limit=_limit_from(env, "OMEDA_RATE_LIMIT", OMEDA_COURTESY),
     )
 
 
@@ -358,7 +372,11 @@ def _ocamba_from(env: Mapping[str, str]) -> OcambaSettings | None:
     given = _first_set(env, _OCAMBA)
     if given is None:
         return None
-    return OcambaSettings(token=_required(env, "OCAMBA_TOKEN", given), base_url=env.get("OCAMBA_BASE_URL", OCAMBA_HOST))
+    return OcambaSettings(
+        token=_required(env, "OCAMBA_TOKEN", given),
+        base_url=env.get("OCAMBA_BASE_URL", OCAMBA_HOST),
+        rate_limit=_limit_from(env, "OCAMBA_RATE_LIMIT", OCAMBA_CLASS_C),
+    )
 
 
 def _journey_manager_from(env: Mapping[str, str]) -> JourneyManagerSettings | None:
@@ -373,4 +391,8 @@ def _journey_manager_from(env: Mapping[str, str]) -> JourneyManagerSettings | No
             _required(env, "JOURNEY_MANAGER_USERNAME", given),
             _required(env, "JOURNEY_MANAGER_PASSWORD", given),
         )
-    return JourneyManagerSettings(base_url=_required(env, "JOURNEY_MANAGER_BASE_URL", given), auth=auth)
+    return JourneyManagerSettings(
+        base_url=_required(env, "JOURNEY_MANAGER_BASE_URL", given),
+        auth=auth,
+        rate_limit=_limit_from(env, "JOURNEY_MANAGER_RATE_LIMIT", JOURNEY_MANAGER_COURTESY),
+    )

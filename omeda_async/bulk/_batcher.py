@@ -10,6 +10,7 @@ from omeda_async._call import CallOptions
 from omeda_async._checks import check_duration, check_one_of, check_whole
 from omeda_async._stop import Stop
 from omeda_async.bulk._chunks import Chunker
+from omeda_async.bulk._delivery import NullJournal
 from omeda_async.bulk._item import Closed, Item, not_sent, refused
 from omeda_async.bulk._job import Job, Work
 from omeda_async.bulk._reader import read_item
@@ -190,8 +191,6 @@ class _Request:
         self.stop = Stop()
         if account.activity.closing.is_set:
             self.stop.set(ClosedError("the session manager was closed before this record was sent"))
-        from omeda_async.bulk.journal.null import NullJournal  # noqa: PLC0415 what sends nothing loads no journal
-
         self.journal = NullJournal()
         self._waiting = waiting
         self._isolation_left = ISOLATION_BUDGET

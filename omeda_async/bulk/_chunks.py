@@ -5,6 +5,8 @@ which of the two it was.
 """
 
 import math
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import attrs
@@ -15,6 +17,12 @@ FINE_ENOUGH = 64
 """The search ends when what goes through is known to this part of it."""
 
 
+class Sized(Protocol):
+    """What takes some bytes in a request."""
+
+    size: int
+
+
 class Size(NamedTuple):
     """The size of a request."""
 
@@ -22,6 +30,12 @@ class Size(NamedTuple):
     bytes: float
 
 
+def size_of(items: Sequence[Sized]) -> Size:
+    """Return the size of a request for some items."""
+    return Size(len(items), sum(map(_BYTES, items)))
+
+
+_BYTES = attrgetter("size")
 NOTHING, ANY = Size(0, 0), Size(math.inf, math.inf)
 
 
@@ -87,12 +101,6 @@ def _goal(taken: float, refused: float, *, probes: bool) -> float:
     return taken if found or not (probes or 3 * taken < refused) else (taken + refused) // 2
 
 
-class Sized(Protocol):
-    """What takes some bytes in a request."""
-
-    size: int
-
-
 T = TypeVar("T", bound=Sized)
 
 
@@ -115,7 +123,7 @@ class Chunker(Generic[T]):
     def _begin(self) -> list[T]:
         """Begin a batch, and return the one before."""
         before, self.items, self._bytes = self.items, [], 0
-        entries, size = self._sizes.next_limit()
+        entries, size = self._sizes.next_limit() if self._sizes.refused else ANY
         self._most, self._most_bytes = min(self.max_entries, entries), min(self.max_bytes, size)
         return before
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from omeda_async._result import Result
 from omeda_async._stop import Stop
@@ -15,10 +15,32 @@ from omeda_async.errors import ClosedError, OmedaAsyncError
 from omeda_async.outcomes import DONE, Outcome, Tally
 
 if TYPE_CHECKING:
-    from omeda_async.bulk.journal.null import NullJournal
     from omeda_async.bulk.journal.writer import Journal
 
 LEFT_AT_ONCE = 1000
+
+
+class NullJournal:
+    """What a run without a journal has in its place; nobody hands it what is to be sent, or results."""
+
+    remembers: Literal[False] = False
+
+    async def open(self, tally: Tally) -> tuple[int, float]:  # noqa: ARG002 what a journal keeps
+        """Tell that earlier runs have made no requests."""
+        return 0, 0.0
+
+    async def leave(self, closed: Sequence[Closed]) -> Sequence[Closed]:
+        """Give back what became of items: nobody knows more."""
+        return closed
+
+    def note(self, items: Sequence[Item], result: Result[Any], *, refused: bool = False) -> None:
+        """Forget them."""
+
+    async def room(self) -> None:
+        """Wait for nothing."""
+
+    async def close(self, cause: BaseException | None) -> None:
+        """Close nothing."""
 
 
 class Delivery:

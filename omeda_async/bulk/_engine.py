@@ -21,7 +21,7 @@ from omeda_async.limits import Priority
 from omeda_async.outcomes import Tally
 
 if TYPE_CHECKING:
-    from omeda_async.bulk.journal.null import NullJournal
+    from omeda_async.bulk._delivery import NullJournal
     from omeda_async.bulk.journal.writer import Journal
 
 BATCHES_READY = 1

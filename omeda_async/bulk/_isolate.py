@@ -9,21 +9,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from itertools import accumulate
-from operator import attrgetter
 from typing import Any, TypeAlias
 
 import attrs
 
 from omeda_async._masking import mask_emails
 from omeda_async._result import Result
-from omeda_async.bulk._chunks import Size, Sizes
+from omeda_async.bulk._chunks import Size, Sizes, size_of
 from omeda_async.bulk._item import WITNESSES, Item, still_doubtful
 from omeda_async.errors import ApiError, BatchRejected, Culprit
 from omeda_async.outcomes import OutcomeStatus
 
 Blame: TypeAlias = Callable[[Sequence[Any], Iterable[Culprit]], dict[int, tuple[Culprit, ...]]]
 Without: TypeAlias = Callable[[Any, Iterable[str | None]], Any]
-_SIZE = attrgetter("size")
 
 
 @attrs.define(eq=False)
@@ -298,11 +296,6 @@ class Isolation:
         if result.attempts != part.attempts:
             result = attrs.evolve(result, attempts=part.attempts)
         self.closed.append((part.item, result))
-
-
-def size_of(items: Sequence[Item]) -> Size:
-    """Return the size of a request for some items."""
-    return Size(len(items), sum(map(_SIZE, items)))
 
 
 def _certain(error: ApiError) -> ApiError:

@@ -13,7 +13,7 @@ from omeda_async.bulk._item import Closed, Item, not_sent, still_doubtful
 from omeda_async.errors import ClosedError
 
 if TYPE_CHECKING:
-    from omeda_async.bulk.journal.null import NullJournal
+    from omeda_async.bulk._delivery import NullJournal
     from omeda_async.bulk.journal.writer import Journal
 
 
@@ -108,7 +108,7 @@ class Job:
         try:
             result = await call.run()
         except asyncio.CancelledError:
-            if not self._woken or call.in_flight or cancelled_again():
+            if not (self._woken and not call.in_flight and take_back_wake()):
                 raise
             result = call.interrupted()
         self._call = None
@@ -164,7 +164,7 @@ class Job:
             self._host.leave(self._closed)
 
 
-def cancelled_again() -> bool:
-    """Take back the cancellation by which a stop woke this task; whether there was another one besides."""
+def take_back_wake() -> bool:
+    """Take back the cancellation by which a stop woke this task; whether no other one is left."""
     task = asyncio.current_task()
-    return task is not None and task.uncancel() > 0
+    return task is not None and task.uncancel() == 0

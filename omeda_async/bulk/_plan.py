@@ -25,13 +25,13 @@ _BUCKETS = 256
 
 
 def least_seconds(limit: RateLimit, requests: int) -> float:
-    """Estimate the time that so many requests take under a limit, the time until their responses not counted.
+    """Estimate the time that so many bulk requests take under a limit, the time until their responses not counted.
 
     A provider's headers may prove that a window ended earlier: then it takes less.
     """
     left, seconds = max(0, requests - 1), 0.0
     for window in sorted(limit.windows, key=lambda window: -window.seconds):
-        laps, left = divmod(left, window.calls)
+        laps, left = divmod(left, window.calls - limit.reserve_of(window.calls))
         seconds += laps * window.seconds
     paced = (requests - 1) * limit.pace if limit.pace and requests else 0.0
     return max(seconds, paced)

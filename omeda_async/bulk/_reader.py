@@ -12,7 +12,7 @@ from omeda_async._row import Row
 from omeda_async.bulk._chunks import Chunker
 from omeda_async.bulk._delivery import Delivery
 from omeda_async.bulk._item import Item, Records
-from omeda_async.bulk._job import Work, cancelled_again
+from omeda_async.bulk._job import Work, take_back_wake
 from omeda_async.bulk._queue import BatchQueue
 from omeda_async.errors import InvalidRecord
 
@@ -134,7 +134,7 @@ class Reader:
         try:
             await self._read_all()
         except asyncio.CancelledError:
-            if not self._woken or cancelled_again():
+            if not (self._woken and take_back_wake()):
                 raise
         except Exception as error:  # noqa: BLE001 the input is the caller's: whatever it raises ends the run, in order
             self._stop.fail(error)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from omeda_async import _clock, events
 from omeda_async._checks import check_duration, check_one_of, check_whole
+from omeda_async.bulk._delivery import NullJournal
 from omeda_async.bulk._engine import Engine, EngineOptions
 from omeda_async.bulk._item import Records
 from omeda_async.bulk._job import Work
@@ -19,7 +20,6 @@ from omeda_async.outcomes import BulkReport, Outcome, Plan
 
 if TYPE_CHECKING:
     from omeda_async.bulk.journal.identity import Identity
-    from omeda_async.bulk.journal.null import NullJournal
     from omeda_async.bulk.journal.writer import Journal
 
 CLOSE_TIMEOUT = 30.0
@@ -195,8 +195,6 @@ class BulkRun:
 
     def _made_journal(self) -> "Journal | NullJournal":
         if self._journal is None:
-            from omeda_async.bulk.journal.null import NullJournal  # noqa: PLC0415 nor does what sends nothing load this
-
             return NullJournal()
         from omeda_async.bulk.journal.place import journal_at  # noqa: PLC0415 the same
 
@@ -213,17 +211,17 @@ class BulkRun:
 
     async def _remembered(self, engine: Engine, journal: "Journal | NullJournal") -> None:
         try:
-            earlier = await journal.open(engine.tally)
+            requests, seconds_ago = await journal.open(engine.tally)
         except BaseException as error:
             engine.results.end()
             if not isinstance(error, JournalError):
                 raise
             engine.stop.fail(error)
             return
-        if earlier.requests:
+        if requests:
             # Of those in flight when a run was killed it may not have noted each.
             in_flight = self._work.account.settings.rate_limit.parallel or self._options.concurrency
-            self._work.account.limiter.remember(earlier.requests + in_flight, earlier.seconds_ago)
+            self._work.account.limiter.remember(requests + in_flight, seconds_ago)
         cause: BaseException | None = ClosedError("the run was broken off")
         try:
             await engine.run()

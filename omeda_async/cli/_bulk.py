@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import attrs
 import typer
 
-from omeda_async import ConfigurationError, Plan, SessionManager
+from omeda_async import ConfigurationError, Plan, RateLimit, SessionManager
 from omeda_async.cli._files import check_output
 from omeda_async.cli._input import opened
 from omeda_async.cli._order import Asked, Format, Order, Provider
@@ -23,7 +23,7 @@ def perform(order: Order) -> None:
     """Do what was asked for, and exit with the code that says how it went."""
     with complaints(), opened(order.kind, order.asked.file, order.asked.ignore_column or ()) as rows:
         _check_outputs(order.asked)
-        settings = _settings(order.provider)
+        settings = _settings(order.provider, order.asked.rate)
         _check_user(order, rows, settings)
         host = urlsplit(settings.url).netloc
         if rows.comments and not order.asked.plan:
@@ -51,10 +51,12 @@ def _check_outputs(asked: Asked) -> None:
     check_output(asked.output, file=asked.file, journal=asked.journal)
 
 
-def _settings(provider: Provider) -> Any:
+def _settings(provider: Provider, rate: str | None) -> Any:
     settings = getattr(settings_from_env(only=provider.setting), provider.setting)
     if settings is None:
         raise ConfigurationError(f"{provider.name} is not configured: set {provider.variable} and what goes with it")
+    if rate is not None:
+        return attrs.evolve(settings, rate_limit=RateLimit.parse(rate, called="--rate"))
     return settings
 
 

@@ -41,8 +41,14 @@ def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
         float | None,
         typer.Option(min=0.001, metavar="SECONDS", help="Stop after so long; what is left is not sent."),
     ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIMIT", help="Instead of the provider's limit: calls/seconds, such as '10/1,150/60,parallel=10'."
+        ),
+    ] = None,
 ) -> None:
-    del file, journal, plan, yes, output, format, ignore_column, concurrency, deadline
+    del file, journal, plan, yes, output, format, ignore_column, concurrency, deadline, rate
 
 
 def bulk_command(

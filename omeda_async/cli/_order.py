@@ -48,6 +48,7 @@ class Asked:
     ignore_column: list[str] | None = None
     concurrency: int | None = None
     deadline: float | None = None
+    rate: str | None = None
 
 
 Make: TypeAlias = "Callable[[SessionManager, RowFile, dict[str, Any]], BulkRun]"

@@ -15,10 +15,9 @@ from typing import TypeAlias
 import attrs
 
 from omeda_async.limits._rate_limit import Priority
+from omeda_async.limits._reserve import GRANTS
 from omeda_async.limits._state import Permit
 
-RESERVE = 10
-"""Of so many grants, bulk gets at least one while both lanes wait."""
 Waiter: TypeAlias = asyncio.Future[Permit | None]
 """Gets the permit; None when the wait is over without one."""
 
@@ -37,7 +36,6 @@ class Lanes:
         """How many wait in both lanes, those that have ended and not left yet included."""
         self._interactive = _Lane()
         self._bulk = _Lane()
-        self._in_a_row = 0
         self._deadlines: list[tuple[float, int, Waiter]] = []
         self._numbers = itertools.count()  # of two equal deadlines, which is first
 
@@ -45,40 +43,48 @@ class Lanes:
         """Return how many wait in each lane."""
         return {Priority.INTERACTIVE: self._interactive.waiting, Priority.BULK: self._bulk.waiting}
 
-    def ahead(self, priority: Priority) -> int:
-        """Return how many will certainly go before one that comes now, if nobody leaves."""
+    @property
+    def bulk_waits(self) -> bool:
+        """Whether anybody waits in the lane of bulk."""
+        return self._bulk.waiting > 0
+
+    def ahead(self, priority: Priority, in_a_row: int = 0) -> int:
+        """Return how many will certainly go before one that comes now, if nobody leaves.
+
+        Args:
+            priority: Its lane.
+            in_a_row: How many interactive ones have gone since the last one of bulk.
+        """
         interactive, bulk = self._interactive.waiting, self._bulk.waiting
         if priority is Priority.INTERACTIVE:
             return interactive
-        share = (bulk + 1) * (RESERVE - 1) - self._in_a_row
+        share = (bulk + 1) * (GRANTS - 1) - in_a_row
         return bulk + max(0, min(interactive, share))
 
-    def join(self, waiter: Waiter, priority: Priority, deadline: float) -> None:
-        """Stand at the end of a lane until a moment at most, infinity for as long as it takes."""
+    def join(self, waiter: Waiter, priority: Priority, deadline: float, *, first: bool = False) -> None:
+        """Stand at the end of a lane, or first in it, until a moment at most; infinity for as long as it takes."""
         lane = self._interactive if priority is Priority.INTERACTIVE else self._bulk
-        lane.queue.append(waiter)
+        if first:
+            lane.queue.appendleft(waiter)
+        else:
+            lane.queue.append(waiter)
         lane.waiting += 1
         self.waiters += 1
         if deadline < math.inf:
             heapq.heappush(self._deadlines, (deadline, next(self._numbers), waiter))
 
-    def first(self) -> tuple[Waiter, Priority] | None:
+    def first(self, *, bulk_is_due: bool = False) -> tuple[Waiter, Priority] | None:
         """Return whose turn it is, and the lane; None when nobody waits any more."""
         interactive, bulk = self._interactive.queue, self._bulk.queue
         for queue in (interactive, bulk):
             while queue and queue[0].done():
                 del queue[0]
-        if bulk and (not interactive or self._in_a_row >= RESERVE - 1):
+        if bulk and (bulk_is_due or not interactive):
             return bulk[0], Priority.BULK
         return (interactive[0], Priority.INTERACTIVE) if interactive else None
 
-    def granted(self, priority: Priority) -> None:
-        """Note that the first of a lane has its permit and waits no more."""
-        self._in_a_row = self._in_a_row + 1 if priority is Priority.INTERACTIVE and self._bulk.waiting else 0
-        self.leave(priority)
-
     def leave(self, priority: Priority) -> None:
-        """Note that a waiter of a lane, which is done, waits no more."""
+        """Note that a waiter of a lane, which is done, waits no more: it has its permit, or its wait is over."""
         lane = self._interactive if priority is Priority.INTERACTIVE else self._bulk
         lane.waiting -= 1
         self.waiters -= 1

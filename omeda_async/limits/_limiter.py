@@ -5,12 +5,14 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from omeda_async import _clock
 from omeda_async._clock import utc_now
 from omeda_async._retry_after import read_retry_after
 from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceeded, OmedaAsyncError
 from omeda_async.limits._headers import read_advice
 from omeda_async.limits._lanes import Lanes, Waiter
 from omeda_async.limits._rate_limit import Priority, RateLimit
+from omeda_async.limits._reserve import GRANTS
 from omeda_async.limits._state import LimiterState, Permit
 from omeda_async.limits._view import LimitsView
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 Loop: TypeAlias = asyncio.AbstractEventLoop
 OnPause: TypeAlias = Callable[[float], None]
+INTERACTIVE = Priority.INTERACTIVE
 _WAITS = (429, 503)
 """The statuses whose ``Retry-After`` holds for the whole account."""
 
@@ -113,7 +116,7 @@ class _LocalLimiter:
         if max_wait is not None:
             _check_wait(max_wait)
         now = loop.time()
-        opens_at = math.inf if self._lanes.waiters else self._state.opens_at(now)
+        opens_at = math.inf if self._lanes.waiters else self._state.opens_at(now, priority)
         permit: Permit | None
         if opens_at <= now:
             permit = self._state.take(now, priority)
@@ -127,10 +130,10 @@ class _LocalLimiter:
                 raise
             if permit is None:
                 self._leave(waiter, priority)
-                raise self._refusal(loop.time(), max_wait)
+                raise self._refusal(loop.time(), priority, max_wait)
         if self._pacer is None:
             return permit
-        return await self._pace(loop, self._pacer, permit, now, max_wait)
+        return await self._paced(loop, self._pacer, permit, now, max_wait)
 
     def release(
         self, permit: Permit, *, sent: bool = True, status: int | None = None, headers: Mapping[str, str] | None = None
@@ -174,6 +177,8 @@ class _LocalLimiter:
         deadline = math.inf if max_wait is None else now + max_wait
         self._lanes.join(waiter, priority, deadline)
         self._arm(loop, min(opens_at, deadline))
+        if priority is INTERACTIVE and self._lanes.bulk_waits:
+            self._dispatch(loop, now)  # bulk leaves slots free while it waits
         return waiter
 
     def _leave(self, waiter: Waiter, priority: Priority) -> None:
@@ -185,15 +190,40 @@ class _LocalLimiter:
         if not self._lanes.waiters:
             self._disarm()
 
-    async def _pace(
+    async def _paced(
         self, loop: Loop, pacer: "AsyncLimiter", permit: Permit, asked: float, max_wait: float | None
     ) -> Permit:
+        """Return a permit whose turn at the pace has come: another one where an interactive call took that turn."""
+        priority = permit.priority
+        while not await self._turn(loop, pacer, permit, asked, max_wait):
+            waiter: Waiter = loop.create_future()
+            self._lanes.join(waiter, priority, math.inf if max_wait is None else asked + max_wait, first=True)
+            try:
+                again = await waiter
+            except asyncio.CancelledError:
+                self._leave(waiter, priority)
+                raise
+            if again is None:
+                self._leave(waiter, priority)
+                raise self._refusal(loop.time(), priority, max_wait)
+            permit = again
+        return permit
+
+    async def _turn(
+        self, loop: Loop, pacer: "AsyncLimiter", permit: Permit, asked: float, max_wait: float | None
+    ) -> bool:
+        """Wait for the turn of a permit at the pace; return whether it goes, or an interactive call goes instead."""
         now = loop.time()
         turn_at = self._state.turn_at(now)
         if max_wait is not None and turn_at - asked > max_wait:
             self.release(permit, sent=False)
             raise _too_long(max_wait, turn_at - now)
         try:
+            if turn_at > now:
+                await _clock.sleep(turn_at - now)
+                self._refuse_if_closed()
+                if permit.priority is Priority.BULK and self._pass_on(permit, loop.time()):
+                    return False
             await pacer.acquire()
             self._refuse_if_closed()
         except BaseException:
@@ -201,21 +231,39 @@ class _LocalLimiter:
             raise
         now = loop.time()
         self._state.went(permit, now)
+        self._count(permit.priority)
         if self._lanes.waiters:
             self._dispatch(loop, now)
-        return permit
+        return True
+
+    def _pass_on(self, permit: Permit, now: float) -> bool:
+        """Give a bulk permit whose turn has come to the interactive call that waits first; return whether one does."""
+        first = self._lanes.first() if self._state.in_a_row < GRANTS - 1 else None
+        if first is None or first[1] is Priority.BULK:
+            return False
+        self._state.pass_on(permit, now)
+        first[0].set_result(permit)
+        self._lanes.leave(INTERACTIVE)
+        return True
+
+    def _count(self, priority: Priority) -> None:
+        """Count the interactive attempts that go while bulk waits."""
+        in_a_row = self._state.in_a_row
+        self._state.in_a_row = in_a_row + 1 if priority is INTERACTIVE and self._lanes.bulk_waits else 0
 
     def _dispatch(self, loop: Loop, now: float) -> None:
         """Grant what may go now, and set the timer for what may go later."""
-        while self._lanes.waiters:
-            opens_at = self._state.opens_at(now)
-            first = self._lanes.first() if opens_at <= now else None
-            if first is None:
-                self._arm(loop, min(opens_at, self._lanes.next_deadline()))
-                return
+        lanes, state = self._lanes, self._state
+        while (first := lanes.first(bulk_is_due=state.in_a_row >= GRANTS - 1)) is not None:
             waiter, priority = first
-            waiter.set_result(self._state.take(now, priority))
-            self._lanes.granted(priority)
+            opens_at = state.opens_at(now, priority)
+            if opens_at > now:
+                self._arm(loop, min(opens_at, lanes.next_deadline()))
+                return
+            waiter.set_result(state.take(now, priority))
+            lanes.leave(priority)
+            if self._pacer is None:
+                self._count(priority)
         self._disarm()
 
     def _arm(self, loop: Loop, at: float) -> None:
@@ -240,13 +288,13 @@ class _LocalLimiter:
         if self._closed:
             raise _closed()
 
-    def _refusal(self, now: float, max_wait: float | None) -> OmedaAsyncError:
+    def _refusal(self, now: float, priority: Priority, max_wait: float | None) -> OmedaAsyncError:
         if self._closed or max_wait is None:
             return _closed()
-        return _too_long(max_wait, self._state.next_slot_in(now))
+        return _too_long(max_wait, self._state.next_slot_in(now, priority))
 
     def _refuse_hopeless(self, now: float, priority: Priority, max_wait: float) -> None:
-        next_slot_in = self._state.earliest(now, self._lanes.ahead(priority)) - now
+        next_slot_in = self._state.earliest(now, self._lanes.ahead(priority, self._state.in_a_row), priority) - now
         if next_slot_in > max_wait:
             raise _too_long(max_wait, next_slot_in)
 

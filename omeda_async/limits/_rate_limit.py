@@ -1,13 +1,20 @@
 """What a limit is: windows of calls per seconds, attempts in flight, a pace."""
 
 import enum
+import functools
 import math
-from typing import Self
+import re
+from collections.abc import Callable
+from typing import Any, Self
 
 import attrs
 
 from omeda_async._checks import check_whole
 from omeda_async.errors import ConfigurationError
+
+INTERACTIVE_RESERVE = 2
+_WINDOW = re.compile(r"([0-9]{1,9})\s*/\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)")
+_NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
 class Priority(enum.Enum):
@@ -48,6 +55,33 @@ class Window:
         return f"{self.calls} per {self.seconds:g} s"
 
 
+_OTHERS: dict[str, tuple[Callable[[str], float], Callable[[str, object], None]]] = {
+    "parallel": (int, check_whole),
+    "pace": (float, _positive),
+    "interactive_reserve": (int, functools.partial(check_whole, least=0)),
+}
+
+
+def _read(part: str, windows: list[Window], others: dict[str, Any]) -> None:
+    """Read one part of a limit that is written as text."""
+    if match := _WINDOW.fullmatch(part):
+        windows.append(Window(int(match[1]), float(match[2])))
+        return
+    name, _, value = (piece.strip() for piece in part.partition("="))
+    if name not in _OTHERS:
+        raise ConfigurationError(
+            "there is neither calls/seconds, such as 150/60 for 150 a minute, nor parallel=10, "
+            "pace=0.05 or interactive_reserve=2: separate such parts by commas"
+        )
+    number, check = _OTHERS[name]
+    if not _NUMBER.fullmatch(value) or (number is int and "." in value):
+        raise ConfigurationError(f"{name} must be a {'whole ' if number is int else ''}number in digits, not {value!r}")
+    if name in others:
+        raise ConfigurationError(f"{name} is given twice: leave one of them out")
+    others[name] = number(value)
+    check(f"RateLimit.{name}", others[name])
+
+
 def _implies(one: Window, other: Window) -> bool:
     """Whether a client that keeps to ``one`` can never break ``other``."""
     laps = math.ceil(other.seconds / one.seconds * (1 - 1e-9))
@@ -73,6 +107,8 @@ class RateLimit:
         windows: What the provider allows; any number of them, all hold at once.
         parallel: The most attempts in flight at once; None for as many as the windows allow.
         pace: The least seconds from one attempt to the next; None for bursts as large as the windows allow.
+        interactive_reserve: How many slots of each window, and of ``parallel``, bulk leaves free for calls that
+            somebody waits for: never more than half, and more of a long window when many such calls come; 0 for none.
 
     Raises:
         ConfigurationError: A value is out of range, or a window can never bind; the message names the field.
@@ -81,16 +117,24 @@ class RateLimit:
     windows: tuple[Window, ...]
     parallel: int | None
     pace: float | None
+    interactive_reserve: int
 
-    def __init__(self, *windows: Window, parallel: int | None = None, pace: float | None = None) -> None:
+    def __init__(
+        self,
+        *windows: Window,
+        parallel: int | None = None,
+        pace: float | None = None,
+        interactive_reserve: int = INTERACTIVE_RESERVE,
+    ) -> None:
         _check_windows(windows)
         if parallel is not None:
             check_whole("RateLimit.parallel", parallel)
         if pace is not None:
             _positive("RateLimit.pace", pace)
+        check_whole("RateLimit.interactive_reserve", interactive_reserve, least=0)
         if not windows and parallel is None and pace is None:
             raise ConfigurationError("RateLimit.windows: give at least one window, or use RateLimit.courtesy")
-        self.__attrs_init__(windows, parallel, pace)
+        self.__attrs_init__(windows, parallel, pace, interactive_reserve)
 
     @classmethod
     def courtesy(cls, per_second: float, parallel: int) -> Self:
@@ -105,6 +149,32 @@ class RateLimit:
         """
         _positive("RateLimit.courtesy per_second", per_second)
         return cls(parallel=parallel, pace=1.0 / per_second)
+
+    @classmethod
+    def parse(cls, text: str, *, called: str = "rate limit") -> Self:
+        """Read a limit that is written as ``10/1,150/60,parallel=10``: calls per seconds, and the other arguments.
+
+        Args:
+            text: The limit.
+            called: What errors call it.
+
+        Raises:
+            ConfigurationError: A part is none, or is out of range; the message names it.
+        """
+        windows, others = list[Window](), dict[str, Any]()
+        for part in map(str.strip, text.split(",")):
+            try:
+                _read(part, windows, others)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{called} {text!r}: in {part!r}, {error.message}") from None
+        try:
+            return cls(*windows, **others)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{called} {text!r}: {error.message}") from None
+
+    def reserve_of(self, calls: int) -> int:
+        """Return how many of so many slots bulk leaves free at least."""
+        return min(self.interactive_reserve, calls // 2)
 
     @property
     def steady(self) -> float:
@@ -135,4 +205,6 @@ class RateLimit:
         parts = [f"Window({window.calls}, {window.seconds:g})" for window in self.windows]
         parts += [] if self.parallel is None else [f"parallel={self.parallel}"]
         parts += [] if self.pace is None else [f"pace={self.pace:g}"]
+        if self.interactive_reserve != INTERACTIVE_RESERVE:
+            parts.append(f"interactive_reserve={self.interactive_reserve}")
         return f"RateLimit({', '.join(parts)})"

@@ -4,9 +4,10 @@ An attempt takes a slot when it is granted, and keeps it until a whole window af
 that had the same slot therefore arrived at least a window apart, whatever the network did in between.
 """
 
+import heapq
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import attrs
@@ -57,6 +58,11 @@ class Slots:
         at = self.changes_at(now)
         return -math.inf if self._in_use + self.held < self.window.calls else at
 
+    @property
+    def has_half(self) -> bool:
+        """Whether half of the slots are certainly free, and one more."""
+        return self._in_use + self.held < self.window.calls - self.window.calls // 2
+
     def take(self) -> bool:
         """Take a slot for an attempt, and return whether one was free when :meth:`opens_at` was last asked."""
         self._in_use += 1
@@ -90,6 +96,12 @@ class Slots:
         if self.held:
             times.append(self._held_until)
         return min(times, default=math.inf)
+
+    def returns(self, now: float) -> Iterable[float]:
+        """Return when our own slots come back, the earliest first; where that is not known, a whole window from now."""
+        if self._unanswered:
+            return heapq.merge(self._cooling, self._unanswered)
+        return self._cooling or (now + self.lap,)
 
     def oldest_received(self, now: float) -> float:
         """Return when the oldest response came whose slot is still cooling; infinity when there is none."""

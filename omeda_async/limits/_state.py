@@ -4,7 +4,8 @@ Pure: no clock, no event loop, no futures. The time is an argument that never go
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain, islice, takewhile
 
 import attrs
 
@@ -13,8 +14,11 @@ from omeda_async.limits._caution import CAREFUL, Caution
 from omeda_async.limits._header_evidence import HeaderEvidence, Reading
 from omeda_async.limits._headers import Advice
 from omeda_async.limits._rate_limit import Priority, RateLimit
+from omeda_async.limits._reserve import GRANTS, MEMORY, SHORT, Demand, Reserve
 from omeda_async.limits._slots import DRIFT, Slots
 from omeda_async.limits._view import LimitsView, WindowView
+
+BULK = Priority.BULK
 
 
 @attrs.define(eq=False)
@@ -44,6 +48,7 @@ class Gate:
 
     slots: Slots
     evidence: HeaderEvidence
+    reserve: Reserve
 
     def probe_at(self, now: float, last_grant: float) -> float:
         """Return when an attempt may find out, without a free slot, whether the provider's window has ended.
@@ -65,7 +70,26 @@ class Gate:
         begins = max(now, span[0]) if span else now
         return min(by_slots, begins + laps * self.slots.window.seconds * (1 - DRIFT))
 
-    def view(self, now: float, probe_at: float) -> WindowView:
+    def has_ended(self, now: float) -> bool:
+        """Whether the provider's window has ended for certain, and nothing has been heard of the next one."""
+        span = self.evidence.reset_span(now)
+        return span is not None and span[1] <= now
+
+    def returns(self, now: float) -> Iterable[float]:
+        """Return when slots come back: our own one by one, and all when the provider's window certainly ends."""
+        own, span = self.slots.returns(now), self.evidence.reset_span(now)
+        return own if span is None else chain(takewhile(span[1].__gt__, own), span[1:])
+
+    def opens_to_bulk_at(self, now: float, rate: float) -> float:
+        """Return when bulk leaves enough with another attempt, where so many interactive calls come a second."""
+        reserve, slots = self.reserve, self.slots
+        spare = slots.free(now) - 1
+        if not reserve.seconds or not rate:
+            missing = reserve.least - spare
+            return next(islice(self.returns(now), missing - 1, None), now + slots.lap) if missing > 0 else -math.inf
+        return reserve.opens_at(spare, rate, self.returns(now))
+
+    def view(self, now: float, probe_at: float, rate: float) -> WindowView:
         """Return what the limits view shows of it."""
         at = self.slots.changes_at(now)
         if not self.slots.free(now):
@@ -75,6 +99,7 @@ class Gate:
             free=self.slots.free(now),
             used=self.slots.used(now),
             held=self.slots.held,
+            reserved=self.reserve.kept(now, rate, self.returns(now)) if self.reserve.least else 0,
             headers=self.evidence.state(now),
             frees_in=None if at == math.inf else max(0.0, at - now),
         )
@@ -91,8 +116,15 @@ class LimiterState:
     def __init__(self, rate_limit: RateLimit, uniform: Callable[[], float]) -> None:
         self.rate_limit = rate_limit
         self.in_flight = 0
-        self._gates = [Gate(Slots(window), HeaderEvidence(window.seconds)) for window in rate_limit.windows]
+        self._gates = [
+            Gate(Slots(window), HeaderEvidence(window.seconds), Reserve.of(rate_limit, window))
+            for window in rate_limit.windows
+        ]
         self._caution = Caution(rate_limit, uniform)
+        self._demand = Demand(MEMORY * rate_limit.longest)
+        self._bulk_in_flight = 0
+        self.in_a_row = 0
+        """How many interactive attempts have been granted while bulk waited, since the last one of bulk."""
         self._grants = 0
         self._last_grant = -math.inf
         self._next_paced = -math.inf
@@ -104,9 +136,30 @@ class LimiterState:
         self._stray: Reading | None = None
         self._stray_until = 0.0
 
-    def opens_at(self, now: float) -> float:
+    def opens_at(self, now: float, priority: Priority) -> float:
         """Return when an attempt may be granted: not after ``now`` for at once, infinity when another event decides."""
-        return math.inf if self._pacing is not None else self._slots_open_at(now)
+        if self._pacing is not None:
+            return math.inf
+        at = self._slots_open_at(now)
+        if priority is BULK and at <= now and self.in_a_row < GRANTS - 1:
+            at = self._opens_to_bulk_at(now)
+            if at > now + SHORT and self._demand.rate(now):
+                at = (now + at) / 2  # to look again, as the reserve melts when no more interactive calls come
+        return at
+
+    def _opens_to_bulk_at(self, now: float) -> float:
+        """Return when bulk leaves enough to the interactive lane with another attempt."""
+        if not self.rate_limit.interactive_reserve:
+            return -math.inf
+        parallel, at = self._caution.parallel, -math.inf
+        # Never more than half is left free, so that before that there is room for bulk.
+        crowded = parallel is not None and 2 * self.in_flight >= parallel and self._bulk_in_flight
+        if parallel and crowded and self.in_flight >= parallel - self.rate_limit.reserve_of(parallel):
+            return math.inf
+        for gate in self._gates:
+            if not gate.slots.has_half:
+                at = max(at, gate.opens_to_bulk_at(now, self._demand.rate(now)))
+        return at
 
     def _slots_open_at(self, now: float) -> float:
         caution = self._caution
@@ -126,10 +179,17 @@ class LimiterState:
     def take(self, now: float, priority: Priority) -> Permit:
         """Grant an attempt; :meth:`opens_at` has said that it may go now."""
         permit = Permit(priority, now)
+        if not self._grants:
+            self._demand.begin(now)
         for gate in self._gates:
-            if not gate.slots.take():
+            if not gate.slots.take() or (priority is BULK and gate.evidence.last is not None and gate.has_ended(now)):
+                # It is to find out whether the window has ended, and one is enough for that.
                 gate.evidence.spend_reset()
                 permit.probes = self._probing = True
+        if priority is BULK:
+            self._bulk_in_flight += 1
+        else:
+            self._demand.granted(now)
         if self._caution.stage is CAREFUL:
             self._caution.granted(now, self._left(now))
         self._grants, self._last_grant = self._grants + 1, now
@@ -138,6 +198,12 @@ class LimiterState:
         if self.rate_limit.pace is not None:
             self._pacing = permit
         return permit
+
+    def pass_on(self, permit: Permit, now: float) -> None:
+        """Make a bulk permit, whose turn at the pace has come, one of the interactive lane."""
+        permit.priority = Priority.INTERACTIVE
+        self._bulk_in_flight -= 1
+        self._demand.granted(now)
 
     def went(self, permit: Permit, now: float) -> None:
         """Note that the turn of an attempt at the pace has come; with a pace, no other is granted before that."""
@@ -169,6 +235,7 @@ class LimiterState:
         if permit is self._pacing:
             self._pacing = None
         self.in_flight -= 1
+        self._bulk_in_flight -= permit.priority is BULK
         if permit.probes:
             self._probing = False
         if not sent:
@@ -194,34 +261,42 @@ class LimiterState:
         """Return when the turn at the pace comes of an attempt with ``ahead`` others before it."""
         return max(now, self._next_paced) + ahead * (self.rate_limit.pace or 0.0)
 
-    def earliest(self, now: float, ahead: int) -> float:
+    def earliest(self, now: float, ahead: int, priority: Priority) -> float:
         """Return the earliest moment for an attempt with ``ahead`` others before it that have no slot yet."""
         at = max(now, self._caution.paused_until)
         if self.rate_limit.pace is not None:
-            at = max(at, self.turn_at(now, ahead + (self._pacing is not None)))
+            at = max(at, self.turn_at(now, ahead + self._paces_before(priority)))
         for gate in self._gates:
             at = max(at, gate.earliest(now, ahead))
         return at
 
-    def next_slot_in(self, now: float) -> float | None:
+    def next_slot_in(self, now: float, priority: Priority = Priority.INTERACTIVE) -> float | None:
         """Return the seconds until an attempt may go if nobody waits for a slot; None when a response decides."""
-        at = max(self._slots_open_at(now), self.turn_at(now, int(self._pacing is not None)))
+        at = max(self._slots_open_at(now), self.turn_at(now, int(self._paces_before(priority))))
+        if priority is BULK:
+            at = max(at, self._opens_to_bulk_at(now))
         return None if at == math.inf else at - now
 
     def view(self, now: float, waiting: Mapping[Priority, int]) -> LimitsView:
         """Return everything there is to show."""
         pace = self._caution.pace(self._left(now))
         return LimitsView(
-            windows=tuple(gate.view(now, self._probe_at(gate, now)) for gate in self._gates),
+            windows=tuple(gate.view(now, self._probe_at(gate, now), self._demand.rate(now)) for gate in self._gates),
             waiting=waiting,
             in_flight=self.in_flight,
             parallel=self._caution.parallel,
+            interactive_reserve=self.rate_limit.interactive_reserve,
             next_slot_in=self.next_slot_in(now),
             paused_for=max(0.0, self._caution.paused_until - now),
             refusals=self._caution.refusals,
             pace=None if pace is None else pace.rate,
             spacing=self.rate_limit.pace or 0.0,
         )
+
+    def _paces_before(self, priority: Priority) -> bool:
+        """Whether a permit waits for its turn at the pace, and goes before an attempt that comes now."""
+        passes_on = priority is not BULK and self.in_a_row < GRANTS - 1
+        return self._pacing is not None and not (passes_on and self._pacing.priority is BULK)
 
     def _mark(self, permit: Permit, now: float) -> None:
         """Note what is known when an attempt leaves; its response is compared with that."""

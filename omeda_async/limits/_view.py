@@ -21,6 +21,8 @@ class WindowView:
     """Slots held because someone else on the account seems to have used them."""
     headers: str
     """What the headers have proved so far: ``"unseen"``, ``"advice"``, ``"trusted"`` or ``"doubted"``."""
+    reserved: int = 0
+    """Free slots that bulk leaves to interactive calls now."""
     frees_in: float | None = None
     """Seconds until the next used slot is free by itself; None when there is none, or a response decides."""
 
@@ -46,6 +48,8 @@ class LimitsView:
     """How many attempts the provider refused with 429."""
     pace: float | None
     """The pace, in attempts a second, since the provider has refused some; None when none is needed."""
+    interactive_reserve: int = 0
+    """How many slots of each window, and of ``parallel``, bulk leaves free at least, never more than half."""
     spacing: float = 0.0
     """The least seconds from one attempt to the next by the setting ``pace``; 0 without."""
 
@@ -64,21 +68,22 @@ class LimitsView:
         return min(counts, default=None)
 
     def seconds_for(self, requests: int) -> float:
-        """Estimate the seconds until the last of so many requests may go, by what is used now, if nobody else sends.
+        """Estimate the seconds until the last of so many bulk requests may go, if nobody else sends.
 
-        Headers may free slots earlier; responses that take long make it later.
+        It goes by what is used now. Headers may free slots earlier; responses that take long make it later.
         """
         if requests < 1:
             return 0.0
         ahead, seconds = requests - 1, self.paused_for
         for view in sorted(self.windows, key=lambda view: -view.window.seconds):
-            calls, lap = view.window.calls, view.window.seconds
+            lap, kept = view.window.seconds, min(self.interactive_reserve, view.window.calls // 2)
+            calls, free = view.window.calls - kept, max(0, view.free - kept)
             if seconds > lap:
                 # A longer window, or a pause, has been waited for: this one is all free again.
                 laps, ahead = divmod(ahead, calls)
                 seconds += laps * lap
-            elif ahead >= view.free:
-                laps, ahead = divmod(ahead - view.free, calls)
+            elif ahead >= free:
+                laps, ahead = divmod(ahead - free, calls)
                 seconds = max(seconds, lap if view.frees_in is None else view.frees_in) + laps * lap
         slowest = max(self.spacing, 1.0 / self.pace if self.pace else 0.0)
         return max(seconds, max(self.paused_for, self.next_slot_in or 0.0) + (requests - 1) * slowest)

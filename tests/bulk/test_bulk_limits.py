@@ -9,7 +9,7 @@ from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
 from tests.bulk.bulk_fakes import adds_up
 from tests.bulk.sandboxed import manager_on
 
-SLOW = RateLimit(Window(2, 10.0))
+SLOW = RateLimit(Window(2, 10.0), interactive_reserve=0)
 PATIENT = RetryPolicy(attempts=3, base_delay=0.05, max_delay=0.2, deadline=1000.0)
 
 

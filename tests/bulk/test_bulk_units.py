@@ -189,22 +189,34 @@ def test_an_item_forgotten_on_its_way_is_sent_again_by_a_repeat_and_both_are_clo
     assert len(duplicates._young) + len(duplicates._old) <= 5
 
 
+CLASS_C = (Window(10, 1.0), Window(150, 60.0))
+ALL_OF_IT = RateLimit(Window(10, 1.0), interactive_reserve=0)
+
+
 @pytest.mark.parametrize(
     ("limit", "requests", "seconds"),
     [
         (RateLimit(Window(10, 1.0)), 0, 0.0),
-        (RateLimit(Window(10, 1.0)), 10, 0.0),
-        (RateLimit(Window(10, 1.0)), 11, 1.0),
-        (RateLimit(Window(10, 1.0), Window(150, 60.0)), 150, 14.0),
-        (RateLimit(Window(10, 1.0), Window(150, 60.0)), 151, 60.0),
-        (RateLimit(Window(10, 1.0), Window(150, 60.0)), 161, 61.0),
-        (RateLimit(Window(150, 60.0), Window(10, 1.0)), 301, 120.0),
+        (ALL_OF_IT, 10, 0.0),
+        (ALL_OF_IT, 11, 1.0),
+        (RateLimit(*CLASS_C, interactive_reserve=0), 150, 14.0),
+        (RateLimit(*CLASS_C, interactive_reserve=0), 151, 60.0),
+        (RateLimit(*CLASS_C, interactive_reserve=0), 161, 61.0),
+        (RateLimit(*CLASS_C[::-1], interactive_reserve=0), 301, 120.0),
+        (RateLimit(Window(10, 1.0)), 8, 0.0),
+        (RateLimit(Window(10, 1.0)), 9, 1.0),
+        (RateLimit(*CLASS_C), 148, 18.0),
+        (RateLimit(*CLASS_C), 149, 60.0),
+        (RateLimit(*CLASS_C), 157, 61.0),
+        (RateLimit(*CLASS_C), 297, 120.0),
+        (RateLimit(Window(1, 10.0)), 3, 20.0),
+        (RateLimit(Window(2, 10.0)), 3, 20.0),
         (RateLimit.courtesy(per_second=10, parallel=8), 1, 0.0),
         (RateLimit.courtesy(per_second=10, parallel=8), 101, 10.0),
     ],
 )
 def test_the_time_of_a_plan_is_that_of_its_windows(limit: RateLimit, requests: int, seconds: float) -> None:
-    """Every full window before the last request takes its time, the longest first; a pace counts too."""
+    """Every full window before the last request takes its time, the longest first; reserve and pace count too."""
     assert least_seconds(limit, requests) == pytest.approx(seconds)
     assert make_limiter(limit).view().seconds_for(requests) == pytest.approx(seconds)
 

@@ -113,7 +113,7 @@ def test_a_list_of_addresses_is_told_what_it_lacks(scene: Scene) -> None:
     ("fault", "words"),
     [
         ("bogus", "unknown kind 'bogus'; the kinds are drop, slow, 500"),
-        ("drop,later", "unknown point 'later'; the points are before, after, mid"),
+        ("drop,soon", "unknown point 'soon'; the points are before, after, later, mid"),
         ("drop,times=abc", "'times=abc': times must be a whole number from 1, or always"),
         ("503,probability=often", "'probability=often': probability must be a number from 0 to 1"),
         ("slow,seconds=nan", "seconds must be a number from 0, not nan"),
@@ -233,3 +233,24 @@ def test_odd_addresses_are_sent_where_somebody_insists(scene: Scene) -> None:
     assert scene.sandbox.requests == []
     assert scene.give("opt-out", file, "--yes", "--allow-odd-addresses").exit_code == 0
     assert [one.email_address for one in scene.sandbox.omeda.opt_outs] == ["a\u200bb@example.com"]
+
+
+def test_a_rate_replaces_the_limit_of_the_account(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts for the plan and for what is sent, and goes before the variable."""
+    monkeypatch.setenv("OCAMBA_RATE_LIMIT", "1/1000")
+    for place in range(6):
+        scene.sandbox.ocamba.seed_campaign(f"c{place}")
+    file = scene.file("in.txt", "".join(f"c{place}\n" for place in range(6)))
+    command = ("cancel-campaigns", file, "--rate", "3/10", "--format", "json")
+    assert json.loads(scene.give(*command, "--plan").stdout)["seconds"] == pytest.approx(20.0)
+    result = scene.give(*command, "--yes")
+    assert result.exit_code == 0, result.output
+    assert scene.sandbox.audit.busiest("ocamba", 10.0) == 2
+
+
+def test_a_rate_that_is_none_is_refused_with_its_part(scene: Scene) -> None:
+    """Before anything is sent, with the option and what it may be."""
+    result = scene.give("cancel-campaigns", scene.file("in.txt", "1\n"), "--yes", "--rate", "10/1,often")
+    assert result.exit_code == 2
+    assert "--rate '10/1,often': in 'often', there is neither calls/seconds" in " ".join(result.stderr.split())
+    assert scene.sandbox.requests == []

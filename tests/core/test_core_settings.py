@@ -251,6 +251,18 @@ def test_a_base_url_and_a_token_have_variables_too() -> None:
     assert found.journey_manager.auth == BearerAuth("t")
 
 
+@pytest.mark.parametrize("provider", ["omeda", "ocamba", "journey_manager"])
+def test_a_limit_has_a_variable_for_each_provider(provider: str) -> None:
+    """It replaces the whole limit of that provider, and of no other; a wrong one is named."""
+    name = f"{provider.upper()}_RATE_LIMIT"
+    found, usual = settings_from_env({**FULL, name: "3/1, 20/60"}), settings_from_env(FULL)
+    for one in ("omeda", "ocamba", "journey_manager"):
+        expected = RateLimit(Window(3, 1.0), Window(20, 60.0)) if one == provider else getattr(usual, one).rate_limit
+        assert getattr(found, one).rate_limit == expected
+    with pytest.raises(ConfigurationError, match=f"^{name} '3': in '3', there is neither"):
+        settings_from_env({**FULL, name: "3"})
+
+
 def test_a_provider_without_variables_is_left_out() -> None:
     """One provider is enough, and names that are none of ours change nothing."""
     found = settings_from_env({"OCAMBA_TOKEN": "t", "OMEDA_FOO": "x", "OCAMBA_": "x", "JOURNEY_MANAGER_HOME": "/"})

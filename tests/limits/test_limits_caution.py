@@ -8,8 +8,7 @@ from itertools import pairwise
 import pytest
 
 from omeda_async.limits import Limiter, RateLimit, Window, _limiter, make_limiter
-from omeda_async.limits._caution import Caution
-from omeda_async.limits._pace import Pace
+from omeda_async.limits._caution import Caution, Pace
 from tests.limits.limits_help import advice, attempt, take_all, until_idle
 
 LIMIT = RateLimit(Window(10, 1.0), Window(150, 60.0), parallel=10)

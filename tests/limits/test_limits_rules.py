@@ -98,3 +98,51 @@ def test_a_limit_tells_the_rates_and_the_spans_of_its_windows() -> None:
     paced = RateLimit.courtesy(4.0, 2)
     assert (paced.steady, paced.briskest, paced.shortest, paced.longest) == (4.0, 4.0, 1.0, 60.0)
     assert RateLimit(parallel=1).steady == RateLimit(parallel=1).briskest == math.inf
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("10/1", RateLimit(Window(10, 1.0))),
+        ("10/1,150/60", RateLimit(Window(10, 1.0), Window(150, 60.0))),
+        (" 10 / 1 , 150/60.0 ,parallel=10", RateLimit(Window(10, 1.0), Window(150, 60.0), parallel=10)),
+        ("pace = 0.25,parallel=2", RateLimit.courtesy(per_second=4, parallel=2)),
+    ],
+)
+def test_a_limit_can_be_read_from_a_text(text: str, limit: RateLimit) -> None:
+    """Windows are calls per seconds, the rest goes by its name, and spaces do not matter."""
+    assert RateLimit.parse(text) == limit
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "reason"),
+    [
+        ("", "in ''", "there is neither calls/seconds"),
+        ("10/1,", "in ''", "there is neither calls/seconds"),
+        ("10/1,150", "in '150'", "such as 150/60 for 150 a minute"),
+        ("10/1;150/60", "in '10/1;150/60'", "separate such parts by commas"),
+        ("10/1s", "in '10/1s'", "there is neither calls/seconds"),
+        ("10/1,x/60", "in 'x/60'", "there is neither calls/seconds"),
+        ("-1/60", "in '-1/60'", "there is neither calls/seconds"),
+        ("1.5/60", "in '1.5/60'", "there is neither calls/seconds"),
+        ("\u0661/60", "in '\u0661/60'", "there is neither calls/seconds"),
+        ("10/1/60", "in '10/1/60'", "there is neither calls/seconds"),
+        ("10/1,0/60", "in '0/60'", "Window.calls must be a whole number from 1"),
+        ("10/0", "in '10/0'", "Window.seconds must be a finite number above 0"),
+        ("10/1,paralel=3", "in 'paralel=3'", "nor parallel=10"),
+        ("10/1,parallel", "in 'parallel'", "parallel must be a whole number in digits, not ''"),
+        ("10/1,parallel=2.5", "in 'parallel=2.5'", "parallel must be a whole number"),
+        ("10/1,parallel=0", "in 'parallel=0'", "RateLimit.parallel must be a whole number from 1"),
+        ("10/1,pace=nan", "in 'pace=nan'", "pace must be a number in digits, not 'nan'"),
+        ("10/1,pace=0", "in 'pace=0'", "RateLimit.pace must be a finite number above 0"),
+        ("parallel=1,parallel=2", "in 'parallel=2'", "parallel is given twice"),
+        ("10/1,10/60", "OCAMBA_RATE_LIMIT '10/1,10/60': RateLimit.windows", "can never bind"),
+    ],
+)
+def test_a_part_of_a_text_that_is_no_limit_is_named(text: str, part: str, reason: str) -> None:
+    """The error says where the text came from, which part is wrong, and what it may be."""
+    with pytest.raises(ConfigurationError) as caught:
+        RateLimit.parse(text, called="OCAMBA_RATE_LIMIT")
+    assert caught.value.message.startswith(f"OCAMBA_RATE_LIMIT {text!r}: ")
+    assert part in caught.value.message
+    assert reason in caught.value.message

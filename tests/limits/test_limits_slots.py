@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from omeda_async.limits import RateLimit, Window, make_limiter
+from omeda_async.limits import Priority, RateLimit, Window, make_limiter
 from omeda_async.limits._slots import Slots
 from tests.limits.limits_help import attempt, take_all, until_idle
 
@@ -111,15 +111,16 @@ async def test_a_window_used_by_view_tells_what_is_used_free_and_next() -> None:
     assert limiter.view().free == 10
 
 
-async def test_the_view_foresees_when_so_many_more_have_gone() -> None:
-    """What the windows have left, and when their slots come back, say when the last of them goes."""
-    limiter = make_limiter(LIMIT)
+@pytest.mark.parametrize("reserve", [0, 2])
+async def test_the_view_foresees_when_so_many_more_have_gone(reserve: int) -> None:
+    """What the windows have left to bulk, and when their slots come back, say when the last of them goes."""
+    limiter = make_limiter(RateLimit(*LIMIT.windows, interactive_reserve=reserve))
     loop = asyncio.get_running_loop()
-    await asyncio.gather(*(attempt(limiter) for _ in range(40)))
-    foreseen = {count: loop.time() + limiter.view().seconds_for(count) for count in (0, 10, 110, 111, 300)}
+    await asyncio.gather(*(attempt(limiter, priority=Priority.BULK) for _ in range(40)))
+    foreseen = {count: loop.time() + limiter.view().seconds_for(count) for count in (0, 10, 108, 111, 300)}
     assert foreseen[0] == loop.time()
-    went = sorted(await asyncio.gather(*(attempt(limiter) for _ in range(300))))
-    for count in (10, 110, 111, 300):
+    went = sorted(await asyncio.gather(*(attempt(limiter, priority=Priority.BULK) for _ in range(300))))
+    for count in (10, 108, 111, 300):
         assert foreseen[count] == pytest.approx(went[count - 1], abs=2.0)
 
 

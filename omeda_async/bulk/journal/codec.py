@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from hashlib import blake2b
 from importlib import import_module
-from itertools import chain
+from itertools import chain, repeat
 from operator import attrgetter
 from struct import iter_unpack, pack
 from typing import Any, Final, TypeVar
@@ -138,11 +138,14 @@ def _dumped(value: Any) -> str:
         return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-def _each_dumped(values: Iterable[Any]) -> list[bytes]:
+def _each_dumped(values: Sequence[Any]) -> list[bytes]:
+    """Write values in one go, which takes a fraction of the time, with line ends between them: JSON has none inside."""
+    marked = [*chain.from_iterable(zip(values, repeat(orjson.Fragment("\n"))))]
     try:
-        return [*map(_DUMP, values)]
+        text = orjson.dumps(marked, default=_plain)
     except TypeError:  # the same
-        return [*map(_DUMP_ANY_KEYS, values)]
+        text = orjson.dumps(marked, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    return text[1:-3].split(b",\n,") if values else []
 
 
 def _plain(value: Any) -> Any:
@@ -165,10 +168,6 @@ def _plain_form(cls: Any) -> Callable[[Any], Any]:
         values, path = attrgetter(*names), {_CLASS: f"{cls.__module__}.{cls.__qualname__}"}
         return lambda value: dict(zip(names, values(value), strict=True), **path)
     return dict if issubclass(cls, Mapping) and not issubclass(cls, dict) else _same
-
-
-_DUMP: Final = partial(orjson.dumps, default=_plain)
-_DUMP_ANY_KEYS: Final = partial(_DUMP, option=orjson.OPT_NON_STR_KEYS)
 
 
 def _fields_of(row: Row) -> dict[str, Any] | None:

@@ -5,11 +5,11 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from io import FileIO
 from itertools import count, pairwise
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from weakref import finalize
 from zlib import crc32
 
 import orjson
@@ -88,7 +88,7 @@ class SqliteBackend:
     _run: int
     _files: Files
     _begun: tuple[float, int]
-    _mark: FileIO
+    _mark: int
     _sql: sqlite3.Connection
     find: Callable[[bytes], Sequence[Known]]
     _last: int
@@ -107,8 +107,9 @@ class SqliteBackend:
     def open(self) -> Opened:
         """Open or create the file, lock it, and note that a run begins."""
         self._sql, self._files, self._begun, opened = self._stack.enter_context(self._opening)
-        self._mark = self._stack.enter_context(os.fdopen(open_mark(self._path), "r+b", buffering=0))
-        self._mark.write(MARK.pack(*self._begun, 0))
+        self._mark = open_mark(self._path)
+        self._stack.callback(finalize(self, os.close, self._mark))  # also where nobody closes the journal
+        os.write(self._mark, MARK.pack(*self._begun, 0))
         self._stack.callback(self._tidy)
         run = self._run = self._begun[1]
         ids = self._sql.execute(_IDS).fetchone()[0]
@@ -127,7 +128,7 @@ class SqliteBackend:
         self._whole(partial(self._end, requests, counts, cause))
 
     def _whole(self, work: Callable[[], T]) -> T:
-        """Do something in one transaction, which counts if the files are where they were."""
+        """Do something in one transaction, which counts if the files are where they were: SQLite would not miss one."""
         try:
             self._sql.execute("BEGIN IMMEDIATE")
             try:
@@ -137,25 +138,20 @@ class SqliteBackend:
                 if self._sql.in_transaction:
                     self._sql.execute("ROLLBACK")
                 raise
-            self._mark.seek(0)
-            self._mark.write(MARK.pack(*self._begun, self._so_far["writes"]))
-            if not self._in_place():
+            os.lseek(self._mark, 0, os.SEEK_SET)
+            os.write(self._mark, MARK.pack(*self._begun, self._so_far["writes"]))
+            if [*map(INODE, map(os.stat, self._files))] != [*self._files.values()]:
                 raise displaced(self._path)
+        except FileNotFoundError as error:
+            raise displaced(self._path) from error
         except (sqlite3.Error, OSError) as error:
             raise unusable(self._path, error) from error
         return done
 
-    def _in_place(self) -> bool:
-        """Whether the files are where they were: to SQLite one that is gone is as good as any."""
-        try:
-            return [*map(INODE, map(os.stat, self._files))] == [*self._files.values()]
-        except FileNotFoundError:
-            return False
-
     def _tidy(self) -> None:
         """Make it a single file, unless someone is reading it, or what is beside it may be another's."""
-        if self._in_place():
-            with suppress(sqlite3.OperationalError, OSError):
+        with suppress(sqlite3.OperationalError, OSError):
+            if [*map(INODE, map(os.stat, self._files))] == [*self._files.values()]:
                 self._sql.execute("PRAGMA busy_timeout = 0")
                 if self._sql.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",):
                     mark_of(self._path).unlink()

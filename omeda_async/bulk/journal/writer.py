@@ -15,7 +15,7 @@ from omeda_async.bulk._item import Closed, Item, still_doubtful
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk.journal.codec import Codec
 from omeda_async.bulk.journal.in_hand import InHand
-from omeda_async.bulk.journal.interface import Aside, Backend, Entries, Known, Opened, WriteGroup, Written
+from omeda_async.bulk.journal.interface import Aside, Backend, Entries, Known, WriteGroup, Written
 from omeda_async.bulk.journal.thread import Worker
 from omeda_async.errors import ClosedError, JournalError, OmedaAsyncError
 from omeda_async.outcomes import Tally
@@ -64,8 +64,8 @@ class Journal:
         self._next: asyncio.TimerHandle | None = None
         self._not_before = -math.inf
 
-    async def open(self, tally: Tally) -> Opened:
-        """Open the journal, and note that a run begins.
+    async def open(self, tally: Tally) -> tuple[int, float]:
+        """Open the journal, and note that a run begins; tell how many requests earlier runs made of late, and when.
 
         Args:
             tally: The sums of the run; kept in the journal as it goes on.
@@ -82,7 +82,7 @@ class Journal:
             await outlast(self._shut())  # after what may still be under way
             raise
         self._codec, self._refusal, self._resumed = Codec(opened.salt), None, opened.records > 0
-        return opened
+        return opened.requests, opened.seconds_ago
 
     async def _shut(self) -> None:
         self._refusal = ClosedError("the journal is closed")

@@ -76,7 +76,8 @@ class OptOutWork:
             result = await job.run(self._call(list(map(_PARAMS, items)), job))
             if result.error is None:
                 self._common.proved = True
-                self._evidence.took(size)
+                self._evidence.accepted = True
+                self.sizes.took(size)
                 job.close(items, result)
                 return
         isolation = Isolation(items, _blame, _without, self._evidence)

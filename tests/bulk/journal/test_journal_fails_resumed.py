@@ -1,6 +1,8 @@
 """A resumed run whose journal fails on the way: it still tells of every record what is known of it."""
 
+import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -127,3 +129,29 @@ async def test_what_cannot_be_read_either_is_in_doubt(path: Path, monkeypatch: p
     _, outcomes = await failed(path, work, "disk I/O error")
     assert {one.record for one in outcomes if one.status is S.DONE} == set(work.applied)
     assert {one.status for one in outcomes if one.record not in work.applied} == {S.UNKNOWN}
+
+
+@pytest.mark.parametrize("passes", [0, 1, 2, 3, 5, 8, 13, 21, 34, 200])
+async def test_a_cancellation_while_the_journal_fails_loses_nothing(
+    path: Path, other: sqlite3.Connection, passes: int
+) -> None:
+    """Whatever is being looked up then: what is done is reported as done, and the thread is gone."""
+    await half_done(path)
+    locked = asyncio.Event()
+
+    def lock() -> None:
+        other.execute("BEGIN IMMEDIATE")
+        locked.set()
+
+    work = Work(max_entries=20, concurrency=2, answer_time=at(2, lock))
+    run = journalled(path, [*RECORDS[300:], *RECORDS[:300]], work)
+    task = asyncio.ensure_future(run)
+    await locked.wait()
+    for _ in range(passes):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    counts = run.report.counts
+    assert run.report.total == sum(counts.values())
+    assert counts[S.DONE] + counts.get(S.UNKNOWN, 0) >= len(work.applied)
+    assert not [thread for thread in threading.enumerate() if "journal" in thread.name]
