@@ -134,7 +134,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"sqlite3.*", r"bulk\.journal\.sqlite(_\w+)?"),
     (r"os\.(environ|getenv|environb|putenv)", r"settings|cli\..*"),
     (r"random(\..*)?", r"_decide|sandbox\._(latency|windows|faults|state)"),
-    (r"time(\..*)?", r"(?!.*).*"),
+    (r"time(\..*)?", r"_clock"),
     (r"(asyncio\.)?(sleep|create_task|ensure_future)", r"_clock|sandbox\._exchange|bulk\..*|cli\..*"),
     (
         r"asyncio(\..*)?",
