@@ -117,7 +117,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"sandbox", r"sandbox\._(message|latency|audit|faults|opt_outs|sandbox)", r""),
     (r"rows(\..*)?", rf"errors|_characters|_masking|_row|_levels|{OWN}", r"attrs|orjson"),
     (r"testing", r"_clock", r""),
-    (r"pytest_plugin", r"sandbox|", r"pytest_asyncio"),
+    (r"pytest_plugin", r"limits|sandbox|", r"pytest_asyncio"),
     (
         r"cli(\..*)?|__main__",
         rf"errors|outcomes|events|limits|settings|sandbox|journal|rows(\._formulas)?|cli(\._process)?||{OWN}",

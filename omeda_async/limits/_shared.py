@@ -152,7 +152,7 @@ def share(account: Hashable, loop: Loop, rate_limit: RateLimit, uniform: Callabl
 
 
 def forget() -> None:
-    """Forget every account; who uses one goes on with what it has."""
+    """Forget what has been used of every account, as between two tests; who uses one goes on with what it has."""
     global _lock  # noqa: PLW0603 after a fork, another thread may have held it
     _lock = threading.Lock()
     _accounts.clear()

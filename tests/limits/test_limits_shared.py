@@ -5,7 +5,7 @@ import logging
 import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -14,22 +14,15 @@ import pytest
 
 from omeda_async import BasicAuth, BearerAuth, JourneyManagerSettings, OcambaSettings, OmedaSettings, SessionManager
 from omeda_async._account import account_key
-from omeda_async.limits import Limiter, Priority, RateLimit, Window, make_limiter
+from omeda_async.limits import Limiter, Priority, RateLimit, Window, forget, make_limiter
 from omeda_async.limits._lanes import Lanes
-from omeda_async.limits._shared import PATIENCE, Member, forget, share
+from omeda_async.limits._shared import PATIENCE, Member, share
 from omeda_async.testing import run_moved
 from tests.limits.limits_help import attempt, until_idle
 
-SECOND, MINUTE = 0.1, 6.0
-"""Seconds of the two windows: ten times as fast as the provider's."""
+SECOND, MINUTE = 0.05, 3.0
+"""Seconds of the two windows: twenty times as fast as the provider's."""
 LIMIT = RateLimit(Window(10, SECOND), Window(150, MINUTE), parallel=10, interactive_reserve=0)
-
-
-@pytest.fixture(autouse=True)
-def _nobody_before() -> Iterator[None]:
-    forget()
-    yield
-    forget()
 
 
 class Server:
@@ -103,11 +96,10 @@ def test_limiters_of_one_account_are_never_refused(way: Callable[[Server, str | 
     assert server.taken >= 129
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_limiters_that_do_not_share_are_refused(way: Callable[[Server, str | None], None]) -> None:
+def test_limiters_that_do_not_share_are_refused() -> None:
     """The control: the same without an account."""
     server = Server()
-    way(server, None)
+    at_once(server, None)
     assert server.refused > 0
 
 
@@ -228,10 +220,6 @@ def test_moved_clocks_share_with_nobody() -> None:
     assert run_moved(use()) == 1
     assert run_moved(use()) == 1
     assert asyncio.run(use()) == 2
-
-
-def _key(**given: Any) -> Any:
-    return account_key("ocamba", OcambaSettings(token="unused", **given), given.pop("credential", "token"))
 
 
 def test_an_account_is_told_by_its_name_or_credential_and_by_where_it_is() -> None:
