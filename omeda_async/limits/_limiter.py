@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from omeda_async import _clock
+from omeda_async._clock import utc_now
 from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceeded, OmedaAsyncError
 from omeda_async.limits._headers import read_advice, read_retry_after
 from omeda_async.limits._lanes import Lanes, Waiter
@@ -157,7 +158,7 @@ class _LocalLimiter:
         if permit.done or self._loop is None:
             return
         advice = read_advice(headers) if headers else None
-        wait = read_retry_after(headers, _clock.utc_now()) if headers and status in _WAITS else None
+        wait = read_retry_after(headers, utc_now()) if headers and status in _WAITS else None
         shared = self._shared
         with self._lock:
             if shared.out.pop(permit, None) is None:
