@@ -4,7 +4,6 @@ import importlib
 import typing
 
 from omeda_async._version import __version__
-from omeda_async.bulk import Batcher, BulkRun
 from omeda_async.errors import (
     AlreadyDone,
     AnswerLost,
@@ -46,6 +45,7 @@ from omeda_async.settings import (
 )
 
 if typing.TYPE_CHECKING:
+    from omeda_async.bulk import Batcher, BulkRun
     from omeda_async.providers.journey_manager.models import Transaction, TransactionCancel, TransactionReceipt
     from omeda_async.providers.ocamba.models import Campaign, CampaignCancel, CampaignReceipt
     from omeda_async.providers.omeda.models import (
@@ -129,19 +129,23 @@ __all__ = [
     "__version__",
 ]
 
-# The models of a provider are loaded when one is first asked for: who does not use it does not wait for it.
-_MODELS = {
-    "journey_manager": (
+# Loaded when one of its names is first asked for: who does not use it does not wait for it.
+_LATER = {
+    "bulk": (
+        "Batcher",
+        "BulkRun",
+    ),
+    "providers.journey_manager.models": (
         "Transaction",
         "TransactionCancel",
         "TransactionReceipt",
     ),
-    "ocamba": (
+    "providers.ocamba.models": (
         "Campaign",
         "CampaignCancel",
         "CampaignReceipt",
     ),
-    "omeda": (
+    "providers.omeda.models": (
         "BrandOptOut",
         "ClientOptOut",
         "Deployment",
@@ -161,13 +165,13 @@ _MODELS = {
 if not typing.TYPE_CHECKING:  # to a type checker, a name that is not imported above does not exist
 
     def __getattr__(name: str) -> object:
-        for provider, names in _MODELS.items():
+        for place, names in _LATER.items():
             if name in names:
-                module = importlib.import_module(f"omeda_async.providers.{provider}.models")
+                module = importlib.import_module(f"omeda_async.{place}")
                 globals().update({known: getattr(module, known) for known in names})
                 return globals()[name]
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *(name for names in _MODELS.values() for name in names)]
+    return [*globals(), *(name for names in _LATER.values() for name in names)]

@@ -1,8 +1,10 @@
 """An account: what a provider counts limits by."""
 
+import hashlib
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -15,8 +17,28 @@ from omeda_async.settings import ProviderSettings, RetryPolicy
 if TYPE_CHECKING:
     from omeda_async._transport import Transport
 
+_SALT = b"omeda-async: accounts"
+"""The same in every process, so that all of them take an account for the same."""
 BEGIN_BEFORE = 1.0
 """Seconds before its deadline that a call may begin an attempt at the latest."""
+
+
+def account_key(
+    provider: str, settings: ProviderSettings, credential: str | None
+) -> tuple[str, str, int | None, bytes]:
+    """Return what tells one account from others, which holds no secret, and tells none.
+
+    Args:
+        provider: The provider.
+        settings: Which may name the account.
+        credential: What stays the same as long as the account does; None where there is none: then everybody who uses
+            the same host and port is taken for the same account.
+    """
+    url = urlsplit(settings.url)
+    port = url.port or {"https": 443, "http": 80}.get(url.scheme)
+    kind, name = ("account", settings.account) if settings.account is not None else ("credential", credential or "")
+    fingerprint = hashlib.blake2b(f"{kind}\0{name}".encode(), digest_size=16, key=_SALT).digest()
+    return provider, url.hostname or "", port, fingerprint
 
 
 @attrs.define(eq=False, repr=False)

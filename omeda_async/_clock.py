@@ -6,15 +6,23 @@ milliseconds; the calendar is read for what providers state as dates.
 
 import asyncio
 import datetime as dt
+import time
 from typing import Any, Final
 
 outside: Final[set[asyncio.Future[Any]]] = set()
 """What threads are doing for a loop right now: a moved clock must not jump meanwhile, as their time is the real one."""
 
+_PASS = 1.0
+
 
 def now() -> float:
     """Return the running loop's time in seconds."""
     return asyncio.get_running_loop().time()
+
+
+def is_moved(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether a loop's clock is another than the machine's; a loop may read that once for a whole pass."""
+    return abs(loop.time() - time.monotonic()) > _PASS
 
 
 def utc_now() -> dt.datetime:

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from omeda_async import events
-from omeda_async._account import Account
+from omeda_async._account import Account, account_key
 from omeda_async._activity import Activity
 from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, fixed_credentials, session
 from omeda_async._decide import chance
@@ -73,16 +73,22 @@ class SessionManager:
         if omeda is not None:
             from omeda_async.providers.omeda.client import OmedaClient  # noqa: PLC0415 a provider that is not used costs nothing to load
 
-            self._omeda = OmedaClient(self._account("omeda", omeda, _omeda_credentials(omeda)), omeda)
+            self._omeda = OmedaClient(
+                self._account("omeda", omeda, _omeda_credentials(omeda), omeda.app_id.reveal()), omeda
+            )
         if ocamba is not None:
             from omeda_async.providers.ocamba.client import OcambaClient  # noqa: PLC0415 a provider that is not used costs nothing to load
 
-            self._ocamba = OcambaClient(self._account("ocamba", ocamba, bearer(revealed(ocamba.token))))
+            token = revealed(ocamba.token)
+            self._ocamba = OcambaClient(self._account("ocamba", ocamba, bearer(token), _fixed(token)))
         if journey_manager is not None:
             from omeda_async.providers.journey_manager.client import JourneyManagerClient  # noqa: PLC0415 a provider that is not used costs nothing to load
 
             credentials = self._journey_manager_credentials(journey_manager)
-            account = self._account("journey_manager", journey_manager, credentials)
+            auth = journey_manager.auth
+            user = auth.user if isinstance(auth, BasicAuth) else None
+            bearer_token = revealed(auth.token) if isinstance(auth, BearerAuth) else None
+            account = self._account("journey_manager", journey_manager, credentials, user or _fixed(bearer_token))
             self._journey_manager = JourneyManagerClient(account)
 
     @classmethod
@@ -177,16 +183,24 @@ class SessionManager:
 
         return Transport(self._http_session)
 
-    def _account(self, provider: str, settings: ProviderSettings, credentials: Credentials) -> Account:
+    def _account(
+        self, provider: str, settings: ProviderSettings, credentials: Credentials, credential: str | None
+    ) -> Account:
+        hooks = self._hooks
+
         def paused(seconds: float) -> None:
-            event = events.AccountPaused(provider=provider, operation="*", seconds=seconds)
-            events.emit(self._hooks, event)
+            events.emit(hooks, events.AccountPaused(provider=provider, operation="*", seconds=seconds))
 
         account = Account(
             provider=provider,
             settings=settings,
             transport=lambda: self._transport,
-            limiter=make_limiter(settings.rate_limit, on_pause=paused, uniform=chance),
+            limiter=make_limiter(
+                settings.rate_limit,
+                account=account_key(provider, settings, credential),
+                on_pause=paused,
+                uniform=chance,
+            ),
             credentials=credentials,
             hooks=self._hooks,
             activity=self._activity,
@@ -222,6 +236,11 @@ def _checked(hooks: Iterable[events.Hook]) -> tuple[events.Hook, ...]:
     if not all(map(callable, given)):
         raise ConfigurationError("hooks must be a list of callables that take an event")
     return given
+
+
+def _fixed(token: object) -> str | None:
+    """Return a token that stays the same, or nothing."""
+    return token if isinstance(token, str) else None
 
 
 def _omeda_credentials(settings: OmedaSettings) -> Credentials:

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from omeda_async import BasicAuth, JourneyManagerSettings, OcambaSettings, OmedaSettings, SessionManager
+from omeda_async.limits import forget
 from omeda_async.sandbox import Sandbox
 
 
 @pytest_asyncio.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """Emulate the three providers on 127.0.0.1."""
+    """Emulate the three providers on 127.0.0.1; nothing of their limits has been used."""
+    forget()
     async with Sandbox() as running:
         yield running
 

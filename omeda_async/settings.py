@@ -110,6 +110,10 @@ class ProviderSettings(Protocol):
         """Seconds to connect."""
 
     @property
+    def account(self) -> str | None:
+        """Whose budget it is, where the credential does not tell."""
+
+    @property
     def url(self) -> str:
         """The base URL that requests go to."""
 
@@ -121,6 +125,8 @@ def _copied(headers: Mapping[str, str | Secret]) -> Mapping[str, Secret]:
 def _check_common(owner: Any) -> None:
     check_seconds(owner, "timeout", owner.timeout)
     check_seconds(owner, "connect_timeout", owner.connect_timeout)
+    if owner.account is not None:
+        check_text(owner, "account", owner.account)
     if not isinstance(owner.rate_limit, RateLimit):
         raise ConfigurationError(f"{type(owner).__name__}.rate_limit must be a RateLimit")
     if not isinstance(owner.retry, RetryPolicy):
@@ -155,6 +161,8 @@ class OmedaSettings:
     """Seconds for one attempt in all."""
     connect_timeout: float = 10.0
     """Seconds to connect."""
+    account: str | None = None
+    """Whose budget it is, where the credential does not tell: one name for all tokens of an account."""
     allow_odd_addresses: bool = False
     """Whether e-mail addresses are sent that nobody can have, such as ``.a@example.com``."""
 
@@ -213,6 +221,8 @@ class OcambaSettings:
     """Seconds for one attempt in all."""
     connect_timeout: float = 10.0
     """Seconds to connect."""
+    account: str | None = None
+    """Whose budget it is, where the credential does not tell: one name for all tokens of an account."""
 
     __reduce_ex__ = refuse_pickle
 
@@ -247,6 +257,8 @@ class JourneyManagerSettings:
     """Seconds for one attempt in all."""
     connect_timeout: float = 10.0
     """Seconds to connect."""
+    account: str | None = None
+    """Whose budget it is, where the credential does not tell: one name for all tokens of an account."""
 
     __reduce_ex__ = refuse_pickle
 
@@ -272,15 +284,8 @@ class EnvironmentSettings:
     journey_manager: JourneyManagerSettings | None
 
 
-_OMEDA = (
-    "OMEDA_APP_ID",
-    "OMEDA_BRAND",
-    "OMEDA_CLIENT",
-    "OMEDA_USER_ID",
-    "OMEDA_ENVIRONMENT",
-    "OMEDA_BASE_URL",
-    "OMEDA_RATE_LIMIT",
-)
+_OMEDA: tuple[str, ...] = ("OMEDA_APP_ID", "OMEDA_BRAND", "OMEDA_CLIENT", "OMEDA_USER_ID")
+_OMEDA += ("OMEDA_ENVIRONMENT", "OMEDA_BASE_URL", "OMEDA_RATE_LIMIT")
 _OCAMBA = ("OCAMBA_TOKEN", "OCAMBA_BASE_URL", "OCAMBA_RATE_LIMIT")
 _JOURNEY_MANAGER = (
     "JOURNEY_MANAGER_BASE_URL",
@@ -387,10 +392,7 @@ def _journey_manager_from(env: Mapping[str, str]) -> JourneyManagerSettings | No
     if "JOURNEY_MANAGER_TOKEN" in env:
         auth = BearerAuth(env["JOURNEY_MANAGER_TOKEN"])
     else:
-        auth = BasicAuth(
-            _required(env, "JOURNEY_MANAGER_USERNAME", given),
-            _required(env, "JOURNEY_MANAGER_PASSWORD", given),
-        )
+        auth = BasicAuth(*(_required(env, f"JOURNEY_MANAGER_{name}", given) for name in ("USERNAME", "PASSWORD")))
     return JourneyManagerSettings(
         base_url=_required(env, "JOURNEY_MANAGER_BASE_URL", given),
         auth=auth,

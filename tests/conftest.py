@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from omeda_async.limits import forget
 from omeda_async.testing import MovedClockLoop
 
 
@@ -16,6 +17,12 @@ def pytest_asyncio_loop_factories(
     if item.get_closest_marker("real_clock"):
         return {"real": asyncio.SelectorEventLoop}
     return {"moved": MovedClockLoop}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_used_before() -> None:
+    """Let no test wait for what the one before has used of an account."""
+    forget()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -117,7 +117,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"sandbox", r"sandbox\._(message|latency|audit|faults|opt_outs|sandbox)", r""),
     (r"rows(\..*)?", rf"errors|_characters|_masking|_row|_levels|{OWN}", r"attrs|orjson"),
     (r"testing", r"_clock", r""),
-    (r"pytest_plugin", r"sandbox|", r"pytest_asyncio"),
+    (r"pytest_plugin", r"limits|sandbox|", r"pytest_asyncio"),
     (
         r"cli(\..*)?|__main__",
         rf"errors|outcomes|events|limits|settings|sandbox|journal|rows(\._formulas)?|cli(\._process)?||{OWN}",
@@ -134,7 +134,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"sqlite3.*", r"bulk\.journal\.sqlite(_\w+)?"),
     (r"os\.(environ|getenv|environb|putenv)", r"settings|cli\..*"),
     (r"random(\..*)?", r"_decide|sandbox\._(latency|windows|faults|state)"),
-    (r"time(\..*)?", r"(?!.*).*"),
+    (r"time(\..*)?", r"_clock"),
     (r"(asyncio\.)?(sleep|create_task|ensure_future)", r"_clock|sandbox\._exchange|bulk\..*|cli\..*"),
     (
         r"asyncio(\..*)?",

@@ -5,6 +5,7 @@
 
 from omeda_async.limits._limiter import Limiter, make_limiter
 from omeda_async.limits._rate_limit import Priority, RateLimit, Window
+from omeda_async.limits._shared import forget
 from omeda_async.limits._state import Permit
 from omeda_async.limits._view import LimitsView, WindowView
 
@@ -16,5 +17,6 @@ __all__ = [
     "RateLimit",
     "Window",
     "WindowView",
+    "forget",
     "make_limiter",
 ]

@@ -44,9 +44,9 @@ class Lanes:
         return {Priority.INTERACTIVE: self._interactive.waiting, Priority.BULK: self._bulk.waiting}
 
     @property
-    def bulk_waits(self) -> bool:
-        """Whether anybody waits in the lane of bulk."""
-        return self._bulk.waiting > 0
+    def bulk(self) -> int:
+        """How many wait in the lane of bulk."""
+        return self._bulk.waiting
 
     def ahead(self, priority: Priority, in_a_row: int = 0) -> int:
         """Return how many will certainly go before one that comes now, if nobody leaves.

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from omeda_async import _clock
@@ -13,14 +13,14 @@ from omeda_async.limits._headers import read_advice
 from omeda_async.limits._lanes import Lanes, Waiter
 from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._reserve import GRANTS
-from omeda_async.limits._state import LimiterState, Permit
+from omeda_async.limits._shared import PATIENCE, Loop, Member, Shared, share
+from omeda_async.limits._state import Permit
 from omeda_async.limits._view import LimitsView
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
 
-Loop: TypeAlias = asyncio.AbstractEventLoop
 OnPause: TypeAlias = Callable[[float], None]
 INTERACTIVE = Priority.INTERACTIVE
 _WAITS = (429, 503)
@@ -80,28 +80,44 @@ class Limiter(Protocol):
 def make_limiter(
     rate_limit: RateLimit,
     *,
+    account: Hashable | None = None,
     on_pause: Callable[[float], None] | None = None,
     uniform: Callable[[], float] = lambda: 0.5,
 ) -> Limiter:
-    """Make the limiter of one account. It belongs to the event loop that first waits for it.
+    """Make a limiter. It belongs to the event loop that first waits for it.
 
     Args:
         rate_limit: The limits.
+        account: Whose limits they are: limiters of one account in this process share them, on any loops and threads,
+            one after the other too. None shares with nobody.
         on_pause: Called with the seconds whenever the whole account has to wait.
         uniform: A source of numbers between 0 and 1, for the jitter of pauses.
     """
-    return _LocalLimiter(rate_limit, on_pause, uniform)
+    return _LocalLimiter(rate_limit, account, on_pause, uniform)
 
 
 class _LocalLimiter:
     """The limiter of one event loop.
 
     While somebody waits, the timer is set for the next deadline or for when the state opens by itself, whichever is
-    first. What else opens the state calls :meth:`_dispatch`: a permit given back, and the end of a turn at the pace.
+    first. What else opens the state calls :meth:`_dispatch`: a permit given back, the end of a turn at the pace, and
+    another limiter of the account.
     """
 
-    def __init__(self, rate_limit: RateLimit, on_pause: OnPause | None, uniform: Callable[[], float]) -> None:
-        self._state = LimiterState(rate_limit, uniform)
+    _member: Member
+
+    def __init__(
+        self,
+        rate_limit: RateLimit,
+        account: Hashable | None,
+        on_pause: OnPause | None,
+        uniform: Callable[[], float],
+    ) -> None:
+        self._rate_limit = rate_limit
+        self._account = account
+        self._uniform = uniform
+        self._shared = Shared(rate_limit, uniform)
+        self._state, self._lock = self._shared.state, self._shared.lock
         self._lanes = Lanes()
         self._on_pause = on_pause
         self._pacer = _pacer(rate_limit.pace) if rate_limit.pace else None
@@ -115,14 +131,16 @@ class _LocalLimiter:
             self._bind(loop)
         if max_wait is not None:
             _check_wait(max_wait)
-        now = loop.time()
-        opens_at = math.inf if self._lanes.waiters else self._state.opens_at(now, priority)
-        permit: Permit | None
-        if opens_at <= now:
-            permit = self._state.take(now, priority)
-        else:
+        permit: Permit | None = None
+        with self._lock:
+            now = self._shared.now(loop)
+            opens_at = math.inf if self._lanes.waiters else self._state.opens_at(now, priority)
+            if opens_at <= now and (not self._shared.several or self._may_go(priority, now)):
+                permit = self._take(loop, now, priority)
+            else:
+                waiter = self._join(loop, now, priority, max_wait, opens_at)
+        if permit is None:
             # Awaited here, not in a coroutine of its own: a hundred thousand may wait at once.
-            waiter = self._join(loop, now, priority, max_wait, opens_at)
             try:
                 permit = await waiter
             except asyncio.CancelledError:
@@ -130,45 +148,85 @@ class _LocalLimiter:
                 raise
             if permit is None:
                 self._leave(waiter, priority)
-                raise self._refusal(loop.time(), priority, max_wait)
-        if self._pacer is None:
+                raise self._refusal(loop, priority, max_wait)
+        if self._state.rate_limit.pace is None:
             return permit
-        return await self._paced(loop, self._pacer, permit, now, max_wait)
+        return await self._paced(loop, permit, now, max_wait)
 
     def release(
         self, permit: Permit, *, sent: bool = True, status: int | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         if permit.done or self._loop is None:
             return
-        now = self._loop.time()
         advice = read_advice(headers) if headers else None
         wait = read_retry_after(headers, utc_now()) if headers and status in _WAITS else None
-        pause = self._state.complete(permit, now, sent=sent, status=status, advice=advice, wait=wait)
-        if self._lanes.waiters:
-            self._dispatch(self._loop, now)
+        shared = self._shared
+        with self._lock:
+            if shared.out.pop(permit, None) is None:
+                return
+            now = shared.now(self._loop)
+            pause = self._state.complete(permit, now, sent=sent, status=status, advice=advice, wait=wait)
+            if self._lanes.waiters or shared.several or self._closed:
+                self._changed(self._loop, now)
         if pause > 0 and self._on_pause is not None:
             self._on_pause(pause)
 
     def remember(self, requests: int, seconds_ago: float) -> None:
         loop = asyncio.get_running_loop()
-        self._loop = self._loop or loop  # what is held ends by its clock
-        self._state.remember(requests, seconds_ago, loop.time())
+        if self._loop is None:
+            self._bind(loop)
+        with self._lock:
+            self._state.remember(requests, seconds_ago, self._shared.now(loop))
 
     def view(self) -> LimitsView:
-        now = self._loop.time() if self._loop is not None else 0.0
-        return self._state.view(now, self._lanes.waiting())
+        with self._lock:
+            now = self._shared.now(self._loop) if self._loop is not None else 0.0
+            return self._state.view(now, self._lanes.waiting(), len(self._shared.members))
 
     def close(self) -> None:
         self._closed = True
         self._disarm()
         for waiter in self._lanes.everybody():
             waiter.set_result(None)
+        if self._loop is not None:
+            with self._lock:
+                self._shared.leave(self._member)
+                self._shared.call_others(self._member, self._shared.latest)
 
     def _bind(self, loop: Loop) -> None:
         self._refuse_if_closed()
         if self._loop is not None:
             raise ConfigurationError("this limiter belongs to another event loop: make one for each loop")
         self._loop = loop
+        if self._account is not None:
+            self._shared = share(self._account, loop, self._rate_limit, self._uniform)
+            self._state, self._lock = self._shared.state, self._shared.lock
+        self._member = Member(loop, self._lanes, self._called)
+        with self._lock:
+            self._shared.enter(self._member)
+
+    def _may_go(self, priority: Priority, now: float) -> bool:
+        return self._shared.may_go(self._member, priority, now)
+
+    def _take(self, loop: Loop, now: float, priority: Priority) -> Permit:
+        permit = self._state.take(now, priority)
+        self._shared.out[permit] = loop
+        self._member.last_grant = permit.grants
+        return permit
+
+    def _changed(self, loop: Loop, now: float) -> None:
+        """Let those go for whom there is room now, here and at the account's other limiters."""
+        if self._lanes.waiters:
+            self._dispatch(loop, now)
+        if self._shared.several or self._closed:
+            self._shared.call_others(self._member, now)
+
+    def _called(self) -> None:
+        """Look again, as another limiter of the account has changed something."""
+        if self._loop is not None:
+            with self._lock:
+                self._member.called_at = None
+                self._dispatch(self._loop, self._shared.now(self._loop))
 
     def _join(self, loop: Loop, now: float, priority: Priority, max_wait: float | None, opens_at: float) -> Waiter:
         if max_wait is not None:
@@ -177,7 +235,7 @@ class _LocalLimiter:
         deadline = math.inf if max_wait is None else now + max_wait
         self._lanes.join(waiter, priority, deadline)
         self._arm(loop, min(opens_at, deadline))
-        if priority is INTERACTIVE and self._lanes.bulk_waits:
+        if priority is INTERACTIVE and (self._lanes.bulk or self._shared.several):
             self._dispatch(loop, now)  # bulk leaves slots free while it waits
         return waiter
 
@@ -190,14 +248,14 @@ class _LocalLimiter:
         if not self._lanes.waiters:
             self._disarm()
 
-    async def _paced(
-        self, loop: Loop, pacer: "AsyncLimiter", permit: Permit, asked: float, max_wait: float | None
-    ) -> Permit:
+    async def _paced(self, loop: Loop, permit: Permit, asked: float, max_wait: float | None) -> Permit:
         """Return a permit whose turn at the pace has come: another one where an interactive call took that turn."""
         priority = permit.priority
-        while not await self._turn(loop, pacer, permit, asked, max_wait):
+        while not await self._turn(loop, permit, asked, max_wait):
             waiter: Waiter = loop.create_future()
             self._lanes.join(waiter, priority, math.inf if max_wait is None else asked + max_wait, first=True)
+            with self._lock:
+                self._dispatch(loop, self._shared.now(loop))
             try:
                 again = await waiter
             except asyncio.CancelledError:
@@ -205,16 +263,15 @@ class _LocalLimiter:
                 raise
             if again is None:
                 self._leave(waiter, priority)
-                raise self._refusal(loop.time(), priority, max_wait)
+                raise self._refusal(loop, priority, max_wait)
             permit = again
         return permit
 
-    async def _turn(
-        self, loop: Loop, pacer: "AsyncLimiter", permit: Permit, asked: float, max_wait: float | None
-    ) -> bool:
+    async def _turn(self, loop: Loop, permit: Permit, asked: float, max_wait: float | None) -> bool:
         """Wait for the turn of a permit at the pace; return whether it goes, or an interactive call goes instead."""
-        now = loop.time()
-        turn_at = self._state.turn_at(now)
+        with self._lock:
+            now = self._shared.now(loop)
+            turn_at = self._state.turn_at(now)
         if max_wait is not None and turn_at - asked > max_wait:
             self.release(permit, sent=False)
             raise _too_long(max_wait, turn_at - now)
@@ -222,49 +279,64 @@ class _LocalLimiter:
             if turn_at > now:
                 await _clock.sleep(turn_at - now)
                 self._refuse_if_closed()
-                if permit.priority is Priority.BULK and self._pass_on(permit, loop.time()):
+                if permit.priority is Priority.BULK and self._pass_on(loop, permit):
                     return False
-            await pacer.acquire()
+            if self._pacer is not None:
+                await self._pacer.acquire()
             self._refuse_if_closed()
         except BaseException:
             self.release(permit, sent=False)
             raise
-        now = loop.time()
-        self._state.went(permit, now)
-        self._count(permit.priority)
-        if self._lanes.waiters:
-            self._dispatch(loop, now)
+        with self._lock:
+            now = self._shared.now(loop)
+            self._state.went(permit, now)
+            self._count(permit.priority, now)
+            self._changed(loop, now)
         return True
 
-    def _pass_on(self, permit: Permit, now: float) -> bool:
+    def _pass_on(self, loop: Loop, permit: Permit) -> bool:
         """Give a bulk permit whose turn has come to the interactive call that waits first; return whether one does."""
-        first = self._lanes.first() if self._state.in_a_row < GRANTS - 1 else None
-        if first is None or first[1] is Priority.BULK:
+        with self._lock:
+            now = self._shared.now(loop)
+            if self._state.in_a_row >= GRANTS - 1:
+                return False
+            first = self._lanes.first()
+            if first is not None and first[1] is INTERACTIVE:
+                self._state.pass_on(permit, now)
+                first[0].set_result(permit)
+                self._lanes.leave(INTERACTIVE)
+                return True
+            if self._shared.several and self._shared.others_want(self._member, INTERACTIVE, now):
+                self.release(permit, sent=False)
+                return True
             return False
-        self._state.pass_on(permit, now)
-        first[0].set_result(permit)
-        self._lanes.leave(INTERACTIVE)
-        return True
 
-    def _count(self, priority: Priority) -> None:
+    def _count(self, priority: Priority, now: float) -> None:
         """Count the interactive attempts that go while bulk waits."""
-        in_a_row = self._state.in_a_row
-        self._state.in_a_row = in_a_row + 1 if priority is INTERACTIVE and self._lanes.bulk_waits else 0
+        waits = priority is INTERACTIVE and (
+            self._lanes.bulk > 0
+            or (self._shared.several and self._shared.others_want(self._member, Priority.BULK, now))
+        )
+        self._state.in_a_row = self._state.in_a_row + 1 if waits else 0
 
     def _dispatch(self, loop: Loop, now: float) -> None:
         """Grant what may go now, and set the timer for what may go later."""
-        lanes, state = self._lanes, self._state
+        lanes, state, shared = self._lanes, self._state, self._shared
         while (first := lanes.first(bulk_is_due=state.in_a_row >= GRANTS - 1)) is not None:
             waiter, priority = first
             opens_at = state.opens_at(now, priority)
+            if shared.several and opens_at <= now and not self._may_go(priority, now):
+                opens_at = now + PATIENCE
             if opens_at > now:
                 self._arm(loop, min(opens_at, lanes.next_deadline()))
                 return
-            waiter.set_result(state.take(now, priority))
+            waiter.set_result(self._take(loop, now, priority))
             lanes.leave(priority)
-            if self._pacer is None:
-                self._count(priority)
+            if state.rate_limit.pace is None:
+                self._count(priority, now)
         self._disarm()
+        if shared.several:
+            shared.call_others(self._member, now)
 
     def _arm(self, loop: Loop, at: float) -> None:
         """Let the timer ring at a moment, if it does not ring before anyway."""
@@ -274,10 +346,11 @@ class _LocalLimiter:
 
     def _ring(self, loop: Loop) -> None:
         self._timer = None
-        now = loop.time()
-        for waiter in self._lanes.expired(now):
-            waiter.set_result(None)
-        self._dispatch(loop, now)
+        with self._lock:
+            now = self._shared.now(loop)
+            for waiter in self._lanes.expired(now):
+                waiter.set_result(None)
+            self._dispatch(loop, now)
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -288,10 +361,11 @@ class _LocalLimiter:
         if self._closed:
             raise _closed()
 
-    def _refusal(self, now: float, priority: Priority, max_wait: float | None) -> OmedaAsyncError:
+    def _refusal(self, loop: Loop, priority: Priority, max_wait: float | None) -> OmedaAsyncError:
         if self._closed or max_wait is None:
             return _closed()
-        return _too_long(max_wait, self._state.next_slot_in(now, priority))
+        with self._lock:
+            return _too_long(max_wait, self._state.next_slot_in(self._shared.now(loop), priority))
 
     def _refuse_hopeless(self, now: float, priority: Priority, max_wait: float) -> None:
         next_slot_in = self._state.earliest(now, self._lanes.ahead(priority, self._state.in_a_row), priority) - now

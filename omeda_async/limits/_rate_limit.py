@@ -172,6 +172,20 @@ class RateLimit:
         except ConfigurationError as error:
             raise ConfigurationError(f"{called} {text!r}: {error.message}") from None
 
+    def tighter(self, other: Self) -> Self:
+        """Return the limit that keeps to both."""
+        calls: dict[float, int] = {}
+        for window in (*self.windows, *other.windows):
+            calls[window.seconds] = min(window.calls, calls.get(window.seconds, window.calls))
+        windows = [Window(count, seconds) for seconds, count in calls.items()]
+        binding = [one for one in windows if not any(_implies(two, one) for two in windows if two is not one)]
+        return type(self)(
+            *binding,
+            parallel=min((one.parallel for one in (self, other) if one.parallel is not None), default=None),
+            pace=max((one.pace for one in (self, other) if one.pace is not None), default=None),
+            interactive_reserve=max(self.interactive_reserve, other.interactive_reserve),
+        )
+
     def reserve_of(self, calls: int) -> int:
         """Return how many of so many slots bulk leaves free at least."""
         return min(self.interactive_reserve, calls // 2)

@@ -4,19 +4,19 @@ Pure: no clock, no event loop, no futures. The time is an argument that never go
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from itertools import chain, islice, takewhile
+from collections.abc import Callable, Mapping
 
 import attrs
 
 from omeda_async._retry_after import TOO_MANY_PARALLEL
 from omeda_async.limits._caution import CAREFUL, Caution
+from omeda_async.limits._gate import Gate
 from omeda_async.limits._header_evidence import HeaderEvidence, Reading
 from omeda_async.limits._headers import Advice
-from omeda_async.limits._rate_limit import Priority, RateLimit
+from omeda_async.limits._rate_limit import Priority, RateLimit, Window
 from omeda_async.limits._reserve import GRANTS, MEMORY, SHORT, Demand, Reserve
-from omeda_async.limits._slots import DRIFT, Slots
-from omeda_async.limits._view import LimitsView, WindowView
+from omeda_async.limits._slots import Slots
+from omeda_async.limits._view import LimitsView
 
 BULK = Priority.BULK
 
@@ -40,69 +40,6 @@ class Permit:
     counted: int = attrs.field(init=False, repr=False)
     before: tuple[Reading | None, ...] = attrs.field(init=False, repr=False)
     """The last reading about each window."""
-
-
-@attrs.define(eq=False, repr=False)
-class Gate:
-    """One window: its slots, and what the headers have proved about it."""
-
-    slots: Slots
-    evidence: HeaderEvidence
-    reserve: Reserve
-
-    def probe_at(self, now: float, last_grant: float) -> float:
-        """Return when an attempt may find out, without a free slot, whether the provider's window has ended.
-
-        It is infinity when no attempt may.
-        """
-        span = self.evidence.reset_span(now)
-        # At least one of ours came before the end, and none has taken its place: neither a new window nor a
-        # sliding one can be full.
-        return span[1] if span and max(self.slots.oldest_received(now), last_grant) < span[0] else math.inf
-
-    def earliest(self, now: float, ahead: int) -> float:
-        """Return the earliest moment for an attempt with ``ahead`` others before it."""
-        by_slots = self.slots.earliest(now, ahead)
-        if by_slots <= now or not self.evidence.trusted(now):
-            return by_slots
-        span = self.evidence.reset_span(now)
-        laps = max(0, ahead - self.slots.free(now)) // self.slots.window.calls
-        begins = max(now, span[0]) if span else now
-        return min(by_slots, begins + laps * self.slots.window.seconds * (1 - DRIFT))
-
-    def has_ended(self, now: float) -> bool:
-        """Whether the provider's window has ended for certain, and nothing has been heard of the next one."""
-        span = self.evidence.reset_span(now)
-        return span is not None and span[1] <= now
-
-    def returns(self, now: float) -> Iterable[float]:
-        """Return when slots come back: our own one by one, and all when the provider's window certainly ends."""
-        own, span = self.slots.returns(now), self.evidence.reset_span(now)
-        return own if span is None else chain(takewhile(span[1].__gt__, own), span[1:])
-
-    def opens_to_bulk_at(self, now: float, rate: float) -> float:
-        """Return when bulk leaves enough with another attempt, where so many interactive calls come a second."""
-        reserve, slots = self.reserve, self.slots
-        spare = slots.free(now) - 1
-        if not reserve.seconds or not rate:
-            missing = reserve.least - spare
-            return next(islice(self.returns(now), missing - 1, None), now + slots.lap) if missing > 0 else -math.inf
-        return reserve.opens_at(spare, rate, self.returns(now))
-
-    def view(self, now: float, probe_at: float, rate: float) -> WindowView:
-        """Return what the limits view shows of it."""
-        at = self.slots.changes_at(now)
-        if not self.slots.free(now):
-            at = min(at, probe_at)
-        return WindowView(
-            window=self.slots.window,
-            free=self.slots.free(now),
-            used=self.slots.used(now),
-            held=self.slots.held,
-            reserved=self.reserve.kept(now, rate, self.returns(now)) if self.reserve.least else 0,
-            headers=self.evidence.state(now),
-            frees_in=None if at == math.inf else max(0.0, at - now),
-        )
 
 
 class LimiterState:
@@ -135,6 +72,7 @@ class LimiterState:
         self._readings: tuple[Reading | None, ...] = (None,) * len(self._gates)
         self._stray: Reading | None = None
         self._stray_until = 0.0
+        self._tightened_at = 0  # what has been granted before belongs to other windows
 
     def opens_at(self, now: float, priority: Priority) -> float:
         """Return when an attempt may be granted: not after ``now`` for at once, infinity when another event decides."""
@@ -218,6 +156,28 @@ class LimiterState:
             if until > now:
                 gate.slots.hold(min(gate.slots.window.calls, max(requests, gate.slots.held)), until)
 
+    def tighten(self, rate_limit: RateLimit, now: float) -> None:
+        """Keep to a tighter limit from now on."""
+        known = {gate.slots.window.seconds: gate for gate in self._gates}
+        self._gates = [self._tightened(known.get(window.seconds), window, now) for window in rate_limit.windows]
+        self._readings = tuple([gate.evidence.last for gate in self._gates])
+        self._tightened_at = self._grants
+        self.rate_limit = self._caution.rate_limit = rate_limit
+        caps = [cap for cap in (self._caution.parallel, rate_limit.parallel) if cap is not None]
+        self._caution.parallel = min(caps, default=None)
+
+    def _tightened(self, gate: Gate | None, window: Window, now: float) -> Gate:
+        reserve = Reserve.of(self.rate_limit, window)
+        if gate is not None:
+            gate.slots.window, gate.reserve = window, reserve
+            return gate
+        gate = Gate(Slots(window), HeaderEvidence(window.seconds), reserve)
+        for _ in range(self.in_flight):
+            gate.slots.take()
+        # When the earlier ones went is not known any more.
+        gate.slots.hold(min(window.calls, self._released), now + gate.slots.lap)
+        return gate
+
     def complete(
         self, permit: Permit, now: float, *, sent: bool, status: int | None, advice: Advice | None, wait: float | None
     ) -> float:
@@ -277,7 +237,7 @@ class LimiterState:
             at = max(at, self._opens_to_bulk_at(now))
         return None if at == math.inf else at - now
 
-    def view(self, now: float, waiting: Mapping[Priority, int]) -> LimitsView:
+    def view(self, now: float, waiting: Mapping[Priority, int], clients: int) -> LimitsView:
         """Return everything there is to show."""
         pace = self._caution.pace(self._left(now))
         return LimitsView(
@@ -285,6 +245,7 @@ class LimiterState:
             waiting=waiting,
             in_flight=self.in_flight,
             parallel=self._caution.parallel,
+            clients=clients,
             interactive_reserve=self.rate_limit.interactive_reserve,
             next_slot_in=self.next_slot_in(now),
             paused_for=max(0.0, self._caution.paused_until - now),
@@ -329,6 +290,8 @@ class LimiterState:
         return self._caution.refused(permit.granted_at, now, retry_after, self.in_flight, left)
 
     def _learn(self, permit: Permit, now: float, advice: Advice) -> None:
+        if permit.grants <= self._tightened_at:
+            return
         reading = Reading(
             counted=advice.limit - advice.remaining,
             remaining=advice.remaining,

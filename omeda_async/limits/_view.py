@@ -50,6 +50,8 @@ class LimitsView:
     """The pace, in attempts a second, since the provider has refused some; None when none is needed."""
     interactive_reserve: int = 0
     """How many slots of each window, and of ``parallel``, bulk leaves free at least, never more than half."""
+    clients: int = 1
+    """How many limiters in this process share the account."""
     spacing: float = 0.0
     """The least seconds from one attempt to the next by the setting ``pace``; 0 without."""
 

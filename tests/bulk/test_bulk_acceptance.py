@@ -100,7 +100,7 @@ async def _opt_outs() -> None:
 
 
 def test_three_hundred_campaigns_go_under_the_real_limits_without_a_refusal() -> None:
-    """All are cancelled once, no limit is passed, no 429 comes, and the budget is used: some 60 to 75 seconds."""
+    """All are cancelled once, without a 429, and the budget is used but for two a minute: 60 to 85 seconds."""
     run_moved(_campaigns(), patience=PATIENCE, debug=False)
 
 
@@ -116,4 +116,4 @@ async def _campaigns() -> None:
         assert not [request for request in sandbox.requests if request.status == 429]
     assert report.counts == {OutcomeStatus.DONE: 300}
     assert report.requests == 300
-    assert report.duration < 80
+    assert report.duration < 85

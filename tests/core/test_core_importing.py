@@ -60,9 +60,7 @@ def test_the_names_loaded_when_asked_for_are_those_a_type_checker_sees() -> None
     seen = {
         line.module: {alias.name for alias in line.names} for line in typed.body if isinstance(line, ast.ImportFrom)
     }
-    assert seen == {
-        f"omeda_async.providers.{provider}.models": set(names) for provider, names in omeda_async._MODELS.items()
-    }
+    assert seen == {f"omeda_async.{place}": set(names) for place, names in omeda_async._LATER.items()}
 
 
 def test_a_manager_loads_the_client_of_the_provider_that_is_configured_alone() -> None:
