@@ -7,15 +7,28 @@ import attrs
 
 from omeda_async._operation import Operation, finds_nothing
 from omeda_async.bulk._item import WITNESSES
-from omeda_async.errors import AlreadyDone, ApiError, ConnectionFailed, OmedaAsyncError, TooLate, UnreadableAnswer
+from omeda_async.errors import (
+    AlreadyDone,
+    AnswerLost,
+    ApiError,
+    ConnectionFailed,
+    OmedaAsyncError,
+    ServerError,
+    TooLate,
+    UnreadableAnswer,
+)
+
+SILENT = 2 * WITNESSES
+"""Records that have to get no answer of the provider's, in all their attempts, before a run that got none stops."""
 
 
 @attrs.define
 class CommonCause:
     """Notes what the requests of a run end with, and says when that would meet every record.
 
-    A wrong URL, a host that has moved, a network without a way there: the first few records show it. Once the provider
-    has done what it was asked for, none of these is taken for everyone's any more.
+    A wrong URL, a host that has moved, a network without a way there, a server that gives no answer of the provider's:
+    the first few records show it. Once the provider has done what it was asked for, none of these is taken for
+    everyone's any more.
     """
 
     operation: Operation[Any, Any]
@@ -24,10 +37,16 @@ class CommonCause:
     is_certain: bool = False
     """Whether the latest error suspected would meet every record."""
     _reached: bool = False
+    _answered: bool = False
     _met: Counter[str] = attrs.field(factory=Counter)
 
-    def suspects(self, error: OmedaAsyncError | None) -> bool:
-        """Note what a request ended with, None for its success; whether that may be for a cause that meets everyone."""
+    def suspects(self, error: OmedaAsyncError | None, *, lone: bool = True) -> bool:
+        """Note what a request ended with; whether that may be for a cause that meets everyone.
+
+        Args:
+            error: What it ended with; None for its success.
+            lone: Whether it was about one record: that many get no answer may be for their number.
+        """
         if error is None or isinstance(error, AlreadyDone | TooLate):
             self.proved = True
             return False
@@ -36,11 +55,15 @@ class CommonCause:
             return True
         kind = _kind_of(error)
         self._reached = self._reached or isinstance(error, ApiError | UnreadableAnswer)
+        self._answered = self._answered or (kind is None and isinstance(error, ApiError))
         if kind is None or self.proved or (kind == "unreached" and self._reached):
             return False
+        if kind == "unanswered" and (self._answered or not lone):
+            return False
         self._met[kind] += 1
-        self.is_certain = self._met[kind] >= WITNESSES
-        return True
+        enough = SILENT if kind == "unanswered" else WITNESSES
+        self.is_certain = self._met[kind] >= enough
+        return self.is_certain or kind != "unanswered"
 
 
 def _kind_of(error: OmedaAsyncError) -> str | None:
@@ -48,4 +71,6 @@ def _kind_of(error: OmedaAsyncError) -> str | None:
         return "unreached"
     if isinstance(error, ApiError | UnreadableAnswer) and 300 <= error.status <= 399:
         return "redirected"
+    if isinstance(error, AnswerLost | UnreadableAnswer | ServerError):
+        return "unanswered"
     return "nothing there" if finds_nothing(error) else None

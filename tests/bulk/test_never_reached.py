@@ -130,3 +130,23 @@ async def test_a_certificate_that_is_not_trusted_stops_the_run_at_once(operation
         assert "certificate" in str(run.stopped_by)
         assert report.counts.keys() == {OutcomeStatus.FAILED, NOT_SENT}
         assert report.requests <= 8
+
+
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<html></html>"
+BAD_GATEWAY = b"HTTP/1.1 502 X\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("answer", [PAGE, BAD_GATEWAY], ids=["a page", "502"])
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_a_server_that_never_gives_an_answer_of_the_providers_stops_the_run(
+    operation: str, answer: bytes
+) -> None:
+    """Some other server, or a gateway alone: a few records have used up their attempts, and all the same."""
+    async with serving(lambda _: answer) as (server, manager):
+        run = _runs(manager)[operation]()
+        report = await run
+        assert run.stopped_by is not None
+        assert report.counts[NOT_SENT] >= 1000
+        assert report.total == 3000
+        assert server.requests <= 700
+        assert DONE not in report.counts

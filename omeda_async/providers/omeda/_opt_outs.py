@@ -111,7 +111,7 @@ class OptOutWork:
 
     def _take(self, isolation: Isolation, job: Job, group: Group, result: Result[Any]) -> None:
         error = result.error
-        if self._common.suspects(error) and error is not None:
+        if self._common.suspects(error, lone=len(group.parts) == 1) and error is not None:
             isolation.failed(group, in_vain(result))
             if self._common.is_certain:
                 job.stop.set(error)
