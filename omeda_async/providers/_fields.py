@@ -23,7 +23,9 @@ is_plain_id: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _NO_IDS: Final[Mapping[re.Pattern[str], str]] = {
     re.compile(r"\s*#"): "begins with # as a comment does: give the id alone",
     re.compile(r"\s*="): "begins with = as a formula of a spreadsheet does: give the id alone",
-    re.compile(rf"\s*[{QUOTES}<]"): "begins with a quotation mark or an apostrophe: remove it",
+    re.compile(r"\s*<"): "stands between < and >: give the id alone",
+    re.compile(rf"\s*[{QUOTES}]"): "begins with a quotation mark or an apostrophe: remove it",
+    re.compile(r".*\s(?:#|//|;)"): "has a comment behind it: put that on a line of its own, which begins with #",
     re.compile(r"\s*[A-Za-z]+://"): "is a link: give the id alone",
     re.compile(r"[+-]?[0-9]+([.,][0-9]*[Ee][+-]?|[Ee]\+)[0-9]+\s*\Z"): (
         "is a number with an exponent (such as 1.0E+06): give all its digits"

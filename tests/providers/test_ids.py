@@ -23,6 +23,7 @@ from omeda_async.rows import CAMPAIGNS, OPT_OUTS, RowFile
 
 COMMENT = "begins with # as a comment does: give the id alone"
 FORMULA = "begins with = as a formula of a spreadsheet does: give the id alone"
+BEHIND = "has a comment behind it: put that on a line of its own, which begins with #"
 QUOTE = "begins with a quotation mark or an apostrophe: remove it"
 EXPONENT = "is a number with an exponent (such as 1.0E+06): give all its digits"
 DECIMAL = "is a number with a decimal point (such as 1000248.0): give the digits alone"
@@ -43,13 +44,14 @@ WRONG = {
     "FOO\u00a01": "holds U+00A0 no-break space at character 4: remove it",
     "FOO\u20281": "holds U+2028 line separator at character 4: remove it",
     "１000248": "holds U+FF11 fullwidth digit one at character 1: write 1",  # noqa: RUF001 on purpose
-    "1000248 # spring": "holds U+0020 space at character 8: remove it",
+    "1000248 # spring": BEHIND,
+    "1000248  // spring": BEHIND,
     "# campaigns to cancel": COMMENT,
     "  #1000248": COMMENT,
     '="1000248"': FORMULA,
     "'1000248": QUOTE,
     '"1000248"': QUOTE,
-    "<1000248>": QUOTE,
+    "<1000248>": "stands between < and >: give the id alone",
     "https://example.com/campaigns/1000248": "is a link: give the id alone",
     "1.0E+06": EXPONENT,
     "1,0E+06": EXPONENT,
