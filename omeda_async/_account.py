@@ -11,11 +11,11 @@ import attrs
 from omeda_async import events
 from omeda_async._activity import Activity
 from omeda_async._auth import Credentials
-from omeda_async.limits import Limiter
 from omeda_async.settings import ProviderSettings, RetryPolicy
 
 if TYPE_CHECKING:
     from omeda_async._transport import Transport
+    from omeda_async.limits import Limiter
 
 _SALT = b"omeda-async: accounts"
 """The same in every process, so that all of them take an account for the same."""
@@ -48,7 +48,7 @@ class Account:
     provider: str
     settings: ProviderSettings
     _transport: "Callable[[], Transport]"
-    limiter: Limiter
+    limiter: "Limiter"
     credentials: Credentials
     hooks: tuple[events.Hook, ...] = ()
     activity: Activity = attrs.field(factory=Activity)

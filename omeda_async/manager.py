@@ -13,7 +13,6 @@ from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, fi
 from omeda_async._decide import chance
 from omeda_async._secret import revealed
 from omeda_async.errors import ConfigurationError
-from omeda_async.limits import make_limiter
 from omeda_async.settings import (
     BasicAuth,
     BearerAuth,
@@ -186,6 +185,8 @@ class SessionManager:
     def _account(
         self, provider: str, settings: ProviderSettings, credentials: Credentials, credential: str | None
     ) -> Account:
+        from omeda_async.limits import make_limiter  # noqa: PLC0415 who only asks for help needs none
+
         hooks = self._hooks
 
         def paused(seconds: float) -> None:

@@ -46,7 +46,8 @@ class Speed:
 
     def _measure(self, report: BulkReport, limits: LimitsView) -> None:
         # Time in which the limits let nothing go does not show how fast requests are, and the limits account for it.
-        waits = limits.paused_for > 0 or limits.next_slot_in is None or limits.next_slot_in > NEAR
+        nexts = (limits.next_slot_in, limits.next_bulk_in)
+        waits = limits.paused_for > 0 or any(one is None or one > NEAR for one in nexts)
         seconds, requests = report.duration - self._at, report.requests - self._requests
         if seconds > 0 and not waits and not self._waited:
             self._laps.append((seconds, requests))

@@ -3,11 +3,16 @@
 :func:`make_limiter` makes the limiter of one account from a :class:`RateLimit`.
 """
 
-from omeda_async.limits._limiter import Limiter, make_limiter
+import importlib
+import typing
+
 from omeda_async.limits._rate_limit import Priority, RateLimit, Window
-from omeda_async.limits._shared import forget
 from omeda_async.limits._state import Permit
 from omeda_async.limits._view import LimitsView, WindowView
+
+if typing.TYPE_CHECKING:
+    from omeda_async.limits._limiter import Limiter, make_limiter
+    from omeda_async.limits._shared import forget
 
 __all__ = [
     "Limiter",
@@ -20,3 +25,13 @@ __all__ = [
     "forget",
     "make_limiter",
 ]
+
+_LATER = {"Limiter": "_limiter", "make_limiter": "_limiter", "forget": "_shared"}
+"""What only who sends needs, and the module where it is."""
+
+if not typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -61,9 +61,11 @@ class Gate:
 
     def view(self, now: float, probe_at: float, rate: float) -> WindowView:
         """Return what the limits view shows of it."""
-        at = self.slots.changes_at(now)
+        at, span = self.slots.changes_at(now), self.evidence.reset_span(now)
         if not self.slots.free(now):
             at = min(at, probe_at)
+        elif span is not None and self.slots.free(now) <= self.reserve.least:
+            at = min(at, span[1])  # when bulk may go on
         return WindowView(
             window=self.slots.window,
             free=self.slots.free(now),

@@ -248,6 +248,7 @@ class LimiterState:
             clients=clients,
             interactive_reserve=self.rate_limit.interactive_reserve,
             next_slot_in=self.next_slot_in(now),
+            next_bulk_in=self.next_slot_in(now, BULK),
             paused_for=max(0.0, self._caution.paused_until - now),
             refusals=self._caution.refusals,
             pace=None if pace is None else pace.rate,

@@ -48,6 +48,8 @@ class LimitsView:
     """How many attempts the provider refused with 429."""
     pace: float | None
     """The pace, in attempts a second, since the provider has refused some; None when none is needed."""
+    next_bulk_in: float | None = 0.0
+    """The same for a bulk attempt, which leaves slots free to interactive calls."""
     interactive_reserve: int = 0
     """How many slots of each window, and of ``parallel``, bulk leaves free at least, never more than half."""
     clients: int = 1

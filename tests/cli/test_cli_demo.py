@@ -50,7 +50,7 @@ def test_the_demo_accounts_for_every_record_and_keeps_every_limit() -> None:
     assert "record 4321 (reader-4321): rejected: BrandOptOut submission (QQQ)" in result.stdout
     assert "(FOO0201001042): too late" in result.stdout
     counted = re.search(
-        r"Ocamba counted at most 10 in a second .* and (\d+) in a minute \(150 are allowed\)", result.stdout
+        r"Ocamba counted at most 8 in a second .* and (\d+) in a minute \(150 are allowed\)", result.stdout
     )
     assert counted is not None
     assert int(counted[1]) <= 150
