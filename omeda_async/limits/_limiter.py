@@ -130,11 +130,11 @@ class _LocalLimiter:
             self._bind(loop)
         if max_wait is not None:
             _check_wait(max_wait)
-        permit: Permit | None = None
+        permit, shared = None, self._shared
         with self._lock:
-            now = self._shared.now(loop)
+            now = shared.now(loop)
             opens_at = math.inf if self._lanes.waiters else self._state.opens_at(now, priority)
-            if opens_at <= now and (not self._shared.several or self._may_go(priority, now)):
+            if opens_at <= now and (not shared.several or self._may_go(priority, now)):
                 permit = self._take(loop, now, priority)
             else:
                 waiter = self._join(loop, now, priority, max_wait, opens_at)
@@ -180,7 +180,7 @@ class _LocalLimiter:
     def view(self) -> LimitsView:
         with self._lock:
             now = self._shared.now(self._loop) if self._loop is not None else 0.0
-            return self._state.view(now, self._lanes.waiting(), len(self._shared.members))
+            return self._state.view(now, self._lanes.waiting(), max(1, len(self._shared.members)))
 
     def close(self) -> None:
         self._closed = True

@@ -150,7 +150,8 @@ async def test_a_bulk_wait_that_the_reserve_makes_too_long_says_when_bulk_may_go
     assert caught.value.next_slot_in == pytest.approx(59.05, abs=0.02)
     view = limiter.view()
     assert sum(view.waiting.values()) == 0
-    assert (view.next_slot_in, view.next_bulk_in) == (0.0, pytest.approx(59.06, abs=0.1))
+    assert view.next_slot_in == 0.0
+    assert view.next_bulk_in == pytest.approx(59.06, abs=0.1)
     assert await attempt(limiter, max_wait=0) == pytest.approx(1.02, abs=0.01)
 
 
