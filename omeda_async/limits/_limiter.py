@@ -320,7 +320,7 @@ class _LocalLimiter:
 
     def _dispatch(self, loop: Loop, now: float) -> None:
         """Grant what may go now, and set the timer for what may go later."""
-        lanes, state, shared = self._lanes, self._state, self._shared
+        lanes, state, shared, pace = self._lanes, self._state, self._shared, self._state.rate_limit.pace
         while (first := lanes.first(bulk_is_due=state.in_a_row >= GRANTS - 1)) is not None:
             waiter, priority = first
             opens_at = state.opens_at(now, priority)
@@ -331,7 +331,7 @@ class _LocalLimiter:
                 return
             waiter.set_result(self._take(loop, now, priority))
             lanes.leave(priority)
-            if state.rate_limit.pace is None:
+            if pace is None and (state.in_a_row or priority is INTERACTIVE):
                 self._count(priority, now)
         self._disarm()
         if shared.several:
