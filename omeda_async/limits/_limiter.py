@@ -131,11 +131,11 @@ class _LocalLimiter:
             self._bind(loop)
         if max_wait is not None:
             _check_wait(max_wait)
-        permit: Permit | None = None
+        permit, shared = None, self._shared
         with self._lock:
-            now = self._shared.now(loop)
+            now = shared.now(loop)
             opens_at = math.inf if self._lanes.waiters else self._state.opens_at(now, priority)
-            if opens_at <= now and (not self._shared.several or self._may_go(priority, now)):
+            if opens_at <= now and (not shared.several or self._may_go(priority, now)):
                 permit = self._take(loop, now, priority)
             else:
                 waiter = self._join(loop, now, priority, max_wait, opens_at)
@@ -181,7 +181,7 @@ class _LocalLimiter:
     def view(self) -> LimitsView:
         with self._lock:
             now = self._shared.now(self._loop) if self._loop is not None else 0.0
-            return self._state.view(now, self._lanes.waiting(), len(self._shared.members))
+            return self._state.view(now, self._lanes.waiting(), max(1, len(self._shared.members)))
 
     def close(self) -> None:
         self._closed = True
@@ -321,7 +321,7 @@ class _LocalLimiter:
 
     def _dispatch(self, loop: Loop, now: float) -> None:
         """Grant what may go now, and set the timer for what may go later."""
-        lanes, state, shared = self._lanes, self._state, self._shared
+        lanes, state, shared, pace = self._lanes, self._state, self._shared, self._state.rate_limit.pace
         while (first := lanes.first(bulk_is_due=state.in_a_row >= GRANTS - 1)) is not None:
             waiter, priority = first
             opens_at = state.opens_at(now, priority)
@@ -332,7 +332,7 @@ class _LocalLimiter:
                 return
             waiter.set_result(self._take(loop, now, priority))
             lanes.leave(priority)
-            if state.rate_limit.pace is None:
+            if pace is None and (state.in_a_row or priority is INTERACTIVE):
                 self._count(priority, now)
         self._disarm()
         if shared.several:

@@ -119,8 +119,9 @@ class LimiterState:
         permit = Permit(priority, now)
         if not self._grants:
             self._demand.begin(now)
+        asks = priority is BULK and self.rate_limit.interactive_reserve > 0
         for gate in self._gates:
-            if not gate.slots.take() or (priority is BULK and gate.evidence.last is not None and gate.has_ended(now)):
+            if not gate.slots.take() or (asks and gate.evidence.last is not None and gate.has_ended(now)):
                 # It is to find out whether the window has ended, and one is enough for that.
                 gate.evidence.spend_reset()
                 permit.probes = self._probing = True
@@ -158,11 +159,11 @@ class LimiterState:
 
     def tighten(self, rate_limit: RateLimit, now: float) -> None:
         """Keep to a tighter limit from now on."""
+        self.rate_limit = self._caution.rate_limit = rate_limit
         known = {gate.slots.window.seconds: gate for gate in self._gates}
         self._gates = [self._tightened(known.get(window.seconds), window, now) for window in rate_limit.windows]
         self._readings = tuple([gate.evidence.last for gate in self._gates])
         self._tightened_at = self._grants
-        self.rate_limit = self._caution.rate_limit = rate_limit
         caps = [cap for cap in (self._caution.parallel, rate_limit.parallel) if cap is not None]
         self._caution.parallel = min(caps, default=None)
 

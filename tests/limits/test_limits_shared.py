@@ -185,6 +185,7 @@ async def test_the_tighter_of_two_limits_holds_and_a_warning_says_so_once(caplog
     view = loose.view()
     assert [(one.window, one.held) for one in view.windows] == [(Window(5, 1.0), 0), (Window(20, 60.0), 2)]
     assert (view.parallel, view.spacing, view.interactive_reserve) == (8, 0.01, 2)
+    assert [one.reserved >= 2 for one in view.windows] == [True, True]
     assert [one.used + one.held for one in view.windows] == [5, 5]
     loose.release(permits[2], status=204)
     assert loose.view().in_flight == 2

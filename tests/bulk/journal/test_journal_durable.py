@@ -13,6 +13,7 @@ from omeda_async import BrandOptOut, BulkRun, DeploymentSearch, OutcomeStatus, R
 from omeda_async.bulk import Item
 from omeda_async.bulk.journal import sqlite_file
 from omeda_async.journal import read_status
+from omeda_async.limits import forget
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
 from tests.bulk.journal_help import Work, journalled
 from tests.bulk.sandboxed import manager_on
@@ -77,6 +78,7 @@ async def test_what_the_last_run_left_in_doubt_stays_so_when_this_one_is_stopped
             await manager.omeda.opt_outs.submit_many(records, journal=path)
         assert read_status(path).counts == {OutcomeStatus.UNKNOWN: 4}
         sandbox.faults.clear()
+        forget()  # as another process would
         async with manager_on(sandbox, limits={"omeda": RateLimit(Window(1, 1e6))}) as manager:
             await manager.omeda.deployments.search(DeploymentSearch(deployment_name="x"))
             before = asyncio.all_tasks()
