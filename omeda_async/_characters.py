@@ -17,6 +17,8 @@ _BLANK: Final = frozenset(
         ),
     )
 )
+REPLACED: Final = "\ufffd"
+"""What a decoder puts in the place of what it cannot read."""
 _NAMELESS: Final = {
     "\0": "control character (null)",
     "\t": "control character (tab)",
@@ -42,6 +44,8 @@ def odd_character(text: str) -> str | None:
     Nobody sees it (a blank, a mark of direction, a filler), or it only looks like what has a plain key.
     """
     for place, one in enumerate(text, 1):
+        if one == REPLACED:
+            return f"holds {named(one)} at character {place}: a decoder has damaged it; see its source"
         if unicodedata.category(one) in _UNSEEN or one in _BLANK:
             return f"holds {named(one)} at character {place}: remove it"
         if not one.isascii() and (plain := unicodedata.normalize("NFKC", one)).isascii():

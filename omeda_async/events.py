@@ -88,7 +88,9 @@ def observe(observer: Callable[[Any], Any], what: Any) -> None:
     """Call one observer; if it fails, that is logged by its type alone, and stops nothing."""
     try:
         observer(what)
-    except Exception as error:  # noqa: BLE001 an observer must never cost a record
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 an observer must never cost a record, with a CancelledError neither
         # Without its text and trace, which may show what no log may hold.
         logger.error("%s failed: %s", getattr(observer, "__qualname__", "a hook"), type(error).__name__)  # noqa: TRY400
 

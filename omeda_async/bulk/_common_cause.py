@@ -28,7 +28,7 @@ class CommonCause:
 
     A wrong URL, a host that has moved, a network without a way there, a server that gives no answer of the provider's:
     the first few records show it. Once the provider has done what it was asked for, none of these is taken for
-    everyone's any more.
+    everyone's any more, but redirects: no record is moved.
     """
 
     operation: Operation[Any, Any]
@@ -38,7 +38,13 @@ class CommonCause:
     """Whether the latest error suspected would meet every record."""
     _reached: bool = False
     _answered: bool = False
-    _met: Counter[str] = attrs.field(factory=Counter)
+    met: Counter[str] = attrs.field(factory=Counter)
+    """How many have met with what may be for a common cause, since a success, by its kind."""
+
+    def took(self) -> None:
+        """Note that the provider has done what it was asked for."""
+        self.proved = True
+        self.met.clear()
 
     def suspects(self, error: OmedaAsyncError | None, *, lone: bool = True) -> bool:
         """Note what a request ended with; whether that may be for a cause that meets everyone.
@@ -48,7 +54,7 @@ class CommonCause:
             lone: Whether it was about one record: that many get no answer may be for their number.
         """
         if error is None or isinstance(error, AlreadyDone | TooLate):
-            self.proved = True
+            self.took()
             return False
         if self.operation.hits_everyone(error):
             self.is_certain = True
@@ -56,13 +62,13 @@ class CommonCause:
         kind = _kind_of(error)
         self._reached = self._reached or isinstance(error, ApiError | UnreadableAnswer)
         self._answered = self._answered or (kind is None and isinstance(error, ApiError))
-        if kind is None or self.proved or (kind == "unreached" and self._reached):
+        if kind is None or (self.proved and kind != "redirected") or (kind == "unreached" and self._reached):
             return False
         if kind == "unanswered" and (self._answered or not lone):
             return False
-        self._met[kind] += 1
+        self.met[kind] += 1
         enough = SILENT if kind == "unanswered" else WITNESSES
-        self.is_certain = self._met[kind] >= enough
+        self.is_certain = self.met[kind] >= enough
         return self.is_certain or kind != "unanswered"
 
 

@@ -154,7 +154,9 @@ class Engine:
             job.abandon()
 
     def _one_has_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():  # by us, after a stop; or by what the caller's own code has raised or done
+            self.stop.set(ClosedError("the run was cancelled from inside: by its input, a hook or a token callable"))
+        elif (error := task.exception()) is not None:
             self.stop.break_off(error)
 
     async def _serve(self) -> None:

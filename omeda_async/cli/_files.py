@@ -10,7 +10,7 @@ from typing import TextIO
 
 from omeda_async import ConfigurationError
 
-BESIDE = ("", "-wal", "-shm", "-lock")
+BESIDE = ("", "-wal", "-shm", "-lock", "-mark")
 """How the names of a journal's files end."""
 
 

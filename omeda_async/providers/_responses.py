@@ -138,7 +138,9 @@ def load_json(body: bytes, *, most: int = MOST_PARTS) -> Any:
 
 def is_page(response: Response) -> bool:
     """Whether a body is HTML, by its content type or what it begins with. XML that is no page may be an answer."""
-    start = response.body[:_START].lstrip()
+    start = response.body[:_START].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if response.flaw and not start:
+        return "html" in response.headers.get("Content-Type", "").casefold()
     if not start.startswith(b"<"):
         return bool(start) and "html" in response.headers.get("Content-Type", "").casefold()
     return "html" in response.headers.get("Content-Type", "").casefold() or _PAGE.search(start) is not None

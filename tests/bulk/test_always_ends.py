@@ -11,6 +11,7 @@ import pytest
 from omeda_async import OcambaSettings, OutcomeStatus, RetryPolicy, SessionManager
 from omeda_async._result import Result
 from omeda_async.bulk.journal.thread import Worker
+from omeda_async.sandbox import Sandbox
 from tests.bulk.bulk_fakes import FakeWork, Watched, adds_up, run_of
 from tests.bulk.journal_help import Work, journalled
 
@@ -162,6 +163,55 @@ async def test_a_journal_that_never_answers_does_not_hold_a_close(
         await asyncio.sleep(20)
     await asyncio.wait({task})
     assert run.report.complete
+
+
+async def _cancelled() -> str:
+    """Await what somebody else has cancelled."""
+    task = asyncio.create_task(asyncio.sleep(1000.0))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    await task
+    return "never"
+
+
+async def _broken_source() -> AsyncIterator[str]:
+    yield "a"
+    yield await _cancelled()
+
+
+async def test_an_input_that_is_cancelled_inside_ends_the_run() -> None:
+    """The cancellation is not ours: nothing more comes, and the run says so."""
+    async with asyncio.timeout(20):
+        run = run_of(FakeWork(), _broken_source())
+        report = await run
+    assert report.total == 1
+    assert "from inside" in str(run.stopped_by)
+
+
+async def test_a_token_callable_that_is_cancelled_inside_ends_the_run() -> None:
+    """Each record has an outcome, and nothing was sent."""
+    settings = OcambaSettings(token=_cancelled, base_url="http://127.0.0.1:9")
+    async with SessionManager(ocamba=settings) as manager, asyncio.timeout(60):
+        run = manager.ocamba.campaigns.cancel_many([str(number) for number in range(100)])
+        report = await run
+    assert report.total == 100
+    assert set(report.counts) <= {OutcomeStatus.NOT_SENT, OutcomeStatus.FAILED}
+    assert run.stopped_by is not None
+
+
+async def test_a_hook_that_raises_a_cancellation_costs_no_outcome() -> None:
+    """What the provider has done is done, whatever a hook makes of it."""
+
+    def hook(_event: object) -> None:
+        raise asyncio.CancelledError
+
+    ids = [str(number) for number in range(1000, 1020)]
+    async with Sandbox() as sandbox:
+        sandbox.ocamba.seed_campaigns(ids)
+        settings = OcambaSettings(token=sandbox.ocamba_token, base_url=sandbox.url)
+        async with SessionManager(ocamba=settings, hooks=[hook]) as manager, asyncio.timeout(60):
+            report = await manager.ocamba.campaigns.cancel_many(ids)
+    assert report.counts == {OutcomeStatus.DONE: 20}
 
 
 def _stop_strays() -> None:

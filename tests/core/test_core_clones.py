@@ -100,6 +100,12 @@ async def test_a_candidate_that_may_be_another_deployment_is_not_taken_for_it(
     assert (result.status, type(result.error), result.error.sent) == (OutcomeStatus.UNKNOWN, errors.AnswerLost, True)
 
 
+async def test_a_look_up_that_shows_another_source_is_no_clue_to_the_clone() -> None:
+    """What was cloned of that one is somebody else's."""
+    result, asked = await _settled(answer(200, {**SOURCE, "TrackId": "FOO2"}))
+    assert (result.status, asked) == (OutcomeStatus.UNKNOWN, ["lookup/FOO6/*"])
+
+
 async def test_a_candidate_whose_date_the_search_shows_is_not_looked_up() -> None:
     """There is nothing more to learn of it."""
     result, asked = await _settled(answer(200, SOURCE), _search(DATED))

@@ -37,6 +37,7 @@ WRONG = {
     "FOO\u200e1": "holds U+200E left-to-right mark at character 4: remove it",
     "FOO\u30641\ufe0f": "holds U+FE0F variation selector-16 at character 6: remove it",
     "FOO\u31641": "holds U+3164 hangul filler at character 4: remove it",
+    "BAR\ufffd1": "holds U+FFFD replacement character at character 4: a decoder has damaged it; see its source",
     "FOO 1": "holds U+0020 space at character 4: remove it",
     " FOO1": "holds U+0020 space at character 1: remove it",
     "FOO1\n": "holds U+000A control character (line feed) at character 5: remove it",

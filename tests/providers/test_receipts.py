@@ -103,6 +103,7 @@ def test_the_absence_of_a_failure_is_none(more: dict[str, Any]) -> None:
 DENIED: list[Any] = [
     {"status": "failed"}, {"status": "FAILURE"}, {"status": "error"}, {"status": 500}, {"status": "500"}, {"status": 0},
     {"success": "false"}, {"success": False}, {"success": 0}, {"success": "0"}, {"success": "no"}, {"success": [False]},
+    {"success": None}, {"success": ""}, {"ok": None}, {"cancelled": []}, {"code": 1}, {"state": 1},
     {"ok": False}, {"ok": "false"}, {"fault": "x"}, {"fault": {"code": 1}}, {"errors": ["x"]}, {"errors": {"a": 1}},
     {"error": True}, {"error": "x"}, {"error": 1}, {"Error": {"message": "m"}}, {"ERRORS": [1]}, {"failed": True},
     {"result": "FAILURE"}, {"result": "denied"}, {"result": {"status": "failed"}}, {"result": False},

@@ -57,6 +57,8 @@ _SAYING: Final = frozenset(
     | {"code", "httpstatus", "result", "outcome", "state", "formstatus", "message", "msg", "text", "description"}
 )
 """Properties, in lower case, under which a success may be told."""
+_DECISIVE: Final = frozenset({"success", "successful", "succeeded", "ok", "done", "cancelled", "canceled", "abandoned"})
+"""Those of them that are asked whether it was one."""
 _CANCELLED: Final = re.compile(
     r"true|yes|1|200|(?:200 )?ok(?:ay)?|success(?:ful(?:ly)?)?|succeeded|done"
     r"|(?:(?:the )?(?:transaction|txn|request|operation) )?(?:(?:has been|was|is) )?(?:successfully )?"
@@ -172,6 +174,8 @@ def _is_nothing_but_success(parts: Parts) -> bool:
 
 
 def _is_harmless(name: str, item: Any) -> bool:
+    if name in _DECISIVE and item in (None, "", [], {}):
+        return False  # asked whether it was successful, it says nothing
     if item is None or item == "" or (isinstance(item, dict | list) and not (item and _AN_ERROR.search(name))):
         return True
     if _AN_ERROR.search(name):
@@ -180,7 +184,7 @@ def _is_harmless(name: str, item: Any) -> bool:
         return isinstance(item, str)
     if isinstance(item, str):
         return (not name or name in _SAYING) and _CANCELLED.fullmatch(item.strip()) is not None
-    return name in _SAYING and (item is True or (type(item) is int and item in {1, 200}))
+    return name in _SAYING and (item is True or (type(item) is int and item == (1 if name in _DECISIVE else 200)))
 
 
 def _refusal(response: Response, key: str | None, parts: Parts, text: str) -> ApiError:

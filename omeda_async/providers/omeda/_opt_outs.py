@@ -75,7 +75,8 @@ class OptOutWork:
         if not (job.stop.is_set or (len(items) > 1 and self.sizes.too_large(size))):
             result = await job.run(self._call(list(map(_PARAMS, items)), job))
             if result.error is None:
-                self._common.proved = True
+                if self._common.met or not self._common.proved:
+                    self._common.took()
                 self._evidence.accepted = True
                 self.sizes.took(size)
                 job.close(items, result)

@@ -74,7 +74,8 @@ def source_of(params: CloneDeployment) -> LookupDeployment:
 
 def with_source(params: CloneDeployment, found: Any) -> CloneDeployment:
     """Return the parameters with what a look-up shows of the deployment that was to be cloned."""
-    return attrs.evolve(params, source=found if isinstance(found, DeploymentStatus) else None)
+    ours = isinstance(found, DeploymentStatus) and found.track_id in {None, params.track_id}
+    return attrs.evolve(params, source=found if ours else None)
 
 
 def search_for_made(params: Making) -> SearchDeployments:
