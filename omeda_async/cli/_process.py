@@ -44,6 +44,9 @@ class Output:
             self._lose("it is closed")
         try:
             return self._file.write(text)
+        except UnicodeEncodeError:  # a terminal or a pipe that is not UTF-8 gets what it can show
+            encoding = self._file.encoding
+            return self._file.write(text.encode(encoding, "backslashreplace").decode(encoding))
         except OSError as problem:
             self._lose(problem.strerror)
             return len(text)

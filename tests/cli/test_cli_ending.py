@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import io
 import json
 import os
 import pty
@@ -180,6 +181,17 @@ def test_standard_error_that_cannot_be_written_stops_nothing(tmp_path: Path, use
         use(Output(Broken(file), quiet=True))  # type: ignore[arg-type]  # all that is used of a stream
         with pytest.raises(OutputLost, match="standard output cannot be written: Input/output error"):
             use(Output(Broken(file)))  # type: ignore[arg-type]  # the same
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_a_stream_that_is_not_utf_8_gets_what_it_can_show(encoding: str) -> None:
+    """A key in another script ends no summary."""
+    held = io.BytesIO()
+    with io.TextIOWrapper(held, encoding=encoding) as file:
+        stream = Output(file)
+        stream.write("key 日本 \ufffd done\n")
+        stream.flush()
+        assert held.getvalue() == b"key \\u65e5\\u672c \\ufffd done\n"
 
 
 def test_a_stream_that_was_never_there_is_told_when_it_is_needed() -> None:
