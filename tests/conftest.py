@@ -1,6 +1,7 @@
 """Every asynchronous test runs on a loop with a moved clock, unless it asks for a real one."""
 
 import asyncio
+import signal
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -26,5 +27,7 @@ def _nothing_used_before() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker."""
+    """Declare the marker, and take back that a terminal which goes away is ignored, as under nohup."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.addinivalue_line("markers", "real_clock: run on a real clock: other processes take part")
