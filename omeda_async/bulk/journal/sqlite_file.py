@@ -61,8 +61,10 @@ CREATE TABLE asides (
 );
 INSERT INTO meta VALUES ('indexed', 0);
 """
-_BEGIN_RUN: Final = "INSERT INTO runs (started, version, ids, writes, sum) VALUES (?1, ?2, ?3, 0, <sum>)".replace(
-    "<sum>", sum_of("0", "0", "?3", "0")
+_BEGIN_RUN: Final = (
+    "INSERT INTO runs (started, version, ids, writes, sum) VALUES (:now, :version, :ids, 0, <sum>)".replace(
+        "<sum>", sum_of("0", "0", ":ids", "0")
+    )
 )
 _FIRST: Final = "SELECT started FROM runs ORDER BY id LIMIT 1"
 _BOTH: Final = "SELECT count(*), ifnull(sum(id), 0), (SELECT count(*) FROM prints) FROM records"
@@ -306,7 +308,8 @@ def _begin_run(connection: sqlite3.Connection, path: Path) -> tuple[int, int]:
     if records != prints:
         raise damaged(path, "records are missing")
     now = _clock.utc_now().timestamp()
-    return connection.execute(_BEGIN_RUN, (now, __version__, ids)).lastrowid or 0, records
+    begun = connection.execute(_BEGIN_RUN, {"now": now, "version": __version__, "ids": ids})
+    return begun.lastrowid or 0, records
 
 
 def _recent(connection: sqlite3.Connection, lookback: float) -> tuple[int, float]:
