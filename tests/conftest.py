@@ -27,7 +27,8 @@ def _nothing_used_before() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker, and take back that a terminal which goes away is ignored, as under nohup."""
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """Declare the marker, and take back that signals are ignored, as under nohup or behind an ``&``."""
+    for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
     config.addinivalue_line("markers", "real_clock: run on a real clock: other processes take part")
