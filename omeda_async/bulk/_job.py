@@ -114,6 +114,8 @@ class Job:
         self._call = None
         if isinstance(result.error, ClosedError):  # nothing can be sent any more, for this item or another
             self.stop.set(result.error)
+            if self.stop.cause is not None and not result.doubtful:
+                return not_sent(self.stop.cause, result.attempts)  # the run's own cause says more
         return result
 
     def wake(self) -> None:
