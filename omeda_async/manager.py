@@ -11,6 +11,7 @@ from omeda_async._account import Account, account_key
 from omeda_async._activity import Activity
 from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, fixed_credentials, session
 from omeda_async._decide import chance
+from omeda_async._environment import settings_from_env
 from omeda_async._secret import revealed
 from omeda_async.errors import ConfigurationError
 from omeda_async.settings import (
@@ -20,7 +21,6 @@ from omeda_async.settings import (
     OcambaSettings,
     OmedaSettings,
     ProviderSettings,
-    settings_from_env,
 )
 
 if TYPE_CHECKING:

@@ -33,6 +33,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_checks", r"errors|_secret", r""),
     (r"_auth_kinds", r"errors|_checks|_masking|_secret", r"attrs"),
     (r"settings", r"errors|limits|_checks|_masking|_secret|_auth_kinds", r"attrs"),
+    (r"_environment", r"errors|limits|settings", r"attrs"),
     (r"_decide", r"errors|outcomes|settings|_operation", r"attrs"),
     (r"_auth", r"errors|settings|_masking", r""),
     (r"_body", r"", r"aiohttp(\..*)?"),
@@ -87,7 +88,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"journal", r"errors|outcomes|bulk\.journal(\..*)?", r"attrs"),
     (
         r"manager",
-        r"errors|events|limits|settings|_activity|_auth|_decide|_secret|_transport|_account|providers\.[a-z_]+\.client",
+        r"errors|events|limits|settings|_environment|_activity|_auth|_decide|_secret|_transport|_account|providers\.[a-z_]+\.client",
         r"",
     ),
     (r"", r"errors|outcomes|limits|settings|manager|bulk|_version|providers\.[a-z_]+\.models", r""),
@@ -120,7 +121,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"pytest_plugin", r"limits|sandbox|", r"pytest_asyncio"),
     (
         r"cli(\..*)?|__main__",
-        rf"errors|outcomes|events|limits|settings|sandbox|journal|rows(\._formulas)?|cli(\._process)?||{OWN}",
+        rf"errors|outcomes|events|limits|settings|_environment|sandbox|journal|rows(\._formulas)?|cli(\._process)?||{OWN}",
         r"attrs|typer|rich(\..*)?",
     ),
 ]
@@ -132,7 +133,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"email_validator.*", r"providers\.omeda\._addresses"),
     (r"aiolimiter.*", r"limits\._limiter"),
     (r"sqlite3.*", r"bulk\.journal\.sqlite(_\w+)?"),
-    (r"os\.(environ|getenv|environb|putenv)", r"settings|cli\..*"),
+    (r"os\.(environ|getenv|environb|putenv)", r"_environment|cli\..*"),
     (r"random(\..*)?", r"_decide|sandbox\._(latency|windows|faults|state)"),
     (r"time(\..*)?", r"_clock"),
     (r"(asyncio\.)?(sleep|create_task|ensure_future)", r"_clock|sandbox\._exchange|bulk\..*|cli\..*"),
@@ -308,7 +309,7 @@ def test_an_allowed_import_is_not_reported() -> None:
     """The check can pass: what the table allows is no finding."""
     assert findings("_transport", "import aiohttp\nfrom omeda_async.errors import AnswerLost") == []
     assert findings("sandbox._server", "from aiohttp import web\nfrom omeda_async.sandbox import _control") == []
-    assert findings("settings", "import os\nprint(os.environ)") == []
+    assert findings("_environment", "import os\nprint(os.environ)") == []
 
 
 def circle_in(imports: Mapping[str, Iterable[str]]) -> list[str]:

@@ -9,6 +9,7 @@ import attrs
 import typer
 
 from omeda_async import ConfigurationError, Plan, RateLimit, SessionManager
+from omeda_async._environment import settings_from_env
 from omeda_async.cli._files import check_output
 from omeda_async.cli._input import opened
 from omeda_async.cli._order import Asked, Format, Order, Provider
@@ -16,7 +17,6 @@ from omeda_async.cli._outcomes import as_dict
 from omeda_async.cli._report import CUT, levels_in_words, show_plan
 from omeda_async.cli._screen import Exit, complaints, counted, notes, print_json, results, say
 from omeda_async.rows import RowFile
-from omeda_async.settings import settings_from_env
 
 
 def perform(order: Order) -> None:

@@ -12,7 +12,8 @@ import orjson
 import pytest
 
 from omeda_async import BasicAuth, BearerAuth, JourneyManagerSettings, OcambaSettings, OmedaSettings, SessionManager
-from omeda_async.settings import Secret, settings_from_env
+from omeda_async._environment import settings_from_env
+from omeda_async.settings import Secret
 
 WORD = "s3cr3t-w0rd"
 ALL: list[Any] = [

@@ -22,7 +22,7 @@ from omeda_async import (
     SessionManager,
     Window,
 )
-from omeda_async.settings import settings_from_env
+from omeda_async._environment import settings_from_env
 
 SECRET = "s3cr3t-v4lue"
 

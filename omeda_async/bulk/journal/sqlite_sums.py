@@ -46,6 +46,7 @@ _ODD: Final = """
 SELECT EXISTS (SELECT * FROM results WHERE status NOT BETWEEN 1 AND 8 OR last < first)
 OR (SELECT ifnull(sum(last - first + 1), 0) FROM results) > (SELECT count(*) FROM records)
 """
+_ASTRAY: Final = "SELECT EXISTS (SELECT * FROM prints WHERE record NOT IN (SELECT id FROM records))"
 _LOST: Final = "SELECT ids != (SELECT ifnull(sum(id), 0) FROM records) FROM runs ORDER BY id DESC LIMIT 1"
 
 
@@ -111,3 +112,5 @@ def check_prints(connection: sqlite3.Connection, path: Path) -> None:
         prints, noted = zip(*rows, strict=True)
         if sums(prints) != b"".join(noted):
             raise damaged(path, "a fingerprint is not what was written")
+    if connection.execute(_ASTRAY).fetchone()[0]:
+        raise damaged(path, "a fingerprint belongs to no record")

@@ -53,6 +53,17 @@ async def test_of_a_journal_without_sums_nothing_foreign_is_raised(made: dict[st
         await tried(without_sums(made[name]), KINDS[kind](rng, another(made, name)))
 
 
+async def test_a_fingerprint_of_no_record_is_damage(made: dict[str, Sample], tmp_path: Path) -> None:
+    """Its record would count as new, and go again."""
+    put(tmp_path, made["resumed"].files)
+    path, work = tmp_path / NAME, Work()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE prints SET record = record + 1000 WHERE record = 5")
+    with pytest.raises(JournalError, match="a fingerprint belongs to no record"):
+        await journalled(path, list(reversed(journal_damage.RECORDS)), work)
+    assert "record 4" not in work.sent
+
+
 @pytest.mark.parametrize("end", [0, 4000])
 async def test_a_journal_that_is_refused_stays_as_it_is(made: dict[str, Sample], tmp_path: Path, end: int) -> None:
     """Whoever has the missing part can still put it back, and go on."""

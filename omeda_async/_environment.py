@@ -1,0 +1,149 @@
+"""The settings of the three providers as the environment gives them."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import attrs
+
+from omeda_async.errors import ConfigurationError
+from omeda_async.limits import RateLimit
+from omeda_async.settings import (
+    JOURNEY_MANAGER_COURTESY,
+    OCAMBA_CLASS_C,
+    OCAMBA_HOST,
+    OMEDA_COURTESY,
+    OMEDA_HOSTS,
+    BasicAuth,
+    BearerAuth,
+    Environment,
+    JourneyManagerSettings,
+    OcambaSettings,
+    OmedaSettings,
+)
+
+
+@attrs.frozen(kw_only=True)
+class EnvironmentSettings:
+    """The settings found in the environment; None for a provider without any."""
+
+    omeda: OmedaSettings | None
+    ocamba: OcambaSettings | None
+    journey_manager: JourneyManagerSettings | None
+
+
+_OMEDA: tuple[str, ...] = ("OMEDA_APP_ID", "OMEDA_BRAND", "OMEDA_CLIENT", "OMEDA_USER_ID")
+_OMEDA += ("OMEDA_ENVIRONMENT", "OMEDA_BASE_URL", "OMEDA_RATE_LIMIT")
+_OCAMBA = ("OCAMBA_TOKEN", "OCAMBA_BASE_URL", "OCAMBA_RATE_LIMIT")
+_JOURNEY_MANAGER = (
+    "JOURNEY_MANAGER_BASE_URL",
+    "JOURNEY_MANAGER_USERNAME",
+    "JOURNEY_MANAGER_PASSWORD",
+    "JOURNEY_MANAGER_TOKEN",
+    "JOURNEY_MANAGER_RATE_LIMIT",
+)
+_BY_PROVIDER = {"omeda": _OMEDA, "ocamba": _OCAMBA, "journey_manager": _JOURNEY_MANAGER}
+_VARIABLES = {
+    "OmedaSettings.app_id": "OMEDA_APP_ID",
+    "OmedaSettings.brand": "OMEDA_BRAND",
+    "OmedaSettings.client": "OMEDA_CLIENT",
+    "OmedaSettings.user_id": "OMEDA_USER_ID",
+    "OmedaSettings.base_url": "OMEDA_BASE_URL",
+    "OcambaSettings.token": "OCAMBA_TOKEN",
+    "OcambaSettings.base_url": "OCAMBA_BASE_URL",
+    "JourneyManagerSettings.base_url": "JOURNEY_MANAGER_BASE_URL",
+    "BasicAuth.user": "JOURNEY_MANAGER_USERNAME",
+    "BasicAuth.password": "JOURNEY_MANAGER_PASSWORD",
+    "BearerAuth.token": "JOURNEY_MANAGER_TOKEN",
+}
+_SETTING = re.compile("|".join(rf"{re.escape(name)}\b" for name in _VARIABLES))
+
+
+def settings_from_env(
+    environ: Mapping[str, str] | None = None, *, only: Literal["omeda", "ocamba", "journey_manager"] | None = None
+) -> EnvironmentSettings:
+    """Read the settings of every provider that the environment names; an empty variable is none.
+
+    Args:
+        environ: The variables; None for those of the process.
+        only: The one provider whose variables are read, whatever the others' are; None for all of them.
+
+    Raises:
+        ConfigurationError: A variable is missing or wrong; the message names it. Without ``only``, also where the
+            environment names no provider at all.
+    """
+    given = os.environ if environ is None else environ
+    wanted = _BY_PROVIDER.values() if only is None else (_BY_PROVIDER[only],)
+    env = {name: given[name] for names in wanted for name in names if given.get(name)}
+    try:
+        found = EnvironmentSettings(
+            omeda=_omeda_from(env), ocamba=_ocamba_from(env), journey_manager=_journey_manager_from(env)
+        )
+    except ConfigurationError as error:
+        named = _SETTING.sub(lambda match: _VARIABLES[match[0]], error.message)
+        raise ConfigurationError(named) from None
+    if only is None and not (found.omeda or found.ocamba or found.journey_manager):
+        raise ConfigurationError(
+            "no provider is configured: set OMEDA_APP_ID, OCAMBA_TOKEN or JOURNEY_MANAGER_BASE_URL"
+        )
+    return found
+
+
+def _required(env: Mapping[str, str], name: str, given: str) -> str:
+    if name not in env:
+        raise ConfigurationError(f"{name} is missing from the environment, although {given} is set")
+    return env[name]
+
+
+def _limit_from(env: Mapping[str, str], name: str, default: RateLimit) -> RateLimit:
+    return RateLimit.parse(env[name], called=name) if name in env else default
+
+
+def _first_set(env: Mapping[str, str], names: Iterable[str]) -> str | None:
+    return next((name for name in names if name in env), None)
+
+
+def _omeda_from(env: Mapping[str, str]) -> OmedaSettings | None:
+    given = _first_set(env, _OMEDA)
+    if given is None:
+        return None
+    name = env.get("OMEDA_ENVIRONMENT", "production").lower()
+    if name not in OMEDA_HOSTS:
+        raise ConfigurationError("OMEDA_ENVIRONMENT must be 'production' or 'staging'")
+    return OmedaSettings(
+        app_id=_required(env, "OMEDA_APP_ID", given),
+        brand=env.get("OMEDA_BRAND"),
+        client=env.get("OMEDA_CLIENT"),
+        user_id=env.get("OMEDA_USER_ID"),
+        environment=Environment(name),
+        base_url=env.get("OMEDA_BASE_URL"),
+        rate_limit=_limit_from(env, "OMEDA_RATE_LIMIT", OMEDA_COURTESY),
+    )
+
+
+def _ocamba_from(env: Mapping[str, str]) -> OcambaSettings | None:
+    given = _first_set(env, _OCAMBA)
+    if given is None:
+        return None
+    return OcambaSettings(
+        token=_required(env, "OCAMBA_TOKEN", given),
+        base_url=env.get("OCAMBA_BASE_URL", OCAMBA_HOST),
+        rate_limit=_limit_from(env, "OCAMBA_RATE_LIMIT", OCAMBA_CLASS_C),
+    )
+
+
+def _journey_manager_from(env: Mapping[str, str]) -> JourneyManagerSettings | None:
+    given = _first_set(env, _JOURNEY_MANAGER)
+    if given is None:
+        return None
+    auth: BasicAuth | BearerAuth
+    if "JOURNEY_MANAGER_TOKEN" in env:
+        auth = BearerAuth(env["JOURNEY_MANAGER_TOKEN"])
+    else:
+        auth = BasicAuth(*(_required(env, f"JOURNEY_MANAGER_{name}", given) for name in ("USERNAME", "PASSWORD")))
+    return JourneyManagerSettings(
+        base_url=_required(env, "JOURNEY_MANAGER_BASE_URL", given),
+        auth=auth,
+        rate_limit=_limit_from(env, "JOURNEY_MANAGER_RATE_LIMIT", JOURNEY_MANAGER_COURTESY),
+    )
