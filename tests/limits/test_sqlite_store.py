@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from omeda_async import RateLimit, Window
-from omeda_async.limits import Priority
-from omeda_async.limits import _sqlite_file as module
+from omeda_async.limits import Priority, _sqlite_file as module
 from omeda_async.limits._host import host_id, network_of
 from omeda_async.limits._sqlite_file import LimitsFile
 from omeda_async.limits._store import Ask, Ended, Reply, StoreAway, StoreRefused
