@@ -21,6 +21,8 @@ from tests.core.test_core_stray import STRAYS, until_read
 from tests.core.tunnels import OPEN, ConnectProxy, proxying
 
 PASSWORD = "top-secret/pass@word"
+TOLD = {name: STRAYS[name] for name in ("another's receipt", "a time-out", "half a head", "a byte", "no HTTP")}
+TOLD["the end"] = b""
 NAMED = "http://proxy-user:top-secret%2Fpass%40word@"
 REQUESTS = pytest.mark.parametrize("request_", [POST, GET], ids=lambda one: one.method)
 
@@ -149,8 +151,9 @@ async def test_a_proxy_that_is_down(tmp_path: Path) -> None:
 async def test_a_proxy_that_hangs(how: dict[str, Any], tmp_path: Path) -> None:
     """The time to connect holds for the tunnel and the handshake in it as well."""
 
-    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
+        writer.close()
 
     async with scene(tmp_path, **how) as found:
         quiet = await asyncio.start_server(silent, "127.0.0.1", 0)
@@ -158,6 +161,7 @@ async def test_a_proxy_that_hangs(how: dict[str, Any], tmp_path: Path) -> None:
         found.proxy.back = 10**9
         error = await refused(found, connect_timeout=5.0)
         quiet.close()
+        await asyncio.sleep(0.05)
     assert f"within 5 s through the proxy {found.proxy.url.removeprefix('http://')}" in str(error)
     assert error.cause == "timeout"
 
@@ -207,7 +211,7 @@ async def talk_through(found: Scene, stray: bytes, where: str, *, read: bool) ->
 @pytest.mark.parametrize(
     ("where", "read"), [("inside", True), ("outside", True), ("outside", False)], ids=["inside", "outside", "unread"]
 )
-@pytest.mark.parametrize("stray", [*STRAYS.values(), b""], ids=[*STRAYS, "the end"])
+@pytest.mark.parametrize("stray", TOLD.values(), ids=TOLD)
 async def test_a_tunnel_that_was_spoken_to_is_not_used_again(
     stray: bytes, where: str, tmp_path: Path, *, read: bool
 ) -> None:

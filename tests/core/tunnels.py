@@ -88,10 +88,12 @@ async def _passing(
 
 
 @asynccontextmanager
-async def proxying(url: str, tls: ssl.SSLContext | None = None, **how: object) -> AsyncIterator[ConnectProxy]:
-    """A proxy whose tunnels lead to the port of this URL."""
+async def proxying(
+    url: str, tls: ssl.SSLContext | None = None, *, at: int = 0, **how: object
+) -> AsyncIterator[ConnectProxy]:
+    """A proxy whose tunnels lead to the port of this URL; at a free port, or at the one given."""
     proxy = ConnectProxy(urlsplit(url).port or 0, **how)  # type: ignore[arg-type]  # as its attributes say
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", at, ssl=tls)
     proxy.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield proxy
