@@ -134,6 +134,56 @@ class RenewableCredentials:
         self.secrets = tuple({secret for load in self._kept for secret in load})
 
 
+class ExtendedCredentials:
+    """Credentials with further headers of the caller's, over which they have precedence.
+
+    Args:
+        own: What signs the requests, and may be renewed by others as well.
+        extra: The further headers.
+    """
+
+    def __init__(self, own: Credentials, extra: Headers) -> None:
+        self._own = own
+        self._extra = extra
+        self._secrets = tuple(value for value in extra.values() if len(value) >= LEAST_SECRET)
+        self._made: tuple[Headers, Headers] = ({}, {})
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the credentials are."""
+        return self._own.is_ready
+
+    @property
+    def headers(self) -> Headers:
+        """The same mapping as long as the credentials' own is the same."""
+        own, made = self._made
+        if own is not self._own.headers:
+            own = self._own.headers
+            made = with_extra(self._extra, own)
+            self._made = own, made
+        return made
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Theirs, and what the further headers hold."""
+        return (*self._own.secrets, *self._secrets)
+
+    async def ready(self) -> None:
+        """Make them ready."""
+        await self._own.ready()
+
+    async def renew(self, error: OmedaAsyncError, used: Headers) -> bool:
+        """Renew them, unless somebody has done so since the request was signed."""
+        own, made = self._made
+        return await self._own.renew(error, own if used is made else used)
+
+
+def with_extra(extra: Headers, own: Headers) -> Headers:
+    """Return headers with further ones, of which none takes the place of another, whatever the case of its name."""
+    taken = {name.casefold() for name in own}
+    return {**{name: value for name, value in extra.items() if name.casefold() not in taken}, **own}
+
+
 def _is_header(text: object) -> bool:
     return isinstance(text, str) and bool(text) and text.isprintable()
 
@@ -149,7 +199,7 @@ def _secrets_in(name: str, value: str) -> Iterator[str]:
 def fixed_credentials(authorization: str, *secrets: str, extra: Headers) -> Credentials:
     """Sign with an Authorization header and the caller's own headers."""
     also = (value for value in extra.values() if len(value) >= LEAST_SECRET)
-    return FixedCredentials({"Authorization": authorization, **extra}, (*secrets, *also))
+    return FixedCredentials(with_extra(extra, {"Authorization": authorization}), (*secrets, *also))
 
 
 def bearer(token: str | Callable[[], str | Awaitable[str]], extra: Headers | None = None) -> Credentials:
@@ -163,7 +213,7 @@ def bearer(token: str | Callable[[], str | Awaitable[str]], extra: Headers | Non
         value = await given if inspect.isawaitable(given) else given
         if not (isinstance(value, str) and value.strip() and value.isprintable()):
             raise ConfigurationError("the token callable must return a non-empty printable string")
-        return {"Authorization": f"Bearer {value}", **fixed}
+        return with_extra(fixed, {"Authorization": f"Bearer {value}"})
 
     return RenewableCredentials(load, lambda error: isinstance(error, AuthenticationFailed) and error.status == 401)
 

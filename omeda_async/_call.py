@@ -1,7 +1,8 @@
 """One call under way: it carries out what ``_decide`` says, and knows at any moment what is certain."""
 
 import logging
-from asyncio import get_running_loop
+from asyncio import get_running_loop, timeout_at
+from collections.abc import Awaitable
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -29,6 +30,7 @@ from omeda_async._masking import LEAST_SECRET, encoded_forms, hide_secrets
 from omeda_async._operation import Inquiry, Operation, Request, Response, Verdict, Verification
 from omeda_async._quick import quick
 from omeda_async._result import Result
+from omeda_async._shown import shown_headers, shown_url
 from omeda_async._stop import Stop
 from omeda_async.errors import (
     ClosedError,
@@ -44,6 +46,7 @@ from omeda_async.outcomes import OutcomeStatus, Tally
 
 P = TypeVar("P")
 R = TypeVar("R")
+T = TypeVar("T")
 _SEND = Send()
 _UNTRIED = State()
 
@@ -119,7 +122,7 @@ class Call(Generic[P, R]):
         Cancelling it closes the connection of the attempt in flight; :meth:`interrupted` tells what is certain then.
         """
         try:
-            request = self._request or self._operation.build(self._params)
+            request = self._request = self._request or self._operation.build(self._params)
         except InvalidRecord as error:
             raise self._signed(error, doubtful=self.state.doubt is not None) from None
         self._now = get_running_loop().time
@@ -164,7 +167,7 @@ class Call(Generic[P, R]):
             return ClosedError("stopped: nothing more is sent")
         try:
             if not account.credentials.is_ready:
-                await account.credentials.ready()
+                await self._in_time(account.credentials.ready())
             asked = self._now()
             permit = await self._permit(asked)
         except OmedaAsyncError as error:
@@ -175,9 +178,7 @@ class Call(Generic[P, R]):
         left = self._deadline - sent
         if left < account.shortest_attempt:
             account.limiter.release(permit, sent=False)
-            return LimitWaitExceeded(
-                "the call's deadline is too near for another attempt", max_wait=account.retry.deadline
-            )
+            return self._too_late("the call's deadline is too near for another attempt")
         self._headers = account.credentials.headers
         self._count()
         self._awaits_response = True
@@ -226,10 +227,21 @@ class Call(Generic[P, R]):
         if self._stop.is_set:
             return refusal
         try:
-            renewed = await self._account.credentials.renew(refusal, self._headers)
+            renewed = await self._in_time(self._account.credentials.renew(refusal, self._headers))
         except OmedaAsyncError as error:
             return error
         return None if renewed else refusal
+
+    async def _in_time(self, loading: Awaitable[T]) -> T:
+        """Wait for credentials, but not past the call's deadline."""
+        try:
+            async with timeout_at(self._deadline):
+                return await loading
+        except TimeoutError:
+            raise self._too_late("the call's deadline has passed while the credentials were loaded") from None
+
+    def _too_late(self, words: str) -> LimitWaitExceeded:
+        return LimitWaitExceeded(words, max_wait=self._account.retry.deadline)
 
     async def _look(self) -> Looked:
         verification = self._operation.verification
@@ -290,6 +302,9 @@ class Call(Generic[P, R]):
         error.operation = self._operation.name
         error.attempts = self.attempts
         error.sent = doubtful
+        if self._request is not None:
+            error.method = self._request.method
+            error.url = shown_url(self._account.url, self._request.path)
         return error.without(self._account.credentials.secrets)
 
     async def _pause(self, seconds: float) -> bool:
@@ -344,9 +359,11 @@ def read_response(
 
 def _parsed(operation: Operation[P, R], response: Response, params: P | None) -> R | OmedaAsyncError:
     result, confirms = operation.parse(response), operation.confirms
-    if confirms is None or params is None or isinstance(result, OmedaAsyncError):
+    if isinstance(result, OmedaAsyncError):
+        result.headers = shown_headers(response.headers)
         return result
-    if confirms(params, result, response):
+    if confirms is None or params is None or confirms(params, result, response):
         return result
     reason = f"answered {response.status}, and names something else than what was asked for"
-    return UnreadableAnswer(reason, sent=True, status=response.status, body=response.body)
+    seen = shown_headers(response.headers)
+    return UnreadableAnswer(reason, sent=True, headers=seen, status=response.status, body=response.body)
