@@ -10,7 +10,7 @@ import attrs
 
 from omeda_async import events
 from omeda_async._activity import Activity
-from omeda_async._auth import Credentials, ExtendedCredentials
+from omeda_async._auth import Credentials, extended
 from omeda_async._checks import check_duration, check_headers, check_one_of
 from omeda_async._secret import Secret, revealed
 from omeda_async.errors import ConfigurationError
@@ -113,9 +113,7 @@ class Account:
             made.priority = priority
         if headers is not None:
             check_headers("headers", headers)
-            made.credentials = ExtendedCredentials(
-                self.credentials, {name: revealed(value) for name, value in headers.items()}
-            )
+            made.credentials = extended(self.credentials, {name: revealed(one) for name, one in headers.items()})
         made.shortest_attempt = _shortest(made.timeout, made.retry)
         return made
 

@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from omeda_async import events
 from omeda_async._account import Account, account_key
 from omeda_async._activity import Activity
-from omeda_async._auth import (
-    Credentials,
-    ExtendedCredentials,
-    FixedCredentials,
-    Headers,
-    bearer,
-    fixed_credentials,
-    session,
-    with_extra,
-)
+from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, extended, fixed_credentials, session
 from omeda_async._checks import check_flag
 from omeda_async._decide import chance
 from omeda_async._environment import proxy_variables, settings_from_env
@@ -101,7 +92,7 @@ class SessionManager:
             from omeda_async.providers.ocamba.client import OcambaClient  # noqa: PLC0415 a provider that is not used costs nothing to load
 
             token = revealed(ocamba.token)
-            self._ocamba = OcambaClient(self._account("ocamba", ocamba, bearer(token, _extra(ocamba)), _fixed(token)))
+            self._ocamba = OcambaClient(self._account("ocamba", ocamba, bearer(token), _fixed(token)))
         if journey_manager is not None:
             from omeda_async.providers.journey_manager.client import JourneyManagerClient  # noqa: PLC0415 a provider that is not used costs nothing to load
 
@@ -236,7 +227,7 @@ class SessionManager:
                 on_pause=paused,
                 uniform=chance,
             ),
-            credentials=credentials,
+            credentials=extended(credentials, {name: value.reveal() for name, value in settings.headers.items()}),
             hooks=self._hooks,
             activity=self._activity,
         )
@@ -244,19 +235,16 @@ class SessionManager:
         return account
 
     def _journey_manager_credentials(self, settings: JourneyManagerSettings) -> Credentials:
-        extra = _extra(settings)
         auth = settings.auth
         if isinstance(auth, BasicAuth):
-            return fixed_credentials(
-                auth.header, auth.password.reveal(), auth.header.removeprefix("Basic "), extra=extra
-            )
+            return fixed_credentials(auth.header, auth.password.reveal(), auth.header.removeprefix("Basic "))
         if isinstance(auth, BearerAuth):
-            return bearer(revealed(auth.token), extra)
+            return bearer(revealed(auth.token))
         prepare = auth.prepare
 
         async def open_session() -> Headers:
             headers: Mapping[str, str] = await prepare(self._transport.session_of(settings.url), settings.url)
-            return with_extra(extra, headers) if isinstance(headers, Mapping) else headers
+            return headers
 
         return session(open_session)
 
@@ -291,9 +279,4 @@ def _omeda_credentials(settings: OmedaSettings) -> Credentials:
     headers = {"x-omeda-appid": settings.app_id.reveal()}
     if settings.input_id is not None:
         headers["x-omeda-inputid"] = settings.input_id.reveal()
-    own = FixedCredentials(headers, tuple(headers.values()))
-    return own if not settings.headers else ExtendedCredentials(own, _extra(settings))
-
-
-def _extra(settings: ProviderSettings) -> dict[str, str]:
-    return {name: value.reveal() for name, value in settings.headers.items()}
+    return FixedCredentials(headers, tuple(headers.values()))
