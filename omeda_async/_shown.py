@@ -14,11 +14,13 @@ _BEGINNINGS: Final = ("x-ratelimit-", "ratelimit")
 
 
 def shown_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return those headers of a response that help to find out what happened: times, limits, ids, who answered."""
+    """Return those headers of a response that help to find out what happened: times, limits, ids, who answered.
+
+    Their names are in lower case.
+    """
+    folded = ((name.lower(), value) for name, value in headers.items())
     return {
-        name: readable(value)[:_LONGEST]
-        for name, value in headers.items()
-        if name.casefold() in _NAMES or name.casefold().startswith(_BEGINNINGS)
+        name: readable(value)[:_LONGEST] for name, value in folded if name in _NAMES or name.startswith(_BEGINNINGS)
     }
 
 

@@ -90,8 +90,8 @@ class OmedaAsyncError(Exception):
     url: str | None = attrs.field(default=None, kw_only=True, metadata=UNKEPT)
     """Its URL without the query, e-mail addresses masked; None as above."""
     headers: Mapping[str, str] = attrs.field(factory=dict, kw_only=True, metadata=UNKEPT)
-    """Headers of the response that help to find out what happened (``Date``, ``Retry-After``, ``X-RateLimit-…``, ids of
-    the request, who answered), and no others; empty where none came, or in an outcome from a journal."""
+    """Headers of the response that help to find out what happened (``date``, ``retry-after``, ``x-ratelimit-…``, ids of
+    the request, who answered), and no others, by their names in lower case; empty where none came, or as above."""
 
     def __attrs_post_init__(self) -> None:
         self.args = (self.message,)
