@@ -3,18 +3,19 @@
 import enum
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Generic
 
 import attrs
 
+from omeda_async._generic import Receipt_co, Record_co
 from omeda_async._masking import masked_repr
 from omeda_async.errors import OmedaAsyncError
 
 FAILURES_KEPT = 1000
 
 
-class OutcomeStatus(enum.Enum):
-    """What became of one record."""
+class OutcomeStatus(enum.StrEnum):
+    """What became of one record. A string too: ``OutcomeStatus.DONE == "done"``."""
 
     DONE = "done"
     """The provider said so, to us."""
@@ -33,8 +34,7 @@ class OutcomeStatus(enum.Enum):
     NOT_SENT = "not_sent"
     """No attempt was left for it: interrupted, run stopped, or limiter refused."""
 
-    # Each member exists once: what it is hashed by need not be its name, which a million records would feel.
-    __hash__ = object.__hash__
+    __hash__ = str.__hash__  # as the string it equals; and an enumeration's own hash a million records would feel
 
     @property
     def is_done(self) -> bool:
@@ -46,10 +46,10 @@ DONE = frozenset({OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE})
 
 
 @attrs.frozen
-class Outcome:
+class Outcome(Generic[Record_co, Receipt_co]):
     """What became of one record of a bulk run. Its repr names the record by position and key only."""
 
-    record: Any = attrs.field(repr=False)
+    record: Record_co = attrs.field(repr=False)
     """The record as it was given."""
     key: Any = attrs.field(repr=masked_repr)
     """The caller's key; for cancels without one, the id."""
@@ -58,14 +58,14 @@ class Outcome:
     status: OutcomeStatus
     attempts: int = 0
     """HTTP requests this record took part in."""
-    receipt: Any = None
+    receipt: Receipt_co | None = None
     """The provider's receipt, where it gave one."""
     error: OmedaAsyncError | None = None
     """Why it is not done; None when it is."""
 
 
 @attrs.frozen(kw_only=True)
-class BulkReport:
+class BulkReport(Generic[Record_co, Receipt_co]):
     """The sums over a bulk run: always ``total == sum(counts.values())``."""
 
     total: int
@@ -76,14 +76,14 @@ class BulkReport:
     """HTTP requests made, those for retries, isolation and settling included."""
     duration: float
     """Seconds from the first record read to the last outcome."""
-    failures: tuple[Outcome, ...]
+    failures: tuple[Outcome[Record_co, Receipt_co], ...]
     """The outcomes that are not done, at most the first 1,000; a journal keeps them all."""
     complete: bool
     """Has every record that was read an outcome, and is the input at its end or the run stopped?"""
 
 
 @attrs.frozen(kw_only=True)
-class Plan:
+class Plan(Generic[Record_co, Receipt_co]):
     """What a run would do, found out without sending anything."""
 
     records: int
@@ -94,13 +94,13 @@ class Plan:
     """How long those requests take under the limits: an estimate of ours, which a provider's headers may shorten."""
     duplicates: int
     """Records that repeat an earlier one, and will not be sent again."""
-    refused: tuple[Outcome, ...]
+    refused: tuple[Outcome[Record_co, Receipt_co], ...]
     """Records that are invalid locally, at most the first 1,000."""
     refused_total: int
     """All the records that are invalid locally."""
     isolation_requests: int
     """Requests that finding the culprits of refused batches may cost at worst, where each record has one id."""
-    late: tuple[Outcome, ...] = ()
+    late: tuple[Outcome[Record_co, Receipt_co], ...] = ()
     """Records whose ``scheduled_for`` comes before their turn under the limits, at most the first 1,000."""
     settled: int = 0
     """Records that the journal says an earlier run has settled; they will be reported again, and not be sent."""

@@ -24,9 +24,10 @@ ROWS: list[tuple[str, str, str]] = [
     (r"errors", r"_masking", r"attrs"),
     (r"_row", r"_quick", r""),
     (r"_characters", r"", r""),
+    (r"_generic", r"", r"typing_extensions"),
     (r"_levels", r"errors", r""),
     (r"_stop", r"errors", r""),
-    (r"outcomes", r"errors|_masking", r"attrs"),
+    (r"outcomes", r"errors|_masking|_generic", r"attrs"),
     (r"events", r"errors", r"attrs"),
     (r"_operation", r"errors|_quick", r"attrs"),
     (r"limits(\..*)?", rf"errors|_clock|_quick|_checks|_retry_after|{OWN}", r"attrs|aiolimiter"),
@@ -77,7 +78,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (
         r"bulk(\._\w+)?",
-        rf"errors|outcomes|events|limits|settings|_masking|_clock|_checks|_operation|_account|_result|_row|_call|_stop|{OWN}",
+        rf"errors|outcomes|events|limits|settings|_(masking|generic|clock|checks|operation|account|result|row|call|stop)|{OWN}",
         r"attrs",
     ),
     (

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, I
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypedDict, Unpack
 
 from omeda_async import _clock, events
 from omeda_async._checks import check_duration, check_one_of, check_whole
+from omeda_async._generic import Receipt_co, Record_co
 from omeda_async.bulk._delivery import NullJournal
 from omeda_async.bulk._engine import Engine, EngineOptions
 from omeda_async.bulk._item import Records
@@ -35,7 +36,7 @@ class BulkOptions(TypedDict, total=False):
     """Calls under way at the most; None leaves it to the provider's default."""
     journal: str | PathLike[str] | None
     """A file that remembers the run, so that the same call resumes it."""
-    journal_pii: str
+    journal_pii: Literal["keep", "hash"]
     """``"keep"``, or ``"hash"`` to keep records out of the journal but for a salted hash."""
     priority: Priority
     """The lane at the limiter; bulk by default."""
@@ -47,7 +48,7 @@ class BulkOptions(TypedDict, total=False):
     """Requests that finding the culprits of refused batches may cost in all."""
 
 
-class BulkRun:
+class BulkRun(Generic[Record_co, Receipt_co]):
     """A bulk run. Nothing is read or sent before it is awaited or iterated.
 
     ``async for outcome in run`` gives one outcome for each record, as they come; ``await run`` drains it and gives
@@ -60,7 +61,7 @@ class BulkRun:
         TypeError: There is no such option.
     """
 
-    def __init__(self, work: Work, records: Records, **options: Unpack[BulkOptions]) -> None:
+    def __init__(self, work: Work, records: Records[Any], **options: Unpack[BulkOptions]) -> None:
         unknown = options.keys() - BulkOptions.__annotations__.keys()
         if unknown:
             raise TypeError(f"{work.name} has no option {', '.join(sorted(unknown))}")
@@ -79,7 +80,7 @@ class BulkRun:
         self._told = float("-inf")
 
     @property
-    def report(self) -> BulkReport:
+    def report(self) -> BulkReport[Record_co, Receipt_co]:
         """The counts so far; complete once the run has ended."""
         if self._engine is None:
             return BulkReport(total=0, counts={}, requests=0, duration=0.0, failures=(), complete=False)
@@ -96,7 +97,7 @@ class BulkRun:
         """Why the run was stopped before the end of its input; None if it was not."""
         return self._engine.stop.cause if self._engine is not None else None
 
-    async def plan(self) -> Plan:
+    async def plan(self) -> Plan[Record_co, Receipt_co]:
         """Find out what the run would do; sends nothing.
 
         Records that can be read only once are kept in memory for the run that follows.
@@ -116,10 +117,10 @@ class BulkRun:
         async with settled_at(self._journal, self._identity()) as settled:
             return await make_plan(self._work, self._records, self._options, settled)
 
-    def __await__(self) -> Generator[Any, None, BulkReport]:
+    def __await__(self) -> Generator[Any, None, BulkReport[Record_co, Receipt_co]]:
         return self._drained().__await__()
 
-    async def __aiter__(self) -> AsyncIterator[Outcome]:
+    async def __aiter__(self) -> AsyncIterator[Outcome[Record_co, Receipt_co]]:
         engine = self._begin()
         try:
             while (outcomes := await engine.results.take()) is not None:
@@ -170,7 +171,7 @@ class BulkRun:
         if self._engine is not None:
             self._engine.stop.set(ClosedError("the run was stopped"))
 
-    async def _drained(self) -> BulkReport:
+    async def _drained(self) -> BulkReport[Record_co, Receipt_co]:
         if self._ended is None or self._engine is None:
             engine = self._begin()
             engine.results.discard()
@@ -277,7 +278,7 @@ class BulkRun:
             events.emit(account.hooks, event)
 
 
-def _many(records: Any) -> Records:
+def _many(records: Any) -> Records[Any]:
     # An id is an iterable too: of its characters, each of which would be sent.
     single = isinstance(records, str | bytes | bytearray | Mapping)
     if single or not isinstance(records, Iterable | AsyncIterable):
@@ -322,7 +323,7 @@ def _checked(work: Work, options: BulkOptions, on_outcomes: Callable[[], Any] | 
     )
 
 
-async def _gathered(records: Records) -> list[Any]:
+async def _gathered(records: Records[Any]) -> list[Any]:
     if isinstance(records, AsyncIterable):
         return [record async for record in records]
     return list(records)

@@ -370,7 +370,8 @@ def test_odd_addresses_are_allowed_with_true_or_not_at_all(value: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"OmedaSettings.allow_odd_addresses must be True or False"):
         _omeda(allow_odd_addresses=value)
     opt_outs = SessionManager(omeda=_omeda(client="c")).omeda.opt_outs
-    for make in (opt_outs.batcher, lambda **options: opt_outs.submit_many([], **options)):
+    makers: list[Callable[..., object]] = [opt_outs.batcher, lambda **options: opt_outs.submit_many([], **options)]
+    for make in makers:
         if value is not None:
             with pytest.raises(ConfigurationError, match=r"^allow_odd_addresses must be True or False"):
                 make(allow_odd_addresses=value)

@@ -1,7 +1,7 @@
 """Temenos Journey Manager: transactions."""
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final, Unpack
+from typing import Any, Final, TypeVar, Unpack, overload
 
 import attrs
 
@@ -18,8 +18,10 @@ from omeda_async.providers.journey_manager.models import (
     TransactionCancel,
     TransactionQuery,
     TransactionReceipt,
+    TransactionRecord,
 )
 
+CancelT = TypeVar("CancelT", bound=str | TransactionCancel)
 _ALWAYS_SHOWN: Final = ("submitKey", "formStatus")
 """Attributes that are asked for with any others: the key tells what came before."""
 CONCURRENCY: Final = 4
@@ -121,15 +123,37 @@ class Transactions:
                 return
             query = attrs.evolve(query, fetch_offset=query.fetch_offset + shown)
 
+    @overload
     def cancel_many(
         self,
-        records: Records,
+        records: Records[CancelT],
+        *,
+        reason: str | None = ...,
+        milestones: str | None = ...,
+        explain: bool = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[CancelT, TransactionReceipt]: ...
+
+    @overload
+    def cancel_many(
+        self,
+        records: Records[TransactionRecord],
+        *,
+        reason: str | None = ...,
+        milestones: str | None = ...,
+        explain: bool = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[TransactionRecord, TransactionReceipt]: ...
+
+    def cancel_many(
+        self,
+        records: Records[Any],
         *,
         reason: str | None = None,
         milestones: str | None = None,
         explain: bool = True,
         **options: Unpack[BulkOptions],
-    ) -> BulkRun:
+    ) -> BulkRun[Any, TransactionReceipt]:
         """Cancel many transactions, one request each.
 
         Args:

@@ -4,7 +4,7 @@ Making one of these never fails for what it holds: everything is checked where i
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, SupportsIndex, TypeAlias
 
 import attrs
 
@@ -23,6 +23,10 @@ class TransactionCancel:
     """One milestone to add to the transaction; no place for personal data."""
     key: str | int | None = attrs.field(default=None, repr=masked_repr, eq=False)
     """The caller's own name for this record; not sent."""
+
+
+TransactionRecord: TypeAlias = str | SupportsIndex | TransactionCancel | Mapping[Any, Any]
+"""What stands for a transaction to cancel: its id, a model, or a mapping of its fields."""
 
 
 @attrs.frozen

@@ -5,7 +5,7 @@ Making one of these never fails for what it holds: everything is checked where i
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, SupportsIndex, TypeAlias
 
 import attrs
 
@@ -22,6 +22,10 @@ class CampaignCancel:
     """Why, for Ocamba's record of it."""
     key: str | int | None = attrs.field(default=None, repr=masked_repr, eq=False)
     """The caller's own name for this record; not sent."""
+
+
+CampaignRecord: TypeAlias = str | SupportsIndex | CampaignCancel | Mapping[Any, Any]
+"""What stands for a campaign to cancel: its id, a model, or a mapping of its fields."""
 
 
 @attrs.frozen

@@ -1,7 +1,7 @@
 """Omeda: deployments and opt-outs."""
 
 from datetime import datetime
-from typing import Any, Final, Unpack
+from typing import Any, Final, TypeVar, Unpack, overload
 
 import attrs
 
@@ -18,16 +18,22 @@ from omeda_async.providers.omeda._addresses import Addresses
 from omeda_async.providers.omeda._converter import cancel_from
 from omeda_async.providers.omeda._opt_outs import MAX_BYTES, MAX_ENTRIES, OptOutWork
 from omeda_async.providers.omeda.models import (
+    AnyOptOut,
     Deployment,
+    DeploymentCancel,
     DeploymentReceipt,
+    DeploymentRecord,
     DeploymentSearch,
     DeploymentStatus,
     DeploymentUpdate,
     OptOut,
     OptOutReceipt,
+    OptOutRecord,
 )
 from omeda_async.settings import OmedaSettings
 
+CancelT = TypeVar("CancelT", bound=str | DeploymentCancel)
+OptOutT = TypeVar("OptOutT", bound=AnyOptOut)
 CONCURRENCY: Final = 16
 """Cancels of a bulk run under way at the most, unless its options say otherwise."""
 LOOK_AHEAD: Final = 1000
@@ -213,14 +219,34 @@ class Deployments:
         params = _requests.SearchDeployments(brand=self._brand(), search=search)
         return await call(self._account, _operations.SEARCH, params, **options)
 
+    @overload
     def cancel_many(
         self,
-        records: Records,
+        records: Records[CancelT],
+        *,
+        user_id: str | None = ...,
+        explain: bool = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[CancelT, DeploymentReceipt]: ...
+
+    @overload
+    def cancel_many(
+        self,
+        records: Records[DeploymentRecord],
+        *,
+        user_id: str | None = ...,
+        explain: bool = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[DeploymentRecord, DeploymentReceipt]: ...
+
+    def cancel_many(
+        self,
+        records: Records[Any],
         *,
         user_id: str | None = None,
         explain: bool = True,
         **options: Unpack[BulkOptions],
-    ) -> BulkRun:
+    ) -> BulkRun[Any, DeploymentReceipt]:
         """Cancel many deployments, one request each; of the next 1,000, the nearest ``scheduled_for`` first.
 
         Args:
@@ -290,7 +316,7 @@ class OptOuts:
         max_bytes: int = MAX_BYTES,
         priority: Priority = Priority.INTERACTIVE,
         allow_odd_addresses: bool | None = None,
-    ) -> Batcher:
+    ) -> Batcher[OptOutRecord, OptOutReceipt]:
         """Let many tasks share requests: ``await batcher.add(record)`` gives each its own outcome.
 
         Args:
@@ -306,15 +332,37 @@ class OptOuts:
         work = self._work(max_entries, max_bytes, allow_odd_addresses)
         return Batcher(work, max_delay=max_delay, priority=priority)
 
+    @overload
     def submit_many(
         self,
-        records: Records,
+        records: Records[OptOutT],
+        *,
+        max_entries: int = ...,
+        max_bytes: int = ...,
+        allow_odd_addresses: bool | None = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[OptOutT, OptOutReceipt]: ...
+
+    @overload
+    def submit_many(
+        self,
+        records: Records[OptOutRecord],
+        *,
+        max_entries: int = ...,
+        max_bytes: int = ...,
+        allow_odd_addresses: bool | None = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[OptOutRecord, OptOutReceipt]: ...
+
+    def submit_many(
+        self,
+        records: Records[Any],
         *,
         max_entries: int = MAX_ENTRIES,
         max_bytes: int = MAX_BYTES,
         allow_odd_addresses: bool | None = None,
         **options: Unpack[BulkOptions],
-    ) -> BulkRun:
+    ) -> BulkRun[Any, OptOutReceipt]:
         """Submit any number of opt-outs, many to a request. Of a refused request, the culprits are isolated.
 
         Args:
