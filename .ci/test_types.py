@@ -1,6 +1,6 @@
 """What mypy and pyright, both strict, say to a program that uses the library: with mistakes, and without.
 
-    .ci/run types
+.ci/run types
 """
 
 import json

@@ -1,7 +1,7 @@
 """A bulk run as the caller sees it: awaited, iterated, planned, stopped."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterator
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
@@ -12,10 +12,11 @@ from omeda_async._checks import check_duration, check_one_of, check_whole
 from omeda_async._generic import Receipt_co, Record_co
 from omeda_async.bulk._delivery import NullJournal
 from omeda_async.bulk._engine import Engine, EngineOptions
+from omeda_async.bulk._given import many
 from omeda_async.bulk._item import Records
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._plan import make_plan
-from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, JournalError, OmedaAsyncError
+from omeda_async.errors import ClosedError, ConfigurationError, JournalError, OmedaAsyncError
 from omeda_async.limits import Priority
 from omeda_async.outcomes import BulkReport, Outcome, Plan
 
@@ -66,7 +67,7 @@ class BulkRun(Generic[Record_co, Receipt_co]):
         if unknown:
             raise TypeError(f"{work.name} has no option {', '.join(sorted(unknown))}")
         self._work = work
-        self._records = _many(records)
+        self._records = many(records)
         self._journal = _path(options.get("journal"))
         self._journal_pii = options.get("journal_pii", "keep")
         self._on_progress = options.get("on_progress")
@@ -276,16 +277,6 @@ class BulkRun(Generic[Record_co, Receipt_co]):
                 complete=report.complete,
             )
             events.emit(account.hooks, event)
-
-
-def _many(records: Any) -> Records[Any]:
-    # An id is an iterable too: of its characters, each of which would be sent.
-    single = isinstance(records, str | bytes | bytearray | Mapping)
-    if single or not isinstance(records, Iterable | AsyncIterable):
-        raise InvalidRecord.of(
-            "records", f"must be an iterable of records, not {type(records).__name__}: put a single one into a list"
-        )
-    return records
 
 
 def _path(journal: object) -> Path | None:

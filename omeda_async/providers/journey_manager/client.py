@@ -1,7 +1,7 @@
 """Temenos Journey Manager: transactions."""
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final, TypeVar, Unpack, overload
+from typing import Any, Final, SupportsIndex, TypeVar, Unpack, overload
 
 import attrs
 
@@ -49,7 +49,7 @@ class Transactions:
 
     async def cancel(
         self,
-        submit_key: str,
+        submit_key: str | SupportsIndex,
         *,
         reason: str | None = None,
         milestones: str | None = None,
@@ -80,7 +80,7 @@ class Transactions:
     async def query(
         self,
         *,
-        submit_key: str | None = None,
+        submit_key: str | SupportsIndex | None = None,
         form_status: str | None = None,
         attributes: Iterable[str] = (),
         page_size: int = 1000,

@@ -9,14 +9,15 @@ from typing import Any, SupportsIndex, TypeAlias
 import attrs
 
 from omeda_async._masking import masked_repr
-from omeda_async.providers._models import to_tuple
+from omeda_async.providers._models import to_id, to_id_or_none, to_tuple
 
 
 @attrs.frozen
 class TransactionCancel:
     """A transaction to cancel, which Journey Manager calls abandoning it."""
 
-    submit_key: str = attrs.field(repr=masked_repr)
+    submit_key: str = attrs.field(repr=masked_repr, converter=to_id)
+    """Takes an integer too."""
     reason: str | None = attrs.field(default=None, repr=masked_repr)
     """Why it is abandoned."""
     milestones: str | None = attrs.field(default=None, repr=masked_repr)
@@ -57,7 +58,7 @@ class TransactionQuery:
     ``submit_key`` lifts both restrictions, a ``form_status`` the first.
     """
 
-    submit_key: str | None = None
+    submit_key: str | None = attrs.field(default=None, converter=to_id_or_none)
     form_status: str | None = None
     attributes: tuple[str, ...] = attrs.field(default=(), converter=to_tuple)
     """What to show of each, by Journey Manager's names; any iterable, an empty one means everything."""

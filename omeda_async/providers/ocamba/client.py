@@ -1,7 +1,7 @@
 """Ocamba Hood: campaigns."""
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final, TypeVar, Unpack, overload
+from typing import Any, Final, SupportsIndex, TypeVar, Unpack, overload
 
 import attrs
 
@@ -41,7 +41,7 @@ class Campaigns:
 
     async def cancel(
         self,
-        campaign_id: str,
+        campaign_id: str | SupportsIndex,
         *,
         reason: str | None = None,
         explain: bool = True,
@@ -66,7 +66,7 @@ class Campaigns:
         params = CampaignCancel(campaign_id, reason)
         return await call(self._account, _operations.CANCEL, params, explain=explain, **options)
 
-    async def get(self, campaign_id: str, **options: Unpack[SingleOptions]) -> Campaign:
+    async def get(self, campaign_id: str | SupportsIndex, **options: Unpack[SingleOptions]) -> Campaign:
         """Read a campaign.
 
         Args:

@@ -10,14 +10,15 @@ from typing import Any, SupportsIndex, TypeAlias
 import attrs
 
 from omeda_async._masking import masked_repr
-from omeda_async.providers._models import to_tuple
+from omeda_async.providers._models import to_id, to_tuple
 
 
 @attrs.frozen
 class CampaignCancel:
     """A campaign to cancel, for good."""
 
-    campaign_id: str = attrs.field(repr=masked_repr)
+    campaign_id: str = attrs.field(repr=masked_repr, converter=to_id)
+    """Takes an integer too."""
     reason: str | None = attrs.field(default=None, repr=masked_repr)
     """Why, for Ocamba's record of it."""
     key: str | int | None = attrs.field(default=None, repr=masked_repr, eq=False)

@@ -1,7 +1,7 @@
 """Omeda: deployments and opt-outs."""
 
 from datetime import datetime
-from typing import Any, Final, TypeVar, Unpack, overload
+from typing import Any, Final, SupportsIndex, TypeVar, Unpack, overload
 
 import attrs
 
@@ -13,6 +13,7 @@ from omeda_async.bulk import Batcher, BulkOptions, BulkRun, Item, OneByOne, Reco
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import LimitsView, Priority
 from omeda_async.providers._cancels import item_of
+from omeda_async.providers._models import to_id
 from omeda_async.providers.omeda import _operations, _requests
 from omeda_async.providers.omeda._addresses import Addresses
 from omeda_async.providers.omeda._converter import cancel_from
@@ -79,7 +80,7 @@ class Deployments:
         return self._settings.brand
 
     async def cancel(
-        self, track_id: str, *, user_id: str | None = None, **options: Unpack[SingleOptions]
+        self, track_id: str | SupportsIndex, *, user_id: str | None = None, **options: Unpack[SingleOptions]
     ) -> DeploymentReceipt:
         """Cancel a deployment. It cannot be sent or edited afterwards (Omeda: Email Deployment Cancel).
 
@@ -104,7 +105,7 @@ class Deployments:
             raise ConfigurationError(
                 "OmedaSettings.user_id (OMEDA_USER_ID) is missing: a deployment is cancelled in a user's name"
             )
-        params = _requests.CancelDeployment(brand=brand, track_id=track_id, user_id=user)
+        params = _requests.CancelDeployment(brand=brand, track_id=to_id(track_id), user_id=user)
         return await call(self._account, _operations.CANCEL, params, **options)
 
     async def create(self, deployment: Deployment, **options: Unpack[SingleOptions]) -> DeploymentReceipt:
@@ -134,7 +135,7 @@ class Deployments:
         return await call(self._account, _operations.CREATE, params, **options)
 
     async def clone(
-        self, track_id: str, *, deployment_date: datetime, **options: Unpack[SingleOptions]
+        self, track_id: str | SupportsIndex, *, deployment_date: datetime, **options: Unpack[SingleOptions]
     ) -> DeploymentReceipt:
         """Clone a deployment for another date (Omeda: Email Deployment Clone). The clone inherits the rest.
 
@@ -166,7 +167,7 @@ class Deployments:
         return await call(self._account, _operations.CLONE, params, **options)
 
     async def update(
-        self, track_id: str, update: DeploymentUpdate, **options: Unpack[SingleOptions]
+        self, track_id: str | SupportsIndex, update: DeploymentUpdate, **options: Unpack[SingleOptions]
     ) -> DeploymentReceipt:
         """Update a deployment (Omeda: Email Deployment, PUT). What is None in the update stays as it is.
 
@@ -192,7 +193,7 @@ class Deployments:
         )
         return await call(self._account, _operations.UPDATE, params, **options)
 
-    async def lookup(self, track_id: str, **options: Unpack[SingleOptions]) -> DeploymentStatus:
+    async def lookup(self, track_id: str | SupportsIndex, **options: Unpack[SingleOptions]) -> DeploymentStatus:
         """Look a deployment up (Omeda: Deployment Lookup). One just created may not be found yet.
 
         Args:

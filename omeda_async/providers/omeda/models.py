@@ -10,7 +10,7 @@ from typing import Any, ClassVar, SupportsIndex, TypeAlias
 import attrs
 
 from omeda_async._masking import masked_repr
-from omeda_async.providers._models import to_tuple
+from omeda_async.providers._models import to_id, to_tuple
 
 
 def _to_integer(value: str | int | None) -> int | None:
@@ -103,7 +103,8 @@ class DeploymentUpdate:
 class DeploymentCancel:
     """A deployment to cancel."""
 
-    track_id: str = attrs.field(repr=masked_repr)
+    track_id: str = attrs.field(repr=masked_repr, converter=to_id)
+    """Takes an integer too."""
     user_id: str | None = attrs.field(default=None, repr=masked_repr)
     """The user it is cancelled as; None takes the settings'."""
     key: str | int | None = attrs.field(default=None, repr=masked_repr, eq=False)
