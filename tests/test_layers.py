@@ -27,7 +27,9 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_generic", r"", r"typing_extensions"),
     (r"_levels", r"errors|_empty", r""),
     (r"_stop", r"errors", r""),
-    (r"outcomes", r"errors|_masking|_generic", r"attrs"),
+    (r"outcomes", r"errors|_masking|_generic|_plain|_notebook", r"attrs"),
+    (r"_plain", r"errors|_masking|_empty", r"attrs"),
+    (r"_notebook", r"_masking", r""),
     (r"events", r"errors", r"attrs"),
     (r"_operation", r"errors|_quick", r"attrs"),
     (r"limits(\..*)?", rf"errors|_clock|_quick|_checks|_retry_after|{OWN}", r"attrs|aiolimiter"),
@@ -78,7 +80,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (
         r"bulk(\._\w+)?",
-        rf"errors|outcomes|events|limits|settings|_(masking|generic|clock|checks|operation|account|result|row|call|stop)|{OWN}",
+        rf"errors|outcomes|events|limits|settings|_(masking|generic|notebook|clock|checks|operation|account|result|row|call|stop)|{OWN}",
         r"attrs",
     ),
     (

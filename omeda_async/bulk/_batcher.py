@@ -79,6 +79,10 @@ class Batcher(Generic[Record, Receipt_co]):
         finally:
             self._waiting.pop(item, None)
 
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open"
+        return f"<{type(self).__name__} {self._work.name}: {state}, {len(self._waiting)} records wait>"
+
     async def __aenter__(self) -> Self:
         return self
 

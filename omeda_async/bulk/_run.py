@@ -80,6 +80,19 @@ class BulkRun(Generic[Record_co, Receipt_co]):
         self._ended: float | None = None
         self._told = float("-inf")
 
+    def __repr__(self) -> str:
+        counts = "".join(f", {status} {count}" for status, count in self.report.counts.items())
+        return f"<{type(self).__name__} {self._work.name}: {self._state}, {self.report.total} records{counts}>"
+
+    @property
+    def _state(self) -> str:
+        return "not begun" if self._engine is None else "complete" if self.report.complete else "under way"
+
+    def _repr_html_(self) -> str:
+        from omeda_async._notebook import report_table  # noqa: PLC0415 only a notebook asks
+
+        return report_table(self.report, f"{self._work.name}: {self._state}")
+
     @property
     def report(self) -> BulkReport[Record_co, Receipt_co]:
         """The counts so far; complete once the run has ended."""

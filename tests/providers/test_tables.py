@@ -140,7 +140,7 @@ async def test_an_integer_of_numpy_is_a_deployment_type_and_a_key() -> None:
         assert [one["DeploymentTypeId"] for one in sent] == [[4194, 4804]] * 2
         brands: Any = [Int64(5)]
         refused = manager.omeda.opt_outs.submit_many([BrandOptOut("a@example.com", brands)])
-        assert await _refusals(refused) == ["brand_ids: must be a string, not Int64"]
+        assert await _refusals(refused) == ["brand_ids: must be a string, not int"]
 
 
 @pytest.mark.parametrize("value", [True, False])
