@@ -47,8 +47,19 @@ def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
             metavar="LIMIT", help="Instead of the provider's limit: calls/seconds, such as '10/1,150/60,parallel=10'."
         ),
     ] = None,
+    proxy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Go out through it, not through HTTPS_PROXY: that is the place for one with a password.",
+        ),
+    ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.pem", help="Trust these authorities besides the system's, such as a proxy's."),
+    ] = None,
 ) -> None:
-    del file, journal, plan, yes, output, format, ignore_column, concurrency, deadline, rate
+    del file, journal, plan, yes, output, format, ignore_column, concurrency, deadline, rate, proxy, ca_file
 
 
 def bulk_command(
