@@ -181,5 +181,5 @@ def test_a_no_on_a_real_terminal_sends_nothing(tmp_path: Path) -> None:
     seen = os.read(outside, 4096).decode()
     os.close(outside)
     words = " ".join(seen.split())
-    assert "Cancel campaigns: 2 records, at Ocamba (127.0.0.1:9). This cannot be undone. Go on? [y/N]: " in words
+    assert "Cancel campaigns: 2 records, at Ocamba (127.0.0.1:9). This cannot be undone. Go on? [y/N]:" in words
     assert "Nothing was sent." in seen
