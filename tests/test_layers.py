@@ -120,7 +120,11 @@ ROWS: list[tuple[str, str, str]] = [
         r"attrs",
     ),
     (r"sandbox", r"sandbox\._(message|latency|audit|faults|opt_outs|sandbox)", r""),
-    (r"rows(\..*)?", rf"errors|_characters|_masking|_row|_levels|{OWN}", r"attrs|orjson"),
+    (
+        r"rows(\..*)?",
+        rf"errors|_characters|_masking|_row|_levels|{OWN}",
+        r"attrs|orjson|charset_normalizer(\..*)?|python_calamine",
+    ),
     (r"testing", r"_clock", r""),
     (r"pytest_plugin", r"limits|sandbox|", r"pytest_asyncio"),
     (
@@ -147,6 +151,8 @@ SPECIAL: list[tuple[str, str]] = [
     ),
     (r"asyncio(\..*)?", r"(?!sandbox\.).*|sandbox\._(exchange|sandbox)"),
     (r"datetime\.(datetime|date)\.(now|utcnow|today)", r"_clock|sandbox\._sandbox"),
+    (r"charset_normalizer.*", r"rows\._charset"),
+    (r"python_calamine.*", r"rows\._workbook"),
     (r"(requests|httpx|urllib3|http\.client|urllib\.request).*", r"(?!.*).*"),
     (r"omeda_async\.(?!sandbox).*", r"(?!sandbox).*"),
 ]
