@@ -209,7 +209,7 @@ class Reader:
         return True
 
     def _is_over(self) -> bool:
-        """Whether a stopped run reads nothing more: of an input whose length is known, what that says, if it is quick."""
+        """Whether a stopped run reads nothing more: of an input whose length is known it reads that, if it is quick."""
         if not (self.read_on and isinstance(self._records, Sized)):
             return True
         now = asyncio.get_running_loop().time()
