@@ -86,7 +86,9 @@ def settings_from_env(
         raise ConfigurationError(named) from None
     if only is None and not (found.omeda or found.ocamba or found.journey_manager):
         raise ConfigurationError(
-            "no provider is configured: set OMEDA_APP_ID, OCAMBA_TOKEN or JOURNEY_MANAGER_BASE_URL"
+            "no provider is configured: set OMEDA_APP_ID with OMEDA_BRAND or OMEDA_CLIENT; OCAMBA_TOKEN; or "
+            "JOURNEY_MANAGER_BASE_URL with JOURNEY_MANAGER_USERNAME and JOURNEY_MANAGER_PASSWORD, or "
+            "JOURNEY_MANAGER_TOKEN"
         )
     return found
 

@@ -50,7 +50,10 @@ def test_every_name_of_the_contract_is_there() -> None:
     assert all(getattr(omeda_async, name) is not None for name in CONTRACT)
 
 
-@pytest.mark.parametrize("name", [name for name in omeda_async.__all__ if name not in {"__version__", "OptOut"}])
+DOCUMENTED = [name for name in omeda_async.__all__ if name not in {"__version__", "OptOut", "OptOutRecord"}]
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
 def test_every_public_name_is_documented(name: str) -> None:
     """Each has a docstring of its own, and so has each of its public methods."""
     thing = getattr(omeda_async, name)

@@ -28,13 +28,23 @@ class Provider:
     name: str
     setting: Literal["omeda", "ocamba", "journey_manager"]
     """The name of its settings."""
-    variable: str
-    """The variable without which it is not configured."""
+    needs: str
+    """The variables without which a command cannot go on."""
 
 
-OMEDA = Provider(name="Omeda", setting="omeda", variable="OMEDA_APP_ID")
-OCAMBA = Provider(name="Ocamba", setting="ocamba", variable="OCAMBA_TOKEN")
-JOURNEY_MANAGER = Provider(name="Journey Manager", setting="journey_manager", variable="JOURNEY_MANAGER_BASE_URL")
+OMEDA_OPT_OUTS = Provider(name="Omeda", setting="omeda", needs="OMEDA_APP_ID and OMEDA_CLIENT")
+OMEDA_DEPLOYMENTS = Provider(
+    name="Omeda",
+    setting="omeda",
+    needs="OMEDA_APP_ID and OMEDA_BRAND, and OMEDA_USER_ID where neither --user-id nor the file names a user",
+)
+OCAMBA = Provider(name="Ocamba", setting="ocamba", needs="OCAMBA_TOKEN")
+JOURNEY_MANAGER = Provider(
+    name="Journey Manager",
+    setting="journey_manager",
+    needs="JOURNEY_MANAGER_BASE_URL, and JOURNEY_MANAGER_USERNAME with JOURNEY_MANAGER_PASSWORD, or "
+    "JOURNEY_MANAGER_TOKEN",
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -48,6 +58,12 @@ class Asked:
     output: str | None = None
     format: Format = Format.TABLE
     ignore_column: list[str] | None = None
+    column: list[str] | None = None
+    ignore_other_columns: bool = False
+    encoding: str | None = None
+    delimiter: str | None = None
+    sheet: str | None = None
+    limit: int | None = None
     concurrency: int | None = None
     deadline: float | None = None
     rate: str | None = None

@@ -113,9 +113,9 @@ async def test_a_deadline_holds_for_credentials_too(hangs: int) -> None:
     async with ocamba(after(0.0, *[REFUSED] * (hangs - 1), DONE), token=token) as (manager, server):
         began = now()
         error = await failing(manager.ocamba.campaigns.cancel("1", deadline=5.0))
-        assert now() - began == pytest.approx(5.0, abs=0.01)
+        assert 3.0 <= now() - began <= 5.0
         await manager.ocamba.campaigns.cancel("1", deadline=5.0)
-    assert (type(error), error.sent) == (LimitWaitExceeded, False)
+    assert (type(error), error.sent) == (ConnectionFailed, False)
     assert "credentials" in str(error)
     assert (asked, len(server.requests)) == (hangs + 1, hangs)
 

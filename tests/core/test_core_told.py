@@ -136,6 +136,7 @@ async def test_a_receipt_has_the_whole_response() -> None:
             outcomes = [one async for one in manager.omeda.opt_outs.submit_many([ClientOptOut("a@omeda.com")])]
     raw = receipt.raw
     assert raw == {**QUEUED, "New": {"of": [1, None]}, "Echo": "***"}
+    assert outcomes[0].receipt is not None
     assert outcomes[0].receipt.raw == raw
     assert json.loads(json.dumps(raw)) == orjson.loads(orjson.dumps(raw)) == dict(raw)
     for again in (pickle.loads(pickle.dumps(receipt)), copy.deepcopy(receipt)):  # noqa: S301 our own

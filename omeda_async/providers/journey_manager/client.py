@@ -1,7 +1,7 @@
 """Temenos Journey Manager: transactions."""
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final, Unpack
+from typing import Any, Final, SupportsIndex, TypeVar, Unpack, overload
 
 import attrs
 
@@ -18,8 +18,10 @@ from omeda_async.providers.journey_manager.models import (
     TransactionCancel,
     TransactionQuery,
     TransactionReceipt,
+    TransactionRecord,
 )
 
+CancelT = TypeVar("CancelT", bound=str | TransactionCancel)
 _ALWAYS_SHOWN: Final = ("submitKey", "formStatus")
 """Attributes that are asked for with any others: the key tells what came before."""
 CONCURRENCY: Final = 4
@@ -59,7 +61,7 @@ class Transactions:
 
     async def cancel(
         self,
-        submit_key: str,
+        submit_key: str | SupportsIndex,
         *,
         reason: str | None = None,
         milestones: str | None = None,
@@ -90,7 +92,7 @@ class Transactions:
     async def query(
         self,
         *,
-        submit_key: str | None = None,
+        submit_key: str | SupportsIndex | None = None,
         form_status: str | None = None,
         attributes: Iterable[str] = (),
         page_size: int = 1000,
@@ -104,14 +106,14 @@ class Transactions:
         next page skips as many. To change what is listed, collect first, then act.
 
         Args:
-            submit_key: Only this one, whatever its status and age.
+            submit_key: Only this one, whatever its status and age; what a server shows of others is left out.
             form_status: Only those in this status.
             attributes: What to show of each besides its key and status.
             page_size: Transactions in one request, at most 10,000.
             options: ``priority``, ``max_wait``, ``deadline``, ``timeout`` and ``headers``; see :class:`SingleOptions`.
 
         Raises:
-            UnreadableAnswer: A full page shows only what came before.
+            UnreadableAnswer: A full page shows only what came before, or a page only transactions of another key.
             OmedaAsyncError: See :mod:`omeda_async.errors`; what was given before stands.
         """
         query = TransactionQuery(
@@ -123,7 +125,7 @@ class Transactions:
         pages: Pages[Transaction] = Pages(_operations.QUERY, lambda transaction: transaction.submit_key)
         while True:
             page = await call(self._account, _operations.QUERY, query, **options)
-            for transaction in pages.new_on(page.items):
+            for transaction in pages.new_on(_operations.rows_asked_for(query, page)):
                 yield transaction
             shown = len(page.items)
             # There is no total: a page is the last where it is not full by the server's own word, or empty.
@@ -133,15 +135,37 @@ class Transactions:
                 return
             query = attrs.evolve(query, fetch_offset=query.fetch_offset + shown)
 
+    @overload
     def cancel_many(
         self,
-        records: Records,
+        records: Records[CancelT],
+        *,
+        reason: str | None = ...,
+        milestones: str | None = ...,
+        explain: bool = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[CancelT, TransactionReceipt]: ...
+
+    @overload
+    def cancel_many(
+        self,
+        records: Records[TransactionRecord],
+        *,
+        reason: str | None = ...,
+        milestones: str | None = ...,
+        explain: bool = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[TransactionRecord, TransactionReceipt]: ...
+
+    def cancel_many(
+        self,
+        records: Records[Any],
         *,
         reason: str | None = None,
         milestones: str | None = None,
         explain: bool = True,
         **options: Unpack[BulkOptions],
-    ) -> BulkRun:
+    ) -> BulkRun[Any, TransactionReceipt]:
         """Cancel many transactions, one request each.
 
         Args:

@@ -4,25 +4,30 @@ Making one of these never fails for what it holds: everything is checked where i
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, SupportsIndex, TypeAlias
 
 import attrs
 
 from omeda_async._masking import masked_repr
-from omeda_async.providers._models import UNKEPT, to_tuple
+from omeda_async.providers._models import UNKEPT, to_id, to_id_or_none, to_tuple
 
 
 @attrs.frozen
 class TransactionCancel:
     """A transaction to cancel, which Journey Manager calls abandoning it."""
 
-    submit_key: str = attrs.field(repr=masked_repr)
+    submit_key: str = attrs.field(repr=masked_repr, converter=to_id)
+    """Takes an integer too."""
     reason: str | None = attrs.field(default=None, repr=masked_repr)
     """Why it is abandoned."""
     milestones: str | None = attrs.field(default=None, repr=masked_repr)
     """One milestone to add to the transaction; no place for personal data."""
     key: str | int | None = attrs.field(default=None, repr=masked_repr, eq=False)
     """The caller's own name for this record; not sent."""
+
+
+TransactionRecord: TypeAlias = str | SupportsIndex | TransactionCancel | Mapping[Any, Any]
+"""What stands for a transaction to cancel: its id, a model, or a mapping of its fields."""
 
 
 @attrs.frozen
@@ -56,7 +61,7 @@ class TransactionQuery:
     ``submit_key`` lifts both restrictions, a ``form_status`` the first.
     """
 
-    submit_key: str | None = None
+    submit_key: str | None = attrs.field(default=None, converter=to_id_or_none)
     form_status: str | None = None
     attributes: tuple[str, ...] = attrs.field(default=(), converter=to_tuple)
     """What to show of each, by Journey Manager's names; any iterable, an empty one means everything."""

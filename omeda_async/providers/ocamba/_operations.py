@@ -11,7 +11,7 @@ import orjson
 from omeda_async._operation import Operation, Request, Response, Verdict, Verification
 from omeda_async.errors import BadRequest, Conflict, InvalidRecord, OmedaAsyncError
 from omeda_async.providers._fields import check_integer, check_string, check_text, path_segment, query_value
-from omeda_async.providers._models import Answer
+from omeda_async.providers._models import Answer, to_id
 from omeda_async.providers._responses import MOST_ON_PAGES, api_error, load_json, lowered, text_of, unreadable
 from omeda_async.providers._structuring import set_fields
 from omeda_async.providers.ocamba._converter import CANCEL_WIRE, campaign_from
@@ -32,7 +32,7 @@ _JSON: Final = {"Content-Type": "application/json"}
 class GetCampaign:
     """The parameters of ``campaigns.get``."""
 
-    campaign_id: str
+    campaign_id: str = attrs.field(converter=to_id)
 
 
 def build_cancel(record: CampaignCancel) -> Request:

@@ -1,7 +1,7 @@
 """Ocamba Hood: campaigns."""
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final, Unpack
+from typing import Any, Final, SupportsIndex, TypeVar, Unpack, overload
 
 import attrs
 
@@ -13,8 +13,9 @@ from omeda_async.providers._cancels import item_of
 from omeda_async.providers._pages import Pages
 from omeda_async.providers.ocamba import _operations
 from omeda_async.providers.ocamba._converter import cancel_from
-from omeda_async.providers.ocamba.models import Campaign, CampaignCancel, CampaignQuery, CampaignReceipt
+from omeda_async.providers.ocamba.models import Campaign, CampaignCancel, CampaignQuery, CampaignReceipt, CampaignRecord
 
+CancelT = TypeVar("CancelT", bound=str | CampaignCancel)
 CONCURRENCY: Final = 16
 """Calls of a bulk run under way at the most, unless its options say otherwise."""
 
@@ -52,7 +53,7 @@ class Campaigns:
 
     async def cancel(
         self,
-        campaign_id: str,
+        campaign_id: str | SupportsIndex,
         *,
         reason: str | None = None,
         explain: bool = True,
@@ -77,7 +78,7 @@ class Campaigns:
         params = CampaignCancel(campaign_id, reason)
         return await call(self._account, _operations.CANCEL, params, explain=explain, **options)
 
-    async def get(self, campaign_id: str, **options: Unpack[SingleOptions]) -> Campaign:
+    async def get(self, campaign_id: str | SupportsIndex, **options: Unpack[SingleOptions]) -> Campaign:
         """Read a campaign.
 
         Args:
@@ -128,14 +129,34 @@ class Campaigns:
                 return
             query = _page_after(query, shown)
 
+    @overload
     def cancel_many(
         self,
-        records: Records,
+        records: Records[CancelT],
+        *,
+        reason: str | None = ...,
+        explain: bool = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[CancelT, CampaignReceipt]: ...
+
+    @overload
+    def cancel_many(
+        self,
+        records: Records[CampaignRecord],
+        *,
+        reason: str | None = ...,
+        explain: bool = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[CampaignRecord, CampaignReceipt]: ...
+
+    def cancel_many(
+        self,
+        records: Records[Any],
         *,
         reason: str | None = None,
         explain: bool = True,
         **options: Unpack[BulkOptions],
-    ) -> BulkRun:
+    ) -> BulkRun[Any, CampaignReceipt]:
         """Cancel many campaigns, one request each, within 10 per second and 150 per minute.
 
         Args:

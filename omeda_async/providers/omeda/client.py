@@ -1,7 +1,7 @@
 """Omeda: deployments and opt-outs."""
 
 from datetime import datetime
-from typing import Any, Final, Unpack
+from typing import Any, Final, SupportsIndex, TypeVar, Unpack, overload
 
 import attrs
 
@@ -13,21 +13,28 @@ from omeda_async.bulk import Batcher, BulkOptions, BulkRun, Item, OneByOne, Reco
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import LimitsView, Priority
 from omeda_async.providers._cancels import item_of
+from omeda_async.providers._models import to_id
 from omeda_async.providers.omeda import _operations, _requests
 from omeda_async.providers.omeda._addresses import Addresses
 from omeda_async.providers.omeda._converter import cancel_from
 from omeda_async.providers.omeda._opt_outs import MAX_BYTES, MAX_ENTRIES, OptOutWork
 from omeda_async.providers.omeda.models import (
+    AnyOptOut,
     Deployment,
+    DeploymentCancel,
     DeploymentReceipt,
+    DeploymentRecord,
     DeploymentSearch,
     DeploymentStatus,
     DeploymentUpdate,
     OptOut,
     OptOutReceipt,
+    OptOutRecord,
 )
 from omeda_async.settings import OmedaSettings
 
+CancelT = TypeVar("CancelT", bound=str | DeploymentCancel)
+OptOutT = TypeVar("OptOutT", bound=AnyOptOut)
 CONCURRENCY: Final = 16
 """Cancels of a bulk run under way at the most, unless its options say otherwise."""
 LOOK_AHEAD: Final = 1000
@@ -85,7 +92,7 @@ class Deployments:
         return self._settings.brand
 
     async def cancel(
-        self, track_id: str, *, user_id: str | None = None, **options: Unpack[SingleOptions]
+        self, track_id: str | SupportsIndex, *, user_id: str | None = None, **options: Unpack[SingleOptions]
     ) -> DeploymentReceipt:
         """Cancel a deployment. It cannot be sent or edited afterwards (Omeda: Email Deployment Cancel).
 
@@ -110,7 +117,7 @@ class Deployments:
             raise ConfigurationError(
                 "OmedaSettings.user_id (OMEDA_USER_ID) is missing: a deployment is cancelled in a user's name"
             )
-        params = _requests.CancelDeployment(brand=brand, track_id=track_id, user_id=user)
+        params = _requests.CancelDeployment(brand=brand, track_id=to_id(track_id), user_id=user)
         return await call(self._account, _operations.CANCEL, params, **options)
 
     async def create(self, deployment: Deployment, **options: Unpack[SingleOptions]) -> DeploymentReceipt:
@@ -140,7 +147,7 @@ class Deployments:
         return await call(self._account, _operations.CREATE, params, **options)
 
     async def clone(
-        self, track_id: str, *, deployment_date: datetime, **options: Unpack[SingleOptions]
+        self, track_id: str | SupportsIndex, *, deployment_date: datetime, **options: Unpack[SingleOptions]
     ) -> DeploymentReceipt:
         """Clone a deployment for another date (Omeda: Email Deployment Clone). The clone inherits the rest.
 
@@ -172,7 +179,7 @@ class Deployments:
         return await call(self._account, _operations.CLONE, params, **options)
 
     async def update(
-        self, track_id: str, update: DeploymentUpdate, **options: Unpack[SingleOptions]
+        self, track_id: str | SupportsIndex, update: DeploymentUpdate, **options: Unpack[SingleOptions]
     ) -> DeploymentReceipt:
         """Update a deployment (Omeda: Email Deployment, PUT). What is None in the update stays as it is.
 
@@ -198,7 +205,7 @@ class Deployments:
         )
         return await call(self._account, _operations.UPDATE, params, **options)
 
-    async def lookup(self, track_id: str, **options: Unpack[SingleOptions]) -> DeploymentStatus:
+    async def lookup(self, track_id: str | SupportsIndex, **options: Unpack[SingleOptions]) -> DeploymentStatus:
         """Look a deployment up (Omeda: Deployment Lookup). One just created may not be found yet.
 
         Args:
@@ -207,6 +214,7 @@ class Deployments:
 
         Raises:
             NotFound: There is no such deployment.
+            UnreadableAnswer: The answer shows another deployment, time and again.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
         """
         params = _requests.LookupDeployment(brand=self._brand(), track_id=track_id)
@@ -225,14 +233,34 @@ class Deployments:
         params = _requests.SearchDeployments(brand=self._brand(), search=search)
         return await call(self._account, _operations.SEARCH, params, **options)
 
+    @overload
     def cancel_many(
         self,
-        records: Records,
+        records: Records[CancelT],
+        *,
+        user_id: str | None = ...,
+        explain: bool = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[CancelT, DeploymentReceipt]: ...
+
+    @overload
+    def cancel_many(
+        self,
+        records: Records[DeploymentRecord],
+        *,
+        user_id: str | None = ...,
+        explain: bool = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[DeploymentRecord, DeploymentReceipt]: ...
+
+    def cancel_many(
+        self,
+        records: Records[Any],
         *,
         user_id: str | None = None,
         explain: bool = True,
         **options: Unpack[BulkOptions],
-    ) -> BulkRun:
+    ) -> BulkRun[Any, DeploymentReceipt]:
         """Cancel many deployments, one request each; of the next 1,000, the nearest ``scheduled_for`` first.
 
         Args:
@@ -302,7 +330,7 @@ class OptOuts:
         max_bytes: int = MAX_BYTES,
         priority: Priority | None = None,
         allow_odd_addresses: bool | None = None,
-    ) -> Batcher:
+    ) -> Batcher[OptOutRecord, OptOutReceipt]:
         """Let many tasks share requests: ``await batcher.add(record)`` gives each its own outcome.
 
         Args:
@@ -319,15 +347,37 @@ class OptOuts:
         lane = self._account.priority or Priority.INTERACTIVE if priority is None else priority
         return Batcher(work, max_delay=max_delay, priority=lane)
 
+    @overload
     def submit_many(
         self,
-        records: Records,
+        records: Records[OptOutT],
+        *,
+        max_entries: int = ...,
+        max_bytes: int = ...,
+        allow_odd_addresses: bool | None = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[OptOutT, OptOutReceipt]: ...
+
+    @overload
+    def submit_many(
+        self,
+        records: Records[OptOutRecord],
+        *,
+        max_entries: int = ...,
+        max_bytes: int = ...,
+        allow_odd_addresses: bool | None = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[OptOutRecord, OptOutReceipt]: ...
+
+    def submit_many(
+        self,
+        records: Records[Any],
         *,
         max_entries: int = MAX_ENTRIES,
         max_bytes: int = MAX_BYTES,
         allow_odd_addresses: bool | None = None,
         **options: Unpack[BulkOptions],
-    ) -> BulkRun:
+    ) -> BulkRun[Any, OptOutReceipt]:
         """Submit any number of opt-outs, many to a request. Of a refused request, the culprits are isolated.
 
         Args:

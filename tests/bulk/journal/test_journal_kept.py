@@ -219,6 +219,7 @@ async def test_a_cancel_that_was_under_way_is_settled_by_a_read(path: Path) -> N
     assert read.method == "GET"
     by_key = {outcome.key: outcome for outcome in outcomes}
     assert by_key["1"].status is S.ALREADY_DONE
+    assert by_key["1"].receipt is not None
     assert by_key["1"].receipt.settled
     assert by_key["2"].status is S.DONE
 
