@@ -120,7 +120,8 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (r"sandbox", r"sandbox\._(message|latency|audit|faults|opt_outs|sandbox)", r""),
     (r"rows(\..*)?", rf"errors|_characters|_masking|_row|_levels|{OWN}", r"attrs|orjson"),
-    (r"testing", r"_clock", r""),
+    (r"testing", r"_clock|_mocked", r"aioresponses"),
+    (r"_mocked", r"", r"aiohttp|aioresponses"),
     (r"pytest_plugin", r"limits|sandbox|", r"pytest_asyncio"),
     (
         r"cli(\..*)?|__main__",
@@ -131,7 +132,7 @@ ROWS: list[tuple[str, str, str]] = [
 
 # What only some modules may touch, by the dotted name imported.
 SPECIAL: list[tuple[str, str]] = [
-    (r"aiohttp(?!\.web(\.|$)).*", r"_transport|_requests|_body|_failures"),
+    (r"aiohttp(?!\.web(\.|$)).*", r"_transport|_requests|_body|_failures|_mocked"),
     (r"aiohttp\.web(\..*)?", r"sandbox\._server"),
     (r"email_validator.*", r"providers\.omeda\._addresses"),
     (r"aiolimiter.*", r"limits\._limiter"),
