@@ -79,8 +79,9 @@ def mocked_responses(**options: Any) -> "AbstractContextManager[aioresponses]":
     """Answer requests in place of aiohttp's client, with aioresponses, which must be installed.
 
     It is ``aioresponses(**options)``, and its object is given; but it works on aiohttp 3.14 as well, where release
-    0.7.9 ends every request with ``TypeError: ... missing ... 'stream_writer'``. Nothing of headers, bodies or connections
-    that aiohttp itself makes is exercised: for behaviour, :class:`omeda_async.sandbox.Sandbox` is nearer to the truth.
+    0.7.9 ends every request with ``TypeError: ... missing ... 'stream_writer'``. Nothing of headers, bodies or
+    connections that aiohttp itself makes is exercised: for behaviour, :class:`omeda_async.sandbox.Sandbox` is nearer to
+    the truth.
 
     Args:
         options: What ``aioresponses`` takes, such as ``passthrough=["http://127.0.0.1"]``.
