@@ -164,7 +164,7 @@ class Call(Generic[P, R]):
             return ClosedError("stopped: nothing more is sent")
         try:
             if not account.credentials.is_ready:
-                await account.credentials.ready()
+                await self._ready()
             asked = self._now()
             permit = await self._permit(asked)
         except OmedaAsyncError as error:
@@ -175,9 +175,7 @@ class Call(Generic[P, R]):
         left = self._deadline - sent
         if left < account.shortest_attempt:
             account.limiter.release(permit, sent=False)
-            return LimitWaitExceeded(
-                "the call's deadline is too near for another attempt", max_wait=account.retry.deadline
-            )
+            return _too_near(account.retry.deadline)
         self._headers = account.credentials.headers
         self._count()
         self._awaits_response = True
@@ -206,6 +204,29 @@ class Call(Generic[P, R]):
             self._tell_ended(result, status=status, seconds=self._now() - sent, waited=sent - asked)
         return result
 
+    async def _ready(self) -> None:
+        if self._deadline is None:  # what begins with the first turn at the limiter may begin with a login that hangs
+            began, seconds = self._now(), self._account.retry.deadline
+            try:
+                return await self._account.credentials.ready(seconds)
+            except OmedaAsyncError:
+                self._deadline = began + seconds
+                raise
+        return await self._account.credentials.ready(self._time_to_log_in())
+
+    def _time_to_log_in(self) -> float:
+        """Return the seconds that credentials may take: less would be left for the attempt than one may begin with.
+
+        Raises:
+            LimitWaitExceeded: There are none.
+        """
+        account = self._account
+        deadline = self._deadline if self._deadline is not None else self._now() + account.retry.deadline
+        seconds = deadline - self._now() - account.shortest_attempt
+        if seconds <= 0:
+            raise _too_near(account.retry.deadline)
+        return seconds
+
     def _count(self) -> None:
         self.attempts += 1
         if self._options.tally is not None:
@@ -226,7 +247,7 @@ class Call(Generic[P, R]):
         if self._stop.is_set:
             return refusal
         try:
-            renewed = await self._account.credentials.renew(refusal, self._headers)
+            renewed = await self._account.credentials.renew(refusal, self._headers, self._time_to_log_in())
         except OmedaAsyncError as error:
             return error
         return None if renewed else refusal
@@ -314,6 +335,10 @@ class Call(Generic[P, R]):
     def _tell(self, kind: type[events.Event], **values: Any) -> None:
         event = kind(provider=self._account.provider, operation=self._operation.name, **values)
         events.emit(self._account.hooks, event)
+
+
+def _too_near(deadline: float) -> LimitWaitExceeded:
+    return LimitWaitExceeded("the call's deadline is too near for another attempt", max_wait=deadline)
 
 
 def read_response(

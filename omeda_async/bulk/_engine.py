@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 BATCHES_READY = 1
 GRACE = 1.0
 """Seconds that what is cancelled may take to end, before nobody waits for it any more."""
+LETS_GO = 5.0
+"""Seconds that the input of a stopped run may take to give anything, or to close, before it is left."""
 
 
 @attrs.frozen(kw_only=True)
@@ -132,17 +134,30 @@ class Engine:
         await self.journal.room()
 
     async def _until_all_have_ended(self) -> None:
-        workers = [self._serve() for _ in range(self._options.concurrency)]
-        tasks = {asyncio.create_task(work) for work in (*workers, self.reader.run())}
+        reading = asyncio.create_task(self.reader.run())
+        workers = {asyncio.create_task(self._serve()) for _ in range(self._options.concurrency)}
+        tasks = {*workers, reading}
         for task in tasks:
             task.add_done_callback(self._one_has_ended)
         try:
-            await asyncio.wait(tasks)
+            await asyncio.wait(workers)
+            await self._until_read(reading)
         except asyncio.CancelledError:
             # First the stop, then the cancellation: whoever does not get to see the one meets the other.
             self.abandon(ClosedError("the run was broken off"))
             await outlast(self._break_off(tasks))
             raise
+
+    async def _until_read(self, reading: asyncio.Task[None]) -> None:
+        """Wait for the reader, which the end of all workers means to end: not for an input that does not let go."""
+        while not reading.done():
+            before = self.reader.position, self.reader.awaits_input
+            await asyncio.wait({reading}, timeout=LETS_GO)
+            if not reading.done() and before == (self.reader.position, True):
+                logger.warning("%s: the input of a stopped run does not let go; it is left", self._work.name)
+                self.reader.abandon()
+                reading.cancel()
+                return
 
     async def _break_off(self, tasks: set[asyncio.Task[None]]) -> None:
         """End everything within moments, also what does not heed its cancellation: that is not waited for any more."""

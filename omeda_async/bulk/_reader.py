@@ -19,6 +19,10 @@ from omeda_async.errors import InvalidRecord
 END: Final = object()
 """Stands for the end of the input, where a record is expected."""
 BREATHE_EVERY: Final = 64
+READ_ON: Final = 5.0
+"""Seconds that a stopped run reads on in an input whose length is known, and more if it is quick."""
+READ_ON_PACE: Final = 1000.0
+"""Records a second that are quick."""
 
 
 def read_item(work: Work, raw: Any, position: int) -> Item:
@@ -118,7 +122,9 @@ class Reader:
         self._breathe_every = max(work.look_ahead, BREATHE_EVERY)
         self._in_hand: list[Item] = []
         self._task: asyncio.Task[Any] | None = None
-        self._awaiting_input = False
+        self.awaits_input = False
+        """Whether it waits for the input: for a record, or for its end."""
+        self._stopped_at: tuple[float, int, int] | None = None
         self._abandoned = False
         self._woken = False
         self._fewer_waiting = asyncio.Event()
@@ -154,7 +160,7 @@ class Reader:
 
     def _wake(self) -> None:
         self._fewer_waiting.set()
-        if self._task is not None and self._awaiting_input and self._task is not asyncio.current_task():
+        if self._task is not None and self.awaits_input and self._task is not asyncio.current_task():
             self._woken = self._task.cancel()
 
     async def _read_all(self) -> None:
@@ -176,7 +182,9 @@ class Reader:
         finally:
             linger.cancel()
             if isinstance(source, AsyncGenerator):
+                self.awaits_input = True
                 await source.aclose()
+            self.awaits_input = False
 
     def _read_some(self, source: Iterator[Any]) -> bool:
         """Read on until something has to be waited for; whether there may be more."""
@@ -190,19 +198,26 @@ class Reader:
         return not enough
 
     async def _read_next(self, source: AsyncGenerator[Any, None]) -> bool:
-        self._awaiting_input = True
+        self.awaits_input = True
         try:
             record = await anext(source, END)
         finally:
-            self._awaiting_input = False
+            self.awaits_input = False
         if record is END or self._abandoned:
             return False
         self._accept(record)
         return True
 
     def _is_over(self) -> bool:
-        """Whether a stopped run reads nothing more."""
-        return not (self.read_on and isinstance(self._records, Sized))
+        """Whether a stopped run reads nothing more: of an input whose length is known it reads that, if it is quick."""
+        if not (self.read_on and isinstance(self._records, Sized)):
+            return True
+        now = asyncio.get_running_loop().time()
+        if self._stopped_at is None:
+            self._stopped_at = now, self.position, len(self._records)
+        began, position, length = self._stopped_at
+        too_slow = now - began > READ_ON + (self.position - position) / READ_ON_PACE
+        return too_slow or self.position >= length
 
     def _too_many_wait(self) -> bool:
         return self._delivery.waiting > self._options.most_waiting

@@ -180,5 +180,6 @@ def test_a_no_on_a_real_terminal_sends_nothing(tmp_path: Path) -> None:
         assert process.wait(20) == 1
     seen = os.read(outside, 4096).decode()
     os.close(outside)
-    assert "Cancel campaigns: 2 records, at Ocamba (127.0.0.1:9). This cannot be undone. Go on?" in seen
+    words = " ".join(seen.split())
+    assert "Cancel campaigns: 2 records, at Ocamba (127.0.0.1:9). This cannot be undone. Go on? [y/N]:" in words
     assert "Nothing was sent." in seen

@@ -94,14 +94,14 @@ class Transactions:
         next page skips as many. To change what is listed, collect first, then act.
 
         Args:
-            submit_key: Only this one, whatever its status and age.
+            submit_key: Only this one, whatever its status and age; what a server shows of others is left out.
             form_status: Only those in this status.
             attributes: What to show of each besides its key and status.
             page_size: Transactions in one request, at most 10,000.
             options: ``priority`` and ``max_wait`` (seconds) at the limiter.
 
         Raises:
-            UnreadableAnswer: A full page shows only what came before.
+            UnreadableAnswer: A full page shows only what came before, or a page only transactions of another key.
             OmedaAsyncError: See :mod:`omeda_async.errors`; what was given before stands.
         """
         query = TransactionQuery(
@@ -113,7 +113,7 @@ class Transactions:
         pages: Pages[Transaction] = Pages(_operations.QUERY, lambda transaction: transaction.submit_key)
         while True:
             page = await call(self._account, _operations.QUERY, query, **options)
-            for transaction in pages.new_on(page.items):
+            for transaction in pages.new_on(_operations.rows_asked_for(query, page)):
                 yield transaction
             shown = len(page.items)
             # There is no total: a page is the last where it is not full by the server's own word, or empty.

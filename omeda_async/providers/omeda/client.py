@@ -202,6 +202,7 @@ class Deployments:
 
         Raises:
             NotFound: There is no such deployment.
+            UnreadableAnswer: The answer shows another deployment, time and again.
             OmedaAsyncError: Any other; see :mod:`omeda_async.errors`.
         """
         params = _requests.LookupDeployment(brand=self._brand(), track_id=track_id)
