@@ -20,6 +20,8 @@ from omeda_async.providers.omeda.models import (
 )
 from omeda_async.settings import OmedaSettings
 
+__all__ = ["Deployments", "OmedaClient", "OptOuts"]
+
 OptOutT = TypeVar("OptOutT", bound=AnyOptOut)
 
 
