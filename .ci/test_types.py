@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -106,44 +105,54 @@ def _output(*command: str) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
 
 
-def mypy(path: Path) -> dict[int, str]:
-    """Return what mypy says, by line."""
+Said = dict[str, dict[int, str]]
+"""What a checker says, by file and line."""
+
+
+def mypy(folder: Path) -> Said:
+    """Return what mypy says of the files in a folder."""
     own = ("--config-file=", "--cache-dir=.mypy_cache/strict", "--hide-error-context", "--no-pretty")
-    said = _output(sys.executable, "-m", "mypy", "--strict", *own, str(path))
+    said = _output(sys.executable, "-m", "mypy", "--strict", *own, *map(str, folder.glob("*.py")))
     assert re.search(r"^(Found|Success)", said, re.MULTILINE), said
-    return {int(line): text for line, text in re.findall(rf"{re.escape(path.name)}:(\d+): error: (.*)", said)}
+    found: Said = {}
+    for name, line, text in re.findall(r"(\w+)\.py:(\d+): error: (.*)", said):
+        found.setdefault(name, {})[int(line)] = text
+    return found
 
 
-def pyright(path: Path) -> dict[int, str]:
-    """Return what pyright says, by line."""
-    settings = {"typeCheckingMode": "strict", "include": [str(path)], "extraPaths": [str(ROOT)]}
-    (path.parent / "pyrightconfig.json").write_text(json.dumps(settings))
-    project = str(path.parent)
-    said = _output(sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "-p", project)
-    found = json.loads(said)
-    assert found["summary"]["filesAnalyzed"] == 1
-    return {one["range"]["start"]["line"] + 1: one["message"] for one in found["generalDiagnostics"]}
+def pyright(folder: Path) -> Said:
+    """Return what pyright says of the files in a folder."""
+    settings = {"typeCheckingMode": "strict", "extraPaths": [str(ROOT)]}
+    (folder / "pyrightconfig.json").write_text(json.dumps(settings))
+    said = _output(sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "-p", str(folder))
+    result = json.loads(said)
+    assert result["summary"]["filesAnalyzed"] == 2
+    found: Said = {}
+    for one in result["generalDiagnostics"]:
+        found.setdefault(Path(one["file"]).stem, {})[one["range"]["start"]["line"] + 1] = one["message"]
+    return found
 
 
-CHECKERS = pytest.mark.parametrize("check", [mypy, pyright], ids=lambda check: check.__name__)
+@pytest.fixture(scope="module", params=[mypy, pyright], ids=lambda check: check.__name__)
+def said(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Said:
+    """Have both programs checked at once."""
+    folder = tmp_path_factory.mktemp("programs")
+    (folder / "good.py").write_text(BEGINNING + GOOD)
+    (folder / "mistaken.py").write_text(BEGINNING + MISTAKEN + "".join(f"    {line}\n" for line in MISTAKES.values()))
+    found: Said = request.param(folder)
+    return found
 
 
-@CHECKERS
-def test_a_program_without_mistakes_passes(check: Callable[[Path], dict[int, str]], tmp_path: Path) -> None:
+def test_a_program_without_mistakes_passes(said: Said) -> None:
     """Whoever uses the library as its documents say has nothing to annotate or to ignore."""
-    path = tmp_path / "good.py"
-    path.write_text(BEGINNING + GOOD)
-    lines = path.read_text().splitlines()
-    assert {lines[number - 1].strip(): text for number, text in check(path).items()} == {}
+    lines = (BEGINNING + GOOD).splitlines()
+    assert {lines[number - 1].strip(): text for number, text in said.get("good", {}).items()} == {}
 
 
-@CHECKERS
-def test_six_of_seven_mistakes_are_seen(check: Callable[[Path], dict[int, str]], tmp_path: Path) -> None:
+def test_six_of_seven_mistakes_are_seen(said: Said) -> None:
     """Each in its own line; the seventh is refused as soon as it is made."""
-    path = tmp_path / "mistaken.py"
-    path.write_text(BEGINNING + MISTAKEN + "".join(f"    {line}\n" for line in MISTAKES.values()))
     first = (BEGINNING + MISTAKEN).count("\n") + 1
-    found = check(path)
+    found = said["mistaken"]
     seen = {name for number, name in enumerate(MISTAKES, start=first) if number in found}
     assert seen == MISTAKES.keys() - NO_CHECKER_SEES
     assert [number for number in found if first > number > BEGINNING.count("\n")] == []

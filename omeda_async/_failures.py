@@ -16,7 +16,14 @@ from aiohttp.client_exceptions import (
 from yarl import URL
 
 from omeda_async._body import BodyLost
-from omeda_async.errors import AnswerLost, ConfigurationError, ConnectionFailed, OmedaAsyncError, UnreadableAnswer
+from omeda_async.errors import (
+    AnswerLost,
+    ConfigurationError,
+    ConnectionCause,
+    ConnectionFailed,
+    OmedaAsyncError,
+    UnreadableAnswer,
+)
 
 NEVER_LEFT: Final = (
     ClientConnectorError,
@@ -136,7 +143,7 @@ def _by_proxy(error: aiohttp.ClientResponseError, proxy: URL | None) -> Connecti
     return _failed(f"the proxy {where} {words}", "proxy", retryable=error.status not in _SETTINGS)
 
 
-def _failed(words: str, cause: str, *, retryable: bool = True) -> ConnectionFailed:
+def _failed(words: str, cause: ConnectionCause, *, retryable: bool = True) -> ConnectionFailed:
     return ConnectionFailed(f"could not connect: {words}", cause=cause, retryable=retryable)
 
 

@@ -23,12 +23,16 @@ All of them pickle. None carries a secret, and none shows an e-mail address: onl
 """
 
 from collections.abc import Iterable
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 import attrs
 
 from omeda_async._masking import hide_secrets, masked_repr, readable
 
+ConnectionCause: TypeAlias = Literal[
+    "name", "certificate", "tls", "proxy", "refused", "unreachable", "timeout", "other"
+]
+"""What a connection may fail for."""
 BODY_KEPT = 200
 _LONGEST_ADDRESS = 256
 """More characters than an address has: one that begins in what is kept is seen whole, and masked, before the cut."""
@@ -150,9 +154,8 @@ class TransportError(OmedaAsyncError):
 class ConnectionFailed(TransportError):
     """The connection could not be made; the request never left."""
 
-    cause: str = attrs.field(default="other", kw_only=True)
-    """``"name"``, ``"certificate"``, ``"tls"``, ``"proxy"``, ``"refused"``, ``"unreachable"``, ``"timeout"`` or
-    ``"other"``."""
+    cause: ConnectionCause = attrs.field(default="other", kw_only=True)
+    """What is at fault."""
     retryable: bool = attrs.field(default=True, kw_only=True)
     """Can it be another time? Not with a certificate that is not trusted: that is a setting, or an attack."""
 

@@ -75,7 +75,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (r"providers\.omeda\._opt_outs", rf"errors|_account|_call|_result|_decide|bulk|{OWN}", r"attrs"),
     (
-        r"providers\.[a-z_]+\.client",
+        r"providers\.[a-z_]+\.(client|_deployments)",
         rf"errors|limits|settings|_clock|_checks|_account|_single|bulk|providers\._(models|cancels|pages)|{OWN}",
         r"attrs",
     ),
@@ -125,7 +125,8 @@ ROWS: list[tuple[str, str, str]] = [
         rf"errors|_characters|_masking|_row|_levels|{OWN}",
         r"attrs|orjson|charset_normalizer(\..*)?|python_calamine",
     ),
-    (r"testing", r"_clock", r""),
+    (r"testing", r"_clock|_mocked", r"aioresponses"),
+    (r"_mocked", r"", r"aiohttp|aioresponses"),
     (r"pytest_plugin", r"limits|sandbox|", r"pytest_asyncio"),
     (
         r"cli(\..*)?|__main__",
@@ -136,7 +137,7 @@ ROWS: list[tuple[str, str, str]] = [
 
 # What only some modules may touch, by the dotted name imported.
 SPECIAL: list[tuple[str, str]] = [
-    (r"aiohttp(?!\.web(\.|$)).*", r"_transport|_requests|_body|_failures"),
+    (r"aiohttp(?!\.web(\.|$)).*", r"_transport|_requests|_body|_failures|_mocked"),
     (r"aiohttp\.web(\..*)?", r"sandbox\._server"),
     (r"email_validator.*", r"providers\.omeda\._addresses"),
     (r"aiolimiter.*", r"limits\._limiter"),

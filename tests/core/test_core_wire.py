@@ -9,7 +9,6 @@ from typing import Any
 import attrs
 import orjson
 import pytest
-from aioresponses import aioresponses
 
 from omeda_async import (
     BasicAuth,
@@ -24,6 +23,7 @@ from omeda_async import (
     _clock,
     errors,
 )
+from omeda_async.testing import mocked_responses
 from tests.core.mocked import Wire
 from tests.samples_loader import Sample, load_samples
 
@@ -97,7 +97,7 @@ def _key(sample: Sample) -> str:
 
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
-    with aioresponses() as mock:
+    with mocked_responses() as mock:
         yield Wire(mock)
 
 
