@@ -305,7 +305,7 @@ def _checked(work: Work, options: BulkOptions, on_outcomes: Callable[[], Any] | 
     concurrency = work.concurrency if concurrency is None else concurrency
     deadline = options.get("deadline")
     isolation = options.get("max_isolation_requests", 1000)
-    priority = options.get("priority", Priority.BULK)
+    priority = options.get("priority", work.account.priority or Priority.BULK)
     check_whole("concurrency", concurrency)
     check_whole("max_entries", work.max_entries)
     check_whole("max_bytes", work.max_bytes)
