@@ -112,7 +112,8 @@ class JsonForm:
         kind = naming.kind
         self._bare = kind.target if kind.bare else None
         self._charset = charset
-        self._fields = _Known(lambda name: naming.field(name) or (None if naming.is_left_out(name) else name))
+        self._naming = naming
+        self._fields = _Known(lambda name: naming.field(name) or (None if naming.is_left_out(name) else ""))
         self._as_they_are = {name for name in kind.fields if self._fields[name] == name} - {self._bare, _MOMENT}
 
     def row(self, number: int, text: str) -> Row:
@@ -147,9 +148,11 @@ class JsonForm:
 
     def _record(self, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         record: dict[str, Any] = {}
+        unknown = []
         for name, value in pairs:
             field = self._fields[name]
-            if field is None:
+            if not field:
+                unknown += [name] if field is not None else []
                 continue
             if field in record:
                 raise InvalidRecord.of(field, "is given twice")
@@ -159,6 +162,8 @@ class JsonForm:
                 record[field] = str(value)
             else:
                 record[field] = _whole(value)
+        if unknown:
+            raise InvalidRecord.of(None, self._naming.unknown("field", [repr(name[:40]) for name in unknown], record))
         return record
 
 
