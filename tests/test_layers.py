@@ -77,7 +77,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (
         r"bulk(\._\w+)?",
-        rf"errors|outcomes|events|limits|settings|_masking|_clock|_checks|_operation|_account|_result|_row|_call|_stop|{OWN}",
+        rf"errors|outcomes|events|limits|settings|_masking|_clock|_checks|_operation|_decide|_account|_result|_row|_call|_stop|{OWN}",
         r"attrs",
     ),
     (
@@ -136,7 +136,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"os\.(environ|getenv|environb|putenv)", r"_environment|cli\..*"),
     (r"random(\..*)?", r"_decide|sandbox\._(latency|windows|faults|state)"),
     (r"time(\..*)?", r"_clock"),
-    (r"(asyncio\.)?(sleep|create_task|ensure_future)", r"_clock|sandbox\._exchange|bulk\..*|cli\..*"),
+    (r"(asyncio\.)?(sleep|create_task|ensure_future)", r"_clock|_auth|sandbox\._exchange|bulk\..*|cli\..*"),
     (
         r"asyncio(\..*)?",
         r"(?!providers\.[a-z_]+\._(operations|requests|verification|parse|converter)|errors|outcomes|events|_decide).*",
