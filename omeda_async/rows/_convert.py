@@ -21,6 +21,8 @@ _BETWEEN_IDS: Final = re.compile(r"[|,;]")
 _THOUSANDS: Final = re.compile(r"(?<![^|;\s])[0-9]{1,3}(?:,[0-9]{3})+(?![^|;\s])")
 _MOMENT: Final = "scheduled_for"
 _EXAMPLE: Final = "such as 2026-01-01T10:00:00-06:00"
+BLANKS: Final = " \t\r\n"
+"""What may stand around a cell or a line, and is left out. Other blanks are refused, as they are in models."""
 V = TypeVar("V")
 
 
@@ -52,7 +54,7 @@ class CsvForm:
                     cell = unquoted(cell)
                 if ids is not None:
                     record[field] = ids[cell]
-                elif text := cell.strip():
+                elif text := cell.strip(BLANKS):
                     record[field] = text
                     if field == _MOMENT or not text.isascii():
                         _check_text(field, text)
@@ -66,7 +68,9 @@ class CsvForm:
 
     def _key_alone(self, cells: list[str]) -> str | None:
         keys = (
-            unquoted(cells[place]).strip() for place, field, _ in self._columns if field == "key" and place < len(cells)
+            unquoted(cells[place]).strip(BLANKS)
+            for place, field, _ in self._columns
+            if field == "key" and place < len(cells)
         )
         return next(keys, None) or None
 
@@ -238,11 +242,11 @@ def _type_ids(cell: str) -> tuple[int, ...] | None:
 
 def _parts(field: str, cell: str) -> tuple[str, ...] | None:
     # None tells an empty cell from a column that is not there: an opt-out without ids reaches further.
-    text = cell.strip()
+    text = cell.strip(BLANKS)
     _check_text(field, text)
     if _THOUSANDS.search(text):
         raise InvalidRecord.of(field, "may be one number or several ids: separate ids by |")
-    return tuple(filter(None, map(str.strip, _BETWEEN_IDS.split(text)))) if text else None
+    return tuple(filter(None, (part.strip(BLANKS) for part in _BETWEEN_IDS.split(text)))) if text else None
 
 
 def _check_text(field: str | None, text: str) -> None:

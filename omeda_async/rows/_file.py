@@ -16,7 +16,7 @@ from typing import BinaryIO, Final, NamedTuple, cast
 from omeda_async._masking import mask_emails
 from omeda_async._row import Row
 from omeda_async.errors import ConfigurationError, InvalidRecord
-from omeda_async.rows._convert import CsvForm, JsonForm, LineForm, names_in
+from omeda_async.rows._convert import BLANKS, CsvForm, JsonForm, LineForm, names_in
 from omeda_async.rows._kinds import RowKind, plain
 
 _DELIMITERS: Final = (",", ";", "\t")
@@ -329,7 +329,7 @@ class RowFile(Iterable[Row]):
     def _lines(self) -> Iterator[tuple[int, str]]:
         listed = self.format == "ids"
         for number, line in enumerate(self._text(self._layout.encoding), 1):
-            if (text := line.strip()) and not (listed and text[0] == "#"):
+            if (text := line.strip(BLANKS)) and not (listed and text[0] == "#") and (text.isascii() or line.strip()):
                 yield number, text
 
     def _counted(self) -> int:
