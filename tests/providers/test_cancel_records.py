@@ -230,4 +230,4 @@ async def test_an_id_that_is_refused_is_the_key_all_the_same(provider: Provider,
     (outcome,), requests = await _cancelled(provider, given)
     assert (outcome.status, outcome.key, requests) == (OutcomeStatus.REJECTED, key, [])
     assert outcome.error is not None
-    assert outcome.error.operation.endswith("cancel_many")
+    assert str(outcome.error.operation).endswith("cancel_many")
