@@ -61,7 +61,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"providers\._strict", r"errors|providers\._fields", r"attrs|cattrs(\..*)?"),
     (r"providers\._structuring", r"errors|_masking|providers\._(models|fields|strict)", r"attrs"),
     (r"providers\._pages", r"errors|_operation", r""),
-    (r"providers\._cancels", r"_operation|bulk|providers\._fields", r""),
+    (r"providers\._cancels", r"errors|_operation|bulk|providers\._fields", r""),
     (r"providers\.[a-z_]+\.models", r"_masking|providers\._models", r"attrs"),
     (r"providers\.omeda\._addresses", r"errors|_characters|_empty", r"email_validator"),
     (
@@ -82,7 +82,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (
         r"bulk(\._\w+)?",
-        rf"errors|outcomes|events|limits|settings|_(masking|generic|notebook|clock|checks|operation|account|result|row|call|stop)|{OWN}",
+        rf"errors|outcomes|events|limits|settings|_(masking|generic|notebook|clock|checks|operation|decide|account|result|row|call|stop)|{OWN}",
         r"attrs",
     ),
     (
