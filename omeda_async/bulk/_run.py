@@ -99,7 +99,8 @@ class BulkRun(Generic[Record_co, Receipt_co]):
         if self._engine is None:
             return BulkReport(total=0, counts={}, requests=0, duration=0.0, failures=(), complete=False)
         duration = (self._ended if self._ended is not None else _clock.now()) - self._started
-        return self._engine.tally.report(duration=duration, complete=self._ended is not None)
+        complete = self._ended is not None
+        return self._engine.tally.report(duration=duration, complete=complete, stopped_by=self.stopped_by)
 
     @property
     def max_entries(self) -> int:
