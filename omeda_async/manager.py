@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from omeda_async import events
 from omeda_async._account import Account, account_key
 from omeda_async._activity import Activity
-from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, fixed_credentials, session
+from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, extended, fixed_credentials, session
 from omeda_async._checks import check_flag
 from omeda_async._decide import chance
 from omeda_async._environment import proxy_variables, settings_from_env
@@ -227,7 +227,7 @@ class SessionManager:
                 on_pause=paused,
                 uniform=chance,
             ),
-            credentials=credentials,
+            credentials=extended(credentials, {name: value.reveal() for name, value in settings.headers.items()}),
             hooks=self._hooks,
             activity=self._activity,
         )
@@ -235,19 +235,16 @@ class SessionManager:
         return account
 
     def _journey_manager_credentials(self, settings: JourneyManagerSettings) -> Credentials:
-        extra = {name: value.reveal() for name, value in settings.headers.items()}
         auth = settings.auth
         if isinstance(auth, BasicAuth):
-            return fixed_credentials(
-                auth.header, auth.password.reveal(), auth.header.removeprefix("Basic "), extra=extra
-            )
+            return fixed_credentials(auth.header, auth.password.reveal(), auth.header.removeprefix("Basic "))
         if isinstance(auth, BearerAuth):
-            return bearer(revealed(auth.token), extra)
+            return bearer(revealed(auth.token))
         prepare = auth.prepare
 
         async def open_session() -> Headers:
             headers: Mapping[str, str] = await prepare(self._transport.session_of(settings.url), settings.url)
-            return {**extra, **headers}
+            return headers
 
         return session(open_session)
 

@@ -118,7 +118,10 @@ class BulkReport(AsJson, Generic[Record_co, Receipt_co]):
     failures: tuple[Outcome[Record_co, Receipt_co], ...] = attrs.field(repr=_number_of)
     """The outcomes that are not done, at most the first 1,000; a journal keeps them all."""
     complete: bool
-    """Has every record that was read an outcome, and is the input at its end or the run stopped?"""
+    """Whether the run has ended, and every record that was read has its one outcome; a stopped run may not have read
+    its input to the end: ``stopped_by`` tells."""
+    stopped_by: OmedaAsyncError | None = None
+    """Why the run was stopped before it was through; None while it was not, and where it came to its end."""
 
     def _repr_html_(self) -> str:
         from omeda_async._notebook import report_table  # noqa: PLC0415 only a notebook asks
@@ -167,7 +170,7 @@ class Tally:
         """Keep outcomes that are not done, for the report."""
         self.failures += failures[: FAILURES_KEPT - len(self.failures)]
 
-    def report(self, *, duration: float, complete: bool) -> BulkReport:
+    def report(self, *, duration: float, complete: bool, stopped_by: OmedaAsyncError | None = None) -> BulkReport:
         """Return the sums so far."""
         return BulkReport(
             total=self.counts.total(),
@@ -176,4 +179,5 @@ class Tally:
             duration=duration,
             failures=tuple(self.failures),
             complete=complete,
+            stopped_by=stopped_by,
         )

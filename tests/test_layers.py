@@ -22,6 +22,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_masking|_secret|_version|_clock|_retry_after", r"", r""),
     (r"_quick", r"", r"attrs"),
     (r"errors", r"_masking", r"attrs"),
+    (r"_shown", r"_masking", r""),
     (r"_row", r"_quick", r""),
     (r"_characters|_empty", r"", r""),
     (r"_generic", r"", r"typing_extensions"),
@@ -45,14 +46,14 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_requests", r"errors|_checks|_proxies", r"aiohttp(\..*)?|yarl|multidict"),
     (r"_transport", r"errors|_operation|_version|_body|_failures|_proxies|_requests", r"aiohttp(\..*)?|yarl|multidict"),
     (r"_activity", r"errors|_stop", r""),
-    (r"_account", r"events|limits|settings|_activity|_auth|_transport", r"attrs"),
+    (r"_account", r"errors|events|limits|settings|_(activity|auth|checks|secret|transport)", r"attrs"),
     (r"_result", r"errors|outcomes|_quick|_decide", r""),
     (
         r"_call",
-        r"errors|events|limits|outcomes|_(masking|clock|quick|operation|decide|auth|account|result|stop)",
+        r"errors|events|limits|outcomes|_(masking|clock|quick|operation|decide|auth|account|result|shown|stop)",
         r"attrs",
     ),
-    (r"_single", r"errors|limits|_checks|_operation|_account|_call", r""),
+    (r"_single", r"errors|limits|settings|_(checks|secret|operation|account|call)", r""),
     (r"providers(\.[a-z]\w*)?", r"", r""),
     (r"providers\._models", r"", r""),
     (r"providers\._responses", r"errors|_masking|_operation|_retry_after", r"orjson"),
@@ -60,7 +61,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"providers\._strict", r"errors|providers\._fields", r"attrs|cattrs(\..*)?"),
     (r"providers\._structuring", r"errors|_masking|providers\._(models|fields|strict)", r"attrs"),
     (r"providers\._pages", r"errors|_operation", r""),
-    (r"providers\._cancels", r"_operation|bulk|providers\._fields", r""),
+    (r"providers\._cancels", r"errors|_operation|bulk|providers\._fields", r""),
     (r"providers\.[a-z_]+\.models", r"_masking|providers\._models", r"attrs"),
     (r"providers\.omeda\._addresses", r"errors|_characters|_empty", r"email_validator"),
     (
@@ -81,7 +82,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (
         r"bulk(\._\w+)?",
-        rf"errors|outcomes|events|limits|settings|_(masking|generic|notebook|clock|checks|operation|account|result|row|call|stop)|{OWN}",
+        rf"errors|outcomes|events|limits|settings|_(masking|generic|notebook|clock|checks|operation|decide|account|result|row|call|stop)|{OWN}",
         r"attrs",
     ),
     (
@@ -145,7 +146,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"os\.(environ|getenv|environb|putenv)", r"_environment|cli\..*"),
     (r"random(\..*)?", r"_decide|sandbox\._(latency|windows|faults|state)"),
     (r"time(\..*)?", r"_clock"),
-    (r"(asyncio\.)?(sleep|create_task|ensure_future)", r"_clock|sandbox\._exchange|bulk\..*|cli\..*"),
+    (r"(asyncio\.)?(sleep|create_task|ensure_future)", r"_clock|_auth|sandbox\._exchange|bulk\..*|cli\..*"),
     (
         r"asyncio(\..*)?",
         r"(?!providers\.[a-z_]+\._(operations|requests|verification|parse|converter)|errors|outcomes|events|_decide).*",

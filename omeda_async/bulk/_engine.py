@@ -176,6 +176,18 @@ class Engine:
         elif (error := task.exception()) is not None:
             self.stop.break_off(error)
 
+    async def _rest(self, seconds: float) -> None:
+        """Wait, unless the run is stopped."""
+        stopped = asyncio.Event()
+        self.stop.wakers.add(stopped.set)
+        timer = asyncio.get_running_loop().call_later(seconds, stopped.set)
+        try:
+            if not self.stop.is_set:
+                await stopped.wait()
+        finally:
+            timer.cancel()
+            self.stop.wakers.discard(stopped.set)
+
     async def _serve(self) -> None:
         while (items := await self.queue.take()) is not None:
             if self.stop.is_set:
@@ -188,6 +200,8 @@ class Engine:
                 await job.perform(self._work)
             finally:
                 self._jobs.discard(job)
+            if job.rest:
+                await self._rest(job.rest)
             del job
             if self.results.is_full:
                 await self.results.room()

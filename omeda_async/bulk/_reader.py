@@ -33,6 +33,8 @@ def read_item(work: Work, raw: Any, position: int) -> Item:
         refusal = _refusal_of(work, error)
         return Item(raw, _key_of(raw), params=None, fingerprint=b"", position=position, refusal=refusal)
     item.position = position
+    if item.refusal is not None:
+        item.refusal.provider, item.refusal.operation = work.account.provider, work.name
     return item
 
 

@@ -99,7 +99,8 @@ class BulkRun(Generic[Record_co, Receipt_co]):
         if self._engine is None:
             return BulkReport(total=0, counts={}, requests=0, duration=0.0, failures=(), complete=False)
         duration = (self._ended if self._ended is not None else _clock.now()) - self._started
-        return self._engine.tally.report(duration=duration, complete=self._ended is not None)
+        complete = self._ended is not None
+        return self._engine.tally.report(duration=duration, complete=complete, stopped_by=self.stopped_by)
 
     @property
     def max_entries(self) -> int:
@@ -305,7 +306,7 @@ def _checked(work: Work, options: BulkOptions, on_outcomes: Callable[[], Any] | 
     concurrency = work.concurrency if concurrency is None else concurrency
     deadline = options.get("deadline")
     isolation = options.get("max_isolation_requests", 1000)
-    priority = options.get("priority", Priority.BULK)
+    priority = options.get("priority", work.account.priority or Priority.BULK)
     check_whole("concurrency", concurrency)
     check_whole("max_entries", work.max_entries)
     check_whole("max_bytes", work.max_bytes)

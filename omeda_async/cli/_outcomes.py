@@ -103,7 +103,8 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
 def _receipt(receipt: Any) -> Any:
     if not attrs.has(type(receipt)):
         return receipt
-    fields = attrs.asdict(receipt, recurse=False).items()
+    # Without the whole response, which is the same for all that shared the request, and may hold anything.
+    fields = attrs.asdict(receipt, recurse=False, filter=lambda field, _: field.metadata.get("kept", True)).items()
     return {name: _masked_texts(value) for name, value in fields if value is not None and value != ()}
 
 

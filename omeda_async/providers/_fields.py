@@ -19,7 +19,9 @@ MOST_INTEGER: Final = 2**63 - 1
 
 _UNSENDABLE: Final = re.compile(r"[\ud800-\udfff]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-is_plain_id: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+_NOTHING: Final = ("nan", "NaN", "NaT", "None", "null", "NULL", "undefined")
+"""What programs write where there is nothing."""
+is_plain_id: Final = re.compile(rf"(?![nNu](?:{'|'.join(one[1:] for one in _NOTHING)})\Z)[A-Za-z0-9_-]+").fullmatch
 """Matches ids that need no further look: letters, digits, ``_`` and ``-``."""
 # The first that fits says it best.
 _NO_IDS: Final[Mapping[re.Pattern[str], str]] = {
@@ -92,6 +94,8 @@ def check_id(field: str, value: object) -> None:
         reason = "a column of integers with an empty cell becomes one of floats; read it as text (pandas: dtype=str)"
         raise InvalidRecord.of(field, f"must be a string, not {type(value).__name__}: {reason}")
     text = check_string(field, value)
+    if text in _NOTHING:
+        raise InvalidRecord.of(field, f"is {text!r}, as programs write an empty cell: give the id")
     if not text.strip():
         raise InvalidRecord.of(field, "is empty: give the id")
     wrong = next((reason for form, reason in _NO_IDS.items() if form.match(text)), None) or odd_character(text)

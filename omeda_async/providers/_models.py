@@ -2,7 +2,23 @@
 
 from collections.abc import Iterable, Mapping
 from numbers import Integral
-from typing import Any, SupportsIndex
+from typing import Any, Final, NoReturn, SupportsIndex
+
+UNKEPT: Final = {"kept": False}
+"""Of a field that tells of this process's own attempt: no journal keeps it."""
+
+
+class Answer(dict[str, Any]):
+    """What a provider has answered, as JSON has it: it can be read, copied and written as JSON, and not be changed."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("what a provider has answered is not changed; make a dict of it")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[type["Answer"], tuple[dict[str, Any]]]:
+        return Answer, (dict(self),)
 
 
 def to_tuple(value: Any) -> Any:

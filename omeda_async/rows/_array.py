@@ -1,15 +1,16 @@
 """A JSON array of records, element by element: what is in memory is one of them, however many there are."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from io import TextIOBase
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from omeda_async.errors import ConfigurationError
 
 _AT_ONCE: Final = 64 * 1024
 _LONGEST: Final = 16 * 1024 * 1024
-_BLANK: Final = " \t\r\n"
+_past_blanks: Final = cast("Callable[[str, int], re.Match[str]]", re.compile(r"[ \t\r\n]*").match)
 
 
 def elements(text: TextIOBase, name: str) -> Iterator[tuple[int, str]]:
@@ -27,7 +28,7 @@ def elements(text: TextIOBase, name: str) -> Iterator[tuple[int, str]]:
             yield number, reader.element(number)
             if reader.peek() == "]":
                 break
-            reader.skip(",", f"behind record {number}")
+            reader.skip(",", f" behind record {number}")
     reader.skip("]")
     if reader.peek():
         raise ConfigurationError(f"{name}: something follows the end of the JSON array: give the array alone")
@@ -47,11 +48,9 @@ class _Reader:
     def peek(self) -> str:
         """Return the next character that is not blank; nothing at the end."""
         while True:
-            for place in range(self._at, len(self._held)):
-                if self._held[place] not in _BLANK:
-                    self._at = place
-                    return self._held[place]
-            self._at = len(self._held)
+            self._at = _past_blanks(self._held, self._at).end()
+            if self._at < len(self._held):
+                return self._held[self._at]
             if not self._more(_AT_ONCE):
                 return ""
 
@@ -59,7 +58,7 @@ class _Reader:
         """Go past a character that has to come next."""
         found = self.peek()
         if found != wanted:
-            self._refuse(f"{where} stands {found!r} where {wanted!r} has to be".strip() if found else "")
+            self._refuse(f"has {found!r}{where}, where {wanted!r} has to stand" if found else "")
         self._at += 1
 
     def element(self, number: int) -> str:
@@ -78,9 +77,9 @@ class _Reader:
                 text, self._at = self._held[self._at : end], end
                 return text
             if len(self._held) - self._at > _LONGEST:
-                self._refuse(f"record {number} is no JSON, or longer than {_LONGEST // (1024 * 1024)} MiB")
+                self._refuse(f"has a record, {number}, that is no JSON, or longer than {_LONGEST // (1024 * 1024)} MiB")
             if not self._more(wanted) and end < 0:
-                self._refuse(f"record {number} is not whole, or no JSON: {reason}" if self.peek() else "")
+                self._refuse(f"has a record, {number}, that is not whole, or no JSON: {reason}" if self.peek() else "")
             wanted *= 2
 
     def _more(self, length: int) -> bool:

@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 
 from omeda_async.errors import ConfigurationError
 
+BLANKS: Final = " \t\r\n"
+"""What may stand around a cell or a line, and is left out. Other blanks are refused, as they are in models."""
 _HEAD: Final = 1024
 _TAIL: Final = 4096
 _SAMPLE: Final = 16 * 1024
@@ -51,14 +53,16 @@ def survey(blocks: Iterator[bytes]) -> Survey:
     """Look at all the bytes of a text."""
     head = tail = b""
     length, is_utf_8, is_ascii = 0, True, True
-    decode = codecs.getincrementaldecoder("utf-8")().decode
+    decoder = codecs.getincrementaldecoder("utf-8")()
     for block in blocks:
         head = head or block[:_HEAD]
         length += len(block)
-        tail = (tail + block)[-_TAIL:]
-        is_ascii = is_ascii and block.isascii()
-        is_utf_8 = is_utf_8 and _decodes(decode, block)
-    is_utf_8 = is_utf_8 and _decodes(partial(decode, final=True), b"")
+        tail = block[-_TAIL:] if len(block) >= _TAIL else (tail + block)[-_TAIL:]
+        if is_ascii and block.isascii():  # as nearly all blocks of nearly all files are
+            continue
+        is_ascii = False
+        is_utf_8 = is_utf_8 and _decodes(decoder.decode, block)
+    is_utf_8 = is_utf_8 and _decodes(partial(decoder.decode, final=True), b"")
     return Survey(head, tail[-(length - len(tail)) % 4 :], is_utf_8, is_ascii)
 
 

@@ -12,7 +12,7 @@ import orjson
 
 from omeda_async._row import Row
 from omeda_async.errors import InvalidRecord
-from omeda_async.rows._charset import Charset
+from omeda_async.rows._charset import BLANKS, Charset
 from omeda_async.rows._formulas import unquoted
 from omeda_async.rows._kinds import RowKind, plain
 from omeda_async.rows._naming import Naming
@@ -62,7 +62,7 @@ class CsvForm:
                     cell = unquoted(cell)
                 if ids is not None:
                     record[field] = ids[cell]
-                elif text := cell.strip():
+                elif text := cell.strip(BLANKS):
                     record[field] = text
                     if field == _MOMENT or not text.isascii():
                         _check_text(field, text, self._charset)
@@ -77,7 +77,9 @@ class CsvForm:
     def key_alone(self, cells: list[str]) -> str | None:
         """Return the key in a row the rest of which may be of no use."""
         keys = (
-            unquoted(cells[place]).strip() for place, field, _ in self._columns if field == "key" and place < len(cells)
+            unquoted(cells[place]).strip(BLANKS)
+            for place, field, _ in self._columns
+            if field == "key" and place < len(cells)
         )
         return next(keys, None) or None
 
@@ -112,7 +114,8 @@ class JsonForm:
         kind = naming.kind
         self._bare = kind.target if kind.bare else None
         self._charset = charset
-        self._fields = _Known(lambda name: naming.field(name) or (None if naming.is_left_out(name) else name))
+        self._naming = naming
+        self._fields = _Known(lambda name: naming.field(name) or (None if naming.is_left_out(name) else ""))
         self._as_they_are = {name for name in kind.fields if self._fields[name] == name} - {self._bare, _MOMENT}
 
     def row(self, number: int, text: str) -> Row:
@@ -147,9 +150,11 @@ class JsonForm:
 
     def _record(self, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         record: dict[str, Any] = {}
+        unknown = []
         for name, value in pairs:
             field = self._fields[name]
-            if field is None:
+            if not field:
+                unknown += [name] if field is not None else []
                 continue
             if field in record:
                 raise InvalidRecord.of(field, "is given twice")
@@ -159,6 +164,8 @@ class JsonForm:
                 record[field] = str(value)
             else:
                 record[field] = _whole(value)
+        if unknown:
+            raise InvalidRecord.of(None, self._naming.unknown("field", [repr(name[:40]) for name in unknown], record))
         return record
 
 
@@ -261,11 +268,11 @@ def _type_ids(charset: Charset, cell: str) -> tuple[int, ...] | None:
 
 def _parts(field: str, cell: str, charset: Charset) -> tuple[str, ...] | None:
     # None tells an empty cell from a column that is not there: an opt-out without ids reaches further.
-    text = cell.strip()
+    text = cell.strip(BLANKS)
     _check_text(field, text, charset)
     if _THOUSANDS.search(text):
         raise InvalidRecord.of(field, "may be one number or several ids: separate ids by |")
-    return tuple(filter(None, map(str.strip, _BETWEEN_IDS.split(text)))) if text else None
+    return tuple(filter(None, (part.strip(BLANKS) for part in _BETWEEN_IDS.split(text)))) if text else None
 
 
 def _check_text(field: str | None, text: str, charset: Charset) -> None:

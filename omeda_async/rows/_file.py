@@ -15,7 +15,7 @@ from omeda_async.rows._convert import CsvForm, JsonForm, LineForm, names_in
 from omeda_async.rows._foreign import check_ours, is_workbook
 from omeda_async.rows._kinds import RowKind
 from omeda_async.rows._layout import Format, Layout, find_layout, known_delimiter
-from omeda_async.rows._naming import Naming
+from omeda_async.rows._naming import SHEET, Naming
 from omeda_async.rows._source import Source
 from omeda_async.rows._text import Text
 
@@ -98,7 +98,7 @@ class RowFile(Iterable[Row]):
             from omeda_async.rows._workbook import Sheet  # noqa: PLC0415 few files are workbooks
 
             self._sheet = Sheet(source.whole(_LARGEST), self.name, sheet)
-            self._layout = Layout("xlsx")
+            self._layout = Layout("xlsx", SHEET)
         else:
             if sheet is not None:
                 raise ConfigurationError(f"{self.name} has no sheets: leave sheet {sheet!r} out")

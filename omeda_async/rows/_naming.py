@@ -1,12 +1,14 @@
 """Which column of a file, or name in its JSON, stands for which field: known names, names that were given, the rest."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Final
 
 from omeda_async._masking import mask_emails
 from omeda_async.errors import ConfigurationError
 from omeda_async.rows._kinds import RowKind, plain
 
+SHEET: Final = "sheet"
+"""Stands in the place of a delimiter where the cells need none."""
 _UNKNOWN_SHOWN: Final = 50
 _NAMES_SHOWN: Final = 12
 _LONGEST_SHOWN: Final = 40
@@ -108,26 +110,33 @@ class Naming:
             raise ConfigurationError(f"{file} has no {word} {next(iter(missing.values()))}")
 
     def _check_known(self, names: Sequence[str], fields: Sequence[str | None], file: str) -> None:
-        unknown = [
-            repr(_shown(name)) if name else f"column {position}, which has no name"
-            for position, (name, field) in enumerate(zip(names, fields, strict=True), 1)
-            if field is None and not self.is_left_out(name)
-        ]
-        if not unknown:
-            return
-        some = f"column {unknown[0]} stands" if names and len(unknown) == 1 else f"{len(unknown)} columns stand"
-        named = "" if len(unknown) == 1 else f": {_listed(unknown)}"
-        example = next((one for one in self.kind.fields if one not in fields), self.kind.target)
-        raise ConfigurationError(
-            f"{file}: {some.replace('column column', 'column')} for no field of {self.kind.what}{named}. "
-            f"Known are {', '.join(self.kind.fields)}. Leave the others out with {_LEAVE_OUT}, or some of them with "
+        places = [place for place, name in enumerate(names) if fields[place] is None and not self.is_left_out(name)]
+        nameless = "{}, which has no name," if len(places) == 1 else "{} (no name)"
+        unknown = [repr(_shown(names[place])) if names[place] else nameless.format(place + 1) for place in places]
+        if unknown:
+            raise ConfigurationError(f"{file}: {self.unknown('column', unknown, fields)}")
+
+    def unknown(self, word: str, names: Sequence[str], known: Container[str | None]) -> str:
+        """Return in words that there are names which stand for no field, all of them, and what can be done.
+
+        Args:
+            word: What bears a name: a column of a file, a field in JSON.
+            names: The names, as they are shown.
+            known: The fields that others stand for.
+        """
+        one = len(names) == 1
+        some = f"{word} {names[0]} stands" if one else f"{len(names)} {word}s stand"
+        example = next((field for field in self.kind.fields if field not in known), self.kind.target)
+        return (
+            f"{some} for no field of {self.kind.what}{'' if one else f': {_listed(names)}'}; known are "
+            f"{', '.join(self.kind.fields)}. Leave the others out with {_LEAVE_OUT}, or some of them with "
             f"--ignore-column NAME (ignore=); say what stands for a field with {_CHOOSE.format(field=example)}"
         )
 
 
 def unusable(kind: RowKind, file: str, names: Sequence[str], delimiter: str = "", hint: str = "") -> ConfigurationError:
     """Return the error of a file whose header has no column for what is needed, with the header as it was read."""
-    by = {"": "", "\t": ", separated by tabs"}.get(delimiter, f", separated by {delimiter}")
+    by = {"": "", SHEET: "", "\t": ", separated by tabs"}.get(delimiter, f", separated by {delimiter}")
     shown = ", ".join(repr(_shown(name)) for name in names[:_NAMES_SHOWN])
     shown += " …" if len(names) > _NAMES_SHOWN else ""
     choose = f"; {_CHOOSE.format(field=kind.target)} says which column it is" if delimiter else ""

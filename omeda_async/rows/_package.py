@@ -38,6 +38,9 @@ _HIDDEN: Final = re.compile(
 )
 _PADDED: Final = re.compile(r"0{2,}|[^0#?.,;_\-() %@*\\]")
 
+_DAMAGED: Final = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError, RuntimeError)
+"""What reading a damaged archive may raise; a negative place in it is a ValueError."""
+
 ERROR: Final = "holds an error of the spreadsheet (such as #N/A): mend it there"
 NO_VALUE: Final = "is a formula whose value the file does not hold: open the file in a spreadsheet program and save it"
 FORMATTED: Final = (
@@ -67,7 +70,7 @@ class Package:
         self._name = name
         try:
             self._archive = zipfile.ZipFile(io.BytesIO(data))
-        except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        except _DAMAGED:
             raise ConfigurationError(f"{name} is damaged or not whole: save the sheet as CSV, or get it anew") from None
         self._check_size()
         self._sheets = self._listed()
@@ -136,10 +139,10 @@ class Package:
             raise ConfigurationError(f"{self._name} is {other}: give the .xlsx or the CSV itself")
         targets = {
             one.get("Id", ""): posixpath.normpath(posixpath.join("/xl", one.get("Target", ""))).lstrip("/")
-            for one in self._small("xl/_rels/workbook.xml.rels").iter("{*}Relationship")
+            for one in self._small("xl/_rels/workbook.xml.rels").findall(".//{*}Relationship")
         }
         found = {}
-        for sheet in self._small("xl/workbook.xml").iter("{*}sheet"):
+        for sheet in self._small("xl/workbook.xml").findall(".//{*}sheet"):
             part = targets.get(sheet.get(_RELATION) or sheet.get(_STRICT_RELATION) or "", "")
             if part in parts and "worksheet" in part:
                 found[sheet.get("name", "")] = part, sheet.get("state", "visible") == "visible"
@@ -150,7 +153,7 @@ class Package:
         if "xl/styles.xml" not in self._archive.namelist():
             return frozenset()
         styles = self._small("xl/styles.xml")
-        odd = {one.get("numFmtId") for one in styles.iter("{*}numFmt") if _is_odd(one.get("formatCode", ""))}
+        odd = {one.get("numFmtId") for one in styles.findall(".//{*}numFmt") if _is_odd(one.get("formatCode", ""))}
         cells = styles.find("{*}cellXfs")
         numbered = enumerate(() if cells is None else cells.findall("{*}xf"))
         return frozenset(str(number).encode() for number, one in numbered if one.get("numFmtId") in odd)
@@ -160,7 +163,7 @@ class Package:
             if self._archive.getinfo(part).file_size > _SMALL:
                 self._damaged()
             return ET.fromstring(self._archive.read(part))  # noqa: S314 it is small, and entities are bounded by expat
-        except (KeyError, ET.ParseError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+        except (KeyError, ET.ParseError, *_DAMAGED):
             self._damaged()
 
     def _holds_cells(self, part: str) -> bool:
@@ -179,7 +182,7 @@ class Package:
                         rest = rest[end:]
                     elif len(rest) > _LARGEST_ROW:
                         self._damaged()
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+        except _DAMAGED:
             self._damaged()
         yield rest
 
@@ -207,7 +210,9 @@ def _look(piece: bytes, odd_styles: frozenset[bytes], found: Findings) -> None:
 def _is_odd(code: str) -> bool:
     """Whether a format shows a whole number as something else than its digits, such as 00123 or AB-123."""
     first = code.partition(";")[0]
-    return not first.lower().startswith("general") and bool(_PADDED.search(re.sub(r"\[[^\]]*\]|_.|\*.", "", first)))
+    bare = re.sub(r"\[[^\]]*\]|_.|\*.|E[+-]", "", first)
+    is_date = re.search(r"[ymdhs]", re.sub(r'"[^"]*"|\\.', "", bare), re.IGNORECASE)  # it is read as a date then
+    return not first.lower().startswith("general") and not is_date and bool(_PADDED.search(bare))
 
 
 def _column(letters: bytes) -> int:

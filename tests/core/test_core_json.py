@@ -73,7 +73,7 @@ def test_an_outcome_is_plain_json() -> None:
         "position": 0,
         "status": "done",
         "attempts": 1,
-        "receipt": {"submission_id": "S", "message": f"{MASKED} is out", "warnings": [], "settled": False},
+        "receipt": {"submission_id": "S", "message": f"{MASKED} is out", "warnings": [], "settled": False, "raw": None},
         "error": None,
     }
     error = _refused().to_dict()["error"]

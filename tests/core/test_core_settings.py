@@ -282,7 +282,7 @@ def test_of_one_provider_only_its_own_variables_are_read() -> None:
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({}, "set OMEDA_APP_ID, OCAMBA_TOKEN or JOURNEY_MANAGER_BASE_URL"),
+        ({}, "set OMEDA_APP_ID with OMEDA_BRAND or OMEDA_CLIENT; OCAMBA_TOKEN; or JOURNEY_MANAGER_BASE_URL"),
         ({"OMEDA_FOO": "x"}, "no provider is configured"),
         ({"OMEDA_BRAND": "FOO"}, "OMEDA_APP_ID is missing from the environment, although OMEDA_BRAND is set"),
         ({"OMEDA_APP_ID": SECRET}, "OMEDA_BRAND and OMEDA_CLIENT are both missing"),

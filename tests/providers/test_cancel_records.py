@@ -212,3 +212,22 @@ async def test_the_request_of_a_record_is_built_once_in_a_run(provider: Provider
             outcomes, _ = await _cancelled(provider, "a", "b", "c", journal=tmp_path / "run.sqlite3", **options)
     assert len(outcomes) == 3
     assert len(built) == 3 * runs
+
+
+@pytest.mark.parametrize(
+    ("provider", "given", "key"),
+    [
+        (OCAMBA, "1000248.0", "1000248.0"),
+        (OCAMBA, {"id": "# a comment"}, "# a comment"),
+        (OCAMBA, CampaignCancel("1,000", key="mine"), "mine"),
+        (JOURNEY_MANAGER, "15d0\u200b", "15d0\u200b"),
+        (OMEDA, "FOO 1", "FOO 1"),
+        (OMEDA, {"id": "FOO1", "user_id": "u", "scheduled_for": WHEN.replace(tzinfo=None)}, "FOO1"),
+    ],
+)
+async def test_an_id_that_is_refused_is_the_key_all_the_same(provider: Provider, given: object, key: str) -> None:
+    """Who looks for what became of it finds it by that."""
+    (outcome,), requests = await _cancelled(provider, given)
+    assert (outcome.status, outcome.key, requests) == (OutcomeStatus.REJECTED, key, [])
+    assert outcome.error is not None
+    assert str(outcome.error.operation).endswith("cancel_many")

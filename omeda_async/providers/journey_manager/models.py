@@ -9,7 +9,7 @@ from typing import Any, SupportsIndex, TypeAlias
 import attrs
 
 from omeda_async._masking import masked_repr
-from omeda_async.providers._models import to_id, to_id_or_none, to_tuple
+from omeda_async.providers._models import UNKEPT, to_id, to_id_or_none, to_tuple
 
 
 @attrs.frozen
@@ -36,6 +36,9 @@ class TransactionReceipt:
 
     settled: bool = attrs.field(default=False, kw_only=True)
     """True: the response was lost, and a read has shown since that it was done."""
+    raw: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True, eq=False, repr=False, metadata=UNKEPT)
+    """The whole response as it came, which cannot be changed, and is empty if it had no body; None where a read has
+    settled it, or in an outcome from a journal."""
 
 
 @attrs.frozen(kw_only=True)

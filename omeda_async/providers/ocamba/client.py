@@ -6,7 +6,7 @@ from typing import Any, Final, SupportsIndex, TypeVar, Unpack, overload
 import attrs
 
 from omeda_async._account import Account
-from omeda_async._single import SingleOptions, call
+from omeda_async._single import ClientOptions, SingleOptions, call
 from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records
 from omeda_async.limits import LimitsView
 from omeda_async.providers._cancels import item_of
@@ -32,6 +32,18 @@ class OcambaClient:
         """What the account's limiter has used, has free, and when the next attempt may go."""
         return self._account.limiter.view()
 
+    def with_options(self, **options: Unpack[ClientOptions]) -> "OcambaClient":
+        """Return a client whose calls and runs are made so, on the same session, credentials and limits.
+
+        Args:
+            options: ``timeout``, ``deadline`` (seconds), ``headers``, ``priority`` and ``retry``: see
+                :class:`ClientOptions`. What is left out stays as it is with this client.
+
+        Raises:
+            ConfigurationError: An option is out of range; the message names it.
+        """
+        return OcambaClient(self._account.with_options(**options))
+
 
 class Campaigns:
     """The campaigns of an account."""
@@ -53,7 +65,7 @@ class Campaigns:
             campaign_id: The campaign.
             reason: Why; sent when given.
             explain: Read the campaign when the refusal does not say what is the matter.
-            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+            options: ``priority``, ``max_wait``, ``deadline``, ``timeout`` and ``headers``; see :class:`SingleOptions`.
 
         Raises:
             AlreadyDone: It had been cancelled before.
@@ -71,7 +83,7 @@ class Campaigns:
 
         Args:
             campaign_id: The campaign.
-            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+            options: ``priority``, ``max_wait``, ``deadline``, ``timeout`` and ``headers``; see :class:`SingleOptions`.
 
         Raises:
             NotFound: There is no such campaign.
@@ -96,7 +108,7 @@ class Campaigns:
             statuses: Only campaigns in one of these; filtered by the provider, and again here.
             search: A text the provider searches for.
             page_size: Campaigns in one request.
-            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+            options: ``priority``, ``max_wait``, ``deadline``, ``timeout`` and ``headers``; see :class:`SingleOptions`.
 
         Raises:
             UnreadableAnswer: A full page shows only what came before, and the total says that there is more.

@@ -52,7 +52,7 @@ class Deployments:
         Args:
             track_id: The deployment.
             user_id: In whose name; by default the settings' ``user_id``.
-            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+            options: ``priority``, ``max_wait``, ``deadline``, ``timeout`` and ``headers``; see :class:`SingleOptions`.
 
         Raises:
             ConfigurationError: No user is named, neither here nor in the settings.
@@ -81,7 +81,7 @@ class Deployments:
 
         Args:
             deployment: What to create.
-            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+            options: ``priority``, ``max_wait``, ``deadline``, ``timeout`` and ``headers``; see :class:`SingleOptions`.
 
         Returns:
             The receipt of the new deployment, with its track id.
@@ -112,7 +112,7 @@ class Deployments:
             track_id: The deployment to clone.
             deployment_date: When the clone is to be sent: aware, and in the future. Omeda takes whole minutes: seconds
                 are dropped.
-            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+            options: ``priority``, ``max_wait``, ``deadline``, ``timeout`` and ``headers``; see :class:`SingleOptions`.
 
         Returns:
             The receipt of the new deployment.
@@ -139,7 +139,7 @@ class Deployments:
         Args:
             track_id: The deployment.
             update: What is to change.
-            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+            options: ``priority``, ``max_wait``, ``deadline``, ``timeout`` and ``headers``; see :class:`SingleOptions`.
 
         Raises:
             InvalidRecord: A field cannot be sent; nothing was.
@@ -163,7 +163,7 @@ class Deployments:
 
         Args:
             track_id: The deployment.
-            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+            options: ``priority``, ``max_wait``, ``deadline``, ``timeout`` and ``headers``; see :class:`SingleOptions`.
 
         Raises:
             NotFound: There is no such deployment.
@@ -178,7 +178,7 @@ class Deployments:
 
         Args:
             search: What to look for.
-            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+            options: ``priority``, ``max_wait``, ``deadline``, ``timeout`` and ``headers``; see :class:`SingleOptions`.
 
         Raises:
             OmedaAsyncError: See :mod:`omeda_async.errors`.

@@ -5,7 +5,7 @@ from typing import Any, TypeVar, Unpack, overload
 import attrs
 
 from omeda_async._account import Account
-from omeda_async._single import SingleOptions, call
+from omeda_async._single import ClientOptions, SingleOptions, call
 from omeda_async.bulk import Batcher, BulkOptions, BulkRun, Records
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import LimitsView, Priority
@@ -39,6 +39,18 @@ class OmedaClient:
         """What the account's limiter has used, has free, and when the next attempt may go."""
         return self._account.limiter.view()
 
+    def with_options(self, **options: Unpack[ClientOptions]) -> "OmedaClient":
+        """Return a client whose calls and runs are made so, on the same session, credentials and limits.
+
+        Args:
+            options: ``timeout``, ``deadline`` (seconds), ``headers``, ``priority`` and ``retry``: see
+                :class:`ClientOptions`. What is left out stays as it is with this client.
+
+        Raises:
+            ConfigurationError: An option is out of range; the message names it.
+        """
+        return OmedaClient(self._account.with_options(**options), self._settings)
+
     def for_brand(self, brand: str) -> "OmedaClient":
         """Return a client for another brand of the same account, on the same session and limits.
 
@@ -70,7 +82,7 @@ class OptOuts:
 
         Args:
             opt_outs: The opt-outs, of any level each.
-            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+            options: ``priority``, ``max_wait``, ``deadline``, ``timeout`` and ``headers``; see :class:`SingleOptions`.
 
         Raises:
             InvalidRecord: There are none, or one cannot be sent; nothing was.
@@ -91,7 +103,7 @@ class OptOuts:
         max_delay: float = 0.05,
         max_entries: int = MAX_ENTRIES,
         max_bytes: int = MAX_BYTES,
-        priority: Priority = Priority.INTERACTIVE,
+        priority: Priority | None = None,
         allow_odd_addresses: bool | None = None,
     ) -> Batcher[OptOutRecord, OptOutReceipt]:
         """Let many tasks share requests: ``await batcher.add(record)`` gives each its own outcome.
@@ -100,14 +112,15 @@ class OptOuts:
             max_delay: Seconds a record waits for others at the most.
             max_entries: Records in one request at the most. Omeda publishes no limit: 500 is ours.
             max_bytes: Bytes of one request at the most; the default is ours too.
-            priority: The lane at the limiter.
+            priority: The lane at the limiter; by default the client's, which is interactive.
             allow_odd_addresses: Whether addresses are sent that nobody can have; by default the settings say so.
 
         Raises:
             ConfigurationError: An option is out of range; the message names it.
         """
         work = self._work(max_entries, max_bytes, allow_odd_addresses)
-        return Batcher(work, max_delay=max_delay, priority=priority)
+        lane = self._account.priority or Priority.INTERACTIVE if priority is None else priority
+        return Batcher(work, max_delay=max_delay, priority=lane)
 
     @overload
     def submit_many(

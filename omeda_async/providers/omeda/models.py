@@ -10,7 +10,7 @@ from typing import Any, ClassVar, SupportsIndex, TypeAlias
 import attrs
 
 from omeda_async._masking import masked_repr
-from omeda_async.providers._models import to_id, to_tuple
+from omeda_async.providers._models import UNKEPT, to_id, to_tuple
 
 
 def _to_integer(value: str | int | None) -> int | None:
@@ -196,6 +196,9 @@ class DeploymentReceipt:
     warnings: tuple[str, ...] = attrs.field(default=(), repr=masked_repr)
     settled: bool = attrs.field(default=False, kw_only=True)
     """True: the response was lost, and a read has shown since that it was done."""
+    raw: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True, eq=False, repr=False, metadata=UNKEPT)
+    """The whole response as it came, which cannot be changed; None where a read has settled it, or in an outcome
+    from a journal."""
 
 
 @attrs.frozen
@@ -208,6 +211,9 @@ class OptOutReceipt:
     warnings: tuple[str, ...] = attrs.field(default=(), repr=masked_repr)
     settled: bool = attrs.field(default=False, kw_only=True)
     """True: the response was lost, and it has been shown since that it was done."""
+    raw: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True, eq=False, repr=False, metadata=UNKEPT)
+    """The whole response as it came, which cannot be changed; None where a read has settled it, or in an outcome
+    from a journal."""
 
 
 @attrs.frozen(kw_only=True)
