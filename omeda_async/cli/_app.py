@@ -1,7 +1,7 @@
 """The commands."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -51,7 +51,7 @@ def opt_out(
     return lambda manager, rows, options: manager.omeda.opt_outs.submit_many(
         rows,
         max_entries=max_entries,
-        journal_pii=journal_pii,
+        journal_pii=cast(Literal["keep", "hash"], journal_pii),  # the run says what it may be
         allow_odd_addresses=allow_odd_addresses,
         **options,
     )

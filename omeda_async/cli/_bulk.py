@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import attrs
 import typer
 
-from omeda_async import ConfigurationError, Plan, RateLimit, SessionManager
+from omeda_async import ConfigurationError, Plan, RateLimit
 from omeda_async._environment import settings_from_env
 from omeda_async.cli._files import check_output
 from omeda_async.cli._input import opened
@@ -74,8 +74,7 @@ def _check_user(order: Order, rows: RowFile, settings: Any) -> None:
 
 def _planned(order: Order, rows: RowFile, settings: Any) -> Plan:
     # Nothing is sent, so that the manager is not entered: that would load an HTTP client.
-    manager: SessionManager = SessionManager(**{order.provider.setting: settings})
-    return asyncio.run(order.run(manager, rows).plan())
+    return asyncio.run(order.run(order.manager(settings), rows).plan())
 
 
 def _plan(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:

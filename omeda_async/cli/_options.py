@@ -68,6 +68,17 @@ def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
             metavar="LIMIT", help="Instead of the provider's limit: calls/seconds, such as 10/1,150/60,parallel=10."
         ),
     ] = None,
+    proxy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Go out through it, not through HTTPS_PROXY: that is the place for one with a password.",
+        ),
+    ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.pem", help="Trust these authorities besides the system's, such as a proxy's."),
+    ] = None,
 ) -> None:
     """Declare them: the parameters of Asked."""
 

@@ -1,7 +1,8 @@
 """What a bulk command was asked for."""
 
 import enum
-from collections.abc import Callable, Mapping
+import ssl
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -9,6 +10,7 @@ import attrs
 
 if TYPE_CHECKING:  # whoever only asks for help loads none of it
     from omeda_async import BulkRun, SessionManager
+    from omeda_async.events import Hook
     from omeda_async.rows import RowFile, RowKind
 
 
@@ -65,6 +67,8 @@ class Asked:
     concurrency: int | None = None
     deadline: float | None = None
     rate: str | None = None
+    proxy: str | None = attrs.field(default=None, repr=False)
+    ca_file: Path | None = None
 
 
 Make: TypeAlias = "Callable[[SessionManager, RowFile, dict[str, Any]], BulkRun]"
@@ -89,8 +93,33 @@ class Order:
         """Return what is done: ``"Cancel campaigns"``."""
         return f"{self.verb.capitalize()} {self.kind.what}"
 
+    def manager(self, settings: Any, *, hooks: "Iterable[Hook]" = ()) -> "SessionManager":
+        """Return a manager for the provider, with the way out that was asked for.
+
+        Raises:
+            ConfigurationError: That is none, or cannot be read.
+        """
+        from omeda_async import SessionManager  # noqa: PLC0415 whoever only asks for help needs none
+
+        context = None if self.asked.ca_file is None else _trusting(self.asked.ca_file)
+        settings = {self.provider.setting: settings}
+        return SessionManager(**settings, proxy=self.asked.proxy, ssl=context, hooks=hooks)
+
     def run(self, manager: "SessionManager", rows: "RowFile") -> "BulkRun":
         """Make the run, which has not begun then."""
         asked = self.asked
         options = {"journal": asked.journal, "concurrency": asked.concurrency, "deadline": asked.deadline}
         return self.make(manager, rows, options)
+
+
+def _trusting(path: Path) -> ssl.SSLContext:
+    from omeda_async import ConfigurationError  # noqa: PLC0415 the same
+
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError:
+        raise ConfigurationError(f"--ca-file {path} holds no certificates: it must be a PEM file of them") from None
+    except OSError as error:
+        raise ConfigurationError(f"--ca-file {path} cannot be read: {error.strerror}") from None
+    return context

@@ -1,5 +1,6 @@
 """Outcomes as text and as JSON: which row, what became of it, and the provider's words with addresses masked."""
 
+import asyncio
 import csv
 import io
 import json
@@ -8,7 +9,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, BinaryIO, Protocol
 
 import attrs
 
@@ -22,13 +23,6 @@ PLACES = 3
 """How many runs of places a line names, where several records have the same fate."""
 COLUMNS = ("row", "position", "key", "status", "attempts", "error", "message", "refused_ids", "receipt")
 """What a CSV of outcomes holds."""
-
-
-class Write(Protocol):
-    """Takes the outcomes of a run, one by one."""
-
-    def __call__(self, outcome: Outcome) -> object:
-        """Take one outcome."""
 
 
 def masked(text: str) -> str:
@@ -109,7 +103,8 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
 def _receipt(receipt: Any) -> Any:
     if not attrs.has(type(receipt)):
         return receipt
-    fields = attrs.asdict(receipt, recurse=False).items()
+    # Without the whole response, which is the same for all that shared the request, and may hold anything.
+    fields = attrs.asdict(receipt, recurse=False, filter=lambda field, _: field.metadata.get("kept", True)).items()
     return {name: _masked_texts(value) for name, value in fields if value is not None and value != ()}
 
 
@@ -183,41 +178,80 @@ def _csv(cells: Iterable[str]) -> str:
 
 @attrs.define
 class Lines:
-    """Outcomes in a file."""
+    """Outcomes in a file, or in a pipe, which may take no more for a while."""
 
-    file: TextIO
-    form: Form
+    file: BinaryIO | None
+    """Where they go, unbuffered; None for nowhere."""
+    form: Form = attrs.field(factory=JsonLines)
     begun: bool = False
+    held: bytes = b""
+    """What a pipe has not taken yet."""
 
     def begin(self) -> None:
         """Empty the file of an earlier run: only now is it certain that this one is not refused."""
-        if self.begun:
+        if self.begun or self.file is None:
             return
-        if stat.S_ISREG(os.fstat(self.file.fileno()).st_mode):
+        if is_regular(self.file):
             self.file.truncate(0)
         self.begun = True
-        self.file.write(self.form.heading())
+        self.held += self.form.heading().encode()
+        self._write()
 
     def __call__(self, outcome: Outcome) -> None:
-        """Write one outcome."""
-        self.begin()
-        self.file.write(self.form.line(outcome))
+        """Write one outcome, or as much of it as is taken now."""
+        if self.file is not None:
+            self.begin()
+            self.held += self.form.line(outcome).encode("utf-8", "backslashreplace")
+            self._write()
+
+    async def taken(self, enough: asyncio.Event) -> None:
+        """Wait until a pipe has taken what is held, or until that is enough of waiting; nothing is held then."""
+        if self.file is None:
+            return
+        loop, turn, number = asyncio.get_running_loop(), asyncio.Event(), self.file.fileno()
+        waiting = asyncio.create_task(enough.wait())
+        waiting.add_done_callback(lambda _: turn.set())
+        loop.add_writer(number, turn.set)
+        try:
+            while self.held and not enough.is_set():
+                await turn.wait()
+                turn.clear()
+                self._write()
+        finally:
+            loop.remove_writer(number)
+            waiting.cancel()
+            self.held = b""
+
+    def _write(self) -> None:
+        while self.held and self.file is not None:
+            taken = self.file.write(self.held)
+            if taken is None:
+                return
+            self.held = self.held[taken:]
+
+
+def is_regular(file: BinaryIO) -> bool:
+    """Whether a file is one on a disk: no pipe, terminal or device, which may be slow to take anything."""
+    return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
 
 
 @contextmanager
-def writing(path: str | None) -> Iterator[Write]:
+def writing(path: str | None) -> Iterator[Lines]:
     """Write outcomes to a file, as CSV where its name ends so, else one JSON object a line; without a path, nowhere.
 
-    What the file holds stays until the first outcome comes, or the run ends without any.
+    What the file holds stays until the first outcome comes, or the run ends without any. A pipe is waited for until
+    somebody reads it.
 
     Raises:
         ConfigurationError: The file cannot be written.
     """
     if path is None:
-        yield lambda _: None
+        yield Lines(None)
         return
     try:
-        file = Path(path).open("a", encoding="utf-8", buffering=1, newline="")  # noqa: SIM115 it is closed below
+        file = Path(path).open("ab", buffering=0)  # noqa: SIM115 it is closed below
+        if not is_regular(file):
+            os.set_blocking(file.fileno(), False)
     except OSError as problem:
         raise ConfigurationError(f"{path} cannot be written: {problem.strerror}") from problem
     try:

@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 
 from omeda_async.errors import ConfigurationError
 
+BLANKS: Final = " \t\r\n"
+"""What may stand around a cell or a line, and is left out. Other blanks are refused, as they are in models."""
 _HEAD: Final = 1024
 _TAIL: Final = 4096
 _SAMPLE: Final = 16 * 1024

@@ -12,7 +12,7 @@ import orjson
 
 from omeda_async._row import Row
 from omeda_async.errors import InvalidRecord
-from omeda_async.rows._charset import Charset
+from omeda_async.rows._charset import BLANKS, Charset
 from omeda_async.rows._formulas import unquoted
 from omeda_async.rows._kinds import RowKind, plain
 from omeda_async.rows._naming import Naming
@@ -62,7 +62,7 @@ class CsvForm:
                     cell = unquoted(cell)
                 if ids is not None:
                     record[field] = ids[cell]
-                elif text := cell.strip():
+                elif text := cell.strip(BLANKS):
                     record[field] = text
                     if field == _MOMENT or not text.isascii():
                         _check_text(field, text, self._charset)
@@ -77,7 +77,9 @@ class CsvForm:
     def key_alone(self, cells: list[str]) -> str | None:
         """Return the key in a row the rest of which may be of no use."""
         keys = (
-            unquoted(cells[place]).strip() for place, field, _ in self._columns if field == "key" and place < len(cells)
+            unquoted(cells[place]).strip(BLANKS)
+            for place, field, _ in self._columns
+            if field == "key" and place < len(cells)
         )
         return next(keys, None) or None
 
@@ -266,11 +268,11 @@ def _type_ids(charset: Charset, cell: str) -> tuple[int, ...] | None:
 
 def _parts(field: str, cell: str, charset: Charset) -> tuple[str, ...] | None:
     # None tells an empty cell from a column that is not there: an opt-out without ids reaches further.
-    text = cell.strip()
+    text = cell.strip(BLANKS)
     _check_text(field, text, charset)
     if _THOUSANDS.search(text):
         raise InvalidRecord.of(field, "may be one number or several ids: separate ids by |")
-    return tuple(filter(None, map(str.strip, _BETWEEN_IDS.split(text)))) if text else None
+    return tuple(filter(None, (part.strip(BLANKS) for part in _BETWEEN_IDS.split(text)))) if text else None
 
 
 def _check_text(field: str | None, text: str, charset: Charset) -> None:

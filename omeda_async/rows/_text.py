@@ -7,7 +7,7 @@ from itertools import islice
 from typing import BinaryIO, Final, cast
 
 from omeda_async.errors import ConfigurationError, InvalidRecord
-from omeda_async.rows._charset import charset_of, survey
+from omeda_async.rows._charset import BLANKS, charset_of, survey
 from omeda_async.rows._source import Blocks, Source, in_lines
 
 _ENDLESS: Final = ("unexpected end of data", "field larger than field limit")
@@ -94,7 +94,7 @@ class Text:
     def records(self, *, comments: bool) -> Iterator[tuple[int, str]]:
         """Return the number and the text of each line that is not blank, without comments where there are such."""
         for number, line in enumerate(self.lines(), 1):
-            if (text := line.strip()) and not (comments and text[0] == "#"):
+            if (text := line.strip(BLANKS)) and not (comments and text[0] == "#") and (text.isascii() or line.strip()):
                 yield number, text
 
     def elements(self) -> Iterator[tuple[int, str]]:

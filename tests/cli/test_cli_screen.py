@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from omeda_async import OcambaSettings, Outcome, OutcomeStatus, SessionManager, __main__, __version__
+from omeda_async import OcambaSettings, OptOutReceipt, Outcome, OutcomeStatus, SessionManager, __main__, __version__
 from omeda_async.cli import app
 from omeda_async.cli._outcomes import as_dict, line
 from omeda_async.cli._progress import Watched, limit_in_words, watching
@@ -126,6 +126,13 @@ def test_a_line_of_results_keeps_the_callers_key() -> None:
         "message": None,
         "receipt": {"id": 1},
     }
+
+
+def test_the_whole_response_is_in_no_result() -> None:
+    """It may hold addresses, and would stand in every row that shared the request."""
+    receipt = OptOutReceipt("S", "queued", raw={"Success": "queued", "Address": "jane.doe@omeda.com"})
+    outcome = Outcome(record="r", key="k", position=0, status=OutcomeStatus.DONE, attempts=1, receipt=receipt)
+    assert as_dict(outcome)["receipt"] == {"submission_id": "S", "message": "queued", "settled": False}
 
 
 def test_help_names_every_command() -> None:

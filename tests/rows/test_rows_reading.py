@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from omeda_async import ConfigurationError, InvalidRecord
+from omeda_async.providers.ocamba._operations import build_cancel
+from omeda_async.providers.ocamba.models import CampaignCancel
 from omeda_async.rows import CAMPAIGNS, DEPLOYMENTS, OPT_OUTS, TRANSACTIONS, Row, RowFile, RowKind
 
 
@@ -376,3 +378,31 @@ def test_a_list_has_as_many_rows_as_it_says(lines: list[str], last: bool) -> Non
     file = rows(CAMPAIGNS, text, "ids.txt")
     assert [row["campaign_id"] for row in file] == expected
     assert (len(file), file.comments) == (len(expected), sum(line.lstrip().startswith("#") for line in lines))
+
+
+ODD_BLANKS = ["\u00a0", "\u2003", "\u3000", "\u202f", "\x0b", "\x1f", "\x85"]
+
+
+@pytest.mark.parametrize("blank", ODD_BLANKS, ids=ascii)
+@pytest.mark.parametrize(
+    "text", ["campaign_id\n{}\n", "campaign_id,reason\n{},x\n", "7\n{}\n", '{{"campaign_id": "{}"}}\n']
+)
+def test_blanks_that_no_model_takes_are_not_trimmed_from_files(text: str, blank: str) -> None:
+    """Spaces, tabs and line ends around a cell are left out; any other is the record's, and is refused there."""
+    if blank in {"\x0b", "\x1f"} and text.startswith("{{"):
+        pytest.skip("JSON itself refuses it")
+    for value in (f"12{blank}", f"{blank}12"):
+        *_, row = rows(CAMPAIGNS, text.format(value))
+        assert row["campaign_id"] == value
+        with pytest.raises(InvalidRecord):
+            build_cancel(CampaignCancel(row["campaign_id"]))
+    if not text.startswith("{{"):
+        *_, row = rows(CAMPAIGNS, text.format("\t 12 "))
+        assert row["campaign_id"] == "12"
+
+
+@pytest.mark.parametrize("blank", ODD_BLANKS, ids=ascii)
+def test_ids_of_an_opt_out_keep_odd_blanks_too(blank: str) -> None:
+    """A cell of nothing else is no empty cell, which would reach further."""
+    text = f"email,brand_ids\na@example.com,{blank}\na@example.com, XXG |{blank}XXH\n"
+    assert [row["brand_ids"] for row in rows(OPT_OUTS, text)] == [(blank,), ("XXG", f"{blank}XXH")]
