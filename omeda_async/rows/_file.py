@@ -216,7 +216,7 @@ class RowFile(Iterable[Row]):
     def _headings(self, cells: Any) -> list[str]:
         if isinstance(cells, InvalidRecord):
             return []
-        names = [cell.strip() if isinstance(cell, str) else str(cell) for cell in cells]
+        names = [cell.strip() for cell in cells] if self._sheet is None else self._sheet.headings(cells)
         while names and not names[-1]:
             names.pop()
         return names

@@ -56,10 +56,9 @@ class Sheet:
             if any(not isinstance(value, str) or value.strip() for value in values):
                 yield number, values
 
-
-def heading(value: Any) -> str:
-    """Return what a cell of the header holds."""
-    return "" if isinstance(value, Marked) else _plain(value).strip()
+    def headings(self, values: list[Any]) -> list[str]:
+        """Return what the cells of a header hold."""
+        return ["" if isinstance(value, Marked) else _plain(value).strip() for value in values]
 
 
 class SheetForm:
