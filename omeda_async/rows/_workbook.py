@@ -50,9 +50,10 @@ class Sheet:
     def rows(self) -> Iterator[tuple[int, list[Any]]]:
         """Return the number, as the spreadsheet shows it, and the values of each row that is not blank."""
         for number, values in enumerate(self._sheet.iter_rows(), 1):
-            for column, reason in self._marks.get(number, {}).items():
-                if column < len(values):
-                    values[column] = Marked(reason)
+            if self._marks and number in self._marks:
+                for column, reason in self._marks[number].items():
+                    if column < len(values):
+                        values[column] = Marked(reason)
             if any(not isinstance(value, str) or value.strip() for value in values):
                 yield number, values
 
