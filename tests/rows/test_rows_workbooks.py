@@ -4,7 +4,9 @@ import builtins
 import gzip
 import io
 import random
+import struct
 import zipfile
+import zlib
 from typing import Any
 
 import pytest
@@ -154,6 +156,19 @@ def test_an_archive_that_unfolds_too_far_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("omeda_async.rows._package.LARGEST", 100_000)
     with pytest.raises(ConfigurationError, match="unfolds to more than"):
         rows(CAMPAIGNS, workbook([["id"], ["x" * 200_000]]), "in.xlsx")
+
+
+def test_an_archive_that_lies_about_its_size_is_refused() -> None:
+    """What reads the values would unfold all of it, whatever the archive says."""
+    data = workbook([["id"], *([place] for place in range(2000))])
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        part = archive.getinfo("xl/worksheets/sheet1.xml")
+        start = archive.read(part)[:100]
+    said, lied = (struct.pack("<LLL", part.CRC, part.compress_size, size) for size in (part.file_size, len(start)))
+    lied = struct.pack("<L", zlib.crc32(start)) + lied[4:]
+    assert data.count(said) == 2
+    with pytest.raises(ConfigurationError, match="is damaged: save the sheet as CSV"):
+        rows(CAMPAIGNS, data.replace(said, lied), "in.xlsx")
 
 
 def test_another_archive_is_no_workbook() -> None:
