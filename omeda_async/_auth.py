@@ -177,6 +177,65 @@ class RenewableCredentials:
         self.secrets = tuple({secret for load in self._kept for secret in load})
 
 
+class ExtendedCredentials:
+    """Credentials with further headers of the caller's, over which they have precedence.
+
+    Args:
+        own: What signs the requests, and may be renewed by others as well.
+        extra: The further headers.
+    """
+
+    def __init__(self, own: Credentials, extra: Headers) -> None:
+        self.own = own
+        self.extra = extra
+        self._secrets = tuple(value for value in extra.values() if len(value) >= LEAST_SECRET)
+        self._made: tuple[Headers, Headers] = ({}, {})
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the credentials are."""
+        return self.own.is_ready
+
+    @property
+    def headers(self) -> Headers:
+        """The same mapping as long as the credentials' own is the same."""
+        own, made = self._made
+        if own is not self.own.headers:
+            own = self.own.headers
+            made = with_extra(self.extra, own)
+            self._made = own, made
+        return made
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Theirs, and what the further headers hold."""
+        return (*self.own.secrets, *self._secrets)
+
+    async def ready(self, seconds: float) -> None:
+        """Make them ready."""
+        await self.own.ready(seconds)
+
+    async def renew(self, error: OmedaAsyncError, used: Headers, seconds: float) -> bool:
+        """Renew them, unless somebody has done so since the request was signed."""
+        own, made = self._made
+        return await self.own.renew(error, own if used is made else used, seconds)
+
+
+def extended(credentials: Credentials, headers: Headers) -> Credentials:
+    """Return credentials with further headers, which have precedence over those that were added before."""
+    if not headers:
+        return credentials
+    if isinstance(credentials, ExtendedCredentials):
+        return ExtendedCredentials(credentials.own, with_extra(credentials.extra, headers))
+    return ExtendedCredentials(credentials, headers)
+
+
+def with_extra(extra: Headers, own: Headers) -> Headers:
+    """Return headers with further ones, of which none takes the place of another, whatever the case of its name."""
+    taken = {name.casefold() for name in own}
+    return {**{name: value for name, value in extra.items() if name.casefold() not in taken}, **own}
+
+
 def _is_header(text: object) -> bool:
     return isinstance(text, str) and bool(text) and text.isprintable()
 
@@ -189,24 +248,22 @@ def _secrets_in(name: str, value: str) -> Iterator[str]:
     yield from (piece for piece in (value, *pieces) if len(piece) >= LEAST_SECRET)
 
 
-def fixed_credentials(authorization: str, *secrets: str, extra: Headers) -> Credentials:
-    """Sign with an Authorization header and the caller's own headers."""
-    also = (value for value in extra.values() if len(value) >= LEAST_SECRET)
-    return FixedCredentials({"Authorization": authorization, **extra}, (*secrets, *also))
+def fixed_credentials(authorization: str, *secrets: str) -> Credentials:
+    """Sign with an Authorization header."""
+    return FixedCredentials({"Authorization": authorization}, secrets)
 
 
-def bearer(token: str | Callable[[], str | Awaitable[str]], extra: Headers | None = None) -> Credentials:
-    """Sign with a bearer token and some fixed headers; a token from a callable is asked for once more on 401."""
-    fixed = dict(extra or {})
+def bearer(token: str | Callable[[], str | Awaitable[str]]) -> Credentials:
+    """Sign with a bearer token; one from a callable is asked for once more on 401."""
     if isinstance(token, str):
-        return fixed_credentials(f"Bearer {token}", token, extra=fixed)
+        return fixed_credentials(f"Bearer {token}", token)
 
     async def load() -> Headers:
         given = token()
         value = await given if inspect.isawaitable(given) else given
         if not (isinstance(value, str) and value.strip() and value.isprintable()):
             raise ConfigurationError("the token callable must return a non-empty printable string")
-        return {"Authorization": f"Bearer {value}", **fixed}
+        return {"Authorization": f"Bearer {value}"}
 
     return RenewableCredentials(load, lambda error: isinstance(error, AuthenticationFailed) and error.status == 401)
 

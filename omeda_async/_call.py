@@ -29,6 +29,7 @@ from omeda_async._masking import LEAST_SECRET, encoded_forms, hide_secrets
 from omeda_async._operation import Inquiry, Operation, Request, Response, Verdict, Verification
 from omeda_async._quick import quick
 from omeda_async._result import Result
+from omeda_async._shown import shown_headers, shown_url
 from omeda_async._stop import Stop
 from omeda_async.errors import (
     ClosedError,
@@ -120,7 +121,7 @@ class Call(Generic[P, R]):
         Cancelling it closes the connection of the attempt in flight; :meth:`interrupted` tells what is certain then.
         """
         try:
-            request = self._request or self._operation.build(self._params)
+            request = self._request = self._request or self._operation.build(self._params)
         except InvalidRecord as error:
             raise self._signed(error, doubtful=self.state.doubt is not None) from None
         self._now = get_running_loop().time
@@ -312,6 +313,9 @@ class Call(Generic[P, R]):
         error.operation = self._operation.name
         error.attempts = self.attempts
         error.sent = doubtful
+        if self._request is not None:
+            error.method = self._request.method
+            error.url = shown_url(self._account.url, self._request.path)
         return error.without(self._account.credentials.secrets)
 
     async def _pause(self, seconds: float) -> bool:
@@ -370,9 +374,11 @@ def read_response(
 
 def _parsed(operation: Operation[P, R], response: Response, params: P | None) -> R | OmedaAsyncError:
     result, confirms = operation.parse(response), operation.confirms
-    if confirms is None or params is None or isinstance(result, OmedaAsyncError):
+    if isinstance(result, OmedaAsyncError):
+        result.headers = shown_headers(response.headers)
         return result
-    if confirms(params, result, response):
+    if confirms is None or params is None or confirms(params, result, response):
         return result
     reason = f"answered {response.status}, and names something else than what was asked for"
-    return UnreadableAnswer(reason, sent=True, status=response.status, body=response.body)
+    seen = shown_headers(response.headers)
+    return UnreadableAnswer(reason, sent=True, headers=seen, status=response.status, body=response.body)

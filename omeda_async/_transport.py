@@ -18,21 +18,36 @@ from aiohttp.client_exceptions import ClientConnectorError
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import BaseConnector, Connection
 from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from omeda_async._body import MAX_BODY, BodyLost, read
 from omeda_async._failures import (
     LONGEST_LINE,
     NEVER_LEFT,
     answer_lost,
+    body_lost,
     connection_failed,
     is_of_the_body,
+    no_answer,
+    refused_by_session,
     spoke_first,
-    tell,
 )
 from omeda_async._operation import Request, Response
-from omeda_async._requests import check_borrowed, merged, timeouts, url_of, without_cookies
+from omeda_async._proxies import Network
+from omeda_async._requests import (
+    DIRECT,
+    Way,
+    check_borrowed,
+    goes_in_clear,
+    merged,
+    through_proxies,
+    timeouts,
+    url_of,
+    way_to,
+    without_session,
+)
 from omeda_async._version import __version__
-from omeda_async.errors import AnswerLost, ClosedError, ConfigurationError, OmedaAsyncError, UnreadableAnswer
+from omeda_async.errors import AnswerLost, ClosedError, ConfigurationError, OmedaAsyncError
 
 ClientSession: TypeAlias = aiohttp.ClientSession
 """What may be borrowed; the name is for those who must not know aiohttp's client."""
@@ -44,7 +59,12 @@ USER_AGENT = f"omeda-async/{__version__} (aiohttp/{aiohttp.__version__}; Python/
 _COMMON = {"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type": "application/json"}
 # A server that is tired of an idle connection says so while the request is on its way (RFC 9110, section 15.5.9).
 _TIRED = "answered 408 on a connection that was kept: the server had given it up, and may not have read the request"
+_IN_CLEAR = (
+    "http_session would send credentials through a proxy in plain http: let it go past the proxy, or begin base_url "
+    "with https://, which goes through a tunnel"
+)
 _NO_CHUNKS = "not in chunks, as its headers say"
+_NO_PROXIES = Network()
 _Send = Callable[[Connection], Coroutine[Any, Any, aiohttp.ClientResponse]]
 _Write = Callable[..., Coroutine[Any, Any, None]]
 _WRITES_LATER = sys.version_info < (3, 12)
@@ -69,13 +89,17 @@ class Passage:
     """Whether its first byte may have been written, now or when a middleware of the caller's sent it before."""
     reuses = False
     """Whether its connection has carried another request before."""
+    proxy: URL | None = None
+    """The proxy it goes through."""
     _spoken_to = False
     _parser: Any = None
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        self.reached = True
+        self.reached, self.proxy = True, request.proxy
+        if self.proxy is not None and goes_in_clear(request.url, self.proxy):
+            raise ConfigurationError(_IN_CLEAR)
         connector, later = request.session.connector, _WRITES_LATER and bool(request.body)
         request.send = partial(self._send, request.send, later)  # type: ignore[method-assign]
         if later:
@@ -171,12 +195,13 @@ class Transport:
 
     Args:
         borrowed: A session of the caller's, which is never closed here; None makes one on first use.
+        network: How requests of a session of our own leave.
 
     Raises:
         ConfigurationError: What is borrowed is no session, or signs requests itself.
     """
 
-    def __init__(self, borrowed: ClientSession | None = None) -> None:
+    def __init__(self, borrowed: ClientSession | None = None, network: Network = _NO_PROXIES) -> None:
         if borrowed is not None:
             check_borrowed(borrowed)
         self._borrowed = borrowed
@@ -184,6 +209,8 @@ class Transport:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signed: tuple[Mapping[str, str], Mapping[str, str], CIMultiDictProxy[str]] = ({}, {}, merged())
         self._with_cookies: set[str] = set()
+        self._network = network
+        self._ways: dict[str, Way] = {}
         self.closed = False
 
     @property
@@ -219,8 +246,13 @@ class Transport:
             return self._borrowed
         if self._own is None:
             # The limiters cap what is in flight; a pool that waits would only hide where the time goes.
-            connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
-            self._own = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+            # It trusts no environment: for that aiohttp would read .netrc, and sign what is not its to sign.
+            connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, ssl=self._network.context or True)
+            self._own = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                middlewares=(through_proxies(self._network),) if self._network.has_proxies else (),
+            )
         return self._own
 
     def session_of(self, base_url: str) -> aiohttp.ClientSession:
@@ -265,6 +297,7 @@ class Transport:
         if own is not request.headers or credentials is not headers:
             signed = merged(_COMMON, request.headers, headers)
             self._signed = (request.headers, headers, signed)
+        proxy, for_proxy = self._ways.get(base_url) or self._way(base_url)
         in_session = not headers.get("Authorization", "").startswith("Basic ")
         try:
             response = await session.request(
@@ -273,6 +306,8 @@ class Transport:
                 data=request.body,
                 headers=signed,
                 timeout=timeouts(timeout, connect_timeout),
+                proxy=proxy,
+                proxy_headers=for_proxy,
                 allow_redirects=False,
                 raise_for_status=False,
                 auto_decompress=False,
@@ -283,7 +318,7 @@ class Transport:
         except (SpokenTo, TimeoutError, ValueError, aiohttp.ClientError, OSError) as error:
             head = passage.head_seen() if is_of_the_body(error) else None
             if head is None or not _decides(head[0]):
-                raise _failure(error, passage, base_url, timeout, connect_timeout) from None
+                raise self._failure(error, passage, base_url, timeout, connect_timeout) from None
             return Response(*head, b"", _NO_CHUNKS, base_url, in_session)
         status, found, content = response.status, response.headers, response.content
         at_once = self._borrowed is None and len(request.body or b"") <= AT_ONCE and content.is_eof()
@@ -292,13 +327,32 @@ class Transport:
         body, flaw = await _body(response, passage, timeout, is_here=at_once)
         return Response(status, found, body, flaw, base_url, in_session)
 
+    def _way(self, base_url: str) -> Way:
+        way = DIRECT if self._borrowed is not None else way_to(self._network.proxy_for(base_url))
+        self._ways[base_url] = way
+        return way
+
     def _middlewares(
         self, passage: Passage, base_url: str, credentials: Mapping[str, str]
     ) -> tuple[aiohttp.ClientMiddlewareType, ...]:
         theirs: tuple[aiohttp.ClientMiddlewareType, ...] = getattr(self._borrowed, "_middlewares", ())
-        if base_url in self._with_cookies:
-            return (*theirs, passage)
-        return (without_cookies(CIMultiDict(credentials).get("Cookie")), *theirs, passage)
+        cookies = base_url in self._with_cookies
+        return (without_session(CIMultiDict(credentials), cookies=cookies), *theirs, passage)
+
+    @staticmethod
+    def _failure(
+        error: Exception, passage: Passage, base_url: str, seconds: float, connect_seconds: float
+    ) -> OmedaAsyncError:
+        """Return what a request without an answer has ended with: is it certain that it never left?"""
+        host = url_of(base_url).raw_host or ""
+        # Some of these are ValueErrors too, so that they come first.
+        if not passage.left and (passage.reached or isinstance(error, NEVER_LEFT)):
+            if isinstance(error, SpokenTo):
+                return spoke_first(host)
+            return connection_failed(error, host, min(seconds, connect_seconds), passage.proxy)
+        if isinstance(error, ValueError) and not isinstance(error, TimeoutError) and not passage.reached:
+            return refused_by_session(error)
+        return no_answer(error, seconds)
 
     async def aclose(self) -> None:
         """Close the session if it is ours; further use is an error."""
@@ -328,31 +382,5 @@ async def _body(
         return await read(response, is_here=is_here), None
     except BodyLost as lost:
         if not _decides(response.status):
-            raise _lost(lost, response.status, seconds) from None
+            raise body_lost(lost, response.status, seconds) from None
         return lost.body, lost.flaw
-
-
-def _lost(lost: BodyLost, status: int, seconds: float) -> OmedaAsyncError:
-    """Return the error of a success whose body is lost."""
-    if lost.is_too_large:
-        return UnreadableAnswer(f"the answer is {lost.flaw}", sent=True, status=status, body=lost.body)
-    if lost.timed_out:
-        return AnswerLost(f"no whole answer within {seconds:g} s", sent=True, timed_out=True)
-    return AnswerLost(f"the answer was lost: it is a {status}, and its body is {lost.flaw}", sent=True)
-
-
-def _failure(
-    error: Exception, passage: Passage, base_url: str, seconds: float, connect_seconds: float
-) -> OmedaAsyncError:
-    """Return what a request without an answer has ended with: is it certain that it never left?"""
-    host = url_of(base_url).raw_host or ""
-    # Some of these are ValueErrors too, so that they come first.
-    if not passage.left and (passage.reached or isinstance(error, NEVER_LEFT)):
-        is_first = isinstance(error, SpokenTo)
-        return spoke_first(host) if is_first else connection_failed(error, host, min(seconds, connect_seconds))
-    if isinstance(error, TimeoutError):
-        return AnswerLost(f"no whole answer within {seconds:g} s", sent=True, timed_out=True)
-    if isinstance(error, ValueError) and not passage.reached:
-        refused = f"the HTTP session refuses the request ({tell(error)}): it must not sign requests itself"
-        return ConfigurationError(refused)
-    return answer_lost(error)

@@ -56,7 +56,9 @@ class Engine:
         journal: What remembers the run.
     """
 
-    def __init__(self, work: Work, records: Records, options: EngineOptions, journal: "Journal | NullJournal") -> None:
+    def __init__(
+        self, work: Work, records: Records[Any], options: EngineOptions, journal: "Journal | NullJournal"
+    ) -> None:
         self.stop = Stop()
         self.journal = journal
         self.results = ResultBuffer(limit=2 * options.concurrency * options.max_entries)

@@ -38,7 +38,7 @@ def read_item(work: Work, raw: Any, position: int) -> Item:
     return item
 
 
-async def iterate(records: Records) -> AsyncGenerator[Any, None]:
+async def iterate(records: Records[Any]) -> AsyncGenerator[Any, None]:
     """Read any kind of input, lazily; a generator that is not read to its end is closed."""
     if isinstance(records, AsyncIterable):
         async with AsyncExitStack() as stack:
@@ -108,7 +108,7 @@ class Reader:
     """
 
     def __init__(
-        self, work: Work, records: Records, queue: BatchQueue, delivery: Delivery, options: ReaderOptions
+        self, work: Work, records: Records[Any], queue: BatchQueue, delivery: Delivery, options: ReaderOptions
     ) -> None:
         self.read_on = True
         """Whether an input whose length is known is read to its end after a stop."""

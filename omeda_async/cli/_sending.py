@@ -13,7 +13,6 @@ from omeda_async import (
     OmedaAsyncError,
     Outcome,
     OutcomeStatus,
-    SessionManager,
 )
 from omeda_async.cli._order import Format, Order
 from omeda_async.cli._outcomes import Lines, summary, writing
@@ -61,7 +60,7 @@ async def _sent(order: Order, rows: RowFile, settings: Any, lines: Lines, ended:
     pauses = Pauses()
     async with (
         stopping() as stopper,
-        SessionManager(**{order.provider.setting: settings}, hooks=[pauses]) as manager,
+        order.manager(settings, hooks=[pauses]) as manager,
     ):
         run = ended.run = order.run(manager, rows)
         client = getattr(manager, order.provider.setting)

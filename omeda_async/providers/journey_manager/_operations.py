@@ -12,6 +12,7 @@ import orjson
 from omeda_async._operation import Operation, Request, Response, Verdict, Verification, hits_everyone
 from omeda_async.errors import ApiError, BadRequest, InvalidRecord, NotFound, OmedaAsyncError, ServerError, SessionLost
 from omeda_async.providers._fields import check_id, check_integer, check_string, check_text
+from omeda_async.providers._models import Answer
 from omeda_async.providers._responses import (
     MOST_ON_PAGES,
     NO_JSON,
@@ -104,11 +105,11 @@ def build_query(query: TransactionQuery) -> Request:
 def parse_cancel(response: Response) -> TransactionReceipt | OmedaAsyncError:
     """Parse the response to a cancel: a success has no body, or JSON that holds no error."""
     if response.status in _SUCCESS and not response.body.strip():
-        return TransactionReceipt()
+        return TransactionReceipt(raw=Answer())
     value = load_json(response.body)
     error = _failure(response, value)
     if error is None and (value is None or isinstance(value, dict | list)):
-        return TransactionReceipt()
+        return TransactionReceipt(raw=Answer(value if isinstance(value, dict) else {}))
     return error or unreadable(response, "the body is neither empty nor a JSON object")
 
 
