@@ -30,7 +30,9 @@ from omeda_async._failures import (
     is_of_the_body,
     no_answer,
     refused_by_session,
+    refused_plain,
     spoke_first,
+    tls_asked_for,
 )
 from omeda_async._operation import Request, Response
 from omeda_async._proxies import Network
@@ -63,6 +65,8 @@ _IN_CLEAR = (
     "http_session would send credentials through a proxy in plain http: let it go past the proxy, or begin base_url "
     "with https://, which goes through a tunnel"
 )
+_LOOKED_INTO = frozenset({400, 408})
+_PLAIN = "http:"
 _NO_CHUNKS = "not in chunks, as its headers say"
 _NO_PROXIES = Network()
 _Send = Callable[[Connection], Coroutine[Any, Any, aiohttp.ClientResponse]]
@@ -111,7 +115,7 @@ class Passage:
                 response = await handler(request)
             except Exception as error:  # noqa: BLE001 each goes on as it is, or as ours
                 if not self._spoken_to:
-                    raise self._told(error) from None
+                    raise self._told(error, request.url.scheme) from None
             else:
                 if not self._spoken_to:
                     return response
@@ -138,10 +142,12 @@ class Passage:
             protocol.set_exception(SpokenTo())
         return None
 
-    def _told(self, error: Exception) -> Exception:
+    def _told(self, error: Exception, scheme: str) -> Exception:
         """Return the error that keeps everybody from sending it again, if it may have left."""
         broken_off = isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)
-        return answer_lost(error) if self.left and broken_off and not isinstance(error, ClientConnectorError) else error
+        if not self.left or not broken_off or isinstance(error, ClientConnectorError):
+            return error
+        return answer_lost(error, plain=scheme == "http" and not self.reuses and self.proxy is None)
 
     def head_seen(self) -> tuple[int, Mapping[str, str]] | None:
         """Return the status and the headers that came before a body whose parts could not be parsed."""
@@ -322,9 +328,11 @@ class Transport:
             return Response(*head, b"", _NO_CHUNKS, base_url, in_session)
         status, found, content = response.status, response.headers, response.content
         at_once = self._borrowed is None and len(request.body or b"") <= AT_ONCE and content.is_eof()
-        if at_once and not (status == 408 or "Content-Encoding" in found or content.total_bytes > MAX_BODY):
+        if at_once and not (status in _LOOKED_INTO or "Content-Encoding" in found or content.total_bytes > MAX_BODY):
             return Response(status, found, content.read_nowait(), None, base_url, in_session)  # as most come
         body, flaw = await _body(response, passage, timeout, is_here=at_once)
+        if status == 400 and base_url.startswith(_PLAIN) and (wanted := tls_asked_for(body)) is not None:
+            raise wanted
         return Response(status, found, body, flaw, base_url, in_session)
 
     def _way(self, base_url: str) -> Way:
@@ -352,7 +360,8 @@ class Transport:
             return connection_failed(error, host, min(seconds, connect_seconds), passage.proxy)
         if isinstance(error, ValueError) and not isinstance(error, TimeoutError) and not passage.reached:
             return refused_by_session(error)
-        return no_answer(error, seconds)
+        plain = base_url.startswith(_PLAIN) and passage.proxy is None
+        return (refused_plain(error) if plain else None) or no_answer(error, seconds)
 
     async def aclose(self) -> None:
         """Close the session if it is ours; further use is an error."""
