@@ -420,6 +420,7 @@ async def test_a_pause_that_the_provider_asks_for_holds_for_all_and_is_told() ->
         await two.acquire(max_wait=5.0)
     assert two.view().paused_for == pytest.approx(30.0, abs=1.0)
     assert two.view().refusals == 1
+    assert (two.view().clients, two.view().used) == (2, 1)
     await one.aclose()
     await two.aclose()
 
