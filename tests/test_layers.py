@@ -72,7 +72,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"providers\.omeda\._opt_outs", rf"errors|_account|_call|_result|_decide|bulk|{OWN}", r"attrs"),
     (
         r"providers\.[a-z_]+\.client",
-        rf"errors|limits|settings|_clock|_checks|_account|_single|bulk|providers\._(cancels|pages)|{OWN}",
+        rf"errors|limits|outcomes|settings|_clock|_checks|_account|_single|bulk|providers\._(cancels|pages)|{OWN}",
         r"attrs",
     ),
     (

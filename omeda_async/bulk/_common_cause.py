@@ -59,7 +59,7 @@ class CommonCause:
         if self.operation.hits_everyone(error):
             self.is_certain = True
             return True
-        kind = _kind_of(error)
+        kind = kind_of(error)
         self._reached = self._reached or isinstance(error, ApiError | UnreadableAnswer)
         self._answered = self._answered or (kind is None and isinstance(error, ApiError))
         if kind is None or (self.proved and kind != "redirected") or (kind == "unreached" and self._reached):
@@ -72,7 +72,8 @@ class CommonCause:
         return self.is_certain or kind != "unanswered"
 
 
-def _kind_of(error: OmedaAsyncError) -> str | None:
+def kind_of(error: OmedaAsyncError) -> str | None:
+    """Return what kind of cause an error may be for that meets everyone; None where it is the provider's own word."""
     if isinstance(error, ConnectionFailed):
         return "unreached"
     if isinstance(error, ApiError | UnreadableAnswer) and 300 <= error.status <= 399:

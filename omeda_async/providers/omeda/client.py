@@ -1,5 +1,6 @@
 """Omeda: deployments and opt-outs."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, Unpack
 
@@ -9,9 +10,10 @@ from omeda_async import _clock
 from omeda_async._account import Account
 from omeda_async._checks import check_flag
 from omeda_async._single import SingleOptions, call
-from omeda_async.bulk import Batcher, BulkOptions, BulkRun, Item, OneByOne, Records
+from omeda_async.bulk import MAX_WAITING, Batcher, BulkOptions, BulkRun, Item, OneByOne, Records
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import LimitsView, Priority
+from omeda_async.outcomes import Outcome
 from omeda_async.providers._cancels import item_of
 from omeda_async.providers.omeda import _operations, _requests
 from omeda_async.providers.omeda._addresses import Addresses
@@ -289,6 +291,8 @@ class OptOuts:
         max_entries: int = MAX_ENTRIES,
         max_bytes: int = MAX_BYTES,
         priority: Priority = Priority.INTERACTIVE,
+        max_waiting: int | None = MAX_WAITING,
+        on_outcome: Callable[[Outcome], Any] | None = None,
         allow_odd_addresses: bool | None = None,
     ) -> Batcher:
         """Let many tasks share requests: ``await batcher.add(record)`` gives each its own outcome.
@@ -298,13 +302,18 @@ class OptOuts:
             max_entries: Records in one request at the most. Omeda publishes no limit: 500 is ours.
             max_bytes: Bytes of one request at the most; the default is ours too.
             priority: The lane at the limiter.
+            max_waiting: Records that may wait for a request at the most: one more raises ``BatcherFull``. None lets
+                any number wait.
+            on_outcome: Called, on the event loop, with each outcome that nobody awaits any more, as its caller was
+                cancelled (a time-out, a client that has gone, a shutdown). It must not block. What it raises is logged,
+                with the outcome. None logs such outcomes, addresses masked, and emits an event for each.
             allow_odd_addresses: Whether addresses are sent that nobody can have; by default the settings say so.
 
         Raises:
             ConfigurationError: An option is out of range; the message names it.
         """
         work = self._work(max_entries, max_bytes, allow_odd_addresses)
-        return Batcher(work, max_delay=max_delay, priority=priority)
+        return Batcher(work, max_delay=max_delay, priority=priority, max_waiting=max_waiting, on_outcome=on_outcome)
 
     def submit_many(
         self,
