@@ -50,6 +50,7 @@ from omeda_async.settings import (
 
 if typing.TYPE_CHECKING:
     from omeda_async.bulk import Batcher, BatcherView, BulkRun
+    from omeda_async.bulk.outbox.outbox import Outbox
     from omeda_async.providers.journey_manager.models import Transaction, TransactionCancel, TransactionReceipt
     from omeda_async.providers.ocamba.models import Campaign, CampaignCancel, CampaignReceipt
     from omeda_async.providers.omeda.models import (
@@ -112,6 +113,7 @@ __all__ = [
     "OmedaSettings",
     "OptOut",
     "OptOutReceipt",
+    "Outbox",
     "OutboxError",
     "Outcome",
     "OutcomePending",
@@ -145,6 +147,7 @@ _LATER = {
         "BatcherView",
         "BulkRun",
     ),
+    "bulk.outbox.outbox": ("Outbox",),
     "providers.journey_manager.models": (
         "Transaction",
         "TransactionCancel",

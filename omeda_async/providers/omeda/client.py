@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, Unpack
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import attrs
 
@@ -10,7 +11,7 @@ from omeda_async import _clock
 from omeda_async._account import Account
 from omeda_async._checks import check_flag
 from omeda_async._single import SingleOptions, call
-from omeda_async.bulk import MAX_WAITING, Batcher, BulkOptions, BulkRun, Item, OneByOne, Records
+from omeda_async.bulk import MAX_WAITING, Batcher, BulkOptions, BulkRun, Item, OneByOne, OutboxOptions, Records
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import LimitsView, Priority
 from omeda_async.outcomes import Outcome
@@ -29,6 +30,9 @@ from omeda_async.providers.omeda.models import (
     OptOutReceipt,
 )
 from omeda_async.settings import OmedaSettings
+
+if TYPE_CHECKING:
+    from omeda_async.bulk.outbox.outbox import Outbox
 
 CONCURRENCY: Final = 16
 """Cancels of a bulk run under way at the most, unless its options say otherwise."""
@@ -314,6 +318,34 @@ class OptOuts:
         """
         work = self._work(max_entries, max_bytes, allow_odd_addresses)
         return Batcher(work, max_delay=max_delay, priority=priority, max_waiting=max_waiting, on_outcome=on_outcome)
+
+    def outbox(
+        self,
+        path: str | PathLike[str],
+        *,
+        max_entries: int = MAX_ENTRIES,
+        max_bytes: int = MAX_BYTES,
+        allow_odd_addresses: bool | None = None,
+        **options: Unpack[OutboxOptions],
+    ) -> "Outbox":
+        """Keep opt-outs on disk until they are delivered: what ``put`` has returned for is sent, whatever happens.
+
+        Args:
+            path: An SQLite file; made if it does not exist, with mode 0600. Not on a network file system.
+            max_entries: Records in one request at the most. Omeda publishes no limit: 500 is ours.
+            max_bytes: Bytes of one request at the most; the default is ours too.
+            allow_odd_addresses: Whether addresses are taken that nobody can have; by default the settings say so.
+            options: See :class:`OutboxOptions`.
+
+        Raises:
+            ConfigurationError: The settings name no client, or an option is out of range; the message names it.
+            TypeError: There is no such option.
+        """
+        from omeda_async.bulk.outbox.place import outbox_at  # noqa: PLC0415 who has no outbox loads no SQLite
+
+        work = attrs.evolve(self._work(max_entries, max_bytes, allow_odd_addresses), name="opt_outs.outbox")
+        sending = attrs.evolve(work, addresses=Addresses.ODD)  # what has been taken in is sent
+        return outbox_at(path, work, sending, **options)
 
     def submit_many(
         self,
