@@ -11,7 +11,8 @@ Reading never changes an outbox, and may be done while it is written.
 from os import PathLike
 from pathlib import Path
 
-from omeda_async.bulk.outbox.place import known_as_outbox, status_at
+from omeda_async import _clock
+from omeda_async.bulk.outbox import sqlite_status
 from omeda_async.bulk.outbox.status import OutboxStatus
 
 __all__ = ["OutboxStatus", "is_outbox", "read_status"]
@@ -23,9 +24,9 @@ def read_status(path: str | PathLike[str]) -> OutboxStatus:
     Raises:
         OutboxError: It cannot be read, or is no outbox.
     """
-    return status_at(Path(path))
+    return sqlite_status.read_status(Path(path), _clock.utc_now().timestamp())
 
 
 def is_outbox(path: str | PathLike[str]) -> bool:
-    """Whether a file is an outbox."""
-    return known_as_outbox(Path(path))
+    """Whether a file is an outbox. It blocks."""
+    return sqlite_status.is_outbox(Path(path))

@@ -90,7 +90,7 @@ ROWS: list[tuple[str, str, str]] = [
         rf"errors|outcomes|events|limits|_(version|clock|checks|account|result|stop)|bulk\._\w+|bulk\.journal\.\w+|{OWN}",
         r"attrs|orjson",
     ),
-    (r"outbox", r"bulk\.outbox\.(place|status)", r""),
+    (r"outbox", r"_clock|bulk\.outbox(\.(sqlite_status|status))?", r""),
     (r"journal", r"errors|outcomes|bulk\.journal(\..*)?", r"attrs"),
     (
         r"manager",

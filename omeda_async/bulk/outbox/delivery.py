@@ -15,7 +15,7 @@ from omeda_async._account import Account
 from omeda_async._result import Result
 from omeda_async._stop import Stop
 from omeda_async.bulk._breaker import Breaker, BreakerState
-from omeda_async.bulk._item import Closed, Item, refused
+from omeda_async.bulk._item import Closed, Item, not_sent, refused, still_doubtful
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._reader import read_item
@@ -104,6 +104,8 @@ class Delivery:
         self._closing = Stop()
         self._closing.wakers.add(self._news.set)
         self._term: Term | None = None
+        self._taking: asyncio.Future[int | None] | None = None
+        self._claiming: asyncio.Future[Sequence[Claimed]] | None = None
         self._main = asyncio.create_task(self._run(), name="omeda_async outbox")
         self._has_more = False
         """Whether as much was due as goes into a request: more need not be waited for."""
@@ -118,6 +120,7 @@ class Delivery:
         self._closing.set(ClosedError("the outbox was closed"))
         self._main.cancel()
         await asyncio.wait({self._main})
+        await self._take_back()
         if (term := self._term) is not None:
             until = _clock.now() + timeout
             while term.requests and not self._hurried.is_set() and (left := until - _clock.now()) > 0:
@@ -126,6 +129,19 @@ class Delivery:
                 hurried.cancel()
             await self._end_term(term)
         await self._teller.ended(0.0 if self._hurried.is_set() else timeout)
+
+    async def _take_back(self) -> None:
+        """Undo what was being written when nothing new was to be begun any more."""
+        try:
+            if self._taking is not None and (fence := await self._taking) is not None:
+                self._term = self._term or Term(fence)
+            if self._claiming is not None and self._term is not None:
+                unsent = not_sent(ClosedError("the outbox was closed before this record was sent"))
+                claimed = await self._claiming
+                closed: list[Closed] = [([item], still_doubtful(item, unsent)) for item in map(self._item, claimed)]
+                await self._end(self._term, claimed, closed, probe=False)
+        except (LeaseLost, OutboxError):
+            pass  # then nothing was written
 
     def hurry(self) -> None:
         """Wait no longer for what is under way: whoever closes the outbox was cancelled."""
@@ -138,7 +154,10 @@ class Delivery:
             try:
                 attempt = self._account.timeout + self._account.connect_timeout
                 take = partial(self._store.take, self._options.holder, self._options.lease, attempt)
-                if (fence := await self._keeper.do(take)) is not None:
+                self._taking = self._keeper.do(take)
+                fence = await asyncio.shield(self._taking)
+                self._taking = None
+                if fence is not None:
                     await self._serve(Term(fence))
             except LeaseLost:
                 continue
@@ -146,6 +165,11 @@ class Delivery:
                 return
             except OutboxError as error:
                 logger.warning("the outbox is not delivered for %g s: %s", RETRY, error)
+                wait = RETRY
+            except Exception as error:  # noqa: BLE001 not even a defect of ours may end the delivery
+                logger.error("the delivery of the outbox broke off, and begins anew: %s", type(error).__name__)
+                if self._term is not None:
+                    await self._end_term(self._term)
                 wait = RETRY
             await self._until_news(wait)
 
@@ -244,9 +268,11 @@ class Delivery:
         entries, size = work.sizes.next_limit() if work.sizes.refused else (work.max_entries, work.max_bytes)
         most, most_bytes = int(min(entries, work.max_entries)), int(min(size, work.max_bytes))
         claim = partial(self._store.claim, term.fence, 1 if probe else max(1, most), most_bytes)
-        claimed = await self._keeper.do(claim)
+        self._claiming = self._keeper.do(claim)
+        claimed = await asyncio.shield(self._claiming)
+        self._claiming = None
         self._has_more = len(claimed) >= most
-        if not claimed or term.over.is_set:
+        if not claimed:
             return False
         task = asyncio.create_task(self._send(term, claimed, permit, probe=probe), name="omeda_async outbox, request")
         term.requests[task] = None
@@ -270,8 +296,12 @@ class Delivery:
             if good and task is not None:
                 request = SharedRequest(self._account, good, permit, self._options.priority, closed.append)
                 term.requests[task] = request
+                if term.over.cause is not None:
+                    request.stop.set(term.over.cause)
                 with self._account.activity:
                     await request.perform(self._work)
+                if (failure := request.stop.failure) is not None:
+                    logger.error("a request of the outbox broke off: %s", type(failure).__name__)
         finally:
             self._account.limiter.release(permit, sent=False)  # does nothing where an attempt has used it
             if task is not None and task in term.requests:

@@ -11,8 +11,6 @@ from omeda_async.bulk.outbox.delivery import DeliveryOptions
 from omeda_async.bulk.outbox.interface import Identity
 from omeda_async.bulk.outbox.outbox import Outbox
 from omeda_async.bulk.outbox.sqlite import SqliteStore
-from omeda_async.bulk.outbox.sqlite_status import is_outbox, read_status
-from omeda_async.bulk.outbox.status import OutboxStatus
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import Priority
 
@@ -56,20 +54,6 @@ def outbox_at(where: str | PathLike[str], work: Work, sending: Work, **options: 
     )
     store = SqliteStore(_path(where), identity, _now)
     return Outbox(work, sending, store, how, options.get("on_outcome"))
-
-
-def status_at(path: Path) -> OutboxStatus:
-    """Return what an outbox holds.
-
-    Raises:
-        OutboxError: It cannot be read, or is none.
-    """
-    return read_status(path, _now())
-
-
-def known_as_outbox(path: Path) -> bool:
-    """Whether a file is an outbox; nothing about it is changed."""
-    return is_outbox(path)
 
 
 def _now() -> float:

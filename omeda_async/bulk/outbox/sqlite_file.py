@@ -22,6 +22,7 @@ WAITING, INTENDED, ENDED = 0, 1, 2
 """The states of a record: to be sent, about to be sent or sent, with an outcome."""
 DAMAGE: Final = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, ImportError)
 """What reading an outbox may raise, besides SQLite's errors, if somebody else has written it."""
+_CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _TABLES: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE lease (
@@ -68,6 +69,7 @@ def open_file(path: Path, identity: Identity) -> tuple[sqlite3.Connection, Files
         if not check_format(connection, path):
             _fill(connection, identity)
         opened = _checked(connection, path, identity)
+        connection.execute("UPDATE meta SET value = value WHERE name = 'name'")  # a file that is read-only says so now
         connection.execute("COMMIT")
         if new:
             _sync_folder(path)
@@ -77,7 +79,7 @@ def open_file(path: Path, identity: Identity) -> tuple[sqlite3.Connection, Files
     except BaseException as error:
         if connection is not None:
             connection.close()
-        if isinstance(error, sqlite3.Error | OSError | DAMAGE):
+        if isinstance(error, (sqlite3.Error, OSError, *DAMAGE)):
             raise unusable(path, error) from error
         raise
 
@@ -92,7 +94,7 @@ def unusable(path: Path, error: Exception, *, committing: bool = False) -> Outbo
     """
     if isinstance(error, DAMAGE):
         return damaged(path, f"reading it met with a {type(error).__name__}")
-    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT:
         return damaged(path, str(error))
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     after = "what was put with it may be there all the same: put it again with the same key" if committing else None
@@ -127,10 +129,8 @@ def check_format(connection: sqlite3.Connection, path: Path) -> bool:
     if not (application or schema or tables):
         return False
     if application != APPLICATION:
-        what = (
-            "the journal of a bulk run" if application == JOURNAL else "an SQLite file, but no outbox of this library"
-        )
-        raise OutboxError(f"{path} is {what}; give another file")
+        what = "the journal of a bulk run" if application == JOURNAL else "an SQLite file"
+        raise OutboxError(f"{path} is {what}, and no outbox of this library; give another file")
     if schema != SCHEMA:
         age, remedy = ("n older", "empty it with that version") if schema < SCHEMA else (" newer", "upgrade")
         raise OutboxError(
