@@ -38,11 +38,16 @@ _LEASE: Final = "SELECT holder, until FROM lease"
 
 def is_outbox(path: Path) -> bool:
     """Whether a file is an outbox; nothing about it is changed."""
-    try:
-        with closing(connect(path, mode="ro&immutable=1")) as connection:
-            return bool(connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION)
-    except sqlite3.Error:
-        return False
+    # All of a young one may be in the log beside it, which is not read where nothing may change.
+    modes = ("ro&immutable=1", "ro") if Path(f"{path.resolve()}-wal").exists() else ("ro&immutable=1",)
+    for mode in modes:
+        try:
+            with closing(connect(path, mode=mode)) as connection:
+                if found := connection.execute("PRAGMA application_id").fetchone()[0]:
+                    return bool(found == APPLICATION)
+        except sqlite3.Error:
+            return False
+    return False
 
 
 def read_status(path: Path, now: float) -> OutboxStatus:

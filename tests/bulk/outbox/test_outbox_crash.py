@@ -1,3 +1,4 @@
+# ruff: noqa: ASYNC240 the files are looked at while nothing else is under way
 """Processes that die, are thought dead, or deliver beside each other: one delivers at a time, and nothing is lost."""
 
 import asyncio
@@ -8,7 +9,7 @@ import pytest
 from omeda_async import Outcome, OutcomeStatus
 from omeda_async.bulk.journal.interface import Kept
 from omeda_async.bulk.outbox.interface import Ended, LeaseLost
-from omeda_async.outbox import read_status
+from omeda_async.outbox import is_outbox, read_status
 from omeda_async.sandbox import Sandbox
 from tests.bulk.outbox_help import addresses, applied, client, crash, new, outbox_on, rows, slow, store_at
 from tests.bulk.sandboxed import manager_on
@@ -56,6 +57,19 @@ async def test_what_was_being_sent_is_sent_again_when_an_attempt_of_the_dead_can
         assert loop.time() - died > 27
     assert applied(sandbox)["a2@example.com"] == 1
     assert applied(sandbox)["a1@example.com"] >= 1
+
+
+async def test_an_outbox_whose_process_died_young_is_known_and_read(sandbox: Sandbox, path: Path) -> None:
+    """All of it is in the log beside the file."""
+    async with manager_on(sandbox) as manager:
+        outbox = await manager.omeda.opt_outs.outbox(path, max_delay=100.0).__aenter__()
+        await outbox.put(client(1))
+        file, log = path.read_bytes(), path.with_name(f"{path.name}-wal").read_bytes()
+        await outbox.aclose()
+    path.write_bytes(file)
+    path.with_name(f"{path.name}-wal").write_bytes(log)
+    assert is_outbox(path)
+    assert read_status(path).waiting == 1
 
 
 async def test_many_processes_put_and_one_delivers(sandbox: Sandbox, path: Path) -> None:
