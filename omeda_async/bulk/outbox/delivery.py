@@ -138,8 +138,8 @@ class Delivery:
             if self._claiming is not None and self._term is not None:
                 unsent = not_sent(ClosedError("the outbox was closed before this record was sent"))
                 claimed = await self._claiming
-                closed: list[Closed] = [([item], still_doubtful(item, unsent)) for item in map(self._item, claimed)]
-                await self._end(self._term, claimed, closed, probe=False)
+                ended = [self._ended(one, still_doubtful(self._item(one), unsent)) for one in claimed]
+                await self._keeper.do(partial(self._store.end, self._term.fence, ended))
         except (LeaseLost, OutboxError):
             pass  # then nothing was written
 

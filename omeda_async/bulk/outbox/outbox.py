@@ -55,6 +55,7 @@ class Outbox:
         self._teller = Teller(self._keeper, on_outcome)
         self._codec = Codec()
         self._name: str | None = None
+        self._was_opened = False
         self._delivery: Delivery | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -65,8 +66,9 @@ class Outbox:
             OutboxError: It cannot be used: damaged, of somebody else, read-only, no outbox.
             ClosedError: The session manager is closed, or the outbox was opened before.
         """
-        if self._name is not None:
+        if self._was_opened:
             raise ClosedError("the outbox was opened before; make a new one")
+        self._was_opened = True
         account = self._work.account
         account.transport.session()
         account.activity.add_run(self)

@@ -225,6 +225,51 @@ async def test_a_close_that_has_no_time_leaves_the_rest_in_doubt_and_the_next_se
     assert "a1@example.com" in applied(sandbox)
 
 
+@pytest.mark.parametrize("moment", [0, 1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 25])
+async def test_a_close_at_any_moment_that_is_cancelled_at_any_moment_loses_nothing(
+    sandbox: Sandbox, path: Path, moment: int
+) -> None:
+    """Pass by pass through claiming, sending and writing down: each is delivered, by it or by the next."""
+    async with manager_on(sandbox) as manager:
+        outbox = await manager.omeda.opt_outs.outbox(path, max_delay=0.0, max_entries=2).__aenter__()
+        tickets = [await outbox.put(client(number)) for number in range(4)]
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        closing = asyncio.create_task(outbox.aclose())
+        for _ in range(1 + moment // 2):
+            await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait({closing})
+        assert rows(path, "SELECT holder, until FROM lease") == [("", 0)]
+        assert rows(path, "SELECT count(*) FROM entries WHERE state = 1") == [(0,)]
+    async with outbox_on(sandbox, path) as outbox:
+        outcomes = [await outbox.outcome(ticket, timeout=600) for ticket in tickets]
+    assert {outcome.status for outcome in outcomes} == {OutcomeStatus.DONE}
+    assert applied(sandbox).keys() == addresses(*range(4)).keys()
+
+
+async def test_a_close_while_nothing_can_be_written_ends_all_the_same(
+    sandbox: Sandbox, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full for good: what was under way is in doubt, and the next sends it again."""
+    arrived = slow(sandbox, 1.0)
+    async with manager_on(sandbox) as manager:
+        outbox = await manager.omeda.opt_outs.outbox(path).__aenter__()
+        ticket = await outbox.put(client(1))
+        await arrived.wait()
+        store = outbox._keeper.store
+
+        def full(*_: Any) -> None:
+            raise OutboxError("the disk is full")
+
+        for name in ("end", "release"):
+            monkeypatch.setattr(store, name, full)
+        async with asyncio.timeout(60):
+            await outbox.aclose(timeout=5.0)
+    async with outbox_on(sandbox, path) as outbox:
+        assert (await outbox.outcome(ticket, timeout=600)).status is OutcomeStatus.DONE
+
+
 async def test_an_outbox_that_is_closed_says_so(sandbox: Sandbox, path: Path) -> None:
     """Before it is opened and after; who waits for an outcome is told, and asks the next."""
     async with manager_on(sandbox) as manager:

@@ -3,12 +3,13 @@
 import asyncio
 import sqlite3
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from omeda_async import ClientOptOut, OutboxError, OutcomeStatus
+from omeda_async import ClientOptOut, ClosedError, OutboxError, OutcomeStatus
 from omeda_async.bulk.journal.sqlite_file import connect
 from omeda_async.bulk.outbox import sqlite_file
 from omeda_async.outbox import is_outbox, read_status
@@ -80,6 +81,32 @@ async def test_the_outbox_of_another_client_or_mode_is_refused(sandbox: Sandbox,
     assert "pii is 'keep' there and 'hash' here" in await refused(sandbox, path, pii="hash")
     async with Sandbox() as other:
         assert "base_url" in await refused(other, path)
+
+
+async def test_an_outbox_that_could_not_be_opened_is_not_opened_again(sandbox: Sandbox, path: Path) -> None:
+    """Another has to be made: the thread of this one has ended."""
+    path.write_text("x" * 2000)  # noqa: ASYNC240 nothing else is under way
+    async with manager_on(sandbox) as manager:
+        outbox = manager.omeda.opt_outs.outbox(path)
+        for error in (OutboxError, ClosedError):
+            with pytest.raises(error):
+                await outbox.__aenter__()
+
+
+async def test_opening_that_is_cancelled_leaves_nothing_open(sandbox: Sandbox, path: Path) -> None:
+    """At any pass of the loop; the next one opens it."""
+    for passes in range(6):
+        async with manager_on(sandbox) as manager:
+            opening = asyncio.create_task(manager.omeda.opt_outs.outbox(path).__aenter__())
+            for _ in range(passes):
+                await asyncio.sleep(0)
+            opening.cancel()
+            await asyncio.wait({opening})
+            if not opening.cancelled():
+                await opening.result().aclose()
+    assert not [thread for thread in threading.enumerate() if "outbox" in thread.name]
+    async with outbox_on(sandbox, path) as outbox:
+        assert (await outbox.outcome(await outbox.put(client(1)), timeout=600)).status is OutcomeStatus.DONE
 
 
 async def test_a_folder_that_is_not_there_is_said(sandbox: Sandbox, tmp_path: Path) -> None:
