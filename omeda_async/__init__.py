@@ -65,6 +65,7 @@ if typing.TYPE_CHECKING:
         DeploymentUpdate,
         OptOut,
         OptOutReceipt,
+        OptOutRecord,
         Tester,
     )
 
@@ -113,6 +114,7 @@ __all__ = [
     "OmedaSettings",
     "OptOut",
     "OptOutReceipt",
+    "OptOutRecord",
     "Outbox",
     "OutboxError",
     "Outcome",
@@ -170,6 +172,7 @@ _LATER = {
         "DeploymentUpdate",
         "OptOut",
         "OptOutReceipt",
+        "OptOutRecord",
         "Tester",
     ),
 }

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self
 
 import attrs
 
 from omeda_async import _clock, events
 from omeda_async._account import Account
 from omeda_async._checks import check_duration, check_one_of, check_whole
+from omeda_async._generic import Receipt_co, Record
 from omeda_async.bulk._breaker import Breaker, BreakerState
 from omeda_async.bulk._chunks import Chunker
 from omeda_async.bulk._item import Closed, Item, not_sent, refused
@@ -44,7 +45,7 @@ class BatcherView:
     """What it is open for."""
 
 
-class Batcher:
+class Batcher(Generic[Record, Receipt_co]):
     """Gathers records from many tasks into shared requests. Use it with ``async with``, or call :meth:`aclose`.
 
     A request goes when ``max_entries`` records wait or the first has waited ``max_delay`` seconds; what joins it
@@ -106,7 +107,7 @@ class Batcher:
             cause=self._breaker.cause,
         )
 
-    async def add(self, record: Any, *, max_wait: float | None = None) -> Outcome:
+    async def add(self, record: Record, *, max_wait: float | None = None) -> Outcome[Record, Receipt_co]:
         """Submit one record with whatever others are on their way, and give its own outcome.
 
         A record that is refused, or invalid, has an outcome that says so; nobody else's fails with it. After a cause
@@ -158,6 +159,10 @@ class Batcher:
         finally:
             if patience is not None:
                 patience.cancel()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open"
+        return f"<{type(self).__name__} {self._work.name}: {state}, {len(self._waiting)} records wait>"
 
     async def __aenter__(self) -> Self:
         return self

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from omeda_async import BulkReport, Outcome, OutcomeStatus, Plan
-from omeda_async.cli._outcomes import SHOWN, line, place
+from omeda_async.cli._outcomes import SHOWN, grouped, lines_of, place
 from omeda_async.cli._screen import counted, say, seconds_in_words, shown
 
 STYLES = {
@@ -85,13 +85,14 @@ def show_report(
 
 
 def show_failures(console: Console, failures: Sequence[Outcome], count: int, *, rest: str) -> None:
-    """Show the first of the records that are not done, and how many more there are, and where to find the rest."""
+    """Show the records that are not done, those alike in one line, how many more there are, and where to find these."""
     if failures:
         say(console, "")
-    for outcome in sorted(failures, key=attrgetter("position"))[:SHOWN]:
-        say(console, line(outcome), STYLES.get(outcome.status, "red"))
-    if count > SHOWN:
-        say(console, f"… and {count - min(SHOWN, len(failures)):,} more{shown(f'; {rest}') if rest else ''}", "dim")
+    groups = grouped(sorted(failures, key=attrgetter("position")))[:SHOWN]
+    for group in groups:
+        say(console, lines_of(group), STYLES.get(group[0].status, "red"))
+    if more := count - sum(map(len, groups)):
+        say(console, f"… and {more:,} more{shown(f'; {rest}') if rest else ''}", "dim")
 
 
 def levels_in_words(levels: Mapping[str | None, int]) -> dict[str, int]:

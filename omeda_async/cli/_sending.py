@@ -13,10 +13,9 @@ from omeda_async import (
     OmedaAsyncError,
     Outcome,
     OutcomeStatus,
-    SessionManager,
 )
 from omeda_async.cli._order import Format, Order
-from omeda_async.cli._outcomes import Write, summary, writing
+from omeda_async.cli._outcomes import Lines, summary, writing
 from omeda_async.cli._process import OutputLost
 from omeda_async.cli._progress import Pauses, Watched, watching
 from omeda_async.cli._report import show_report, words
@@ -43,7 +42,9 @@ def send(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
     """Send the records and report; interrupted, what was not sent is reported as such."""
     ended = Ended()
     try:
-        asyncio.run(_sent(order, rows, settings, ended))
+        # Opened before the loop takes the signals: a pipe may be waited for, and a signal is to end that.
+        with writing(order.asked.output) as lines:
+            asyncio.run(_sent(order, rows, settings, lines, ended))
     except KeyboardInterrupt:
         ended.interrupted = ended.broken_off = True
     if ended.run is None:
@@ -55,27 +56,30 @@ def send(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
         return Exit.INTERRUPTED
 
 
-async def _sent(order: Order, rows: RowFile, settings: Any, ended: Ended) -> None:
+async def _sent(order: Order, rows: RowFile, settings: Any, lines: Lines, ended: Ended) -> None:
     pauses = Pauses()
     async with (
         stopping() as stopper,
-        SessionManager(**{order.provider.setting: settings}, hooks=[pauses]) as manager,
+        order.manager(settings, hooks=[pauses]) as manager,
     ):
         run = ended.run = order.run(manager, rows)
         client = getattr(manager, order.provider.setting)
         watched = Watched(title=order.title, run=run, total=len(rows), limits=lambda: client.limits)
-        with writing(order.asked.output) as write, watching([watched], notes()) as note:
+        with watching([watched], notes()) as note:
             pauses.tell = stopper.say = note
             stopper.runs = [run]
-            await _drained(order, run, stopper, write, ended)
+            await _drained(order, run, stopper, lines, ended)
         stopper.over = True
         ended.interrupted, ended.broken_off = stopper.asked > 0, stopper.asked > 1
 
 
-async def _drained(order: Order, run: BulkRun, stopper: Stopper, write: Write, ended: Ended) -> None:
+async def _drained(order: Order, run: BulkRun, stopper: Stopper, lines: Lines, ended: Ended) -> None:
     try:
         async for outcome in run:
-            write(_with_cause(outcome, run.stopped_by))
+            lines(_with_cause(outcome, run.stopped_by))
+            if lines.held:
+                await lines.taken(stopper.hurry)
+                ended.unwritten = ended.unwritten or stopper.hurry.is_set()
             stopper.again()
     except OSError as problem:
         await run.aclose()

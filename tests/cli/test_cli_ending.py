@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import io
 import json
 import os
@@ -10,7 +11,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -232,6 +234,75 @@ async def test_a_terminal_that_goes_away_loses_no_record(tmp_path: Path) -> None
     assert len(lines) == 200
     assert {line["key"] for line in lines if line["status"] == "done"} == cancelled
     assert len(cancelled) < 200
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A pipe with a name that somebody has opened, and does not read; a few lines fill it."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+    yield path, reader
+    os.close(reader)
+
+
+def test_results_that_nobody_reads_keep_no_signal_from_stopping_a_run(scene: Scene, pipe: tuple[Path, int]) -> None:
+    """The first stops what is sent, the second what is waited for; the summary comes, and says what is missing."""
+    scene.timers += [(60, partial(send, signal.SIGTERM)), (90, partial(send, signal.SIGTERM))]
+    result = scene.give("cancel-campaigns", campaigns(scene), "--yes", "--output", pipe[0], "--format", "json")
+    assert result.exit_code == 130, result.output
+    assert json.loads(result.stdout)["counts"].keys() == {"done", "not_sent"}
+    assert "Stopping: what is on its way may end." in result.stderr
+
+
+def test_results_that_are_read_slowly_come_whole(scene: Scene, pipe: tuple[Path, int]) -> None:
+    """The run waits for the reader, and for nothing else."""
+    found = b""
+
+    def read() -> None:
+        nonlocal found
+        with suppress(BlockingIOError):
+            found += os.read(pipe[1], 1000)
+
+    scene.timers += [(second, read) for second in range(1, 200)]
+    result = scene.give("cancel-campaigns", campaigns(scene), "--yes", "--output", pipe[0])
+    assert result.exit_code == 0, result.output
+    while more := os.read(pipe[1], 65536):
+        found += more
+    assert {json.loads(line)["key"] for line in found.splitlines()} == {str(number) for number in range(100)}
+
+
+def test_a_pipe_that_nobody_opens_is_waited_for_until_a_signal(scene: Scene) -> None:
+    """Nothing is sent before somebody does."""
+    path = scene.directory / "pipe"
+    os.mkfifo(path)
+    impatient = threading.Timer(0.3, send, [signal.SIGTERM])
+    impatient.start()
+    result = scene.give("cancel-campaigns", campaigns(scene, 1), "--yes", "--output", path)
+    impatient.join()
+    assert result.exit_code == 130
+    assert "nothing was sent" in result.stderr
+    assert scene.sandbox.requests == []
+
+
+HELD_UP = """
+import asyncio, os, signal
+from omeda_async.cli._signals import handle_signals
+async def main():
+    handle_signals(lambda: None)
+    for _ in range(3):
+        os.kill(os.getpid(), signal.SIGTERM)
+    os._exit(0)
+asyncio.run(main())
+"""
+
+
+def test_signals_end_a_process_whose_loop_is_held_up() -> None:
+    """By standard error that nobody reads, for instance: the third one asks nobody any more."""
+    environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", HELD_UP], env=environment, check=False).returncode == 130  # noqa: S603 ours
 
 
 def locked(journal: Path) -> None:

@@ -6,8 +6,8 @@ from copy import copy
 from functools import partial
 from typing import TypeVar
 
+from omeda_async._thread import Worker
 from omeda_async.bulk._outlast import outlast
-from omeda_async.bulk.journal.thread import Worker
 from omeda_async.bulk.outbox.interface import NewRecord, Opened, Put, Store
 from omeda_async.errors import ClosedError, OmedaAsyncError
 

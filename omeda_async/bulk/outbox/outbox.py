@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Generic, Self, TypeAlias
 
 import orjson
 
 from omeda_async._checks import check_duration, check_one_of, check_whole
+from omeda_async._generic import Receipt_co, Record
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._reader import read_item
 from omeda_async.bulk.journal.codec import Codec
@@ -23,10 +24,10 @@ from omeda_async.outcomes import Outcome
 
 CLOSE_TIMEOUT: Final = 30.0
 PRUNED_AT_ONCE: Final = 1000
-OnOutcome: TypeAlias = Callable[[Outcome], Any]
+OnOutcome: TypeAlias = Callable[[Outcome[Any, Any]], Any]
 
 
-class Outbox:
+class Outbox(Generic[Record, Receipt_co]):
     """Keeps records on disk until they are delivered. Use it with ``async with``.
 
     What :meth:`put` has returned for is on disk, and is sent by this process or the next one that opens the outbox.
@@ -109,7 +110,7 @@ class Outbox:
                 await asyncio.wait({self._closing}, timeout=CLOSE_TIMEOUT)
             raise
 
-    async def put(self, record: Any, *, key: str | int | None = None) -> str:
+    async def put(self, record: Record, *, key: str | int | None = None) -> str:
         """Put a record on disk, to be delivered; return its ticket. It returns once a loss of power cannot undo it.
 
         A key names what the record is about. While a record with a key is under way, putting the same record with the
@@ -138,7 +139,7 @@ class Outbox:
         delivery.wake()
         return f"{put.number}-{self._name}"
 
-    async def outcome(self, ticket: str, *, timeout: float | None = None) -> Outcome:  # noqa: ASYNC109 an answer, not a cancellation
+    async def outcome(self, ticket: str, *, timeout: float | None = None) -> Outcome[Record | None, Receipt_co]:  # noqa: ASYNC109 an answer, not a cancellation
         """Wait for the outcome of a record, whichever process delivers it, and put it.
 
         Args:

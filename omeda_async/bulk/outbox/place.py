@@ -2,7 +2,7 @@
 
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Final, Unpack
+from typing import Any, Final, Unpack
 
 from omeda_async import _clock
 from omeda_async.bulk._job import Work
@@ -19,7 +19,9 @@ MAX_DELAY: Final = 0.05
 RETENTION: Final = 30 * 86400.0
 
 
-def outbox_at(where: str | PathLike[str], work: Work, sending: Work, **options: Unpack[OutboxOptions]) -> Outbox:
+def outbox_at(
+    where: str | PathLike[str], work: Work, sending: Work, **options: Unpack[OutboxOptions]
+) -> Outbox[Any, Any]:
     """Make an outbox, to be opened by ``async with``.
 
     Args:
@@ -48,7 +50,7 @@ def outbox_at(where: str | PathLike[str], work: Work, sending: Work, **options: 
     how = DeliveryOptions(
         lease=options.get("lease", LEASE),
         max_delay=options.get("max_delay", MAX_DELAY),
-        priority=options.get("priority", Priority.INTERACTIVE),
+        priority=options.get("priority") or work.account.priority or Priority.INTERACTIVE,
         retention=options.get("retention", RETENTION),
         give_up_after=options.get("give_up_after"),
     )
