@@ -299,7 +299,7 @@ class Batcher(Generic[Record, Receipt_co]):
         breaker, now, probe = self._breaker, _clock.now(), self._probe in items
         if probe:
             self._probe = None
-        if breaker.ended(now, request.results, probe=probe):
+        if breaker.ended(now, request.results, probe=probe, common=request.common_cause):
             cause = None if breaker.cause is None else type(breaker.cause).__name__
             tell = partial(events.BreakerChanged, provider=self._account.provider, operation=self._work.name)
             events.emit(self._account.hooks, tell(state=breaker.state.value, seconds=breaker.wait(now), error=cause))
