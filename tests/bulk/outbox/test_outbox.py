@@ -293,7 +293,9 @@ async def test_an_outbox_that_is_closed_says_so(sandbox: Sandbox, path: Path) ->
         with pytest.raises(ClosedError, match="async with"):
             await outbox.put(client(1))
         await outbox.aclose()
+        assert repr(outbox) == "<Outbox opt_outs.outbox: not open>"
         async with outbox:
+            assert repr(outbox) == "<Outbox opt_outs.outbox: open>"
             ticket = await outbox.put(client(1))
             waiting = asyncio.create_task(outbox.outcome(ticket))
             await asyncio.sleep(1)
