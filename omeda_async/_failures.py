@@ -121,8 +121,9 @@ def _unconnected(error: ClientConnectorError, host: str, proxy: URL | None) -> C
     if isinstance(error, ClientProxyConnectionError):
         return _failed(f"the proxy {where} cannot be reached ({_reason(error)}): {_CHECK_PROXY}", "proxy")
     if isinstance(error, ssl.SSLError):
-        words = f"no TLS with {where} ({_reason(error)}): check base_url's port, and whether it begins with http://"
-        return _failed(words, "tls")
+        of_proxy = "the proxy's URL, whether it begins with http://, and its port"
+        check = of_proxy if where == _where(proxy) else "base_url's port, and whether it begins with http://"
+        return _failed(f"no TLS with {where} ({_reason(error)}): check {check}", "tls")
     if proxy is not None:  # which could be reached: what has ended is the tunnel
         reason = _reason(error)
         return _failed(f"the proxy {_where(proxy)} opened a way to {where}, and then ended it ({reason})", "proxy")

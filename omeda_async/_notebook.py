@@ -14,7 +14,13 @@ _SUMS: Final = ("records", "requests", "duplicates", "settled", "refused_total",
 def report_table(report: Any, title: str | None = None) -> str:
     """Return the table of a report: how many ended how, and the first that are not done."""
     counts = [(str(status), count) for status, count in report.counts.items()]
-    sums = [("records", report.total), ("requests", report.requests), ("seconds", f"{report.duration:.1f}")]
+    sums: list[tuple[str, Any]] = [
+        ("records", report.total),
+        ("requests", report.requests),
+        ("seconds", f"{report.duration:.1f}"),
+    ]
+    if report.stopped_by is not None:
+        sums.append(("stopped by", report.stopped_by))
     left = sum(count for status, count in report.counts.items() if not status.is_done)
     state = "complete" if report.complete else "not complete"
     return _table(title or f"bulk run: {state}", [*counts, *sums], report.failures, left)

@@ -1,30 +1,21 @@
-"""The HTTP session and the way of a request through it: the only modules that use aiohttp's client are these four.
+"""The HTTP session and the way of a request through it: the only modules that use aiohttp's client are these five.
 
-``_requests`` makes what goes out, ``_body`` reads what comes back, and ``_failures`` tells of what does neither.
+``_requests`` makes what goes out, ``_passage`` looks after its connection, ``_body`` reads what comes back, and
+``_failures`` tells of what does neither.
 """
 
 import asyncio
-import contextlib
 import platform
-import select
-import sys
-from collections.abc import Callable, Coroutine, Mapping
-from functools import partial
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import aiohttp
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.client_exceptions import ClientConnectorError
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import BaseConnector, Connection
 from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
 
 from omeda_async._body import MAX_BODY, BodyLost, read
 from omeda_async._failures import (
     LONGEST_LINE,
     NEVER_LEFT,
-    answer_lost,
     body_lost,
     connection_failed,
     is_of_the_body,
@@ -34,13 +25,13 @@ from omeda_async._failures import (
     spoke_first,
     tls_asked_for,
 )
-from omeda_async._operation import Request, Response
+from omeda_async._operation import Lapsed, Request, Response
+from omeda_async._passage import Passage, SpokenTo
 from omeda_async._proxies import Network
 from omeda_async._requests import (
     DIRECT,
     Way,
     check_borrowed,
-    goes_in_clear,
     merged,
     through_proxies,
     timeouts,
@@ -49,7 +40,7 @@ from omeda_async._requests import (
     without_session,
 )
 from omeda_async._version import __version__
-from omeda_async.errors import AnswerLost, ClosedError, ConfigurationError, OmedaAsyncError
+from omeda_async.errors import AnswerLost, ClosedError, OmedaAsyncError
 
 ClientSession: TypeAlias = aiohttp.ClientSession
 """What may be borrowed; the name is for those who must not know aiohttp's client."""
@@ -61,139 +52,10 @@ USER_AGENT = f"omeda-async/{__version__} (aiohttp/{aiohttp.__version__}; Python/
 _COMMON = {"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type": "application/json"}
 # A server that is tired of an idle connection says so while the request is on its way (RFC 9110, section 15.5.9).
 _TIRED = "answered 408 on a connection that was kept: the server had given it up, and may not have read the request"
-_IN_CLEAR = (
-    "http_session would send credentials through a proxy in plain http: let it go past the proxy, or begin base_url "
-    "with https://, which goes through a tunnel"
-)
 _LOOKED_INTO = frozenset({400, 408})
 _PLAIN = "http:"
 _NO_CHUNKS = "not in chunks, as its headers say"
 _NO_PROXIES = Network()
-_Send = Callable[[Connection], Coroutine[Any, Any, aiohttp.ClientResponse]]
-_Write = Callable[..., Coroutine[Any, Any, None]]
-_WRITES_LATER = sys.version_info < (3, 12)
-"""Whether aiohttp writes a body in a task that begins after what is ready now, such as a read."""
-
-
-class SpokenTo(Exception):
-    """Bytes have come on a connection that nobody has asked for anything."""
-
-
-class Passage:
-    """The innermost middleware of one request: it looks at the connection, and lets nobody repeat the request.
-
-    aiohttp takes whatever comes on an idle connection for the next request's answer, and tells nobody which connections
-    it keeps, so that this looks into its pool. It also sends a GET or PUT again by itself when the connection ends: the
-    limiter would not know.
-    """
-
-    reached = False
-    """Whether the request has come here; before that, only the caller's own middlewares have seen it."""
-    left = False
-    """Whether its first byte may have been written, now or when a middleware of the caller's sent it before."""
-    reuses = False
-    """Whether its connection has carried another request before."""
-    proxy: URL | None = None
-    """The proxy it goes through."""
-    _spoken_to = False
-    _parser: Any = None
-
-    async def __call__(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        self.reached, self.proxy = True, request.proxy
-        if self.proxy is not None and goes_in_clear(request.url, self.proxy):
-            raise ConfigurationError(_IN_CLEAR)
-        connector, later = request.session.connector, _WRITES_LATER and bool(request.body)
-        request.send = partial(self._send, request.send, later)  # type: ignore[method-assign]
-        if later:
-            request.write_bytes = partial(self._write, request.write_bytes)  # type: ignore[method-assign]
-        while True:
-            self.reuses = connector is not None and _has_quiet(connector, request.connection_key)
-            self._spoken_to = False
-            try:
-                response = await handler(request)
-            except Exception as error:  # noqa: BLE001 each goes on as it is, or as ours
-                if not self._spoken_to:
-                    raise self._told(error, request.url.scheme) from None
-            else:
-                if not self._spoken_to:
-                    return response
-                response.close()
-            if not self.reuses:
-                raise SpokenTo
-
-    async def _send(self, send: _Send, later: bool, connection: Connection) -> aiohttp.ClientResponse:
-        protocol = connection.protocol
-        if protocol is None or _was_spoken_to(protocol) or not (later or _is_silent(protocol, reused=self.reuses)):
-            self._spoken_to = True
-            raise SpokenTo
-        if not later:
-            self.left, self._parser = True, protocol._parser  # noqa: SLF001 nothing else has read what is broken
-        return await send(connection)
-
-    async def _write(self, write: _Write, writer: AbstractStreamWriter, connection: Connection, *length: Any) -> None:
-        protocol = connection.protocol
-        if protocol is not None and not _was_spoken_to(protocol) and _is_silent(protocol, reused=self.reuses):
-            self.left, self._parser = True, protocol._parser  # noqa: SLF001 nothing else has read what is broken
-            return await write(writer, connection, *length)
-        self._spoken_to = True
-        if protocol is not None:
-            protocol.set_exception(SpokenTo())
-        return None
-
-    def _told(self, error: Exception, scheme: str) -> Exception:
-        """Return the error that keeps everybody from sending it again, if it may have left."""
-        broken_off = isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)
-        if not self.left or not broken_off or isinstance(error, ClientConnectorError):
-            return error
-        return answer_lost(error, plain=scheme == "http" and not self.reuses and self.proxy is None)
-
-    def head_seen(self) -> tuple[int, Mapping[str, str]] | None:
-        """Return the status and the headers that came before a body whose parts could not be parsed."""
-        with contextlib.suppress(Exception):
-            self._parser.feed_data(b"")  # it fails again, and gives up the body that it was waiting for
-        with contextlib.suppress(Exception):
-            head = self._parser.feed_eof()
-            return None if head is None else (head.code, head.headers)
-        return None
-
-
-def _has_quiet(connector: BaseConnector, key: Any) -> bool:
-    """Close the first connections in line that have been spoken to; return whether one is left to be used again."""
-    idle = connector._conns.get(key)  # noqa: SLF001 nothing public tells
-    while idle:
-        protocol = idle[0][0]
-        if not _was_spoken_to(protocol):
-            return True
-        idle.popleft()
-        protocol.close()
-    return False
-
-
-def _was_spoken_to(protocol: ResponseHandler) -> bool:
-    """Whether something has come since the last answer: a whole one, nonsense, or the beginning of one."""
-    if protocol.should_close or not protocol.is_connected():
-        return True
-    parser = protocol._parser  # noqa: SLF001 nothing public tells of half a head
-    return parser is not None and parser.feed_eof() is not None
-
-
-def _is_silent(protocol: ResponseHandler, *, reused: bool) -> bool:
-    """Whether neither bytes nor the other side's end wait to be read."""
-    transport = protocol.transport
-    if transport is None:
-        return False
-    if not reused and transport.get_extra_info("sslcontext") is not None:
-        return True  # after the handshake a TLS server sends tickets, which are no words
-    socket = transport.get_extra_info("socket")
-    if socket is None:
-        return True
-    if not hasattr(select, "poll"):  # Windows
-        return not select.select([socket.fileno()], [], [], 0)[0]
-    poll = select.poll()
-    poll.register(socket.fileno(), select.POLLIN)
-    return not poll.poll(0)
 
 
 class Transport:
@@ -278,6 +140,7 @@ class Transport:
         *,
         timeout: float,  # noqa: ASYNC109 aiohttp's own timeouts tell connecting from answering
         connect_timeout: float,
+        is_late: Callable[[], bool] | None = None,
     ) -> Response:
         """Send one request and read its whole answer.
 
@@ -287,8 +150,11 @@ class Transport:
             headers: The credentials, and what goes with them.
             timeout: Seconds for the whole attempt.
             connect_timeout: Seconds to connect.
+            is_late: Whether the request must not be sent any more, asked right before its first byte; None where it
+                always may.
 
         Raises:
+            Lapsed: It was too late; the request never left.
             ConnectionFailed: The request never left.
             AnswerLost: It may have left, and no whole answer came back.
             ConfigurationError: No request can be made of it, so that it never left.
@@ -298,6 +164,8 @@ class Transport:
         Cancelling it closes the connection; the request may have been carried out.
         """
         session, passage = self.session(), Passage()
+        if is_late is not None:
+            passage.is_late = is_late
         # One call after the other is signed with the very same two mappings, which nobody changes.
         own, credentials, signed = self._signed
         if own is not request.headers or credentials is not headers:
@@ -322,6 +190,8 @@ class Transport:
                 middlewares=(passage,) if self._borrowed is None else self._middlewares(passage, base_url, headers),
             )
         except (SpokenTo, TimeoutError, ValueError, aiohttp.ClientError, OSError) as error:
+            if passage.lapsed:
+                raise Lapsed("the permit had lapsed before the request could be sent") from None
             head = passage.head_seen() if is_of_the_body(error) else None
             if head is None or not _decides(head[0]):
                 raise self._failure(error, passage, base_url, timeout, connect_timeout) from None

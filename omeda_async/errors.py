@@ -168,7 +168,8 @@ class ConnectionFailed(TransportError):
     cause: ConnectionCause = attrs.field(default="other", kw_only=True)
     """What is at fault."""
     retryable: bool = attrs.field(default=True, kw_only=True)
-    """Can it be another time? Not with a certificate that is not trusted: that is a setting, or an attack."""
+    """Can it be another time? Not with a certificate that is not trusted (that is a setting, or an attack), nor with a
+    proxy that wants other credentials or lets nobody through."""
 
 
 @attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)

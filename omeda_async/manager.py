@@ -1,7 +1,9 @@
 """The session manager: one HTTP session, one limiter for each account, the three provider clients."""
 
+import asyncio
+import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,6 +18,7 @@ from omeda_async._environment import proxy_variables, settings_from_env
 from omeda_async._proxies import Network, make_network
 from omeda_async._secret import Secret, revealed
 from omeda_async.errors import ConfigurationError
+from omeda_async.limits import check_where, share_limiter
 from omeda_async.settings import (
     BasicAuth,
     BearerAuth,
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from omeda_async._transport import ClientSession, Transport
+    from omeda_async.limits import Limiter
     from omeda_async.providers.journey_manager.client import JourneyManagerClient
     from omeda_async.providers.ocamba.client import OcambaClient
     from omeda_async.providers.omeda.client import OmedaClient
@@ -52,6 +56,9 @@ class SessionManager:
             is None. A ``.netrc`` never does.
         ssl: Which certificates are trusted, and which one is shown; None for the system's authorities.
         hooks: Called with every event (see :mod:`omeda_async.events`); by default events are logged.
+        share_limits: Where the limits of each account are shared with other processes: the path of a folder or file for
+            those of this host, ``redis://…`` or ``postgresql://…`` for those of several. None shares them among the
+            managers of this process.
 
     Raises:
         ConfigurationError: No provider is configured, or something given is of the wrong kind.
@@ -68,6 +75,7 @@ class SessionManager:
         trust_env: bool = True,
         ssl: "SSLContext | None" = None,
         hooks: Iterable[events.Hook] = (),
+        share_limits: str | os.PathLike[str] | None = None,
     ) -> None:
         if omeda is None and ocamba is None and journey_manager is None:
             raise ConfigurationError("no provider is configured: give omeda=, ocamba= or journey_manager=")
@@ -79,6 +87,8 @@ class SessionManager:
         _check_kind("ocamba", ocamba, OcambaSettings)
         _check_kind("journey_manager", journey_manager, JourneyManagerSettings)
         self._hooks = _checked(hooks) or events.LOGGED_ONLY
+        check_where(share_limits)
+        self._share_limits = share_limits
         self._activity = Activity()
         self._accounts: list[Account] = []
         self._omeda = self._ocamba = self._journey_manager = None
@@ -128,6 +138,7 @@ class SessionManager:
             trust_env=trust_env,
             ssl=ssl,
             hooks=hooks,
+            share_limits=found.share_limits,
         )
 
     @property
@@ -188,8 +199,16 @@ class SessionManager:
             for account in self._accounts:
                 account.limiter.close()
             await self._activity.aclose(timeout)
+            await self._part()
         finally:
             await self._transport.aclose()
+
+    async def _part(self) -> None:
+        """Let go of what the limiters share with other processes."""
+        if self._share_limits is not None:
+            async with asyncio.TaskGroup() as group:
+                for account in self._accounts:
+                    group.create_task(account.limiter.aclose())
 
     def __del__(self) -> None:
         transport: Transport | None = vars(self).get("_transport")
@@ -209,9 +228,7 @@ class SessionManager:
     def _account(
         self, provider: str, settings: ProviderSettings, credentials: Credentials, credential: str | None
     ) -> Account:
-        from omeda_async.limits import make_limiter  # noqa: PLC0415 who only asks for help needs none
-
-        hooks = self._hooks
+        hooks, key = self._hooks, account_key(provider, settings, credential)
         self._network.proxy_for(settings.url)  # which refuses what is no proxy before anything is to be sent
 
         def paused(seconds: float) -> None:
@@ -221,18 +238,29 @@ class SessionManager:
             provider=provider,
             settings=settings,
             transport=lambda: self._transport,
-            limiter=make_limiter(
-                settings.rate_limit,
-                account=account_key(provider, settings, credential),
-                on_pause=paused,
-                uniform=chance,
-            ),
+            limiter=self._limiter(settings, key, paused),
             credentials=extended(credentials, {name: value.reveal() for name, value in settings.headers.items()}),
             hooks=self._hooks,
             activity=self._activity,
         )
         self._accounts.append(account)
         return account
+
+    def _limiter(
+        self, settings: ProviderSettings, key: tuple[str, str, int | None, bytes], on_pause: Callable[[float], None]
+    ) -> "Limiter":
+        if self._share_limits is not None:
+            return share_limiter(
+                settings.rate_limit,
+                self._share_limits,
+                key,
+                timeout=settings.timeout,
+                on_pause=on_pause,
+                uniform=chance,
+            )
+        from omeda_async.limits import make_limiter  # noqa: PLC0415 who only asks for help needs none
+
+        return make_limiter(settings.rate_limit, account=key, on_pause=on_pause, uniform=chance)
 
     def _journey_manager_credentials(self, settings: JourneyManagerSettings) -> Credentials:
         auth = settings.auth

@@ -20,6 +20,7 @@ OWN = "<own package>"
 # "omeda_async."; OWN is the rest of the module's own package. The standard library is free but for SPECIAL below.
 ROWS: list[tuple[str, str, str]] = [
     (r"_masking|_secret|_version|_clock|_retry_after", r"", r""),
+    (r"_thread", r"_clock", r""),
     (r"_quick", r"", r"attrs"),
     (r"errors", r"_masking", r"attrs"),
     (r"_shown", r"_masking", r""),
@@ -33,7 +34,11 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_notebook", r"_masking", r""),
     (r"events", r"errors", r"attrs"),
     (r"_operation", r"errors|_quick", r"attrs"),
-    (r"limits(\..*)?", rf"errors|_clock|_quick|_checks|_retry_after|{OWN}", r"attrs|aiolimiter"),
+    (
+        r"limits(\..*)?",
+        rf"errors|_clock|_quick|_checks|_retry_after|_thread|{OWN}",
+        r"attrs|aiolimiter|cattrs(\..*)?|orjson",
+    ),
     (r"_checks", r"errors|_secret", r""),
     (r"_proxies", r"errors|_checks|_secret", r"attrs"),
     (r"_auth_kinds", r"errors|_checks|_masking|_secret", r"attrs"),
@@ -44,7 +49,12 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_body", r"", r"aiohttp(\..*)?"),
     (r"_failures", r"errors|_body", r"aiohttp(\..*)?|yarl"),
     (r"_requests", r"errors|_checks|_proxies", r"aiohttp(\..*)?|yarl|multidict"),
-    (r"_transport", r"errors|_operation|_version|_body|_failures|_proxies|_requests", r"aiohttp(\..*)?|yarl|multidict"),
+    (r"_passage", r"errors|_failures|_requests", r"aiohttp(\..*)?|yarl|multidict"),
+    (
+        r"_transport",
+        r"errors|_operation|_version|_(body|failures|passage|proxies|requests)",
+        r"aiohttp(\..*)?|yarl|multidict",
+    ),
     (r"_activity", r"errors|_stop", r""),
     (r"_account", r"errors|events|limits|settings|_(activity|auth|checks|secret|transport)", r"attrs"),
     (r"_result", r"errors|outcomes|_quick|_decide", r""),
@@ -87,7 +97,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (
         r"bulk\.journal(\.\w+)?",
-        rf"errors|outcomes|_masking|_version|_clock|_result|_row|bulk\._(item|outlast)|{OWN}",
+        rf"errors|outcomes|_masking|_version|_clock|_thread|_result|_row|bulk\._(item|outlast)|{OWN}",
         r"attrs|orjson",
     ),
     (r"journal", r"errors|outcomes|bulk\.journal(\..*)?", r"attrs"),
@@ -138,15 +148,19 @@ ROWS: list[tuple[str, str, str]] = [
 
 # What only some modules may touch, by the dotted name imported.
 SPECIAL: list[tuple[str, str]] = [
-    (r"aiohttp(?!\.web(\.|$)).*", r"_transport|_requests|_body|_failures|_mocked"),
+    (r"aiohttp(?!\.web(\.|$)).*", r"_transport|_requests|_passage|_body|_failures|_mocked"),
     (r"aiohttp\.web(\..*)?", r"sandbox\._server"),
     (r"email_validator.*", r"providers\.omeda\._addresses"),
     (r"aiolimiter.*", r"limits\._limiter"),
-    (r"sqlite3.*", r"bulk\.journal\.sqlite(_\w+)?"),
+    (r"sqlite3.*", r"bulk\.journal\.sqlite(_\w+)?|limits\._sqlite_file"),
+    (r"(cattrs|orjson)(\..*)?", r"(?!limits\.).*|limits\._stored"),
     (r"os\.(environ|getenv|environb|putenv)", r"_environment|cli\..*"),
     (r"random(\..*)?", r"_decide|sandbox\._(latency|windows|faults|state)"),
     (r"time(\..*)?", r"_clock"),
-    (r"(asyncio\.)?(sleep|create_task|ensure_future)", r"_clock|_auth|sandbox\._exchange|bulk\..*|cli\..*"),
+    (
+        r"(asyncio\.)?(sleep|create_task|ensure_future)",
+        r"_clock|_auth|limits\._store_limiter|sandbox\._exchange|bulk\..*|cli\..*",
+    ),
     (
         r"asyncio(\..*)?",
         r"(?!providers\.[a-z_]+\._(operations|requests|verification|parse|converter)|errors|outcomes|events|_decide).*",

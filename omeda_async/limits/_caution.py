@@ -29,6 +29,11 @@ RESERVE = 1
 """So many of what remains by the headers are left to others on the account."""
 
 
+def middle() -> float:
+    """Return the middle of all chances."""
+    return 0.5
+
+
 class Stage(enum.Enum):
     """How freely attempts go."""
 
@@ -82,7 +87,7 @@ class Caution:
     """What the refusals have taught about one account."""
 
     rate_limit: RateLimit
-    uniform: Callable[[], float]
+    uniform: Callable[[], float] = middle
     """A source of numbers between 0 and 1, for the jitter."""
     parallel: int | None = attrs.field(init=False)
     refusals: int = 0

@@ -5,11 +5,12 @@ Pure: no clock, no event loop, no futures. The time is an argument that never go
 
 import math
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import attrs
 
 from omeda_async._retry_after import TOO_MANY_PARALLEL
-from omeda_async.limits._caution import CAREFUL, Caution
+from omeda_async.limits._caution import CAREFUL, Caution, middle
 from omeda_async.limits._gate import Gate
 from omeda_async.limits._header_evidence import HeaderEvidence, Reading
 from omeda_async.limits._headers import Advice
@@ -25,6 +26,8 @@ BULK = Priority.BULK
 class Permit:
     """The right to make one attempt; give it back with ``release`` as soon as the attempt has ended."""
 
+    lapses: ClassVar[bool] = False
+    """Whether it may be used for a while only."""
     priority: Priority
     """The lane it was granted in."""
     granted_at: float
@@ -41,38 +44,51 @@ class Permit:
     before: tuple[Reading | None, ...] = attrs.field(init=False, repr=False)
     """The last reading about each window."""
 
+    def is_over(self) -> bool:
+        """Whether it may not be used any more; to be asked right before the attempt, where it lapses at all."""
+        return False
 
+
+@attrs.define(eq=False, repr=False)
 class LimiterState:
-    """The state of one account's limits.
+    """The state of one account's limits."""
 
-    Args:
-        rate_limit: The limits.
-        uniform: A source of numbers between 0 and 1, for the jitter of pauses.
-    """
+    rate_limit: RateLimit
+    uniform: Callable[[], float] = middle
+    """A source of numbers between 0 and 1, for the jitter of pauses."""
+    in_flight: int = 0
+    in_a_row: int = 0
+    """How many interactive attempts have been granted while bulk waited, since the last one of bulk."""
+    _gates: list[Gate] = attrs.field(init=False)
+    _caution: Caution = attrs.field(init=False)
+    _demand: Demand = attrs.field(init=False)
+    _bulk_in_flight: int = 0
+    _grants: int = 0
+    _last_grant: float = -math.inf
+    _next_paced: float = -math.inf
+    _pacing: Permit | None = None
+    """What has its slots, and waits for its turn at the pace."""
+    _released: int = 0
+    _counted: int = 0
+    _probing: bool = False
+    _readings: tuple[Reading | None, ...] = attrs.field(init=False)
+    _stray: Reading | None = None
+    _stray_until: float = 0.0
+    _tightened_at: int = 0
+    """What has been granted before belongs to other windows."""
 
-    def __init__(self, rate_limit: RateLimit, uniform: Callable[[], float]) -> None:
-        self.rate_limit = rate_limit
-        self.in_flight = 0
+    def __attrs_post_init__(self) -> None:
+        limit = self.rate_limit
         self._gates = [
-            Gate(Slots(window), HeaderEvidence(window.seconds), Reserve.of(rate_limit, window))
-            for window in rate_limit.windows
+            Gate(Slots(window), HeaderEvidence(window.seconds), Reserve.of(limit, window)) for window in limit.windows
         ]
-        self._caution = Caution(rate_limit, uniform)
-        self._demand = Demand(MEMORY * rate_limit.longest)
-        self._bulk_in_flight = 0
-        self.in_a_row = 0
-        """How many interactive attempts have been granted while bulk waited, since the last one of bulk."""
-        self._grants = 0
-        self._last_grant = -math.inf
-        self._next_paced = -math.inf
-        self._pacing: Permit | None = None  # has its slots, and waits for its turn at the pace
-        self._released = 0
-        self._counted = 0
-        self._probing = False
-        self._readings: tuple[Reading | None, ...] = (None,) * len(self._gates)
-        self._stray: Reading | None = None
-        self._stray_until = 0.0
-        self._tightened_at = 0  # what has been granted before belongs to other windows
+        self._caution = Caution(limit, self.uniform)
+        self._demand = Demand(MEMORY * limit.longest)
+        self._readings = (None,) * len(self._gates)
+
+    def draw_from(self, uniform: Callable[[], float]) -> None:
+        """Take another source of numbers between 0 and 1."""
+        self.uniform = self._caution.uniform = uniform
 
     def opens_at(self, now: float, priority: Priority) -> float:
         """Return when an attempt may be granted: not after ``now`` for at once, infinity when another event decides."""
@@ -133,7 +149,7 @@ class LimiterState:
             self._caution.granted(now, self._left(now))
         self._grants, self._last_grant = self._grants + 1, now
         self.in_flight += 1
-        self._mark(permit, now)
+        self.mark(permit, now)
         if self.rate_limit.pace is not None:
             self._pacing = permit
         return permit
@@ -148,7 +164,7 @@ class LimiterState:
         """Note that the turn of an attempt at the pace has come; with a pace, no other is granted before that."""
         self._pacing = None
         self._next_paced = now + (self.rate_limit.pace or 0.0)
-        self._mark(permit, now)
+        self.mark(permit, now)
 
     def remember(self, requests: int, seconds_ago: float, now: float) -> None:
         """Hold slots for attempts of an earlier process, until a header tells more or they are a window old."""
@@ -261,7 +277,7 @@ class LimiterState:
         passes_on = priority is not BULK and self.in_a_row < GRANTS - 1
         return self._pacing is not None and not (passes_on and self._pacing.priority is BULK)
 
-    def _mark(self, permit: Permit, now: float) -> None:
+    def mark(self, permit: Permit, now: float) -> None:
         """Note what is known when an attempt leaves; its response is compared with that."""
         permit.granted_at = now
         permit.grants = self._grants

@@ -51,7 +51,7 @@ def wrong_type(field: str, value: object, wanted: str) -> InvalidRecord:
 
 def type_reason(value: object, wanted: str) -> str:
     """Say why a value is no ``wanted``: it is a cell without anything, or of another type."""
-    if is_empty(value):
+    if value is not None and is_empty(value):
         return f"{EMPTY}: give {wanted}; where nothing is meant, leave the field out or give None"
     return f"must be {wanted}, not {type(value).__name__}"
 

@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 
 from omeda_async.errors import ConfigurationError
 
+BLANKS: Final = " \t\r\n"
+"""What may stand around a cell or a line, and is left out. Other blanks are refused, as they are in models."""
 _HEAD: Final = 1024
 _TAIL: Final = 4096
 _SAMPLE: Final = 16 * 1024
@@ -144,7 +146,9 @@ def _beyond_ascii(blocks: Iterator[bytes]) -> bytes:
     """Return the first lines that are not ASCII; nothing if one of them all is UTF-8: then the text is, and damaged."""
     sample = rest = b""
     for block in chain(blocks, (b"\n",)):
-        *lines, rest = (rest + block).split(b"\n")
+        *lines, rest = (rest + block).replace(b"\r", b"\n").split(b"\n")
+        if len(rest) > _SAMPLE:  # a line without an end is looked at in pieces
+            lines, rest = [*lines, rest], b""
         for line in lines:
             if line.isascii():
                 continue

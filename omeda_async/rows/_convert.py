@@ -12,11 +12,10 @@ import orjson
 
 from omeda_async._row import Row
 from omeda_async.errors import InvalidRecord
-from omeda_async.rows._charset import Charset
+from omeda_async.rows._charset import BLANKS, Charset
 from omeda_async.rows._formulas import unquoted
 from omeda_async.rows._kinds import RowKind, plain
 from omeda_async.rows._naming import Naming
-from omeda_async.rows._text import BLANKS
 
 _KEPT: Final = 10_000
 _LONGEST_KEPT: Final = 100

@@ -7,11 +7,9 @@ from itertools import islice
 from typing import BinaryIO, Final, cast
 
 from omeda_async.errors import ConfigurationError, InvalidRecord
-from omeda_async.rows._charset import charset_of, survey
+from omeda_async.rows._charset import BLANKS, charset_of, survey
 from omeda_async.rows._source import Blocks, Source, in_lines
 
-BLANKS: Final = " \t\r\n"
-"""What may stand around a cell or a line, and is left out. Other blanks are refused, as they are in models."""
 _ENDLESS: Final = ("unexpected end of data", "field larger than field limit")
 _STRAY: Final = "' expected after '\"'"
 
@@ -38,7 +36,7 @@ class Text:
     @property
     def start(self) -> str:
         """Return the first characters that are not blank."""
-        return self._seen.head.decode(self.charset.codec, "ignore").lstrip()
+        return self._seen.head.decode(self.charset.codec, "replace").lstrip()
 
     def is_cut(self, blanks: str) -> bool:
         """Whether the last line has no end; some characters, such as delimiters, are no line by themselves."""

@@ -330,7 +330,7 @@ async def test_another_user_is_another_cancel() -> None:
 
 @pytest.mark.parametrize("operation", [*CANCELS, "opt_outs"])
 @pytest.mark.parametrize(
-    "record", [None, 7, b"x", [], {}, {"nonsense": 1}, object(), ""], ids=lambda record: type(record).__name__
+    "record", [None, 7.5, b"x", [], {}, {"nonsense": 1}, object(), ""], ids=lambda record: type(record).__name__
 )
 async def test_whatever_is_no_record_is_rejected_with_its_reason(operation: str, record: Any) -> None:
     """The oddest input costs its own outcome, says what is wrong, and sends nothing."""

@@ -204,6 +204,13 @@ def test_an_unreadable_answer_is_in_doubt_by_its_status(status: int, doubtful: b
     assert in_doubt(_unreadable(status)) is doubtful
 
 
+@pytest.mark.parametrize(("status", "own"), [(500, True), (501, True), (502, False), (503, False), (520, False)])
+def test_what_a_gateway_says_is_read_twice_before_it_is_believed(status: int, own: bool) -> None:
+    """Behind a 500 or 501 of its own, the provider does nothing more: one read is enough."""
+    step = next_of(READ_FIRST, *[_server(status)] * 5, NOT_DONE)
+    assert isinstance(step, Finish if own else Wait)
+
+
 @pytest.mark.parametrize("asked", [None, 0.0, -1.0])
 def test_without_a_usable_retry_after_the_back_off_counts(asked: float | None) -> None:
     """None, zero and minus one are no waiting times."""

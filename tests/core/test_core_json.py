@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import attrs
 import orjson
 import pytest
 
@@ -103,7 +104,11 @@ def test_a_report_and_a_plan_are_plain_json() -> None:
         "duration": 0.5,
         "failures": [_refused().to_dict()],
         "complete": True,
+        "stopped_by": None,
     }
+    stopped = attrs.evolve(report, stopped_by=InvalidRecord.of("key", f"is {ADDRESS}"))
+    assert stopped.to_dict()["stopped_by"]["message"] == f"key: is {MASKED}"
+    assert f"<th>stopped by</th><td>key: is {MASKED}</td>" in stopped._repr_html_()
     assert _plan(_refused()).to_dict()["refused"] == [_refused().to_dict()]
 
 

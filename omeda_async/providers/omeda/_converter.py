@@ -187,6 +187,8 @@ def _plain_ids(field: str, ids: tuple[Any, ...], check: Callable[[str, object], 
     """Check ids one by one, and return them as Python's own."""
     plain = tuple(map(to_plain, ids))
     for one in plain:
+        if is_empty(one):
+            raise InvalidRecord.of(field, f"{EMPTY}: give the id")
         check(field, one)
     return plain
 

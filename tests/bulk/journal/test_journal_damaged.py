@@ -15,8 +15,9 @@ from tests.bulk import journal_damage
 from tests.bulk.journal_damage import KINDS, MEMORY, NAME, PAGE, Sample, another, misread, put, tried, without_sums
 from tests.bulk.journal_help import Work, journalled, rows
 from tests.bulk.journal_samples import sample_of, unpack
+from tests.campaigns import cases
 
-EACH = 24
+EACH = cases(24)
 """Damaged journals of each kind: ``python -m tests.bulk.journal_damage 5000`` tries more."""
 
 
