@@ -67,9 +67,9 @@ class Asked:
     concurrency: int | None = None
     deadline: float | None = None
     rate: str | None = None
+    share_limits: str | None = attrs.field(default=None, repr=False)
     proxy: str | None = attrs.field(default=None, repr=False)
     ca_file: Path | None = None
-    share_limits: str | None = None
 
 
 Make: TypeAlias = "Callable[[SessionManager, RowFile, dict[str, Any]], BulkRun]"
@@ -96,6 +96,10 @@ class Order:
 
     def manager(self, options: Mapping[str, Any], *, hooks: "Iterable[Hook]" = ()) -> "SessionManager":
         """Return a manager with these options, and the way out that was asked for.
+
+        Args:
+            options: The provider's settings, and where its limits are shared, as a manager takes them.
+            hooks: What is told of events.
 
         Raises:
             ConfigurationError: That is none, or cannot be read.
