@@ -14,6 +14,7 @@ from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._reserve import GRANTS
 from omeda_async.limits._state import LimiterState, Permit
 from omeda_async.limits._store import PATIENCE, Ask, Ended, Reply
+from omeda_async.limits._view import LimitsView
 
 INTERACTIVE, BULK = Priority.INTERACTIVE, Priority.BULK
 FORGOTTEN = 3.0
@@ -118,6 +119,11 @@ class AccountState:
             clock=clock,
             held_for=max(0.0, self.hold_until - now),
         )
+
+    def view(self, clock: float) -> LimitsView:
+        """Return everything there is to show at a moment of the store's clock."""
+        now = self.latest + max(0.0, clock - self.clock)
+        return self.limits.view(now, self.waiting(now), len(self.clients))
 
     def waiting(self, now: float) -> dict[Priority, int]:
         """Return how many wait in each lane."""

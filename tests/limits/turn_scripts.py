@@ -12,6 +12,9 @@ from omeda_async.limits._store import Ask, Ended, Reply
 LIMITS = [
     RateLimit(Window(10, 1.0), Window(150, 60.0)),
     RateLimit(Window(4, 1.0), Window(12, 6.0), interactive_reserve=1),
+    RateLimit(Window(5, 0.5), Window(13, 2.0)),
+    RateLimit(Window(15, 2.0)),
+    RateLimit(Window(14, 3.0), interactive_reserve=4, parallel=8),
     RateLimit(Window(4, 1.0), Window(12, 6.0), parallel=5),
     RateLimit(Window(20, 6.0), interactive_reserve=0),
     RateLimit(Window(6, 2.5), pace=0.25),
@@ -53,11 +56,19 @@ class Script:
     _lap: int = 0
     _turns: int = 0
     _statuses: list[int | None] = attrs.field(init=False)
+    _slowness: float = attrs.field(init=False)
+    _orderly: bool = attrs.field(init=False)
+    """Whether the headers count truly, and all clients name the same limit."""
 
     def __attrs_post_init__(self) -> None:
         self._limit = self.chance.choice(LIMITS)
+        self._slowness = self.chance.choice([0.2, 0.5, 1.0])
         good = [200, 200, 200, 404]
         self._statuses = self.chance.choice([good, good, [*good * 10, 429, 503, None], [200, 429], [*good, 429, None]])
+        self._orderly = self.chance.random() < 0.5
+        if self._orderly:
+            self._limit = self.chance.choice([limit for limit in LIMITS if limit.windows])
+            self._statuses = [*good * 10, 429] if self.chance.random() < 0.5 else good
         self._parties = [self._party(name) for name in "dcab"[: self.chance.randint(1, 4)]]
 
     def turns(self, count: int) -> Iterator[tuple[Ask, float, str, float]]:
@@ -72,15 +83,15 @@ class Script:
             self._take(party, ask, reply)
 
     def _party(self, name: str) -> Party:
-        limit = self._limit if self.chance.random() < 0.9 else self.chance.choice(LIMITS)
+        limit = self._limit if self._orderly or self.chance.random() < 0.9 else self.chance.choice(LIMITS)
         return Party(name, limit, self.chance.choice([2.0, 12.5, 40.0]))
 
     def _pass_time(self) -> None:
         chance = self.chance
         self._turns += 1
         if self._turns == 4:
-            self.clock += chance.choice([0.0, 120.0, 120.0])  # past the hold that every state begins with
-        self.clock += chance.choice([0.0, 0.001, 0.02, 0.05, 0.1, 0.25, chance.uniform(0, 1), chance.expovariate(1)])
+            self.clock += chance.choice([0.0, 120.0, 120.0, 120.0])  # past the hold that every state begins with
+        self.clock += self._slowness * chance.choice([0.0, 0.001, 0.02, 0.05, 0.25, 1.0, chance.expovariate(1)])
         if chance.random() < self.trouble / 4:
             self.clock += chance.choice([-3600.0, -0.5, 15.0, 300.0])
         if chance.random() < self.trouble / 10:
@@ -90,13 +101,13 @@ class Script:
     def _ask(self, party: Party) -> Ask:
         chance = self.chance
         party.number += 0 if chance.random() < self.trouble / 4 else 1
-        for permit in [one for one in party.held if chance.random() < 0.6]:
+        for permit in [one for one in party.held if chance.random() < 0.8]:
             party.held.remove(permit)
             party.untold.append(self._ended(permit))
         if chance.random() < self.trouble / 2:
             party.held.clear()
             party.untold.clear()
-        wants = [chance.choice([0, 0, 1, 2, 9]), chance.choice([0, 1, 3, 30])]
+        wants = [chance.choice([0, 0, 1, 2, 9]), chance.choice([0, 3, 30])]
         return Ask(
             client=party.name,
             number=max(1, party.number),
@@ -119,14 +130,14 @@ class Script:
 
     def _advice(self) -> Advice | None:
         chance = self.chance
-        if chance.random() < 0.3:
+        if not self._orderly and chance.random() < 0.3:
             return None
         longest = max(self._limit.windows, key=lambda window: window.seconds, default=Window(77, 20.0))
-        limit = longest.calls if chance.random() < 1 - self.trouble else 77
+        limit = longest.calls if self._orderly or chance.random() < 0.9 else 77
         lap = int(self.clock / longest.seconds)
-        self._counted = 1 if lap != self._lap or chance.random() < self.trouble / 4 else self._counted + 1
+        self._counted = 1 if lap != self._lap or (not self._orderly and chance.random() < 0.05) else self._counted + 1
         self._lap = lap
-        reset = round(longest.seconds - self.clock % longest.seconds, 2) if chance.random() < 0.9 else None
+        reset = round(longest.seconds - self.clock % longest.seconds, 2) if self._orderly or chance.random() < 0.9 else None
         return Advice(limit, max(0, limit - self._counted), reset, 0.01)
 
     def _take(self, party: Party, ask: Ask, reply: Reply) -> None:

@@ -6,8 +6,8 @@ local time = redis.call("TIME")
 local ask, state = cleaned(cjson.decode(ARGV[1])), nil
 if kept then
   local is_one, found = pcall(load, kept)
-  if not is_one then return redis.error_reply("OMEDANOSTATE") end
-  if found.version ~= VERSION then return redis.error_reply("OMEDAVERSION " .. tostring(found.version)) end
+  if not is_one then return redis.error_reply("-OMEDANOSTATE no state of limits") end
+  if found.version ~= VERSION then return redis.error_reply("-OMEDAVERSION " .. tostring(found.version)) end
   state = found
 else
   state = Account.new(ask.rate_limit, ARGV[2])
