@@ -29,7 +29,11 @@ ROWS: list[tuple[str, str, str]] = [
     (r"outcomes", r"errors|_masking", r"attrs"),
     (r"events", r"errors", r"attrs"),
     (r"_operation", r"errors|_quick", r"attrs"),
-    (r"limits(\..*)?", rf"errors|_clock|_quick|_checks|_retry_after|{OWN}", r"attrs|aiolimiter"),
+    (
+        r"limits(\..*)?",
+        rf"errors|_clock|_quick|_checks|_retry_after|{OWN}",
+        r"attrs|aiolimiter|cattrs(\..*)?|redis(\..*)?",
+    ),
     (r"_checks", r"errors|_secret", r""),
     (r"_auth_kinds", r"errors|_checks|_masking|_secret", r"attrs"),
     (r"settings", r"errors|limits|_checks|_masking|_secret|_auth_kinds", r"attrs"),
@@ -133,10 +137,14 @@ SPECIAL: list[tuple[str, str]] = [
     (r"email_validator.*", r"providers\.omeda\._addresses"),
     (r"aiolimiter.*", r"limits\._limiter"),
     (r"sqlite3.*", r"bulk\.journal\.sqlite(_\w+)?"),
+    (r"redis(\..*)?", r"limits\._redis_(link|store)"),
     (r"os\.(environ|getenv|environb|putenv)", r"_environment|cli\..*"),
     (r"random(\..*)?", r"_decide|sandbox\._(latency|windows|faults|state)"),
     (r"time(\..*)?", r"_clock"),
-    (r"(asyncio\.)?(sleep|create_task|ensure_future)", r"_clock|sandbox\._exchange|bulk\..*|cli\..*"),
+    (
+        r"(asyncio\.)?(sleep|create_task|ensure_future)",
+        r"_clock|limits\._redis_(link|store)|sandbox\._exchange|bulk\..*|cli\..*",
+    ),
     (
         r"asyncio(\..*)?",
         r"(?!providers\.[a-z_]+\._(operations|requests|verification|parse|converter)|errors|outcomes|events|_decide).*",

@@ -167,7 +167,7 @@ class RedisStore:
         if not facts.get("run_id"):
             raise StoreRefused("it does not tell its run_id in INFO, by which a restart is noticed")
         self._check_policy(facts.get("maxmemory_policy") or await _asked_policy(link))
-        return facts["run_id"]
+        return str(facts["run_id"])
 
     def _check_policy(self, policy: str | None) -> None:
         if policy is None and not self._warned:

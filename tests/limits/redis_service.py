@@ -34,6 +34,13 @@ def answers(host: str, port: int) -> bool:
         return False
 
 
+def free_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 class OwnServer:
     """A server of a test's own, without persistence: killed, it has lost everything."""
 
@@ -42,9 +49,7 @@ class OwnServer:
         program = shutil.which("redis-server") or shutil.which("valkey-server")
         if program is None:
             missing("no redis-server to start")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._command = [str(program), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)]
         self._command += ["--save", "", "--appendonly", "no", *options]
         self.url = f"redis://127.0.0.1:{self.port}/0"

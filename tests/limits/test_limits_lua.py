@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 import attrs
 import pytest
-from tests.limits.redis_service import URL, answers, missing
-from tests.limits.turn_scripts import Script
 
 from omeda_async.limits._account_state import AccountState
 from omeda_async.limits._stored import VERSION, dump_ask, dump_state, load_reply, load_state
+from tests.limits.redis_service import URL, answers, missing
+from tests.limits.turn_scripts import Script
 
 redis = pytest.importorskip("redis")
 TURNS = 60
@@ -83,7 +83,10 @@ def plain(state: AccountState) -> Any:
 def compare(lua: Lua, seed: int) -> int:
     """Run one random script through both; return how many permits were granted."""
     chances, granted, state = [0.5], 0, None
-    script = Script(random.Random(seed), trouble=(0.0, 0.03, 0.3)[seed % 3])
+    script = Script(
+        random.Random(seed),  # noqa: S311 repeatable
+        trouble=(0.0, 0.03, 0.3)[seed % 3],
+    )
     turns = script.turns(TURNS)
     step = next(turns)
     while True:

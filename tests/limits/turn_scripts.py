@@ -1,7 +1,7 @@
 """Random turns of several clients: how they ask, what their attempts met, and what went wrong on the way."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import attrs
 
@@ -63,7 +63,7 @@ class Script:
     def __attrs_post_init__(self) -> None:
         self._limit = self.chance.choice(LIMITS)
         self._slowness = self.chance.choice([0.2, 0.5, 1.0])
-        good = [200, 200, 200, 404]
+        good: list[int | None] = [200, 200, 200, 404]
         self._statuses = self.chance.choice([good, good, [*good * 10, 429, 503, None], [200, 429], [*good, 429, None]])
         self._orderly = self.chance.random() < 0.5
         if self._orderly:
@@ -71,7 +71,7 @@ class Script:
             self._statuses = [*good * 10, 429] if self.chance.random() < 0.5 else good
         self._parties = [self._party(name) for name in "dcab"[: self.chance.randint(1, 4)]]
 
-    def turns(self, count: int) -> Iterator[tuple[Ask, float, str, float]]:
+    def turns(self, count: int) -> Generator[tuple[Ask, float, str, float], Reply, None]:
         """Give an ask, the store's clock and life, and a number between 0 and 1; wants the reply sent in."""
         for _ in range(count):
             party = self.chance.choice(self._parties)
@@ -137,8 +137,9 @@ class Script:
         lap = int(self.clock / longest.seconds)
         self._counted = 1 if lap != self._lap or (not self._orderly and chance.random() < 0.05) else self._counted + 1
         self._lap = lap
-        reset = round(longest.seconds - self.clock % longest.seconds, 2) if self._orderly or chance.random() < 0.9 else None
-        return Advice(limit, max(0, limit - self._counted), reset, 0.01)
+        reset = round(longest.seconds - self.clock % longest.seconds, 2)
+        told = self._orderly or chance.random() < 0.9
+        return Advice(limit, max(0, limit - self._counted), reset if told else None, 0.01)
 
     def _take(self, party: Party, ask: Ask, reply: Reply) -> None:
         party.untold = [ended for ended in party.untold if ended not in ask.ended]

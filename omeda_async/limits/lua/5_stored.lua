@@ -77,6 +77,7 @@ end
 
 local function load(text)
   local state = cjson.decode(text)
+  if state.version ~= VERSION then return state end
   convert(state, read)
   if state.limits._caution.parallel == NULL then state.limits._caution.parallel = nil end
   state.clock = read(state.clock)

@@ -16,5 +16,5 @@ local reply = Account.turn(state, ask, time[1] + time[2] / 1e6, ARGV[2])
 local calls = reply.calls or {}
 local answer, text = dump_reply(reply), dump(state)
 redis.call("SET", KEYS[1], text, "EX", ARGV[4])
-for _, name in ipairs(calls) do redis.call("PUBLISH", KEYS[1] .. ":" .. name, "") end
+for _, name in ipairs(calls) do redis.pcall("PUBLISH", KEYS[1] .. ":" .. name, "") end
 return {answer, text}
