@@ -2,6 +2,7 @@
 
 import logging
 from asyncio import get_running_loop
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -26,7 +27,7 @@ from omeda_async._decide import (
     when_interrupted,
 )
 from omeda_async._masking import LEAST_SECRET, encoded_forms, hide_secrets
-from omeda_async._operation import Inquiry, Operation, Request, Response, Verdict, Verification
+from omeda_async._operation import Inquiry, Lapsed, Operation, Request, Response, Verdict, Verification
 from omeda_async._quick import quick
 from omeda_async._result import Result
 from omeda_async._stop import Stop
@@ -85,6 +86,8 @@ class Call(Generic[P, R]):
     _deadline: float | None = None
     _headers: Headers = {}  # noqa: RUF012 never changed, only replaced: what the attempt before was signed with
     _awaits_response = False
+    _is_late: Callable[[], bool] | None = None
+    """Whether the permit may not be used any more, where it lapses at all."""
     _read: "Call[Any, Any] | None" = None
     _found: Any = None
 
@@ -132,7 +135,11 @@ class Call(Generic[P, R]):
                 result = renewal or await self._attempt(request)
                 if not isinstance(result, OmedaAsyncError):
                     return Result(receipt=result, attempts=self.attempts, known=OutcomeStatus.DONE)
-                step = self._next(Ended(result))
+                if isinstance(result, Lapsed):
+                    self._uncount()
+                    step = _SEND  # with another permit: others may have the slots of this one by now
+                else:
+                    step = self._next(Ended(result))
             elif isinstance(step, Verify):
                 step = self._next(await self._look())
             elif isinstance(step, Finish):
@@ -190,6 +197,7 @@ class Call(Generic[P, R]):
                 self._headers,
                 timeout=min(left, account.timeout),
                 connect_timeout=account.connect_timeout,
+                is_late=self._is_late,
             )
         except OmedaAsyncError as error:
             result = error
@@ -211,15 +219,22 @@ class Call(Generic[P, R]):
         if self._options.tally is not None:
             self._options.tally.requests += 1
 
+    def _uncount(self) -> None:
+        self.attempts -= 1
+        if self._options.tally is not None:
+            self._options.tally.requests -= 1
+
     async def _permit(self, now: float) -> Permit:
         options = self._options
-        if options.permit is not None and not options.permit.done:
-            return options.permit
-        max_wait = options.max_wait
-        if self._deadline is not None:
-            left = max(0.0, self._deadline - now - self._account.shortest_attempt)
-            max_wait = left if max_wait is None else min(left, max_wait)
-        return await self._account.limiter.acquire(priority=options.priority, max_wait=max_wait)
+        permit = options.permit
+        if permit is None or permit.done:
+            max_wait = options.max_wait
+            if self._deadline is not None:
+                left = max(0.0, self._deadline - now - self._account.shortest_attempt)
+                max_wait = left if max_wait is None else min(left, max_wait)
+            permit = await self._account.limiter.acquire(priority=options.priority, max_wait=max_wait)
+        self._is_late = permit.is_over if permit.lapses else None
+        return permit
 
     async def _renew(self, refusal: ShutOut) -> OmedaAsyncError | None:
         """Get new credentials; return why there are none: the refusal itself, where others would not help."""

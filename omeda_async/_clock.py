@@ -6,7 +6,10 @@ milliseconds; the calendar is read for what providers state as dates.
 
 import asyncio
 import datetime as dt
+import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 outside: Final[set[asyncio.Future[Any]]] = set()
@@ -18,6 +21,23 @@ _PASS = 1.0
 def now() -> float:
     """Return the running loop's time in seconds."""
     return asyncio.get_running_loop().time()
+
+
+def monotonic() -> float:
+    """Return the machine's own time in seconds, which all of its processes share, and nobody can set."""
+    return time.monotonic()
+
+
+def that_never_rests(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """Return what tells the time in seconds, also while the machine sleeps; a moved clock where the loop has one.
+
+    A loop may read its own clock once for a whole pass, and be stopped in the middle of that.
+    """
+    if is_moved(loop):
+        return loop.time
+    if sys.platform == "linux":
+        return partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    return time.monotonic
 
 
 def is_moved(loop: asyncio.AbstractEventLoop) -> bool:

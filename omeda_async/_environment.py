@@ -8,7 +8,7 @@ from typing import Literal
 import attrs
 
 from omeda_async.errors import ConfigurationError
-from omeda_async.limits import RateLimit
+from omeda_async.limits import RateLimit, check_where
 from omeda_async.settings import (
     JOURNEY_MANAGER_COURTESY,
     OCAMBA_CLASS_C,
@@ -31,6 +31,8 @@ class EnvironmentSettings:
     omeda: OmedaSettings | None
     ocamba: OcambaSettings | None
     journey_manager: JourneyManagerSettings | None
+    share_limits: str | None = attrs.field(default=None, repr=False)
+    """Where limits are shared with other processes; it may hold a password."""
 
 
 _OMEDA: tuple[str, ...] = ("OMEDA_APP_ID", "OMEDA_BRAND", "OMEDA_CLIENT", "OMEDA_USER_ID")
@@ -43,6 +45,7 @@ _JOURNEY_MANAGER = (
     "JOURNEY_MANAGER_TOKEN",
     "JOURNEY_MANAGER_RATE_LIMIT",
 )
+_SHARE_LIMITS = "OMEDA_ASYNC_SHARE_LIMITS"
 _BY_PROVIDER = {"omeda": _OMEDA, "ocamba": _OCAMBA, "journey_manager": _JOURNEY_MANAGER}
 _VARIABLES = {
     "OmedaSettings.app_id": "OMEDA_APP_ID",
@@ -78,8 +81,12 @@ def settings_from_env(
     env = {name: given[name] for names in wanted for name in names if given.get(name)}
     try:
         found = EnvironmentSettings(
-            omeda=_omeda_from(env), ocamba=_ocamba_from(env), journey_manager=_journey_manager_from(env)
+            omeda=_omeda_from(env),
+            ocamba=_ocamba_from(env),
+            journey_manager=_journey_manager_from(env),
+            share_limits=given.get(_SHARE_LIMITS) or None,
         )
+        check_where(found.share_limits, _SHARE_LIMITS)
     except ConfigurationError as error:
         named = _SETTING.sub(lambda match: _VARIABLES[match[0]], error.message)
         raise ConfigurationError(named) from None

@@ -25,6 +25,10 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 
+class Lapsed(ConnectionFailed):
+    """A request was not sent, as it was too late for the permit that it had."""
+
+
 class Verdict(enum.Enum):
     """What a read says about something that was asked for."""
 

@@ -29,7 +29,7 @@ from omeda_async._failures import (
     spoke_first,
     tell,
 )
-from omeda_async._operation import Request, Response
+from omeda_async._operation import Lapsed, Request, Response
 from omeda_async._requests import check_borrowed, merged, timeouts, url_of, without_cookies
 from omeda_async._version import __version__
 from omeda_async.errors import AnswerLost, ClosedError, ConfigurationError, OmedaAsyncError, UnreadableAnswer
@@ -69,6 +69,10 @@ class Passage:
     """Whether its first byte may have been written, now or when a middleware of the caller's sent it before."""
     reuses = False
     """Whether its connection has carried another request before."""
+    is_late: Callable[[], bool] | None = None
+    """Asked right before the first byte, where there is something to ask: whether it must not be written any more."""
+    lapsed = False
+    """Whether that was so."""
     _spoken_to = False
     _parser: Any = None
 
@@ -92,7 +96,7 @@ class Passage:
                 if not self._spoken_to:
                     return response
                 response.close()
-            if not self.reuses:
+            if self.lapsed or not self.reuses:
                 raise SpokenTo
 
     async def _send(self, send: _Send, later: bool, connection: Connection) -> aiohttp.ClientResponse:
@@ -101,12 +105,17 @@ class Passage:
             self._spoken_to = True
             raise SpokenTo
         if not later:
+            if self.is_late is not None and self.is_late():
+                self.lapsed = self._spoken_to = True
+                raise SpokenTo
             self.left, self._parser = True, protocol._parser  # noqa: SLF001 nothing else has read what is broken
         return await send(connection)
 
     async def _write(self, write: _Write, writer: AbstractStreamWriter, connection: Connection, *length: Any) -> None:
         protocol = connection.protocol
-        if protocol is not None and not _was_spoken_to(protocol) and _is_silent(protocol, reused=self.reuses):
+        if self.is_late is not None and self.is_late():
+            self.lapsed = True
+        elif protocol is not None and not _was_spoken_to(protocol) and _is_silent(protocol, reused=self.reuses):
             self.left, self._parser = True, protocol._parser  # noqa: SLF001 nothing else has read what is broken
             return await write(writer, connection, *length)
         self._spoken_to = True
@@ -240,6 +249,7 @@ class Transport:
         *,
         timeout: float,  # noqa: ASYNC109 aiohttp's own timeouts tell connecting from answering
         connect_timeout: float,
+        is_late: Callable[[], bool] | None = None,
     ) -> Response:
         """Send one request and read its whole answer.
 
@@ -249,8 +259,11 @@ class Transport:
             headers: The credentials, and what goes with them.
             timeout: Seconds for the whole attempt.
             connect_timeout: Seconds to connect.
+            is_late: Whether the request must not be sent any more, asked right before its first byte; None where it
+                always may.
 
         Raises:
+            Lapsed: It was too late; the request never left.
             ConnectionFailed: The request never left.
             AnswerLost: It may have left, and no whole answer came back.
             ConfigurationError: No request can be made of it, so that it never left.
@@ -260,6 +273,8 @@ class Transport:
         Cancelling it closes the connection; the request may have been carried out.
         """
         session, passage = self.session(), Passage()
+        if is_late is not None:
+            passage.is_late = is_late
         # One call after the other is signed with the very same two mappings, which nobody changes.
         own, credentials, signed = self._signed
         if own is not request.headers or credentials is not headers:
@@ -281,6 +296,8 @@ class Transport:
                 middlewares=(passage,) if self._borrowed is None else self._middlewares(passage, base_url, headers),
             )
         except (SpokenTo, TimeoutError, ValueError, aiohttp.ClientError, OSError) as error:
+            if passage.lapsed:
+                raise Lapsed("the permit had lapsed before the request could be sent") from None
             head = passage.head_seen() if is_of_the_body(error) else None
             if head is None or not _decides(head[0]):
                 raise _failure(error, passage, base_url, timeout, connect_timeout) from None

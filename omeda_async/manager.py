@@ -1,7 +1,9 @@
 """The session manager: one HTTP session, one limiter for each account, the three provider clients."""
 
+import asyncio
+import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +16,7 @@ from omeda_async._decide import chance
 from omeda_async._environment import settings_from_env
 from omeda_async._secret import revealed
 from omeda_async.errors import ConfigurationError
+from omeda_async.limits import check_where, share_limiter
 from omeda_async.settings import (
     BasicAuth,
     BearerAuth,
@@ -25,6 +28,7 @@ from omeda_async.settings import (
 
 if TYPE_CHECKING:
     from omeda_async._transport import ClientSession, Transport
+    from omeda_async.limits import Limiter
     from omeda_async.providers.journey_manager.client import JourneyManagerClient
     from omeda_async.providers.ocamba.client import OcambaClient
     from omeda_async.providers.omeda.client import OmedaClient
@@ -43,6 +47,9 @@ class SessionManager:
         journey_manager: How to reach Journey Manager, if it is to be reached.
         http_session: A session of the caller's to send through; it is never closed here.
         hooks: Called with every event (see :mod:`omeda_async.events`); by default events are logged.
+        share_limits: Where the limits of each account are shared with other processes: the path of a folder or file for
+            those of this host, ``redis://…`` or ``postgresql://…`` for those of several. None shares them among the
+            managers of this process.
 
     Raises:
         ConfigurationError: No provider is configured, or something given is of the wrong kind.
@@ -56,6 +63,7 @@ class SessionManager:
         journey_manager: JourneyManagerSettings | None = None,
         http_session: "ClientSession | None" = None,
         hooks: Iterable[events.Hook] = (),
+        share_limits: str | os.PathLike[str] | None = None,
     ) -> None:
         if omeda is None and ocamba is None and journey_manager is None:
             raise ConfigurationError("no provider is configured: give omeda=, ocamba= or journey_manager=")
@@ -66,6 +74,8 @@ class SessionManager:
         _check_kind("ocamba", ocamba, OcambaSettings)
         _check_kind("journey_manager", journey_manager, JourneyManagerSettings)
         self._hooks = _checked(hooks) or events.LOGGED_ONLY
+        check_where(share_limits)
+        self._share_limits = share_limits
         self._activity = Activity()
         self._accounts: list[Account] = []
         self._omeda = self._ocamba = self._journey_manager = None
@@ -104,6 +114,7 @@ class SessionManager:
             journey_manager=found.journey_manager,
             http_session=http_session,
             hooks=hooks,
+            share_limits=found.share_limits,
         )
 
     @property
@@ -164,8 +175,16 @@ class SessionManager:
             for account in self._accounts:
                 account.limiter.close()
             await self._activity.aclose(timeout)
+            await self._part()
         finally:
             await self._transport.aclose()
+
+    async def _part(self) -> None:
+        """Let go of what the limiters share with other processes."""
+        if self._share_limits is not None:
+            async with asyncio.TaskGroup() as group:
+                for account in self._accounts:
+                    group.create_task(account.limiter.aclose())
 
     def __del__(self) -> None:
         transport: Transport | None = vars(self).get("_transport")
@@ -185,9 +204,7 @@ class SessionManager:
     def _account(
         self, provider: str, settings: ProviderSettings, credentials: Credentials, credential: str | None
     ) -> Account:
-        from omeda_async.limits import make_limiter  # noqa: PLC0415 who only asks for help needs none
-
-        hooks = self._hooks
+        hooks, key = self._hooks, account_key(provider, settings, credential)
 
         def paused(seconds: float) -> None:
             events.emit(hooks, events.AccountPaused(provider=provider, operation="*", seconds=seconds))
@@ -196,18 +213,29 @@ class SessionManager:
             provider=provider,
             settings=settings,
             transport=lambda: self._transport,
-            limiter=make_limiter(
-                settings.rate_limit,
-                account=account_key(provider, settings, credential),
-                on_pause=paused,
-                uniform=chance,
-            ),
+            limiter=self._limiter(settings, key, paused),
             credentials=credentials,
             hooks=self._hooks,
             activity=self._activity,
         )
         self._accounts.append(account)
         return account
+
+    def _limiter(
+        self, settings: ProviderSettings, key: tuple[str, str, int | None, bytes], on_pause: Callable[[float], None]
+    ) -> "Limiter":
+        if self._share_limits is not None:
+            return share_limiter(
+                settings.rate_limit,
+                self._share_limits,
+                key,
+                timeout=settings.timeout,
+                on_pause=on_pause,
+                uniform=chance,
+            )
+        from omeda_async.limits import make_limiter  # noqa: PLC0415 who only asks for help needs none
+
+        return make_limiter(settings.rate_limit, account=key, on_pause=on_pause, uniform=chance)
 
     def _journey_manager_credentials(self, settings: JourneyManagerSettings) -> Credentials:
         extra = {name: value.reveal() for name, value in settings.headers.items()}

@@ -20,6 +20,7 @@ OWN = "<own package>"
 # "omeda_async."; OWN is the rest of the module's own package. The standard library is free but for SPECIAL below.
 ROWS: list[tuple[str, str, str]] = [
     (r"_masking|_secret|_version|_clock|_retry_after", r"", r""),
+    (r"_thread", r"_clock", r""),
     (r"_quick", r"", r"attrs"),
     (r"errors", r"_masking", r"attrs"),
     (r"_row", r"_quick", r""),
@@ -31,8 +32,8 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_operation", r"errors|_quick", r"attrs"),
     (
         r"limits(\..*)?",
-        rf"errors|_clock|_quick|_checks|_retry_after|{OWN}",
-        r"attrs|aiolimiter|cattrs(\..*)?|redis(\..*)?",
+        rf"errors|_clock|_quick|_checks|_retry_after|_thread|{OWN}",
+        r"attrs|aiolimiter|cattrs(\..*)?|orjson|redis(\..*)?",
     ),
     (r"_checks", r"errors|_secret", r""),
     (r"_auth_kinds", r"errors|_checks|_masking|_secret", r"attrs"),
@@ -86,7 +87,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (
         r"bulk\.journal(\.\w+)?",
-        rf"errors|outcomes|_masking|_version|_clock|_result|_row|bulk\._(item|outlast)|{OWN}",
+        rf"errors|outcomes|_masking|_version|_clock|_thread|_result|_row|bulk\._(item|outlast)|{OWN}",
         r"attrs|orjson",
     ),
     (r"journal", r"errors|outcomes|bulk\.journal(\..*)?", r"attrs"),
@@ -136,14 +137,15 @@ SPECIAL: list[tuple[str, str]] = [
     (r"aiohttp\.web(\..*)?", r"sandbox\._server"),
     (r"email_validator.*", r"providers\.omeda\._addresses"),
     (r"aiolimiter.*", r"limits\._limiter"),
-    (r"sqlite3.*", r"bulk\.journal\.sqlite(_\w+)?"),
+    (r"sqlite3.*", r"bulk\.journal\.sqlite(_\w+)?|limits\._sqlite_file"),
     (r"redis(\..*)?", r"limits\._redis_(link|store)"),
+    (r"(cattrs|orjson)(\..*)?", r"(?!limits\.).*|limits\._stored"),
     (r"os\.(environ|getenv|environb|putenv)", r"_environment|cli\..*"),
     (r"random(\..*)?", r"_decide|sandbox\._(latency|windows|faults|state)"),
     (r"time(\..*)?", r"_clock"),
     (
         r"(asyncio\.)?(sleep|create_task|ensure_future)",
-        r"_clock|limits\._redis_(link|store)|sandbox\._exchange|bulk\..*|cli\..*",
+        r"_clock|limits\._(store_limiter|redis_link|redis_store)|sandbox\._exchange|bulk\..*|cli\..*",
     ),
     (
         r"asyncio(\..*)?",

@@ -125,7 +125,7 @@ def test_every_argument_of_a_method_is_described_and_what_it_raises(method: Call
 def test_the_manager_takes_its_parts_by_keyword() -> None:
     """Three settings, a borrowed session and hooks; and the environment instead of the settings."""
     parameters = inspect.signature(SessionManager).parameters
-    assert list(parameters) == ["omeda", "ocamba", "journey_manager", "http_session", "hooks"]
+    assert list(parameters) == ["omeda", "ocamba", "journey_manager", "http_session", "hooks", "share_limits"]
     assert {one.kind for one in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
     assert {"http_session", "hooks"} <= set(inspect.signature(SessionManager.from_env).parameters)
 

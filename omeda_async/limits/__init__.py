@@ -9,9 +9,11 @@ import typing
 from omeda_async.limits._rate_limit import Priority, RateLimit, Window
 from omeda_async.limits._state import Permit
 from omeda_async.limits._view import LimitsView, WindowView
+from omeda_async.limits._where import check_where, share_limiter
 
 if typing.TYPE_CHECKING:
-    from omeda_async.limits._limiter import Limiter, make_limiter
+    from omeda_async.limits._limiter import make_limiter
+    from omeda_async.limits._protocol import Limiter
     from omeda_async.limits._shared import forget
 
 __all__ = [
@@ -22,11 +24,13 @@ __all__ = [
     "RateLimit",
     "Window",
     "WindowView",
+    "check_where",
     "forget",
     "make_limiter",
+    "share_limiter",
 ]
 
-_LATER = {"Limiter": "_limiter", "make_limiter": "_limiter", "forget": "_shared"}
+_LATER = {"Limiter": "_protocol", "make_limiter": "_limiter", "forget": "_shared"}
 """What only who sends needs, and the module where it is."""
 
 if not typing.TYPE_CHECKING:

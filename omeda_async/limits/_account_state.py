@@ -125,6 +125,10 @@ class AccountState:
         now = self.latest + max(0.0, clock - self.clock)
         return self.limits.view(now, self.waiting(now), len(self.clients))
 
+    def called(self) -> tuple[str, ...]:
+        """Return the clients for which a permit waits."""
+        return tuple({grant.client for grant in self.grants.values() if not grant.fetched})
+
     def waiting(self, now: float) -> dict[Priority, int]:
         """Return how many wait in each lane."""
         wanting = [client for client in self.clients.values() if client.wants_until > now]

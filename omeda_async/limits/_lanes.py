@@ -83,6 +83,13 @@ class Lanes:
             return bulk[0], Priority.BULK
         return (interactive[0], Priority.INTERACTIVE) if interactive else None
 
+    def first_of(self, priority: Priority) -> Waiter | None:
+        """Return who is first in a lane; None when nobody waits in it."""
+        queue = (self._interactive if priority is Priority.INTERACTIVE else self._bulk).queue
+        while queue and queue[0].done():
+            del queue[0]
+        return queue[0] if queue else None
+
     def leave(self, priority: Priority) -> None:
         """Note that a waiter of a lane, which is done, waits no more: it has its permit, or its wait is over."""
         lane = self._interactive if priority is Priority.INTERACTIVE else self._bulk

@@ -3,15 +3,17 @@
 import asyncio
 import math
 from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from omeda_async import _clock
 from omeda_async._clock import utc_now
 from omeda_async._retry_after import read_retry_after
-from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceeded, OmedaAsyncError
+from omeda_async.errors import ConfigurationError, OmedaAsyncError
 from omeda_async.limits._headers import read_advice
 from omeda_async.limits._lanes import Lanes, Waiter
+from omeda_async.limits._protocol import Limiter
 from omeda_async.limits._rate_limit import Priority, RateLimit
+from omeda_async.limits._refusals import check_wait, closed, too_long
 from omeda_async.limits._reserve import GRANTS
 from omeda_async.limits._shared import PATIENCE, Loop, Member, Shared, share
 from omeda_async.limits._state import Permit
@@ -25,56 +27,6 @@ OnPause: TypeAlias = Callable[[float], None]
 INTERACTIVE = Priority.INTERACTIVE
 _WAITS = (429, 503)
 """The statuses whose ``Retry-After`` holds for the whole account."""
-
-
-class Limiter(Protocol):
-    """Grants the attempts of one account."""
-
-    async def acquire(self, *, priority: Priority = Priority.INTERACTIVE, max_wait: float | None = None) -> Permit:
-        """Wait until an attempt may go.
-
-        Cancelling the wait leaves nothing behind: a permit that was granted at the same moment is given back.
-
-        Args:
-            priority: The lane to wait in.
-            max_wait: Seconds to wait at most; None to wait as long as it takes.
-
-        Raises:
-            ConfigurationError: ``max_wait`` is negative or no number.
-            LimitWaitExceeded: The wait would pass ``max_wait``; raised at once where that is certain from the start.
-            ClosedError: The limiter is closed.
-        """
-        ...
-
-    def release(
-        self, permit: Permit, *, sent: bool = True, status: int | None = None, headers: Mapping[str, str] | None = None
-    ) -> None:
-        """Give a permit back as soon as its attempt has ended; a second time does nothing.
-
-        Args:
-            permit: What ``acquire`` returned.
-            sent: May the attempt have left the machine? False only when it provably never did.
-            status: The HTTP status of the response; None when there was none.
-            headers: Those of the response.
-        """
-        ...
-
-    def remember(self, requests: int, seconds_ago: float) -> None:
-        """Count requests that an earlier process has made on the account, as the provider still counts them.
-
-        Args:
-            requests: How many, at most.
-            seconds_ago: When the last of them was made.
-        """
-        ...
-
-    def view(self) -> LimitsView:
-        """Return what is used, free and waited for now."""
-        ...
-
-    def close(self) -> None:
-        """Refuse everybody who waits or comes; permits can still be given back."""
-        ...
 
 
 def make_limiter(
@@ -130,7 +82,7 @@ class _LocalLimiter:
         if self._closed or self._loop is not loop:
             self._bind(loop)
         if max_wait is not None:
-            _check_wait(max_wait)
+            check_wait(max_wait)
         permit, shared = None, self._shared
         with self._lock:
             now = shared.now(loop)
@@ -192,6 +144,9 @@ class _LocalLimiter:
             with self._lock:
                 self._shared.leave(self._member)
                 self._shared.call_others(self._member, self._shared.latest)
+
+    async def aclose(self) -> None:
+        self.close()
 
     def _bind(self, loop: Loop) -> None:
         self._refuse_if_closed()
@@ -274,7 +229,7 @@ class _LocalLimiter:
             turn_at = self._state.turn_at(now)
         if max_wait is not None and turn_at - asked > max_wait:
             self.release(permit, sent=False)
-            raise _too_long(max_wait, turn_at - now)
+            raise too_long(max_wait, turn_at - now)
         try:
             if turn_at > now:
                 await _clock.sleep(turn_at - now)
@@ -359,40 +314,21 @@ class _LocalLimiter:
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
-            raise _closed()
+            raise closed()
 
     def _refusal(self, loop: Loop, priority: Priority, max_wait: float | None) -> OmedaAsyncError:
         if self._closed or max_wait is None:
-            return _closed()
+            return closed()
         with self._lock:
-            return _too_long(max_wait, self._state.next_slot_in(self._shared.now(loop), priority))
+            return too_long(max_wait, self._state.next_slot_in(self._shared.now(loop), priority))
 
     def _refuse_hopeless(self, now: float, priority: Priority, max_wait: float) -> None:
         next_slot_in = self._state.earliest(now, self._lanes.ahead(priority, self._state.in_a_row), priority) - now
         if next_slot_in > max_wait:
-            raise _too_long(max_wait, next_slot_in)
+            raise too_long(max_wait, next_slot_in)
 
 
 def _pacer(seconds: float) -> "AsyncLimiter":
     from aiolimiter import AsyncLimiter  # noqa: PLC0415 loading it takes longer than all of this package's limits
 
     return AsyncLimiter(1, seconds)
-
-
-def _check_wait(max_wait: float) -> None:
-    number = isinstance(max_wait, float) or (isinstance(max_wait, int) and not isinstance(max_wait, bool))
-    if not (number and max_wait >= 0):
-        raise ConfigurationError(f"max_wait must be 0 seconds or more, or None, not {max_wait!r}")
-
-
-def _closed() -> ClosedError:
-    return ClosedError("the limiter is closed: no attempt may go")
-
-
-def _too_long(max_wait: float, next_slot_in: float | None) -> LimitWaitExceeded:
-    free = "hangs on answers to come" if next_slot_in is None else f"is free in {next_slot_in:.3f} s at the earliest"
-    return LimitWaitExceeded(
-        f"the wait for the limit would pass max_wait={max_wait:g} s: the next slot {free}",
-        max_wait=max_wait,
-        next_slot_in=next_slot_in,
-    )

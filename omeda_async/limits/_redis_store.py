@@ -50,7 +50,7 @@ class RedisStore:
         ValueError: The address is none; the message does not show it.
     """
 
-    def __init__(self, url: str, account: str, *, uniform: Callable[[], float], within: float = 1.0) -> None:
+    def __init__(self, url: str, account: str, uniform: Callable[[], float], *, within: float = 1.0) -> None:
         """Connect to nothing yet: the first turn does."""
         self._address = Address(url)
         self.name = self._address.name

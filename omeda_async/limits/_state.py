@@ -5,6 +5,7 @@ Pure: no clock, no event loop, no futures. The time is an argument that never go
 
 import math
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import attrs
 
@@ -25,6 +26,8 @@ BULK = Priority.BULK
 class Permit:
     """The right to make one attempt; give it back with ``release`` as soon as the attempt has ended."""
 
+    lapses: ClassVar[bool] = False
+    """Whether it may be used for a while only."""
     priority: Priority
     """The lane it was granted in."""
     granted_at: float
@@ -40,6 +43,10 @@ class Permit:
     counted: int = attrs.field(init=False, repr=False)
     before: tuple[Reading | None, ...] = attrs.field(init=False, repr=False)
     """The last reading about each window."""
+
+    def is_over(self) -> bool:
+        """Whether it may not be used any more; to be asked right before the attempt, where it lapses at all."""
+        return False
 
 
 @attrs.define(eq=False, repr=False)

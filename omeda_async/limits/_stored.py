@@ -1,12 +1,14 @@
 """The state of an account as text, for stores that keep it so: one versioned JSON value."""
 
 import functools
-import json
+import math
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 import cattrs
+import orjson
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
 
 from omeda_async.limits._account_state import AccountState
@@ -19,7 +21,8 @@ _OMITTED = cattrs.override(omit=True)
 
 def dump_state(state: AccountState) -> str:
     """Write a state."""
-    return json.dumps({"version": VERSION, **_converter().unstructure(state)}, separators=(",", ":"))
+    plain = {"version": VERSION, **_converter().unstructure(state)}
+    return orjson.dumps(plain, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def load_state(text: str | bytes, uniform: Callable[[], float]) -> AccountState:
@@ -29,7 +32,7 @@ def load_state(text: str | bytes, uniform: Callable[[], float]) -> AccountState:
         StoreRefused: It is none, or one of another version.
     """
     try:
-        plain = json.loads(text)
+        plain = orjson.loads(text)
         version = plain.pop("version")
         state = _converter().structure(plain, AccountState) if version == VERSION else None
     except (ValueError, TypeError, LookupError, AttributeError, cattrs.BaseValidationError):
@@ -44,12 +47,12 @@ def load_state(text: str | bytes, uniform: Callable[[], float]) -> AccountState:
 
 def dump_ask(ask: Ask) -> str:
     """Write what a client tells and wants."""
-    return json.dumps(_converter().unstructure(ask), separators=(",", ":"))
+    return orjson.dumps(_converter().unstructure(ask)).decode()
 
 
 def load_reply(text: str | bytes) -> Reply:
     """Read what a client gets."""
-    return _converter().structure(json.loads(text), Reply)
+    return _converter().structure(orjson.loads(text), Reply)
 
 
 @functools.cache
@@ -57,7 +60,10 @@ def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=False)
 
     def write(kind: type[Any]) -> Callable[[Any], Any]:
-        return make_dict_unstructure_fn(kind, converter, _cattrs_include_init_false=True, uniform=_OMITTED)
+        numbers: dict[str, Any] = {
+            field.name: cattrs.override(unstruct_hook=_number) for field in attrs.fields(kind) if field.type is float
+        }
+        return make_dict_unstructure_fn(kind, converter, _cattrs_include_init_false=True, uniform=_OMITTED, **numbers)
 
     def read(kind: type[Any]) -> Callable[[Any, Any], Any]:
         return make_dict_structure_fn(kind, converter, _cattrs_include_init_false=True, uniform=_OMITTED)
@@ -65,7 +71,14 @@ def _converter() -> cattrs.Converter:
     converter.register_unstructure_hook_factory(attrs.has, write)
     converter.register_structure_hook_factory(attrs.has, read)
     converter.register_structure_hook(RateLimit, _rate_limit)
+    converter.register_unstructure_hook_func(lambda kind: kind == deque[float], list)
+    converter.register_structure_hook_func(lambda kind: kind == deque[float], lambda plain, _: deque(plain))
     return converter
+
+
+def _number(value: float) -> float | str:
+    """Write a number: JSON has no infinity, and ``float`` reads these words."""
+    return value if math.isfinite(value) else str(value)
 
 
 def _rate_limit(plain: Any, _: object) -> RateLimit:

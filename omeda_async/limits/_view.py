@@ -53,7 +53,13 @@ class LimitsView:
     interactive_reserve: int = 0
     """How many slots of each window, and of ``parallel``, bulk leaves free at least, never more than half."""
     clients: int = 1
-    """How many limiters in this process share the account."""
+    """How many limiters share the account: in this process, or at the store."""
+    shared_by: str = "process"
+    """What shares it: ``"process"`` among the managers of this process, else the name of the store."""
+    store_reachable: bool = True
+    """Whether the store has answered lately; nothing goes as long as it does not."""
+    held_for: float = 0.0
+    """Seconds for which nothing goes, as the store does not know what was sent before; 0 without such a hold."""
     spacing: float = 0.0
     """The least seconds from one attempt to the next by the setting ``pace``; 0 without."""
 
@@ -78,7 +84,8 @@ class LimitsView:
         """
         if requests < 1:
             return 0.0
-        ahead, seconds = requests - 1, self.paused_for
+        pause = max(self.paused_for, self.held_for)
+        ahead, seconds = requests - 1, pause
         for view in sorted(self.windows, key=lambda view: -view.window.seconds):
             lap, kept = view.window.seconds, min(self.interactive_reserve, view.window.calls // 2)
             calls, free = view.window.calls - kept, max(0, view.free - kept)
@@ -90,4 +97,4 @@ class LimitsView:
                 laps, ahead = divmod(ahead - free, calls)
                 seconds = max(seconds, lap if view.frees_in is None else view.frees_in) + laps * lap
         slowest = max(self.spacing, 1.0 / self.pace if self.pace else 0.0)
-        return max(seconds, max(self.paused_for, self.next_slot_in or 0.0) + (requests - 1) * slowest)
+        return max(seconds, max(pause, self.next_slot_in or 0.0) + (requests - 1) * slowest)

@@ -10,7 +10,7 @@ import pytest
 
 from omeda_async import OcambaSettings, OutcomeStatus, RetryPolicy, SessionManager
 from omeda_async._result import Result
-from omeda_async.bulk.journal.thread import Worker
+from omeda_async._thread import Worker
 from omeda_async.sandbox import Sandbox
 from tests.bulk.bulk_fakes import FakeWork, Watched, adds_up, run_of
 from tests.bulk.journal_help import Work, journalled

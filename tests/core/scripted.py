@@ -14,7 +14,7 @@ from omeda_async import ClientOptOut, Deployment, DeploymentUpdate, RateLimit, R
 from omeda_async._account import Account
 from omeda_async._auth import Credentials, FixedCredentials
 from omeda_async._call import Call, CallOptions
-from omeda_async._operation import Operation, Request, Response
+from omeda_async._operation import Lapsed, Operation, Request, Response
 from omeda_async._transport import Transport
 from omeda_async.errors import AnswerLost, ConnectionFailed, OmedaAsyncError, UnreadableAnswer
 from omeda_async.events import Hook
@@ -77,8 +77,11 @@ class ScriptedTransport(Transport):
         *,
         timeout: float,  # noqa: ASYNC109 the transport's signature
         connect_timeout: float,  # noqa: ARG002 the transport's signature
+        is_late: Callable[[], bool] | None = None,
     ) -> Response:
         """Response as the script says."""
+        if is_late is not None and is_late():
+            raise Lapsed("too late")
         self.sent.append(Sent(request, dict(headers), asyncio.get_running_loop().time(), timeout))
         reply = self.script.pop(0)
         await asyncio.sleep(self.seconds)

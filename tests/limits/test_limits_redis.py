@@ -53,7 +53,7 @@ class Account:
 
     def client(self, name: str, *, url: str | None = None, within: float = 5.0) -> Client:
         """Add a client."""
-        store = RedisStore(url or self.server.url, self.name, uniform=lambda: 0.5, within=within)
+        store = RedisStore(url or self.server.url, self.name, lambda: 0.5, within=within)
         self._stores.append(store)
         return Client(name, store)
 
@@ -297,7 +297,7 @@ async def test_a_cancelled_turn_leaves_nothing_behind(account: Account) -> None:
 
 async def test_the_store_ends_with_its_loop() -> None:
     """Closed in the middle of everything, it leaves no task."""
-    store = RedisStore("redis://127.0.0.1:1/0", "x", uniform=lambda: 0.5)
+    store = RedisStore("redis://127.0.0.1:1/0", "x", lambda: 0.5)
     with pytest.raises(StoreAway):
         await Client("a", store).ask()
     await store.aclose()
@@ -317,7 +317,7 @@ async def test_a_server_that_may_evict_is_refused(server: OwnServer, policy: str
 
 def test_a_policy_that_is_kept_secret_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
     """Some hosts answer neither INFO memory nor CONFIG."""
-    store = RedisStore("redis://cache:6379/0", "x", uniform=lambda: 0.5)
+    store = RedisStore("redis://cache:6379/0", "x", lambda: 0.5)
     for _ in range(2):
         store._check_policy(None)
     assert [record.getMessage() for record in caplog.records] == [
@@ -371,7 +371,7 @@ async def test_a_password_is_shown_nowhere(server: OwnServer, caplog: pytest.Log
 def test_an_address_that_is_none_is_refused_and_not_shown(url: str) -> None:
     """It may hold a password."""
     with pytest.raises(ValueError, match=r"redis://host:6379/0") as refused:
-        RedisStore(url, "x", uniform=lambda: 0.5)
+        RedisStore(url, "x", lambda: 0.5)
     assert "pass-word" not in str(refused.value)
     assert refused.value.__suppress_context__
 

@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from omeda_async._thread import Worker
 from omeda_async.bulk._item import Item
 from omeda_async.bulk.journal.codec import Codec
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Reader
 from omeda_async.bulk.journal.sqlite import SqliteBackend
 from omeda_async.bulk.journal.sqlite_reader import SqliteReader
-from omeda_async.bulk.journal.thread import Worker
 from omeda_async.bulk.journal.writer import Journal
 
 Settled: TypeAlias = Callable[[Sequence[Item]], Awaitable[Collection[int]]]

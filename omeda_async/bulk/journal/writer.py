@@ -11,12 +11,12 @@ from typing import Any, Final, Literal, TypeAlias
 import attrs
 
 from omeda_async._result import Result
+from omeda_async._thread import Worker
 from omeda_async.bulk._item import Closed, Item, still_doubtful
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk.journal.codec import Codec
 from omeda_async.bulk.journal.in_hand import InHand
 from omeda_async.bulk.journal.interface import Aside, Backend, Entries, Known, WriteGroup, Written
-from omeda_async.bulk.journal.thread import Worker
 from omeda_async.errors import ClosedError, JournalError, OmedaAsyncError
 from omeda_async.outcomes import Tally
 

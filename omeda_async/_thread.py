@@ -1,4 +1,4 @@
-"""A thread of a journal's own: what blocks is done there, one thing after the other."""
+"""A thread of one's own: what blocks is done there, one thing after the other."""
 
 import asyncio
 from collections.abc import Callable

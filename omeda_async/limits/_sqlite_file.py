@@ -1,0 +1,227 @@
+"""The SQLite file in which the processes of one host keep the state of accounts: what its turns do, in a thread."""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from operator import attrgetter
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from omeda_async import _clock
+from omeda_async.limits._account_state import AccountState
+from omeda_async.limits._host import host_id, network_of
+from omeda_async.limits._store import Ask, Reply, StoreAway, StoreRefused
+from omeda_async.limits._stored import dump_state, load_state
+from omeda_async.limits._view import LimitsView
+
+APPLICATION: Final = 0x6F6D6C73
+SCHEMA: Final = 1
+BUSY_SECONDS: Final = 1.0
+"""How long a turn waits for a file that another process has locked."""
+_TABLES: Final = (
+    "CREATE TABLE accounts (account TEXT PRIMARY KEY, called TEXT NOT NULL, state TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE hosts (account TEXT, host TEXT, PRIMARY KEY (account, host)) WITHOUT ROWID",
+    "CREATE TABLE place (inode TEXT NOT NULL)",
+    f"PRAGMA application_id = {APPLICATION}",
+    f"PRAGMA user_version = {SCHEMA}",
+)
+_MARKS: Final = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
+_VERSION: Final = "PRAGMA data_version"
+_INODE: Final = attrgetter("st_dev", "st_ino")
+_FOR_NOW: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_PROTOCOL}
+
+
+class LimitsFile:
+    """One account in the file. Its methods block, and one thread calls them one after the other; ``view`` any may.
+
+    Args:
+        path: The file; it is made where there is none, in a folder that is made too.
+        account: What the account is called in it.
+        uniform: A source of numbers between 0 and 1, for the jitter of pauses.
+    """
+
+    def __init__(self, path: Path, account: str, uniform: Callable[[], float]) -> None:
+        self.clock: Callable[[], float] = _clock.monotonic
+        self.host = host_id()
+        self._path = path
+        self._account = account
+        self._uniform = uniform
+        self._connection: sqlite3.Connection | None = None
+        self._inode: tuple[int, int] = (0, 0)
+        self._lock = threading.Lock()
+        """Held while the state changes, or is shown."""
+        self._state: AccountState | None = None
+        self._version = self._seen = -1
+        """What the file's version was when the state was read or written, and when it was looked at last."""
+        self._last = 0
+        """The last permit that the file is known to have had: it never has fewer, unless it is an older one."""
+        self._is_lost = False
+        """Whether what the file had may be lost, and no turn has said so yet."""
+
+    def turn(self, ask: Ask) -> Reply:
+        """Step the state.
+
+        Raises:
+            StoreAway: The file is locked, or cannot be written for now.
+            StoreRefused: It cannot be used for this.
+        """
+        with self._errors():
+            while True:
+                connection = self._opened()
+                connection.execute("BEGIN IMMEDIATE")
+                if self._is_in_place():
+                    return self._step(connection, ask)
+                self._give_up()
+
+    def is_called(self, client: str) -> bool:
+        """Whether a permit waits for a client in the file."""
+        if self._connection is None:
+            return True
+        with self._errors():
+            if (version := self._connection.execute(_VERSION).fetchone()[0]) == self._seen:
+                return False
+            self._seen = version
+            row = self._connection.execute("SELECT called FROM accounts WHERE account = ?", (self._account,)).fetchone()
+            return row is None or client in row[0].split()
+
+    def view(self) -> LimitsView | None:
+        """Return what the last turn has left."""
+        with self._lock:
+            return None if self._state is None else self._state.view(self.clock())
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Undo what has failed, and say what that means."""
+        try:
+            yield
+        except BaseException as error:
+            with self._lock:
+                self._version = -1
+            if self._connection is not None and self._connection.in_transaction:
+                self._connection.rollback()
+            if isinstance(error, sqlite3.Error):
+                raise self._told(error) from None
+            if isinstance(error, OSError):
+                raise StoreRefused(f"it cannot be used: {error.strerror or error}") from None
+            raise
+
+    def _told(self, error: sqlite3.Error) -> StoreAway | StoreRefused:
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code & 0xFF == sqlite3.SQLITE_IOERR or code == sqlite3.SQLITE_READONLY_DBMOVED:
+            self._give_up()  # another connection may do; the file may be elsewhere
+            return StoreAway(str(error))
+        code &= 0xFF
+        if code in _FOR_NOW:
+            return StoreAway(str(error))
+        if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            return StoreRefused(f"it is damaged, or no SQLite file ({error}): remove it, and another one is made")
+        return StoreRefused(f"it cannot be used: {error}")
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if (network := network_of(self._path.parent)) is not None:
+                raise StoreRefused(
+                    f"it is on a network file system ({network}), where SQLite's locks do not hold: "
+                    "give a folder on a disk of this host, or redis:// or postgresql:// for several hosts"
+                )
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._inode = _INODE(self._path.stat())
+            connection = sqlite3.connect(
+                self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        application, schema, tables = (connection.execute(sql).fetchone()[0] for sql in _MARKS)
+        if (application or schema or tables) and application != APPLICATION:
+            raise StoreRefused("it is an SQLite file of something else: give another one, or a folder")
+        if application and schema != SCHEMA:
+            raise StoreRefused(f"another version of omeda-async uses it (format {schema}, and this one's is {SCHEMA})")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = OFF")  # a crash of the host is another boot, after which all is held
+        connection.execute("BEGIN IMMEDIATE")
+        if not connection.execute(_MARKS[-1]).fetchone()[0]:
+            for statement in _TABLES:
+                connection.execute(statement)
+        inode = str(self._inode)
+        found = connection.execute("SELECT inode FROM place").fetchone()
+        if found != (inode,):
+            # A copy that was put here says nothing about what has been sent since it was made.
+            connection.execute("DELETE FROM accounts")
+            connection.execute("DELETE FROM hosts")
+            connection.execute("DELETE FROM place")
+            connection.execute("INSERT INTO place VALUES (?)", (inode,))
+        connection.execute("COMMIT")
+        self._version = self._seen = -1
+
+    def _is_in_place(self) -> bool:
+        try:
+            return bool(_INODE(self._path.stat()) == self._inode)
+        except FileNotFoundError:
+            return False
+
+    def _give_up(self) -> None:
+        """Let go of a file that is elsewhere now, or is none: what it had may be lost."""
+        self._is_lost = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _step(self, connection: sqlite3.Connection, ask: Ask) -> Reply:
+        version = connection.execute(_VERSION).fetchone()[0]
+        state = self._state if version == self._version else None
+        if state is None:
+            state = self._read(connection, ask)
+        if self._is_lost or state.last < self._last:
+            ask = attrs.evolve(ask, distrusts=True)
+        with self._lock:
+            self._state = state
+            reply = state.turn(ask, self.clock(), self.host)
+            text = dump_state(state)
+        called = " ".join(state.called())
+        connection.execute(
+            "INSERT INTO accounts VALUES (?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET called = excluded.called, state = excluded.state",
+            (self._account, called, text),
+        )
+        connection.execute("COMMIT")
+        self._version, self._seen, self._last, self._is_lost = version, -1, state.last, False
+        return reply
+
+    def _read(self, connection: sqlite3.Connection, ask: Ask) -> AccountState:
+        row = connection.execute("SELECT state FROM accounts WHERE account = ?", (self._account,)).fetchone()
+        if row is None:
+            state = AccountState.begin(ask.rate_limit, self.host, self._uniform)
+        else:
+            state = load_state(row[0], self._uniform)
+        if row is None or state.server != self.host:
+            self._enter(connection)
+        return state
+
+    def _enter(self, connection: sqlite3.Connection) -> None:
+        """Note that this host, since it was started, uses the file; one that comes back is another host."""
+        row = self._account, self.host
+        if connection.execute("SELECT 1 FROM hosts WHERE account = ? AND host = ?", row).fetchone():
+            others = connection.execute("SELECT count(*) FROM hosts WHERE account = ?", row[:1]).fetchone()[0] > 1
+            if others:
+                raise StoreRefused(
+                    "two hosts use it: give a folder that only this host has, or redis:// or postgresql:// for several"
+                )
+        connection.execute("INSERT OR IGNORE INTO hosts VALUES (?, ?)", row)

@@ -1,0 +1,117 @@
+"""Where limits are shared: what ``share_limits`` may say, and the store that it means."""
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from omeda_async.errors import ConfigurationError
+from omeda_async.limits._rate_limit import RateLimit
+
+if TYPE_CHECKING:
+    from omeda_async.limits._protocol import Limiter
+    from omeda_async.limits._store import Store
+
+# The schemes, what has to be installed for them, and the extra that does so.
+_SERVERS: Final = {
+    "redis": ("redis", "redis"),
+    "rediss": ("redis", "redis"),
+    "unix": ("redis", "redis"),
+    "postgresql": ("psycopg", "postgres"),
+    "postgres": ("psycopg", "postgres"),
+}
+_FILES: Final = frozenset({".db", ".sqlite", ".sqlite3"})
+MARGIN: Final = 5.0
+"""Seconds by which a lease is longer than an attempt may take, at the most."""
+
+
+def check_where(where: object, called: str = "share_limits") -> None:
+    """Check where limits are to be shared.
+
+    Args:
+        where: A path, or a URL; None for nowhere.
+        called: What errors call it. What it holds may be a secret, and is not shown.
+
+    Raises:
+        ConfigurationError: It is neither, the scheme is none that is known, or what it needs is not installed.
+    """
+    if where is None or (isinstance(where, Path) and str(where)):
+        return
+    if not isinstance(where, str | os.PathLike) or not isinstance(os.fspath(where), str) or not os.fspath(where):
+        raise ConfigurationError(f"{called} must be the path of a folder or file, redis://… or postgresql://…")
+    scheme, is_url, _ = os.fspath(where).partition("://")
+    if not is_url:
+        return
+    if scheme not in _SERVERS:
+        shown = repr(scheme) if scheme.isidentifier() else "that"
+        raise ConfigurationError(
+            f"{called} begins with {shown}, which is no scheme that limits can be shared by: give redis://…, "
+            "rediss://…, postgresql://…, or the path of a folder or file alone"
+        )
+    module, extra = _SERVERS[scheme]
+    if importlib.util.find_spec(module) is None:
+        raise ConfigurationError(
+            f"{called} begins with {scheme}://, which needs an extra: pip install 'omeda-async[{extra}]'"
+        )
+
+
+def open_store(
+    where: str | os.PathLike[str], account: tuple[str, str, int | None, bytes], uniform: Callable[[], float]
+) -> "Store":
+    """Make the store of an account; nothing is opened before its first turn.
+
+    Args:
+        where: A path, or a URL, that has been checked.
+        account: What tells the account from others, and holds no secret.
+        uniform: A source of numbers between 0 and 1, for the jitter of pauses.
+    """
+    provider, host, port, fingerprint = account
+    digest = hashlib.blake2b(f"{host}\0{port}\0".encode() + fingerprint, digest_size=12).hexdigest()
+    name, text = f"{provider}-{digest}", os.fspath(where)
+    scheme, is_url, _ = text.partition("://")
+    if not is_url:
+        from omeda_async.limits._sqlite_store import SqliteStore  # noqa: PLC0415 only who shares by a file needs SQLite
+
+        return SqliteStore(_file(Path(text), name), name, uniform)
+    if _SERVERS[scheme][0] == "redis":
+        from omeda_async.limits._redis_store import RedisStore  # noqa: PLC0415 only who shares by Redis needs its client
+
+        try:
+            return RedisStore(text, name, uniform)
+        except ValueError as error:
+            raise ConfigurationError(f"share_limits: {error}") from None
+    raise ConfigurationError(f"share_limits: {scheme}:// is not supported yet")
+
+
+def share_limiter(
+    rate_limit: RateLimit,
+    where: str | os.PathLike[str],
+    account: tuple[str, str, int | None, bytes],
+    *,
+    timeout: float,
+    on_pause: Callable[[float], None] | None,
+    uniform: Callable[[], float],
+) -> "Limiter":
+    """Make a limiter that shares an account's limits by a store.
+
+    Args:
+        rate_limit: The limits.
+        where: A path, or a URL, that has been checked.
+        account: What tells the account from others, and holds no secret.
+        timeout: Seconds that an attempt may take.
+        on_pause: Called with the seconds whenever the whole account has to wait.
+        uniform: A source of numbers between 0 and 1, for the jitter of pauses.
+    """
+    from omeda_async.limits._store_limiter import StoreLimiter  # noqa: PLC0415 only who shares needs it
+
+    lease = timeout + min(MARGIN, timeout / 2)
+    return StoreLimiter(rate_limit, open_store(where, account, uniform), lease=lease, on_pause=on_pause)
+
+
+def _file(path: Path, name: str) -> Path:
+    """Return the file of an account: one of its own in a folder."""
+    path = path.expanduser()
+    is_file = path.is_file() or (path.suffix in _FILES and not path.is_dir())
+    return path if is_file else path / f"{name}.sqlite3"
