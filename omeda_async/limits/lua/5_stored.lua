@@ -1,4 +1,5 @@
--- The state as text, in the shape of ``_stored``; what is nothing is left out.
+-- The state as text, in the shape of ``_stored``; what is nothing is left out, and a limit that is the one that
+-- holds.
 --
 -- cjson writes 14 digits, which do for times from the state's beginning, and no infinities: those are words.
 
@@ -19,20 +20,32 @@ local function read(number)
   return tonumber(number)
 end
 
--- A list; cjson takes an empty one for an object.
+-- A list; cjson takes an empty one for an object, so that it is a word until the rest is text.
+local EMPTY = "@"
+
 local function list(items)
-  if items[1] == nil then return "[]" end
+  if items[1] == nil then return EMPTY end
   return items
 end
 
 local function encode(value)
-  local text = cjson.encode(value):gsub('"%[%]"', "[]")
-  return text
+  local text, parts, from = cjson.encode(value), {}, 1
+  local at = text:find(EMPTY, from, true)
+  while at do
+    if text:sub(at - 1, at + 1) == '"@"' then
+      parts[#parts + 1], from = text:sub(from, at - 2), at + 2
+      parts[#parts + 1] = "[]"
+    end
+    at = text:find(EMPTY, at + 1, true)
+  end
+  parts[#parts + 1] = text:sub(from)
+  return table.concat(parts)
 end
 
 local function listed(rate_limit)
+  if rate_limit.windows[1] then return rate_limit end
   return {
-    windows = list(rate_limit.windows), parallel = rate_limit.parallel, pace = rate_limit.pace,
+    windows = EMPTY, parallel = rate_limit.parallel, pace = rate_limit.pace,
     interactive_reserve = rate_limit.interactive_reserve,
   }
 end
@@ -61,13 +74,19 @@ local function dump(state)
   local limits = state.limits
   convert(state, written)
   state.version, state.clock = VERSION, string.format("%.17g", state.clock)
-  limits.rate_limit = listed(limits.rate_limit)
-  limits._caution.rate_limit, limits._caution.parallel = limits.rate_limit, limits._caution.parallel or NULL
+  limits._caution.rate_limit, limits._caution.parallel = nil, limits._caution.parallel or NULL
   for _, gate in ipairs(limits._gates) do
     gate.slots._cooling, gate.slots._unanswered = list(gate.slots._cooling), list(gate.slots._unanswered)
   end
   limits._gates, limits._readings = list(limits._gates), list(limits._readings)
-  for _, client in pairs(state.clients) do client.rate_limit = listed(client.rate_limit) end
+  for _, client in pairs(state.clients) do
+    if RateLimit.same(client.rate_limit, limits.rate_limit) then
+      client.rate_limit = nil
+    else
+      client.rate_limit = listed(client.rate_limit)
+    end
+  end
+  limits.rate_limit = listed(limits.rate_limit)
   for _, one in pairs(state.grants) do
     one["until"], one.until_ = one.until_, nil
     one.permit.before = list(one.permit.before)
@@ -79,6 +98,9 @@ local function load(text)
   local state = cjson.decode(text)
   if state.version ~= VERSION then return state end
   convert(state, read)
+  local rate_limit = state.limits.rate_limit
+  state.limits._caution.rate_limit = rate_limit
+  for _, client in pairs(state.clients) do client.rate_limit = client.rate_limit or rate_limit end
   if state.limits._caution.parallel == NULL then state.limits._caution.parallel = nil end
   state.clock = read(state.clock)
   for _, one in pairs(state.grants) do one.until_, one["until"] = one["until"], nil end
