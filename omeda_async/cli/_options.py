@@ -47,8 +47,15 @@ def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
             metavar="LIMIT", help="Instead of the provider's limit: calls/seconds, such as '10/1,150/60,parallel=10'."
         ),
     ] = None,
+    share_limits: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE",
+            help="Share the limits with other processes: the path of a folder on this host, redis://… or postgresql://….",
+        ),
+    ] = None,
 ) -> None:
-    del file, journal, plan, yes, output, format, ignore_column, concurrency, deadline, rate
+    del file, journal, plan, yes, output, format, ignore_column, concurrency, deadline, rate, share_limits
 
 
 def bulk_command(

@@ -49,6 +49,7 @@ class Asked:
     concurrency: int | None = None
     deadline: float | None = None
     rate: str | None = None
+    share_limits: str | None = None
 
 
 Make: TypeAlias = "Callable[[SessionManager, RowFile, dict[str, Any]], BulkRun]"

@@ -39,11 +39,12 @@ class Ended:
     """What went wrong beside the records' own outcomes after something had been sent."""
 
 
-def send(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
+def send(order: Order, rows: RowFile, settings: Any, host: str, share_limits: str | None) -> Exit:
     """Send the records and report; interrupted, what was not sent is reported as such."""
     ended = Ended()
+    options = {order.provider.setting: settings, "share_limits": share_limits}
     try:
-        asyncio.run(_sent(order, rows, settings, ended))
+        asyncio.run(_sent(order, rows, options, ended))
     except KeyboardInterrupt:
         ended.interrupted = ended.broken_off = True
     if ended.run is None:
@@ -55,11 +56,11 @@ def send(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
         return Exit.INTERRUPTED
 
 
-async def _sent(order: Order, rows: RowFile, settings: Any, ended: Ended) -> None:
+async def _sent(order: Order, rows: RowFile, options: dict[str, Any], ended: Ended) -> None:
     pauses = Pauses()
     async with (
         stopping() as stopper,
-        SessionManager(**{order.provider.setting: settings}, hooks=[pauses]) as manager,
+        SessionManager(**options, hooks=[pauses]) as manager,
     ):
         run = ended.run = order.run(manager, rows)
         client = getattr(manager, order.provider.setting)

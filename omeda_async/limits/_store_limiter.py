@@ -238,7 +238,7 @@ class StoreLimiter:
         timer = loop.call_at(at, self._wake) if at < math.inf else None
         if not self._lanes.waiters:
             self._listen_no_more()
-        elif self._listens is None and not self._is_away:
+        elif self._listens is None and not self._is_away and not self._times.held_for(loop.time()):
             self._listens = loop.create_task(self._listen(), name="omeda_async limits")
         try:
             await self._woken
