@@ -14,8 +14,11 @@ from typing import Any
 import attrs
 import pytest
 
+from omeda_async.errors import ConfigurationError, LimitWaitExceeded
 from omeda_async.limits import Priority, RateLimit, Window
 from omeda_async.limits._store import Ask, Ended, Reply, StoreAway, StoreRefused
+from omeda_async.limits._store_limiter import StoreLimiter
+from omeda_async.limits._where import open_store
 from tests.limits.redis_service import OwnServer, free_port, own_server
 
 pytest.importorskip("redis")
@@ -472,3 +475,35 @@ async def test_the_node_of_a_cluster_that_has_the_key_is_found(account: Account)
         assert (await client.ask()).held_for > 20
         assert (await client.ask()).held_for > 20
         await client.store.aclose()
+
+
+async def test_limiters_of_two_processes_share_by_redis(account: Account) -> None:
+    """As ``share_limits="redis://…"`` makes them: what one holds, the other waits for, and gets when it comes back."""
+    await account.past_the_hold(account.client("before"))
+    stores = [RedisStore(account.server.url, account.name, lambda: 0.5) for _ in range(2)]
+    one, other = [StoreLimiter(LIMIT, store, lease=5.0) for store in stores]
+    permits = [await one.acquire() for _ in range(5)]
+    with pytest.raises(LimitWaitExceeded):
+        await other.acquire(max_wait=0.05)
+    waiting = asyncio.create_task(other.acquire())
+    while not stores[1]._listens:  # noqa: ASYNC110 it is no event
+        await asyncio.sleep(0.01)
+    one.release(permits[0], sent=False)
+    async with asyncio.timeout(1.0):
+        other.release(await waiting, sent=False)
+    view = other.view()
+    assert (view.shared_by, view.store_reachable, view.windows[0].used >= 4) == (stores[1].name, True, True)
+    await asyncio.gather(one.aclose(), other.aclose())
+    assert set((await account.kept())["clients"]) == {"before"}
+
+
+def test_an_address_makes_the_store_and_one_that_is_none_says_so() -> None:
+    """What is shared by it is named, and no secret."""
+    key = ("ocamba", "api.ocamba.example", 443, b"\x01")
+    store = open_store("rediss://user:pass-word@cache:6380/5", key, lambda: 0.5)
+    assert isinstance(store, RedisStore)
+    assert store.name == "rediss://cache:6380/5"
+    assert open_store("unix:///run/redis.sock?db=2", key, lambda: 0.5).name == "unix:///run/redis.sock?db=2"
+    with pytest.raises(ConfigurationError, match=r"^share_limits: it must read redis://host:6379/0") as refused:
+        open_store("redis://:pass-word@cache:pass-word/5", key, lambda: 0.5)
+    assert "pass-word" not in str(refused.value)
