@@ -56,7 +56,12 @@ class Address:
             self.name = f"unix://{self._options['path']}" + (f"?db={database}" if database else "")
         else:
             host, port = self._options.get("host", "localhost"), self._options.get("port", 6379)
+            host = f"[{host}]" if ":" in host else host
             self.name = f"{urlsplit(url).scheme}://{host}:{port}/{database}"
+        try:
+            self.connection(1.0)
+        except (TypeError, ValueError, RedisError):
+            raise ValueError("what stands behind its question mark is no option of a connection") from None
 
     def connection(self, within: float) -> Any:
         """Make a connection, which is not open yet, and may take so many seconds to open."""
@@ -137,13 +142,13 @@ class Link:
         self.cut()
         task.cancel()
         _late.add(task)
-        task.add_done_callback(_let_go)
+        task.add_done_callback(self._let_go)
 
-
-def _let_go(task: "asyncio.Task[Any]") -> None:
-    _late.discard(task)
-    if not task.cancelled():
-        task.exception()  # seen: nobody waits for it
+    def _let_go(self, task: "asyncio.Task[Any]") -> None:
+        self.cut()  # once more: it may have swallowed the cancellation, and connected
+        _late.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: nobody waits for it
 
 
 async def late_ones(within: float) -> None:

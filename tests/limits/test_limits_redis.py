@@ -370,10 +370,18 @@ async def test_a_password_is_shown_nowhere(server: OwnServer, caplog: pytest.Log
     assert right.store.name == f"redis://127.0.0.1:{server.port}/0"
 
 
-@pytest.mark.parametrize("url", ["redis://:pass-word@host:pass-word/0", "http://:pass-word@host/0"])
-def test_an_address_that_is_none_is_refused_and_not_shown(url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("redis://:pass-word@host:pass-word/0", "redis://host:6379/0"),
+        ("http://:pass-word@host/0", "redis://host:6379/0"),
+        ("redis://:pass-word@host/0?pass-word=1", "is no option of a connection"),
+        ("redis://:pass-word@host/0?protocol=x", "redis://host:6379/0"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_and_not_shown(url: str, message: str) -> None:
     """It may hold a password."""
-    with pytest.raises(ValueError, match=r"redis://host:6379/0") as refused:
+    with pytest.raises(ValueError, match=message) as refused:
         RedisStore(url, "x", lambda: 0.5)
     assert "pass-word" not in str(refused.value)
     assert refused.value.__suppress_context__
@@ -503,6 +511,7 @@ def test_an_address_makes_the_store_and_one_that_is_none_says_so() -> None:
     store = open_store("rediss://user:pass-word@cache:6380/5", key, lambda: 0.5)
     assert isinstance(store, RedisStore)
     assert store.name == "rediss://cache:6380/5"
+    assert open_store("redis://[::1]", key, lambda: 0.5).name == "redis://[::1]:6379/0"
     assert open_store("unix:///run/redis.sock?db=2", key, lambda: 0.5).name == "unix:///run/redis.sock?db=2"
     with pytest.raises(ConfigurationError, match=r"^share_limits: it must read redis://host:6379/0") as refused:
         open_store("redis://:pass-word@cache:pass-word/5", key, lambda: 0.5)
