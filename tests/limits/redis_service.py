@@ -60,6 +60,8 @@ class OwnServer:
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)  # noqa: S603 our own words
         give_up = time.monotonic() + 10
         while not answers("127.0.0.1", self.port):
+            if self._process.poll() is not None:
+                missing(f"no redis-server that starts with {self._command[1:]}")
             assert time.monotonic() < give_up, "redis-server does not start"
             time.sleep(0.005)
 
