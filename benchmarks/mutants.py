@@ -41,6 +41,7 @@ TESTS = {
         f"tests/bulk/test_{name}.py"
         for name in ("isolation", "isolation_doubt", "sizes", "isolation_stopped", "common_causes", "bulk_settling")
     ],
+    "bulk/_common_cause.py": ["tests/bulk/test_outages.py", "tests/bulk/test_never_reached.py"],
     "bulk/_chunks.py": ["tests/bulk/test_sizes.py", "tests/bulk/test_bulk_units.py"],
 }
 """The tests that concern a module, those first that are likely to notice."""

@@ -60,6 +60,7 @@ if typing.TYPE_CHECKING:
         DeploymentUpdate,
         OptOut,
         OptOutReceipt,
+        OptOutRecord,
         Tester,
     )
 
@@ -106,6 +107,7 @@ __all__ = [
     "OmedaSettings",
     "OptOut",
     "OptOutReceipt",
+    "OptOutRecord",
     "Outcome",
     "OutcomeStatus",
     "Plan",
@@ -157,6 +159,7 @@ _LATER = {
         "DeploymentUpdate",
         "OptOut",
         "OptOutReceipt",
+        "OptOutRecord",
         "Tester",
     ),
 }

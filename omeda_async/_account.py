@@ -1,7 +1,7 @@
 """An account: what a provider counts limits by."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -10,7 +10,11 @@ import attrs
 
 from omeda_async import events
 from omeda_async._activity import Activity
-from omeda_async._auth import Credentials
+from omeda_async._auth import Credentials, extended
+from omeda_async._checks import check_duration, check_headers, check_one_of
+from omeda_async._secret import Secret, revealed
+from omeda_async.errors import ConfigurationError
+from omeda_async.limits import Priority
 from omeda_async.settings import ProviderSettings, RetryPolicy
 
 if TYPE_CHECKING:
@@ -64,15 +68,66 @@ class Account:
     """Seconds to connect."""
     shortest_attempt: float = attrs.field(init=False)
     """Seconds: an attempt with less time than this would be given up by ourselves, and leave a doubt."""
+    priority: Priority | None = attrs.field(init=False, default=None)
+    """The lane of its calls and runs, unless they say otherwise; None for each kind's own."""
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
         self.is_watched = bool(self.hooks) and self.hooks != events.LOGGED_ONLY
         self.url, self.retry = settings.url, settings.retry
         self.timeout, self.connect_timeout = settings.timeout, settings.connect_timeout
-        self.shortest_attempt = min(BEGIN_BEFORE, self.timeout, self.retry.deadline / 2)
+        self.shortest_attempt = _shortest(self.timeout, self.retry)
+
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        headers: Mapping[str, str | Secret] | None = None,
+        priority: Priority | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> "Account":
+        """Return the same account with other options for its calls; what is None stays as it is.
+
+        Args:
+            timeout: Seconds for one attempt.
+            deadline: Seconds for a call in all, also instead of what ``retry`` says.
+            headers: Further headers, in addition to those there are.
+            priority: The lane at the limiter.
+            retry: How long a call is tried for.
+
+        Raises:
+            ConfigurationError: An option is out of range; the message names it.
+        """
+        made = attrs.evolve(self)
+        made.retry = self.retry if retry is None else _checked(retry)
+        made.timeout, made.priority = self.timeout, self.priority
+        if timeout is not None:
+            check_duration("timeout", timeout)
+            made.timeout = timeout
+        if deadline is not None:
+            check_duration("deadline", deadline)
+            made.retry = attrs.evolve(made.retry, deadline=deadline)
+        if priority is not None:
+            check_one_of("priority", priority, Priority)
+            made.priority = priority
+        if headers is not None:
+            check_headers("headers", headers)
+            made.credentials = extended(self.credentials, {name: revealed(one) for name, one in headers.items()})
+        made.shortest_attempt = _shortest(made.timeout, made.retry)
+        return made
 
     @cached_property
     def transport(self) -> "Transport":
         """Return the way out, which is made when it is first needed."""
         return self._transport()
+
+
+def _shortest(timeout: float, retry: RetryPolicy) -> float:
+    return min(BEGIN_BEFORE, timeout, retry.deadline / 2)
+
+
+def _checked(retry: object) -> RetryPolicy:
+    if not isinstance(retry, RetryPolicy):
+        raise ConfigurationError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
+    return retry

@@ -30,6 +30,7 @@ from omeda_async._masking import LEAST_SECRET, encoded_forms, hide_secrets
 from omeda_async._operation import Inquiry, Lapsed, Operation, Request, Response, Verdict, Verification
 from omeda_async._quick import quick
 from omeda_async._result import Result
+from omeda_async._shown import shown_headers, shown_url
 from omeda_async._stop import Stop
 from omeda_async.errors import (
     ClosedError,
@@ -83,7 +84,8 @@ class Call(Generic[P, R]):
         request: What ``operation`` builds of the parameters, where that has been done.
     """
 
-    _deadline: float | None = None
+    deadline: float | None = None
+    """The time by which it has to end; None until it begins."""
     _headers: Headers = {}  # noqa: RUF012 never changed, only replaced: what the attempt before was signed with
     _awaits_response = False
     _is_late: Callable[[], bool] | None = None
@@ -122,12 +124,12 @@ class Call(Generic[P, R]):
         Cancelling it closes the connection of the attempt in flight; :meth:`interrupted` tells what is certain then.
         """
         try:
-            request = self._request or self._operation.build(self._params)
+            request = self._request = self._request or self._operation.build(self._params)
         except InvalidRecord as error:
             raise self._signed(error, doubtful=self.state.doubt is not None) from None
         self._now = get_running_loop().time
-        if self._deadline is None and not self._options.deadline_from_first_permit:
-            self._deadline = self._now() + self._account.retry.deadline
+        if self.deadline is None and not self._options.deadline_from_first_permit:
+            self.deadline = self._now() + self._account.retry.deadline
         step: Step = first_step(self._rules(), self.state) if self._options.doubtful else _SEND
         while True:
             if isinstance(step, Send):
@@ -171,20 +173,18 @@ class Call(Generic[P, R]):
             return ClosedError("stopped: nothing more is sent")
         try:
             if not account.credentials.is_ready:
-                await account.credentials.ready()
+                await self._ready()
             asked = self._now()
             permit = await self._permit(asked)
         except OmedaAsyncError as error:
             return error
         sent = self._now()
-        if self._deadline is None:
-            self._deadline = sent + account.retry.deadline
-        left = self._deadline - sent
+        if self.deadline is None:
+            self.deadline = sent + account.retry.deadline
+        left = self.deadline - sent
         if left < account.shortest_attempt:
             account.limiter.release(permit, sent=False)
-            return LimitWaitExceeded(
-                "the call's deadline is too near for another attempt", max_wait=account.retry.deadline
-            )
+            return _too_near(account.retry.deadline)
         self._headers = account.credentials.headers
         self._count()
         self._awaits_response = True
@@ -214,6 +214,29 @@ class Call(Generic[P, R]):
             self._tell_ended(result, status=status, seconds=self._now() - sent, waited=sent - asked)
         return result
 
+    async def _ready(self) -> None:
+        if self.deadline is None:  # what begins with the first turn at the limiter may begin with a login that hangs
+            began, seconds = self._now(), self._account.retry.deadline
+            try:
+                return await self._account.credentials.ready(seconds)
+            except OmedaAsyncError:
+                self.deadline = began + seconds
+                raise
+        return await self._account.credentials.ready(self._time_to_log_in())
+
+    def _time_to_log_in(self) -> float:
+        """Return the seconds that credentials may take: less would be left for the attempt than one may begin with.
+
+        Raises:
+            LimitWaitExceeded: There are none.
+        """
+        account = self._account
+        deadline = self.deadline if self.deadline is not None else self._now() + account.retry.deadline
+        seconds = deadline - self._now() - account.shortest_attempt
+        if seconds <= 0:
+            raise _too_near(account.retry.deadline)
+        return seconds
+
     def _count(self) -> None:
         self.attempts += 1
         if self._options.tally is not None:
@@ -229,8 +252,8 @@ class Call(Generic[P, R]):
         permit = options.permit
         if permit is None or permit.done:
             max_wait = options.max_wait
-            if self._deadline is not None:
-                left = max(0.0, self._deadline - now - self._account.shortest_attempt)
+            if self.deadline is not None:
+                left = max(0.0, self.deadline - now - self._account.shortest_attempt)
                 max_wait = left if max_wait is None else min(left, max_wait)
             permit = await self._account.limiter.acquire(priority=options.priority, max_wait=max_wait)
         self._is_late = permit.is_over if permit.lapses else None
@@ -241,7 +264,7 @@ class Call(Generic[P, R]):
         if self._stop.is_set:
             return refusal
         try:
-            renewed = await self._account.credentials.renew(refusal, self._headers)
+            renewed = await self._account.credentials.renew(refusal, self._headers, self._time_to_log_in())
         except OmedaAsyncError as error:
             return error
         return None if renewed else refusal
@@ -273,7 +296,7 @@ class Call(Generic[P, R]):
         )
         try:
             call = self._read = Call(self._account, read.operation, read.question(self._params), options)
-            call._deadline = self._deadline
+            call.deadline = self.deadline
             call.state = State(renewed=self.state.renewed)
             result = await call.run()
         except InvalidRecord as error:
@@ -305,11 +328,14 @@ class Call(Generic[P, R]):
         error.operation = self._operation.name
         error.attempts = self.attempts
         error.sent = doubtful
+        if self._request is not None:
+            error.method = self._request.method
+            error.url = shown_url(self._account.url, self._request.path)
         return error.without(self._account.credentials.secrets)
 
     async def _pause(self, seconds: float) -> bool:
         """Wait; return whether to go on after it: at once False where there is no time for it."""
-        left = self._account.retry.deadline if self._deadline is None else self._deadline - self._now()
+        left = self._account.retry.deadline if self.deadline is None else self.deadline - self._now()
         if left <= seconds or self._stop.is_set:
             return False
         if seconds > 0:
@@ -329,6 +355,10 @@ class Call(Generic[P, R]):
     def _tell(self, kind: type[events.Event], **values: Any) -> None:
         event = kind(provider=self._account.provider, operation=self._operation.name, **values)
         events.emit(self._account.hooks, event)
+
+
+def _too_near(deadline: float) -> LimitWaitExceeded:
+    return LimitWaitExceeded("the call's deadline is too near for another attempt", max_wait=deadline)
 
 
 def read_response(
@@ -359,9 +389,11 @@ def read_response(
 
 def _parsed(operation: Operation[P, R], response: Response, params: P | None) -> R | OmedaAsyncError:
     result, confirms = operation.parse(response), operation.confirms
-    if confirms is None or params is None or isinstance(result, OmedaAsyncError):
+    if isinstance(result, OmedaAsyncError):
+        result.headers = shown_headers(response.headers)
         return result
-    if confirms(params, result, response):
+    if confirms is None or params is None or confirms(params, result, response):
         return result
     reason = f"answered {response.status}, and names something else than what was asked for"
-    return UnreadableAnswer(reason, sent=True, status=response.status, body=response.body)
+    seen = shown_headers(response.headers)
+    return UnreadableAnswer(reason, sent=True, headers=seen, status=response.status, body=response.body)

@@ -3,12 +3,23 @@
 import ipaddress
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
 from omeda_async._secret import revealed
 from omeda_async.errors import ConfigurationError
 
+OUR_HEADERS = frozenset(
+    {"authorization", "x-omeda-appid", "x-omeda-inputid", "accept", "content-type", "content-encoding"}
+    | {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "expect", "te", "trailer", "upgrade"}
+)
+"""Headers that sign a request, say what is in it, or frame it: nobody else sets them."""
+_OURS = "this library sets it"
+_WHOSE = dict.fromkeys(("authorization", "cookie"), "requests are signed by what the settings hold") | {
+    "x-omeda-appid": "it is OmedaSettings.app_id",
+    "x-omeda-inputid": "it is OmedaSettings.input_id",
+}
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -27,11 +38,15 @@ def check_text(owner: object, field: str, value: object) -> None:
     Raises:
         ConfigurationError: It is no string, is empty, or holds control characters.
     """
+    _check_printable(f"{type(owner).__name__}.{field}", value)
+
+
+def _check_printable(name: str, value: object) -> None:
     value = revealed(value)
     if not isinstance(value, str) or not value.strip():
-        raise ConfigurationError(f"{type(owner).__name__}.{field} is missing: it must be a non-empty string")
+        raise ConfigurationError(f"{name} is missing: it must be a non-empty string")
     if not value.isprintable():
-        raise ConfigurationError(f"{type(owner).__name__}.{field} holds characters that no header can carry")
+        raise ConfigurationError(f"{name} holds characters that no header can carry")
 
 
 def check_token(owner: object, field: str, value: object) -> None:
@@ -44,18 +59,30 @@ def check_token(owner: object, field: str, value: object) -> None:
         check_text(owner, field, value)
 
 
-def check_headers(owner: object, field: str, headers: object) -> None:
-    """Check headers that are sent with every request.
+def check_headers(name: str, headers: object, *, cookies: bool = False) -> None:
+    """Check headers of the caller's that are sent besides ours.
+
+    Args:
+        name: What they are called in an error.
+        headers: The headers.
+        cookies: Whether a cookie may be among them.
 
     Raises:
-        ConfigurationError: It is no mapping of header names to texts.
+        ConfigurationError: It is no mapping of header names to texts, or holds a header that is ours to set.
     """
-    if not isinstance(headers, dict):
-        raise ConfigurationError(f"{type(owner).__name__}.{field} must be a mapping of header names to strings")
-    for name, value in headers.items():
-        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
-            raise ConfigurationError(f"{type(owner).__name__}.{field} holds a name that is no header's: {name!r}")
-        check_text(owner, f"{field}[{name!r}]", value)
+    if not isinstance(headers, Mapping):
+        raise ConfigurationError(f"{name} must be a mapping of header names to strings")
+    seen: set[str] = set()
+    for header, value in headers.items():
+        if not isinstance(header, str) or not _HEADER_NAME.fullmatch(header):
+            raise ConfigurationError(f"{name} holds a name that is no header's: {header!r}")
+        folded = header.casefold()
+        if folded in seen:
+            raise ConfigurationError(f"{name} holds {header!r} twice: the case of a header's name does not matter")
+        if folded in OUR_HEADERS or folded.startswith("proxy-") or (folded == "cookie" and not cookies):
+            raise ConfigurationError(f"{name} must not hold {header!r}: {_WHOSE.get(folded, _OURS)}")
+        seen.add(folded)
+        _check_printable(f"{name}[{header!r}]", value)
 
 
 def check_seconds(owner: object, field: str, value: object) -> None:

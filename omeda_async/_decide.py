@@ -35,7 +35,7 @@ ShutOut: TypeAlias = AuthenticationFailed | SessionLost
 """What other credentials may mend."""
 _NOT_MADE = (LimitWaitExceeded, ClosedError, ConfigurationError)
 """What an attempt that was not made ends with: no other will fare better."""
-_OWN_WORD = frozenset({500, 501})
+OWN_WORD = frozenset({500, 501})
 """The 5xx that are the provider's own: what it has not done by then it will not do. Any other may be a gateway's."""
 _BY_STATUS = (ServerError, UnreadableAnswer)
 """Whose status tells what may have become of the request, whether or not the response could be read whole."""
@@ -328,7 +328,7 @@ def _raises_doubt(rules: Rules, error: OmedaAsyncError) -> bool:
 
 def _came_from_in_between(error: OmedaAsyncError) -> bool:
     """Whether the network, a gateway or we broke it off: the provider may still be at work on the request."""
-    return not (isinstance(error, _BY_STATUS) and error.status in _OWN_WORD)
+    return not (isinstance(error, _BY_STATUS) and error.status in OWN_WORD)
 
 
 def _is_no_word(error: OmedaAsyncError) -> bool:

@@ -1,4 +1,4 @@
-"""The settings of the three providers as the environment gives them."""
+"""What the environment says: the settings of the three providers, and the proxies."""
 
 import os
 import re
@@ -7,6 +7,7 @@ from typing import Literal
 
 import attrs
 
+from omeda_async._proxies import VARIABLES
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import RateLimit, check_where
 from omeda_async.settings import (
@@ -92,9 +93,17 @@ def settings_from_env(
         raise ConfigurationError(named) from None
     if only is None and not (found.omeda or found.ocamba or found.journey_manager):
         raise ConfigurationError(
-            "no provider is configured: set OMEDA_APP_ID, OCAMBA_TOKEN or JOURNEY_MANAGER_BASE_URL"
+            "no provider is configured: set OMEDA_APP_ID with OMEDA_BRAND or OMEDA_CLIENT; OCAMBA_TOKEN; or "
+            "JOURNEY_MANAGER_BASE_URL with JOURNEY_MANAGER_USERNAME and JOURNEY_MANAGER_PASSWORD, or "
+            "JOURNEY_MANAGER_TOKEN"
         )
     return found
+
+
+def proxy_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the variables that name a proxy for https, or whom to reach without one; an empty variable is none."""
+    given = os.environ if environ is None else environ
+    return {name: given[name] for name in VARIABLES if given.get(name)}
 
 
 def _required(env: Mapping[str, str], name: str, given: str) -> str:

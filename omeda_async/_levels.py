@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from omeda_async._empty import EMPTY, is_empty
 from omeda_async.errors import InvalidRecord
 
 _WORDS: Final = {"client": "client", "brand": "brand", "deploymenttype": "deployment_type"}
@@ -23,6 +24,9 @@ def level_of(fields: Mapping[str, Any]) -> str:
         return _named(named)
     brand_ids, type_ids = fields.get("brand_ids"), fields.get("deployment_type_ids")
     if brand_ids is not None and type_ids is not None:
+        for field, ids in (("brand_ids", brand_ids), ("deployment_type_ids", type_ids)):
+            if is_empty(ids):
+                raise InvalidRecord.of(field, f"{EMPTY}: leave the field out, or give None")
         raise InvalidRecord.of("deployment_type_ids", "is given together with brand_ids: make it two records")
     if brand_ids is not None:
         return "brand"
@@ -36,6 +40,8 @@ def level_of(fields: Mapping[str, Any]) -> str:
 
 
 def _named(level: object) -> str:
+    if is_empty(level):
+        raise InvalidRecord.of("level", f"{EMPTY}: give client, brand or deployment_type")
     word = level.casefold().replace("_", "").replace(" ", "").removesuffix("optout") if isinstance(level, str) else ""
     if word not in _WORDS:
         raise InvalidRecord.of("level", "must be client, brand or deployment_type")

@@ -1,14 +1,21 @@
-"""What a session, and a request on it, are made of: addresses, times, headers, cookies."""
+"""What a session, and a request on it, are made of: addresses, proxies, times, headers, cookies."""
 
 import functools
 import math
 from collections.abc import Mapping
+from typing import Final, TypeAlias
 
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from omeda_async._checks import is_loopback
+from omeda_async._proxies import Network, Proxy
 from omeda_async.errors import ConfigurationError
+
+Way: TypeAlias = tuple[URL | None, Mapping[str, str] | None]
+"""A proxy, if any, and the headers that it is to have."""
+DIRECT: Final[Way] = (None, None)
 
 
 def check_borrowed(session: object) -> None:
@@ -63,19 +70,48 @@ def merged(*layers: Mapping[str, str]) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(headers)
 
 
-def without_cookies(own: str | None) -> aiohttp.ClientMiddlewareType:
-    """Return the outermost middleware of a request that neither takes cookies from the session nor leaves any there.
+def way_to(proxy: Proxy | None) -> Way:
+    """Return a proxy, and what it is told, as aiohttp takes them."""
+    if proxy is None:
+        return DIRECT
+    secret = proxy.authorization
+    return URL(proxy.url), None if secret is None else {"Proxy-Authorization": secret.reveal()}
+
+
+def goes_in_clear(url: URL, proxy: URL) -> bool:
+    """Whether a proxy on another machine would read what a request is signed with."""
+    return url.scheme != "https" and not is_loopback(proxy.raw_host or "")
+
+
+def through_proxies(network: Network) -> aiohttp.ClientMiddlewareType:
+    """Return the middleware that sends what a log-in asks on a session of ours through the same proxies."""
+
+    async def choose(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        proxy, headers = way_to(network.proxy_for(str(request.url)))
+        if proxy is not None and request.proxy is None:
+            request.update_proxy(proxy, None, None if headers is None else CIMultiDict(headers))
+        return await handler(request)
+
+    return choose
+
+
+def without_session(own: Mapping[str, str], *, cookies: bool) -> aiohttp.ClientMiddlewareType:
+    """Return the outermost middleware of a request that the session does not sign, be it by a line of .netrc.
 
     Args:
-        own: The ``Cookie`` header of the request itself, if it has one.
+        own: The headers that sign the request itself, their names in any case.
+        cookies: Whether it takes cookies from the session and leaves some there; if not, it has its own alone.
     """
+    names = ("Authorization",) if cookies else ("Authorization", "Cookie")
 
     async def keep_out(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        request.headers.popall("Cookie", None)
-        if own is not None:
-            request.headers["Cookie"] = own
+        for name in names:
+            request.headers.popall(name, None)
+            if name in own:
+                request.headers[name] = own[name]
         response = await handler(request)
-        response._raw_cookie_headers = None  # noqa: SLF001 what the session puts into its jar
+        if not cookies:
+            response._raw_cookie_headers = None  # noqa: SLF001 what the session puts into its jar
         return response
 
     return keep_out

@@ -1,13 +1,16 @@
 """A single call, as the clients make it: its receipt, or its error raised."""
 
+from collections.abc import Mapping
 from typing import TypedDict, TypeVar
 
 from omeda_async._account import Account
 from omeda_async._call import Call, CallOptions
 from omeda_async._checks import check_duration, check_one_of
 from omeda_async._operation import Operation
+from omeda_async._secret import Secret
 from omeda_async.errors import ClosedError
 from omeda_async.limits import Priority
+from omeda_async.settings import RetryPolicy
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -18,10 +21,33 @@ USUAL = CallOptions()
 class SingleOptions(TypedDict, total=False):
     """What every single call takes."""
 
-    priority: Priority
+    priority: Priority | None
     """The lane at the limiter; interactive by default."""
     max_wait: float | None
     """Seconds the limiter may make the call wait; passing it raises LimitWaitExceeded at once."""
+    deadline: float | None
+    """Seconds for the call in all, waits, retries and reads included; no attempt begins in the last of them (of less
+    than two seconds: in the second half). Passing it raises AnswerLost with ``sent=True`` if the request may have gone,
+    else what kept it from going, with ``sent=False``: LimitWaitExceeded, or why no connection could be made."""
+    timeout: float | None
+    """Seconds for one attempt; by default the settings' ``timeout``."""
+    headers: Mapping[str, str | Secret] | None
+    """Further headers of this call; those that sign a request, frame it or tell its content are not the caller's."""
+
+
+class ClientOptions(TypedDict, total=False):
+    """What ``with_options`` of a client takes: of each call, and of each record's call in bulk runs."""
+
+    timeout: float | None
+    """Seconds for one attempt."""
+    deadline: float | None
+    """Seconds for a call in all, also instead of what ``retry`` says."""
+    headers: Mapping[str, str | Secret] | None
+    """Further headers, in addition to those of the settings; those that sign a request are not the caller's."""
+    priority: Priority | None
+    """The lane at the limiter, of single calls and of bulk runs."""
+    retry: RetryPolicy | None
+    """How long a call is tried for."""
 
 
 async def call(
@@ -30,8 +56,11 @@ async def call(
     params: P,
     *,
     explain: bool = True,
-    priority: Priority = Priority.INTERACTIVE,
+    priority: Priority | None = None,
     max_wait: float | None = None,
+    deadline: float | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 of an attempt: the transport's
+    headers: Mapping[str, str | Secret] | None = None,
 ) -> R:
     """Make one call, and give its receipt.
 
@@ -42,7 +71,11 @@ async def call(
 
     Cancelling it while an attempt is in flight leaves unknown whether that was carried out.
     """
-    if not isinstance(priority, Priority):
+    if deadline is not None or timeout is not None or headers is not None:
+        account = account.with_options(deadline=deadline, timeout=timeout, headers=headers)
+    if priority is None:
+        priority = account.priority or INTERACTIVE
+    elif not isinstance(priority, Priority):
         check_one_of("priority", priority, Priority)
     if max_wait is not None:
         check_duration("max_wait", max_wait, zero=True)

@@ -2,7 +2,7 @@
 
 ::
 
-    OmedaAsyncError                 .provider .operation .attempts .sent
+    OmedaAsyncError                 .provider .operation .attempts .sent .method .url .headers
     ├── ConfigurationError          a setting is missing or wrong
     ├── ClosedError                 used after close
     ├── InvalidRecord               refused locally, before anything was sent
@@ -22,13 +22,17 @@ All of them pickle. None carries a secret, and none shows an e-mail address: onl
 ``BatchRejected.culprits`` keep the provider's own words whole, for the caller to use.
 """
 
-from collections.abc import Iterable
-from typing import Any, Self, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
 
 import attrs
 
 from omeda_async._masking import hide_secrets, masked_repr, readable
 
+ConnectionCause: TypeAlias = Literal[
+    "name", "certificate", "tls", "proxy", "refused", "unreachable", "timeout", "other"
+]
+"""What a connection may fail for."""
 BODY_KEPT = 200
 _LONGEST_ADDRESS = 256
 """More characters than an address has: one that begins in what is kept is seen whole, and masked, before the cut."""
@@ -49,7 +53,9 @@ def _pairs(given: "Iterable[Culprit]") -> "tuple[Culprit, ...]":
     return tuple(given)
 
 
-_OURS = frozenset({"provider", "operation", "cause"})
+UNKEPT: Final = {"kept": False}
+"""Of an attribute that tells of this process's own attempt: no journal keeps it."""
+_OURS = frozenset({"provider", "operation", "cause", "method"})
 """Attributes that never hold a provider's words."""
 
 
@@ -58,6 +64,8 @@ def _cleaned(value: Any, secrets: tuple[str, ...]) -> Any:
         return hide_secrets(value, secrets)
     if isinstance(value, Culprit):
         return attrs.evolve(value, message=hide_secrets(value.message, secrets))
+    if isinstance(value, dict):
+        return {name: _cleaned(item, secrets) for name, item in value.items()}
     return tuple(_cleaned(item, secrets) for item in value) if isinstance(value, tuple) else value
 
 
@@ -81,6 +89,13 @@ class OmedaAsyncError(Exception):
     """How many HTTP requests were made for it."""
     sent: bool = attrs.field(default=False, kw_only=True)
     """May the request have been carried out? False is certain, True is not."""
+    method: str | None = attrs.field(default=None, kw_only=True, metadata=UNKEPT)
+    """The HTTP method of the request it is about; None where none was made, or in an outcome from a journal."""
+    url: str | None = attrs.field(default=None, kw_only=True, metadata=UNKEPT)
+    """Its URL without the query, e-mail addresses masked; None as above."""
+    headers: Mapping[str, str] = attrs.field(factory=dict, kw_only=True, metadata=UNKEPT)
+    """Headers of the response that help to find out what happened (``date``, ``retry-after``, ``x-ratelimit-…``, ids of
+    the request, who answered), and no others, by their names in lower case; empty where none came, or as above."""
 
     def __attrs_post_init__(self) -> None:
         self.args = (self.message,)
@@ -150,11 +165,11 @@ class TransportError(OmedaAsyncError):
 class ConnectionFailed(TransportError):
     """The connection could not be made; the request never left."""
 
-    cause: str = attrs.field(default="other", kw_only=True)
-    """``"name"``, ``"certificate"``, ``"tls"``, ``"proxy"``, ``"refused"``, ``"unreachable"``, ``"timeout"`` or
-    ``"other"``."""
+    cause: ConnectionCause = attrs.field(default="other", kw_only=True)
+    """What is at fault."""
     retryable: bool = attrs.field(default=True, kw_only=True)
-    """Can it be another time? Not with a certificate that is not trusted: that is a setting, or an attack."""
+    """Can it be another time? Not with a certificate that is not trusted (that is a setting, or an attack), nor with a
+    proxy that wants other credentials or lets nobody through."""
 
 
 @attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)

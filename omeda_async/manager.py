@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 from omeda_async import events
 from omeda_async._account import Account, account_key
 from omeda_async._activity import Activity
-from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, fixed_credentials, session
+from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, extended, fixed_credentials, session
+from omeda_async._checks import check_flag
 from omeda_async._decide import chance
-from omeda_async._environment import settings_from_env
-from omeda_async._secret import revealed
+from omeda_async._environment import proxy_variables, settings_from_env
+from omeda_async._proxies import Network, make_network
+from omeda_async._secret import Secret, revealed
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import check_where, share_limiter
 from omeda_async.settings import (
@@ -27,6 +29,8 @@ from omeda_async.settings import (
 )
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from omeda_async._transport import ClientSession, Transport
     from omeda_async.limits import Limiter
     from omeda_async.providers.journey_manager.client import JourneyManagerClient
@@ -45,7 +49,12 @@ class SessionManager:
         omeda: How to reach Omeda, if it is to be reached.
         ocamba: How to reach Ocamba, if it is to be reached.
         journey_manager: How to reach Journey Manager, if it is to be reached.
-        http_session: A session of the caller's to send through; it is never closed here.
+        http_session: A session of the caller's to send through; it is never closed here. It has its own way out.
+        proxy: The URL of a proxy for all https, with its name and password if it wants them. Plain http, which is for
+            this machine alone, goes past it.
+        trust_env: Whether ``HTTPS_PROXY`` (or ``ALL_PROXY``) and ``NO_PROXY`` of the environment count, where ``proxy``
+            is None. A ``.netrc`` never does.
+        ssl: Which certificates are trusted, and which one is shown; None for the system's authorities.
         hooks: Called with every event (see :mod:`omeda_async.events`); by default events are logged.
         share_limits: Where the limits of each account are shared with other processes: the path of a folder or file for
             those of this host, ``redis://…`` or ``postgresql://…`` for those of several. None shares them among the
@@ -62,12 +71,16 @@ class SessionManager:
         ocamba: OcambaSettings | None = None,
         journey_manager: JourneyManagerSettings | None = None,
         http_session: "ClientSession | None" = None,
+        proxy: str | Secret | None = None,
+        trust_env: bool = True,
+        ssl: "SSLContext | None" = None,
         hooks: Iterable[events.Hook] = (),
         share_limits: str | os.PathLike[str] | None = None,
     ) -> None:
         if omeda is None and ocamba is None and journey_manager is None:
             raise ConfigurationError("no provider is configured: give omeda=, ocamba= or journey_manager=")
         self._http_session = http_session
+        self._network = _network(http_session, proxy, ssl, trust_env=trust_env)
         if http_session is not None:
             _ = self._transport  # which refuses a session that will not do
         _check_kind("omeda", omeda, OmedaSettings)
@@ -101,7 +114,15 @@ class SessionManager:
             self._journey_manager = JourneyManagerClient(account)
 
     @classmethod
-    def from_env(cls, *, http_session: "ClientSession | None" = None, hooks: Iterable[events.Hook] = ()) -> Self:
+    def from_env(
+        cls,
+        *,
+        http_session: "ClientSession | None" = None,
+        proxy: str | Secret | None = None,
+        trust_env: bool = True,
+        ssl: "SSLContext | None" = None,
+        hooks: Iterable[events.Hook] = (),
+    ) -> Self:
         """Make a manager of the providers that the environment names (see the README for the variables).
 
         Raises:
@@ -113,6 +134,9 @@ class SessionManager:
             ocamba=found.ocamba,
             journey_manager=found.journey_manager,
             http_session=http_session,
+            proxy=proxy,
+            trust_env=trust_env,
+            ssl=ssl,
             hooks=hooks,
             share_limits=found.share_limits,
         )
@@ -199,12 +223,13 @@ class SessionManager:
     def _transport(self) -> "Transport":
         from omeda_async._transport import Transport  # noqa: PLC0415 aiohttp takes longer to load than all the rest, and a plan needs none
 
-        return Transport(self._http_session)
+        return Transport(self._http_session, self._network)
 
     def _account(
         self, provider: str, settings: ProviderSettings, credentials: Credentials, credential: str | None
     ) -> Account:
         hooks, key = self._hooks, account_key(provider, settings, credential)
+        self._network.proxy_for(settings.url)  # which refuses what is no proxy before anything is to be sent
 
         def paused(seconds: float) -> None:
             events.emit(hooks, events.AccountPaused(provider=provider, operation="*", seconds=seconds))
@@ -214,7 +239,7 @@ class SessionManager:
             settings=settings,
             transport=lambda: self._transport,
             limiter=self._limiter(settings, key, paused),
-            credentials=credentials,
+            credentials=extended(credentials, {name: value.reveal() for name, value in settings.headers.items()}),
             hooks=self._hooks,
             activity=self._activity,
         )
@@ -238,21 +263,27 @@ class SessionManager:
         return make_limiter(settings.rate_limit, account=key, on_pause=on_pause, uniform=chance)
 
     def _journey_manager_credentials(self, settings: JourneyManagerSettings) -> Credentials:
-        extra = {name: value.reveal() for name, value in settings.headers.items()}
         auth = settings.auth
         if isinstance(auth, BasicAuth):
-            return fixed_credentials(
-                auth.header, auth.password.reveal(), auth.header.removeprefix("Basic "), extra=extra
-            )
+            return fixed_credentials(auth.header, auth.password.reveal(), auth.header.removeprefix("Basic "))
         if isinstance(auth, BearerAuth):
-            return bearer(revealed(auth.token), extra)
+            return bearer(revealed(auth.token))
         prepare = auth.prepare
 
         async def open_session() -> Headers:
             headers: Mapping[str, str] = await prepare(self._transport.session_of(settings.url), settings.url)
-            return {**extra, **headers}
+            return headers
 
         return session(open_session)
+
+
+def _network(session: object, proxy: object, ssl: object, *, trust_env: bool) -> Network:
+    check_flag("trust_env", trust_env)
+    if session is not None and (proxy is not None or ssl is not None):
+        raise ConfigurationError(
+            "http_session has its own way out: give proxy= to it, and ssl= to its connector, or leave http_session out"
+        )
+    return make_network(proxy, proxy_variables() if trust_env and session is None else {}, ssl)
 
 
 def _check_kind(name: str, value: object, kind: type[object]) -> None:

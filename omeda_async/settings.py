@@ -106,6 +106,10 @@ class ProviderSettings(Protocol):
         """Seconds to connect."""
 
     @property
+    def headers(self) -> Mapping[str, Secret]:
+        """What is sent with every request besides ours."""
+
+    @property
     def account(self) -> str | None:
         """Whose budget it is, where the credential does not tell."""
 
@@ -118,7 +122,8 @@ def _copied(headers: Mapping[str, str | Secret]) -> Mapping[str, Secret]:
     return {name: hidden(value) for name, value in headers.items()} if isinstance(headers, Mapping) else headers
 
 
-def _check_common(owner: Any) -> None:
+def _check_common(owner: Any, *, cookies: bool = False) -> None:
+    check_headers(f"{type(owner).__name__}.headers", owner.headers, cookies=cookies)
     check_seconds(owner, "timeout", owner.timeout)
     check_seconds(owner, "connect_timeout", owner.connect_timeout)
     if owner.account is not None:
@@ -159,6 +164,8 @@ class OmedaSettings:
     """Seconds to connect."""
     account: str | None = None
     """Whose budget it is, where the credential does not tell: one name for all tokens of an account."""
+    headers: Mapping[str, Secret] = attrs.field(factory=dict, repr=False, converter=_copied, hash=False)
+    """Sent with every request besides ours, such as ``{"X-Team": "mail"}``; those that sign a request are ours."""
     allow_odd_addresses: bool = False
     """Whether e-mail addresses are sent that nobody can have, such as ``.a@example.com``."""
 
@@ -219,6 +226,8 @@ class OcambaSettings:
     """Seconds to connect."""
     account: str | None = None
     """Whose budget it is, where the credential does not tell: one name for all tokens of an account."""
+    headers: Mapping[str, Secret] = attrs.field(factory=dict, repr=False, converter=_copied, hash=False)
+    """Sent with every request besides ours, such as ``{"X-Team": "mail"}``; those that sign a request are ours."""
 
     __reduce_ex__ = refuse_pickle
 
@@ -244,7 +253,7 @@ class JourneyManagerSettings:
     base_url: str
     """With the context path, which is ``/workspaces`` unless the server says otherwise."""
     auth: BasicAuth | BearerAuth | SessionAuth
-    headers: Mapping[str, Secret] = attrs.field(factory=dict, repr=False, converter=_copied)
+    headers: Mapping[str, Secret] = attrs.field(factory=dict, repr=False, converter=_copied, hash=False)
     """Sent with every request, a CSRF header for instance."""
     rate_limit: RateLimit = JOURNEY_MANAGER_COURTESY
     """No limit is published: the default, 5 per second and 2 in flight, is a courtesy of ours."""
@@ -262,8 +271,7 @@ class JourneyManagerSettings:
         check_base_url(self, self.base_url)
         if not isinstance(self.auth, BasicAuth | BearerAuth | SessionAuth):
             raise ConfigurationError("JourneyManagerSettings.auth must be a BasicAuth, BearerAuth or SessionAuth")
-        check_headers(self, "headers", self.headers)
-        _check_common(self)
+        _check_common(self, cookies=True)
 
     @property
     def url(self) -> str:

@@ -1,4 +1,4 @@
-"""Help for the tests of programs that use this library, and for its own: a moved clock.
+"""Help for the tests of programs that use this library, and for its own: a moved clock, and mocked responses.
 
 The providers themselves are in :mod:`omeda_async.sandbox`, and fixtures for both in :mod:`omeda_async.pytest_plugin`.
 """
@@ -7,11 +7,15 @@ import asyncio
 import selectors
 import threading
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from omeda_async import _clock
 
-__all__ = ["MovedClockLoop", "run_moved"]
+if TYPE_CHECKING:
+    from aioresponses import aioresponses
+
+__all__ = ["MovedClockLoop", "mocked_responses", "run_moved"]
 
 T = TypeVar("T")
 _TICK = 1e-9
@@ -69,3 +73,22 @@ def run_moved(main: Coroutine[Any, Any, T], *, debug: bool = True, patience: flo
     """Run a coroutine on a loop with a moved clock, as ``asyncio.run`` would on a real one."""
     with asyncio.Runner(debug=debug, loop_factory=lambda: MovedClockLoop(patience)) as runner:
         return runner.run(main)
+
+
+def mocked_responses(**options: Any) -> "AbstractContextManager[aioresponses]":
+    """Answer requests in place of aiohttp's client, with aioresponses, which must be installed.
+
+    It is ``aioresponses(**options)``, and its object is given; but it works on aiohttp 3.14 as well, where release
+    0.7.9 ends every request with ``TypeError: ... missing ... 'stream_writer'``. Nothing of headers, bodies or
+    connections that aiohttp itself makes is exercised: for behaviour, :class:`omeda_async.sandbox.Sandbox` is nearer to
+    the truth.
+
+    Args:
+        options: What ``aioresponses`` takes, such as ``passthrough=["http://127.0.0.1"]``.
+
+    Raises:
+        ModuleNotFoundError: aioresponses is not installed.
+    """
+    from omeda_async._mocked import mocked_responses as mocked  # noqa: PLC0415 who moves the clock alone needs no aiohttp
+
+    return mocked(**options)

@@ -2,12 +2,16 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 
 import pytest
+from hypothesis import settings
 
 from omeda_async.limits import forget
 from omeda_async.testing import MovedClockLoop
+from tests.campaigns import SHORT, cases
 
 
 def pytest_asyncio_loop_factories(
@@ -26,8 +30,27 @@ def _nothing_used_before() -> None:
     forget()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let whoever looks for the origin of a task have asyncio's own way back."""
+    parser.addoption("--whole-stacks", action="store_true", help="let asyncio's debug mode note where tasks are made")
+
+
+def _walk_nowhere(f: FrameType | None) -> Iterator[tuple[FrameType, int]]:
+    """Stand in for the walk up the stack that asyncio's debug mode makes for every task, future and callback.
+
+    It was half the time of these tests, and no check of that mode needs it. Tracebacks of errors are walked otherwise.
+    """
+    del f
+    return iter(())
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker, and take back that signals are ignored, as under nohup or behind an ``&``."""
+    if SHORT:
+        settings.register_profile("short", settings(max_examples=cases(100)))
+        settings.load_profile("short")
+    if not config.getoption("whole_stacks"):
+        traceback.walk_stack = _walk_nowhere
     for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)

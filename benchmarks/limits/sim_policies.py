@@ -15,6 +15,7 @@ from aiolimiter import AsyncLimiter
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
+from benchmarks.limits.sim_several import Several
 from omeda_async.limits import Limiter, Permit, RateLimit, Window, make_limiter
 
 Headers = Mapping[str, str]
@@ -165,6 +166,8 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "ours, with headers": lambda: Ours(headers=True),
     "ours, with headers and inner pace": lambda: Ours(headers=True, pace=0.05),
     "ours, no headers": lambda: Ours(headers=False),
+    "ours, 4 processes on one store": lambda: Several(4),
+    "ours, 16 processes on one store": lambda: Several(16),
     "log of send times": SendLog,
     "aiolimiter, stacked": aiolimiter_stacked,
     "aiolimiter, paced (1, 0.1) + (1, 0.4)": aiolimiter_both_paced,

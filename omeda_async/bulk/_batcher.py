@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Generic, Self
 
 from omeda_async._account import Account
 from omeda_async._call import CallOptions
 from omeda_async._checks import check_duration, check_one_of, check_whole
+from omeda_async._generic import Receipt_co, Record
 from omeda_async._stop import Stop
 from omeda_async.bulk._chunks import Chunker
 from omeda_async.bulk._delivery import NullJournal
@@ -21,7 +22,7 @@ from omeda_async.outcomes import Outcome
 ISOLATION_BUDGET = 1000
 
 
-class Batcher:
+class Batcher(Generic[Record, Receipt_co]):
     """Gathers records from many tasks into shared requests. Use it with ``async with``, or call :meth:`aclose`.
 
     A request goes when ``max_entries`` records wait or the first has waited ``max_delay`` seconds; what joins it
@@ -54,7 +55,7 @@ class Batcher:
         self._closed = False
         self._account.activity.add_batcher(self)
 
-    async def add(self, record: Any) -> Outcome:
+    async def add(self, record: Record) -> Outcome[Record, Receipt_co]:
         """Submit one record with whatever others are on their way, and give its own outcome.
 
         A record that is refused, or invalid, has an outcome that says so; nobody else's fails with it. Cancelling
@@ -77,6 +78,10 @@ class Batcher:
             return await future
         finally:
             self._waiting.pop(item, None)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open"
+        return f"<{type(self).__name__} {self._work.name}: {state}, {len(self._waiting)} records wait>"
 
     async def __aenter__(self) -> Self:
         return self

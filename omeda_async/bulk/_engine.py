@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 BATCHES_READY = 1
 GRACE = 1.0
 """Seconds that what is cancelled may take to end, before nobody waits for it any more."""
+LETS_GO = 5.0
+"""Seconds that the input of a stopped run may take to give anything, or to close, before it is left."""
 
 
 @attrs.frozen(kw_only=True)
@@ -54,7 +56,9 @@ class Engine:
         journal: What remembers the run.
     """
 
-    def __init__(self, work: Work, records: Records, options: EngineOptions, journal: "Journal | NullJournal") -> None:
+    def __init__(
+        self, work: Work, records: Records[Any], options: EngineOptions, journal: "Journal | NullJournal"
+    ) -> None:
         self.stop = Stop()
         self.journal = journal
         self.results = ResultBuffer(limit=2 * options.concurrency * options.max_entries)
@@ -130,17 +134,30 @@ class Engine:
         await self.journal.room()
 
     async def _until_all_have_ended(self) -> None:
-        workers = [self._serve() for _ in range(self._options.concurrency)]
-        tasks = {asyncio.create_task(work) for work in (*workers, self.reader.run())}
+        reading = asyncio.create_task(self.reader.run())
+        workers = {asyncio.create_task(self._serve()) for _ in range(self._options.concurrency)}
+        tasks = {*workers, reading}
         for task in tasks:
             task.add_done_callback(self._one_has_ended)
         try:
-            await asyncio.wait(tasks)
+            await asyncio.wait(workers)
+            await self._until_read(reading)
         except asyncio.CancelledError:
             # First the stop, then the cancellation: whoever does not get to see the one meets the other.
             self.abandon(ClosedError("the run was broken off"))
             await outlast(self._break_off(tasks))
             raise
+
+    async def _until_read(self, reading: asyncio.Task[None]) -> None:
+        """Wait for the reader, which the end of all workers means to end: not for an input that does not let go."""
+        while not reading.done():
+            before = self.reader.position, self.reader.awaits_input
+            await asyncio.wait({reading}, timeout=LETS_GO)
+            if not reading.done() and before == (self.reader.position, True):
+                logger.warning("%s: the input of a stopped run does not let go; it is left", self._work.name)
+                self.reader.abandon()
+                reading.cancel()
+                return
 
     async def _break_off(self, tasks: set[asyncio.Task[None]]) -> None:
         """End everything within moments, also what does not heed its cancellation: that is not waited for any more."""
@@ -159,6 +176,18 @@ class Engine:
         elif (error := task.exception()) is not None:
             self.stop.break_off(error)
 
+    async def _rest(self, seconds: float) -> None:
+        """Wait, unless the run is stopped."""
+        stopped = asyncio.Event()
+        self.stop.wakers.add(stopped.set)
+        timer = asyncio.get_running_loop().call_later(seconds, stopped.set)
+        try:
+            if not self.stop.is_set:
+                await stopped.wait()
+        finally:
+            timer.cancel()
+            self.stop.wakers.discard(stopped.set)
+
     async def _serve(self) -> None:
         while (items := await self.queue.take()) is not None:
             if self.stop.is_set:
@@ -171,6 +200,8 @@ class Engine:
                 await job.perform(self._work)
             finally:
                 self._jobs.discard(job)
+            if job.rest:
+                await self._rest(job.rest)
             del job
             if self.results.is_full:
                 await self.results.room()

@@ -4,7 +4,7 @@ import math
 from collections.abc import AsyncIterable, Iterable, Sequence
 from copy import copy
 from hashlib import blake2b
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
@@ -13,7 +13,8 @@ from omeda_async._result import Result
 from omeda_async.errors import InvalidRecord, OmedaAsyncError
 from omeda_async.outcomes import Outcome, OutcomeStatus
 
-Records: TypeAlias = Iterable[Any] | AsyncIterable[Any]
+T = TypeVar("T")
+Records: TypeAlias = Iterable[T] | AsyncIterable[T]
 Closed: TypeAlias = tuple[Sequence["Item"], Result[Any]]
 """Items, and the result they share."""
 WITNESSES = 4

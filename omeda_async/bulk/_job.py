@@ -85,6 +85,8 @@ class Job:
         self.call_options = host.call_options
         self.stop = host.stop
         self.spend_isolation = host.spend_isolation
+        self.rest = 0.0
+        """Seconds to wait after it, before another is begun."""
         self._host = host
         self._items = items
         self._closed: list[Closed] = []

@@ -33,7 +33,7 @@ class OneByOne:
     _common: CommonCause = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._common = CommonCause(self.operation)
+        self._common = CommonCause(self.operation, self.account.retry)
 
     async def perform(self, items: list[Item], job: Job) -> None:
         """Make the call of each item."""
@@ -41,9 +41,14 @@ class OneByOne:
             options = job.call_options
             if item.doubtful or not self.explain:
                 options = attrs.evolve(options, doubtful=item.doubtful, explain=self.explain)
-            result = await job.run(Call(self.account, self.operation, item.params, options, item.request))
-            cause = result.error
-            suspect = self._common.suspects(cause)
+            call = Call(self.account, self.operation, item.params, options, item.request)
+            result = await job.run(call)
+            cause, common = result.error, self._common
+            suspect = common.suspects(cause, deadline=call.deadline)
             job.close([item], in_vain(result) if suspect else result)
-            if cause is not None and suspect and self._common.is_certain:
-                job.stop.set(cause)
+            if cause is None:
+                common.alive = call.deadline
+                continue
+            if suspect and common.is_certain:
+                job.stop.set(common.cause(cause))
+            job.rest = common.rest()

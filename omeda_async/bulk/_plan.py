@@ -5,7 +5,7 @@ from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from hashlib import blake2b
 from itertools import compress
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -102,7 +102,7 @@ class _Seen:
             yield left
 
 
-async def make_plan(work: Work, records: Records, options: EngineOptions, settled: Settled | None = None) -> Plan:
+async def make_plan(work: Work, records: Records[Any], options: EngineOptions, settled: Settled | None = None) -> Plan:
     """Read the input to its end, and count.
 
     Args:

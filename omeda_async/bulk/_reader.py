@@ -19,6 +19,10 @@ from omeda_async.errors import InvalidRecord
 END: Final = object()
 """Stands for the end of the input, where a record is expected."""
 BREATHE_EVERY: Final = 64
+READ_ON: Final = 5.0
+"""Seconds that a stopped run reads on in an input whose length is known, and more if it is quick."""
+READ_ON_PACE: Final = 1000.0
+"""Records a second that are quick."""
 
 
 def read_item(work: Work, raw: Any, position: int) -> Item:
@@ -29,10 +33,12 @@ def read_item(work: Work, raw: Any, position: int) -> Item:
         refusal = _refusal_of(work, error)
         return Item(raw, _key_of(raw), params=None, fingerprint=b"", position=position, refusal=refusal)
     item.position = position
+    if item.refusal is not None:
+        item.refusal.provider, item.refusal.operation = work.account.provider, work.name
     return item
 
 
-async def iterate(records: Records) -> AsyncGenerator[Any, None]:
+async def iterate(records: Records[Any]) -> AsyncGenerator[Any, None]:
     """Read any kind of input, lazily; a generator that is not read to its end is closed."""
     if isinstance(records, AsyncIterable):
         async with AsyncExitStack() as stack:
@@ -102,7 +108,7 @@ class Reader:
     """
 
     def __init__(
-        self, work: Work, records: Records, queue: BatchQueue, delivery: Delivery, options: ReaderOptions
+        self, work: Work, records: Records[Any], queue: BatchQueue, delivery: Delivery, options: ReaderOptions
     ) -> None:
         self.read_on = True
         """Whether an input whose length is known is read to its end after a stop."""
@@ -118,7 +124,9 @@ class Reader:
         self._breathe_every = max(work.look_ahead, BREATHE_EVERY)
         self._in_hand: list[Item] = []
         self._task: asyncio.Task[Any] | None = None
-        self._awaiting_input = False
+        self.awaits_input = False
+        """Whether it waits for the input: for a record, or for its end."""
+        self._stopped_at: tuple[float, int, int] | None = None
         self._abandoned = False
         self._woken = False
         self._fewer_waiting = asyncio.Event()
@@ -154,7 +162,7 @@ class Reader:
 
     def _wake(self) -> None:
         self._fewer_waiting.set()
-        if self._task is not None and self._awaiting_input and self._task is not asyncio.current_task():
+        if self._task is not None and self.awaits_input and self._task is not asyncio.current_task():
             self._woken = self._task.cancel()
 
     async def _read_all(self) -> None:
@@ -176,7 +184,9 @@ class Reader:
         finally:
             linger.cancel()
             if isinstance(source, AsyncGenerator):
+                self.awaits_input = True
                 await source.aclose()
+            self.awaits_input = False
 
     def _read_some(self, source: Iterator[Any]) -> bool:
         """Read on until something has to be waited for; whether there may be more."""
@@ -190,19 +200,26 @@ class Reader:
         return not enough
 
     async def _read_next(self, source: AsyncGenerator[Any, None]) -> bool:
-        self._awaiting_input = True
+        self.awaits_input = True
         try:
             record = await anext(source, END)
         finally:
-            self._awaiting_input = False
+            self.awaits_input = False
         if record is END or self._abandoned:
             return False
         self._accept(record)
         return True
 
     def _is_over(self) -> bool:
-        """Whether a stopped run reads nothing more."""
-        return not (self.read_on and isinstance(self._records, Sized))
+        """Whether a stopped run reads nothing more: of an input whose length is known it reads that, if it is quick."""
+        if not (self.read_on and isinstance(self._records, Sized)):
+            return True
+        now = asyncio.get_running_loop().time()
+        if self._stopped_at is None:
+            self._stopped_at = now, self.position, len(self._records)
+        began, position, length = self._stopped_at
+        too_slow = now - began > READ_ON + (self.position - position) / READ_ON_PACE
+        return too_slow or self.position >= length
 
     def _too_many_wait(self) -> bool:
         return self._delivery.waiting > self._options.most_waiting

@@ -1,20 +1,22 @@
 """A bulk run as the caller sees it: awaited, iterated, planned, stopped."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterator
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypedDict, Unpack
 
 from omeda_async import _clock, events
 from omeda_async._checks import check_duration, check_one_of, check_whole
+from omeda_async._generic import Receipt_co, Record_co
 from omeda_async.bulk._delivery import NullJournal
 from omeda_async.bulk._engine import Engine, EngineOptions
+from omeda_async.bulk._given import many
 from omeda_async.bulk._item import Records
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._plan import make_plan
-from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, JournalError, OmedaAsyncError
+from omeda_async.errors import ClosedError, ConfigurationError, JournalError, OmedaAsyncError
 from omeda_async.limits import Priority
 from omeda_async.outcomes import BulkReport, Outcome, Plan
 
@@ -35,7 +37,7 @@ class BulkOptions(TypedDict, total=False):
     """Calls under way at the most; None leaves it to the provider's default."""
     journal: str | PathLike[str] | None
     """A file that remembers the run, so that the same call resumes it."""
-    journal_pii: str
+    journal_pii: Literal["keep", "hash"]
     """``"keep"``, or ``"hash"`` to keep records out of the journal but for a salted hash."""
     priority: Priority
     """The lane at the limiter; bulk by default."""
@@ -47,7 +49,7 @@ class BulkOptions(TypedDict, total=False):
     """Requests that finding the culprits of refused batches may cost in all."""
 
 
-class BulkRun:
+class BulkRun(Generic[Record_co, Receipt_co]):
     """A bulk run. Nothing is read or sent before it is awaited or iterated.
 
     ``async for outcome in run`` gives one outcome for each record, as they come; ``await run`` drains it and gives
@@ -60,12 +62,12 @@ class BulkRun:
         TypeError: There is no such option.
     """
 
-    def __init__(self, work: Work, records: Records, **options: Unpack[BulkOptions]) -> None:
+    def __init__(self, work: Work, records: Records[Any], **options: Unpack[BulkOptions]) -> None:
         unknown = options.keys() - BulkOptions.__annotations__.keys()
         if unknown:
             raise TypeError(f"{work.name} has no option {', '.join(sorted(unknown))}")
         self._work = work
-        self._records = _many(records)
+        self._records = many(records)
         self._journal = _path(options.get("journal"))
         self._journal_pii = options.get("journal_pii", "keep")
         self._on_progress = options.get("on_progress")
@@ -78,13 +80,27 @@ class BulkRun:
         self._ended: float | None = None
         self._told = float("-inf")
 
+    def __repr__(self) -> str:
+        counts = "".join(f", {status} {count}" for status, count in self.report.counts.items())
+        return f"<{type(self).__name__} {self._work.name}: {self._state}, {self.report.total} records{counts}>"
+
     @property
-    def report(self) -> BulkReport:
+    def _state(self) -> str:
+        return "not begun" if self._engine is None else "complete" if self.report.complete else "under way"
+
+    def _repr_html_(self) -> str:
+        from omeda_async._notebook import report_table  # noqa: PLC0415 only a notebook asks
+
+        return report_table(self.report, f"{self._work.name}: {self._state}")
+
+    @property
+    def report(self) -> BulkReport[Record_co, Receipt_co]:
         """The counts so far; complete once the run has ended."""
         if self._engine is None:
             return BulkReport(total=0, counts={}, requests=0, duration=0.0, failures=(), complete=False)
         duration = (self._ended if self._ended is not None else _clock.now()) - self._started
-        return self._engine.tally.report(duration=duration, complete=self._ended is not None)
+        complete = self._ended is not None
+        return self._engine.tally.report(duration=duration, complete=complete, stopped_by=self.stopped_by)
 
     @property
     def max_entries(self) -> int:
@@ -96,7 +112,7 @@ class BulkRun:
         """Why the run was stopped before the end of its input; None if it was not."""
         return self._engine.stop.cause if self._engine is not None else None
 
-    async def plan(self) -> Plan:
+    async def plan(self) -> Plan[Record_co, Receipt_co]:
         """Find out what the run would do; sends nothing.
 
         Records that can be read only once are kept in memory for the run that follows.
@@ -116,10 +132,10 @@ class BulkRun:
         async with settled_at(self._journal, self._identity()) as settled:
             return await make_plan(self._work, self._records, self._options, settled)
 
-    def __await__(self) -> Generator[Any, None, BulkReport]:
+    def __await__(self) -> Generator[Any, None, BulkReport[Record_co, Receipt_co]]:
         return self._drained().__await__()
 
-    async def __aiter__(self) -> AsyncIterator[Outcome]:
+    async def __aiter__(self) -> AsyncIterator[Outcome[Record_co, Receipt_co]]:
         engine = self._begin()
         try:
             while (outcomes := await engine.results.take()) is not None:
@@ -170,7 +186,7 @@ class BulkRun:
         if self._engine is not None:
             self._engine.stop.set(ClosedError("the run was stopped"))
 
-    async def _drained(self) -> BulkReport:
+    async def _drained(self) -> BulkReport[Record_co, Receipt_co]:
         if self._ended is None or self._engine is None:
             engine = self._begin()
             engine.results.discard()
@@ -277,16 +293,6 @@ class BulkRun:
             events.emit(account.hooks, event)
 
 
-def _many(records: Any) -> Records:
-    # An id is an iterable too: of its characters, each of which would be sent.
-    single = isinstance(records, str | bytes | bytearray | Mapping)
-    if single or not isinstance(records, Iterable | AsyncIterable):
-        raise InvalidRecord.of(
-            "records", f"must be an iterable of records, not {type(records).__name__}: put a single one into a list"
-        )
-    return records
-
-
 def _path(journal: object) -> Path | None:
     if journal is None:
         return None
@@ -300,7 +306,7 @@ def _checked(work: Work, options: BulkOptions, on_outcomes: Callable[[], Any] | 
     concurrency = work.concurrency if concurrency is None else concurrency
     deadline = options.get("deadline")
     isolation = options.get("max_isolation_requests", 1000)
-    priority = options.get("priority", Priority.BULK)
+    priority = options.get("priority", work.account.priority or Priority.BULK)
     check_whole("concurrency", concurrency)
     check_whole("max_entries", work.max_entries)
     check_whole("max_bytes", work.max_bytes)
@@ -322,7 +328,7 @@ def _checked(work: Work, options: BulkOptions, on_outcomes: Callable[[], Any] | 
     )
 
 
-async def _gathered(records: Records) -> list[Any]:
+async def _gathered(records: Records[Any]) -> list[Any]:
     if isinstance(records, AsyncIterable):
         return [record async for record in records]
     return list(records)

@@ -1,17 +1,19 @@
 """The commands."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
 import typer
 
 from omeda_async import OutcomeStatus, __version__
+from omeda_async.cli._help import Command, Group
 from omeda_async.cli._options import bulk_command
-from omeda_async.cli._order import JOURNEY_MANAGER, OCAMBA, OMEDA, Format, Make
+from omeda_async.cli._order import JOURNEY_MANAGER, OCAMBA, OMEDA_DEPLOYMENTS, OMEDA_OPT_OUTS, Format, Make
 from omeda_async.rows import CAMPAIGNS, DEPLOYMENTS, OPT_OUTS, TRANSACTIONS
 
 app = typer.Typer(
     name="omeda-async",
+    cls=Group,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
@@ -31,7 +33,7 @@ def version(
         raise typer.Exit
 
 
-@bulk_command(app, "opt-out", OPT_OUTS, OMEDA, "submit")
+@bulk_command(app, "opt-out", OPT_OUTS, OMEDA_OPT_OUTS, "submit")
 def opt_out(
     max_entries: Annotated[int, typer.Option(min=1, help="Records in one request at the most.")] = 500,
     journal_pii: Annotated[
@@ -49,13 +51,13 @@ def opt_out(
     return lambda manager, rows, options: manager.omeda.opt_outs.submit_many(
         rows,
         max_entries=max_entries,
-        journal_pii=journal_pii,
+        journal_pii=cast(Literal["keep", "hash"], journal_pii),  # the run says what it may be
         allow_odd_addresses=allow_odd_addresses,
         **options,
     )
 
 
-@bulk_command(app, "cancel-deployments", DEPLOYMENTS, OMEDA)
+@bulk_command(app, "cancel-deployments", DEPLOYMENTS, OMEDA_DEPLOYMENTS)
 def cancel_deployments(
     user_id: Annotated[
         str | None, typer.Option(help="In whose name, where a row names nobody; by default OMEDA_USER_ID.")
@@ -91,7 +93,7 @@ def cancel_transactions(
     )
 
 
-@app.command()
+@app.command(cls=Command)
 def status(
     journal: Annotated[Path, typer.Argument(metavar="RUN.sqlite3", help="The journal of a run.")],
     failed: Annotated[
@@ -120,7 +122,7 @@ def status(
         show_status(journal, form)
 
 
-@app.command()
+@app.command(cls=Command)
 def demo(
     journal: Annotated[
         Path,
@@ -136,14 +138,14 @@ def demo(
     show_demo(journal)
 
 
-@app.command()
+@app.command(cls=Command)
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
     fault: Annotated[
         list[str] | None,
         typer.Option(
             metavar="FAULT",
-            help="What goes wrong, such as 'drop,after,match=campaigns.cancel,times=3'; repeatable.",
+            help="What goes wrong, such as 'drop,after,times=3'; repeatable.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random in it.")] = 0,

@@ -8,27 +8,30 @@ from urllib.parse import urlsplit
 import attrs
 import typer
 
-from omeda_async import ConfigurationError, Plan, RateLimit, SessionManager
+from omeda_async import ConfigurationError, Plan, RateLimit
 from omeda_async._environment import settings_from_env
 from omeda_async.cli._files import check_output
 from omeda_async.cli._input import opened
 from omeda_async.cli._order import Asked, Format, Order, Provider
 from omeda_async.cli._outcomes import as_dict
 from omeda_async.cli._report import CUT, levels_in_words, show_plan
-from omeda_async.cli._screen import Exit, complaints, counted, notes, print_json, results, say
+from omeda_async.cli._screen import Exit, complaints, counted, fitting, notes, print_json, results, say
 from omeda_async.limits import check_where
 from omeda_async.rows import RowFile
 
 
 def perform(order: Order) -> None:
     """Do what was asked for, and exit with the code that says how it went."""
-    with complaints(), opened(order.kind, order.asked.file, order.asked.ignore_column or ()) as rows:
+    with complaints(), opened(order.kind, order.asked) as rows:
         _check_outputs(order.asked)
         settings, share_limits = _settings(order.provider, order.asked)
         _check_user(order, rows, settings)
         host = urlsplit(settings.url).netloc
         if rows.comments and not order.asked.plan:
             say(notes(), f"{counted(rows.comments, 'comment line')} left out (they begin with #).")
+        if not (order.asked.plan and order.asked.format is Format.JSON):
+            for note in rows.notes:
+                say(notes(), f"{note}.", "yellow")
         if order.asked.plan:
             code = _plan(order, rows, settings, host)
         elif order.asked.yes or _confirmed(order, rows, settings, host):
@@ -58,7 +61,7 @@ def _settings(provider: Provider, asked: Asked) -> tuple[Any, str | None]:
     found = settings_from_env(only=provider.setting)
     settings, share_limits = getattr(found, provider.setting), asked.share_limits or found.share_limits
     if settings is None:
-        raise ConfigurationError(f"{provider.name} is not configured: set {provider.variable} and what goes with it")
+        raise ConfigurationError(f"{provider.name} is not configured: set {provider.needs}")
     if asked.rate is not None:
         settings = attrs.evolve(settings, rate_limit=RateLimit.parse(asked.rate, called="--rate"))
     return settings, share_limits
@@ -69,14 +72,13 @@ def _check_user(order: Order, rows: RowFile, settings: Any) -> None:
     if "user_id" in order.kind.fields and not (order.own.get("user_id") or settings.user_id or rows.has("user_id")):
         raise ConfigurationError(
             f"{order.title} is done in somebody's name: set OMEDA_USER_ID, give --user-id, "
-            f"or add a {'field' if rows.format == 'jsonl' else 'column'} user_id to the file"
+            f"or add a {'field' if rows.format in {'jsonl', 'json'} else 'column'} user_id to the file"
         )
 
 
 def _planned(order: Order, rows: RowFile, settings: Any) -> Plan:
     # Nothing is sent, so that the manager is not entered: that would load an HTTP client.
-    manager: SessionManager = SessionManager(**{order.provider.setting: settings})
-    return asyncio.run(order.run(manager, rows).plan())
+    return asyncio.run(order.run(order.manager(settings), rows).plan())
 
 
 def _plan(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
@@ -91,6 +93,8 @@ def _plan(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
             found["levels"] = {level or "unknown": count for level, count in levels.items()}
         if rows.comments:
             found["comments"] = rows.comments
+        if rows.notes:
+            found["notes"] = rows.notes
         print_json({"plan": order.title, "provider": order.provider.name, "host": host, **found})
     else:
         title = f"{order.title} at {order.provider.name} ({host})"
@@ -118,6 +122,7 @@ def _confirmed(order: Order, rows: RowFile, settings: Any, host: str) -> bool:
         say(notes(), CUT, "yellow")
     where = f"at {order.provider.name} ({host})"
     try:
-        return typer.confirm(f"{order.title}: {what}, {where}. This cannot be undone. Go on?", err=True)
+        question = fitting(notes(), f"{order.title}: {what}, {where}. This cannot be undone. Go on? [y/N]:")
+        return typer.confirm(question, show_default=False, prompt_suffix=" ", err=True)
     except typer.Abort:
         raise KeyboardInterrupt from None

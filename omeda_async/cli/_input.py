@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from omeda_async import ConfigurationError
 from omeda_async.cli._files import refusing
+from omeda_async.cli._order import Asked
 from omeda_async.rows import RowFile, RowKind
 
 AT_ONCE = 1024 * 1024
@@ -20,7 +21,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def opened(kind: RowKind, file: str, ignore: Iterable[str]) -> Iterator[RowFile]:
+def opened(kind: RowKind, asked: Asked) -> Iterator[RowFile]:
     """Open the input as rows that can be counted, and read more than once.
 
     It is copied to its end first, into a nameless file that only this user can read and that ends with this process,
@@ -29,11 +30,35 @@ def opened(kind: RowKind, file: str, ignore: Iterable[str]) -> Iterator[RowFile]
     Raises:
         ConfigurationError: It cannot be read or copied, changes meanwhile, or holds no rows of this kind.
     """
-    name = "standard input" if file == "-" else file
+    name = "standard input" if asked.file == "-" else asked.file
+    columns = _columns(asked.column or ())
     with _private(name) as copy:
-        with refusing(f"{name} cannot be read"), _source(file) as source:
+        with refusing(f"{name} cannot be read"), _source(asked.file) as source:
             _copy(source, copy, name)
-        yield RowFile(kind, lambda: _again(copy), name, ignore)
+        yield RowFile(
+            kind,
+            lambda: _again(copy),
+            name,
+            asked.ignore_column or (),
+            columns=columns,
+            ignore_other_columns=asked.ignore_other_columns,
+            encoding=asked.encoding,
+            delimiter=asked.delimiter,
+            sheet=asked.sheet,
+            limit=asked.limit,
+        )
+
+
+def _columns(given: Iterable[str]) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for one in given:
+        field, equals, name = one.partition("=")
+        if not equals or not field.strip() or not name.strip():
+            raise ConfigurationError(f"--column {one!r} must be FIELD=NAME, such as email_address='Contact Mail'")
+        if field in columns:
+            raise ConfigurationError(f"--column names {field} twice: {columns[field]!r} and {name!r}")
+        columns[field] = name
+    return columns
 
 
 @contextmanager

@@ -7,15 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from omeda_async.cli._help import Command
 from omeda_async.cli._order import Asked, Format, Make, Order, Provider
 from omeda_async.rows import RowKind
 
 
 def _file(kind: RowKind) -> Any:
     if kind.bare:
-        text = "CSV with a header row, JSON Lines, one id a line, or - for standard input."
+        text = (
+            "CSV with a header row, JSON Lines, a JSON array, .xlsx, one id a line, or - for standard input; also .gz."
+        )
     else:
-        text = "CSV with a header row, JSON Lines, or - for standard input."
+        text = "CSV with a header row, JSON Lines, a JSON array, .xlsx, or - for standard input; also .gz."
         text += f" In a list with one a line, let the first line be {kind.short}."
     return Annotated[str, typer.Argument(metavar="FILE", help=text)]
 
@@ -30,12 +33,30 @@ def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Needed where there is no terminal.")] = False,
     output: Annotated[
         str | None,
-        typer.Option(metavar="RESULTS.jsonl", help="Write what became of each record there, one JSON object a line."),
+        typer.Option(
+            metavar="RESULTS.jsonl",
+            help="Write what became of each record there, one JSON object a line; as CSV where the name ends in .csv.",
+        ),
     ] = None,
     format: Annotated[Format, typer.Option(help="The summary: a table, or one JSON document.")] = Format.TABLE,  # noqa: A002 the option's name
     ignore_column: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A column of FILE to leave out; repeatable.")
     ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=NAME", help="The column of FILE that stands for a field; repeatable."),
+    ] = None,
+    ignore_other_columns: Annotated[
+        bool, typer.Option("--ignore-other-columns", help="Leave out every column that stands for no field.")
+    ] = False,
+    encoding: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of FILE, such as cp1252, where it is not UTF-8 or UTF-16.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(metavar="SIGN", help="What separates the cells of FILE: one sign, or tab.")
+    ] = None,
+    sheet: Annotated[str | None, typer.Option(metavar="NAME", help="The sheet of a workbook.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Take only the first N rows of FILE.")] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Requests under way at once at the most.")] = None,
     deadline: Annotated[
         float | None,
@@ -44,7 +65,7 @@ def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
     rate: Annotated[
         str | None,
         typer.Option(
-            metavar="LIMIT", help="Instead of the provider's limit: calls/seconds, such as '10/1,150/60,parallel=10'."
+            metavar="LIMIT", help="Instead of the provider's limit: calls/seconds, such as 10/1,150/60,parallel=10."
         ),
     ] = None,
     share_limits: Annotated[
@@ -54,8 +75,19 @@ def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
             help="Share the limits with other processes: the path of a folder on this host, redis://… or postgresql://….",
         ),
     ] = None,
+    proxy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Go out through it, not through HTTPS_PROXY: that is the place for one with a password.",
+        ),
+    ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.pem", help="Trust these authorities besides the system's, such as a proxy's."),
+    ] = None,
 ) -> None:
-    del file, journal, plan, yes, output, format, ignore_column, concurrency, deadline, rate, share_limits
+    """Declare them: the parameters of Asked."""
 
 
 def bulk_command(
@@ -79,7 +111,7 @@ def bulk_command(
         parameters = [first.replace(annotation=_file(kind)), *mine.values(), *others]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions may have one
         command.__annotations__ = {one.name: one.annotation for one in parameters}
-        app.command(name, help=_unwrapped(inspect.getdoc(own) or ""))(command)
+        app.command(name, cls=Command, help=_unwrapped(inspect.getdoc(own) or ""))(command)
         return own
 
     return decorate

@@ -1,7 +1,8 @@
 """What a bulk command was asked for."""
 
 import enum
-from collections.abc import Callable, Mapping
+import ssl
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -9,6 +10,7 @@ import attrs
 
 if TYPE_CHECKING:  # whoever only asks for help loads none of it
     from omeda_async import BulkRun, SessionManager
+    from omeda_async.events import Hook
     from omeda_async.rows import RowFile, RowKind
 
 
@@ -26,13 +28,23 @@ class Provider:
     name: str
     setting: Literal["omeda", "ocamba", "journey_manager"]
     """The name of its settings."""
-    variable: str
-    """The variable without which it is not configured."""
+    needs: str
+    """The variables without which a command cannot go on."""
 
 
-OMEDA = Provider(name="Omeda", setting="omeda", variable="OMEDA_APP_ID")
-OCAMBA = Provider(name="Ocamba", setting="ocamba", variable="OCAMBA_TOKEN")
-JOURNEY_MANAGER = Provider(name="Journey Manager", setting="journey_manager", variable="JOURNEY_MANAGER_BASE_URL")
+OMEDA_OPT_OUTS = Provider(name="Omeda", setting="omeda", needs="OMEDA_APP_ID and OMEDA_CLIENT")
+OMEDA_DEPLOYMENTS = Provider(
+    name="Omeda",
+    setting="omeda",
+    needs="OMEDA_APP_ID and OMEDA_BRAND, and OMEDA_USER_ID where neither --user-id nor the file names a user",
+)
+OCAMBA = Provider(name="Ocamba", setting="ocamba", needs="OCAMBA_TOKEN")
+JOURNEY_MANAGER = Provider(
+    name="Journey Manager",
+    setting="journey_manager",
+    needs="JOURNEY_MANAGER_BASE_URL, and JOURNEY_MANAGER_USERNAME with JOURNEY_MANAGER_PASSWORD, or "
+    "JOURNEY_MANAGER_TOKEN",
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -46,10 +58,18 @@ class Asked:
     output: str | None = None
     format: Format = Format.TABLE
     ignore_column: list[str] | None = None
+    column: list[str] | None = None
+    ignore_other_columns: bool = False
+    encoding: str | None = None
+    delimiter: str | None = None
+    sheet: str | None = None
+    limit: int | None = None
     concurrency: int | None = None
     deadline: float | None = None
     rate: str | None = None
-    share_limits: str | None = None
+    share_limits: str | None = attrs.field(default=None, repr=False)
+    proxy: str | None = attrs.field(default=None, repr=False)
+    ca_file: Path | None = None
 
 
 Make: TypeAlias = "Callable[[SessionManager, RowFile, dict[str, Any]], BulkRun]"
@@ -74,8 +94,40 @@ class Order:
         """Return what is done: ``"Cancel campaigns"``."""
         return f"{self.verb.capitalize()} {self.kind.what}"
 
+    def manager(
+        self, settings: Any, *, hooks: "Iterable[Hook]" = (), share_limits: str | None = None
+    ) -> "SessionManager":
+        """Return a manager for the provider, with the way out that was asked for.
+
+        Args:
+            settings: How to reach it.
+            hooks: What is told of events.
+            share_limits: Where its limits are shared with other processes.
+
+        Raises:
+            ConfigurationError: That is none, or cannot be read.
+        """
+        from omeda_async import SessionManager  # noqa: PLC0415 whoever only asks for help needs none
+
+        context = None if self.asked.ca_file is None else _trusting(self.asked.ca_file)
+        options = {self.provider.setting: settings, "proxy": self.asked.proxy, "ssl": context}
+        return SessionManager(**options, hooks=hooks, share_limits=share_limits)
+
     def run(self, manager: "SessionManager", rows: "RowFile") -> "BulkRun":
         """Make the run, which has not begun then."""
         asked = self.asked
         options = {"journal": asked.journal, "concurrency": asked.concurrency, "deadline": asked.deadline}
         return self.make(manager, rows, options)
+
+
+def _trusting(path: Path) -> ssl.SSLContext:
+    from omeda_async import ConfigurationError  # noqa: PLC0415 the same
+
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError:
+        raise ConfigurationError(f"--ca-file {path} holds no certificates: it must be a PEM file of them") from None
+    except OSError as error:
+        raise ConfigurationError(f"--ca-file {path} cannot be read: {error.strerror}") from None
+    return context

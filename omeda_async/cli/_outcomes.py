@@ -1,32 +1,51 @@
 """Outcomes as text and as JSON: which row, what became of it, and the provider's words with addresses masked."""
 
+import asyncio
+import csv
+import io
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, BinaryIO, Protocol
 
 import attrs
 
 from omeda_async import BulkReport, ConfigurationError, InvalidRecord, OmedaAsyncError, Outcome
 from omeda_async.cli._screen import escaped, shown
 from omeda_async.rows import Row
+from omeda_async.rows._formulas import quoted
 
 SHOWN = 20
-
-
-class Write(Protocol):
-    """Takes the outcomes of a run, one by one."""
-
-    def __call__(self, outcome: Outcome) -> object:
-        """Take one outcome."""
+PLACES = 3
+"""How many runs of places a line names, where several records have the same fate."""
+COLUMNS = ("row", "position", "key", "status", "attempts", "error", "message", "refused_ids", "receipt")
+"""What a CSV of outcomes holds."""
 
 
 def masked(text: str) -> str:
     """Mask the e-mail addresses in a text, as every error's message has them masked."""
     return OmedaAsyncError(text).message
+
+
+_IN_COMMANDS = (
+    ("give proxy='http://host:port' (--proxy)", "give --proxy http://host:port"),
+    ("check proxy= (--proxy) or HTTPS_PROXY, or http_session's own", "check --proxy or HTTPS_PROXY"),
+    ("in proxy= (--proxy), HTTPS_PROXY or http_session,", "in --proxy or HTTPS_PROXY,"),
+    ("give ssl=ssl.create_default_context(cafile=...) (--ca-file)", "give --ca-file FILE"),
+    ("(--encoding, encoding= in Python)", "(--encoding)"),
+)
+"""What errors advise who writes Python, and what that is for who gives a command."""
+
+
+def advice(error: OmedaAsyncError) -> str:
+    """Return an error's message; the settings it names are those that a command has."""
+    text = error.message
+    for python, command in _IN_COMMANDS:
+        text = text.replace(python, command)
+    return text.replace("base_url", f"{error.provider.upper()}_BASE_URL") if error.provider else text
 
 
 def reason(outcome: Outcome) -> str:
@@ -36,7 +55,7 @@ def reason(outcome: Outcome) -> str:
         return ""
     if isinstance(error, InvalidRecord) and error.field and isinstance(outcome.record, Row):
         return f"{outcome.record.place(error.field)}: {error.reason}"
-    return error.message
+    return advice(error)
 
 
 def place(outcome: Outcome) -> str:
@@ -49,6 +68,37 @@ def line(outcome: Outcome) -> str:
     """Return an outcome as a line of text."""
     status = outcome.status.value.replace("_", " ")
     return shown(f"{place(outcome)}: {status}: {reason(outcome)}")
+
+
+def grouped(outcomes: Iterable[Outcome]) -> list[list[Outcome]]:
+    """Put outcomes of the same status and reason together, in the order of the first of each."""
+    groups: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault((outcome.status.value, reason(outcome)), []).append(outcome)
+    return list(groups.values())
+
+
+def lines_of(group: Sequence[Outcome]) -> str:
+    """Return outcomes of the same status and reason as one line of text."""
+    if len(group) == 1:
+        return line(group[0])
+    first = group[0]
+    text = f"{len(group):,} records: {first.status.value.replace('_', ' ')}: {reason(first)}"
+    return shown(f"{text} ({_places(group)})")
+
+
+def _places(group: Sequence[Outcome]) -> str:
+    """Return which records they are, as rows or places in the input, neighbours put together: ``rows 2-21, 40``."""
+    word = "rows" if all(isinstance(one.record, Row) for one in group) else "records"
+    numbers = [one.record.number if word == "rows" else one.position + 1 for one in group]
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1] = [runs[-1][0], number]
+        else:
+            runs.append([number])
+    named = ", ".join("-".join(f"{number:,}" for number in run) for run in runs[:PLACES])
+    return f"{word} {named}{' and others' if len(runs) > PLACES else ''}"
 
 
 def as_dict(outcome: Outcome) -> dict[str, Any]:
@@ -71,7 +121,8 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
 def _receipt(receipt: Any) -> Any:
     if not attrs.has(type(receipt)):
         return receipt
-    fields = attrs.asdict(receipt, recurse=False).items()
+    # Without the whole response, which is the same for all that shared the request, and may hold anything.
+    fields = attrs.asdict(receipt, recurse=False, filter=lambda field, _: field.metadata.get("kept", True)).items()
     return {name: _masked_texts(value) for name, value in fields if value is not None and value != ()}
 
 
@@ -99,43 +150,130 @@ def summary(report: BulkReport, **more: Any) -> dict[str, Any]:
     }
 
 
+class Form(Protocol):
+    """How outcomes are written into a file."""
+
+    def heading(self) -> str:
+        """Return what comes first."""
+
+    def line(self, outcome: Outcome) -> str:
+        """Return an outcome as it is written."""
+
+
+class JsonLines:
+    """One JSON object a line."""
+
+    def heading(self) -> str:
+        """Return nothing."""
+        return ""
+
+    def line(self, outcome: Outcome) -> str:
+        """Return an outcome as a line."""
+        return escaped(json.dumps(as_dict(outcome), ensure_ascii=False, default=str)) + "\n"
+
+
+class Table:
+    """CSV: one row an outcome, ids separated by ``|``, a receipt as JSON; what a spreadsheet would run is quoted."""
+
+    def heading(self) -> str:
+        """Return the header."""
+        return _csv(COLUMNS)
+
+    def line(self, outcome: Outcome) -> str:
+        """Return an outcome as a row."""
+        found = as_dict(outcome)
+        found["refused_ids"] = "|".join(map(str, found.get("refused_ids", ())))
+        if found["receipt"] is not None:
+            found["receipt"] = json.dumps(found["receipt"], ensure_ascii=False, default=str)
+        return _csv("" if found[name] is None else quoted(shown(str(found[name]))) for name in COLUMNS)
+
+
+def _csv(cells: Iterable[str]) -> str:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerow(cells)
+    return stream.getvalue()
+
+
 @attrs.define
 class Lines:
-    """Outcomes in a file, one JSON object a line."""
+    """Outcomes in a file, or in a pipe, which may take no more for a while."""
 
-    file: TextIO
+    file: BinaryIO | None
+    """Where they go, unbuffered; None for nowhere."""
+    form: Form = attrs.field(factory=JsonLines)
     begun: bool = False
+    held: bytes = b""
+    """What a pipe has not taken yet."""
 
     def begin(self) -> None:
         """Empty the file of an earlier run: only now is it certain that this one is not refused."""
-        if not self.begun and stat.S_ISREG(os.fstat(self.file.fileno()).st_mode):
+        if self.begun or self.file is None:
+            return
+        if is_regular(self.file):
             self.file.truncate(0)
         self.begun = True
+        self.held += self.form.heading().encode()
+        self._write()
 
     def __call__(self, outcome: Outcome) -> None:
-        """Write one outcome."""
-        self.begin()
-        self.file.write(escaped(json.dumps(as_dict(outcome), ensure_ascii=False, default=str)) + "\n")
+        """Write one outcome, or as much of it as is taken now."""
+        if self.file is not None:
+            self.begin()
+            self.held += self.form.line(outcome).encode("utf-8", "backslashreplace")
+            self._write()
+
+    async def taken(self, enough: asyncio.Event) -> None:
+        """Wait until a pipe has taken what is held, or until that is enough of waiting; nothing is held then."""
+        if self.file is None:
+            return
+        loop, turn, number = asyncio.get_running_loop(), asyncio.Event(), self.file.fileno()
+        waiting = asyncio.create_task(enough.wait())
+        waiting.add_done_callback(lambda _: turn.set())
+        loop.add_writer(number, turn.set)
+        try:
+            while self.held and not enough.is_set():
+                await turn.wait()
+                turn.clear()
+                self._write()
+        finally:
+            loop.remove_writer(number)
+            waiting.cancel()
+            self.held = b""
+
+    def _write(self) -> None:
+        while self.held and self.file is not None:
+            taken = self.file.write(self.held)
+            if taken is None:
+                return
+            self.held = self.held[taken:]
+
+
+def is_regular(file: BinaryIO) -> bool:
+    """Whether a file is one on a disk: no pipe, terminal or device, which may be slow to take anything."""
+    return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
 
 
 @contextmanager
-def writing(path: str | None) -> Iterator[Write]:
-    """Write outcomes to a file, one JSON object a line; without a path, nowhere.
+def writing(path: str | None) -> Iterator[Lines]:
+    """Write outcomes to a file, as CSV where its name ends so, else one JSON object a line; without a path, nowhere.
 
-    What the file holds stays until the first outcome comes, or the run ends without any.
+    What the file holds stays until the first outcome comes, or the run ends without any. A pipe is waited for until
+    somebody reads it.
 
     Raises:
         ConfigurationError: The file cannot be written.
     """
     if path is None:
-        yield lambda _: None
+        yield Lines(None)
         return
     try:
-        file = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 it is closed below
+        file = Path(path).open("ab", buffering=0)  # noqa: SIM115 it is closed below
+        if not is_regular(file):
+            os.set_blocking(file.fileno(), False)
     except OSError as problem:
         raise ConfigurationError(f"{path} cannot be written: {problem.strerror}") from problem
     try:
-        lines = Lines(file)
+        lines = Lines(file, Table() if Path(path).suffix.lower() == ".csv" else JsonLines())
         yield lines
         lines.begin()
     finally:

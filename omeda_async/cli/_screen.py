@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -58,8 +59,29 @@ def escaped(line: str) -> str:
 
 
 def say(console: Console, text: str, style: str = "") -> None:
-    """Print lines as they are, however long, but for what could control a terminal."""
-    console.print(Text("\n".join(map(shown, text.split("\n"))), style=style), soft_wrap=True)
+    """Print lines without what could control a terminal; on one they are wrapped at blanks, elsewhere not at all."""
+    console.print(Text(fitting(console, text), style=style), soft_wrap=True)
+
+
+def fitting(console: Console, text: str) -> str:
+    """Return lines as ``say`` prints them."""
+    lines = map(shown, text.split("\n"))
+    return "\n".join(wrapped(line, console.width) if console.is_terminal else line for line in lines)
+
+
+def wrapped(line: str, width: int) -> str:
+    """Break a line at blanks, so that it fits into so many cells; a word that is longer stays whole."""
+    first, *words = line.split(" ")
+    lines, used = [first], cell_len(first)
+    for word in words:
+        length = cell_len(word)
+        if used + 1 + length <= width or not lines[-1].strip():
+            lines[-1] += f" {word}"
+            used += 1 + length
+        else:
+            lines.append(word)
+            used = length
+    return "\n".join(lines)
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -5,11 +5,12 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import attrs
 
 from omeda_async import BulkRun
-from omeda_async.cli._process import SIGNALS, leave
+from omeda_async.cli._process import handle, leave
 from omeda_async.cli._screen import notes, say
 
 AT_ONCE = 2
@@ -26,6 +27,8 @@ class Stopper:
     """How often it was told."""
     over: bool = False
     """Whether the runs have ended, so that what is left is to close and to report."""
+    hurry: asyncio.Event = attrs.field(factory=asyncio.Event)
+    """Set once it is to stop at once."""
     closing: list[asyncio.Task[None]] = attrs.field(factory=list)
     """The tasks that stop runs at once."""
 
@@ -47,6 +50,7 @@ class Stopper:
             self.say("Stopping: what is on its way may end. Again to stop at once.")
             self.again()
         else:
+            self.hurry.set()
             self.say("Stopping at once.")
             self.closing = [asyncio.ensure_future(run.aclose(timeout=0)) for run in self.runs]
 
@@ -61,27 +65,37 @@ class Stopper:
 async def stopping() -> AsyncIterator[Stopper]:
     """Let signals stop the runs that the stopper is given, for as long as the block lasts."""
     stopper = Stopper()
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    handled = handle_signals(stopper)
+    before = handle_signals(stopper)
     try:
         yield stopper
         await asyncio.gather(*stopper.closing)
     finally:
-        for number in handled:
-            asyncio.get_running_loop().remove_signal_handler(number)
-            signal.signal(number, before[number] or signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
-def handle_signals(handler: Callable[[], object]) -> list[signal.Signals]:
-    """Let signals call something in the running loop, but those that the process was started to ignore."""
-    wanted = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    return [number for number in wanted if _handle(asyncio.get_running_loop(), number, handler)]
+def handle_signals(heed: Callable[[], object]) -> dict[signal.Signals, Any]:
+    """Let signals call something in the running loop, but those that the process was started to ignore.
 
+    Where the loop itself is held up, by a stream that nobody reads for instance, the third signal ends the process.
 
-def _handle(loop: asyncio.AbstractEventLoop, number: int, handler: Callable[[], object]) -> bool:
-    """Whether a signal can be handled, which it then is; not on every platform, nor in every thread."""
-    try:
-        loop.add_signal_handler(number, handler)
-    except (NotImplementedError, RuntimeError, ValueError):
-        return False
-    return True
+    Returns:
+        What has handled them before.
+    """
+    loop, unheeded = asyncio.get_running_loop(), 0
+
+    def in_the_loop() -> None:
+        nonlocal unheeded
+        unheeded = 0
+        heed()
+
+    def signalled(*_: object) -> None:
+        nonlocal unheeded
+        unheeded += 1
+        if unheeded > AT_ONCE:
+            leave()
+        if loop.is_closed():
+            raise KeyboardInterrupt
+        loop.call_soon_threadsafe(in_the_loop)
+
+    return handle(signalled)

@@ -71,6 +71,8 @@ class StoreLimiter:
         self._listens: asyncio.Task[None] | None = None
         self._woken: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._asked_at = math.inf
+        """When the turn began that is under way."""
         self._is_away = self._closed = self._gone = self._warned = False
         self._failure: str | None = None
         """Why the store cannot be used at all."""
@@ -112,7 +114,8 @@ class StoreLimiter:
         """Do nothing: the store knows what the account has used."""
 
     def view(self) -> LimitsView:
-        held_for = self._times.held_for(0.0 if self._loop is None else self._loop.time())
+        now = 0.0 if self._loop is None else self._loop.time()
+        held_for = self._times.held_for(now)
         seen = self._store.view()
         if seen is None:
             seen = LimiterState(self._told.rate_limit).view(0.0, {}, 1)
@@ -120,7 +123,7 @@ class StoreLimiter:
             seen,
             waiting=self._lanes.waiting(),
             shared_by=self._store.name,
-            store_reachable=not self._is_away,
+            store_reachable=self._is_reachable(now),
             held_for=held_for,
             next_slot_in=None if seen.next_slot_in is None else max(seen.next_slot_in, held_for),
             next_bulk_in=None if seen.next_bulk_in is None else max(seen.next_bulk_in, held_for),
@@ -190,7 +193,7 @@ class StoreLimiter:
         if self._closed or max_wait is None:
             return closed()
         now = loop.time()
-        if self._is_away or not self._told.answered:
+        if not self._told.answered or not self._is_reachable(now):
             return away(max_wait, self._store.name)
         if held_for := self._times.held_for(now):
             return held_back(max_wait, self._store.name, held_for)
@@ -271,12 +274,12 @@ class StoreLimiter:
         waiting = self._lanes.waiting()
         ask = self._told.ask(interactive=waiting[INTERACTIVE], bulk=waiting[BULK])
         marks, asked, began = self._times.begin(), loop.time(), self._told.clock()
-        silence = loop.call_later(SILENT, self._set_away)
+        self._asked_at = asked
         try:
             reply = await self._store.turn(ask)
         except StoreAway as error:
             logger.debug("%s does not answer: %s", self._store.name, error)
-            self._set_away()
+            self._is_away = True
             self._times.failed(loop.time())
             self._due = True
         except StoreRefused as error:
@@ -291,7 +294,7 @@ class StoreLimiter:
                 if not waiter.done():
                     waiter.set_result(None)
         finally:
-            silence.cancel()
+            self._asked_at = math.inf
 
     def _take(self, ask: Ask, reply: Reply, began: float) -> None:
         """Hand out what has come."""
@@ -320,8 +323,9 @@ class StoreLimiter:
             self._warned = True
             logger.warning("limits that differ are given for one account: the tighter of each holds, %s", rate_limit)
 
-    def _set_away(self) -> None:
-        self._is_away = True
+    def _is_reachable(self, now: float) -> bool:
+        """Whether the store has answered the last turn, or still may in good time."""
+        return not self._is_away and now <= self._asked_at + SILENT
 
     def _fail(self, reason: str) -> None:
         self._failure = f"share_limits: {self._store.name} cannot share limits: {reason}"

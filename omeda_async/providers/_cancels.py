@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from omeda_async._operation import Operation
 from omeda_async.bulk import Item, fingerprint
+from omeda_async.errors import InvalidRecord
 from omeda_async.providers._fields import check_moment
 
 P = TypeVar("P")
@@ -20,7 +21,7 @@ def item_of(
     target: tuple[str, ...],
     due: datetime | None = None,
 ) -> Item:
-    """Return the item of a record to cancel.
+    """Return the item of a record to cancel; one that cannot be sent says why in ``refusal``, and has its key still.
 
     Args:
         operation: The cancel.
@@ -29,13 +30,14 @@ def item_of(
         key: The caller's key, or else the id.
         target: The same for records that ask for the same thing, and only for those.
         due: The record's ``scheduled_for``; the nearest goes first.
-
-    Raises:
-        InvalidRecord: The record cannot be sent; says which field and why.
     """
-    request = operation.build(params)
-    if due is not None:
-        check_moment("scheduled_for", due)
+    try:
+        request = operation.build(params)
+        if due is not None:
+            check_moment("scheduled_for", due)
+    except InvalidRecord as error:
+        known = key if isinstance(key, str | int) else None
+        return Item(raw, known, params=None, fingerprint=b"", refusal=error.with_traceback(None))
     return Item(
         raw=raw,
         key=key,

@@ -6,10 +6,12 @@ Each check raises InvalidRecord for a value that cannot be sent; it names the fi
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timezone
+from numbers import Integral
 from typing import Final
 from urllib.parse import quote
 
 from omeda_async._characters import QUOTES, odd_character
+from omeda_async._empty import EMPTY, is_empty
 from omeda_async.errors import InvalidRecord
 
 LEAST_INTEGER: Final = -(2**63)
@@ -17,7 +19,9 @@ MOST_INTEGER: Final = 2**63 - 1
 
 _UNSENDABLE: Final = re.compile(r"[\ud800-\udfff]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-is_plain_id: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+_NOTHING: Final = ("nan", "NaN", "NaT", "None", "null", "NULL", "undefined")
+"""What programs write where there is nothing."""
+is_plain_id: Final = re.compile(rf"(?![nNu](?:{'|'.join(one[1:] for one in _NOTHING)})\Z)[A-Za-z0-9_-]+").fullmatch
 """Matches ids that need no further look: letters, digits, ``_`` and ``-``."""
 # The first that fits says it best.
 _NO_IDS: Final[Mapping[re.Pattern[str], str]] = {
@@ -40,10 +44,22 @@ _NO_IDS: Final[Mapping[re.Pattern[str], str]] = {
 }
 
 
+def wrong_type(field: str, value: object, wanted: str) -> InvalidRecord:
+    """Return the error for a value that is no ``wanted``, such as ``"a string"``."""
+    return InvalidRecord.of(field, type_reason(value, wanted))
+
+
+def type_reason(value: object, wanted: str) -> str:
+    """Say why a value is no ``wanted``: it is a cell without anything, or of another type."""
+    if value is not None and is_empty(value):
+        return f"{EMPTY}: give {wanted}; where nothing is meant, leave the field out or give None"
+    return f"must be {wanted}, not {type(value).__name__}"
+
+
 def check_string(field: str, value: object, longest: int | None = None) -> str:
     """Return a value that is a string which JSON can carry, of at most ``longest`` characters."""
     if not isinstance(value, str):
-        raise InvalidRecord.of(field, f"must be a string, not {type(value).__name__}")
+        raise wrong_type(field, value, "a string")
     if not value.isascii() and _UNSENDABLE.search(value):
         raise InvalidRecord.of(field, "holds half a surrogate pair, which no JSON can carry: remove it")
     if longest is not None and len(value) > longest:
@@ -53,8 +69,8 @@ def check_string(field: str, value: object, longest: int | None = None) -> str:
 
 def check_key(value: object) -> None:
     """Check a caller's key, a string or an integer; it is never sent."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InvalidRecord.of("key", f"must be a string or an integer, not {type(value).__name__}")
+    if isinstance(value, bool) or not isinstance(value, str | int | Integral):
+        raise wrong_type("key", value, "a string or an integer")
     if isinstance(value, str):
         check_string("key", value)
 
@@ -72,7 +88,14 @@ def check_id(field: str, value: object) -> None:
     """Check an id: what a spreadsheet or an editor has made of one, or added to it, is none."""
     if isinstance(value, str) and is_plain_id(value):
         return
+    if is_empty(value):
+        raise InvalidRecord.of(field, f"{EMPTY}: give the id")
+    if isinstance(value, float):
+        reason = "a column of integers with an empty cell becomes one of floats; read it as text (pandas: dtype=str)"
+        raise InvalidRecord.of(field, f"must be a string, not {type(value).__name__}: {reason}")
     text = check_string(field, value)
+    if text in _NOTHING:
+        raise InvalidRecord.of(field, f"is {text!r}, as programs write an empty cell: give the id")
     if not text.strip():
         raise InvalidRecord.of(field, "is empty: give the id")
     wrong = next((reason for form, reason in _NO_IDS.items() if form.match(text)), None) or odd_character(text)
@@ -83,7 +106,7 @@ def check_id(field: str, value: object) -> None:
 def check_integer(field: str, value: object, least: int = LEAST_INTEGER, most: int = MOST_INTEGER) -> None:
     """Check an integer of at most 64 bits."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidRecord.of(field, f"must be an integer, not {type(value).__name__}")
+        raise wrong_type(field, value, "an integer")
     if not LEAST_INTEGER <= value <= MOST_INTEGER:
         raise InvalidRecord.of(field, "is out of the range of 64-bit integers")
     if not least <= value <= most:
@@ -93,8 +116,8 @@ def check_integer(field: str, value: object, least: int = LEAST_INTEGER, most: i
 
 def check_moment(field: str, value: object) -> datetime:
     """Return a value that is a datetime with a time zone which has that time."""
-    if not isinstance(value, datetime):
-        raise InvalidRecord.of(field, f"must be a datetime, not {type(value).__name__}")
+    if not isinstance(value, datetime) or value != value:  # noqa: PLR0124 pandas' NaT is a datetime, and not itself
+        raise wrong_type(field, value, "a datetime")
     if value.utcoffset() is None:
         raise InvalidRecord.of(field, "has no time zone: give an aware datetime, such as datetime(…, tzinfo=UTC)")
     if not isinstance(value.tzinfo, timezone) and _is_skipped(value):
@@ -124,7 +147,7 @@ def moment_of(value: object) -> datetime:
     if isinstance(value, datetime):
         return value
     if not isinstance(value, str):
-        raise TypeError(f"must be a datetime or an ISO 8601 string, not {type(value).__name__}")
+        raise TypeError(type_reason(value, "a datetime or an ISO 8601 string"))
     try:
         return datetime.fromisoformat(value)
     except ValueError:

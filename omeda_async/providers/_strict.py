@@ -13,7 +13,7 @@ from cattrs.preconf.orjson import OrjsonConverter, make_converter as make_orjson
 from cattrs.v import format_exception
 
 from omeda_async.errors import InvalidRecord
-from omeda_async.providers._fields import moment_of
+from omeda_async.providers._fields import moment_of, type_reason
 
 M = TypeVar("M")
 
@@ -43,14 +43,14 @@ def _is_tuple(kind: Any) -> bool:
 
 def _only_itself(value: object, kind: type[M]) -> M:
     if type(value) is not kind:
-        raise TypeError(f"must be {_NAMES[kind]}, not {type(value).__name__}")
+        raise TypeError(type_reason(value, _NAMES[kind]))
     return value
 
 
 def _exact_tuple(value: object, kind: Any) -> tuple[Any, ...]:
     wanted = get_args(kind)[0]
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise TypeError(f"must be a list of ids, not {type(value).__name__}")
+        raise TypeError(type_reason(value, "a list of ids"))
     return tuple(_only_itself(item, wanted) for item in value)
 
 

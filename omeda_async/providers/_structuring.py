@@ -9,7 +9,8 @@ import attrs
 
 from omeda_async._masking import mask_emails
 from omeda_async.errors import InvalidRecord
-from omeda_async.providers._fields import check_key, moment_of
+from omeda_async.providers._fields import check_id, check_key, moment_of
+from omeda_async.providers._models import to_id, to_plain
 
 M = TypeVar("M")
 
@@ -50,9 +51,10 @@ class RecordReader(Generic[M]):
             usual = self._usual(obj, defaults)
             if usual is not None:
                 return usual
-            obj = structure_record(self._cls, self._names, obj)
+            obj = structure_record(self._cls, self._names, obj, id_field=self._id)
         if not isinstance(obj, self._cls):
-            return self._make(obj, **defaults)
+            row = mapping_of(obj)
+            return self._make(obj, **defaults) if row is None else self.read(row, **defaults)
         unset = {field: value for field, value in defaults.items() if getattr(obj, field) is None}
         return attrs.evolve(obj, **unset) if unset else obj  # type: ignore[misc]  # M is one of our models
 
@@ -80,7 +82,9 @@ class RecordReader(Generic[M]):
         return self._make(**given)
 
 
-def structure_record(cls: type[M], names: Mapping[str, str], obj: Mapping[Any, Any], also: str = "") -> M:
+def structure_record(
+    cls: type[M], names: Mapping[str, str], obj: Mapping[Any, Any], also: str = "", *, id_field: str | None = None
+) -> M:
     """Return the model for a mapping with Python names, wire names, or ``id``.
 
     Args:
@@ -88,6 +92,7 @@ def structure_record(cls: type[M], names: Mapping[str, str], obj: Mapping[Any, A
         names: Every name that is understood, and the Python name of the field it stands for.
         obj: What the caller gave.
         also: The fields to list where a name is unknown; by default those of the model.
+        id_field: The field that is an id, and may be an integer.
 
     Raises:
         InvalidRecord: A name is unknown, missing or given twice, or a value has the wrong type.
@@ -100,14 +105,24 @@ def structure_record(cls: type[M], names: Mapping[str, str], obj: Mapping[Any, A
             raise InvalidRecord.of(mask_emails(str(name))[:80], f"is no field of a record; known are {known}")
         if field in given:
             raise InvalidRecord.of(field, "is given twice, under two names")
-        given[field] = tuple(value) if isinstance(value, Iterator) else value  # it is read twice below
+        given[field] = tuple(value) if isinstance(value, Iterator) else to_plain(value)  # it is read twice below
     key = given.pop("key", None)
     if key is not None:
         check_key(key)
+    if id_field in given:
+        given[id_field] = to_id(given[id_field])
+        if not isinstance(given[id_field], str):
+            check_id(id_field, given[id_field])  # which says most about what is no id
     from omeda_async.providers._strict import structure  # noqa: PLC0415 it takes long to load, and few records need it
 
     record = structure(cls, given)
     return record if key is None else attrs.evolve(record, key=key)  # type: ignore[misc]  # M is one of our models
+
+
+def mapping_of(obj: Any) -> Mapping[Any, Any] | None:
+    """Return what a row of a database holds by its names, as SQLAlchemy's rows show it; None for anything else."""
+    held = getattr(obj, "_mapping", None)
+    return held if isinstance(held, Mapping) else None
 
 
 def set_fields(record: Any, names: Mapping[str, str]) -> dict[str, Any]:

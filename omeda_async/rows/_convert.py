@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from types import NoneType
 from typing import Any, Final, TypeVar
 
@@ -11,8 +12,10 @@ import orjson
 
 from omeda_async._row import Row
 from omeda_async.errors import InvalidRecord
+from omeda_async.rows._charset import BLANKS, Charset
 from omeda_async.rows._formulas import unquoted
 from omeda_async.rows._kinds import RowKind, plain
+from omeda_async.rows._naming import Naming
 
 _KEPT: Final = 10_000
 _LONGEST_KEPT: Final = 100
@@ -21,6 +24,8 @@ _BETWEEN_IDS: Final = re.compile(r"[|,;]")
 _THOUSANDS: Final = re.compile(r"(?<![^|;\s])[0-9]{1,3}(?:,[0-9]{3})+(?![^|;\s])")
 _MOMENT: Final = "scheduled_for"
 _EXAMPLE: Final = "such as 2026-01-01T10:00:00-06:00"
+_FREE: Final = frozenset({"reason", "source", "promo_code", "key", "milestones"})
+"""The fields that do not say what is to be done: a wrong letter in one of them does no harm that cannot be undone."""
 V = TypeVar("V")
 
 
@@ -30,12 +35,17 @@ class CsvForm:
     Args:
         fields: The field of each column; None for a column to be ignored.
         columns: The file's own names of the fields.
+        charset: In what the file is written.
     """
 
-    def __init__(self, fields: tuple[str | None, ...], columns: Mapping[str, str]) -> None:
+    def __init__(self, fields: tuple[str | None, ...], columns: Mapping[str, str], charset: Charset) -> None:
         self._names = columns
         self._width = len(fields)
-        lists: dict[str, _Known[Any]] = {"brand_ids": _Known(_brand_ids), "deployment_type_ids": _Known(_type_ids)}
+        self._charset = charset
+        lists: dict[str, _Known[Any]] = {
+            "brand_ids": _Known(partial(_brand_ids, charset)),
+            "deployment_type_ids": _Known(partial(_type_ids, charset)),
+        }
         self._columns = [(place, field, lists.get(field)) for place, field in enumerate(fields) if field]
 
     def row(self, number: int, cells: list[str] | InvalidRecord) -> Row:
@@ -52,21 +62,24 @@ class CsvForm:
                     cell = unquoted(cell)
                 if ids is not None:
                     record[field] = ids[cell]
-                elif text := cell.strip():
+                elif text := cell.strip(BLANKS):
                     record[field] = text
                     if field == _MOMENT or not text.isascii():
-                        _check_text(field, text)
+                        _check_text(field, text, self._charset)
         except InvalidRecord as error:
-            return Row(number, error.with_traceback(None), self._names, self._key_alone(cells))
+            return Row(number, error.with_traceback(None), self._names, self.key_alone(cells))
         return Row(number, record, self._names)
 
     def _check_width(self, cells: list[str]) -> None:
         if len(cells) < self._width or any(map(str.strip, cells[self._width :])):
             raise InvalidRecord.of(None, f"the number of cells is {len(cells)}, and the header has {self._width}")
 
-    def _key_alone(self, cells: list[str]) -> str | None:
+    def key_alone(self, cells: list[str]) -> str | None:
+        """Return the key in a row the rest of which may be of no use."""
         keys = (
-            unquoted(cells[place]).strip() for place, field, _ in self._columns if field == "key" and place < len(cells)
+            unquoted(cells[place]).strip(BLANKS)
+            for place, field, _ in self._columns
+            if field == "key" and place < len(cells)
         )
         return next(keys, None) or None
 
@@ -74,13 +87,14 @@ class CsvForm:
 class LineForm:
     """How a line that holds the target alone becomes a record."""
 
-    def __init__(self, kind: RowKind) -> None:
+    def __init__(self, kind: RowKind, charset: Charset) -> None:
         self._target = kind.target
+        self._charset = charset
 
     def row(self, number: int, text: str) -> Row:
         """Make a row of a line."""
         try:
-            _check_text(self._target, text)
+            _check_text(self._target, text, self._charset)
         except InvalidRecord as error:
             return Row(number, error.with_traceback(None))
         return Row(number, {self._target: text})
@@ -92,14 +106,17 @@ class JsonForm:
     Where a row may be the target alone, the target may be a number, as many programs write ids.
 
     Args:
-        kind: What the rows are about.
-        ignored: The names to leave out, as ``plain`` makes them.
+        naming: What names stand for which fields.
+        charset: In what the file is written.
     """
 
-    def __init__(self, kind: RowKind, ignored: Collection[str]) -> None:
+    def __init__(self, naming: Naming, charset: Charset) -> None:
+        kind = naming.kind
         self._bare = kind.target if kind.bare else None
-        self._fields = _Known(lambda name: None if plain(name) in ignored else kind.field(name) or name)
-        self._as_they_are = {name for name in kind.fields if self._fields[name]} - {self._bare, _MOMENT}
+        self._charset = charset
+        self._naming = naming
+        self._fields = _Known(lambda name: naming.field(name) or (None if naming.is_left_out(name) else ""))
+        self._as_they_are = {name for name in kind.fields if self._fields[name] == name} - {self._bare, _MOMENT}
 
     def row(self, number: int, text: str) -> Row:
         """Make a row of a line."""
@@ -120,12 +137,11 @@ class JsonForm:
         Raises:
             InvalidRecord: It is no JSON, or not of that form.
         """
-        _check_text(None, text)
+        _check_text(None, text, self._charset)
         try:
             value = json.loads(text, object_pairs_hook=_Pairs, parse_constant=_no_number)
         except (ValueError, RecursionError) as problem:
-            reason = problem.msg if isinstance(problem, json.JSONDecodeError) else "it cannot be read"
-            raise InvalidRecord.of(None, f"is no JSON: {reason}") from None
+            raise InvalidRecord.of(None, f"is no JSON: {_why(problem)}") from None
         if self._bare and isinstance(value, str | int) and not isinstance(value, bool):
             return [(self._bare, value)]
         if not isinstance(value, _Pairs):
@@ -134,9 +150,11 @@ class JsonForm:
 
     def _record(self, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         record: dict[str, Any] = {}
+        unknown = []
         for name, value in pairs:
             field = self._fields[name]
-            if field is None:
+            if not field:
+                unknown += [name] if field is not None else []
                 continue
             if field in record:
                 raise InvalidRecord.of(field, "is given twice")
@@ -146,6 +164,8 @@ class JsonForm:
                 record[field] = str(value)
             else:
                 record[field] = _whole(value)
+        if unknown:
+            raise InvalidRecord.of(None, self._naming.unknown("field", [repr(name[:40]) for name in unknown], record))
         return record
 
 
@@ -171,7 +191,17 @@ def _pairs_in(text: str) -> _Pairs:
 
 
 def _no_number(word: str) -> Any:
-    raise ValueError(word)
+    raise _NoNumberError(word)
+
+
+class _NoNumberError(ValueError):
+    """NaN or Infinity, which Python reads and JSON does not have."""
+
+
+def _why(problem: Exception) -> str:
+    if isinstance(problem, _NoNumberError):
+        return f"it holds {problem}, which is no number: write null, or leave the field out"
+    return problem.msg if isinstance(problem, json.JSONDecodeError) else "it cannot be read"
 
 
 def _quickly(text: str) -> dict[str, Any] | None:
@@ -219,12 +249,12 @@ class _Known(dict[str, V]):
         return value
 
 
-def _brand_ids(cell: str) -> tuple[str, ...] | None:
-    return _parts("brand_ids", cell)
+def _brand_ids(charset: Charset, cell: str) -> tuple[str, ...] | None:
+    return _parts("brand_ids", cell, charset)
 
 
-def _type_ids(cell: str) -> tuple[int, ...] | None:
-    parts = _parts("deployment_type_ids", cell)
+def _type_ids(charset: Charset, cell: str) -> tuple[int, ...] | None:
+    parts = _parts("deployment_type_ids", cell, charset)
     if parts is None:
         return None
     wrong = next((part for part in parts if not (part.isascii() and part.isdigit() and len(part) < 20)), None)
@@ -236,18 +266,26 @@ def _type_ids(cell: str) -> tuple[int, ...] | None:
     return tuple(map(int, parts))
 
 
-def _parts(field: str, cell: str) -> tuple[str, ...] | None:
+def _parts(field: str, cell: str, charset: Charset) -> tuple[str, ...] | None:
     # None tells an empty cell from a column that is not there: an opt-out without ids reaches further.
-    text = cell.strip()
-    _check_text(field, text)
+    text = cell.strip(BLANKS)
+    _check_text(field, text, charset)
     if _THOUSANDS.search(text):
         raise InvalidRecord.of(field, "may be one number or several ids: separate ids by |")
-    return tuple(filter(None, map(str.strip, _BETWEEN_IDS.split(text)))) if text else None
+    return tuple(filter(None, (part.strip(BLANKS) for part in _BETWEEN_IDS.split(text)))) if text else None
 
 
-def _check_text(field: str | None, text: str) -> None:
-    if not text.isascii() and _UNDECODED.search(text):
-        raise InvalidRecord.of(field, "holds bytes that are not UTF-8: save the file as UTF-8")
+def _check_text(field: str | None, text: str, charset: Charset) -> None:
+    if not text.isascii():
+        if _UNDECODED.search(text):
+            how = "save the file as UTF-8" if charset.name == "UTF-8" else "say another encoding, or save it as UTF-8"
+            raise InvalidRecord.of(field, f"holds bytes that are not {charset.name}: {how}")
+        if charset.is_guess and field is not None and field not in _FREE:
+            raise InvalidRecord.of(
+                field,
+                f"holds letters beyond ASCII, and that the file is written in {charset.name} is only guessed: "
+                "save the file as UTF-8, or say its encoding (--encoding, encoding= in Python)",
+            )
     if field == _MOMENT:
         _check_moment(text)
 

@@ -47,7 +47,7 @@ class RowKind:
         lines = ", or one id a line" if self.bare else ""
         alone = "" if self.bare else f"; for one a line, let the first line be {self.short}"
         return (
-            f"expected is CSV with a header row or JSON Lines{lines}; "
+            f"expected is CSV or .xlsx with a header row, JSON Lines or a JSON array{lines}; "
             f"{self.target} is required, known are {', '.join(self.fields)}{alone}"
         )
 

@@ -12,7 +12,7 @@ from omeda_async._activity import Activity
 from omeda_async._result import Result
 from omeda_async.bulk import BulkOptions, BulkRun, Item, Job, Sizes, fingerprint
 from omeda_async.errors import AnswerLost, ClosedError, InvalidRecord
-from omeda_async.limits import RateLimit
+from omeda_async.limits import Priority, RateLimit
 from omeda_async.outcomes import Tally
 
 
@@ -55,6 +55,7 @@ class FakeAccount:
     settings: FakeSettings = attrs.field(factory=FakeSettings)
     limiter: FakeLimiter = attrs.field(factory=FakeLimiter)
     activity: Activity = attrs.field(factory=Activity)
+    priority: Priority | None = None
 
 
 class FakeCall:

@@ -77,13 +77,15 @@ def opt_out(name: str, kind: str) -> Any:
 
 
 def told(outcome: Outcome) -> dict[str, Any]:
-    """Return what an outcome says, as JSON has it."""
+    """Return what an outcome says, and a journal keeps, as JSON has it."""
     error, receipt = outcome.error, outcome.receipt
     said = {
         "status": outcome.status.value,
         "attempts": outcome.attempts,
         "error": None if error is None else [type(error).__name__, error.message],
-        "receipt": None if receipt is None else attrs.asdict(receipt),
+        "receipt": None
+        if receipt is None
+        else attrs.asdict(receipt, filter=lambda field, _: field.metadata.get("kept", True)),
     }
     return dict(json.loads(json.dumps(said)))
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from omeda_async import OcambaSettings, OutcomeStatus, RetryPolicy, SessionManag
 from omeda_async._result import Result
 from omeda_async._thread import Worker
 from omeda_async.sandbox import Sandbox
-from tests.bulk.bulk_fakes import FakeWork, Watched, adds_up, run_of
+from tests.bulk.bulk_fakes import FakeWork, Watched, WatchedAsync, adds_up, run_of
 from tests.bulk.journal_help import Work, journalled
 
 TIMEOUT = 10.0
@@ -102,6 +103,78 @@ async def test_an_input_that_heeds_no_cancellation_does_not_hold_a_close() -> No
     assert run.report.complete
     await task
     _stop_strays()
+
+
+class _Sized(WatchedAsync):
+    """An input that is read asynchronously, and whose length is known."""
+
+    def __len__(self) -> int:
+        return 1_000_000
+
+
+class _Blocking(list[int]):
+    """A list that holds the loop up for some seconds with each record."""
+
+    seconds = 0.5
+
+    def __iter__(self) -> Iterator[int]:
+        loop: Any = asyncio.get_running_loop()
+        for record in super().__iter__():
+            loop._moving.now += self.seconds
+            yield record
+
+
+class _Endless(list[int]):
+    """A list that never ends, whatever it says of itself."""
+
+    def __iter__(self) -> Iterator[int]:
+        return count()
+
+    def __len__(self) -> int:
+        return 1000
+
+
+class _SlowToClose:
+    """An input that takes very long to close."""
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        try:
+            for number in count():
+                await asyncio.sleep(0.1)
+                yield number
+        finally:
+            await asyncio.sleep(10_000)
+
+
+INPUTS: dict[str, Callable[[], Any]] = {
+    "heeds no cancellation": _stubborn,
+    "is slow to close": lambda: _SlowToClose().__aiter__(),
+    "trickles, of known length": lambda: _Sized(count(), pause=0.5),
+    "gives nothing, of known length": lambda: _Sized(count(), pause=1e6),
+    "blocks again and again": lambda: _Blocking(range(1000)),
+    "never ends, whatever its length": _Endless,
+}
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+async def test_the_deadline_of_a_run_holds_whatever_its_input_does(kind: str) -> None:
+    """A few seconds after it the run has ended, with an outcome for each record read."""
+    loop = asyncio.get_running_loop()
+    run = run_of(FakeWork(), INPUTS[kind](), deadline=2.0)
+    report = await asyncio.ensure_future(run)
+    assert loop.time() <= 2.0 + 7.0
+    assert report.total == sum(report.counts.values())
+    assert "deadline" in str(run.stopped_by)
+    _stop_strays()
+
+
+async def test_a_stopped_run_reads_a_quick_input_of_known_length_to_its_end() -> None:
+    """However long that takes, as each of its records is to have an outcome."""
+    quick = _Blocking(range(14_000))
+    quick.seconds = 0.0009
+    report = await run_of(FakeWork(), quick, deadline=1.0)
+    assert report.total == 14_000
+    assert asyncio.get_running_loop().time() > 1.0 + 10.0
 
 
 class _Deaf(FakeWork):

@@ -12,13 +12,14 @@ from omeda_async import (
     ClosedError,
     ConfigurationError,
     InvalidRecord,
+    OptOutRecord,
     OutcomeStatus,
     RateLimit,
     SessionManager,
     Window,
 )
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
-from tests.bulk.bulk_fakes import adds_up
+from tests.bulk.bulk_fakes import adds_up, collect
 from tests.bulk.sandboxed import manager_on
 
 
@@ -178,6 +179,7 @@ async def test_a_close_that_is_cancelled_leaves_nobody_waiting(moment: float) ->
     for outcome in outcomes:
         assert outcome.status in {OutcomeStatus.NOT_SENT, OutcomeStatus.UNKNOWN}
         if outcome.status is OutcomeStatus.NOT_SENT:
+            assert isinstance(outcome.record, ClientOptOut)
             assert applied[outcome.record.email_address] == 0
 
 
@@ -306,10 +308,14 @@ async def manager_alone() -> Any:
 
 async def test_a_refused_record_keeps_its_key() -> None:
     """What is invalid locally is named by the caller's own key, in a batcher as in a run."""
-    records = [ClientOptOut("nonsense", key="row-1"), {"email_address": "bad", "key": "row-2"}, {"key": "row-3"}]
+    records: list[OptOutRecord] = [
+        ClientOptOut("nonsense", key="row-1"),
+        {"email_address": "bad", "key": "row-2"},
+        {"key": "row-3"},
+    ]
     async with Sandbox() as sandbox, manager_on(sandbox) as manager, manager.omeda.opt_outs.batcher() as batcher:
         outcomes = [await batcher.add(record) for record in records]
-        outcomes += [outcome async for outcome in manager.omeda.opt_outs.submit_many(records)]
+        outcomes += await collect(manager.omeda.opt_outs.submit_many(records))
     assert [outcome.key for outcome in outcomes] == ["row-1", "row-2", "row-3"] * 2
     assert {outcome.status for outcome in outcomes} == {OutcomeStatus.REJECTED}
 

@@ -67,6 +67,7 @@ async def test_a_cancel_that_was_applied_and_lost_is_settled_as_done(operation: 
         seed(sandbox, "x", "open")
         sandbox.fault(Fault(Kind.DROP, point))
         outcome = await one(sandbox, operation)
+        assert outcome.receipt is not None
         assert (outcome.status, outcome.error, outcome.receipt.settled) == (ALREADY, None, True)
         assert outcome.attempts == 2
         repeat = {"deployments": "cancel", "campaigns": "get", "transactions": "query"}[operation]
@@ -80,6 +81,7 @@ async def test_a_cancel_that_was_lost_and_not_applied_is_made_again(operation: s
         seed(sandbox, "x", "open")
         sandbox.fault(Fault(Kind.DROP))
         outcome = await one(sandbox, operation)
+        assert outcome.receipt is not None
         assert (outcome.status, outcome.receipt.settled) == (DONE, False)
         reads = {"deployments": [], "campaigns": ["get"], "transactions": ["query"]}[operation]
         assert paths(sandbox) == ["cancel", *reads, "cancel"]
@@ -328,7 +330,7 @@ async def test_another_user_is_another_cancel() -> None:
 
 @pytest.mark.parametrize("operation", [*CANCELS, "opt_outs"])
 @pytest.mark.parametrize(
-    "record", [None, 7, b"x", [], {}, {"nonsense": 1}, object(), ""], ids=lambda record: type(record).__name__
+    "record", [None, 7.5, b"x", [], {}, {"nonsense": 1}, object(), ""], ids=lambda record: type(record).__name__
 )
 async def test_whatever_is_no_record_is_rejected_with_its_reason(operation: str, record: Any) -> None:
     """The oddest input costs its own outcome, says what is wrong, and sends nothing."""

@@ -13,6 +13,7 @@ from omeda_async.bulk import Evidence, Group, Isolation, Item, Size, Sizes
 from omeda_async.bulk._item import WITNESSES
 from omeda_async.errors import ApiError, BatchRejected
 from tests.bulk.oracle import GENERIC, Oracle, Pair, bad, batch, blame, isolate, make_item, without, words
+from tests.campaigns import cases
 
 DONE, PARTLY, REJECTED = OutcomeStatus.DONE, OutcomeStatus.PARTLY_DONE, OutcomeStatus.REJECTED
 
@@ -52,7 +53,7 @@ def expected(item: Item, oracle: Oracle) -> OutcomeStatus:
     return REJECTED
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(300), deadline=None)
 @given(PLANS)
 def test_every_record_is_closed_once_with_what_became_of_it(plan: tuple[list[Item], Oracle]) -> None:
     """Good records are done, bad ones rejected, mixed ones done as far as the provider named what it refused."""
@@ -70,7 +71,7 @@ def test_every_record_is_closed_once_with_what_became_of_it(plan: tuple[list[Ite
     assert len(oracle.processed) == len(set(oracle.processed)), "something was processed twice"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=cases(200), deadline=None)
 @given(PLANS)
 def test_a_record_hears_of_its_own_refusals_only(plan: tuple[list[Item], Oracle]) -> None:
     """Where the provider named a record, the error has its culprits, in the provider's words, and no other's."""
@@ -103,7 +104,7 @@ def test_those_named_later_are_taken_out_later() -> None:
     assert oracle.requests == 4 + 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=cases(150), deadline=None)
 @given(st.integers(1, 300), st.data())
 def test_unnamed_culprits_cost_no_more_than_two_requests_a_level(size: int, data: st.DataObject) -> None:
     """With c culprits among n at most 1 + 2·c·log2(n) requests, and never more than 2n - 1."""

@@ -94,6 +94,7 @@ async def test_a_run_says_of_no_record_that_it_failed_while_it_may_still_be_done
             "x": (S.ALREADY_DONE, 3),
             "y": (S.FAILED, 3),
         }
+        assert outcomes["x"].receipt is not None
         assert outcomes["x"].receipt.settled
         assert outcomes["y"].error is not None
         assert not outcomes["y"].error.sent
@@ -108,6 +109,7 @@ async def test_a_503_although_applied_is_done(operation: str) -> None:
             seed(sandbox, "x", "open")
             sandbox.fault(Fault(Kind.UNAVAILABLE, Point.AFTER, _is_write))
             (outcome,) = await collect(CANCELS[operation](manager)(["x"]))
+            assert outcome.receipt is not None
             assert (outcome.status, outcome.error, outcome.receipt.settled) == (S.ALREADY_DONE, None, True)
             assert _applied(sandbox, operation) == 1
 

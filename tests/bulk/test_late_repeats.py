@@ -46,7 +46,7 @@ async def test_a_stopped_run_that_is_cancelled_while_it_accounts_for_the_rest_lo
     path: Path, passes: int
 ) -> None:
     """Asked about what it did not reach, the journal takes its time; whenever that is broken off, the sums hold."""
-    records = [f"r{number}" for number in range(5000)]
+    records = [f"r{number}" for number in range(2000)]
     run = journalled(path, records, Work(concurrency=1))
     task = asyncio.ensure_future(collect(run))
     while not run.report.requests:  # noqa: ASYNC110 the work is a stand-in that tells nobody

@@ -22,11 +22,12 @@ from tests.bulk.fault_checks import check
 from tests.bulk.fault_plans import AT_A_TIMEOUT, OPT_OUT_PLANS, PLANS, FaultPlan
 from tests.bulk.fault_runs import execute
 from tests.bulk.sandboxed import manager_on
+from tests.campaigns import cases
 
 PATIENCE = 0.0005
 STOPPED = PLANS.filter(lambda plan: plan.stop != "no")
 PROOF = settings(
-    max_examples=400, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=cases(400), deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -37,7 +38,7 @@ def test_every_record_has_one_outcome_that_agrees_with_the_provider(plan: FaultP
     check(run_moved(execute(plan), patience=PATIENCE, debug=False))
 
 
-@settings(PROOF, max_examples=200)
+@settings(PROOF, max_examples=cases(200))
 @given(STOPPED)
 def test_stopping_at_any_moment_keeps_the_promises_too(plan: FaultPlan) -> None:
     """The same, with every run stopped somehow: by cancelling, closing, leaving the loop, or closing the manager."""
@@ -71,7 +72,7 @@ CREATE_FAULT = st.tuples(
 CREATES = (st.lists(CREATE_FAULT, max_size=4), st.sampled_from([0.0, 20.0]), st.sampled_from([None, None, 0.0, 0.3]))
 
 
-@settings(PROOF, max_examples=150)
+@settings(PROOF, max_examples=cases(150))
 @given(*CREATES)
 def test_a_deployment_is_never_created_twice(
     faults: list[tuple[Any, ...]], visible_after: float, cancel_after: float | None
@@ -121,7 +122,7 @@ CLONE_FAULT = st.tuples(
 CLONES = (st.lists(CLONE_FAULT, max_size=4), *CREATES[1:], st.booleans())
 
 
-@settings(PROOF, max_examples=150)
+@settings(PROOF, max_examples=cases(150))
 @given(*CLONES)
 def test_a_deployment_is_never_cloned_twice(
     faults: list[tuple[Any, ...]], visible_after: float, cancel_after: float | None, cloned_before: bool

@@ -13,6 +13,7 @@ from omeda_async.bulk._chunks import Chunker
 from omeda_async.sandbox import Sandbox
 from tests.bulk.oracle import Oracle, isolate, make_item
 from tests.bulk.sandboxed import manager_on
+from tests.campaigns import cases
 
 
 def records(count: int, sizes: Iterable[int] = (10,)) -> Iterator[Item]:
@@ -102,7 +103,7 @@ def test_lengths_at_random_need_not_be_known() -> None:
 SIZES = st.builds(Size, st.integers(1, 500), st.integers(1, 50_000))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(300), deadline=None)
 @given(st.lists(st.tuples(SIZES, st.booleans()), max_size=30), SIZES)
 def test_whatever_is_noted_what_has_gone_through_is_never_too_large(
     noted: list[tuple[Size, bool]], tried: Size
@@ -123,7 +124,7 @@ def test_whatever_is_noted_what_has_gone_through_is_never_too_large(
     assert sum(one.bytes == 0 for one in sizes.refused) <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=cases(60), deadline=None)
 @given(
     st.lists(st.integers(1, 400), min_size=1, max_size=400),
     st.integers(1, 60),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from omeda_async import AuthenticationFailed, ClientOptOut, Outcome, OutcomeStatus
+from omeda_async import AuthenticationFailed, BulkRun, ClientOptOut, Outcome, OutcomeStatus
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
 from tests.bulk.bulk_fakes import collect
 from tests.bulk.sandboxed import manager_on
@@ -15,7 +15,7 @@ async def stopped_in_doubt(operation: str) -> list[Outcome]:
         sandbox.fault(Fault(FaultKind.SESSION_LOST, times=None))
         if operation == "opt_outs":
             records = [ClientOptOut(f"a{number}@example.com") for number in range(5)]
-            run = manager.omeda.opt_outs.submit_many(records, max_entries=1, concurrency=1)
+            run: BulkRun = manager.omeda.opt_outs.submit_many(records, max_entries=1, concurrency=1)
         else:
             for number in range(5):
                 sandbox.omeda.seed_deployment(f"FOO{number}")

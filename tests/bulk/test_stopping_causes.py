@@ -245,3 +245,16 @@ async def test_a_loop_that_shuts_down_takes_the_run_with_it() -> None:
     async with asyncio.timeout(60):
         await asyncio.wait({task})
     consistent(run, work, records.read)
+
+
+async def test_a_report_says_whether_it_is_of_a_stopped_run() -> None:
+    """Both have an outcome for each record read; only the one that was not stopped has read them all."""
+    whole = await run_of(FakeWork(), list("abc"))
+    assert (whole.complete, whole.stopped_by, whole.total) == (True, None, 3)
+    run = run_of(FakeWork(), (number for number in range(100)))
+    async for _ in run:
+        assert not run.report.complete
+        run.stop()
+    assert run.report.complete
+    assert run.report.total < 100
+    assert run.report.stopped_by is run.stopped_by is not None

@@ -13,6 +13,7 @@ from hypothesis import given, settings, strategies as st
 from omeda_async.cli._demo_data import write_files
 from omeda_async.rows import CAMPAIGNS, OPT_OUTS, RowFile
 from omeda_async.rows._formulas import quoted, unquoted
+from tests.campaigns import cases
 from tests.cli.cli_scene import Scene
 
 ODD = [
@@ -84,7 +85,7 @@ def test_the_demos_files_hold_no_formula(tmp_path: Path) -> None:
 
 
 @given(st.text(alphabet=st.one_of(st.sampled_from("'=+-@\t\r\n"), st.characters()), max_size=6))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(300), deadline=None)
 def test_reading_undoes_the_quoting_of_any_cell(cell: str) -> None:
     """Also where it begins with apostrophes itself."""
     assert unquoted(quoted(cell)) == cell

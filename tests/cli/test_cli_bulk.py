@@ -115,12 +115,31 @@ def test_json_is_one_document_and_nothing_else_on_stdout(scene: Scene) -> None:
     assert "b@x.com" not in result.output
 
 
+def unlike(count: int) -> str:
+    """Return a file of rows that are refused for a reason of their own each."""
+    return "email,deployment_type_ids,key\n" + "".join(f"a{i}@x.com,x{i},k{i}\n" for i in range(count))
+
+
 def test_many_failures_are_cut_and_counted(scene: Scene) -> None:
-    """Of thirty rows that fail, twenty are shown, and how many more there are."""
-    result = scene.give("cancel-transactions", scene.file("in.txt", "".join(f"k{i}\n" for i in range(30))), "--yes")
+    """Of thirty rows that fail for thirty reasons, twenty are shown, and how many more there are."""
+    result = scene.give("opt-out", scene.file("in.csv", unlike(30)), "--yes")
     shown = [line for line in result.stdout.splitlines() if line.startswith("row ")]
-    assert [line.split(":")[0] for line in shown] == [f"row {i} (k{i - 1})" for i in range(1, 21)]
+    assert [line.split(":")[0] for line in shown] == [f"row {i} (k{i - 2})" for i in range(2, 22)]
     assert "and 10 more" in result.stdout
+
+
+def test_failures_that_are_alike_are_one_line(scene: Scene) -> None:
+    """It says how many there are, why, and which rows; one that is like no other has a line as ever."""
+    ids = [f"k{i}" for i in range(30)]
+    ids[7] = "1.0E+06"
+    result = scene.give("cancel-transactions", scene.file("in.txt", "\n".join(ids)), "--yes")
+    lines = [line for line in result.stdout.splitlines() if "rejected:" in line]
+    assert len(lines) == 2
+    assert lines[0].startswith("29 records: rejected: ")
+    assert lines[0].endswith("(rows 1-7, 9-30)")
+    assert lines[1].startswith("row 8")
+    assert "rejected: field submit_key: is a number with an exponent" in lines[1]
+    assert "more" not in result.stdout
 
 
 def test_a_cause_that_meets_everyone_is_said_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +160,7 @@ def test_a_cause_that_meets_everyone_is_said_once(scene: Scene, monkeypatch: pyt
             ["cancel-campaigns", "ids.txt", "--yes", "--output", "-"],
             "--output - would mix the results with the summary",
         ),
-        (["cancel-campaigns", "in2.csv", "--yes"], "--ignore-column NAME on the command line"),
+        (["cancel-campaigns", "in2.csv", "--yes"], "--ignore-column NAME"),
         (["cancel-campaigns", "in.csv", "--yes"], "no usable column"),
         (["cancel-campaigns", "ids.txt", "--yes", "--output", "none/out"], "cannot be written"),
         (["opt-out", "emails.csv", "--yes", "--journal-pii", "some"], "journal_pii"),
@@ -237,10 +256,10 @@ def test_one_signal_stops_in_order_and_accounts_for_every_row(scene: Scene, numb
 
 def test_the_rest_of_the_failures_is_where_the_results_were_written(scene: Scene) -> None:
     """With --output the file is named; without, the option is."""
-    file, output = scene.file("in.txt", "".join(f"{i}\n" for i in range(30))), scene.directory / "out.jsonl"
-    result = scene.give("cancel-campaigns", file, "--yes", "--output", output)
+    file, output = scene.file("in.csv", unlike(30)), scene.directory / "out.jsonl"
+    result = scene.give("opt-out", file, "--yes", "--output", output)
     assert f"and 10 more; {output} has them all" in result.stdout
-    assert "and 10 more; --output FILE has them all" in scene.give("cancel-campaigns", file, "--yes").stdout
+    assert "and 10 more; --output FILE has them all" in scene.give("opt-out", file, "--yes").stdout
 
 
 def test_a_second_signal_stops_at_once_and_the_sums_still_hold(scene: Scene) -> None:

@@ -2,15 +2,18 @@
 
 import asyncio
 import errno
+import fcntl
 import io
 import json
 import os
 import pty
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -19,8 +22,9 @@ from typing import Any
 import pytest
 import typer
 
-from omeda_async import SessionManager
+from omeda_async import ConnectionFailed, SessionManager
 from omeda_async.cli import _bulk, _sending
+from omeda_async.cli._outcomes import advice
 from omeda_async.cli._process import Output, OutputLost
 from omeda_async.sandbox import Fault, Sandbox
 from tests.cli.cli_scene import Scene
@@ -232,6 +236,100 @@ async def test_a_terminal_that_goes_away_loses_no_record(tmp_path: Path) -> None
     assert len(lines) == 200
     assert {line["key"] for line in lines if line["status"] == "done"} == cancelled
     assert len(cancelled) < 200
+
+
+PYTHON_ONLY = re.compile(r"base_url|http_session|\w+=(?!\d)|create_default_context|aiohttp")
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_what_a_command_advises_is_what_a_command_can_do(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Options and variables, and no arguments of Python's."""
+    monkeypatch.setenv("OCAMBA_BASE_URL", "http://127.0.0.1:9")
+    result = scene.give("cancel-campaigns", campaigns(scene, 9), "--yes", "--format", form)
+    assert result.exit_code == 1, result.output
+    assert "check OCAMBA_BASE_URL and its port" in result.stdout
+    assert "give --proxy http://host:port" in result.stdout
+    assert PYTHON_ONLY.findall(result.stdout) == []
+
+
+def test_every_advice_has_its_words_for_commands() -> None:
+    """What the library says to who writes Python is known to the command line, word for word."""
+    from omeda_async import _failures  # noqa: PLC0415 private words
+
+    for words in (_failures._BY_A_PROXY, _failures._CHECK_PROXY, _failures._CHECK_PROXY_URL, _failures._OWN_AUTHORITY):
+        error = ConnectionFailed(words, provider="ocamba")
+        assert PYTHON_ONLY.findall(advice(error)) == [], words
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A pipe with a name that somebody has opened, and does not read; a few lines fill it."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+    yield path, reader
+    os.close(reader)
+
+
+def test_results_that_nobody_reads_keep_no_signal_from_stopping_a_run(scene: Scene, pipe: tuple[Path, int]) -> None:
+    """The first stops what is sent, the second what is waited for; the summary comes, and says what is missing."""
+    scene.timers += [(60, partial(send, signal.SIGTERM)), (90, partial(send, signal.SIGTERM))]
+    result = scene.give("cancel-campaigns", campaigns(scene), "--yes", "--output", pipe[0], "--format", "json")
+    assert result.exit_code == 130, result.output
+    assert json.loads(result.stdout)["counts"].keys() == {"done", "not_sent"}
+    assert "Stopping: what is on its way may end." in result.stderr
+
+
+def test_results_that_are_read_slowly_come_whole(scene: Scene, pipe: tuple[Path, int]) -> None:
+    """The run waits for the reader, and for nothing else."""
+    found = b""
+
+    def read() -> None:
+        nonlocal found
+        with suppress(BlockingIOError):
+            found += os.read(pipe[1], 1000)
+
+    scene.timers += [(second, read) for second in range(1, 200)]
+    result = scene.give("cancel-campaigns", campaigns(scene), "--yes", "--output", pipe[0])
+    assert result.exit_code == 0, result.output
+    while more := os.read(pipe[1], 65536):
+        found += more
+    assert {json.loads(line)["key"] for line in found.splitlines()} == {str(number) for number in range(100)}
+
+
+def test_a_pipe_that_nobody_opens_is_waited_for_until_a_signal(scene: Scene) -> None:
+    """Nothing is sent before somebody does."""
+    path = scene.directory / "pipe"
+    os.mkfifo(path)
+    impatient = threading.Timer(0.3, send, [signal.SIGTERM])
+    impatient.start()
+    result = scene.give("cancel-campaigns", campaigns(scene, 1), "--yes", "--output", path)
+    impatient.join()
+    assert result.exit_code == 130
+    assert "nothing was sent" in result.stderr
+    assert scene.sandbox.requests == []
+
+
+HELD_UP = """
+import asyncio, os, signal
+from omeda_async.cli._signals import handle_signals
+async def main():
+    handle_signals(lambda: None)
+    for _ in range(3):
+        os.kill(os.getpid(), signal.SIGTERM)
+    os._exit(0)
+asyncio.run(main())
+"""
+
+
+def test_signals_end_a_process_whose_loop_is_held_up() -> None:
+    """By standard error that nobody reads, for instance: the third one asks nobody any more."""
+    environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", HELD_UP], env=environment, check=False).returncode == 130  # noqa: S603 ours
 
 
 def locked(journal: Path) -> None:

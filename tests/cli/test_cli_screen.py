@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from omeda_async import OcambaSettings, Outcome, OutcomeStatus, SessionManager, __main__, __version__
+from omeda_async import OcambaSettings, OptOutReceipt, Outcome, OutcomeStatus, SessionManager, __main__, __version__
 from omeda_async.cli import app
 from omeda_async.cli._outcomes import as_dict, line
 from omeda_async.cli._progress import Watched, limit_in_words, watching
@@ -136,6 +136,13 @@ def test_a_line_of_results_keeps_the_callers_key() -> None:
     }
 
 
+def test_the_whole_response_is_in_no_result() -> None:
+    """It may hold addresses, and would stand in every row that shared the request."""
+    receipt = OptOutReceipt("S", "queued", raw={"Success": "queued", "Address": "jane.doe@omeda.com"})
+    outcome = Outcome(record="r", key="k", position=0, status=OutcomeStatus.DONE, attempts=1, receipt=receipt)
+    assert as_dict(outcome)["receipt"] == {"submission_id": "S", "message": "queued", "settled": False}
+
+
 def test_help_names_every_command() -> None:
     """Someone who asks for help sees what there is, and the exit codes."""
     result = CliRunner().invoke(app, ["--help"])
@@ -188,5 +195,6 @@ def test_a_no_on_a_real_terminal_sends_nothing(tmp_path: Path) -> None:
         assert process.wait(20) == 1
     seen = os.read(outside, 4096).decode()
     os.close(outside)
-    assert "Cancel campaigns: 2 records, at Ocamba (127.0.0.1:9). This cannot be undone. Go on?" in seen
+    words = " ".join(seen.split())
+    assert "Cancel campaigns: 2 records, at Ocamba (127.0.0.1:9). This cannot be undone. Go on? [y/N]:" in words
     assert "Nothing was sent." in seen

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from omeda_async import ConnectionFailed
+from omeda_async import AnswerLost, ConnectionFailed
 from omeda_async._transport import Transport
 from tests.core.raw import GET, OK, POST, Server, says, self_signed, send, serving, transporting, trusting
 
@@ -79,7 +79,8 @@ async def test_a_certificate_that_nobody_trusts(request_: Any, tmp_path: Path) -
         error = await failure(transport, server.url, request_)
     assert "is not trusted (self-signed certificate): " in str(error)
     assert "SSL_CERT_FILE" in str(error)
-    assert "http_session=" in str(error)
+    assert "ssl=ssl.create_default_context(cafile=" in str(error)
+    assert "--ca-file" in str(error)
     assert (error.cause, error.retryable, server.requests) == ("certificate", False, [])
 
 
@@ -120,6 +121,43 @@ async def test_a_server_without_tls() -> None:
     assert "no TLS with 127.0.0.1" in str(error)
     assert "begins with http://" in str(error)
     assert (error.cause, error.retryable) == ("tls", True)
+
+
+ALERT = bytes.fromhex("15030100020246")
+IN_WORDS = [
+    b"<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>",
+    b"Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />",
+    b"Client sent an HTTP request to an HTTPS server.\n",
+    b"Bad Request\nThis combination of host and port requires TLS.\n",
+]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [ALERT, *(b"HTTP/1.1 400 X\r\nContent-Length: %d\r\n\r\n%s" % (len(words), words) for words in IN_WORDS)],
+    ids=["an alert", "nginx", "Apache", "Go", "Tomcat"],
+)
+async def test_plain_http_to_a_port_of_tls(said: bytes) -> None:
+    """The server has refused whatever it was, and will again: the scheme is wrong."""
+    async with serving(says(said, close=True)) as server, transporting() as transport:
+        error = await failure(transport, server.url)
+    assert "begin base_url with https://" in str(error)
+    assert (error.cause, error.retryable) == ("tls", False)
+
+
+@REQUESTS
+async def test_plain_http_to_a_port_of_tls_that_says_nothing(request_: Any, tmp_path: Path) -> None:
+    """Others end a connection without a word, too, so that nothing is certain; what may be the matter is said."""
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    async with serving(says(OK), self_signed(tmp_path)) as server, transporting() as transport:
+        with pytest.raises(AnswerLost, match="if the port is one of TLS, begin base_url with https://"):
+            await send(transport, server.url.replace("https:", "http:"), request_)
+
+
+async def test_a_400_of_a_providers_is_one() -> None:
+    """Whatever the scheme, other words are the provider's."""
+    async with serving(says(b"HTTP/1.1 400 X\r\nContent-Length: 2\r\n\r\n{}")) as server, transporting() as transport:
+        assert (await send(transport, server.url, POST)).body == b"{}"
 
 
 async def test_a_handshake_that_is_broken_off() -> None:
@@ -206,14 +244,13 @@ async def test_a_proxy_that_lets_nobody_through(status: int, words: str, request
     assert [head.split(b"\r\n")[0] for head in server.requests] == [b"CONNECT ows.omeda.example:443 HTTP/1.1"]
 
 
-@pytest.mark.parametrize(
-    ("words", "cause"), [(b"", "other"), (b"nonsense\r\n\r\n", "proxy"), (b"HTTP/1.1 200", "other")]
-)
-async def test_a_proxy_that_breaks_off(words: bytes, cause: str) -> None:
+@pytest.mark.parametrize("words", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\n\r\n"])
+async def test_a_proxy_that_breaks_off(words: bytes) -> None:
     """Nothing of the request has been written then, whatever aiohttp calls it."""
     async with serving(says(words, close=True)) as server, connecting(server.url) as transport:
         error = await failure(transport, "https://ows.omeda.example")
-    assert (error.cause, error.retryable) == (cause, True)
+    assert (error.cause, error.retryable) == ("proxy", True)
+    assert f"the proxy {server.url.removeprefix('http://')} " in str(error)
 
 
 async def test_a_connection_that_ends_before_the_request() -> None:

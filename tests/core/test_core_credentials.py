@@ -164,9 +164,9 @@ async def test_the_secrets_of_the_last_few_loads_are_kept_and_no_more() -> None:
     numbers = iter(range(1000))
     credentials = bearer(lambda: f"token-number-{next(numbers)}")
     shut_out = errors.AuthenticationFailed("x", status=401)
-    await credentials.ready()
+    await credentials.ready(1.0)
     for _ in range(999):
-        assert await credentials.renew(shut_out, credentials.headers)
+        assert await credentials.renew(shut_out, credentials.headers, 1.0)
     assert {secret for secret in credentials.secrets if not secret.startswith("Bearer")} == {
         f"token-number-{number}" for number in range(1000 - LOADS_KEPT, 1000)
     }
@@ -177,7 +177,7 @@ async def test_the_same_token_given_again_drives_no_other_out() -> None:
     """An answer to what an earlier token has signed may still come, however often the present one was given since."""
     tokens = iter(["the-first-token", *["the-second-token"] * 50])
     credentials = bearer(lambda: next(tokens))
-    await credentials.ready()
+    await credentials.ready(1.0)
     for _ in range(50):
-        await credentials.renew(errors.AuthenticationFailed("x", status=401), credentials.headers)
+        await credentials.renew(errors.AuthenticationFailed("x", status=401), credentials.headers, 1.0)
     assert {"the-first-token", "the-second-token"} <= set(credentials.secrets)

@@ -48,7 +48,7 @@ async def test_a_permit_that_comes_too_near_the_deadline_is_given_back() -> None
     owner, transport = account(CAMPAIGN_CANCEL.done, rate_limit=RateLimit(Window(1, 100.0)), deadline=10.0)
     permit = await owner.limiter.acquire()
     late = CAMPAIGN_CANCEL.call(owner, permit=permit)
-    late._deadline = asyncio.get_running_loop().time() + 0.1
+    late.deadline = asyncio.get_running_loop().time() + 0.1
     result = await late.run()
     assert (type(result.error), result.status, result.attempts) == (errors.LimitWaitExceeded, D.NOT_SENT, 0)
     assert (owner.limiter.view().in_flight, owner.limiter.view().free) == (0, 1)

@@ -64,6 +64,8 @@ def _filled(kind: type[OmedaAsyncError]) -> OmedaAsyncError:
             "timed_out": True,
             "messages": (f"the address {ADDRESS} is wrong",),
             "fields": ("TrackId",),
+            "method": "POST",
+            "headers": {"Date": "Mon, 01 Jan 2029 10:00:00 GMT", "Via": "gateway"},
             "culprits": (Culprit("BrandOptOut", "XXG", ADDRESS, f"{ADDRESS} was not opted out"),),
         }.get(field.name, f"{field.name} of {ADDRESS}")
     return kind(values.pop("message"), **values)

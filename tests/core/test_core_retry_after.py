@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from omeda_async._retry_after import read_retry_after
+from tests.campaigns import cases
 
 NOON = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
 AT_NOON = "Sun, 01 Mar 2026 12:00:00 GMT"
@@ -64,7 +65,7 @@ MOMENTS = ["Sun, 01 Mar 2026 12:00:30 GMT", "Sun, 01 Mar 2026 11:59:59 GMT", "Su
 ANY_WAIT = st.sampled_from([*WORDS, *MOMENTS]) | st.floats().map(str) | st.datetimes().map(format_datetime) | st.text()
 
 
-@settings(max_examples=300, derandomize=True)
+@settings(max_examples=cases(300), derandomize=True)
 @given(ANY_WAIT, st.sampled_from([AT_NOON, "Sun, 01 Mar 2026 12:00:00 -0000"]))
 def test_the_error_tells_the_wait_that_the_limiter_keeps(wait: str, date: str) -> None:
     """The limiter reads with a clock and the error without: beside the answer's date they agree."""
@@ -72,7 +73,7 @@ def test_the_error_tells_the_wait_that_the_limiter_keeps(wait: str, date: str) -
     assert read_retry_after(headers, NOON) == read_retry_after(headers)
 
 
-@settings(max_examples=200, derandomize=True)
+@settings(max_examples=cases(200), derandomize=True)
 @given(ANY_WAIT, st.text() | st.just(AT_NOON), st.sampled_from([NOON, None]))
 def test_any_text_is_read_without_an_error(wait: str, date: str, now: dt.datetime | None) -> None:
     """Whatever a server sends, reading it gives something sensible or nothing."""

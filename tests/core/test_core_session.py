@@ -115,8 +115,8 @@ async def test_a_login_that_gives_no_headers_is_a_configuration_error(given: Any
     assert (type(result.error), result.status, transport.sent) == (errors.ConfigurationError, D.NOT_SENT, [])
 
 
-async def test_a_cancelled_login_leaves_the_next_caller_to_log_in() -> None:
-    """Whoever was waiting goes on with a login of its own."""
+async def test_a_cancelled_caller_leaves_the_login_to_the_next_one() -> None:
+    """Whoever is waiting for it, too, has it; it is not begun anew."""
     logins = Tokens("abcdef1")
     owner, _ = account(TRANSACTION_CANCEL.done, credentials=session(logins.headers))
     first = asyncio.create_task(TRANSACTION_CANCEL.run(owner))
@@ -124,7 +124,7 @@ async def test_a_cancelled_login_leaves_the_next_caller_to_log_in() -> None:
     await asyncio.sleep(0.5)
     first.cancel()
     assert (await second).status is D.DONE
-    assert (first.cancelled(), logins.asked) == (True, 2)
+    assert (first.cancelled(), logins.asked) == (True, 1)
 
 
 async def test_lost_and_then_shut_out_is_unknown_without_a_login_loop() -> None:

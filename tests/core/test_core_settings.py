@@ -282,7 +282,7 @@ def test_of_one_provider_only_its_own_variables_are_read() -> None:
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({}, "set OMEDA_APP_ID, OCAMBA_TOKEN or JOURNEY_MANAGER_BASE_URL"),
+        ({}, "set OMEDA_APP_ID with OMEDA_BRAND or OMEDA_CLIENT; OCAMBA_TOKEN; or JOURNEY_MANAGER_BASE_URL"),
         ({"OMEDA_FOO": "x"}, "no provider is configured"),
         ({"OMEDA_BRAND": "FOO"}, "OMEDA_APP_ID is missing from the environment, although OMEDA_BRAND is set"),
         ({"OMEDA_APP_ID": SECRET}, "OMEDA_BRAND and OMEDA_CLIENT are both missing"),
@@ -370,7 +370,8 @@ def test_odd_addresses_are_allowed_with_true_or_not_at_all(value: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"OmedaSettings.allow_odd_addresses must be True or False"):
         _omeda(allow_odd_addresses=value)
     opt_outs = SessionManager(omeda=_omeda(client="c")).omeda.opt_outs
-    for make in (opt_outs.batcher, lambda **options: opt_outs.submit_many([], **options)):
+    makers: list[Callable[..., object]] = [opt_outs.batcher, lambda **options: opt_outs.submit_many([], **options)]
+    for make in makers:
         if value is not None:
             with pytest.raises(ConfigurationError, match=r"^allow_odd_addresses must be True or False"):
                 make(allow_odd_addresses=value)

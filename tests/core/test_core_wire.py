@@ -9,7 +9,6 @@ from typing import Any
 import attrs
 import orjson
 import pytest
-from aioresponses import aioresponses
 
 from omeda_async import (
     BasicAuth,
@@ -24,6 +23,7 @@ from omeda_async import (
     _clock,
     errors,
 )
+from omeda_async.testing import mocked_responses
 from tests.core.mocked import Wire
 from tests.samples_loader import Sample, load_samples
 
@@ -97,7 +97,7 @@ def _key(sample: Sample) -> str:
 
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
-    with aioresponses() as mock:
+    with mocked_responses() as mock:
         yield Wire(mock)
 
 
@@ -159,7 +159,9 @@ async def test_a_call_gives_what_the_documented_answer_stands_for(sample: Sample
             arguments = {**(asking.arguments or {}), "track_id": expected["receipt"]["track_id"]}
             asking = attrs.evolve(asking, arguments=arguments)
         receipt = await _run(sample, wire, sample.answer, asking)
-        assert orjson.loads(orjson.dumps(attrs.asdict(receipt))) == expected["receipt"]
+        found = orjson.loads(orjson.dumps(attrs.asdict(receipt)))
+        assert found.pop("raw") == orjson.loads(sample.answer["body"] or "{}")
+        assert found == expected["receipt"]
         return
     with pytest.raises(getattr(errors, expected["error"])) as caught:
         await _run(sample, wire, sample.answer, asking)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from omeda_async.limits._headers import Advice, read_advice
+from tests.campaigns import cases
 
 
 def test_the_three_headers_are_read_whatever_their_case() -> None:
@@ -29,7 +30,7 @@ def test_numbers_that_make_no_sense_are_no_advice(limit: str, remaining: str) ->
     assert read_advice({"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": remaining}) is None
 
 
-@settings(max_examples=200, derandomize=True)
+@settings(max_examples=cases(200), derandomize=True)
 @given(st.text(), st.text())
 def test_any_text_is_read_without_an_error(limit: str, reset: str) -> None:
     """Whatever a server sends, reading it gives something sensible or nothing."""

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import Permit, RateLimit, Window, make_limiter
 from omeda_async.testing import run_moved
+from tests.campaigns import cases
 from tests.limits.limits_world import HEADERS, SERVERS, Play, World
 
 TRUE_HEADERS = HEADERS[:5]
@@ -57,7 +58,7 @@ def play(world: World, make: Any) -> Play:
     return run_moved(main(), debug=False)
 
 
-@settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=cases(150), derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(world=worlds)
 def test_no_server_ever_refuses_and_no_slot_leaks(world: World) -> None:
     """Every call that is not cancelled goes through, none is refused, and in the end every slot is free."""
@@ -150,7 +151,7 @@ def test_the_controls_are_refused_where_ours_is_not(control: Any) -> None:
     assert refusals(control) > 10
 
 
-@settings(max_examples=25, derandomize=True, deadline=None)
+@settings(max_examples=cases(25), derandomize=True, deadline=None)
 @given(phase=st.floats(0, 1), headers=st.sampled_from(TRUE_HEADERS[1:]), seed=st.integers(0, 99))
 def test_true_headers_save_time_and_are_never_refused(phase: float, headers: str, seed: int) -> None:
     """With headers that tell the truth, a run ends no later than without, and mostly much earlier."""

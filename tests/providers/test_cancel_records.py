@@ -126,10 +126,10 @@ async def test_a_date_as_text_counts_as_the_date_it_is(earlier: object) -> None:
 @pytest.mark.parametrize(
     ("provider", "given", "field", "reason"),
     [
-        (OCAMBA, 7, "campaign_id", "must be a string, not int"),
+        (OCAMBA, True, "campaign_id", "must be a string, not bool"),
         (OCAMBA, {}, "campaign_id", "is required"),
-        (OCAMBA, {"id": 7}, "campaign_id", "must be a string, not int"),
-        (OCAMBA, {"id": None}, "campaign_id", "must be a string, not NoneType"),
+        (OCAMBA, {"id": 7.0}, "campaign_id", "must be a string, not float: a column of integers with an empty cell"),
+        (OCAMBA, {"id": None}, "campaign_id", "the cell is empty: give the id"),
         (OCAMBA, {"id": True}, "campaign_id", "must be a string, not bool"),
         (OCAMBA, {"id": "7", "campaign_id": "7"}, "campaign_id", "is given twice, under two names"),
         (OCAMBA, {"id": "7", "reasn": "r"}, "reasn", "known are campaign_id, key, reason"),
@@ -144,7 +144,7 @@ async def test_a_date_as_text_counts_as_the_date_it_is(earlier: object) -> None:
         (OCAMBA, {"id": "7", "john@doe.com": 5}, "j***@doe.com", "is no field of a record"),
         (JOURNEY_MANAGER, {"id": "k", "milestone": "m"}, "milestone", "is no field of a record"),
         (JOURNEY_MANAGER, {"submitKey": ""}, "submit_key", "is empty"),
-        (OMEDA, 5, "track_id", "must be a string, not int"),
+        (OMEDA, 5.0, "track_id", "must be a string, not float: a column of integers with an empty cell"),
         (OMEDA, {}, "track_id", "is required"),
         (OMEDA, {"id": ""}, "track_id", "is empty"),
         (OMEDA, {"id": "F", "user_id": 5}, "user_id", "must be a string, not int"),
@@ -212,3 +212,22 @@ async def test_the_request_of_a_record_is_built_once_in_a_run(provider: Provider
             outcomes, _ = await _cancelled(provider, "a", "b", "c", journal=tmp_path / "run.sqlite3", **options)
     assert len(outcomes) == 3
     assert len(built) == 3 * runs
+
+
+@pytest.mark.parametrize(
+    ("provider", "given", "key"),
+    [
+        (OCAMBA, "1000248.0", "1000248.0"),
+        (OCAMBA, {"id": "# a comment"}, "# a comment"),
+        (OCAMBA, CampaignCancel("1,000", key="mine"), "mine"),
+        (JOURNEY_MANAGER, "15d0\u200b", "15d0\u200b"),
+        (OMEDA, "FOO 1", "FOO 1"),
+        (OMEDA, {"id": "FOO1", "user_id": "u", "scheduled_for": WHEN.replace(tzinfo=None)}, "FOO1"),
+    ],
+)
+async def test_an_id_that_is_refused_is_the_key_all_the_same(provider: Provider, given: object, key: str) -> None:
+    """Who looks for what became of it finds it by that."""
+    (outcome,), requests = await _cancelled(provider, given)
+    assert (outcome.status, outcome.key, requests) == (OutcomeStatus.REJECTED, key, [])
+    assert outcome.error is not None
+    assert str(outcome.error.operation).endswith("cancel_many")

@@ -65,6 +65,10 @@ WRONG = {
     "1000248,0": DECIMAL,
     "1000248.": DECIMAL,
     "1,000,248": THOUSANDS,
+    "nan": "is 'nan', as programs write an empty cell: give the id",
+    "NaN": "is 'NaN', as programs write an empty cell: give the id",
+    "None": "is 'None', as programs write an empty cell: give the id",
+    "NULL": "is 'NULL', as programs write an empty cell: give the id",
     "1,000": THOUSANDS,
     "1.000.248": THOUSANDS,
     "1'000'248": THOUSANDS,
@@ -98,6 +102,9 @@ GOOD = (
     "abc+def/ghi==",
     "{1000248}",
     "a:b@c",
+    "nana",
+    "None-1",
+    "Name",
 )
 
 

@@ -9,9 +9,11 @@ from omeda_async import OutcomeStatus
 from omeda_async._operation import Operation, Response
 from omeda_async.errors import OmedaAsyncError, UnreadableAnswer
 from omeda_async.providers.journey_manager import _operations as journey_manager
-from omeda_async.providers.journey_manager.models import TransactionReceipt
+from omeda_async.providers.journey_manager.client import Transactions
+from omeda_async.providers.journey_manager.models import TransactionQuery, TransactionReceipt
 from omeda_async.providers.ocamba import _operations as ocamba
 from omeda_async.providers.omeda import _operations as omeda
+from omeda_async.providers.omeda._requests import LookupDeployment
 from tests.core.scripted import (
     CAMPAIGN_CANCEL,
     CANCELLED,
@@ -203,6 +205,39 @@ async def test_a_campaign_of_another_id_is_not_the_one_asked_for() -> None:
     get: Operation[Any, Any] = ocamba.GET
     other = Case(get, ocamba.GetCampaign(campaign_id="1000249"), answer(200))
     assert isinstance((await other.run(owner)).error, UnreadableAnswer)
+
+
+LOOKUP_OF_FOO1: Case = Case(omeda.LOOKUP, LookupDeployment(brand="FOO", track_id="FOO1"), answer(200))
+QUERY_OF_A: Case = Case(journey_manager.QUERY, TransactionQuery(submit_key="a"), answer(200))
+
+
+def shown(*keys: str) -> Response:
+    """A page of transactions."""
+    return answer(200, {"result": [{"submitKey": key, "formStatus": "Saved"} for key in keys], "fetchLimit": 1000})
+
+
+@pytest.mark.parametrize(
+    ("read", "foreign", "own"),
+    [
+        (LOOKUP_OF_FOO1, answer(200, {"TrackId": "FOO2", "Status": "New"}), answer(200, {"TrackId": " foo1"})),
+        (QUERY_OF_A, shown("b", "c"), shown("b", "A")),
+        (QUERY_OF_A, shown("b"), shown()),
+    ],
+)
+async def test_a_read_that_shows_something_else_is_made_again(read: Case, foreign: Response, own: Response) -> None:
+    """What is of another deployment or transaction is no answer; the caller never gets it."""
+    owner, transport = account(foreign, own)
+    assert (await read.run(owner)).error is None
+    assert len(transport.sent) == 2
+    owner, _ = account(foreign, foreign, attempts=2)
+    assert isinstance((await read.run(owner)).error, UnreadableAnswer)
+
+
+async def test_a_query_for_one_transaction_gives_no_other() -> None:
+    """A server that looks at a part of the key only shows more than what was asked for."""
+    owner, _ = account(shown("ab", "a", "abc"))
+    found = [one.submit_key async for one in Transactions(owner).query(submit_key="a")]
+    assert found == ["a"]
 
 
 async def test_a_clone_is_not_its_source() -> None:

@@ -193,7 +193,7 @@ def test_unset_attributes_are_left_out() -> None:
     [
         (TransactionCancel(""), "submit_key"),
         (TransactionCancel("a\tb"), "submit_key"),
-        (TransactionCancel(5), "submit_key"),  # type: ignore[arg-type] # what a caller may do
+        (TransactionCancel(5.0), "submit_key"),  # type: ignore[arg-type] # what a caller may do
         (TransactionCancel("k", reason=5), "reason"),  # type: ignore[arg-type] # what a caller may do
         (TransactionCancel("k", milestones=["m"]), "milestones"),  # type: ignore[arg-type] # what a caller may do
     ],

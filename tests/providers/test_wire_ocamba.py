@@ -40,7 +40,7 @@ def test_an_id_is_one_segment_of_the_path(campaign_id: str, segment: str) -> Non
     assert wire.GET.build(wire.GetCampaign(campaign_id=campaign_id)).path == f"/v1/hood/campaigns/{segment}"
 
 
-@pytest.mark.parametrize("campaign_id", ["", "  ", ".", "..", "1\n2", "\x00", "\ud800", 5, None, True, b"1"])
+@pytest.mark.parametrize("campaign_id", ["", "  ", ".", "..", "1\n2", "\x00", "\ud800", 5.0, None, True, b"1"])
 def test_an_id_that_fits_no_path_is_refused(campaign_id: object) -> None:
     """Empty ids, directions, control characters and other types never leave."""
     with pytest.raises(InvalidRecord) as caught:

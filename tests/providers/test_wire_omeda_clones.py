@@ -47,8 +47,8 @@ def test_a_clone_sends_its_source_and_its_date(brand: str, path: str) -> None:
     ("field", "value", "reason"),
     [
         ("track_id", "", "is empty"),
-        ("track_id", None, "must be a string"),
-        ("track_id", 5, "must be a string"),
+        ("track_id", None, "the cell is empty"),
+        ("track_id", 5.0, "must be a string"),
         ("track_id", "F\n", "control"),
         ("brand", "", "is empty"),
         ("deployment_date", None, "must be a datetime"),

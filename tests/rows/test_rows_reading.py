@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from omeda_async import ConfigurationError, InvalidRecord
+from omeda_async.providers.ocamba._operations import build_cancel
+from omeda_async.providers.ocamba.models import CampaignCancel
 from omeda_async.rows import CAMPAIGNS, DEPLOYMENTS, OPT_OUTS, TRANSACTIONS, Row, RowFile, RowKind
 
 
@@ -185,7 +187,7 @@ def test_comments_alone_are_no_rows(text: str) -> None:
 def test_an_id_whose_bytes_are_no_text_spoils_its_own_line_only() -> None:
     """In a list, and in JSON, where it may stand anywhere."""
     bad, good = rows(CAMPAIGNS, b"1\xff\n2\n")
-    assert reason_in(bad) == "campaign_id: holds bytes that are not UTF-8: save the file as UTF-8"
+    assert reason_in(bad).startswith("campaign_id: holds letters beyond ASCII")
     assert dict(good) == {"campaign_id": "2"}
     bad, good = rows(CAMPAIGNS, b'{"id": "1", "reason": "\xff"}\n{"id": "2"}\n', "x.jsonl")
     assert reason_in(bad) == "holds bytes that are not UTF-8: save the file as UTF-8"
@@ -376,3 +378,31 @@ def test_a_list_has_as_many_rows_as_it_says(lines: list[str], last: bool) -> Non
     file = rows(CAMPAIGNS, text, "ids.txt")
     assert [row["campaign_id"] for row in file] == expected
     assert (len(file), file.comments) == (len(expected), sum(line.lstrip().startswith("#") for line in lines))
+
+
+ODD_BLANKS = ["\u00a0", "\u2003", "\u3000", "\u202f", "\x0b", "\x1f", "\x85"]
+
+
+@pytest.mark.parametrize("blank", ODD_BLANKS, ids=ascii)
+@pytest.mark.parametrize(
+    "text", ["campaign_id\n{}\n", "campaign_id,reason\n{},x\n", "7\n{}\n", '{{"campaign_id": "{}"}}\n']
+)
+def test_blanks_that_no_model_takes_are_not_trimmed_from_files(text: str, blank: str) -> None:
+    """Spaces, tabs and line ends around a cell are left out; any other is the record's, and is refused there."""
+    if blank in {"\x0b", "\x1f"} and text.startswith("{{"):
+        pytest.skip("JSON itself refuses it")
+    for value in (f"12{blank}", f"{blank}12"):
+        *_, row = rows(CAMPAIGNS, text.format(value))
+        assert row["campaign_id"] == value
+        with pytest.raises(InvalidRecord):
+            build_cancel(CampaignCancel(row["campaign_id"]))
+    if not text.startswith("{{"):
+        *_, row = rows(CAMPAIGNS, text.format("\t 12 "))
+        assert row["campaign_id"] == "12"
+
+
+@pytest.mark.parametrize("blank", ODD_BLANKS, ids=ascii)
+def test_ids_of_an_opt_out_keep_odd_blanks_too(blank: str) -> None:
+    """A cell of nothing else is no empty cell, which would reach further."""
+    text = f"email,brand_ids\na@example.com,{blank}\na@example.com, XXG |{blank}XXH\n"
+    assert [row["brand_ids"] for row in rows(OPT_OUTS, text)] == [(blank,), ("XXG", f"{blank}XXH")]

@@ -6,6 +6,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from importlib import import_module
 from itertools import chain, repeat
+from numbers import Integral
 from operator import attrgetter
 from struct import iter_unpack, pack
 from typing import Any, Final, TypeVar
@@ -164,9 +165,11 @@ def _plain_form(cls: Any) -> Callable[[Any], Any]:
     if issubclass(cls, OmedaAsyncError):  # a caller's own is kept as the nearest of its parents that is ours
         cls = next(one for one in cls.__mro__ if getattr(errors, one.__name__, None) is one)
     if attrs.has(cls) and cls.__module__.startswith(_HOMES):
-        names = (_CLASS, *(field.name for field in attrs.fields(cls)))
+        names = (_CLASS, *(field.name for field in attrs.fields(cls) if field.metadata.get("kept", True)))
         values, path = attrgetter(*names), {_CLASS: f"{cls.__module__}.{cls.__qualname__}"}
         return lambda value: dict(zip(names, values(value), strict=True), **path)
+    if issubclass(cls, Integral) and not issubclass(cls, int):  # one of numpy's
+        return int
     return dict if issubclass(cls, Mapping) and not issubclass(cls, dict) else _same
 
 

@@ -12,6 +12,7 @@ import orjson
 from omeda_async._operation import Operation, Request, Response, Verdict, Verification, hits_everyone
 from omeda_async.errors import ApiError, BadRequest, InvalidRecord, NotFound, OmedaAsyncError, ServerError, SessionLost
 from omeda_async.providers._fields import check_id, check_integer, check_string, check_text
+from omeda_async.providers._models import Answer
 from omeda_async.providers._responses import (
     MOST_ON_PAGES,
     NO_JSON,
@@ -26,6 +27,7 @@ from omeda_async.providers._responses import (
 from omeda_async.providers._structuring import set_fields
 from omeda_async.providers.journey_manager._converter import CANCEL_WIRE, query_to_wire, transaction_from
 from omeda_async.providers.journey_manager.models import (
+    Transaction,
     TransactionCancel,
     TransactionPage,
     TransactionQuery,
@@ -103,11 +105,11 @@ def build_query(query: TransactionQuery) -> Request:
 def parse_cancel(response: Response) -> TransactionReceipt | OmedaAsyncError:
     """Parse the response to a cancel: a success has no body, or JSON that holds no error."""
     if response.status in _SUCCESS and not response.body.strip():
-        return TransactionReceipt()
+        return TransactionReceipt(raw=Answer())
     value = load_json(response.body)
     error = _failure(response, value)
     if error is None and (value is None or isinstance(value, dict | list)):
-        return TransactionReceipt()
+        return TransactionReceipt(raw=Answer(value if isinstance(value, dict) else {}))
     return error or unreadable(response, "the body is neither empty nor a JSON object")
 
 
@@ -234,6 +236,19 @@ def names_no_other(record: TransactionCancel, _: TransactionReceipt, response: R
     return all(item == record.submit_key for name, item in parts if item and (name or "").casefold() == _KEY_ASKED_FOR)
 
 
+def rows_asked_for(query: TransactionQuery, page: TransactionPage) -> tuple[Transaction, ...]:
+    """Return the transactions on a page that may be what was asked for: those of another key are not."""
+    if query.submit_key is None:
+        return page.items
+    asked = query.submit_key.casefold()
+    return tuple(row for row in page.items if row.submit_key is None or row.submit_key.strip().casefold() == asked)
+
+
+def shows_no_other(query: TransactionQuery, page: TransactionPage, _: Response) -> bool:
+    """Whether a page is empty, or holds anything of what was asked for."""
+    return not page.items or bool(rows_asked_for(query, page))
+
+
 def question_of(record: TransactionCancel) -> TransactionQuery:
     """Return the query for the one transaction; its key lifts the restriction to recent, unfinished ones."""
     return TransactionQuery(submit_key=record.submit_key, attributes=("submitKey", "formStatus"), fetch_limit=10)
@@ -250,6 +265,7 @@ QUERY: Final[Operation[TransactionQuery, TransactionPage]] = Operation(
     idempotent=True,
     build=build_query,
     parse=parse_query,
+    confirms=shows_no_other,
 )
 CANCEL: Final[Operation[TransactionCancel, TransactionReceipt]] = Operation(
     provider=PROVIDER,

@@ -1,12 +1,12 @@
 """Temenos Journey Manager: transactions."""
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final, Unpack
+from typing import Any, Final, SupportsIndex, TypeVar, Unpack, overload
 
 import attrs
 
 from omeda_async._account import Account
-from omeda_async._single import SingleOptions, call
+from omeda_async._single import ClientOptions, SingleOptions, call
 from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records
 from omeda_async.limits import LimitsView
 from omeda_async.providers._cancels import item_of
@@ -18,8 +18,10 @@ from omeda_async.providers.journey_manager.models import (
     TransactionCancel,
     TransactionQuery,
     TransactionReceipt,
+    TransactionRecord,
 )
 
+CancelT = TypeVar("CancelT", bound=str | TransactionCancel)
 _ALWAYS_SHOWN: Final = ("submitKey", "formStatus")
 """Attributes that are asked for with any others: the key tells what came before."""
 CONCURRENCY: Final = 4
@@ -38,6 +40,18 @@ class JourneyManagerClient:
         """What the account's limiter has used, has free, and when the next attempt may go."""
         return self._account.limiter.view()
 
+    def with_options(self, **options: Unpack[ClientOptions]) -> "JourneyManagerClient":
+        """Return a client whose calls and runs are made so, on the same session, credentials and limits.
+
+        Args:
+            options: ``timeout``, ``deadline`` (seconds), ``headers``, ``priority`` and ``retry``: see
+                :class:`ClientOptions`. What is left out stays as it is with this client.
+
+        Raises:
+            ConfigurationError: An option is out of range; the message names it.
+        """
+        return JourneyManagerClient(self._account.with_options(**options))
+
 
 class Transactions:
     """The transactions the user has access to."""
@@ -47,7 +61,7 @@ class Transactions:
 
     async def cancel(
         self,
-        submit_key: str,
+        submit_key: str | SupportsIndex,
         *,
         reason: str | None = None,
         milestones: str | None = None,
@@ -61,7 +75,7 @@ class Transactions:
             reason: The abandonment reason; sent when given.
             milestones: A milestone to add; sent when given.
             explain: Query the transaction when the refusal does not say whether it is completed or abandoned.
-            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+            options: ``priority``, ``max_wait``, ``deadline``, ``timeout`` and ``headers``; see :class:`SingleOptions`.
 
         Raises:
             AlreadyDone: It had been abandoned before.
@@ -78,7 +92,7 @@ class Transactions:
     async def query(
         self,
         *,
-        submit_key: str | None = None,
+        submit_key: str | SupportsIndex | None = None,
         form_status: str | None = None,
         attributes: Iterable[str] = (),
         page_size: int = 1000,
@@ -92,14 +106,14 @@ class Transactions:
         next page skips as many. To change what is listed, collect first, then act.
 
         Args:
-            submit_key: Only this one, whatever its status and age.
+            submit_key: Only this one, whatever its status and age; what a server shows of others is left out.
             form_status: Only those in this status.
             attributes: What to show of each besides its key and status.
             page_size: Transactions in one request, at most 10,000.
-            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+            options: ``priority``, ``max_wait``, ``deadline``, ``timeout`` and ``headers``; see :class:`SingleOptions`.
 
         Raises:
-            UnreadableAnswer: A full page shows only what came before.
+            UnreadableAnswer: A full page shows only what came before, or a page only transactions of another key.
             OmedaAsyncError: See :mod:`omeda_async.errors`; what was given before stands.
         """
         query = TransactionQuery(
@@ -111,7 +125,7 @@ class Transactions:
         pages: Pages[Transaction] = Pages(_operations.QUERY, lambda transaction: transaction.submit_key)
         while True:
             page = await call(self._account, _operations.QUERY, query, **options)
-            for transaction in pages.new_on(page.items):
+            for transaction in pages.new_on(_operations.rows_asked_for(query, page)):
                 yield transaction
             shown = len(page.items)
             # There is no total: a page is the last where it is not full by the server's own word, or empty.
@@ -121,15 +135,37 @@ class Transactions:
                 return
             query = attrs.evolve(query, fetch_offset=query.fetch_offset + shown)
 
+    @overload
     def cancel_many(
         self,
-        records: Records,
+        records: Records[CancelT],
+        *,
+        reason: str | None = ...,
+        milestones: str | None = ...,
+        explain: bool = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[CancelT, TransactionReceipt]: ...
+
+    @overload
+    def cancel_many(
+        self,
+        records: Records[TransactionRecord],
+        *,
+        reason: str | None = ...,
+        milestones: str | None = ...,
+        explain: bool = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[TransactionRecord, TransactionReceipt]: ...
+
+    def cancel_many(
+        self,
+        records: Records[Any],
         *,
         reason: str | None = None,
         milestones: str | None = None,
         explain: bool = True,
         **options: Unpack[BulkOptions],
-    ) -> BulkRun:
+    ) -> BulkRun[Any, TransactionReceipt]:
         """Cancel many transactions, one request each.
 
         Args:

@@ -4,19 +4,20 @@ Making one of these never fails for what it holds: everything is checked where i
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, SupportsIndex, TypeAlias
 
 import attrs
 
 from omeda_async._masking import masked_repr
-from omeda_async.providers._models import to_tuple
+from omeda_async.providers._models import UNKEPT, to_id, to_id_or_none, to_tuple
 
 
 @attrs.frozen
 class TransactionCancel:
     """A transaction to cancel, which Journey Manager calls abandoning it."""
 
-    submit_key: str = attrs.field(repr=masked_repr)
+    submit_key: str = attrs.field(repr=masked_repr, converter=to_id)
+    """Takes an integer too."""
     reason: str | None = attrs.field(default=None, repr=masked_repr)
     """Why it is abandoned."""
     milestones: str | None = attrs.field(default=None, repr=masked_repr)
@@ -25,12 +26,19 @@ class TransactionCancel:
     """The caller's own name for this record; not sent."""
 
 
+TransactionRecord: TypeAlias = str | SupportsIndex | TransactionCancel | Mapping[Any, Any]
+"""What stands for a transaction to cancel: its id, a model, or a mapping of its fields."""
+
+
 @attrs.frozen
 class TransactionReceipt:
     """Journey Manager's word that a transaction is abandoned; its response holds nothing that is documented."""
 
     settled: bool = attrs.field(default=False, kw_only=True)
     """True: the response was lost, and a read has shown since that it was done."""
+    raw: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True, eq=False, repr=False, metadata=UNKEPT)
+    """The whole response as it came, which cannot be changed, and is empty if it had no body; None where a read has
+    settled it, or in an outcome from a journal."""
 
 
 @attrs.frozen(kw_only=True)
@@ -53,7 +61,7 @@ class TransactionQuery:
     ``submit_key`` lifts both restrictions, a ``form_status`` the first.
     """
 
-    submit_key: str | None = None
+    submit_key: str | None = attrs.field(default=None, converter=to_id_or_none)
     form_status: str | None = None
     attributes: tuple[str, ...] = attrs.field(default=(), converter=to_tuple)
     """What to show of each, by Journey Manager's names; any iterable, an empty one means everything."""

@@ -11,6 +11,7 @@ import orjson
 from omeda_async._operation import Operation, Request, Response, Verdict, Verification
 from omeda_async.errors import BadRequest, Conflict, InvalidRecord, OmedaAsyncError
 from omeda_async.providers._fields import check_integer, check_string, check_text, path_segment, query_value
+from omeda_async.providers._models import Answer, to_id
 from omeda_async.providers._responses import MOST_ON_PAGES, api_error, load_json, lowered, text_of, unreadable
 from omeda_async.providers._structuring import set_fields
 from omeda_async.providers.ocamba._converter import CANCEL_WIRE, campaign_from
@@ -31,7 +32,7 @@ _JSON: Final = {"Content-Type": "application/json"}
 class GetCampaign:
     """The parameters of ``campaigns.get``."""
 
-    campaign_id: str
+    campaign_id: str = attrs.field(converter=to_id)
 
 
 def build_cancel(record: CampaignCancel) -> Request:
@@ -69,7 +70,7 @@ def build_list(query: CampaignQuery) -> Request:
 def parse_cancel(response: Response) -> CampaignReceipt | OmedaAsyncError:
     """Parse the response to a cancel: a 204 is the success, and has no body whatever its content type says."""
     if response.status == 204:
-        return CampaignReceipt()
+        return CampaignReceipt(raw=Answer())
     return _failure(response, "only a 204 means that the campaign is cancelled")
 
 

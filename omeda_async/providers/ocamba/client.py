@@ -1,20 +1,21 @@
 """Ocamba Hood: campaigns."""
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final, Unpack
+from typing import Any, Final, SupportsIndex, TypeVar, Unpack, overload
 
 import attrs
 
 from omeda_async._account import Account
-from omeda_async._single import SingleOptions, call
+from omeda_async._single import ClientOptions, SingleOptions, call
 from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records
 from omeda_async.limits import LimitsView
 from omeda_async.providers._cancels import item_of
 from omeda_async.providers._pages import Pages
 from omeda_async.providers.ocamba import _operations
 from omeda_async.providers.ocamba._converter import cancel_from
-from omeda_async.providers.ocamba.models import Campaign, CampaignCancel, CampaignQuery, CampaignReceipt
+from omeda_async.providers.ocamba.models import Campaign, CampaignCancel, CampaignQuery, CampaignReceipt, CampaignRecord
 
+CancelT = TypeVar("CancelT", bound=str | CampaignCancel)
 CONCURRENCY: Final = 16
 """Calls of a bulk run under way at the most, unless its options say otherwise."""
 
@@ -31,6 +32,18 @@ class OcambaClient:
         """What the account's limiter has used, has free, and when the next attempt may go."""
         return self._account.limiter.view()
 
+    def with_options(self, **options: Unpack[ClientOptions]) -> "OcambaClient":
+        """Return a client whose calls and runs are made so, on the same session, credentials and limits.
+
+        Args:
+            options: ``timeout``, ``deadline`` (seconds), ``headers``, ``priority`` and ``retry``: see
+                :class:`ClientOptions`. What is left out stays as it is with this client.
+
+        Raises:
+            ConfigurationError: An option is out of range; the message names it.
+        """
+        return OcambaClient(self._account.with_options(**options))
+
 
 class Campaigns:
     """The campaigns of an account."""
@@ -40,7 +53,7 @@ class Campaigns:
 
     async def cancel(
         self,
-        campaign_id: str,
+        campaign_id: str | SupportsIndex,
         *,
         reason: str | None = None,
         explain: bool = True,
@@ -52,7 +65,7 @@ class Campaigns:
             campaign_id: The campaign.
             reason: Why; sent when given.
             explain: Read the campaign when the refusal does not say what is the matter.
-            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+            options: ``priority``, ``max_wait``, ``deadline``, ``timeout`` and ``headers``; see :class:`SingleOptions`.
 
         Raises:
             AlreadyDone: It had been cancelled before.
@@ -65,12 +78,12 @@ class Campaigns:
         params = CampaignCancel(campaign_id, reason)
         return await call(self._account, _operations.CANCEL, params, explain=explain, **options)
 
-    async def get(self, campaign_id: str, **options: Unpack[SingleOptions]) -> Campaign:
+    async def get(self, campaign_id: str | SupportsIndex, **options: Unpack[SingleOptions]) -> Campaign:
         """Read a campaign.
 
         Args:
             campaign_id: The campaign.
-            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+            options: ``priority``, ``max_wait``, ``deadline``, ``timeout`` and ``headers``; see :class:`SingleOptions`.
 
         Raises:
             NotFound: There is no such campaign.
@@ -95,7 +108,7 @@ class Campaigns:
             statuses: Only campaigns in one of these; filtered by the provider, and again here.
             search: A text the provider searches for.
             page_size: Campaigns in one request.
-            options: ``priority`` and ``max_wait`` (seconds) at the limiter.
+            options: ``priority``, ``max_wait``, ``deadline``, ``timeout`` and ``headers``; see :class:`SingleOptions`.
 
         Raises:
             UnreadableAnswer: A full page shows only what came before, and the total says that there is more.
@@ -116,14 +129,34 @@ class Campaigns:
                 return
             query = _page_after(query, shown)
 
+    @overload
     def cancel_many(
         self,
-        records: Records,
+        records: Records[CancelT],
+        *,
+        reason: str | None = ...,
+        explain: bool = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[CancelT, CampaignReceipt]: ...
+
+    @overload
+    def cancel_many(
+        self,
+        records: Records[CampaignRecord],
+        *,
+        reason: str | None = ...,
+        explain: bool = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[CampaignRecord, CampaignReceipt]: ...
+
+    def cancel_many(
+        self,
+        records: Records[Any],
         *,
         reason: str | None = None,
         explain: bool = True,
         **options: Unpack[BulkOptions],
-    ) -> BulkRun:
+    ) -> BulkRun[Any, CampaignReceipt]:
         """Cancel many campaigns, one request each, within 10 per second and 150 per minute.
 
         Args:

@@ -5,23 +5,28 @@ Making one of these never fails for what it holds: everything is checked where i
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, SupportsIndex, TypeAlias
 
 import attrs
 
 from omeda_async._masking import masked_repr
-from omeda_async.providers._models import to_tuple
+from omeda_async.providers._models import UNKEPT, to_id, to_tuple
 
 
 @attrs.frozen
 class CampaignCancel:
     """A campaign to cancel, for good."""
 
-    campaign_id: str = attrs.field(repr=masked_repr)
+    campaign_id: str = attrs.field(repr=masked_repr, converter=to_id)
+    """Takes an integer too."""
     reason: str | None = attrs.field(default=None, repr=masked_repr)
     """Why, for Ocamba's record of it."""
     key: str | int | None = attrs.field(default=None, repr=masked_repr, eq=False)
     """The caller's own name for this record; not sent."""
+
+
+CampaignRecord: TypeAlias = str | SupportsIndex | CampaignCancel | Mapping[Any, Any]
+"""What stands for a campaign to cancel: its id, a model, or a mapping of its fields."""
 
 
 @attrs.frozen
@@ -30,6 +35,9 @@ class CampaignReceipt:
 
     settled: bool = attrs.field(default=False, kw_only=True)
     """True: the response was lost, and a read has shown since that it was done."""
+    raw: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True, eq=False, repr=False, metadata=UNKEPT)
+    """The whole response as it came, which cannot be changed, and is empty if it had no body; None where a read has
+    settled it, or in an outcome from a journal."""
 
 
 @attrs.frozen(kw_only=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from omeda_async._characters import QUOTES, named, odd_character
+from omeda_async._empty import EMPTY, is_empty
 from omeda_async.errors import InvalidRecord
 
 LONGEST: Final = 255
@@ -65,7 +66,8 @@ def check_address(field: str, value: object, taken: Addresses = Addresses.REAL) 
         InvalidRecord: It may not; names the character or the form that is wrong, and never shows the address.
     """
     if not isinstance(value, str):
-        raise InvalidRecord.of(field, f"must be a string, not {type(value).__name__}")
+        empty = f"{EMPTY}: give the address"
+        raise InvalidRecord.of(field, empty if is_empty(value) else f"must be a string, not {type(value).__name__}")
     if len(value) < _PLAIN_LENGTH and _is_plain(value):
         return
     if len(value) > LONGEST:

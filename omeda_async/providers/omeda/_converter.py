@@ -10,13 +10,14 @@ import attrs
 import orjson
 from cattrs.preconf.orjson import OrjsonConverter
 
+from omeda_async._empty import EMPTY, is_empty
 from omeda_async._levels import IDS, level_of
 from omeda_async._row import Row
 from omeda_async.errors import InvalidRecord
 from omeda_async.providers._fields import check_id, check_integer, check_key, check_string, is_plain_id
-from omeda_async.providers._models import to_tuple
+from omeda_async.providers._models import to_plain, to_tuple
 from omeda_async.providers._strict import make_strict_converter, register_wire_names
-from omeda_async.providers._structuring import RecordReader, structure_record
+from omeda_async.providers._structuring import RecordReader, mapping_of, structure_record
 from omeda_async.providers.omeda._addresses import Addresses, check_address
 from omeda_async.providers.omeda._dates import to_central
 from omeda_async.providers.omeda.models import (
@@ -170,7 +171,7 @@ def _checked_brand_ids(ids: Any) -> tuple[str, ...]:
     checked = ids if type(ids) is tuple and ids else _some_ids("brand_ids", ids)
     for one in checked:
         if type(one) is not str or not is_plain_id(one):
-            check_id("brand_ids", one)
+            return _plain_ids("brand_ids", checked, check_id)
     return checked
 
 
@@ -178,13 +179,25 @@ def _checked_type_ids(ids: Any) -> tuple[int, ...]:
     checked = ids if type(ids) is tuple and ids else _some_ids("deployment_type_ids", ids)
     for one in checked:
         if type(one) is not int or not -(2**63) <= one < 2**63:
-            check_integer("deployment_type_ids", one)
+            return _plain_ids("deployment_type_ids", checked, check_integer)
     return checked
+
+
+def _plain_ids(field: str, ids: tuple[Any, ...], check: Callable[[str, object], None]) -> tuple[Any, ...]:
+    """Check ids one by one, and return them as Python's own."""
+    plain = tuple(map(to_plain, ids))
+    for one in plain:
+        if is_empty(one):
+            raise InvalidRecord.of(field, f"{EMPTY}: give the id")
+        check(field, one)
+    return plain
 
 
 def _some_ids(field: str, ids: Any) -> tuple[Any, ...]:
     made = tuple(ids) if type(ids) is list else to_tuple(ids)
     if not isinstance(made, tuple):
+        if is_empty(ids):
+            raise InvalidRecord.of(field, f"{EMPTY}: give at least one id; where none is meant, give None")
         raise InvalidRecord.of(field, f"must be a list of ids, not {type(ids).__name__}: write [{ids!r}]")
     if not made:
         raise InvalidRecord.of(field, "is empty: give at least one id")
@@ -192,7 +205,18 @@ def _some_ids(field: str, ids: Any) -> tuple[Any, ...]:
 
 
 def _no_model(record: Any) -> Any:
-    raise InvalidRecord.of(None, f"must be an opt-out, not {type(record).__name__}")
+    raise InvalidRecord.of(None, _no_opt_out(record, "an opt-out"))
+
+
+def _no_opt_out(given: Any, wanted: str) -> str:
+    if is_empty(given):
+        return f"{EMPTY}: give {wanted}"
+    if isinstance(given, str):
+        return (
+            "is a plain string, which does not say how far an opt-out of it reaches: write ClientOptOut(address), "
+            "BrandOptOut(address, brand_ids=[…]) or DeploymentTypeOptOut(address, deployment_type_ids=[…])"
+        )
+    return f"must be {wanted}, not {type(given).__name__}"
 
 
 _MODELS: Final[Mapping[type, tuple[str, Callable[[Any], Any]]]] = {
@@ -248,9 +272,10 @@ def opt_out_from(obj: Any) -> OptOut:
     """
     if isinstance(obj, ClientOptOut | BrandOptOut | DeploymentTypeOptOut):
         return obj
-    if not isinstance(obj, Mapping):
-        raise InvalidRecord.of(None, f"must be an opt-out or a mapping of its fields, not {type(obj).__name__}")
-    fields = dict(obj.items())
+    held = obj if isinstance(obj, Mapping) else mapping_of(obj)
+    if held is None:
+        raise InvalidRecord.of(None, _no_opt_out(obj, "an opt-out or a mapping of its fields"))
+    fields = dict(held.items())
     named = fields.get("level") is not None
     level = level_of({_ANY_OPT_OUT_NAME.get(name, name): value for name, value in fields.items()})
     fields.pop("level", None)

@@ -21,9 +21,9 @@ def _meets_every_opt_out(error: OmedaAsyncError) -> bool:
     return hits_everyone(error) or isinstance(error, NotFound | NotAuthorized)
 
 
-def _is_of(params: Any, receipt: DeploymentReceipt, _: Response) -> bool:
-    """Whether a receipt names the deployment that was asked for, if it names one."""
-    return _verification.may_be(params.track_id, receipt.track_id)
+def _is_of(params: Any, shown: DeploymentReceipt | DeploymentStatus, _: Response) -> bool:
+    """Whether a response names the deployment that was asked for, if it names one."""
+    return _verification.may_be(params.track_id, shown.track_id)
 
 
 LOOKUP: Final[Operation[_requests.LookupDeployment, DeploymentStatus]] = Operation(
@@ -32,6 +32,7 @@ LOOKUP: Final[Operation[_requests.LookupDeployment, DeploymentStatus]] = Operati
     idempotent=True,
     build=_requests.build_lookup,
     parse=_parse.parser(_parse.take_status),
+    confirms=_is_of,
 )
 SEARCH: Final[Operation[_requests.SearchDeployments, tuple[DeploymentStatus, ...]]] = Operation(
     provider=PROVIDER,

@@ -47,11 +47,12 @@ class OptOutWork:
     look_ahead: int = 0
     sizes: Sizes = attrs.field(factory=Sizes, init=False, repr=False)
     _evidence: Evidence = attrs.field(init=False, repr=False)
-    _common: CommonCause = attrs.field(factory=lambda: CommonCause(SUBMIT_OPT_OUTS), init=False, repr=False)
+    _common: CommonCause = attrs.field(init=False, repr=False)
     _one_at_a_time: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._evidence = Evidence(sizes=self.sizes)
+        self._common = CommonCause(SUBMIT_OPT_OUTS, self.account.retry)
 
     @property
     def scope(self) -> dict[str, Any]:
@@ -73,10 +74,13 @@ class OptOutWork:
         """Send the items in one request, and isolate the culprits if it is refused."""
         size, result = size_of(items), None
         if not (job.stop.is_set or (len(items) > 1 and self.sizes.too_large(size))):
-            result = await job.run(self._call(list(map(_PARAMS, items)), job))
+            call = self._call(list(map(_PARAMS, items)), job)
+            result = await job.run(call)
             if result.error is None:
-                if self._common.met or not self._common.proved:
-                    self._common.took()
+                common = self._common
+                common.alive = call.deadline
+                if common.met or common.away or not common.proved:
+                    common.took()
                 self._evidence.accepted = True
                 self.sizes.took(size)
                 job.close(items, result)
@@ -84,6 +88,7 @@ class OptOutWork:
         isolation = Isolation(items, _blame, _without, self._evidence)
         async with AsyncExitStack() as turn:
             await self._isolate(isolation, job, turn, result)
+        job.rest = self._common.rest()
 
     async def _isolate(self, isolation: Isolation, job: Job, turn: AsyncExitStack, result: Result[Any] | None) -> None:
         waited = False
@@ -115,7 +120,7 @@ class OptOutWork:
         if self._common.suspects(error, lone=len(group.parts) == 1) and error is not None:
             isolation.failed(group, in_vain(result))
             if self._common.is_certain:
-                job.stop.set(error)
+                job.stop.set(self._common.cause(error))
         elif error is None:
             isolation.accepted(group, result)
         elif isinstance(error, ApiError) and _refuses_the_batch(error) and (result.lost or not result.doubtful):

@@ -17,6 +17,7 @@ from omeda_async.errors import (
     OmedaAsyncError,
     TooLate,
 )
+from omeda_async.providers._models import Answer
 from omeda_async.providers._responses import (
     LONGEST_SENTENCE,
     NO_JSON,
@@ -144,7 +145,8 @@ def take_receipt(content: Content) -> DeploymentReceipt | str:
     track_id, url = text_of(fields.get("trackid")), text_of(fields.get("url"))
     if track_id is None and url is None:
         return _NO_RECEIPT
-    return DeploymentReceipt(track_id, url, first_text(fields, *_SUBMISSION), _warnings(fields))
+    submission_id = first_text(fields, *_SUBMISSION)
+    return DeploymentReceipt(track_id, url, submission_id, _warnings(fields), raw=Answer(content.raw))
 
 
 def take_new_receipt(content: Content) -> DeploymentReceipt | str:
@@ -159,7 +161,8 @@ def take_opt_out_receipt(content: Content) -> OptOutReceipt | str:
     usual = fields.get("success") == _SUCCESSFUL and fields.keys() <= _OF_A_RECEIPT  # as documented, and no more
     if not usual and ("success" not in fields or _says_that_it_failed(content)):
         return "the response does not say that the submission was successful"
-    return OptOutReceipt(first_text(fields, *_SUBMISSION), text_of(fields["success"]), _warnings(fields))
+    submission_id, message = first_text(fields, *_SUBMISSION), text_of(fields["success"])
+    return OptOutReceipt(submission_id, message, _warnings(fields), raw=Answer(content.raw))
 
 
 def take_status(content: Content) -> DeploymentStatus | str:

@@ -16,6 +16,7 @@ from omeda_async._operation import Request
 from omeda_async._quick import quick
 from omeda_async.errors import InvalidRecord
 from omeda_async.providers._fields import check_id, check_text, path_segment
+from omeda_async.providers._models import to_id
 from omeda_async.providers.omeda._addresses import Addresses
 from omeda_async.providers.omeda._converter import LEVELS, Entry, entry_of, to_wire
 from omeda_async.providers.omeda._dates import check_future, to_central
@@ -50,7 +51,7 @@ class CloneDeployment:
     """The parameters of ``deployments.clone``."""
 
     brand: str
-    track_id: str
+    track_id: str = attrs.field(converter=to_id)
     """The deployment to clone."""
     deployment_date: datetime
     now: datetime
@@ -66,7 +67,7 @@ class UpdateDeployment:
     """The parameters of ``deployments.update``."""
 
     brand: str
-    track_id: str
+    track_id: str = attrs.field(converter=to_id)
     update: DeploymentUpdate
     now: datetime
     """The time of the call, aware: the deployment's date has to be after it."""
@@ -88,7 +89,7 @@ class LookupDeployment:
     """The parameters of ``deployments.lookup``."""
 
     brand: str
-    track_id: str
+    track_id: str = attrs.field(converter=to_id)
 
 
 @attrs.frozen(kw_only=True)

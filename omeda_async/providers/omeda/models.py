@@ -5,12 +5,12 @@ Making one of these never fails for what it holds: everything is checked where i
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, SupportsIndex, TypeAlias
 
 import attrs
 
 from omeda_async._masking import masked_repr
-from omeda_async.providers._models import to_tuple
+from omeda_async.providers._models import UNKEPT, to_id, to_tuple
 
 
 def _to_integer(value: str | int | None) -> int | None:
@@ -103,7 +103,8 @@ class DeploymentUpdate:
 class DeploymentCancel:
     """A deployment to cancel."""
 
-    track_id: str = attrs.field(repr=masked_repr)
+    track_id: str = attrs.field(repr=masked_repr, converter=to_id)
+    """Takes an integer too."""
     user_id: str | None = attrs.field(default=None, repr=masked_repr)
     """The user it is cancelled as; None takes the settings'."""
     key: str | int | None = attrs.field(default=None, repr=masked_repr, eq=False)
@@ -112,8 +113,14 @@ class DeploymentCancel:
     """When the deployment is to be sent, aware: cancels that are due sooner go first; not sent."""
 
 
+class AnyOptOut:
+    """What all opt-outs are: to mypy, a list of several levels is a list of these."""
+
+    __slots__ = ()
+
+
 @attrs.frozen
-class ClientOptOut:
+class ClientOptOut(AnyOptOut):
     """Opt an address out of everything of a client."""
 
     email_address: str = attrs.field(repr=masked_repr)
@@ -124,7 +131,7 @@ class ClientOptOut:
 
 
 @attrs.frozen
-class BrandOptOut:
+class BrandOptOut(AnyOptOut):
     """Opt an address out of all deployment types of some brands."""
 
     email_address: str = attrs.field(repr=masked_repr)
@@ -135,7 +142,7 @@ class BrandOptOut:
 
 
 @attrs.frozen
-class DeploymentTypeOptOut:
+class DeploymentTypeOptOut(AnyOptOut):
     """Opt an address out of some deployment types."""
 
     email_address: str = attrs.field(repr=masked_repr)
@@ -148,6 +155,10 @@ class DeploymentTypeOptOut:
 
 OptOut: TypeAlias = ClientOptOut | BrandOptOut | DeploymentTypeOptOut
 """An opt-out of any level."""
+OptOutRecord: TypeAlias = OptOut | AnyOptOut | Mapping[Any, Any]
+"""What stands for an opt-out in bulk: one, or a mapping of its fields."""
+DeploymentRecord: TypeAlias = str | SupportsIndex | DeploymentCancel | Mapping[Any, Any]
+"""What stands for a deployment to cancel: its id, a model, or a mapping of its fields."""
 
 
 @attrs.frozen(kw_only=True)
@@ -185,6 +196,9 @@ class DeploymentReceipt:
     warnings: tuple[str, ...] = attrs.field(default=(), repr=masked_repr)
     settled: bool = attrs.field(default=False, kw_only=True)
     """True: the response was lost, and a read has shown since that it was done."""
+    raw: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True, eq=False, repr=False, metadata=UNKEPT)
+    """The whole response as it came, which cannot be changed; None where a read has settled it, or in an outcome
+    from a journal."""
 
 
 @attrs.frozen
@@ -197,6 +211,9 @@ class OptOutReceipt:
     warnings: tuple[str, ...] = attrs.field(default=(), repr=masked_repr)
     settled: bool = attrs.field(default=False, kw_only=True)
     """True: the response was lost, and it has been shown since that it was done."""
+    raw: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True, eq=False, repr=False, metadata=UNKEPT)
+    """The whole response as it came, which cannot be changed; None where a read has settled it, or in an outcome
+    from a journal."""
 
 
 @attrs.frozen(kw_only=True)

@@ -29,11 +29,13 @@ from omeda_async._result import Result
 from omeda_async.bulk import Item
 from omeda_async.bulk.journal.codec import Codec, record_of, result_of
 from omeda_async.journal import read_not_done, read_status
+from omeda_async.providers._models import Answer
 from omeda_async.sandbox import Sandbox
 from tests.bulk.bulk_fakes import collect
 from tests.bulk.journal_help import journalled
 
 S = OutcomeStatus
+UNKEPT = {"method", "url", "headers"}
 ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, OmedaAsyncError)]
 FILLED: dict[str, Any] = {
     "culprits": (Culprit("BrandOptOut", "X", "a@example.com", "a@example.com is not"),),
@@ -62,8 +64,8 @@ def kept(result: Result[Any], salt: bytes | None = None) -> Result[Any]:
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
 def test_every_error_comes_back_as_it_was(kind: type[OmedaAsyncError]) -> None:
     """Class, texts, numbers and culprits of each class of the tree, every field filled."""
-    values = {field.name: FILLED.get(field.name, f"a text for {field.name}") for field in attrs.fields(kind)}
-    error = kind(**values)
+    names = [field.name for field in attrs.fields(kind) if field.name not in UNKEPT]
+    error = kind(**{name: FILLED.get(name, f"a text for {name}") for name in names})
     again = kept(Result(error=error, attempts=3)).error
     assert type(again) is kind
     assert again.__dict__ == error.__dict__
@@ -98,6 +100,19 @@ def test_an_error_of_a_class_of_someone_elses_comes_back_as_the_nearest_of_ours(
 
     again = kept(Result(error=Own("no", status=400))).error
     assert type(again) is errors.BadRequest
+
+
+@pytest.mark.parametrize("salt", [None, b"salt"], ids=["keep", "hash"])
+def test_what_tells_of_this_processs_own_attempt_is_not_kept(salt: bytes | None) -> None:
+    """The request's URL, which names the record, and the response's headers; of a receipt, the response itself."""
+    error = errors.BadRequest("no", status=400, method="POST", url="https://x/id-7", headers={"Date": "today"})
+    again = kept(Result(error=error), salt).error
+    assert again is not None
+    assert (again.method, again.url, again.headers) == (None, None, {})
+    receipt = kept(Result(receipt=DeploymentReceipt("T", raw=Answer({"TrackId": "T", "New": 1}))), salt).receipt
+    assert receipt == DeploymentReceipt("T")
+    assert receipt is not None
+    assert receipt.raw is None
 
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
@@ -204,6 +219,7 @@ async def test_a_cancel_that_was_under_way_is_settled_by_a_read(path: Path) -> N
     assert read.method == "GET"
     by_key = {outcome.key: outcome for outcome in outcomes}
     assert by_key["1"].status is S.ALREADY_DONE
+    assert by_key["1"].receipt is not None
     assert by_key["1"].receipt.settled
     assert by_key["2"].status is S.DONE
 

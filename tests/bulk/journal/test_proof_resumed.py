@@ -13,12 +13,13 @@ from tests.bulk import fault_checks as checks, fault_plans as plans, fault_runs 
 from tests.bulk.bulk_fakes import collect
 from tests.bulk.sandboxed import manager_on
 from tests.bulk.test_proof import PROOF
+from tests.campaigns import cases
 
 PATIENCE = 0.002
 SETTLED = frozenset(OutcomeStatus) - {OutcomeStatus.UNKNOWN, OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}
 
 
-@settings(PROOF, max_examples=120)
+@settings(PROOF, max_examples=cases(120))
 @given(plans.PLANS)
 def test_a_run_broken_off_by_anything_is_brought_to_its_end(plan: plans.FaultPlan) -> None:
     """Resumed once nothing goes wrong any more: all is settled, truly, and what had been settled is left alone."""

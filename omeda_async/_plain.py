@@ -1,0 +1,68 @@
+"""Outcomes, reports and plans as plain JSON values: with e-mail addresses masked, unless somebody insists."""
+
+import enum
+import math
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import attrs
+
+from omeda_async._empty import is_empty
+from omeda_async._masking import mask_emails
+from omeda_async.errors import OmedaAsyncError
+
+
+def plain(value: Any, *, mask: bool = True) -> Any:
+    """Return a value as JSON has it: null, true, false, numbers, strings, lists, and objects whose names are strings.
+
+    Models and receipts become objects of their fields, errors too, with their class as ``type``. Dates are written in
+    ISO 8601, NaN and what else stands for nothing as null; of what JSON has no form for, the text is taken.
+
+    Args:
+        value: Any value. What cannot be looked into is named by its class.
+        mask: Whether e-mail addresses are masked, wherever they stand.
+    """
+    try:
+        return _plain(value, mask)
+    except Exception:  # noqa: BLE001 a record is the caller's: looking into it may raise anything
+        return f"<{type(value).__name__}>"
+
+
+def _plain(value: Any, mask: bool) -> Any:  # noqa: PLR0911 one line for each kind
+    if isinstance(value, str):
+        text = str(value.value) if isinstance(value, enum.Enum) else str.__str__(value)
+        return mask_emails(text) if mask else text
+    if is_empty(value) or isinstance(value, bool):
+        return None if is_empty(value) else value
+    if isinstance(value, Real):
+        return _number(value)
+    if isinstance(value, enum.Enum):
+        return plain(value.value, mask=mask)
+    if isinstance(value, OmedaAsyncError):
+        return {"type": type(value).__name__, **_fields(value, mask)}
+    if attrs.has(type(value)) and not isinstance(value, Mapping):
+        return _fields(value, mask)
+    if isinstance(value, Mapping):
+        return {_name(name, mask): plain(one, mask=mask) for name, one in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
+        return [plain(one, mask=mask) for one in value] if hasattr(value, "__len__") else f"<{type(value).__name__}>"
+    text = value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return mask_emails(text) if mask else text
+
+
+def _number(value: Real) -> int | float | None:
+    if isinstance(value, Integral):
+        return int(value)
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _fields(value: Any, mask: bool) -> dict[str, Any]:
+    names = [field.name for field in attrs.fields(type(value)) if not field.name.startswith("_")]
+    return {name: plain(getattr(value, name), mask=mask) for name in names}
+
+
+def _name(name: Any, mask: bool) -> str:
+    text = plain(name, mask=mask)
+    return text if isinstance(text, str) else str(name)

@@ -1,0 +1,31 @@
+"""Help that cuts nothing: in boxes where there is room for them, else in lines that are wrapped at blanks."""
+
+import shutil
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+ROOM = 80
+"""Columns below which a box would cut the names of options."""
+
+
+class Command(TyperCommand):
+    """A command with such help."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help of the command."""
+        self.rich_markup_mode = _mode()
+        super().format_help(ctx, formatter)
+
+
+class Group(TyperGroup):
+    """Commands with such help."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help of the program."""
+        self.rich_markup_mode = _mode()
+        super().format_help(ctx, formatter)
+
+
+def _mode() -> Any:
+    return "rich" if shutil.get_terminal_size().columns >= ROOM else None

@@ -1,0 +1,160 @@
+"""Columns that stand for nothing, for something else than their name says, and for the same as another."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omeda_async import ConfigurationError
+from omeda_async.rows import CAMPAIGNS, OPT_OUTS, RowFile
+from tests.rows.reading import read, rows
+from tests.rows.workbooks import workbook
+
+EXPORTS = sorted((Path(__file__).parents[1] / "samples" / "exports").glob("*.*"))
+MAILCHIMP = "Email Address,First Name,Last Name,MEMBER_RATING,OPTIN_TIME,LEID,EUID,NOTES,TAGS\n" + "a@x.com" + "," * 8
+
+
+def test_all_columns_that_stand_for_nothing_are_named_at_once() -> None:
+    """With all ways out: eight tries for eight columns are seven too many."""
+    with pytest.raises(ConfigurationError) as caught:
+        rows(OPT_OUTS, MAILCHIMP)
+    message = str(caught.value)
+    assert "in.csv: 8 columns stand for no field of opt-outs: 'First Name', 'Last Name', 'MEMBER_RATING'," in message
+    assert "'NOTES', 'TAGS'; known are email_address, brand_ids" in message
+    for way_out in (
+        "--ignore-other-columns",
+        "--ignore-column NAME",
+        "--column brand_ids=NAME",
+        "columns={'brand_ids'",
+    ):
+        assert way_out in message
+
+
+def test_they_are_left_out_on_request_and_what_is_read_is_told() -> None:
+    """Whoever leaves out what nobody has named should see what is left."""
+    file = rows(OPT_OUTS, MAILCHIMP, ignore_other_columns=True)
+    assert [row.fields() for row in file] == [{"email_address": "a@x.com"}]
+    assert file.notes == ("Of the columns of in.csv 8 are left out; read are 'Email Address' as email_address",)
+    assert rows(OPT_OUTS, "email,note\na@x.com,n\n", ignore=["note"]).notes == ()
+
+
+@pytest.mark.parametrize("path", [path for path in EXPORTS if path.suffix != ".md"], ids=lambda path: path.name)
+def test_the_exports_of_mailing_services_work_as_they_are(path: Path) -> None:
+    """Whatever they separate by, write in, and have beside the address."""
+    file = RowFile.at(OPT_OUTS, path, ignore_other_columns=True)
+    addresses = [row["email_address"] for row in file]
+    assert addresses in (["anna.berg@example.com", "jose@example.com"], ["li@example.com", "omar@example.org"])
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("in.csv", "Contact,Ref,Email\na@x.com,7,b@x.com\n"),
+        ("in.jsonl", '{"Contact": "a@x.com", "Ref": "7", "Email": "b@x.com"}\n'),
+        ("in.json", '[{"Contact": "a@x.com", "Ref": "7", "Email": "b@x.com"}]'),
+        ("in.xlsx", workbook([["Contact", "Ref", "Email"], ["a@x.com", 7, "b@x.com"]])),
+    ],
+    ids=["csv", "jsonl", "json", "xlsx"],
+)
+def test_a_column_may_be_said_to_stand_for_a_field(name: str, data: str | bytes) -> None:
+    """It goes before one whose name is known, which is left out then: that one was meant is what was said."""
+    (record,) = read(OPT_OUTS, data, name, columns={"EmailAddress": "contact", "key": "Ref"}).values()
+    assert record == {"email_address": "a@x.com", "key": "7"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"columns": {"email": "Mail"}}, "has no column 'Mail' for email_address"),
+        ({"columns": {"nope": "Contact"}}, "'nope' is no field of opt-outs: known are email_address, brand_ids"),
+        ({"columns": {"email": "Contact", "key": "CONTACT"}}, "'CONTACT' cannot be key: CONTACT twice is asked for"),
+        ({"columns": {"email": "Contact", "EmailAddress": "Email"}}, "both Contact and Email is asked for"),
+        ({"columns": {"email": "Contact"}, "ignore": ["contact"]}, "cannot be email_address"),
+        ({"ignore": ["Nobody"]}, "has no column 'Nobody' to leave out"),
+        ({"ignore": ["Email"], "ignore_other_columns": True}, "no usable column.*--column email_address=NAME"),
+    ],
+)
+def test_what_contradicts_itself_or_is_not_there_is_refused(options: dict[str, Any], words: str) -> None:
+    """It may be a slip for something else."""
+    with pytest.raises(ConfigurationError, match=words):
+        rows(OPT_OUTS, "Email,Contact\na@x.com,b@x.com\n", **options)
+
+
+def test_a_name_that_no_record_of_json_has_is_refused() -> None:
+    """There is no header to look into: all records are."""
+    line = '{"email": "a@x.com"}\n'
+    with pytest.raises(ConfigurationError, match="has no field 'Mail' for key"):
+        rows(OPT_OUTS, line + line, "in.jsonl", columns={"key": "Mail"})
+    assert len(rows(OPT_OUTS, f'{line}{{"email": "b@x.com", "Mail": 1}}\n', "in.jsonl", columns={"key": "Mail"})) == 2
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_two_columns_for_one_field_are_both_named(others: bool) -> None:
+    """Nobody can tell which one is meant; leaving out others is no answer to that."""
+    text = "Email,Email Address,Name\na@x.com,b@x.com,A\n"
+    with pytest.raises(ConfigurationError, match="'Email' and 'Email Address' both are email_address: say which"):
+        rows(OPT_OUTS, text, ignore_other_columns=others)
+    assert len(rows(OPT_OUTS, text, ignore=["Email"], ignore_other_columns=True)) == 1
+
+
+def test_all_fields_of_json_that_stand_for_nothing_are_named_at_once() -> None:
+    """In the row that has them; left out on request."""
+    line = '{"email": "a@x.com", "first": 1, "last": {"deep": [1.5]}}\n'
+    (reason,) = read(OPT_OUTS, line, "in.jsonl").values()
+    assert reason.startswith("2 fields stand for no field of opt-outs: 'first', 'last'; known are")
+    assert "--ignore-other-columns" in reason
+    assert read(OPT_OUTS, line, "in.jsonl", ignore_other_columns=True) == {1: {"email_address": "a@x.com"}}
+
+
+def test_a_header_of_many_columns_makes_no_endless_message() -> None:
+    """Fifty are named, each with its first forty characters, and the rest counted."""
+    names = ",".join(f"{'x' * 60}{number}" for number in range(80))
+    with pytest.raises(ConfigurationError, match=r"80 columns .* and 30 more; known") as caught:
+        rows(CAMPAIGNS, f"id,{names}\n1{',' * 80}\n")
+    assert len(str(caught.value)) < 3000
+
+
+@pytest.mark.parametrize("said", ["|", "pipe"])
+def test_what_separates_the_cells_may_be_said(said: str) -> None:
+    """By its sign or its name; then a file is CSV, whatever it is called."""
+    text = "email|brand_ids\na@x.com|XXG,XXH\n"
+    found = read(OPT_OUTS, text, "in.txt", delimiter=said)
+    assert found == {2: {"email_address": "a@x.com", "brand_ids": ("XXG", "XXH")}}
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "said", "words"),
+    [
+        ("email,key\na@x.com,1\n", "in.csv", "ab", "'ab' is no delimiter"),
+        ("email,key\na@x.com,1\n", "in.csv", '"', "is no delimiter"),
+        ("sep=;\nemail;key\na@x.com;1\n", "in.csv", ",", "says sep=; in its first line, and ',' is given"),
+        ('{"email": "a@x.com"}', "in.jsonl", ",", "is JSON by its name, which has no delimiter"),
+        ("email,key\na@x.com,1\n", "in.csv", ";", "its header reads 'email,key', separated by ;"),
+    ],
+)
+def test_a_delimiter_that_cannot_be_is_refused(text: str, name: str, said: str, words: str) -> None:
+    """With what the file says itself."""
+    with pytest.raises(ConfigurationError, match=words):
+        rows(OPT_OUTS, text, name, delimiter=said)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("in.txt", "1\n2\n3"),
+        ("in.csv", "id\n1\n2\n3"),
+        ("in.json", "[1, 2, 3]"),
+        ("in.jsonl", '"1"\n"2"\n"3"'),
+        ("in.xlsx", workbook([["id"], [1], [2], [3]])),
+    ],
+    ids=["ids", "csv", "json", "jsonl", "xlsx"],
+)
+def test_only_the_first_rows_may_be_asked_for(name: str, data: str | bytes) -> None:
+    """The length is that of what is read, and it is told that there are more; as many as there are is no limit."""
+    file = rows(CAMPAIGNS, data, name, limit=2)
+    assert [row.fields()["campaign_id"] for row in file] == ["1", "2"]
+    assert (len(file), file.is_cut) == (2, False)
+    assert file.notes == (f"Only the first 2 of 3 rows of {name} are read",)
+    assert rows(CAMPAIGNS, data, name, limit=3).notes == ()
+    with pytest.raises(ConfigurationError, match="limit is 0: must be at least 1"):
+        rows(CAMPAIGNS, data, name, limit=0)
