@@ -37,7 +37,7 @@ ROWS: list[tuple[str, str, str]] = [
     (
         r"limits(\..*)?",
         rf"errors|_clock|_quick|_checks|_retry_after|_thread|{OWN}",
-        r"attrs|aiolimiter|cattrs(\..*)?|orjson",
+        r"attrs|aiolimiter|cattrs(\..*)?|orjson|redis(\..*)?",
     ),
     (r"_checks", r"errors|_secret", r""),
     (r"_proxies", r"errors|_checks|_secret", r"attrs"),
@@ -159,13 +159,14 @@ SPECIAL: list[tuple[str, str]] = [
     (r"email_validator.*", r"providers\.omeda\._addresses"),
     (r"aiolimiter.*", r"limits\._limiter"),
     (r"sqlite3.*", r"bulk\.(journal|outbox)\.sqlite(_\w+)?|limits\._sqlite_file"),
+    (r"redis(\..*)?", r"limits\._redis_(link|store)"),
     (r"(cattrs|orjson)(\..*)?", r"(?!limits\.).*|limits\._stored"),
     (r"os\.(environ|getenv|environb|putenv)", r"_environment|cli\..*"),
     (r"random(\..*)?", r"_decide|sandbox\._(latency|windows|faults|state)"),
     (r"time(\..*)?", r"_clock"),
     (
         r"(asyncio\.)?(sleep|create_task|ensure_future)",
-        r"_clock|_auth|limits\._store_limiter|sandbox\._exchange|bulk\..*|cli\..*",
+        r"_clock|_auth|limits\._(store_limiter|redis_link|redis_store)|sandbox\._exchange|bulk\..*|cli\..*",
     ),
     (
         r"asyncio(\..*)?",

@@ -67,6 +67,7 @@ class Asked:
     concurrency: int | None = None
     deadline: float | None = None
     rate: str | None = None
+    share_limits: str | None = attrs.field(default=None, repr=False)
     proxy: str | None = attrs.field(default=None, repr=False)
     ca_file: Path | None = None
 
@@ -93,8 +94,12 @@ class Order:
         """Return what is done: ``"Cancel campaigns"``."""
         return f"{self.verb.capitalize()} {self.kind.what}"
 
-    def manager(self, settings: Any, *, hooks: "Iterable[Hook]" = ()) -> "SessionManager":
-        """Return a manager for the provider, with the way out that was asked for.
+    def manager(self, options: Mapping[str, Any], *, hooks: "Iterable[Hook]" = ()) -> "SessionManager":
+        """Return a manager with these options, and the way out that was asked for.
+
+        Args:
+            options: The provider's settings, and where its limits are shared, as a manager takes them.
+            hooks: What is told of events.
 
         Raises:
             ConfigurationError: That is none, or cannot be read.
@@ -102,8 +107,7 @@ class Order:
         from omeda_async import SessionManager  # noqa: PLC0415 whoever only asks for help needs none
 
         context = None if self.asked.ca_file is None else _trusting(self.asked.ca_file)
-        settings = {self.provider.setting: settings}
-        return SessionManager(**settings, proxy=self.asked.proxy, ssl=context, hooks=hooks)
+        return SessionManager(**options, proxy=self.asked.proxy, ssl=context, hooks=hooks)
 
     def run(self, manager: "SessionManager", rows: "RowFile") -> "BulkRun":
         """Make the run, which has not begun then."""

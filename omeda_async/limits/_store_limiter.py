@@ -71,6 +71,8 @@ class StoreLimiter:
         self._listens: asyncio.Task[None] | None = None
         self._woken: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._asked_at = math.inf
+        """When the turn began that is under way."""
         self._is_away = self._closed = self._gone = self._warned = False
         self._failure: str | None = None
         """Why the store cannot be used at all."""
@@ -112,7 +114,8 @@ class StoreLimiter:
         """Do nothing: the store knows what the account has used."""
 
     def view(self) -> LimitsView:
-        held_for = self._times.held_for(0.0 if self._loop is None else self._loop.time())
+        now = 0.0 if self._loop is None else self._loop.time()
+        held_for = self._times.held_for(now)
         seen = self._store.view()
         if seen is None:
             seen = LimiterState(self._told.rate_limit).view(0.0, {}, 1)
@@ -120,7 +123,7 @@ class StoreLimiter:
             seen,
             waiting=self._lanes.waiting(),
             shared_by=self._store.name,
-            store_reachable=not self._is_away,
+            store_reachable=self._is_reachable(now),
             held_for=held_for,
             next_slot_in=None if seen.next_slot_in is None else max(seen.next_slot_in, held_for),
             next_bulk_in=None if seen.next_bulk_in is None else max(seen.next_bulk_in, held_for),
@@ -173,12 +176,15 @@ class StoreLimiter:
         self._lanes.leave(priority)
         if not self._lanes.waiters:
             self._disarm()
-        self._ask_less()
+        self._ask_anew()
 
-    def _ask_less(self) -> None:
-        """Tell the store where nobody waits any more, so that no permit waits for us in vain."""
+    def _ask_anew(self) -> None:
+        """Tell the store where nobody waits any more, so that no permit waits for us in vain; and where somebody does.
+
+        Whoever came while a turn was under way is not in that turn.
+        """
         waiting = self._lanes.waiting()
-        if any(self._wanted[lane] > 0 and not waiting[lane] for lane in Priority):
+        if any((self._wanted[lane] > 0) != (waiting[lane] > 0) for lane in Priority):
             self._ask_soon()
 
     def _refusal(self, loop: asyncio.AbstractEventLoop, priority: Priority, max_wait: float | None) -> OmedaAsyncError:
@@ -187,7 +193,7 @@ class StoreLimiter:
         if self._closed or max_wait is None:
             return closed()
         now = loop.time()
-        if self._is_away or not self._told.answered:
+        if not self._told.answered or not self._is_reachable(now):
             return away(max_wait, self._store.name)
         if held_for := self._times.held_for(now):
             return held_back(max_wait, self._store.name, held_for)
@@ -238,7 +244,7 @@ class StoreLimiter:
         timer = loop.call_at(at, self._wake) if at < math.inf else None
         if not self._lanes.waiters:
             self._listen_no_more()
-        elif self._listens is None and not self._is_away:
+        elif self._listens is None and not self._is_away and not self._times.held_for(loop.time()):
             self._listens = loop.create_task(self._listen(), name="omeda_async limits")
         try:
             await self._woken
@@ -268,12 +274,12 @@ class StoreLimiter:
         waiting = self._lanes.waiting()
         ask = self._told.ask(interactive=waiting[INTERACTIVE], bulk=waiting[BULK])
         marks, asked, began = self._times.begin(), loop.time(), self._told.clock()
-        silence = loop.call_later(SILENT, self._set_away)
+        self._asked_at = asked
         try:
             reply = await self._store.turn(ask)
         except StoreAway as error:
             logger.debug("%s does not answer: %s", self._store.name, error)
-            self._set_away()
+            self._is_away = True
             self._times.failed(loop.time())
             self._due = True
         except StoreRefused as error:
@@ -288,7 +294,7 @@ class StoreLimiter:
                 if not waiter.done():
                     waiter.set_result(None)
         finally:
-            silence.cancel()
+            self._asked_at = math.inf
 
     def _take(self, ask: Ask, reply: Reply, began: float) -> None:
         """Hand out what has come."""
@@ -305,7 +311,7 @@ class StoreLimiter:
                 self._lanes.leave(permit.priority)
         if not self._lanes.waiters:
             self._disarm()
-        self._ask_less()
+        self._ask_anew()
         if self._told.has_news:
             self._due = True
         self._warn_of(reply.rate_limit)
@@ -317,8 +323,9 @@ class StoreLimiter:
             self._warned = True
             logger.warning("limits that differ are given for one account: the tighter of each holds, %s", rate_limit)
 
-    def _set_away(self) -> None:
-        self._is_away = True
+    def _is_reachable(self, now: float) -> bool:
+        """Whether the store has answered the last turn, or still may in good time."""
+        return not self._is_away and now <= self._asked_at + SILENT
 
     def _fail(self, reason: str) -> None:
         self._failure = f"share_limits: {self._store.name} cannot share limits: {reason}"
