@@ -137,6 +137,8 @@ class StoreLimiter:
 
     async def aclose(self) -> None:
         self.close()
+        if self._gone:
+            return
         self._gone = True
         parting = asyncio.create_task(self._part(), name="omeda_async limits")
         try:
@@ -316,8 +318,8 @@ class StoreLimiter:
         if self._told.has_news:
             self._due = True
         self._warn_of(reply.rate_limit)
-        if reply.paused_for > 0 and self._on_pause is not None:
-            self._on_pause(reply.paused_for)
+        if reply.paused_for > 0 and self._on_pause is not None and self._loop is not None:
+            self._loop.call_soon(self._on_pause, reply.paused_for)  # what it raises is not for the turns
 
     def _warn_of(self, rate_limit: RateLimit) -> None:
         if rate_limit != self._told.rate_limit and not self._warned:
@@ -341,12 +343,13 @@ class StoreLimiter:
         """Let the turn end that is under way, and tell the store that nothing is wanted any more."""
         if self._turns is not None:
             await asyncio.wait({self._turns})
-        if self._told.turns and self._failure is None:
-            try:
+        try:
+            if self._told.turns and self._failure is None:
                 await self._store.turn(self._told.ask(leaves=True))
-            except (StoreAway, StoreRefused):
-                logger.debug("%s was not told that a client has left", self._store.name)
-        await self._store.aclose()
+        except Exception as error:  # noqa: BLE001 it finds out by itself that nobody is there
+            logger.debug("%s was not told that a client has left: %s", self._store.name, type(error).__name__)
+        finally:
+            await self._store.aclose()
 
     def _arm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
         """Let the timer of the deadlines ring at a moment, if it does not ring before anyway."""
