@@ -94,15 +94,8 @@ class Order:
         """Return what is done: ``"Cancel campaigns"``."""
         return f"{self.verb.capitalize()} {self.kind.what}"
 
-    def manager(
-        self, settings: Any, *, hooks: "Iterable[Hook]" = (), share_limits: str | None = None
-    ) -> "SessionManager":
+    def manager(self, settings: Any, *, hooks: "Iterable[Hook]" = ()) -> "SessionManager":
         """Return a manager for the provider, with the way out that was asked for.
-
-        Args:
-            settings: How to reach it.
-            hooks: What is told of events.
-            share_limits: Where its limits are shared with other processes.
 
         Raises:
             ConfigurationError: That is none, or cannot be read.
@@ -111,7 +104,7 @@ class Order:
 
         context = None if self.asked.ca_file is None else _trusting(self.asked.ca_file)
         options = {self.provider.setting: settings, "proxy": self.asked.proxy, "ssl": context}
-        return SessionManager(**options, hooks=hooks, share_limits=share_limits)
+        return SessionManager(**options, hooks=hooks, share_limits=self.asked.share_limits)
 
     def run(self, manager: "SessionManager", rows: "RowFile") -> "BulkRun":
         """Make the run, which has not begun then."""

@@ -136,6 +136,8 @@ class StoreLimiter:
 
     async def aclose(self) -> None:
         self.close()
+        if self._gone:
+            return
         self._gone = True
         parting = asyncio.create_task(self._part(), name="omeda_async limits")
         try:

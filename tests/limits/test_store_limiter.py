@@ -476,6 +476,23 @@ async def test_a_limiter_that_was_never_used_is_closed_without_a_word_to_the_sto
     assert (store.closed, store.server.turns) == (True, [])
 
 
+async def test_a_dispatcher_that_somebody_cancels_keeps_nobody() -> None:
+    """Who waits is told, and who comes later gets another one."""
+    server = await known()
+    limiter = limiter_at(server)
+    server.hangs = True
+    waits = asyncio.create_task(limiter.acquire())
+    await asyncio.sleep(0.1)
+    assert limiter._turns is not None
+    limiter._turns.cancel()
+    with pytest.raises(ClosedError):
+        await waits
+    server.hangs = False
+    limiter.release(await limiter.acquire(), status=204)
+    await limiter.aclose()
+    assert in_flight(server) == 0
+
+
 async def test_a_limiter_belongs_to_one_loop() -> None:
     """And says so."""
     server = await known()
