@@ -23,28 +23,10 @@ PASSING = frozenset({402, 407, 421, 423, 424, 425, 426, 431, 449, 451})
 GAVE_UP = frozenset({408, 499})
 """The 4xx that say that somebody stopped waiting: the provider may be at work on the request."""
 _WORD = re.compile(r"\w+")
-_OF_ANY_URL = frozenset(
-    (
-        *(
-            "a",
-            "an",
-            "any",
-            "at",
-            "be",
-            "cannot",
-            "could",
-            "does",
-            "endpoint",
-            "error",
-            "exist",
-            "file",
-            "for",
-            "found",
-        ),
-        *("handler", "has", "here", "http", "https", "is", "it", "mapping", "no", "not", "on", "or", "page", "path"),
-        *("provider", "requested", "resource", "route", "server", "service", "static", "such", "that", "the", "there"),
-        *("this", "to", "unknown", "uri", "url", "was", "you", "your", "404"),
-    )
+_OF_ANY_URL = re.compile(
+    r"an?|any|at|be|cannot|could|does|endpoint|error|exist|file|for|found|handler|has|here|https?|is|it|mapping|no|not"
+    r"|on|or|page|path|provider|requested|resource|route|server|service|static|such|that|the|there|this|to|unknown"
+    r"|uri|url|was|you|your|404"
 )
 """The words with which servers say that they do not have a URL, whatever it is of."""
 P = TypeVar("P")
@@ -147,7 +129,7 @@ def names_the_absent(error: OmedaAsyncError) -> bool:
 
 
 def _is_of_any_url(message: str) -> bool:
-    return _OF_ANY_URL.issuperset(_WORD.findall(message.casefold()))
+    return all(map(_OF_ANY_URL.fullmatch, _WORD.findall(message.casefold())))
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)

@@ -72,7 +72,7 @@ def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
         str | None,
         typer.Option(
             metavar="WHERE",
-            help="Share the limits with other processes: the path of a folder on this host, redis://… or postgresql://….",
+            help="Share the limits with other processes: in a folder of this host, or at a redis: or postgresql: URL.",
         ),
     ] = None,
     proxy: Annotated[

@@ -17,7 +17,7 @@ from omeda_async._clock import utc_now
 from omeda_async._retry_after import read_retry_after
 from omeda_async.errors import ConfigurationError, OmedaAsyncError
 from omeda_async.limits._conversation import Conversation, LeasedPermit
-from omeda_async.limits._headers import read_advice
+from omeda_async.limits._headers import LIMIT, LIMIT_LOWER, read_advice
 from omeda_async.limits._lanes import Lanes, Waiter
 from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._refusals import away, check_wait, closed, held_back, too_long
@@ -105,7 +105,8 @@ class StoreLimiter:
         if permit.done or not isinstance(permit, LeasedPermit):
             return
         permit.done = True
-        advice = read_advice(headers) if headers else None
+        # Most responses say nothing of limits.
+        advice = read_advice(headers) if headers and (LIMIT in headers or LIMIT_LOWER in headers) else None
         wait = read_retry_after(headers, utc_now()) if headers and status in _WAITS else None
         self._told.end(Ended(permit.number, sent, status, advice, wait))
         self._ask_soon()
@@ -178,12 +179,15 @@ class StoreLimiter:
         self._lanes.leave(priority)
         if not self._lanes.waiters:
             self._disarm()
-        self._ask_less()
+        self._ask_anew()
 
-    def _ask_less(self) -> None:
-        """Tell the store where nobody waits any more, so that no permit waits for us in vain."""
+    def _ask_anew(self) -> None:
+        """Tell the store where nobody waits any more, so that no permit waits for us in vain; and where somebody does.
+
+        Whoever came while a turn was under way is not in that turn.
+        """
         waiting = self._lanes.waiting()
-        if any(self._wanted[lane] > 0 and not waiting[lane] for lane in Priority):
+        if any((self._wanted[lane] > 0) != (waiting[lane] > 0) for lane in Priority):
             self._ask_soon()
 
     def _refusal(self, loop: asyncio.AbstractEventLoop, priority: Priority, max_wait: float | None) -> OmedaAsyncError:
@@ -310,7 +314,7 @@ class StoreLimiter:
                 self._lanes.leave(permit.priority)
         if not self._lanes.waiters:
             self._disarm()
-        self._ask_less()
+        self._ask_anew()
         if self._told.has_news:
             self._due = True
         self._warn_of(reply.rate_limit)

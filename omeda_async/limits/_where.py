@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 # What has to be installed, the extra that does so, and the store.
 _REDIS: Final = ("redis", "redis", "_redis_store", "RedisStore")
 _POSTGRES: Final = ("psycopg", "postgres", "_postgres_store", "PostgresStore")
-_SERVERS: Final = {"redis": _REDIS, "rediss": _REDIS, "postgresql": _POSTGRES, "postgres": _POSTGRES}
+_SERVERS: Final = {
+    "redis": _REDIS,
+    "rediss": _REDIS,
+    "unix": _REDIS,
+    "postgresql": _POSTGRES,
+    "postgres": _POSTGRES,
+}
 _FILES: Final = frozenset({".db", ".sqlite", ".sqlite3"})
 MARGIN: Final = 5.0
 """Seconds by which a lease is longer than an attempt may take, at the most."""

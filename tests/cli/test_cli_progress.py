@@ -126,6 +126,19 @@ def test_where_the_limits_leave_room_the_time_left_is_what_was_measured() -> Non
     assert left == pytest.approx(10.0)
 
 
+def test_no_time_left_is_told_while_what_comes_was_settled_before() -> None:
+    """A resumed run gives thousands of records at once: how many more of them there are is not known."""
+    one = watched(windows=())
+    for second in range(1, 11):
+        resumed = attrs.evolve(report(float(second), done=50 * second), requests=second)
+        assert seconds_left(one, resumed) is None
+    for second in range(11, 41):
+        own = attrs.evolve(report(float(second), done=500 + 10 * (second - 10)), requests=10 * (second - 9))
+        left = seconds_left(one, own)
+    assert left is not None
+    assert 20.0 <= left <= 30.0  # the seconds of before count, too, for a minute
+
+
 def test_a_pause_is_no_part_of_the_measured_rate() -> None:
     """Five minutes in which the provider wanted nothing lengthen the time left by what is left of them only."""
     shown = {"windows": (), "paused_for": 0.0}

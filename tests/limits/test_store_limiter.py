@@ -101,6 +101,26 @@ async def test_a_lost_wake_costs_a_while_and_no_more() -> None:
     await two.aclose()
 
 
+async def test_who_comes_while_the_store_hears_that_nobody_waits_is_told_of_at_once() -> None:
+    """The turn that is under way does not know of them: another one follows it."""
+    server = await known(ONE, latency=0.01)
+    one, two = limiter_at(server, ONE), limiter_at(server, ONE)
+    permit = await one.acquire()
+    gone = asyncio.create_task(two.acquire())
+    await asyncio.sleep(0.5)
+    gone.cancel()
+    await asyncio.sleep(0.005)
+    waits = asyncio.create_task(two.acquire())
+    await asyncio.sleep(0.5)
+    assert wanted(server) == 1
+    began = asyncio.get_running_loop().time()
+    one.release(permit, status=204)
+    two.release(await waits, status=204)
+    assert asyncio.get_running_loop().time() - began < 0.1
+    await one.aclose()
+    await two.aclose()
+
+
 @pytest.mark.parametrize("steps", range(12))
 async def test_a_wait_that_is_cancelled_at_any_moment_leaves_nothing_behind(steps: int) -> None:
     """Neither a permit nor a demand: not here, and not in the store."""
