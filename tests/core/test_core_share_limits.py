@@ -61,6 +61,7 @@ def test_a_place_that_is_none_is_refused_in_words(where: Any, said: str) -> None
     [
         (f"redis://:{SECRET}@host/0", "redis://, which needs an extra: pip install 'omeda-async[redis]'"),
         (f"rediss://:{SECRET}@host/0", "pip install 'omeda-async[redis]'"),
+        ("unix:///run/redis.socket", "pip install 'omeda-async[redis]'"),
         (f"postgresql://user:{SECRET}@host/db", "pip install 'omeda-async[postgres]'"),
     ],
 )
