@@ -33,7 +33,10 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_plain", r"errors|_masking|_empty", r"attrs"),
     (r"_notebook", r"_masking", r""),
     (r"events", r"errors", r"attrs"),
+    (r"_hooks", r"errors|events", r""),
     (r"_operation", r"errors|_quick", r"attrs"),
+    (r"_telling", r"errors|events|_(clock|hooks|operation)", r""),
+    (r"_reading", r"errors|_(masking|operation|shown)", r"attrs"),
     (
         r"limits(\..*)?",
         rf"errors|_clock|_quick|_checks|_retry_after|_thread|{OWN}",
@@ -56,14 +59,15 @@ ROWS: list[tuple[str, str, str]] = [
         r"aiohttp(\..*)?|yarl|multidict",
     ),
     (r"_activity", r"errors|_stop", r""),
-    (r"_account", r"errors|events|limits|settings|_(activity|auth|checks|secret|transport)", r"attrs"),
+    (r"_account", r"errors|limits|settings|_(activity|auth|checks|hooks|secret|transport)", r"attrs"),
     (r"_result", r"errors|outcomes|_quick|_decide", r""),
     (
         r"_call",
-        r"errors|events|limits|outcomes|_(masking|clock|quick|operation|decide|auth|account|result|shown|stop)",
+        r"errors|events|limits|outcomes|_(masking|clock|operation|decide|auth|account|call_options|reading|result|shown|telling)",
         r"attrs",
     ),
-    (r"_single", r"errors|limits|settings|_(checks|secret|operation|account|call)", r""),
+    (r"_call_options", r"limits|outcomes|_(quick|stop)", r""),
+    (r"_single", r"errors|limits|settings|_(checks|secret|operation|account|call|call_options)", r""),
     (r"providers(\.[a-z]\w*)?", r"", r""),
     (r"providers\._models", r"", r""),
     (r"providers\._responses", r"errors|_masking|_operation|_retry_after", r"orjson"),
@@ -84,7 +88,7 @@ ROWS: list[tuple[str, str, str]] = [
         rf"errors|_quick|_masking|_operation|providers\._(models|responses|fields|structuring)|{OWN}",
         r"attrs|orjson",
     ),
-    (r"providers\.omeda\._opt_outs", rf"errors|_account|_call|_result|_decide|bulk|{OWN}", r"attrs"),
+    (r"providers\.omeda\._opt_outs", rf"errors|_operation|_account|_call|_result|_decide|bulk|{OWN}", r"attrs"),
     (
         r"providers\.[a-z_]+\.(client|_deployments)",
         rf"errors|limits|outcomes|settings|_clock|_checks|_account|_single|bulk(\.outbox\.\w+)?|providers\._(models|cancels|pages)|{OWN}",
@@ -92,7 +96,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (
         r"bulk(\._\w+)?",
-        rf"errors|outcomes|events|limits|settings|_(masking|generic|notebook|clock|checks|operation|decide|account|result|row|call|stop)|{OWN}",
+        rf"errors|outcomes|events|limits|settings|_(masking|generic|notebook|clock|checks|operation|decide|account|result|row|call|call_options|hooks|stop|telling)|{OWN}",
         r"attrs",
     ),
     (
@@ -109,7 +113,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"journal", r"errors|outcomes|bulk\.journal(\..*)?", r"attrs"),
     (
         r"manager",
-        r"errors|events|limits|settings|_(environment|activity|auth|checks|decide|proxies|secret|transport|account)|providers\.[a-z_]+\.client",
+        r"errors|events|limits|settings|_(environment|activity|auth|checks|decide|hooks|proxies|secret|telling|transport|account)|providers\.[a-z_]+\.client",
         r"",
     ),
     (r"", r"errors|outcomes|limits|settings|manager|bulk(\.outbox\.outbox)?|_version|providers\.[a-z_]+\.models", r""),

@@ -103,7 +103,7 @@ class Order:
 
         context = None if self.asked.ca_file is None else _trusting(self.asked.ca_file)
         settings = {self.provider.setting: settings}
-        return SessionManager(**settings, proxy=self.asked.proxy, ssl=context, hooks=hooks)
+        return SessionManager(**settings, proxy=self.asked.proxy, ssl=context, hooks=hooks, log_events=False)
 
     def run(self, manager: "SessionManager", rows: "RowFile") -> "BulkRun":
         """Make the run, which has not begun then."""

@@ -12,8 +12,8 @@ import pytest
 
 from omeda_async import OutcomeStatus, errors, events
 from omeda_async._auth import FixedCredentials, session
-from omeda_async._call import read_response
 from omeda_async._operation import Operation, Response
+from omeda_async._reading import read_response
 from omeda_async.providers.journey_manager import _operations as journey_manager
 from omeda_async.providers.ocamba import _operations as ocamba
 from omeda_async.providers.omeda import _operations as omeda

@@ -2,15 +2,13 @@
 
 import asyncio
 import math
-import os
-import socket
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import attrs
 
-from omeda_async import _clock, events
+from omeda_async import _clock
 from omeda_async._account import Account
 from omeda_async._result import Result
 from omeda_async._stop import Stop
@@ -20,14 +18,16 @@ from omeda_async.bulk._job import Work
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._reader import read_item
 from omeda_async.bulk._request import SharedRequest
+from omeda_async.bulk._run_events import RunEvents
 from omeda_async.bulk.journal.codec import Codec, record_of
 from omeda_async.bulk.outbox.again import again
 from omeda_async.bulk.outbox.interface import Claimed, Ended, Found, LeaseLost
 from omeda_async.bulk.outbox.keeper import Keeper
+from omeda_async.bulk.outbox.options import DeliveryOptions
 from omeda_async.bulk.outbox.outcomes import TELL_AGAIN, Teller, Waiters, outcome_of
 from omeda_async.errors import ClosedError, OutboxError
 from omeda_async.events import logger
-from omeda_async.limits import Permit, Priority
+from omeda_async.limits import Permit
 
 POLL = 0.25
 """Seconds after which a process looks at the latest whether others have put or delivered something."""
@@ -37,23 +37,6 @@ CONCURRENCY = 4
 PRUNE_EVERY = 600.0
 PRUNED_AT_ONCE = 1000
 UNTOLD_AT_ONCE = 1000
-
-
-@attrs.frozen(kw_only=True)
-class DeliveryOptions:
-    """How an outbox is delivered."""
-
-    lease: float
-    """Seconds that a process keeps the right to deliver, unless it renews it: it does three times in that."""
-    max_delay: float
-    """Seconds that a record waits for others at the most."""
-    priority: Priority
-    retention: float | None
-    """Seconds that a record is kept after its outcome; None for ever."""
-    give_up_after: float | None
-    """Seconds after which what a record ends with is its outcome, whatever it is; None: never."""
-    holder: str = attrs.field(factory=lambda: f"{socket.gethostname()}, process {os.getpid()}")
-    """Who delivers, for people to read."""
 
 
 @attrs.define(eq=False)
@@ -99,6 +82,8 @@ class Delivery:
         self._waiters = waiters
         self._teller = teller
         self._breaker = Breaker()
+        self._events = RunEvents(work, "outbox")
+        self._events.started()
         self._news = asyncio.Event()
         self._hurried = asyncio.Event()
         self._closing = Stop()
@@ -129,6 +114,7 @@ class Delivery:
                 hurried.cancel()
             await self._end_term(term)
         await self._teller.ended(0.0 if self._hurried.is_set() else timeout)
+        self._events.ended()
 
     async def _take_back(self) -> None:
         """Undo what was being written when nothing new was to be begun any more."""
@@ -252,9 +238,10 @@ class Delivery:
         probe = self._breaker.state is BreakerState.HALF_OPEN
         begun = False
         try:
+            asked = _clock.now()
             permit = await self._account.limiter.acquire(priority=self._options.priority)
             try:
-                begun = await self._claim(term, permit, probe=probe)
+                begun = await self._claim(term, permit, waited=_clock.now() - asked, probe=probe)
             finally:
                 if not begun:
                     self._account.limiter.release(permit, sent=False)
@@ -262,7 +249,7 @@ class Delivery:
             if probe and not begun:
                 self._breaker.probe_is_gone(_clock.now())
 
-    async def _claim(self, term: Term, permit: Permit, *, probe: bool) -> bool:
+    async def _claim(self, term: Term, permit: Permit, *, waited: float, probe: bool) -> bool:
         """Claim records and begin to send them; return whether there were any."""
         work = self._work
         entries, size = work.sizes.next_limit() if work.sizes.refused else (work.max_entries, work.max_bytes)
@@ -274,7 +261,8 @@ class Delivery:
         self._has_more = len(claimed) >= most
         if not claimed:
             return False
-        task = asyncio.create_task(self._send(term, claimed, permit, probe=probe), name="omeda_async outbox, request")
+        sending = self._send(term, claimed, permit, waited=waited, probe=probe)
+        task = asyncio.create_task(sending, name="omeda_async outbox, request")
         term.requests[task] = None
         task.add_done_callback(partial(self._sent, term, permit))
         return True
@@ -286,7 +274,9 @@ class Delivery:
             logger.error("a request of the outbox broke off: %s", type(error).__name__)
         self._news.set()
 
-    async def _send(self, term: Term, claimed: Sequence[Claimed], permit: Permit, *, probe: bool) -> None:
+    async def _send(
+        self, term: Term, claimed: Sequence[Claimed], permit: Permit, *, waited: float, probe: bool
+    ) -> None:
         """Send claimed records, and write down what each has ended with."""
         items = [self._item(one) for one in claimed]
         closed: list[Closed] = [([item], refused(item)) for item in items if item.refusal is not None]
@@ -294,7 +284,8 @@ class Delivery:
         task = asyncio.current_task()
         try:
             if good and task is not None:
-                request = SharedRequest(self._account, good, permit, self._options.priority, closed.append)
+                how: dict[str, Any] = {"priority": self._options.priority, "waited": waited, "tells": self._events}
+                request = SharedRequest(self._account, good, permit, closed.append, **how)
                 term.requests[task] = request
                 if term.over.cause is not None:
                     request.stop.set(term.over.cause)
@@ -358,22 +349,15 @@ class Delivery:
         keeps = self._codec.salt is None
         found = [Found(one.number, one.key, one.record if keeps else None, end.kept) for one, end in ended]
         outcomes = [outcome for outcome in map(outcome_of, found) if outcome is not None]
+        self._events.tally.counts.update(outcome.status for outcome in outcomes)
+        self._events.reached()
         self._waiters.tell(outcomes)
         self._teller.add(outcomes)
 
     def _judge(self, results: Sequence[Result[Any]], *, probe: bool) -> None:
         now, breaker = _clock.now(), self._breaker
         if breaker.ended(now, results, probe=probe):
-            events.emit(
-                self._account.hooks,
-                events.BreakerChanged(
-                    provider=self._account.provider,
-                    operation=self._work.name,
-                    state=breaker.state.value,
-                    seconds=breaker.wait(now),
-                    error=None if breaker.cause is None else type(breaker.cause).__name__,
-                ),
-            )
+            self._events.breaker_changed(breaker, now)
 
     async def _tend(self) -> None:
         """Do what is due from time to time: tell what was not told, remove what is old."""

@@ -13,9 +13,10 @@ from omeda_async._generic import Receipt_co, Record
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._reader import read_item
 from omeda_async.bulk.journal.codec import Codec
-from omeda_async.bulk.outbox.delivery import POLL, Delivery, DeliveryOptions
+from omeda_async.bulk.outbox.delivery import POLL, Delivery
 from omeda_async.bulk.outbox.interface import NewRecord, Store
 from omeda_async.bulk.outbox.keeper import Keeper
+from omeda_async.bulk.outbox.options import DeliveryOptions
 from omeda_async.bulk.outbox.outcomes import Teller, Waiters
 from omeda_async.bulk.outbox.status import OutboxStatus
 from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, OutboxError, OutcomePending

@@ -7,8 +7,8 @@ from typing import Any, Final, Unpack
 from omeda_async import _clock
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._outbox_options import OutboxOptions
-from omeda_async.bulk.outbox.delivery import DeliveryOptions
 from omeda_async.bulk.outbox.interface import Identity
+from omeda_async.bulk.outbox.options import DeliveryOptions
 from omeda_async.bulk.outbox.outbox import Outbox
 from omeda_async.bulk.outbox.sqlite import SqliteStore
 from omeda_async.errors import ConfigurationError
