@@ -27,17 +27,18 @@ from omeda_async._decide import (
     next_step,
     when_interrupted,
 )
-from omeda_async._operation import Inquiry, Lapsed, Operation, Request, Verdict, Verification
-from omeda_async._reading import read_response
-from omeda_async._result import Result, status_of
-from omeda_async._shown import shown_url
+from omeda_async._masking import LEAST_SECRET, encoded_forms, hide_secrets
+from omeda_async._operation import Inquiry, Lapsed, Operation, Request, Response, Verdict, Verification
+from omeda_async._result import Result
+from omeda_async._shown import shown_headers, shown_url
 from omeda_async._telling import CallEvents, common_fields
+from omeda_async._verify import look_up
 from omeda_async.errors import (
     ClosedError,
     InvalidRecord,
     LimitWaitExceeded,
-    NotFound,
     OmedaAsyncError,
+    UnreadableAnswer,
 )
 from omeda_async.events import logger
 from omeda_async.limits import Permit
@@ -119,7 +120,7 @@ class Call(Generic[P, R]):
                 if not isinstance(result, OmedaAsyncError):
                     return Result(receipt=result, attempts=self.attempts, known=OutcomeStatus.DONE)
                 if isinstance(result, Lapsed):
-                    self._uncount()
+                    self._count(-1)
                     step = _SEND  # with another permit: others may have the slots of this one by now
                 else:
                     step = self._next(Ended(result))
@@ -132,20 +133,10 @@ class Call(Generic[P, R]):
 
     async def _told(self) -> Result[R]:
         """Make the call, and tell when it begins and how it ends."""
-        account, options, operation = self._account, self._options, self._operation
-        common = common_fields(account.provider, operation, run_id=options.run_id)
-        tells = self._events = CallEvents(account.hooks, account.url, common, operation.records(self._params))
-        tells.started(options.made_for)
-        try:
-            result = await self.run()
-        except InvalidRecord as error:
-            tells.ended(status_of(error, doubtful=error.sent), self.attempts, error)
-            raise
-        except BaseException as error:
-            tells.ended(self._certain().status, self.attempts, error)
-            raise
-        tells.ended(result.status, result.attempts, result.error)
-        return result
+        account, options = self._account, self._options
+        common = common_fields(account.provider, self._operation, run_id=options.run_id)
+        self._events = CallEvents(account.hooks, account.url, common, self._operation.records(self._params))
+        return await self._events.of(self.run, self._certain, options.made_for)
 
     def interrupted(self) -> Result[R]:
         """Say what is certain about a call that was stopped in the middle."""
@@ -155,11 +146,13 @@ class Call(Generic[P, R]):
     def _finish(self) -> Finish:
         return when_interrupted(self._rules(), self.state, in_flight=self._awaits_response)
 
-    def _certain(self) -> Result[R]:
-        """Return what is certain at this moment, and leave everything as it is."""
+    def _certain(self, error: BaseException) -> Result[R]:
+        """Return what is certain as the call has raised an error, and leave everything as it is."""
+        if isinstance(error, InvalidRecord):
+            return Result(error=error, doubtful=error.sent)
         finish = self._finish()
-        known = finish.known or (OutcomeStatus.ALREADY_DONE if finish.error is None else None)
-        return Result(error=finish.error, doubtful=finish.doubtful, lost=finish.lost, known=known)
+        attempts, doubtful = self.attempts, finish.doubtful
+        return Result(error=finish.error, attempts=attempts, settled=True, doubtful=doubtful, known=finish.known)
 
     def _rules(self) -> Rules:
         options = self._options
@@ -226,7 +219,7 @@ class Call(Generic[P, R]):
         return result
 
     def _tell_started(self, tells: CallEvents, permit: Permit, waited: float) -> float:
-        """Tell that an attempt begins, and return how long it has waited: for a permit it was given, others have."""
+        """Tell that an attempt begins, and return how long it has waited, with the wait for a permit it was given."""
         waited += self._options.waited if permit is self._options.permit else 0.0
         tells.attempt_started(self.attempts, waited)
         return waited
@@ -268,15 +261,10 @@ class Call(Generic[P, R]):
             raise _too_near(account.retry.deadline)
         return seconds
 
-    def _count(self) -> None:
-        self.attempts += 1
+    def _count(self, requests: int = 1) -> None:
+        self.attempts += requests
         if self._options.tally is not None:
-            self._options.tally.requests += 1
-
-    def _uncount(self) -> None:
-        self.attempts -= 1
-        if self._options.tally is not None:
-            self._options.tally.requests -= 1
+            self._options.tally.requests += requests
 
     async def _permit(self, now: float) -> Permit:
         options = self._options
@@ -301,28 +289,14 @@ class Call(Generic[P, R]):
         return None if renewed else refusal
 
     async def _look(self) -> Looked:
-        verification = self._operation.verification
-        looked = Looked(Verdict.UNDECIDED) if verification is None else await self._judged(verification)
+        verification, looked = self._operation.verification, Looked(Verdict.UNDECIDED)
+        if verification is not None:
+            looked, self._params, self._found = await look_up(verification, self._params, self._ask)
         if self._events is not None:
             self._events.tell(events.Settled, verdict=looked.verdict.value)
         return looked
 
-    async def _judged(self, verification: Verification[P]) -> Looked:
-        for inquiry in verification.first:
-            result = await self._ask(inquiry)
-            if result.error is not None:
-                return Looked(Verdict.UNDECIDED, result.error)
-            self._params = inquiry.learn(self._params, result.receipt)
-        known = verification.known(self._params)
-        if known is not Verdict.UNDECIDED:
-            return Looked(known)
-        result = await self._ask(verification)
-        if result.error is not None and not isinstance(result.error, NotFound):
-            return Looked(Verdict.UNDECIDED, result.error)
-        self._found = result.receipt
-        return Looked(verification.judge(self._params, result.error or result.receipt))
-
-    async def _ask(self, read: Inquiry[P] | Verification[P]) -> Result[Any]:
+    async def _ask(self, read: Inquiry[P] | Verification[P], params: P) -> Result[Any]:
         options = attrs.evolve(
             self._options,
             max_wait=None,
@@ -333,7 +307,7 @@ class Call(Generic[P, R]):
             made_for=() if self._events is None else (self._events.call_id,),
         )
         try:
-            call = self._read = Call(self._account, read.operation, read.question(self._params), options)
+            call = self._read = Call(self._account, read.operation, read.question(params), options)
             call.deadline = self.deadline
             call.state = State(renewed=self.state.renewed)
             result = await call.run()
@@ -388,3 +362,36 @@ class Call(Generic[P, R]):
 
 def _too_near(deadline: float) -> LimitWaitExceeded:
     return LimitWaitExceeded("the call's deadline is too near for another attempt", max_wait=deadline)
+
+
+def read_response(
+    operation: Operation[P, R], response: Response, secrets: tuple[str, ...], params: P | None = None
+) -> R | OmedaAsyncError:
+    """Parse a response, with the secrets hidden that a provider may echo.
+
+    An error's text is cut and masked: hiding them only afterwards would leave a part of one. Of a success every value
+    counts: a password too short to be told from chance is no reason to change one. ``params`` are those it was asked
+    with: a response that names something else is none. None stands for any.
+    """
+    result = _parsed(operation, response, params)
+    least = 1 if isinstance(result, OmedaAsyncError) else LEAST_SECRET
+    for form in encoded_forms(secrets, least):
+        if form in response.body:
+            break
+    else:
+        return result
+    clean = hide_secrets(response.body.decode("utf-8", "surrogateescape"), secrets, least=least)
+    again = _parsed(operation, attrs.evolve(response, body=clean.encode("utf-8", "surrogateescape")), params)
+    return again if type(again) is type(result) else result
+
+
+def _parsed(operation: Operation[P, R], response: Response, params: P | None) -> R | OmedaAsyncError:
+    result, confirms = operation.parse(response), operation.confirms
+    if isinstance(result, OmedaAsyncError):
+        result.headers = shown_headers(response.headers)
+        return result
+    if confirms is None or params is None or confirms(params, result, response):
+        return result
+    reason = f"answered {response.status}, and names something else than what was asked for"
+    seen = shown_headers(response.headers)
+    return UnreadableAnswer(reason, sent=True, headers=seen, status=response.status, body=response.body)

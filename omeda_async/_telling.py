@@ -1,14 +1,35 @@
 """What is told of one call: the events it has in common, and when."""
 
 import secrets
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from omeda_async import _clock, events
 from omeda_async._hooks import Hooks
 from omeda_async._operation import Operation
+from omeda_async.errors import OmedaAsyncError
+from omeda_async.outcomes import OutcomeStatus
 
 _EVERYBODY = "*"
+
+
+class Made(Protocol):
+    """What a call has ended with."""
+
+    @property
+    def status(self) -> OutcomeStatus:
+        """The outcome of its records."""
+
+    @property
+    def attempts(self) -> int:
+        """Requests made."""
+
+    @property
+    def error(self) -> OmedaAsyncError | None:
+        """Why it is not done; None when it is."""
+
+
+M = TypeVar("M", bound=Made)
 
 
 def new_id() -> str:
@@ -50,15 +71,30 @@ class CallEvents:
         self.call_id = new_id()
         self.common = {**common, "call_id": self.call_id}
         self._hooks = hooks
-        self.if_cancelled = "not_sent"
-        """The outcome that is certain if it is cancelled now, where nothing else says."""
+        self.is_sent = False
+        """Whether others have sent its record, so that what becomes of it is not its own to tell."""
         self._base_url = base_url
         self._records = records
         self._began = _clock.now()
 
-    def started(self, made_for: tuple[str, ...] = ()) -> None:
-        """Tell that the call has begun."""
+    async def of(
+        self, make: Callable[[], Awaitable[M]], certain: Callable[[BaseException], Made], made_for: tuple[str, ...] = ()
+    ) -> M:
+        """Make the call, and tell that it has begun and how it has ended.
+
+        Args:
+            make: Makes it.
+            certain: Says what is certain as it has raised an error.
+            made_for: The calls that it is made for.
+        """
         self.tell(events.CallStarted, records=self._records, made_for=made_for)
+        try:
+            made = await make()
+        except BaseException as error:
+            self._ended(certain(error), error)
+            raise
+        self._ended(made, made.error)
+        return made
 
     def attempt_started(self, attempt: int, waited: float) -> None:
         """Tell that a request goes."""
@@ -76,10 +112,10 @@ class CallEvents:
             error=error_name(result),
         )
 
-    def ended(self, outcome: str, attempts: int, error: BaseException | None) -> None:
+    def _ended(self, made: Made, error: BaseException | None) -> None:
         """Tell what the call has ended with; what its records have ended with, where no run tells that."""
-        seconds = _clock.now() - self._began
-        self.tell(events.CallEnded, outcome=outcome, attempts=attempts, seconds=seconds, error=error_name(error))
+        outcome, seconds = made.status.value, _clock.now() - self._began
+        self.tell(events.CallEnded, outcome=outcome, attempts=made.attempts, seconds=seconds, error=error_name(error))
         if self._records and self.common["run_id"] is None:
             self.tell(events.OutcomesReached, counts={outcome: self._records})
 

@@ -35,8 +35,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"events", r"errors", r"attrs"),
     (r"_hooks", r"errors|events", r""),
     (r"_operation", r"errors|_quick", r"attrs"),
-    (r"_telling", r"errors|events|_(clock|hooks|operation)", r""),
-    (r"_reading", r"errors|_(masking|operation|shown)", r"attrs"),
+    (r"_telling", r"errors|events|outcomes|_(clock|hooks|operation)", r""),
     (
         r"limits(\..*)?",
         rf"errors|_clock|_quick|_checks|_retry_after|_thread|{OWN}",
@@ -61,9 +60,10 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_activity", r"errors|_stop", r""),
     (r"_account", r"errors|limits|settings|_(activity|auth|checks|hooks|secret|transport)", r"attrs"),
     (r"_result", r"errors|outcomes|_quick|_decide", r""),
+    (r"_verify", r"errors|_(decide|operation|result)", r""),
     (
         r"_call",
-        r"errors|events|limits|outcomes|_(masking|clock|operation|decide|auth|account|call_options|reading|result|shown|telling)",
+        r"errors|events|limits|outcomes|_(masking|clock|operation|decide|auth|account|call_options|result|shown|telling|verify)",
         r"attrs",
     ),
     (r"_call_options", r"limits|outcomes|_(quick|stop)", r""),

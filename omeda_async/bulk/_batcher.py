@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self
 
@@ -120,18 +121,9 @@ class Batcher(Generic[Record, Receipt_co]):
         self._account.transport.session()
         self._events.started()
         tells = self._events.call()
-        return await (self._add(record, max_wait) if tells is None else self._told(tells, record, max_wait))
-
-    async def _told(self, tells: CallEvents, record: Record, max_wait: float | None) -> Outcome:
-        """Submit a record, and tell when that begins and how it ends."""
-        tells.started()
-        try:
-            outcome = await self._add(record, max_wait, tells)
-        except BaseException as error:
-            tells.ended(tells.if_cancelled, 0, error)
-            raise
-        tells.ended(outcome.status.value, outcome.attempts, outcome.error)
-        return outcome
+        if tells is None:
+            return await self._add(record, max_wait)
+        return await tells.of(partial(self._add, record, max_wait, tells), partial(_certain, tells))
 
     async def _add(self, record: Record, max_wait: float | None, tells: CallEvents | None = None) -> Outcome:
         position, self._position = self._position, self._position + 1
@@ -319,10 +311,10 @@ class Batcher(Generic[Record, Receipt_co]):
             raise request.stop.failure
 
     def _shared_by(self, items: list[Item]) -> tuple[str, ...]:
-        """Return the ids of the calls whose records are sent now: what becomes of them is not certain any more."""
+        """Return the ids of the calls whose records are sent now."""
         calls = [self._calls[item] for item in items if item in self._calls]
         for tells in calls:
-            tells.if_cancelled = OutcomeStatus.UNKNOWN.value
+            tells.is_sent = True
         return tuple(tells.call_id for tells in calls)
 
     def _judge(self, request: SharedRequest, items: list[Item]) -> None:
@@ -370,3 +362,8 @@ class Batcher(Generic[Record, Receipt_co]):
             self._unclaimed.add(outcome)
         else:
             future.set_result(outcome)
+
+
+def _certain(tells: CallEvents, _error: BaseException) -> Result[Any]:
+    """Return what is certain of a record whose caller gets no outcome."""
+    return Result(known=OutcomeStatus.UNKNOWN if tells.is_sent else NOT_SENT)

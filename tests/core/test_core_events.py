@@ -4,8 +4,20 @@ import logging
 
 import pytest
 
-from omeda_async.events import LOGGED_ONLY, AttemptEnded, Event, log_event
+from omeda_async.events import (
+    LOGGED_ONLY,
+    AttemptEnded,
+    AttemptStarted,
+    CallEnded,
+    CallStarted,
+    Event,
+    OutcomesReached,
+    log_event,
+)
 from tests.core.scripted import CAMPAIGN_CANCEL, account
+
+STORY = [CallStarted, AttemptStarted, AttemptEnded, CallEnded, OutcomesReached]
+"""Of a single call that one attempt is enough for."""
 
 
 async def test_an_event_is_told_to_every_hook_whatever_the_log_shows(caplog: pytest.LogCaptureFixture) -> None:
@@ -15,7 +27,7 @@ async def test_an_event_is_told_to_every_hook_whatever_the_log_shows(caplog: pyt
         owner, _ = account(CAMPAIGN_CANCEL.done, hooks=(*hooks, told.append))
         with caplog.at_level(logging.CRITICAL, "omeda_async"):
             await CAMPAIGN_CANCEL.run(owner)
-        assert [type(event) for event in told] == [AttemptEnded]
+        assert [type(event) for event in told] == STORY
 
 
 async def test_an_attempt_is_logged_at_debug_and_not_above(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
+from omeda_async._call import read_response
 from omeda_async._operation import Operation, Response
-from omeda_async._reading import read_response
 from omeda_async.errors import AlreadyDone, ApiError, BadRequest, BatchRejected, OmedaAsyncError, cut_body
 from omeda_async.providers import _responses
 from omeda_async.providers.journey_manager import _operations as journey_manager
