@@ -146,6 +146,7 @@ ROWS: list[tuple[str, str, str]] = [
         rf"errors|_characters|_masking|_row|_levels|{OWN}",
         r"attrs|orjson|charset_normalizer(\..*)?|python_calamine",
     ),
+    (r"otel", r"errors|events|_version", r"opentelemetry(\..*)?"),
     (r"testing", r"_clock|_mocked", r"aioresponses"),
     (r"_mocked", r"", r"aiohttp|aioresponses"),
     (r"pytest_plugin", r"limits|sandbox|", r"pytest_asyncio"),
