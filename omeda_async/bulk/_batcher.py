@@ -322,7 +322,7 @@ class Batcher(Generic[Record, Receipt_co]):
         breaker, now, probe = self._breaker, _clock.now(), self._probe in items
         if probe:
             self._probe = None
-        if breaker.ended(now, request.results, probe=probe):
+        if breaker.ended(now, request.results, probe=probe, common=request.common_cause):
             self._events.breaker_changed(breaker, now)
             if breaker.state is BreakerState.OPEN:
                 self._refuse(breaker.refusal(now, self._account.provider))

@@ -58,25 +58,33 @@ class Breaker:
         """Return the seconds until the next probe may go; 0 when it may, or when one is on its way."""
         return max(0.0, self.opens_at - now) if self.state is BreakerState.OPEN else 0.0
 
-    def ended(self, now: float, results: Iterable[Result[object]], *, probe: bool = False) -> bool:
+    def ended(
+        self,
+        now: float,
+        results: Iterable[Result[object]],
+        *,
+        probe: bool = False,
+        common: OmedaAsyncError | None = None,
+    ) -> bool:
         """Note what the records of a request ended with; return whether the state has changed.
 
         Args:
             now: The time.
             results: Of its records.
             probe: Whether it was the probe: others that were under way when the breaker opened do not prolong it.
+            common: What is known to meet every record of this operation.
         """
-        before, cause = self.state, None
+        before, cause = self.state, common
         for result in results:
             error = result.error
-            if error is None or _is_own_word(error):
+            if error is None or (common is None and _is_own_word(error)):
                 self.state, self.cause, self._pause, self._silent = BreakerState.CLOSED, None, 0.0, 0
                 return before is not self.state
             if not isinstance(error, ClosedError | LimitWaitExceeded):
-                cause = error
+                cause = common or error
         if cause is None or not (probe or before is BreakerState.CLOSED):
             self.probe_is_gone(now, probe=probe)
-        elif probe or self._is_enough(cause):
+        elif probe or common is not None or self._is_enough(cause):
             self._pause = min(2 * self._pause or self.first_pause, self.longest_pause)
             self.state, self.cause, self.opens_at = BreakerState.OPEN, cause, now + self._pause
         return before is not self.state

@@ -12,7 +12,7 @@ from omeda_async.bulk._delivery import NullJournal
 from omeda_async.bulk._item import Closed, Item
 from omeda_async.bulk._job import Job, Work
 from omeda_async.bulk._run_events import RunEvents
-from omeda_async.errors import ClosedError, OmedaAsyncError
+from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError
 from omeda_async.limits import Permit, Priority
 
 ISOLATION_BUDGET = 1000
@@ -47,6 +47,7 @@ class SharedRequest:
         self.stop = Stop()
         if account.activity.closing.is_set:
             self.stop.set(ClosedError("the session manager was closed before this record was sent"))
+        self.permit = permit
         self.journal = NullJournal()
         self.results: list[Result[Any]] = []
         """What its records have ended with so far."""
@@ -64,6 +65,15 @@ class SharedRequest:
             made_for=made_for,
             waited=waited,
         )
+
+    @property
+    def common_cause(self) -> OmedaAsyncError | None:
+        """What was found to meet every record of the operation, whoever's; None where nothing was.
+
+        That the provider knows none of a request's ids is not: they may all be one caller's.
+        """
+        cause = self.stop.cause
+        return cause if isinstance(cause, ApiError) and not isinstance(cause, BatchRejected) else None
 
     async def perform(self, work: Work) -> None:
         """Send it. Cancelling it leaves no item without a result; nor does a defect, which is ``stop.failure``."""

@@ -12,10 +12,11 @@ from omeda_async import ConfigurationError, Plan, RateLimit
 from omeda_async._environment import settings_from_env
 from omeda_async.cli._files import check_output
 from omeda_async.cli._input import opened
-from omeda_async.cli._order import Asked, Format, Order, Provider
+from omeda_async.cli._order import Asked, Format, Order
 from omeda_async.cli._outcomes import as_dict
 from omeda_async.cli._report import CUT, levels_in_words, show_plan
 from omeda_async.cli._screen import Exit, complaints, counted, fitting, notes, print_json, results, say
+from omeda_async.limits import check_where
 from omeda_async.rows import RowFile
 
 
@@ -23,7 +24,7 @@ def perform(order: Order) -> None:
     """Do what was asked for, and exit with the code that says how it went."""
     with complaints(), opened(order.kind, order.asked) as rows:
         _check_outputs(order.asked)
-        settings = _settings(order.provider, order.asked.rate)
+        settings, order = _settings(order)
         _check_user(order, rows, settings)
         host = urlsplit(settings.url).netloc
         if rows.comments and not order.asked.plan:
@@ -54,13 +55,19 @@ def _check_outputs(asked: Asked) -> None:
     check_output(asked.output, file=asked.file, journal=asked.journal)
 
 
-def _settings(provider: Provider, rate: str | None) -> Any:
-    settings = getattr(settings_from_env(only=provider.setting), provider.setting)
+def _settings(order: Order) -> tuple[Any, Order]:
+    """Return the settings of the provider, and the order with what the environment adds to it."""
+    provider, asked = order.provider, order.asked
+    check_where(asked.share_limits, "--share-limits")
+    found = settings_from_env(only=provider.setting)
+    settings = getattr(found, provider.setting)
     if settings is None:
         raise ConfigurationError(f"{provider.name} is not configured: set {provider.needs}")
-    if rate is not None:
-        return attrs.evolve(settings, rate_limit=RateLimit.parse(rate, called="--rate"))
-    return settings
+    if asked.rate is not None:
+        settings = attrs.evolve(settings, rate_limit=RateLimit.parse(asked.rate, called="--rate"))
+    if asked.share_limits is None:
+        asked = attrs.evolve(asked, share_limits=found.share_limits)
+    return settings, attrs.evolve(order, asked=asked)
 
 
 def _check_user(order: Order, rows: RowFile, settings: Any) -> None:

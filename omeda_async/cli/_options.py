@@ -68,6 +68,13 @@ def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
             metavar="LIMIT", help="Instead of the provider's limit: calls/seconds, such as 10/1,150/60,parallel=10."
         ),
     ] = None,
+    share_limits: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE",
+            help="Share the limits with other processes: in a folder of this host, or at a redis: or postgresql: URL.",
+        ),
+    ] = None,
     proxy: Annotated[
         str | None,
         typer.Option(

@@ -67,6 +67,7 @@ class Asked:
     concurrency: int | None = None
     deadline: float | None = None
     rate: str | None = None
+    share_limits: str | None = attrs.field(default=None, repr=False)
     proxy: str | None = attrs.field(default=None, repr=False)
     ca_file: Path | None = None
 
@@ -102,8 +103,8 @@ class Order:
         from omeda_async import SessionManager  # noqa: PLC0415 whoever only asks for help needs none
 
         context = None if self.asked.ca_file is None else _trusting(self.asked.ca_file)
-        settings = {self.provider.setting: settings}
-        return SessionManager(**settings, proxy=self.asked.proxy, ssl=context, hooks=hooks, log_events=False)
+        options = {self.provider.setting: settings, "proxy": self.asked.proxy, "ssl": context}
+        return SessionManager(**options, hooks=hooks, log_events=False, share_limits=self.asked.share_limits)
 
     def run(self, manager: "SessionManager", rows: "RowFile") -> "BulkRun":
         """Make the run, which has not begun then."""

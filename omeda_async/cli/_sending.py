@@ -15,7 +15,7 @@ from omeda_async import (
     OutcomeStatus,
 )
 from omeda_async.cli._order import Format, Order
-from omeda_async.cli._outcomes import Lines, summary, writing
+from omeda_async.cli._outcomes import Lines, advice, summary, writing
 from omeda_async.cli._process import OutputLost
 from omeda_async.cli._progress import Pauses, Watched, watching
 from omeda_async.cli._report import show_report, words
@@ -64,7 +64,13 @@ async def _sent(order: Order, rows: RowFile, settings: Any, lines: Lines, ended:
     ):
         run = ended.run = order.run(manager, rows)
         client = getattr(manager, order.provider.setting)
-        watched = Watched(title=order.title, run=run, total=len(rows), limits=lambda: client.limits)
+        watched = Watched(
+            title=order.title,
+            run=run,
+            total=len(rows),
+            limits=lambda: client.limits,
+            trouble=lambda: pauses.trouble(order.provider.setting),
+        )
         with watching([watched], notes()) as note:
             pauses.tell = stopper.say = note
             stopper.runs = [run]
@@ -109,7 +115,7 @@ def _report(order: Order, rows: RowFile, run: BulkRun, ended: Ended, host: str) 
     interrupted = ended.interrupted and not all_done
     code = _code(ended, interrupted=interrupted, all_done=all_done)
     try:
-        stopped_by = None if cause is None or interrupted else shown(str(cause))
+        stopped_by = None if cause is None or interrupted else shown(_named(cause))
         _show(order, report, ended, host, interrupted=interrupted, stopped_by=stopped_by)
     except OutputLost as lost:
         sums = ", ".join(f"{count:,} {words(status)}" for status, count in report.counts.items())
@@ -117,6 +123,10 @@ def _report(order: Order, rows: RowFile, run: BulkRun, ended: Ended, host: str) 
         return code or Exit.NOT_ALL_DONE
     _advise(order, report.counts, ended, interrupted=interrupted)
     return code
+
+
+def _named(cause: OmedaAsyncError) -> str:
+    return f"{cause.provider}: {advice(cause)}" if cause.provider else advice(cause)
 
 
 def _code(ended: Ended, *, interrupted: bool, all_done: bool) -> Exit:

@@ -59,7 +59,8 @@ def _tell_lost(survey: Survey) -> None:
         say(
             notes(),
             f"The journal does not hold {survey.lost_in_all:,} of them, as they could not be read or it keeps no "
-            f"records; counted from 1 they are records {places}{more} of the input.",
+            f"records; they are records {places}{more} of the input, counted from 1 without header, comments and blank "
+            "lines.",
             "bold",
         )
 

@@ -154,10 +154,14 @@ class AccountState:
         """Grant nothing until whatever may have been sent is a window old."""
         longest = max(ask.rate_limit.longest, self.limits.rate_limit.longest)
         self.hold_until = max(self.hold_until, now + ask.lease + longest * 1.001)
+        for number in [number for number, grant in self.grants.items() if not grant.fetched]:
+            self._complete(Ended(number, sent=False), now)
 
     def _keep_to_all(self, now: float) -> None:
         """Keep to what each of the clients has named."""
-        holds = functools.reduce(RateLimit.tighter, [one.rate_limit for one in self.clients.values()])
+        # In the order of their names, as a store need not keep any other.
+        named = dict.fromkeys([self.clients[name].rate_limit for name in sorted(self.clients)])
+        holds = functools.reduce(RateLimit.tighter, named)
         if holds != self.limits.rate_limit:
             self.limits.tighten(holds, now)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from omeda_async import _clock
 from omeda_async._thread import Worker
 from omeda_async.limits._sqlite_file import LimitsFile
-from omeda_async.limits._store import Ask, Reply
+from omeda_async.limits._store import Ask, Reply, StoreAway
 from omeda_async.limits._view import LimitsView
 
 EVERY = 0.03
@@ -31,8 +31,11 @@ class SqliteStore:
         self._file = LimitsFile(path, account, uniform)
         self._worker: Worker | None = None
         self._client = ""
+        self._closed = False
 
     async def turn(self, ask: Ask) -> Reply:
+        if self._closed:
+            raise StoreAway("it is closed")
         if self._worker is None:
             self._worker = Worker("omeda_async limits")
             loop = asyncio.get_running_loop()
@@ -53,7 +56,9 @@ class SqliteStore:
         return self._file.view()
 
     async def aclose(self) -> None:
-        if self._worker is not None:
-            await self._worker.do(self._file.close)
-            self._worker.end()
-            self._worker = None
+        self._closed = True
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            closed = worker.do(self._file.close)
+            worker.end(wait=False)  # it may still be waiting for a file that somebody has locked
+            await closed

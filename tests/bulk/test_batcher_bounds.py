@@ -11,10 +11,12 @@ from omeda_async import (
     ConfigurationError,
     ConnectionFailed,
     LimitWaitExceeded,
+    OmedaSettings,
     Outcome,
     OutcomeStatus,
     ProviderUnavailable,
     RateLimit,
+    SessionManager,
     Window,
 )
 from omeda_async.events import BreakerChanged, Event
@@ -175,6 +177,17 @@ async def test_a_probe_whose_caller_leaves_makes_room_for_the_next() -> None:
         probe.cancel()
         await asyncio.wait({probe})
         assert (await batcher.add(client(2))).status is OutcomeStatus.DONE
+
+
+async def test_a_wrong_url_opens_it(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody's record can be taken there; that is known from the first request, and logged once."""
+    async with Sandbox() as sandbox:
+        settings = OmedaSettings(app_id=sandbox.app_id, client="nobody-knows-it", base_url=f"{sandbox.url}/elsewhere")
+        async with SessionManager(omeda=settings) as manager, manager.omeda.opt_outs.batcher() as batcher:
+            await batcher.add(client(0))
+            assert batcher.view.breaker == "open"
+            assert isinstance((await batcher.add(client(1))).error, ProviderUnavailable)
+    assert caplog.text.count("BreakerChanged") == 1
 
 
 async def test_a_bad_record_of_a_stranger_opens_nothing() -> None:

@@ -163,6 +163,19 @@ async def test_an_outcome_that_comes_in_the_moment_of_the_cancellation_is_told(m
         assert [outcome.status for outcome in told] == [OutcomeStatus.DONE]
 
 
+async def test_a_caller_cancelled_in_the_moment_of_a_stop_is_told_of_too() -> None:
+    """The batcher is stopped after the cancellation, and before the caller has run again."""
+    told: list[Outcome] = []
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        batcher = manager.omeda.opt_outs.batcher(max_delay=10.0, on_outcome=told.append)
+        task = asyncio.create_task(batcher.add(client(0)))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        batcher.stop()
+        await asyncio.wait({task})
+        assert [outcome.status for outcome in told] == [OutcomeStatus.NOT_SENT]
+
+
 async def test_a_wait_that_ends_in_the_moment_of_the_cancellation_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait for the limit was too long, and its caller is cancelled before it has heard: it was not sent."""
     told: list[Outcome] = []

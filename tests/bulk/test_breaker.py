@@ -14,6 +14,7 @@ from omeda_async.errors import (
     ClosedError,
     ConnectionFailed,
     LimitWaitExceeded,
+    NotAuthorized,
     NotFound,
     OmedaAsyncError,
     RateLimited,
@@ -84,6 +85,16 @@ def test_one_record_with_the_providers_word_shows_that_it_is_there() -> None:
     for _ in range(10):
         breaker.ended(0.0, [bad(AnswerLost("gone")), bad(BatchRejected("no such brand", status=400))])
     assert breaker.state is BreakerState.CLOSED
+
+
+def test_what_the_operation_knows_to_meet_everyone_opens_it_whatever_it_is() -> None:
+    """The provider's own words, too: that the address of the queue is wrong, that this client may not."""
+    breaker, error = Breaker(), NotAuthorized("this client may not", status=400)
+    assert breaker.ended(0.0, [bad(error), bad(ClosedError("stopped"))], common=error)
+    assert (breaker.state, breaker.cause) == (BreakerState.OPEN, error)
+    assert breaker.admits(5.0)
+    assert breaker.ended(5.0, [bad(error)], probe=True, common=error)
+    assert breaker.wait(5.0) == 10.0
 
 
 def test_one_probe_goes_and_a_failure_doubles_the_wait_up_to_a_minute() -> None:

@@ -46,8 +46,8 @@ class Term:
     fence: int
     over: Stop = attrs.field(factory=Stop)
     """Set when the lease is another's, or the outbox is being closed."""
-    requests: dict[asyncio.Task[None], SharedRequest | None] = attrs.field(factory=dict)
-    """Those under way; None: it has not begun, or is being written down."""
+    requests: dict[asyncio.Task[None], SharedRequest] = attrs.field(factory=dict)
+    """Those under way."""
     beating: asyncio.Task[None] | None = None
 
 
@@ -185,8 +185,7 @@ class Delivery:
         cause = ClosedError("the delivery of the outbox was ended before this record was sent")
         term.over.set(cause)
         for task, request in list(term.requests.items()):
-            if request is not None:
-                request.break_off(cause)
+            request.break_off(cause)
             task.cancel()
         if term.requests:
             await asyncio.wait(term.requests)
@@ -214,7 +213,7 @@ class Delivery:
                 if _clock.now() - renewed >= self._options.lease:
                     break
         term.over.set(lost)
-        for request in filter(None, term.requests.values()):
+        for request in term.requests.values():
             request.stop.set(lost)
 
     async def _seconds_until_due(self) -> float:
@@ -261,51 +260,46 @@ class Delivery:
         self._has_more = len(claimed) >= most
         if not claimed:
             return False
-        sending = self._send(term, claimed, permit, waited=waited, probe=probe)
-        task = asyncio.create_task(sending, name="omeda_async outbox, request")
-        term.requests[task] = None
-        task.add_done_callback(partial(self._sent, term, permit))
+        items = [self._item(one) for one in claimed]
+        good, closed = [item for item in items if item.refusal is None], list[Closed]()
+        how: dict[str, Any] = {"priority": self._options.priority, "waited": waited, "tells": self._events}
+        request = SharedRequest(self._account, good, permit, closed.append, **how)
+        if term.over.cause is not None:
+            request.stop.set(term.over.cause)
+        closed += [([item], refused(item)) for item in items if item.refusal is not None]
+        send = self._send(term, claimed, request, closed, probe=probe)
+        task = asyncio.create_task(send, name="omeda_async outbox, request")
+        term.requests[task] = request
+        task.add_done_callback(partial(self._sent, term))
         return True
 
-    def _sent(self, term: Term, permit: Permit, task: asyncio.Task[None]) -> None:
-        del term.requests[task]
-        self._account.limiter.release(permit, sent=False)  # one that was cancelled before it began still has it
+    def _sent(self, term: Term, task: asyncio.Task[None]) -> None:
+        request = term.requests.pop(task)
+        self._account.limiter.release(request.permit, sent=False)  # one that was cancelled before it began still has it
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("a request of the outbox broke off: %s", type(error).__name__)
         self._news.set()
 
     async def _send(
-        self, term: Term, claimed: Sequence[Claimed], permit: Permit, *, waited: float, probe: bool
+        self, term: Term, claimed: Sequence[Claimed], request: SharedRequest, closed: Sequence[Closed], *, probe: bool
     ) -> None:
         """Send claimed records, and write down what each has ended with."""
-        items = [self._item(one) for one in claimed]
-        closed: list[Closed] = [([item], refused(item)) for item in items if item.refusal is not None]
-        good = [item for item in items if item.refusal is None]
-        task = asyncio.current_task()
         try:
-            if good and task is not None:
-                how: dict[str, Any] = {"priority": self._options.priority, "waited": waited, "tells": self._events}
-                request = SharedRequest(self._account, good, permit, closed.append, **how)
-                term.requests[task] = request
-                if term.over.cause is not None:
-                    request.stop.set(term.over.cause)
-                with self._account.activity:
-                    await request.perform(self._work)
-                if (failure := request.stop.failure) is not None:
-                    logger.error("a request of the outbox broke off: %s", type(failure).__name__)
+            with self._account.activity:
+                await request.perform(self._work)
+            if (failure := request.stop.failure) is not None:
+                logger.error("a request of the outbox broke off: %s", type(failure).__name__)
         finally:
-            self._account.limiter.release(permit, sent=False)  # does nothing where an attempt has used it
-            if task is not None and task in term.requests:
-                term.requests[task] = None
-            await outlast(self._end(term, claimed, closed, probe=probe))
+            self._account.limiter.release(request.permit, sent=False)  # does nothing where an attempt has used it
+            self._judge(request, probe=probe)
+            await outlast(self._end(term, claimed, closed))
 
     def _item(self, claimed: Claimed) -> Item:
         item = read_item(self._work, record_of(claimed.record), claimed.number)
         item.doubtful = claimed.doubtful
         return item
 
-    async def _end(self, term: Term, claimed: Sequence[Claimed], closed: Sequence[Closed], *, probe: bool) -> None:
-        self._judge([result for _, result in closed], probe=probe)
+    async def _end(self, term: Term, claimed: Sequence[Claimed], closed: Sequence[Closed]) -> None:
         results = {item.position: result for items, result in closed for item in items}
         ended = [self._ended(one, results[one.number]) for one in claimed if one.number in results]
         while True:
@@ -354,9 +348,9 @@ class Delivery:
         self._waiters.tell(outcomes)
         self._teller.add(outcomes)
 
-    def _judge(self, results: Sequence[Result[Any]], *, probe: bool) -> None:
+    def _judge(self, request: SharedRequest, *, probe: bool) -> None:
         now, breaker = _clock.now(), self._breaker
-        if breaker.ended(now, results, probe=probe):
+        if breaker.ended(now, request.results, probe=probe, common=request.common_cause):
             self._events.breaker_changed(breaker, now)
 
     async def _tend(self) -> None:

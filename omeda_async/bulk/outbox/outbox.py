@@ -61,6 +61,10 @@ class Outbox(Generic[Record, Receipt_co]):
         self._delivery: Delivery | None = None
         self._closing: asyncio.Task[None] | None = None
 
+    def __repr__(self) -> str:
+        opened = self._delivery is not None and self._closing is None
+        return f"<{type(self).__name__} {self._work.name}: {'open' if opened else 'not open'}>"
+
     async def __aenter__(self) -> Self:
         """Open the outbox, and begin to deliver what is in it.
 

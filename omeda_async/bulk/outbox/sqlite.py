@@ -25,6 +25,7 @@ from omeda_async.bulk.outbox.sqlite_file import (
     sum_of,
     unusable,
 )
+from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, note, open_mark
 from omeda_async.bulk.outbox.sqlite_status import status_of
 from omeda_async.bulk.outbox.status import OutboxStatus
 from omeda_async.errors import OutboxError
@@ -87,6 +88,8 @@ class SqliteStore:
 
     _sql: sqlite3.Connection
     _files: Files
+    _mark: int
+    _name: str
 
     def __init__(self, path: Path, identity: Identity, now: Callable[[], float]) -> None:
         self._path = path
@@ -98,6 +101,8 @@ class SqliteStore:
     def open(self) -> Opened:
         """Open or create the file."""
         self._sql, self._files, opened = open_file(self._path, self._identity)
+        self._mark, self._name = open_mark(self._path), opened.name
+        note(self._mark, self._sql, self._name)
         return opened
 
     def put(self, records: Sequence[NewRecord]) -> Sequence[Put]:
@@ -165,6 +170,9 @@ class SqliteStore:
         """Close it."""
         if hasattr(self, "_sql"):
             self._sql.close()
+        if hasattr(self, "_mark"):
+            os.close(self._mark)
+            del self._mark
 
     def _put(self, records: Sequence[NewRecord]) -> list[Put]:
         now, found = self._now(), []
@@ -267,12 +275,14 @@ class SqliteStore:
             self._sql.execute("BEGIN IMMEDIATE")
             try:
                 done = work()
+                self._sql.execute(ONE_MORE)
                 committing = True
                 self._sql.execute("COMMIT")
             except BaseException:
                 if self._sql.in_transaction:
                     self._sql.execute("ROLLBACK")
                 raise
+            note(self._mark, self._sql, self._name)
             if [*map(INODE, map(os.stat, self._files))] != [*self._files.values()]:
                 raise displaced(self._path)
         except FileNotFoundError as error:

@@ -14,6 +14,7 @@ import orjson
 from omeda_async._version import __version__
 from omeda_async.bulk.journal.sqlite_file import APPLICATION as JOURNAL, INODE, Files, connect
 from omeda_async.bulk.outbox.interface import Identity, Opened
+from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, Mark, has_come_as_far, mark_of, noted
 from omeda_async.errors import OutboxError
 
 APPLICATION: Final = 0x6F6D6F62
@@ -61,6 +62,9 @@ def open_file(path: Path, identity: Identity) -> tuple[sqlite3.Connection, Files
     connection = None
     try:
         new = _create(path)
+        if not path.stat().st_size:
+            mark_of(path).unlink(missing_ok=True)  # of one that was removed
+        mark = noted(path)  # before what is read, which others may write meanwhile
         connection = connect(path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -69,7 +73,8 @@ def open_file(path: Path, identity: Identity) -> tuple[sqlite3.Connection, Files
         if not check_format(connection, path):
             _fill(connection, identity)
         opened = _checked(connection, path, identity)
-        connection.execute("UPDATE meta SET value = value WHERE name = 'name'")  # a file that is read-only says so now
+        check_mark(connection, path, opened, mark)
+        connection.execute(ONE_MORE)  # a file that is read-only says so now
         connection.execute("COMMIT")
         if new:
             _sync_folder(path)
@@ -163,6 +168,20 @@ def check_untouched(path: Path) -> None:
         raise OutboxError(f"{path} is an empty file of another user; give another file")
 
 
+def check_mark(connection: sqlite3.Connection, path: Path, opened: Opened, mark: Mark | None) -> None:
+    """Check that an outbox holds all that was written into it.
+
+    Raises:
+        OutboxError: What was written last is missing.
+    """
+    if not has_come_as_far(connection, opened.name, mark):
+        raise damaged(
+            path,
+            "what was written last is missing: the -wal beside it is lost or another's; if this file is what you mean, "
+            "all the same, remove the -mark beside it",
+        )
+
+
 def check_whole(connection: sqlite3.Connection, path: Path) -> None:
     """Check that the file is in order, and that all records that are to be sent are what was put.
 
@@ -172,8 +191,8 @@ def check_whole(connection: sqlite3.Connection, path: Path) -> None:
     for (found,) in connection.execute("PRAGMA quick_check(1)"):
         if found != "ok":
             raise damaged(path, found)
-    for key, record, noted in connection.execute(_OPEN):
-        if sum_of(key, record) != noted:
+    for key, record, its_sum in connection.execute(_OPEN):
+        if sum_of(key, record) != its_sum:
             raise damaged(path, "a record is not what was put")
 
 
@@ -202,7 +221,7 @@ def _fill(connection: sqlite3.Connection, identity: Identity) -> None:
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute(f"PRAGMA user_version = {SCHEMA}")
-    values: list[tuple[str, Any]] = [("name", secrets.token_hex(4)), ("identity", _dumped(identity))]
+    values: list[tuple[str, Any]] = [("name", secrets.token_hex(4)), ("identity", _dumped(identity)), ("writes", 0)]
     if identity.pii == "hash":
         values.append(("salt", secrets.token_bytes(32)))
     connection.executemany("INSERT INTO meta VALUES (?, ?)", values)

@@ -17,10 +17,12 @@ from omeda_async.bulk.outbox.sqlite_file import (
     INTENDED,
     WAITING,
     check_format,
+    check_mark,
     check_untouched,
     unusable,
     whose,
 )
+from omeda_async.bulk.outbox.sqlite_mark import noted
 from omeda_async.bulk.outbox.status import OutboxStatus
 from omeda_async.errors import OutboxError
 from omeda_async.outcomes import OutcomeStatus
@@ -60,10 +62,14 @@ def read_status(path: Path, now: float) -> OutboxStatus:
         raise OutboxError(f"there is no outbox {path}")
     try:
         check_untouched(path)
+        mark = noted(path)  # before what is read, which may be written meanwhile
         with closing(connect(path, mode="ro")) as connection:
             connection.execute("BEGIN")
             if not check_format(connection, path):
-                raise OutboxError(f"the outbox {path} is empty: nobody has opened it yet")
+                raise OutboxError(
+                    f"the outbox {path} is empty: nobody has opened it yet, or the -wal beside it is lost"
+                )
+            check_mark(connection, path, whose(connection)[1], mark)
             return status_of(connection, path, now)
     except (sqlite3.Error, OSError, *DAMAGE) as error:
         raise unusable(path, error) from error

@@ -80,6 +80,22 @@ async def test_each_put_waits_for_the_disk(sandbox: Sandbox, path: Path) -> None
         assert "COMMIT" in said[begun:]
 
 
+async def test_an_intent_is_on_disk_before_the_request_and_an_outcome_before_anybody_is_told(
+    sandbox: Sandbox, path: Path
+) -> None:
+    """Seen by another connection: at the moment when the request arrives, and when the callback is called."""
+    seen: list[Any] = []
+
+    def look(_: Any) -> bool:
+        seen.append(rows(path, "SELECT state, status FROM entries"))
+        return False
+
+    sandbox.fault(Fault(FaultKind.SLOW, match=look, times=None))
+    async with outbox_on(sandbox, path, on_outcome=look) as outbox:
+        await outbox.outcome(await outbox.put(client(1)), timeout=600)
+    assert seen == [[(1, None)], [(2, 1)]]
+
+
 async def test_a_record_that_is_refused_by_the_provider_ends_so_and_harms_no_other(
     sandbox: Sandbox, path: Path
 ) -> None:
@@ -277,7 +293,9 @@ async def test_an_outbox_that_is_closed_says_so(sandbox: Sandbox, path: Path) ->
         with pytest.raises(ClosedError, match="async with"):
             await outbox.put(client(1))
         await outbox.aclose()
+        assert repr(outbox) == "<Outbox opt_outs.outbox: not open>"
         async with outbox:
+            assert repr(outbox) == "<Outbox opt_outs.outbox: open>"
             ticket = await outbox.put(client(1))
             waiting = asyncio.create_task(outbox.outcome(ticket))
             await asyncio.sleep(1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from omeda_async import Outcome, OutcomeStatus
+from omeda_async import OutboxError, Outcome, OutcomeStatus
 from omeda_async.bulk.journal.interface import Kept
 from omeda_async.bulk.outbox.interface import Ended, LeaseLost
 from omeda_async.outbox import is_outbox, read_status
@@ -64,12 +64,50 @@ async def test_an_outbox_whose_process_died_young_is_known_and_read(sandbox: San
     async with manager_on(sandbox) as manager:
         outbox = await manager.omeda.opt_outs.outbox(path, max_delay=100.0).__aenter__()
         await outbox.put(client(1))
-        file, log = path.read_bytes(), path.with_name(f"{path.name}-wal").read_bytes()
+        await outbox._keeper.do(lambda: None)
+        held = {one: one.read_bytes() for one in beside(path)}
         await outbox.aclose()
-    path.write_bytes(file)
-    path.with_name(f"{path.name}-wal").write_bytes(log)
+    for one, content in held.items():
+        one.write_bytes(content)
     assert is_outbox(path)
     assert read_status(path).waiting == 1
+
+
+def beside(path: Path) -> list[Path]:
+    return [path.with_name(path.name + ending) for ending in ("", "-wal", "-mark")]
+
+
+async def test_an_outbox_without_the_log_that_stood_beside_it_is_refused(sandbox: Sandbox, path: Path) -> None:
+    """What was acknowledged would be missing, and SQLite does not miss it; whoever insists removes the -mark."""
+    async with outbox_on(sandbox, path, max_delay=100.0) as outbox:
+        await outbox.put(client(1))
+        file = path.read_bytes()
+    async with outbox_on(sandbox, path, max_delay=100.0) as outbox:
+        await outbox.put(client(2))
+        file, mark = path.read_bytes(), beside(path)[2].read_bytes()
+    path.write_bytes(file)
+    beside(path)[2].write_bytes(mark)
+    with pytest.raises(OutboxError, match="what was written last is missing"):
+        async with outbox_on(sandbox, path):
+            pass
+    with pytest.raises(OutboxError, match="what was written last is missing"):
+        read_status(path)
+    beside(path)[2].unlink()
+    async with outbox_on(sandbox, path):
+        assert read_status(path).total == 1
+
+
+async def test_a_new_outbox_in_the_place_of_one_that_was_removed_begins_anew(sandbox: Sandbox, path: Path) -> None:
+    """What was noted of the old one counts no more; the outbox of somebody else in its place is noticed."""
+    async with outbox_on(sandbox, path) as outbox:
+        await outbox.outcome(await outbox.put(client(1)), timeout=600)
+    old = path.read_bytes()
+    path.unlink()
+    async with outbox_on(sandbox, path) as outbox:
+        await outbox.outcome(await outbox.put(client(2)), timeout=600)
+    path.write_bytes(old)
+    with pytest.raises(OutboxError, match="what was written last is missing"):
+        read_status(path)
 
 
 async def test_many_processes_put_and_one_delivers(sandbox: Sandbox, path: Path) -> None:
