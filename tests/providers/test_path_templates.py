@@ -13,20 +13,14 @@ from omeda_async.providers.ocamba import _operations as ocamba
 from omeda_async.providers.ocamba.models import CampaignCancel, CampaignQuery
 from omeda_async.providers.omeda import _operations as omeda, _requests
 from omeda_async.providers.omeda.models import DeploymentSearch
-from tests.core.scripted import DEPLOYMENT_CREATE, UPDATE
+from tests.core.scripted import DEPLOYMENT_CLONE, DEPLOYMENT_CREATE, UPDATE
 
 OPT_OUTS = [ClientOptOut("one@example.com"), ClientOptOut("two@example.com")]
 CASES: list[tuple[Operation[Any, Any], Any, int]] = [
     (omeda.LOOKUP, _requests.LookupDeployment(brand="FOO", track_id="FOO0001"), 0),
     (omeda.SEARCH, _requests.SearchDeployments(brand="FOO", search=DeploymentSearch(deployment_name="A name")), 0),
     (omeda.CREATE, DEPLOYMENT_CREATE.params, 1),
-    (
-        omeda.CLONE,
-        _requests.CloneDeployment(
-            brand="FOO", track_id="FOO0001", deployment_date=NEW_DEPLOYMENT.deployment_date, now=NOW
-        ),
-        1,
-    ),
+    (omeda.CLONE, DEPLOYMENT_CLONE.params, 1),
     (omeda.UPDATE, UPDATE.params, 1),
     (omeda.CANCEL, _requests.CancelDeployment(brand="FOO", track_id="FOO0001", user_id="u1"), 1),
     (omeda.SUBMIT_OPT_OUTS, _requests.SubmitOptOuts(client="foo_client", opt_outs=OPT_OUTS), 2),
