@@ -72,7 +72,7 @@ class AttemptEnded(Event):
     """One HTTP request has got its answer, or has failed to."""
 
     base_url: str = ""
-    """As above."""
+    """Where it went."""
     attempt: int
     """Which one for its call, from 1."""
     status: int | None
@@ -144,7 +144,7 @@ class RunEnded(Event):
     """A bulk run has ended, or a batcher or an outbox was closed."""
 
     kind: Kind = "bulk"
-    """As above."""
+    """``"bulk"``, ``"batcher"`` or ``"outbox"``."""
     total: int
     """Records with an outcome."""
     counts: Mapping[str, int]
@@ -152,7 +152,7 @@ class RunEnded(Event):
     requests: int
     """HTTP requests made."""
     complete: bool
-    """Whether every record that was read has its outcome; of an outbox, whether nothing is left in it is not told."""
+    """Whether every record that was read has its outcome; what an outbox still holds is not told here."""
     seconds: float = 0.0
     """How long it took."""
 

@@ -9,7 +9,11 @@ from functools import lru_cache
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from opentelemetry.context import Context
+try:
+    from opentelemetry.context import Context
+except ModuleNotFoundError as error:
+    needs = "omeda_async.otel needs OpenTelemetry: pip install 'omeda-async[otel]'"
+    raise ModuleNotFoundError(needs, name=error.name) from error
 from opentelemetry.metrics import MeterProvider, get_meter
 from opentelemetry.trace import (
     Link,

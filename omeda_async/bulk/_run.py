@@ -12,7 +12,7 @@ import attrs
 from omeda_async import _clock
 from omeda_async._checks import check_duration, check_one_of, check_whole
 from omeda_async._generic import Receipt_co, Record_co
-from omeda_async._hooks import observe
+from omeda_async._hooks import is_async, observe
 from omeda_async.bulk._delivery import NullJournal
 from omeda_async.bulk._engine import Engine, EngineOptions
 from omeda_async.bulk._given import many
@@ -76,8 +76,8 @@ class BulkRun(Generic[Record_co, Receipt_co]):
         self._journal = _path(options.get("journal"))
         self._journal_pii = options.get("journal_pii", "keep")
         self._on_progress = options.get("on_progress")
-        if self._on_progress is not None and not callable(self._on_progress):
-            raise ConfigurationError("on_progress must be callable: it is given the report so far")
+        if self._on_progress is not None and (not callable(self._on_progress) or is_async(self._on_progress)):
+            raise ConfigurationError("on_progress must be a plain function: it is given the report so far")
         self._options = _checked(work, options)
         self._engine: Engine | None = None
         self._events = RunEvents(work, "bulk")

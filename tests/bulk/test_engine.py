@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from omeda_async import BulkReport, ClosedError, InvalidRecord, OutcomeStatus
+from omeda_async import BulkReport, ClosedError, ConfigurationError, InvalidRecord, OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import Item
 from omeda_async.bulk._engine import BATCHES_READY
@@ -300,6 +300,16 @@ async def test_a_hook_and_a_progress_callback_that_raise_cost_nothing() -> None:
     run = run_of(work, range(20), on_progress=explode)
     assert positions(await collect(run)) == list(range(20))
     assert adds_up(run, 20)
+
+
+async def test_a_progress_callback_that_would_have_to_be_awaited_is_refused() -> None:
+    """Nobody could await it."""
+
+    async def tell(_report: Any) -> None:
+        """Take a report."""
+
+    with pytest.raises(ConfigurationError, match="on_progress must be a plain function"):
+        await run_of(FakeWork(), range(3), on_progress=tell)
 
 
 async def test_the_end_of_a_run_is_an_event() -> None:

@@ -49,7 +49,7 @@ def _manager(**options: Any) -> SessionManager:
     return SessionManager(ocamba=OcambaSettings(token="a-token-1234"), **options)
 
 
-@pytest.mark.parametrize("hook", ASYNC, ids=repr)
+@pytest.mark.parametrize("hook", ASYNC)
 async def test_an_asynchronous_hook_is_refused(hook: Any) -> None:
     """Functions, methods, callables and partials; nobody could await what they return."""
     with pytest.raises(ConfigurationError, match=r"the hook .* is asynchronous"):
@@ -60,7 +60,7 @@ async def test_an_asynchronous_hook_is_refused(hook: Any) -> None:
     await manager.aclose()
 
 
-@pytest.mark.parametrize("hook", PLAIN, ids=repr)
+@pytest.mark.parametrize("hook", PLAIN)
 def test_a_plain_hook_is_taken(hook: Any) -> None:
     """Whatever it is."""
     assert not is_async(hook)

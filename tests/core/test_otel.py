@@ -1,6 +1,8 @@
 """Spans and metrics, by the real SDK's in-memory exporters."""
 
 import asyncio
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -323,6 +325,14 @@ async def test_what_began_before_it_was_asked_for_is_left_out(telemetry: Telemet
         telemetry.hook(event)
     assert telemetry.spans == []
     assert telemetry.points("http.client.active_requests") == []
+
+
+def test_without_opentelemetry_the_error_says_what_to_install() -> None:
+    """The extra by its name."""
+    script = "import sys\nsys.modules['opentelemetry'] = None\nimport omeda_async.otel"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)  # noqa: S603 our own words
+    assert run.returncode == 1
+    assert "omeda_async.otel needs OpenTelemetry: pip install 'omeda-async[otel]'" in run.stderr
 
 
 def test_the_global_providers_are_the_default() -> None:
