@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from omeda_async import events
 from omeda_async._activity import Activity
 from omeda_async._auth import Credentials, extended
 from omeda_async._checks import check_duration, check_headers, check_one_of
+from omeda_async._hooks import Hooks, as_hooks
 from omeda_async._secret import Secret, revealed
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import Priority
@@ -54,11 +54,9 @@ class Account:
     _transport: "Callable[[], Transport]"
     limiter: "Limiter"
     credentials: Credentials
-    hooks: tuple[events.Hook, ...] = ()
+    hooks: Hooks = attrs.field(factory=Hooks, converter=as_hooks)
     activity: Activity = attrs.field(factory=Activity)
     # Found out once, and not for every request.
-    is_watched: bool = attrs.field(init=False)
-    """Whether events are told to anybody but the log."""
     url: str = attrs.field(init=False)
     """The base URL."""
     retry: RetryPolicy = attrs.field(init=False)
@@ -73,7 +71,6 @@ class Account:
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
-        self.is_watched = bool(self.hooks) and self.hooks != events.LOGGED_ONLY
         self.url, self.retry = settings.url, settings.retry
         self.timeout, self.connect_timeout = settings.timeout, settings.connect_timeout
         self.shortest_attempt = _shortest(self.timeout, self.retry)

@@ -2,7 +2,7 @@
 
 import logging
 from asyncio import get_running_loop
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -10,6 +10,7 @@ import attrs
 from omeda_async import _clock, events
 from omeda_async._account import Account
 from omeda_async._auth import Headers
+from omeda_async._call_options import CallOptions
 from omeda_async._decide import (
     Ended,
     Event,
@@ -28,49 +29,25 @@ from omeda_async._decide import (
 )
 from omeda_async._masking import LEAST_SECRET, encoded_forms, hide_secrets
 from omeda_async._operation import Inquiry, Lapsed, Operation, Request, Response, Verdict, Verification
-from omeda_async._quick import quick
 from omeda_async._result import Result
 from omeda_async._shown import shown_headers, shown_url
-from omeda_async._stop import Stop
+from omeda_async._telling import CallEvents, common_fields
+from omeda_async._verify import look_up
 from omeda_async.errors import (
     ClosedError,
     InvalidRecord,
     LimitWaitExceeded,
-    NotFound,
     OmedaAsyncError,
     UnreadableAnswer,
 )
 from omeda_async.events import logger
-from omeda_async.limits import Permit, Priority
-from omeda_async.outcomes import OutcomeStatus, Tally
+from omeda_async.limits import Permit
+from omeda_async.outcomes import OutcomeStatus
 
 P = TypeVar("P")
 R = TypeVar("R")
 _SEND = Send()
 _UNTRIED = State()
-
-
-@quick(kw_only=True, eq=False, repr=False)
-class CallOptions:
-    """How one call is made."""
-
-    priority: Priority = Priority.INTERACTIVE
-    max_wait: float | None = None
-    """Seconds the limiter may make each attempt wait; None for as long as the deadline allows."""
-    explain: bool = True
-    """Whether a read finds out what an ambiguous refusal meant."""
-    deadline_from_first_permit: bool = False
-    """Whether the deadline starts with the first turn at the limiter, not with the call."""
-    doubtful: bool = False
-    """Whether an earlier run may have made this call already."""
-    tally: Tally | None = None
-    """Where every HTTP request made is counted."""
-    permit: Permit | None = None
-    """What the limiter has granted already, for whichever attempt is the first."""
-    fail_fast: bool = False
-    """Whether the first failure that leaves a doubt is the last: something smaller is to be tried instead."""
-    stop: Stop | None = None
-    """Looked at before every attempt and after every wait; None looks at whether the manager is being closed."""
 
 
 class Call(Generic[P, R]):
@@ -90,6 +67,8 @@ class Call(Generic[P, R]):
     _awaits_response = False
     _is_late: Callable[[], bool] | None = None
     """Whether the permit may not be used any more, where it lapses at all."""
+    _events: CallEvents | None = None
+    """Who tells of it; None where nobody hears."""
     _read: "Call[Any, Any] | None" = None
     _found: Any = None
 
@@ -123,6 +102,9 @@ class Call(Generic[P, R]):
 
         Cancelling it closes the connection of the attempt in flight; :meth:`interrupted` tells what is certain then.
         """
+        hooks = self._account.hooks  # an event made for nobody only costs time
+        if self._events is None and (hooks.is_watched or (hooks.is_logged and logger.isEnabledFor(logging.DEBUG))):
+            return await self._told()
         try:
             request = self._request = self._request or self._operation.build(self._params)
         except InvalidRecord as error:
@@ -138,7 +120,7 @@ class Call(Generic[P, R]):
                 if not isinstance(result, OmedaAsyncError):
                     return Result(receipt=result, attempts=self.attempts, known=OutcomeStatus.DONE)
                 if isinstance(result, Lapsed):
-                    self._uncount()
+                    self._count(-1)
                     step = _SEND  # with another permit: others may have the slots of this one by now
                 else:
                     step = self._next(Ended(result))
@@ -149,10 +131,28 @@ class Call(Generic[P, R]):
             else:
                 step = step.then if await self._pause(step.seconds) else step.otherwise
 
+    async def _told(self) -> Result[R]:
+        """Make the call, and tell when it begins and how it ends."""
+        account, options = self._account, self._options
+        common = common_fields(account.provider, self._operation, run_id=options.run_id)
+        self._events = CallEvents(account.hooks, account.url, common, self._operation.records(self._params))
+        return await self._events.of(self.run, self._certain, options.made_for)
+
     def interrupted(self) -> Result[R]:
         """Say what is certain about a call that was stopped in the middle."""
         self._end_read()
-        return self._result(when_interrupted(self._rules(), self.state, in_flight=self._awaits_response))
+        return self._result(self._finish())
+
+    def _finish(self) -> Finish:
+        return when_interrupted(self._rules(), self.state, in_flight=self._awaits_response)
+
+    def _certain(self, error: BaseException) -> Result[R]:
+        """Return what is certain as the call has raised an error, and leave everything as it is."""
+        if isinstance(error, InvalidRecord):
+            return Result(error=error, doubtful=error.sent)
+        finish = self._finish()
+        attempts, doubtful = self.attempts, finish.doubtful
+        return Result(error=finish.error, attempts=attempts, settled=True, doubtful=doubtful, known=finish.known)
 
     def _rules(self) -> Rules:
         options = self._options
@@ -188,6 +188,8 @@ class Call(Generic[P, R]):
         self._headers = account.credentials.headers
         self._count()
         self._awaits_response = True
+        tells = self._events
+        waited = sent - asked if tells is None else self._tell_started(tells, permit, sent - asked)
         status: int | None = None
         result: R | OmedaAsyncError
         try:
@@ -202,17 +204,39 @@ class Call(Generic[P, R]):
         except OmedaAsyncError as error:
             result = error
             account.limiter.release(permit, sent=may_have_left(error))
-        except BaseException:
+        except BaseException as error:
             account.limiter.release(permit)
+            self._tell_broken_off(error, seconds=self._now() - sent, waited=waited)
             raise
         else:
             status = response.status
-            account.limiter.release(permit, status=status, headers=response.headers)
+            release = account.limiter.release if status < 400 else self._release_refused
+            release(permit, status=status, headers=response.headers)
             result = read_response(self._operation, response, account.credentials.secrets, self._params)
         self._awaits_response = False
-        if account.is_watched or logger.isEnabledFor(logging.DEBUG):  # an event made for nobody only costs time
-            self._tell_ended(result, status=status, seconds=self._now() - sent, waited=sent - asked)
+        if tells is not None:
+            tells.attempt_ended(self.attempts, result, status=status, seconds=self._now() - sent, waited=waited)
         return result
+
+    def _tell_started(self, tells: CallEvents, permit: Permit, waited: float) -> float:
+        """Tell that an attempt begins, and return how long it has waited, with the wait for a permit it was given."""
+        waited += self._options.waited if permit is self._options.permit else 0.0
+        tells.attempt_started(self.attempts, waited)
+        return waited
+
+    def _tell_broken_off(self, error: BaseException, *, seconds: float, waited: float) -> None:
+        if self._events is not None:
+            self._events.attempt_ended(self.attempts, error, status=None, seconds=seconds, waited=waited)
+
+    def _release_refused(self, permit: Permit, *, status: int, headers: Mapping[str, str]) -> None:
+        """Give a permit back for a refusal: if the account has to wait now, that is told of this call."""
+        account = self._account
+        common = common_fields(account.provider, self._operation, run_id=self._options.run_id)
+        account.hooks.cause = common if self._events is None else self._events.common
+        try:
+            account.limiter.release(permit, status=status, headers=headers)
+        finally:
+            account.hooks.cause = {}
 
     async def _ready(self) -> None:
         if self.deadline is None:  # what begins with the first turn at the limiter may begin with a login that hangs
@@ -237,15 +261,10 @@ class Call(Generic[P, R]):
             raise _too_near(account.retry.deadline)
         return seconds
 
-    def _count(self) -> None:
-        self.attempts += 1
+    def _count(self, requests: int = 1) -> None:
+        self.attempts += requests
         if self._options.tally is not None:
-            self._options.tally.requests += 1
-
-    def _uncount(self) -> None:
-        self.attempts -= 1
-        if self._options.tally is not None:
-            self._options.tally.requests -= 1
+            self._options.tally.requests += requests
 
     async def _permit(self, now: float) -> Permit:
         options = self._options
@@ -270,32 +289,25 @@ class Call(Generic[P, R]):
         return None if renewed else refusal
 
     async def _look(self) -> Looked:
-        verification = self._operation.verification
-        looked = Looked(Verdict.UNDECIDED) if verification is None else await self._judged(verification)
-        self._tell(events.Settled, verdict=looked.verdict.value)
+        verification, looked = self._operation.verification, Looked(Verdict.UNDECIDED)
+        if verification is not None:
+            looked, self._params, self._found = await look_up(verification, self._params, self._ask)
+        if self._events is not None:
+            self._events.tell(events.Settled, verdict=looked.verdict.value)
         return looked
 
-    async def _judged(self, verification: Verification[P]) -> Looked:
-        for inquiry in verification.first:
-            result = await self._ask(inquiry)
-            if result.error is not None:
-                return Looked(Verdict.UNDECIDED, result.error)
-            self._params = inquiry.learn(self._params, result.receipt)
-        known = verification.known(self._params)
-        if known is not Verdict.UNDECIDED:
-            return Looked(known)
-        result = await self._ask(verification)
-        if result.error is not None and not isinstance(result.error, NotFound):
-            return Looked(Verdict.UNDECIDED, result.error)
-        self._found = result.receipt
-        return Looked(verification.judge(self._params, result.error or result.receipt))
-
-    async def _ask(self, read: Inquiry[P] | Verification[P]) -> Result[Any]:
+    async def _ask(self, read: Inquiry[P] | Verification[P], params: P) -> Result[Any]:
         options = attrs.evolve(
-            self._options, max_wait=None, deadline_from_first_permit=False, doubtful=False, permit=None, fail_fast=False
+            self._options,
+            max_wait=None,
+            deadline_from_first_permit=False,
+            doubtful=False,
+            permit=None,
+            fail_fast=False,
+            made_for=() if self._events is None else (self._events.call_id,),
         )
         try:
-            call = self._read = Call(self._account, read.operation, read.question(self._params), options)
+            call = self._read = Call(self._account, read.operation, read.question(params), options)
             call.deadline = self.deadline
             call.state = State(renewed=self.state.renewed)
             result = await call.run()
@@ -339,22 +351,13 @@ class Call(Generic[P, R]):
         if left <= seconds or self._stop.is_set:
             return False
         if seconds > 0:
-            cause = type(self.state.errors[-1]).__name__
-            self._tell(events.RetryPlanned, attempt=self.attempts, wait=seconds, error=cause)
+            if self._events is not None:
+                cause = type(self.state.errors[-1]).__name__
+                self._events.tell(events.RetryPlanned, attempt=self.attempts, wait=seconds, error=cause)
             if self._stop.is_set:
                 return False  # a hook that was told of the retry has stopped the run
             await _clock.sleep(seconds)
         return not self._stop.is_set
-
-    def _tell_ended(self, result: object, *, status: int | None, seconds: float, waited: float) -> None:
-        error = type(result).__name__ if isinstance(result, OmedaAsyncError) else None
-        self._tell(
-            events.AttemptEnded, attempt=self.attempts, status=status, seconds=seconds, waited=waited, error=error
-        )
-
-    def _tell(self, kind: type[events.Event], **values: Any) -> None:
-        event = kind(provider=self._account.provider, operation=self._operation.name, **values)
-        events.emit(self._account.hooks, event)
 
 
 def _too_near(deadline: float) -> LimitWaitExceeded:
@@ -367,13 +370,8 @@ def read_response(
     """Parse a response, with the secrets hidden that a provider may echo.
 
     An error's text is cut and masked: hiding them only afterwards would leave a part of one. Of a success every value
-    counts: a password too short to be told from chance is no reason to change one.
-
-    Args:
-        operation: What was asked for.
-        response: What came.
-        secrets: What it may echo.
-        params: With which parameters it was asked for: a response that names something else is none. None for any.
+    counts: a password too short to be told from chance is no reason to change one. ``params`` are those it was asked
+    with: a response that names something else is none. None stands for any.
     """
     result = _parsed(operation, response, params)
     least = 1 if isinstance(result, OmedaAsyncError) else LEAST_SECRET

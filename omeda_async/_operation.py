@@ -132,6 +132,11 @@ def _is_of_any_url(message: str) -> bool:
     return all(map(_OF_ANY_URL.fullmatch, _WORD.findall(message.casefold())))
 
 
+def reads_only(_: object) -> int:
+    """Return the number of records that a read is of: none."""
+    return 0
+
+
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Operation(Generic[P, R]):
     """One endpoint of one provider. Everything here is pure; the sending is done elsewhere."""
@@ -139,6 +144,10 @@ class Operation(Generic[P, R]):
     provider: str
     name: str
     """As the user calls it: ``"deployments.cancel"``."""
+    method: str
+    """The HTTP method of its requests."""
+    path: str
+    """The path of its requests without a query, with names in braces for what differs: what may be told of it."""
     idempotent: bool
     """Whether a second identical request changes nothing that the first had not changed."""
     build: Callable[[P], Request]
@@ -149,6 +158,8 @@ class Operation(Generic[P, R]):
     """Whether an answer is of what was asked for: if it names something else, it is another's. None: it names none."""
     verification: Verification[P] | None = None
     """None: sending it again (where it is idempotent) is all that can tell."""
+    records: Callable[[P], int] = lambda _: 1
+    """How many records the parameters are of; 0 for a read."""
     settled: Callable[[P, Any], R] | None = None
     """Makes the receipt of what was settled as done, from the parameters and what the read found (or None)."""
     repeat_tells: bool = True

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import TypedDict, TypeVar
 
 from omeda_async._account import Account
-from omeda_async._call import Call, CallOptions
+from omeda_async._call import Call
+from omeda_async._call_options import CallOptions
 from omeda_async._checks import check_duration, check_one_of
 from omeda_async._operation import Operation
 from omeda_async._secret import Secret

@@ -1,8 +1,11 @@
-"""What a hook is told. Events carry counts, ids and statuses; never contents, addresses or secrets."""
+"""What a hook is told. Events carry counts, ids of ours, statuses and times; never contents, addresses or secrets.
+
+``docs/events.md`` shows all of them with their fields, and in which order they come.
+"""
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import attrs
 
@@ -11,16 +14,65 @@ logger = logging.getLogger("omeda_async")
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """The root of all events."""
+    """The root of all events. What it is not about is None."""
 
     provider: str
+    """``"omeda"``, ``"ocamba"`` or ``"journey_manager"``."""
     operation: str
+    """What was asked for, as it is called: ``"campaigns.cancel"``; of a run ``"campaigns.cancel_many"``."""
+    run_id: str | None = None
+    """The same in all events of one bulk run, batcher or outbox; None for single calls."""
+    call_id: str | None = None
+    """The same in all events of one call: a request with all its attempts."""
+    method: str | None = None
+    """The HTTP method."""
+    path: str | None = None
+    """The path from ``base_url`` on, with names in place of ids: ``"/v1/hood/campaigns/{campaign_id}/cancel"``."""
+
+    def __str__(self) -> str:
+        told = (f"{name}={value!r}" for name, value in fields_of(self).items() if value is not None and value != ())
+        return f"{type(self).__name__}({', '.join(told)})"
+
+
+Kind = Literal["bulk", "batcher", "outbox"]
+
+
+@attrs.frozen(kw_only=True)
+class RunStarted(Event):
+    """A bulk run has begun, a batcher was given its first record, or an outbox was opened."""
+
+    kind: Kind
+    """``"bulk"``, ``"batcher"`` or ``"outbox"``."""
+
+
+@attrs.frozen(kw_only=True)
+class CallStarted(Event):
+    """A call has begun: nothing was sent yet. So has an ``add`` of a batcher, which makes no attempts itself."""
+
+    records: int
+    """Records that it is about; 0 for a read."""
+    made_for: tuple[str, ...] = ()
+    """The ``call_id`` of the call whose lost answer this one looks up, or of those who share it at a batcher."""
+
+
+@attrs.frozen(kw_only=True)
+class AttemptStarted(Event):
+    """The limiter has let an HTTP request go."""
+
+    base_url: str = ""
+    """Where to; the settings' own."""
+    attempt: int
+    """Which one for its call, from 1."""
+    waited: float
+    """Seconds it waited for the limiter."""
 
 
 @attrs.frozen(kw_only=True)
 class AttemptEnded(Event):
     """One HTTP request has got its answer, or has failed to."""
 
+    base_url: str = ""
+    """Where it went."""
     attempt: int
     """Which one for its call, from 1."""
     status: int | None
@@ -30,7 +82,7 @@ class AttemptEnded(Event):
     waited: float
     """Seconds it waited for the limiter."""
     error: str | None = None
-    """The class of what went wrong; None for a success."""
+    """The class of what went wrong, ``"CancelledError"`` for one that was cancelled; None for a success."""
 
 
 @attrs.frozen(kw_only=True)
@@ -38,9 +90,11 @@ class RetryPlanned(Event):
     """An attempt failed, and another will be made."""
 
     attempt: int
+    """The one that failed."""
     wait: float
     """Seconds of back-off before it may go."""
     error: str
+    """The class of what went wrong."""
 
 
 @attrs.frozen(kw_only=True)
@@ -52,20 +106,55 @@ class Settled(Event):
 
 
 @attrs.frozen(kw_only=True)
+class CallEnded(Event):
+    """A call has its result, or was cancelled."""
+
+    outcome: str
+    """The ``OutcomeStatus`` that it means for its records, though a run may try other ways for them; for one that was
+    cancelled, what is certain then."""
+    attempts: int
+    """HTTP requests made, those of reads included."""
+    seconds: float
+    """How long it took, all waits included."""
+    error: str | None = None
+    """The class of what went wrong; None for a success."""
+
+
+@attrs.frozen(kw_only=True)
 class AccountPaused(Event):
-    """The provider refused a request for its limits, and the whole account waits."""
+    """The provider refused a request for its limits, and the whole account waits.
+
+    It names the call that was refused, if that was one of this manager; else its ``operation`` is ``"*"``.
+    """
 
     seconds: float
+    """How long."""
+
+
+@attrs.frozen(kw_only=True)
+class OutcomesReached(Event):
+    """Records have their outcomes: of a run, a batcher or an outbox as they come, of a single call at its end."""
+
+    counts: Mapping[str, int]
+    """How many since the last such event, by ``OutcomeStatus``."""
 
 
 @attrs.frozen(kw_only=True)
 class RunEnded(Event):
-    """A bulk run has ended."""
+    """A bulk run has ended, or a batcher or an outbox was closed."""
 
+    kind: Kind = "bulk"
+    """``"bulk"``, ``"batcher"`` or ``"outbox"``."""
     total: int
-    counts: dict[str, int]
+    """Records with an outcome."""
+    counts: Mapping[str, int]
+    """How many of each ``OutcomeStatus``."""
     requests: int
+    """HTTP requests made."""
     complete: bool
+    """Whether every record that was read has its outcome; what an outbox still holds is not told here."""
+    seconds: float = 0.0
+    """How long it took."""
 
 
 @attrs.frozen(kw_only=True)
@@ -75,6 +164,7 @@ class OutcomeUnclaimed(Event):
     status: str
     """The outcome's."""
     attempts: int
+    """HTTP requests its record took part in."""
     error: str | None
     """The class of what went wrong; None for a success."""
 
@@ -92,35 +182,28 @@ class BreakerChanged(Event):
 
 
 Hook = Callable[[Event], Any]
-"""Called with each event, on the event loop: it must not block. What it raises is logged, and stops nothing."""
+"""Called with each event, on the event loop: it must not block. What it raises is logged once, and stops nothing."""
+
+
+def fields_of(event: Event) -> dict[str, Any]:
+    """Return the fields of an event by their names."""
+    return {field.name: getattr(event, field.name) for field in attrs.fields(type(event))}
+
+
+def extra_of(event: Event) -> dict[str, Any]:
+    """Return what a line of the log has beside its text: the event's name and fields."""
+    return {"event": type(event).__name__, **fields_of(event)}
 
 
 def log_event(event: Event) -> None:
-    """Log an event: the default hook."""
+    """Log an event. Its fields are attributes of the record, too (``extra``), and its name is ``record.event``."""
     if isinstance(event, OutcomeUnclaimed):
         return  # whoever tells it writes a line that says more
-    level = logging.INFO if isinstance(event, RunEnded) else logging.DEBUG
+    level = logging.INFO if isinstance(event, RunStarted | RunEnded) else logging.DEBUG
     if isinstance(event, AccountPaused | BreakerChanged):
         level = logging.WARNING
     if logger.isEnabledFor(level):
-        logger.log(level, "%s", event)
+        logger.log(level, "%s", event, extra=extra_of(event))
 
 
 LOGGED_ONLY: tuple[Hook, ...] = (log_event,)
-
-
-def observe(observer: Callable[[Any], Any], what: Any) -> None:
-    """Call one observer; if it fails, that is logged by its type alone, and stops nothing."""
-    try:
-        observer(what)
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:  # noqa: BLE001 an observer must never cost a record, with a CancelledError neither
-        # Without its text and trace, which may show what no log may hold.
-        logger.error("%s failed: %s", getattr(observer, "__qualname__", "a hook"), type(error).__name__)  # noqa: TRY400
-
-
-def emit(hooks: Iterable[Hook], event: Event) -> None:
-    """Tell every hook."""
-    for hook in hooks:
-        observe(hook, event)

@@ -8,16 +8,18 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from omeda_async import events
 from omeda_async._account import Account, account_key
 from omeda_async._activity import Activity
 from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, extended, fixed_credentials, session
 from omeda_async._checks import check_flag
 from omeda_async._decide import chance
 from omeda_async._environment import proxy_variables, settings_from_env
+from omeda_async._hooks import Hooks, checked_hooks
 from omeda_async._proxies import Network, make_network
 from omeda_async._secret import Secret, revealed
+from omeda_async._telling import tell_pause
 from omeda_async.errors import ConfigurationError
+from omeda_async.events import LOGGED_ONLY, Hook, log_event
 from omeda_async.limits import check_where, share_limiter
 from omeda_async.settings import (
     BasicAuth,
@@ -55,7 +57,8 @@ class SessionManager:
         trust_env: Whether ``HTTPS_PROXY`` (or ``ALL_PROXY``) and ``NO_PROXY`` of the environment count, where ``proxy``
             is None. A ``.netrc`` never does.
         ssl: Which certificates are trusted, and which one is shown; None for the system's authorities.
-        hooks: Called with every event (see :mod:`omeda_async.events`); by default events are logged.
+        hooks: Plain functions, each called with every event (see :mod:`omeda_async.events`), on the event loop.
+        log_events: Whether events are logged, too: to the logger ``omeda_async``, those of calls at DEBUG.
         share_limits: Where the limits of each account are shared with other processes: the path of a folder or file for
             those of this host, ``redis://…`` or ``postgresql://…`` for those of several. None shares them among the
             managers of this process.
@@ -74,7 +77,8 @@ class SessionManager:
         proxy: str | Secret | None = None,
         trust_env: bool = True,
         ssl: "SSLContext | None" = None,
-        hooks: Iterable[events.Hook] = (),
+        hooks: Iterable[Hook] = (),
+        log_events: bool = True,
         share_limits: str | os.PathLike[str] | None = None,
     ) -> None:
         if omeda is None and ocamba is None and journey_manager is None:
@@ -86,7 +90,9 @@ class SessionManager:
         _check_kind("omeda", omeda, OmedaSettings)
         _check_kind("ocamba", ocamba, OcambaSettings)
         _check_kind("journey_manager", journey_manager, JourneyManagerSettings)
-        self._hooks = _checked(hooks) or events.LOGGED_ONLY
+        check_flag("log_events", log_events)
+        given = checked_hooks(hooks)
+        self._hooks = Hooks((*LOGGED_ONLY, *given) if log_events and log_event not in given else given)
         check_where(share_limits)
         self._share_limits = share_limits
         self._activity = Activity()
@@ -121,7 +127,8 @@ class SessionManager:
         proxy: str | Secret | None = None,
         trust_env: bool = True,
         ssl: "SSLContext | None" = None,
-        hooks: Iterable[events.Hook] = (),
+        hooks: Iterable[Hook] = (),
+        log_events: bool = True,
     ) -> Self:
         """Make a manager of the providers that the environment names (see the README for the variables).
 
@@ -138,6 +145,7 @@ class SessionManager:
             trust_env=trust_env,
             ssl=ssl,
             hooks=hooks,
+            log_events=log_events,
             share_limits=found.share_limits,
         )
 
@@ -176,6 +184,17 @@ class SessionManager:
                 "or set JOURNEY_MANAGER_BASE_URL"
             )
         return self._journey_manager
+
+    def add_hook(self, hook: Hook) -> None:
+        """Call one more function with every event from now on; also those of what is under way, from its next call on.
+
+        Args:
+            hook: A plain function that takes an event and does not block.
+
+        Raises:
+            ConfigurationError: It is none, or is asynchronous.
+        """
+        self._hooks.add(hook)
 
     async def __aenter__(self) -> Self:
         self._transport.bind()
@@ -228,11 +247,11 @@ class SessionManager:
     def _account(
         self, provider: str, settings: ProviderSettings, credentials: Credentials, credential: str | None
     ) -> Account:
-        hooks, key = self._hooks, account_key(provider, settings, credential)
+        key = account_key(provider, settings, credential)
         self._network.proxy_for(settings.url)  # which refuses what is no proxy before anything is to be sent
 
         def paused(seconds: float) -> None:
-            events.emit(hooks, events.AccountPaused(provider=provider, operation="*", seconds=seconds))
+            tell_pause(self._hooks, provider, seconds)
 
         account = Account(
             provider=provider,
@@ -289,13 +308,6 @@ def _network(session: object, proxy: object, ssl: object, *, trust_env: bool) ->
 def _check_kind(name: str, value: object, kind: type[object]) -> None:
     if value is not None and not isinstance(value, kind):
         raise ConfigurationError(f"{name} must be {kind.__name__}, not {type(value).__name__}")
-
-
-def _checked(hooks: Iterable[events.Hook]) -> tuple[events.Hook, ...]:
-    given = tuple(hooks) if isinstance(hooks, Iterable) else (None,)
-    if not all(map(callable, given)):
-        raise ConfigurationError("hooks must be a list of callables that take an event")
-    return given
 
 
 def _fixed(token: object) -> str | None:

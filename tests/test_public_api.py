@@ -129,10 +129,11 @@ def test_the_manager_takes_its_parts_by_keyword() -> None:
     """Three settings, a borrowed session, the way out and hooks; and the environment instead of the settings."""
     parameters = inspect.signature(SessionManager).parameters
     assert list(parameters) == [
-        *("omeda", "ocamba", "journey_manager", "http_session", "proxy", "trust_env", "ssl", "hooks", "share_limits")
+        *("omeda", "ocamba", "journey_manager", "http_session", "proxy", "trust_env", "ssl", "hooks", "log_events"),
+        "share_limits",
     ]
     assert {one.kind for one in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
-    assert {"http_session", "proxy", "trust_env", "ssl", "hooks"} <= set(
+    assert {"http_session", "proxy", "trust_env", "ssl", "hooks", "log_events"} <= set(
         inspect.signature(SessionManager.from_env).parameters
     )
 

@@ -1,6 +1,7 @@
 """Bulk runs: any number of records in, one outcome for each out. It knows operations and batches, and no provider."""
 
-from omeda_async.bulk._batcher import MAX_WAITING, Batcher, BatcherView
+from omeda_async.bulk._batcher import MAX_WAITING, Batcher
+from omeda_async.bulk._batcher_view import BatcherView
 from omeda_async.bulk._chunks import Size, Sizes, size_of
 from omeda_async.bulk._common_cause import CommonCause
 from omeda_async.bulk._isolate import Evidence, Group, Isolation, Part

@@ -6,43 +6,29 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self
 
-import attrs
-
-from omeda_async import _clock, events
+from omeda_async import _clock
 from omeda_async._account import Account
 from omeda_async._checks import check_duration, check_one_of, check_whole
 from omeda_async._generic import Receipt_co, Record
+from omeda_async._result import Result
+from omeda_async._telling import CallEvents
+from omeda_async.bulk._batcher_view import BatcherView, too_long
 from omeda_async.bulk._breaker import Breaker, BreakerState
 from omeda_async.bulk._chunks import Chunker
 from omeda_async.bulk._item import Closed, Item, not_sent, refused
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._reader import read_item
 from omeda_async.bulk._request import SharedRequest
+from omeda_async.bulk._run_events import RunEvents
 from omeda_async.bulk._unclaimed import Unclaimed
-from omeda_async.errors import BatcherFull, ClosedError, LimitWaitExceeded, OmedaAsyncError
+from omeda_async.errors import BatcherFull, ClosedError, OmedaAsyncError
 from omeda_async.limits import Permit, Priority
-from omeda_async.outcomes import Outcome
+from omeda_async.outcomes import Outcome, OutcomeStatus
 
+NOT_SENT = OutcomeStatus.NOT_SENT
 MAX_WAITING = 10_000
 _LEAST_WAIT = 0.01
 """Seconds that a record may wait at the least: what takes no time at all takes some passes of the loop."""
-
-
-@attrs.frozen(kw_only=True)
-class BatcherView:
-    """A batcher at one moment."""
-
-    waiting: int
-    """Records that no request has taken yet."""
-    in_flight: int
-    """Records in requests under way."""
-    max_waiting: int | None
-    breaker: str
-    """``"closed"``, ``"open"`` (records are refused at once) or ``"half-open"`` (one is tried, others are refused)."""
-    retry_in: float
-    """Seconds until the next record is tried, while it is open; else 0."""
-    cause: OmedaAsyncError | None
-    """What it is open for."""
 
 
 class Batcher(Generic[Record, Receipt_co]):
@@ -82,7 +68,9 @@ class Batcher(Generic[Record, Receipt_co]):
         self._max_delay = max_delay
         self._priority = priority
         self._max_waiting = max_waiting
-        self._unclaimed = Unclaimed(self._account, work.name, on_outcome)
+        self._events = RunEvents(work, "batcher")
+        self._calls: dict[Item, CallEvents] = {}
+        self._unclaimed = Unclaimed(self._events, work.name, on_outcome)
         self._breaker = Breaker()
         self._probe: Item | None = None
         self._waiting: dict[Item, asyncio.Future[Outcome]] = {}
@@ -131,17 +119,30 @@ class Batcher(Generic[Record, Receipt_co]):
         if max_wait is not None:
             check_duration("max_wait", max_wait, zero=True)
         self._account.transport.session()
+        self._events.started()
+        tells = self._events.call()
+        if tells is None:
+            return await self._add(record, max_wait)
+        return await tells.of(partial(self._add, record, max_wait, tells), partial(_certain, tells))
+
+    async def _add(self, record: Record, max_wait: float | None, tells: CallEvents | None = None) -> Outcome:
         position, self._position = self._position, self._position + 1
         item = read_item(self._work, record, position)
         if item.refusal is not None:
-            return item.outcome(refused(item))
+            return self._at_once(item, refused(item))
         self._refuse_if_full(max_wait)
         now = _clock.now()
         if not self._breaker.admits(now):
-            return item.outcome(not_sent(self._breaker.refusal(now, self._account.provider)))
+            return self._at_once(item, not_sent(self._breaker.refusal(now, self._account.provider)))
+        if tells is not None:
+            self._calls[item] = tells
         if self._breaker.state is BreakerState.HALF_OPEN:
             self._probe = item
         return await self._outcome_of(item, max_wait)
+
+    def _at_once(self, item: Item, result: Result[Any]) -> Outcome:
+        self._events.count(result.status)
+        return item.outcome(result)
 
     async def _outcome_of(self, item: Item, max_wait: float | None) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -157,6 +158,7 @@ class Batcher(Generic[Record, Receipt_co]):
             self._forsaken(item, future)
             raise
         finally:
+            self._calls.pop(item, None)
             if patience is not None:
                 patience.cancel()
 
@@ -192,6 +194,7 @@ class Batcher(Generic[Record, Receipt_co]):
                 task.cancel()
             self._refuse(error)
             self._unclaimed.tell()
+            self._events.ended()
 
     def stop(self, cause: str = "the batcher was stopped") -> None:
         """Take no more records, and send nothing new: who waits is told so. Requests in flight go on.
@@ -209,6 +212,7 @@ class Batcher(Generic[Record, Receipt_co]):
     def _refuse_if_full(self, max_wait: float | None) -> None:
         most = self._max_waiting
         if most is not None and len(self._waiting) >= most:
+            self._events.count(NOT_SENT)
             raise BatcherFull(
                 f"{most:,} records wait already, as many as max_waiting allows: this one was not taken",
                 provider=self._account.provider,
@@ -218,7 +222,8 @@ class Batcher(Generic[Record, Receipt_co]):
         if max_wait is not None:
             soonest = self._account.limiter.view().next_slot_in
             if soonest is not None and soonest > self._max_delay + max_wait:
-                raise _too_long(max_wait, soonest)
+                self._events.count(NOT_SENT)
+                raise too_long(max_wait, soonest)
 
     def _expire(self, item: Item, max_wait: float) -> None:
         """End the wait of a record that no request has taken."""
@@ -226,7 +231,8 @@ class Batcher(Generic[Record, Receipt_co]):
         if future is not None and not future.done():
             del self._waiting[item]
             self._probe_is_gone(item)
-            future.set_exception(_too_long(max_wait, self._account.limiter.view().next_slot_in))
+            future.set_exception(too_long(max_wait, self._account.limiter.view().next_slot_in))
+            self._events.count(NOT_SENT)
 
     def _forsaken(self, item: Item, future: asyncio.Future[Outcome]) -> None:
         """Note that a caller has gone: what its record ends with is nobody's, if it has not ended already."""
@@ -234,6 +240,7 @@ class Batcher(Generic[Record, Receipt_co]):
             self._probe_is_gone(item)
             gone = ClosedError("whoever waited for this record was cancelled before it was sent")
             self._unclaimed.add(item.outcome(not_sent(gone)))
+            self._events.count(NOT_SENT)
         elif future.done() and not future.cancelled():  # it came in the same moment
             error = future.exception()
             unsent = item.outcome(not_sent(error)) if isinstance(error, OmedaAsyncError) else None
@@ -265,7 +272,7 @@ class Batcher(Generic[Record, Receipt_co]):
 
     async def _send(self) -> None:
         """Wait for the limiter, and only then see which records the request will hold."""
-        limiter = self._account.limiter
+        limiter, asked = self._account.limiter, _clock.now()
         try:
             permit = await limiter.acquire(priority=self._priority)
         except OmedaAsyncError as error:
@@ -278,12 +285,21 @@ class Batcher(Generic[Record, Receipt_co]):
             self._idle_senders -= 1
         try:
             if items := self._take():
-                await self._perform(items, permit)
+                await self._perform(items, permit, _clock.now() - asked)
         finally:
             limiter.release(permit, sent=False)  # does nothing where an attempt has used it
 
-    async def _perform(self, items: list[Item], permit: Permit) -> None:
-        request = SharedRequest(self._account, items, permit, self._priority, self._deliver)
+    async def _perform(self, items: list[Item], permit: Permit, waited: float) -> None:
+        request = SharedRequest(
+            self._account,
+            items,
+            permit,
+            self._deliver,
+            priority=self._priority,
+            waited=waited,
+            tells=self._events,
+            made_for=self._shared_by(items),
+        )
         self._requests.add(request)
         try:
             with self._account.activity:
@@ -294,15 +310,20 @@ class Batcher(Generic[Record, Receipt_co]):
         if request.stop.failure is not None:
             raise request.stop.failure
 
+    def _shared_by(self, items: list[Item]) -> tuple[str, ...]:
+        """Return the ids of the calls whose records are sent now."""
+        calls = [self._calls[item] for item in items if item in self._calls]
+        for tells in calls:
+            tells.is_sent = True
+        return tuple(tells.call_id for tells in calls)
+
     def _judge(self, request: SharedRequest, items: list[Item]) -> None:
         """Have the breaker see what a request has ended with; once it opens, nobody waits any more."""
         breaker, now, probe = self._breaker, _clock.now(), self._probe in items
         if probe:
             self._probe = None
         if breaker.ended(now, request.results, probe=probe, common=request.common_cause):
-            cause = None if breaker.cause is None else type(breaker.cause).__name__
-            tell = partial(events.BreakerChanged, provider=self._account.provider, operation=self._work.name)
-            events.emit(self._account.hooks, tell(state=breaker.state.value, seconds=breaker.wait(now), error=cause))
+            self._events.breaker_changed(breaker, now)
             if breaker.state is BreakerState.OPEN:
                 self._refuse(breaker.refusal(now, self._account.provider))
 
@@ -324,6 +345,7 @@ class Batcher(Generic[Record, Receipt_co]):
         items, result = closed
         for item in items:
             self._hand_over(item.outcome(result), self._taken.pop(item))
+        self._events.count(result.status, len(items))
         self._unclaimed.tell()
 
     def _refuse(self, error: OmedaAsyncError) -> None:
@@ -331,6 +353,8 @@ class Batcher(Generic[Record, Receipt_co]):
         for item, future in waiting.items():
             self._probe_is_gone(item)
             self._hand_over(item.outcome(not_sent(error)), future)
+        if waiting:
+            self._events.count(NOT_SENT, len(waiting))
         self._unclaimed.tell()
 
     def _hand_over(self, outcome: Outcome, future: asyncio.Future[Outcome]) -> None:
@@ -340,10 +364,6 @@ class Batcher(Generic[Record, Receipt_co]):
             future.set_result(outcome)
 
 
-def _too_long(max_wait: float, next_slot_in: float | None) -> LimitWaitExceeded:
-    free = "hangs on answers to come" if next_slot_in is None else f"is free in {next_slot_in:.3f} s at the earliest"
-    return LimitWaitExceeded(
-        f"the record's wait for the limit would pass max_wait={max_wait:g} s: the next slot {free}",
-        max_wait=max_wait,
-        next_slot_in=next_slot_in,
-    )
+def _certain(tells: CallEvents, _error: BaseException) -> Result[Any]:
+    """Return what is certain of a record whose caller gets no outcome."""
+    return Result(known=OutcomeStatus.UNKNOWN if tells.is_sent else NOT_SENT)

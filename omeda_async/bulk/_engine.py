@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from omeda_async._call import CallOptions
+from omeda_async._call_options import CallOptions
 from omeda_async._stop import Stop
 from omeda_async.bulk._delivery import Delivery
 from omeda_async.bulk._item import Closed, Records
@@ -43,6 +43,8 @@ class EngineOptions:
     """Seconds that a batch waits for more records when they trickle in."""
     isolation_budget: int
     deadline: float | None
+    run_id: str | None = None
+    """By which those who are told of the run know it."""
     on_outcomes: Callable[[], Any] | None = None
 
 
@@ -86,6 +88,7 @@ class Engine:
             deadline_from_first_permit=True,
             tally=self.delivery.tally,
             stop=self.stop,
+            run_id=options.run_id,
         )
 
     @property

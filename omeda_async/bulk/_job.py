@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from omeda_async._account import Account
-from omeda_async._call import Call, CallOptions
+from omeda_async._call import Call
+from omeda_async._call_options import CallOptions
+from omeda_async._operation import Operation
 from omeda_async._result import Result
 from omeda_async._stop import Stop
 from omeda_async.bulk._chunks import Sizes
@@ -21,6 +23,8 @@ class Work(Protocol):
     """What a provider brings for a bulk run of one operation."""
 
     account: Account
+    operation: Operation[Any, Any]
+    """What each of its requests asks for."""
     name: str
     """The operation's name, such as ``"campaigns.cancel_many"``."""
     max_entries: int

@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from omeda_async._account import Account
-from omeda_async._call import CallOptions
+from omeda_async._call_options import CallOptions
 from omeda_async._result import Result
 from omeda_async._stop import Stop
 from omeda_async.bulk._delivery import NullJournal
 from omeda_async.bulk._item import Closed, Item
 from omeda_async.bulk._job import Job, Work
+from omeda_async.bulk._run_events import RunEvents
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError
 from omeda_async.limits import Permit, Priority
 
@@ -24,8 +25,11 @@ class SharedRequest:
         account: Whose limits it uses.
         items: What it holds.
         permit: What the limiter has granted for its first attempt.
-        priority: The lane of the others.
         deliver: Called with results as soon as they are certain.
+        priority: The lane of its other attempts.
+        waited: Seconds that the permit was waited for.
+        tells: Whose request it is, as hooks are told.
+        made_for: The ids of the calls that share it.
     """
 
     def __init__(
@@ -33,8 +37,12 @@ class SharedRequest:
         account: Account,
         items: list[Item],
         permit: Permit,
-        priority: Priority,
         deliver: Callable[[Closed], None],
+        *,
+        priority: Priority,
+        waited: float,
+        tells: RunEvents,
+        made_for: tuple[str, ...] = (),
     ) -> None:
         self.stop = Stop()
         if account.activity.closing.is_set:
@@ -48,7 +56,14 @@ class SharedRequest:
         self._job: Job | None = None
         self._isolation_left = ISOLATION_BUDGET
         self.call_options = CallOptions(
-            priority=priority, deadline_from_first_permit=True, stop=self.stop, permit=permit
+            priority=priority,
+            deadline_from_first_permit=True,
+            tally=tells.tally,
+            stop=self.stop,
+            permit=permit,
+            run_id=tells.run_id,
+            made_for=made_for,
+            waited=waited,
         )
 
     @property

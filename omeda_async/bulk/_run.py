@@ -7,16 +7,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypedDict, Unpack
 
-from omeda_async import _clock, events
+import attrs
+
+from omeda_async import _clock
 from omeda_async._checks import check_duration, check_one_of, check_whole
 from omeda_async._generic import Receipt_co, Record_co
+from omeda_async._hooks import is_async, observe
 from omeda_async.bulk._delivery import NullJournal
 from omeda_async.bulk._engine import Engine, EngineOptions
 from omeda_async.bulk._given import many
 from omeda_async.bulk._item import Records
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._plan import make_plan
+from omeda_async.bulk._run_events import RunEvents
 from omeda_async.errors import ClosedError, ConfigurationError, JournalError, OmedaAsyncError
+from omeda_async.events import logger
 from omeda_async.limits import Priority
 from omeda_async.outcomes import BulkReport, Outcome, Plan
 
@@ -71,10 +76,11 @@ class BulkRun(Generic[Record_co, Receipt_co]):
         self._journal = _path(options.get("journal"))
         self._journal_pii = options.get("journal_pii", "keep")
         self._on_progress = options.get("on_progress")
-        if self._on_progress is not None and not callable(self._on_progress):
-            raise ConfigurationError("on_progress must be callable: it is given the report so far")
-        self._options = _checked(work, options, None if self._on_progress is None else self._progressed)
+        if self._on_progress is not None and (not callable(self._on_progress) or is_async(self._on_progress)):
+            raise ConfigurationError("on_progress must be a plain function: it is given the report so far")
+        self._options = _checked(work, options)
         self._engine: Engine | None = None
+        self._events = RunEvents(work, "bulk")
         self._driver: asyncio.Task[None] | None = None
         self._started = 0.0
         self._ended: float | None = None
@@ -176,7 +182,7 @@ class BulkRun(Generic[Record_co, Receipt_co]):
                 self._driver.cancel()
                 await asyncio.wait({self._driver}, timeout=LAST_WORDS)
                 if not self._driver.done():
-                    events.logger.warning("%s: the run was closed before it had ended", self._work.name)
+                    logger.warning("%s: the run was closed before it had ended", self._work.name)
 
     def stop(self) -> None:
         """Send nothing new, and let the iteration go on to the outcomes that remain.
@@ -204,7 +210,12 @@ class BulkRun(Generic[Record_co, Receipt_co]):
         self._work.account.activity.add_run(self)
         self._started = _clock.now()
         journal = self._made_journal()
-        engine = self._engine = Engine(self._work, self._records, self._options, journal)
+        tells = self._events
+        heard = tells.is_heard or self._on_progress is not None
+        options = attrs.evolve(self._options, run_id=tells.run_id, on_outcomes=self._reached if heard else None)
+        engine = self._engine = Engine(self._work, self._records, options, journal)
+        tells.tally = engine.tally
+        tells.started()
         drive = self._drive(engine, journal)
         self._driver = asyncio.create_task(drive, name=f"omeda_async {self._work.name}")
         return engine
@@ -223,7 +234,7 @@ class BulkRun(Generic[Record_co, Receipt_co]):
         finally:
             self._ended = _clock.now()
             self._progressed(at_the_end=True)
-            self._tell()
+            self._events.ended()
 
     async def _remembered(self, engine: Engine, journal: "Journal | NullJournal") -> None:
         try:
@@ -270,27 +281,17 @@ class BulkRun(Generic[Record_co, Receipt_co]):
         if self._engine.stop.failure is not None:
             raise self._engine.stop.failure
 
+    def _reached(self) -> None:
+        self._events.reached()
+        self._progressed()
+
     def _progressed(self, *, at_the_end: bool = False) -> None:
         if self._on_progress is None:
             return
         now = _clock.now()
         if at_the_end or now - self._told >= PROGRESS_EVERY:
             self._told = now
-            events.observe(self._on_progress, self.report)
-
-    def _tell(self) -> None:
-        account, report = self._work.account, self.report
-        if account.hooks:
-            counts = {status.value: count for status, count in report.counts.items()}
-            event = events.RunEnded(
-                provider=account.provider,
-                operation=self._work.name,
-                total=report.total,
-                counts=counts,
-                requests=report.requests,
-                complete=report.complete,
-            )
-            events.emit(account.hooks, event)
+            observe(self._on_progress, self.report)
 
 
 def _path(journal: object) -> Path | None:
@@ -301,7 +302,7 @@ def _path(journal: object) -> Path | None:
     return Path(journal)
 
 
-def _checked(work: Work, options: BulkOptions, on_outcomes: Callable[[], Any] | None) -> EngineOptions:
+def _checked(work: Work, options: BulkOptions) -> EngineOptions:
     concurrency = options.get("concurrency")
     concurrency = work.concurrency if concurrency is None else concurrency
     deadline = options.get("deadline")
@@ -324,7 +325,6 @@ def _checked(work: Work, options: BulkOptions, on_outcomes: Callable[[], Any] | 
         linger=1.0,
         isolation_budget=isolation,
         deadline=deadline,
-        on_outcomes=on_outcomes,
     )
 
 

@@ -1,14 +1,15 @@
 """Outcomes that nobody awaits any more: they are told all the same."""
 
-import inspect
 import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from omeda_async import events
-from omeda_async._account import Account
+from omeda_async._hooks import is_async, observe
 from omeda_async._masking import readable
+from omeda_async._telling import error_name
+from omeda_async.bulk._run_events import RunEvents
 from omeda_async.errors import ConfigurationError
 from omeda_async.events import logger
 from omeda_async.outcomes import Outcome
@@ -18,7 +19,7 @@ class Unclaimed:
     """Tells of each outcome that nobody awaits: to a callback, or by a line in the log and an event.
 
     Args:
-        account: Whose hooks hear of it.
+        tells: Who tells the hooks.
         operation: What the outcomes are of.
         on_outcome: The callback; None for the log. What it raises is logged, with the outcome it was told.
 
@@ -26,13 +27,13 @@ class Unclaimed:
         ConfigurationError: The callback is none, or is a coroutine function.
     """
 
-    def __init__(self, account: Account, operation: str, on_outcome: Callable[[Outcome], Any] | None) -> None:
-        if on_outcome is not None and (not callable(on_outcome) or inspect.iscoroutinefunction(on_outcome)):
+    def __init__(self, tells: RunEvents, operation: str, on_outcome: Callable[[Outcome], Any] | None) -> None:
+        if on_outcome is not None and (not callable(on_outcome) or is_async(on_outcome)):
             raise ConfigurationError(
                 "on_outcome must be a plain function that takes an Outcome: it is called where nothing can be awaited; "
                 "put the outcome into a queue there"
             )
-        self._account = account
+        self._tells = tells
         self._operation = operation
         self._on_outcome = on_outcome
         self._untold: deque[Outcome] = deque()
@@ -57,10 +58,16 @@ class Unclaimed:
             told = True
 
         call.__qualname__ = getattr(on_outcome, "__qualname__", "on_outcome")
-        events.observe(call, outcome)
+        observe(call, outcome)
         return told
 
     def _log(self, outcome: Outcome) -> None:
+        event = self._tells.event(
+            events.OutcomeUnclaimed,
+            status=outcome.status.value,
+            attempts=outcome.attempts,
+            error=error_name(outcome.error),
+        )
         level = logging.INFO if outcome.status.is_done else logging.WARNING
         logger.log(
             level,
@@ -70,13 +77,6 @@ class Unclaimed:
             outcome.status.value,
             outcome.attempts,
             "" if outcome.error is None else f": {outcome.error}",
+            extra=events.extra_of(event),
         )
-        if self._account.hooks:
-            event = events.OutcomeUnclaimed(
-                provider=self._account.provider,
-                operation=self._operation,
-                status=outcome.status.value,
-                attempts=outcome.attempts,
-                error=None if outcome.error is None else type(outcome.error).__name__,
-            )
-            events.emit(self._account.hooks, event)
+        self._tells.hooks.tell(event)

@@ -140,6 +140,7 @@ def _manager(sandbox: Sandbox, pauses: Pauses) -> SessionManager:
     account = sandbox.journey_manager
     return SessionManager(
         hooks=[pauses],
+        log_events=False,
         omeda=OmedaSettings(
             app_id=sandbox.app_id,
             brand=sandbox.brand,

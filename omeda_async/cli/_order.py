@@ -104,7 +104,7 @@ class Order:
 
         context = None if self.asked.ca_file is None else _trusting(self.asked.ca_file)
         options = {self.provider.setting: settings, "proxy": self.asked.proxy, "ssl": context}
-        return SessionManager(**options, hooks=hooks, share_limits=self.asked.share_limits)
+        return SessionManager(**options, hooks=hooks, log_events=False, share_limits=self.asked.share_limits)
 
     def run(self, manager: "SessionManager", rows: "RowFile") -> "BulkRun":
         """Make the run, which has not begun then."""

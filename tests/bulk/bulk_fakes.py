@@ -9,11 +9,13 @@ import attrs
 
 from omeda_async import OmedaAsyncError, Outcome, OutcomeStatus
 from omeda_async._activity import Activity
+from omeda_async._hooks import Hooks, as_hooks
 from omeda_async._result import Result
 from omeda_async.bulk import BulkOptions, BulkRun, Item, Job, Sizes, fingerprint
 from omeda_async.errors import AnswerLost, ClosedError, InvalidRecord
 from omeda_async.limits import Priority, RateLimit
 from omeda_async.outcomes import Tally
+from omeda_async.providers.omeda._operations import SUBMIT_OPT_OUTS
 
 
 class FakeTransport:
@@ -50,7 +52,7 @@ class FakeAccount:
     """As much of an account as a run needs."""
 
     provider: str = "fake"
-    hooks: tuple[Any, ...] = ()
+    hooks: Hooks = attrs.field(factory=Hooks, converter=as_hooks)
     transport: FakeTransport = attrs.field(factory=FakeTransport)
     settings: FakeSettings = attrs.field(factory=FakeSettings)
     limiter: FakeLimiter = attrs.field(factory=FakeLimiter)
@@ -97,6 +99,8 @@ class FakeWork:
     """Work whose records are anything; a record ``"bad…"`` is invalid."""
 
     account: Any = attrs.field(factory=FakeAccount)
+    operation: Any = SUBMIT_OPT_OUTS
+    """Of which only the method and the path are told."""
     name: str = "fakes.do_many"
     max_entries: int = 1
     max_bytes: int = 2**31

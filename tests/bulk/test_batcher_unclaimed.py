@@ -263,7 +263,7 @@ async def test_without_a_callback_each_is_logged_masked_and_an_event(caplog: pyt
     assert "key 7, rejected after" in caplog.text
     told = [event for event in heard if isinstance(event, OutcomeUnclaimed)]
     assert sorted((event.status, event.error) for event in told) == [("done", None), ("rejected", "BatchRejected")]
-    assert {(event.provider, event.operation) for event in told} == {("omeda", "opt_outs.submit_many")}
+    assert {(event.provider, event.operation) for event in told} == {("omeda", "opt_outs.batcher")}
     levels = sorted(record.levelname for record in caplog.records if "nobody awaits" in record.message)
     assert levels == ["INFO", "WARNING"]
 

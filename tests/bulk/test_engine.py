@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from omeda_async import BulkReport, ClosedError, InvalidRecord, OutcomeStatus
+from omeda_async import BulkReport, ClosedError, ConfigurationError, InvalidRecord, OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import Item
 from omeda_async.bulk._engine import BATCHES_READY
 from omeda_async.bulk._reader import BREATHE_EVERY
-from omeda_async.events import Event, RunEnded
+from omeda_async.events import Event, OutcomesReached, RunEnded, RunStarted
 from tests.bulk.bulk_fakes import (
     FakeAccount,
     FakeWork,
@@ -302,20 +302,29 @@ async def test_a_hook_and_a_progress_callback_that_raise_cost_nothing() -> None:
     assert adds_up(run, 20)
 
 
+async def test_a_progress_callback_that_would_have_to_be_awaited_is_refused() -> None:
+    """Nobody could await it."""
+
+    async def tell(_report: Any) -> None:
+        """Take a report."""
+
+    with pytest.raises(ConfigurationError, match="on_progress must be a plain function"):
+        await run_of(FakeWork(), range(3), on_progress=tell)
+
+
 async def test_the_end_of_a_run_is_an_event() -> None:
     """Hooks are told the sums, and no record."""
     told: list[Event] = []
     await run_of(FakeWork(account=FakeAccount(hooks=(told.append,))), ["a", "bad"])
-    assert told == [
-        RunEnded(
-            provider="fake",
-            operation="fakes.do_many",
-            total=2,
-            counts={"done": 1, "rejected": 1},
-            requests=1,
-            complete=True,
-        )
-    ]
+    started, *reached, ended = told
+    assert isinstance(started, RunStarted)
+    assert (started.provider, started.operation, started.kind) == ("fake", "fakes.do_many", "bulk")
+    assert [event.counts for event in reached if isinstance(event, OutcomesReached)] == [{"rejected": 1}, {"done": 1}]
+    assert isinstance(ended, RunEnded)
+    assert (ended.total, ended.counts, ended.requests) == (2, {"done": 1, "rejected": 1}, 1)
+    assert ended.complete
+    assert ended.seconds == pytest.approx(0.01, abs=1e-3)
+    assert len({event.run_id for event in told}) == 1
 
 
 async def test_what_is_closed_is_let_go_of_as_others_are_read() -> None:

@@ -13,7 +13,8 @@ from multidict import CIMultiDict
 from omeda_async import ClientOptOut, Deployment, DeploymentUpdate, RateLimit, RetryPolicy
 from omeda_async._account import Account
 from omeda_async._auth import Credentials, FixedCredentials
-from omeda_async._call import Call, CallOptions
+from omeda_async._call import Call
+from omeda_async._call_options import CallOptions
 from omeda_async._operation import Lapsed, Operation, Request, Response
 from omeda_async._transport import Transport
 from omeda_async.errors import AnswerLost, ConnectionFailed, OmedaAsyncError, UnreadableAnswer

@@ -216,7 +216,7 @@ async def test_a_run_and_a_batcher_say_how_far_they_are() -> None:
         assert repr(run) == "<BulkRun opt_outs.submit_many: complete, 2 records, rejected 1, done 1>"
         assert "<caption>opt_outs.submit_many: complete</caption>" in run._repr_html_()
         async with manager.omeda.opt_outs.batcher() as batcher:
-            assert repr(batcher) == "<Batcher opt_outs.submit_many: open, 0 records wait>"
+            assert repr(batcher) == "<Batcher opt_outs.batcher: open, 0 records wait>"
         assert "closed" in repr(batcher)
 
 

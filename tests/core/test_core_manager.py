@@ -294,17 +294,20 @@ async def test_a_retry_policy_of_one_attempt_is_kept(sandbox: Sandbox) -> None:
     assert len(sandbox.requests) == 1
 
 
-async def test_hooks_replace_the_log_and_hear_of_pauses(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """A 429 pauses the account: the hook is told, and logging is only the default hook."""
+async def test_without_the_log_hooks_alone_hear_of_pauses(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """A 429 pauses the account: the hook is told, by which call; the log, turned off, is not."""
     seen: list[events.Event] = []
     sandbox.fault(Fault(FaultKind.TOO_MANY, FaultPoint.BEFORE, "campaigns.cancel", retry_after=7))
     with caplog.at_level(logging.DEBUG, "omeda_async"):
-        async with _manager(sandbox, hooks=[seen.append]) as manager:
+        async with _manager(sandbox, hooks=[seen.append], log_events=False) as manager:
             await manager.ocamba.campaigns.cancel("1000248")
     assert [record for record in caplog.records if record.name.startswith("omeda_async")] == []
     pauses = [event for event in seen if isinstance(event, events.AccountPaused)]
     assert [event.provider for event in pauses] == ["ocamba"]
     assert 7.0 <= pauses[0].seconds <= 8.0
+    assert pauses[0].operation == "campaigns.cancel"
+    assert pauses[0].path == "/v1/hood/campaigns/{campaign_id}/cancel"
+    assert pauses[0].call_id in {event.call_id for event in seen if isinstance(event, events.CallStarted)}
 
 
 async def test_a_pause_is_logged_as_a_warning_by_default(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from omeda_async import ConfigurationError, LimitWaitExceeded, OcambaSettings, RateLimit, SessionManager, Window
 from omeda_async._account import account_key
-from omeda_async._call import Call, CallOptions
+from omeda_async._call import Call
+from omeda_async._call_options import CallOptions
 from omeda_async._environment import settings_from_env
 from omeda_async._operation import Lapsed
 from omeda_async.limits import Permit, Priority, check_where

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from omeda_async import _clock, events
+from omeda_async import _clock
 from omeda_async._account import Account
 from omeda_async._result import Result
 from omeda_async._stop import Stop
@@ -18,6 +18,7 @@ from omeda_async.bulk._job import Work
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._reader import read_item
 from omeda_async.bulk._request import SharedRequest
+from omeda_async.bulk._run_events import RunEvents
 from omeda_async.bulk.journal.codec import Codec, record_of
 from omeda_async.bulk.outbox.again import again
 from omeda_async.bulk.outbox.interface import Claimed, Ended, Found, LeaseLost
@@ -81,6 +82,8 @@ class Delivery:
         self._waiters = waiters
         self._teller = teller
         self._breaker = Breaker()
+        self._events = RunEvents(work, "outbox")
+        self._events.started()
         self._news = asyncio.Event()
         self._hurried = asyncio.Event()
         self._closing = Stop()
@@ -111,6 +114,7 @@ class Delivery:
                 hurried.cancel()
             await self._end_term(term)
         await self._teller.ended(0.0 if self._hurried.is_set() else timeout)
+        self._events.ended()
 
     async def _take_back(self) -> None:
         """Undo what was being written when nothing new was to be begun any more."""
@@ -233,9 +237,10 @@ class Delivery:
         probe = self._breaker.state is BreakerState.HALF_OPEN
         begun = False
         try:
+            asked = _clock.now()
             permit = await self._account.limiter.acquire(priority=self._options.priority)
             try:
-                begun = await self._claim(term, permit, probe=probe)
+                begun = await self._claim(term, permit, waited=_clock.now() - asked, probe=probe)
             finally:
                 if not begun:
                     self._account.limiter.release(permit, sent=False)
@@ -243,7 +248,7 @@ class Delivery:
             if probe and not begun:
                 self._breaker.probe_is_gone(_clock.now())
 
-    async def _claim(self, term: Term, permit: Permit, *, probe: bool) -> bool:
+    async def _claim(self, term: Term, permit: Permit, *, waited: float, probe: bool) -> bool:
         """Claim records and begin to send them; return whether there were any."""
         work = self._work
         entries, size = work.sizes.next_limit() if work.sizes.refused else (work.max_entries, work.max_bytes)
@@ -257,7 +262,8 @@ class Delivery:
             return False
         items = [self._item(one) for one in claimed]
         good, closed = [item for item in items if item.refusal is None], list[Closed]()
-        request = SharedRequest(self._account, good, permit, self._options.priority, closed.append)
+        how: dict[str, Any] = {"priority": self._options.priority, "waited": waited, "tells": self._events}
+        request = SharedRequest(self._account, good, permit, closed.append, **how)
         if term.over.cause is not None:
             request.stop.set(term.over.cause)
         closed += [([item], refused(item)) for item in items if item.refusal is not None]
@@ -337,22 +343,15 @@ class Delivery:
         keeps = self._codec.salt is None
         found = [Found(one.number, one.key, one.record if keeps else None, end.kept) for one, end in ended]
         outcomes = [outcome for outcome in map(outcome_of, found) if outcome is not None]
+        self._events.tally.counts.update(outcome.status for outcome in outcomes)
+        self._events.reached()
         self._waiters.tell(outcomes)
         self._teller.add(outcomes)
 
     def _judge(self, request: SharedRequest, *, probe: bool) -> None:
         now, breaker = _clock.now(), self._breaker
         if breaker.ended(now, request.results, probe=probe, common=request.common_cause):
-            events.emit(
-                self._account.hooks,
-                events.BreakerChanged(
-                    provider=self._account.provider,
-                    operation=self._work.name,
-                    state=breaker.state.value,
-                    seconds=breaker.wait(now),
-                    error=None if breaker.cause is None else type(breaker.cause).__name__,
-                ),
-            )
+            self._events.breaker_changed(breaker, now)
 
     async def _tend(self) -> None:
         """Do what is due from time to time: tell what was not told, remove what is old."""

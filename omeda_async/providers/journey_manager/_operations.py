@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias, TypeGuard
 
 import orjson
 
-from omeda_async._operation import Operation, Request, Response, Verdict, Verification, hits_everyone
+from omeda_async._operation import Operation, Request, Response, Verdict, Verification, hits_everyone, reads_only
 from omeda_async.errors import ApiError, BadRequest, InvalidRecord, NotFound, OmedaAsyncError, ServerError, SessionLost
 from omeda_async.providers._fields import check_id, check_integer, check_string, check_text
 from omeda_async.providers._models import Answer
@@ -262,6 +262,9 @@ def is_unexplained(error: OmedaAsyncError) -> bool:
 QUERY: Final[Operation[TransactionQuery, TransactionPage]] = Operation(
     provider=PROVIDER,
     name="transactions.query",
+    method="POST",
+    path=f"{_TRANSACTIONS}/query",
+    records=reads_only,
     idempotent=True,
     build=build_query,
     parse=parse_query,
@@ -270,6 +273,8 @@ QUERY: Final[Operation[TransactionQuery, TransactionPage]] = Operation(
 CANCEL: Final[Operation[TransactionCancel, TransactionReceipt]] = Operation(
     provider=PROVIDER,
     name="transactions.cancel",
+    method="POST",
+    path=f"{_TRANSACTIONS}/cancel",
     idempotent=True,
     build=build_cancel,
     parse=parse_cancel,

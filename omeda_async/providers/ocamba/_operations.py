@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 import orjson
 
-from omeda_async._operation import Operation, Request, Response, Verdict, Verification
+from omeda_async._operation import Operation, Request, Response, Verdict, Verification, reads_only
 from omeda_async.errors import BadRequest, Conflict, InvalidRecord, OmedaAsyncError
 from omeda_async.providers._fields import check_integer, check_string, check_text, path_segment, query_value
 from omeda_async.providers._models import Answer, to_id
@@ -130,6 +130,9 @@ def judge_cancel(record: CampaignCancel, found: Campaign | OmedaAsyncError) -> V
 GET: Final[Operation[GetCampaign, Campaign]] = Operation(
     provider=PROVIDER,
     name="campaigns.get",
+    method="GET",
+    path=f"{_CAMPAIGNS}/{{campaign_id}}",
+    records=reads_only,
     idempotent=True,
     build=build_get,
     parse=parse_get,
@@ -138,6 +141,9 @@ GET: Final[Operation[GetCampaign, Campaign]] = Operation(
 LIST: Final[Operation[CampaignQuery, CampaignPage]] = Operation(
     provider=PROVIDER,
     name="campaigns.list",
+    method="GET",
+    path=_CAMPAIGNS,
+    records=reads_only,
     idempotent=True,
     build=build_list,
     parse=parse_list,
@@ -145,6 +151,8 @@ LIST: Final[Operation[CampaignQuery, CampaignPage]] = Operation(
 CANCEL: Final[Operation[CampaignCancel, CampaignReceipt]] = Operation(
     provider=PROVIDER,
     name="campaigns.cancel",
+    method="POST",
+    path=f"{_CAMPAIGNS}/{{campaign_id}}/cancel",
     idempotent=True,
     build=build_cancel,
     parse=parse_cancel,

@@ -2,13 +2,22 @@
 
 from typing import Any, Final
 
-from omeda_async._operation import Inquiry, Operation, Response, Verification, hits_everyone, names_the_absent
+from omeda_async._operation import (
+    Inquiry,
+    Operation,
+    Response,
+    Verification,
+    hits_everyone,
+    names_the_absent,
+    reads_only,
+)
 from omeda_async.errors import BatchRejected, NotAuthorized, NotFound, OmedaAsyncError
 from omeda_async.providers.omeda import _parse, _requests, _verification
 from omeda_async.providers.omeda._culprits import no_valid_brands
 from omeda_async.providers.omeda.models import DeploymentReceipt, DeploymentStatus, OptOutReceipt
 
 PROVIDER: Final = "omeda"
+_DEPLOYMENT: Final = "/webservices/rest/brand/{brand}/omail/deployment/"
 
 
 def _names_whom_it_refuses(error: OmedaAsyncError) -> bool:
@@ -29,6 +38,9 @@ def _is_of(params: Any, shown: DeploymentReceipt | DeploymentStatus, _: Response
 LOOKUP: Final[Operation[_requests.LookupDeployment, DeploymentStatus]] = Operation(
     provider=PROVIDER,
     name="deployments.lookup",
+    method="GET",
+    path=_DEPLOYMENT + "lookup/{track_id}/*",
+    records=reads_only,
     idempotent=True,
     build=_requests.build_lookup,
     parse=_parse.parser(_parse.take_status),
@@ -37,6 +49,9 @@ LOOKUP: Final[Operation[_requests.LookupDeployment, DeploymentStatus]] = Operati
 SEARCH: Final[Operation[_requests.SearchDeployments, tuple[DeploymentStatus, ...]]] = Operation(
     provider=PROVIDER,
     name="deployments.search",
+    method="POST",
+    path=_DEPLOYMENT + "search/*",
+    records=reads_only,
     idempotent=True,
     build=_requests.build_search,
     parse=_parse.parser(_parse.take_statuses),
@@ -59,6 +74,8 @@ def _by_search(*first: Inquiry[Any]) -> Verification[Any]:
 CREATE: Final[Operation[_requests.CreateDeployment, DeploymentReceipt]] = Operation(
     provider=PROVIDER,
     name="deployments.create",
+    method="POST",
+    path=_DEPLOYMENT + "*",
     idempotent=False,
     build=_requests.build_create,
     parse=_parse.parser(_parse.take_new_receipt, _parse.WRITE_MEANINGS),
@@ -68,6 +85,8 @@ CREATE: Final[Operation[_requests.CreateDeployment, DeploymentReceipt]] = Operat
 CLONE: Final[Operation[_requests.CloneDeployment, DeploymentReceipt]] = Operation(
     provider=PROVIDER,
     name="deployments.clone",
+    method="POST",
+    path=_DEPLOYMENT + "clone/*",
     idempotent=False,
     build=_requests.build_clone,
     parse=_parse.parser(_parse.take_new_receipt, _parse.WRITE_MEANINGS),
@@ -80,6 +99,8 @@ CLONE: Final[Operation[_requests.CloneDeployment, DeploymentReceipt]] = Operatio
 UPDATE: Final[Operation[_requests.UpdateDeployment, DeploymentReceipt]] = Operation(
     provider=PROVIDER,
     name="deployments.update",
+    method="PUT",
+    path=_DEPLOYMENT + "*",
     idempotent=True,
     build=_requests.build_update,
     parse=_parse.parser(_parse.take_receipt, _parse.WRITE_MEANINGS),
@@ -90,6 +111,8 @@ UPDATE: Final[Operation[_requests.UpdateDeployment, DeploymentReceipt]] = Operat
 CANCEL: Final[Operation[_requests.CancelDeployment, DeploymentReceipt]] = Operation(
     provider=PROVIDER,
     name="deployments.cancel",
+    method="POST",
+    path=_DEPLOYMENT + "cancel/*",
     idempotent=True,
     build=_requests.build_cancel,
     parse=_parse.parser(_parse.take_receipt, _parse.CANCEL_MEANINGS),
@@ -104,6 +127,9 @@ CANCEL: Final[Operation[_requests.CancelDeployment, DeploymentReceipt]] = Operat
 SUBMIT_OPT_OUTS: Final[Operation[_requests.SubmitOptOuts, OptOutReceipt]] = Operation(
     provider=PROVIDER,
     name="opt_outs.submit",
+    method="POST",
+    path="/webservices/rest/client/{client}/optoutfilterqueue/*",
+    records=lambda params: len(params.opt_outs),
     idempotent=True,
     build=_requests.build_opt_outs,
     parse=_parse.parser(_parse.take_opt_out_receipt, batch=True),

@@ -12,6 +12,7 @@ import attrs
 from omeda_async._account import Account
 from omeda_async._call import Call
 from omeda_async._decide import in_doubt
+from omeda_async._operation import Operation
 from omeda_async._result import Result
 from omeda_async.bulk import CommonCause, Evidence, Group, Isolation, Item, Job, Part, Sizes, in_vain, not_sent, size_of
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError, ServerError
@@ -43,6 +44,7 @@ class OptOutWork:
     max_entries: int = MAX_ENTRIES
     max_bytes: int = MAX_BYTES
     name: str = "opt_outs.submit_many"
+    operation: Operation[SubmitOptOuts, OptOutReceipt] = SUBMIT_OPT_OUTS
     concurrency: int = CONCURRENCY
     look_ahead: int = 0
     sizes: Sizes = attrs.field(factory=Sizes, init=False, repr=False)

@@ -132,7 +132,7 @@ class OptOuts:
         Raises:
             ConfigurationError: An option is out of range; the message names it.
         """
-        work = self._work(max_entries, max_bytes, allow_odd_addresses)
+        work = attrs.evolve(self._work(max_entries, max_bytes, allow_odd_addresses), name="opt_outs.batcher")
         lane = self._account.priority or Priority.INTERACTIVE if priority is None else priority
         return Batcher(work, max_delay=max_delay, priority=lane, max_waiting=max_waiting, on_outcome=on_outcome)
 

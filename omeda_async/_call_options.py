@@ -1,0 +1,35 @@
+"""How one call is made."""
+
+from omeda_async._quick import quick
+from omeda_async._stop import Stop
+from omeda_async.limits import Permit, Priority
+from omeda_async.outcomes import Tally
+
+
+@quick(kw_only=True, eq=False, repr=False)
+class CallOptions:
+    """How one call is made."""
+
+    priority: Priority = Priority.INTERACTIVE
+    max_wait: float | None = None
+    """Seconds the limiter may make each attempt wait; None for as long as the deadline allows."""
+    explain: bool = True
+    """Whether a read finds out what an ambiguous refusal meant."""
+    deadline_from_first_permit: bool = False
+    """Whether the deadline starts with the first turn at the limiter, not with the call."""
+    doubtful: bool = False
+    """Whether an earlier run may have made this call already."""
+    tally: Tally | None = None
+    """Where every HTTP request made is counted."""
+    permit: Permit | None = None
+    """What the limiter has granted already, for whichever attempt is the first."""
+    fail_fast: bool = False
+    """Whether the first failure that leaves a doubt is the last: something smaller is to be tried instead."""
+    stop: Stop | None = None
+    """Looked at before every attempt and after every wait; None looks at whether the manager is being closed."""
+    run_id: str | None = None
+    """The run, batcher or outbox that it belongs to, for those who are told of it."""
+    made_for: tuple[str, ...] = ()
+    """The ids of the calls that it is made for."""
+    waited: float = 0.0
+    """Seconds that ``permit`` was waited for."""
