@@ -1,0 +1,155 @@
+"""A web app that takes opt-outs, and cancels campaigns: FastAPI on uvicorn, several workers, one account.
+
+Run it with the settings of the providers in the environment (see the README), and::
+
+    OMEDA_ASYNC_SHARE_LIMITS=/run/omeda OUTBOX=/var/lib/app/opt-outs.sqlite3 \
+        uvicorn web_app:app --workers 4 --timeout-graceful-shutdown 10
+
+``docs/web.md`` tells why it is as it is.
+"""
+
+import contextlib
+import logging
+import math
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from omeda_async import (
+    AlreadyDone,
+    BatcherFull,
+    ClientOptOut,
+    InvalidRecord,
+    LimitWaitExceeded,
+    NotFound,
+    OmedaAsyncError,
+    OptOutReceipt,
+    Outcome,
+    OutboxError,
+    OutcomePending,
+    OutcomeStatus,
+    ProviderUnavailable,
+    SessionManager,
+    TooLate,
+)
+
+logger = logging.getLogger("unsubscribe")
+PATIENCE = 2.0
+"""Seconds that a reader waits for a turn at the limiter."""
+
+
+class Reader(BaseModel):
+    """Who wants to hear no more. Logs name the reader by the key, and never by the address."""
+
+    key: str
+    address: str
+
+
+def unheard(outcome: Outcome[Any, Any]) -> None:
+    """Note an outcome whose handler was cancelled: a time-out, or a shutdown that was too short for it."""
+    logger.warning("unheard %s %s", outcome.key, outcome.status)
+
+
+async def delivered(outcome: Outcome[Any, Any]) -> None:
+    """Note what became of an opt-out of the outbox. At least once for each: do what may be done twice."""
+    logger.warning("delivered %s %s", outcome.key, outcome.status)
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open all that a worker needs on its own loop; leaving waits for what is under way, 20 seconds at the most."""
+    async with SessionManager.from_env() as manager:
+        opt_outs = manager.omeda.with_options(timeout=10.0, deadline=20.0).opt_outs
+        async with (
+            opt_outs.batcher(max_waiting=1_000, on_outcome=unheard) as app.state.batcher,
+            opt_outs.outbox(os.environ["OUTBOX"], on_outcome=delivered) as app.state.outbox,
+        ):
+            app.state.manager = manager
+            yield
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.exception_handler(BatcherFull)
+@app.exception_handler(LimitWaitExceeded)
+@app.exception_handler(ProviderUnavailable)
+async def come_back(_request: Request, error: OmedaAsyncError) -> JSONResponse:
+    """Say when to come back: nothing was sent."""
+    seconds = getattr(error, "retry_in", None) or getattr(error, "next_slot_in", None) or 1.0
+    return JSONResponse({"detail": "try again later"}, 503, headers={"Retry-After": str(math.ceil(seconds))})
+
+
+@app.exception_handler(InvalidRecord)
+async def invalid(_request: Request, error: InvalidRecord) -> JSONResponse:
+    """Say what is wrong with what was given."""
+    return JSONResponse({"detail": error.reason}, 422)
+
+
+@app.post("/unsubscribe")
+async def unsubscribe(reader: Reader, request: Request) -> Outcome[ClientOptOut, OptOutReceipt]:
+    """Answer when Omeda has: 200 is its word that the reader is opted out."""
+    outcome = await request.app.state.batcher.add(ClientOptOut(reader.address, key=reader.key), max_wait=PATIENCE)
+    if outcome.status.is_done:
+        return outcome
+    if outcome.status is OutcomeStatus.REJECTED:
+        raise HTTPException(422, str(outcome.error))
+    if isinstance(outcome.error, ProviderUnavailable):
+        raise outcome.error
+    # Sending an opt-out again is harmless: so that it is where an answer was lost, too.
+    raise HTTPException(503, outcome.status, headers={"Retry-After": "5"})
+
+
+@app.post("/outbox", status_code=202)
+async def accept(reader: Reader, request: Request) -> dict[str, str]:
+    """Answer when the opt-out is on disk: 202 is our word that it will be delivered, whatever happens."""
+    try:
+        ticket = await request.app.state.outbox.put(ClientOptOut(reader.address), key=reader.key)
+    except OutboxError as error:
+        raise HTTPException(503, headers={"Retry-After": "5"}) from error
+    return {"ticket": ticket}
+
+
+@app.get("/outbox/{ticket}")
+async def outcome_of(ticket: str, request: Request) -> dict[str, str]:
+    """Tell what became of it."""
+    try:
+        outcome = await request.app.state.outbox.outcome(ticket, timeout=PATIENCE)
+    except OutcomePending:
+        return {"status": "pending"}
+    except OutboxError as error:
+        raise HTTPException(404) from error
+    return {"status": outcome.status}
+
+
+@app.post("/campaigns/{campaign_id}/cancel")
+async def cancel(campaign_id: str, reason: str, request: Request) -> dict[str, str]:
+    """Cancel a campaign while somebody waits for it."""
+    try:
+        await request.app.state.manager.ocamba.campaigns.cancel(
+            campaign_id, reason=reason, max_wait=PATIENCE, deadline=20.0
+        )
+    except AlreadyDone:
+        return {"status": OutcomeStatus.ALREADY_DONE}
+    except NotFound as error:
+        raise HTTPException(404) from error
+    except TooLate as error:
+        raise HTTPException(409, "the campaign is over") from error
+    return {"status": OutcomeStatus.DONE}
+
+
+@app.get("/health")
+async def health(request: Request) -> dict[str, Any]:
+    """Tell how this worker stands."""
+    view, limits = request.app.state.batcher.view, request.app.state.manager.omeda.limits
+    return {
+        "worker": os.getpid(),
+        "breaker": view.breaker,
+        "waiting": view.waiting,
+        "shared_by": limits.shared_by,
+        "held_for": limits.held_for,
+    }
