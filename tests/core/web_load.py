@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -51,10 +51,6 @@ class Server:
     process: asyncio.subprocess.Process
     url: str
     log: str = ""
-
-    def told(self, kind: str) -> Counter[tuple[str, str]]:
-        """How often the app's callback was told of each key and status."""
-        return Counter((key, status) for what, key, status in _TOLD.findall(self.log) if what == kind)
 
 
 @attrs.define
@@ -171,17 +167,21 @@ def applied(sandbox: Sandbox) -> set[str]:
     return {one.email_address for one in sandbox.omeda.opt_outs}
 
 
-def unaccounted(load: Load, server: Server, done: set[str], killed: int) -> list[Sent]:
+def told(log: str, kind: str) -> Counter[tuple[str, str]]:
+    """How often one of the app's callbacks has noted each key and status."""
+    return Counter((key, status) for what, key, status in _TOLD.findall(log) if what == kind)
+
+
+def unaccounted(requests: Iterable[Sent], log: str, done: set[str], killed: int) -> list[Sent]:
     """Return the requests of handlers that wait whose end nobody knows, or of which something wrong was said.
 
     Of the worker that was killed only what was answered counts: it promised nothing else.
     """
-    told = dict(server.told("unheard"))
-    wrong = []
-    for sent in load.sent:
+    unheard, wrong = told(log, "unheard"), []
+    for sent in requests:
         if sent.path != "/unsubscribe" or (sent.worker == killed and not sent.was_answered):
             continue
-        heard = [status for key, status in told if key == sent.key]
+        heard = [status for key, status in unheard if key == sent.key]
         says_done = sent.status == 200 if sent.was_answered else heard == ["done"]
         if says_done is not (sent.address in done) or (sent.was_answered and heard):
             wrong.append(sent)
