@@ -21,10 +21,8 @@ from pydantic import BaseModel
 
 from omeda_async import (
     AlreadyDone,
-    BatcherFull,
     ClientOptOut,
     InvalidRecord,
-    LimitWaitExceeded,
     NotFound,
     OmedaAsyncError,
     OptOutReceipt,
@@ -75,13 +73,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
-@app.exception_handler(BatcherFull)
-@app.exception_handler(LimitWaitExceeded)
-@app.exception_handler(ProviderUnavailable)
+@app.exception_handler(OmedaAsyncError)
 async def come_back(_request: Request, error: OmedaAsyncError) -> JSONResponse:
-    """Say when to come back: nothing was sent."""
-    seconds = getattr(error, "retry_in", None) or getattr(error, "next_slot_in", None) or 1.0
-    return JSONResponse({"detail": "try again later"}, 503, headers={"Retry-After": str(math.ceil(seconds))})
+    """Say when to come back: a limit or a queue is full, or the provider is away or has refused."""
+    known = (getattr(error, name, None) for name in ("retry_in", "next_slot_in", "retry_after"))
+    seconds = max(1, math.ceil(next(filter(None, known), 5.0)))
+    detail = "it may have been done: look before you try again" if error.sent else "try again later"
+    return JSONResponse({"detail": detail}, 503, headers={"Retry-After": str(seconds)})
 
 
 @app.exception_handler(InvalidRecord)
