@@ -12,22 +12,27 @@ import contextlib
 import logging
 import math
 import os
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from omeda_async import (
     AlreadyDone,
+    BadRequest,
+    Batcher,
     ClientOptOut,
     InvalidRecord,
     NotFound,
     OmedaAsyncError,
     OptOutReceipt,
-    Outcome,
+    OptOutRecord,
+    Outbox,
     OutboxError,
+    Outcome,
     OutcomePending,
     OutcomeStatus,
     ProviderUnavailable,
@@ -57,20 +62,36 @@ async def delivered(outcome: Outcome[Any, Any]) -> None:
     logger.warning("delivered %s %s", outcome.key, outcome.status)
 
 
+@dataclass
+class Tools:
+    """What a worker works with."""
+
+    manager: SessionManager
+    batcher: Batcher[OptOutRecord, OptOutReceipt]
+    outbox: Outbox[OptOutRecord, OptOutReceipt]
+
+
 @contextlib.asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     """Open all that a worker needs on its own loop; leaving waits for what is under way, 20 seconds at the most."""
     async with SessionManager.from_env() as manager:
         opt_outs = manager.omeda.with_options(timeout=10.0, deadline=20.0).opt_outs
         async with (
-            opt_outs.batcher(max_waiting=1_000, on_outcome=unheard) as app.state.batcher,
-            opt_outs.outbox(os.environ["OUTBOX"], on_outcome=delivered) as app.state.outbox,
+            opt_outs.batcher(max_waiting=1_000, on_outcome=unheard) as batcher,
+            opt_outs.outbox(os.environ["OUTBOX"], on_outcome=delivered) as outbox,
         ):
-            app.state.manager = manager
+            app.state.tools = Tools(manager, batcher, outbox)
             yield
 
 
+def tools_of(request: Request) -> Tools:
+    """Return what the worker of a request works with."""
+    tools: Tools = request.app.state.tools
+    return tools
+
+
 app = FastAPI(lifespan=lifespan)
+ToolsOf = Annotated[Tools, Depends(tools_of)]
 
 
 @app.exception_handler(OmedaAsyncError)
@@ -89,9 +110,9 @@ async def invalid(_request: Request, error: InvalidRecord) -> JSONResponse:
 
 
 @app.post("/unsubscribe")
-async def unsubscribe(reader: Reader, request: Request) -> Outcome[ClientOptOut, OptOutReceipt]:
+async def unsubscribe(reader: Reader, tools: ToolsOf) -> Outcome[OptOutRecord, OptOutReceipt]:
     """Answer when Omeda has: 200 is its word that the reader is opted out."""
-    outcome = await request.app.state.batcher.add(ClientOptOut(reader.address, key=reader.key), max_wait=PATIENCE)
+    outcome = await tools.batcher.add(ClientOptOut(reader.address, key=reader.key), max_wait=PATIENCE)
     if outcome.status.is_done:
         return outcome
     if outcome.status is OutcomeStatus.REJECTED:
@@ -103,20 +124,20 @@ async def unsubscribe(reader: Reader, request: Request) -> Outcome[ClientOptOut,
 
 
 @app.post("/outbox", status_code=202)
-async def accept(reader: Reader, request: Request) -> dict[str, str]:
+async def accept(reader: Reader, tools: ToolsOf) -> dict[str, str]:
     """Answer when the opt-out is on disk: 202 is our word that it will be delivered, whatever happens."""
     try:
-        ticket = await request.app.state.outbox.put(ClientOptOut(reader.address), key=reader.key)
+        ticket = await tools.outbox.put(ClientOptOut(reader.address), key=reader.key)
     except OutboxError as error:
         raise HTTPException(503, headers={"Retry-After": "5"}) from error
     return {"ticket": ticket}
 
 
 @app.get("/outbox/{ticket}")
-async def outcome_of(ticket: str, request: Request) -> dict[str, str]:
+async def outcome_of(ticket: str, tools: ToolsOf) -> dict[str, str]:
     """Tell what became of it."""
     try:
-        outcome = await request.app.state.outbox.outcome(ticket, timeout=PATIENCE)
+        outcome = await tools.outbox.outcome(ticket, timeout=PATIENCE)
     except OutcomePending:
         return {"status": "pending"}
     except OutboxError as error:
@@ -125,25 +146,23 @@ async def outcome_of(ticket: str, request: Request) -> dict[str, str]:
 
 
 @app.post("/campaigns/{campaign_id}/cancel")
-async def cancel(campaign_id: str, reason: str, request: Request) -> dict[str, str]:
+async def cancel(campaign_id: str, reason: str, tools: ToolsOf) -> dict[str, str]:
     """Cancel a campaign while somebody waits for it."""
     try:
-        await request.app.state.manager.ocamba.campaigns.cancel(
-            campaign_id, reason=reason, max_wait=PATIENCE, deadline=20.0
-        )
+        await tools.manager.ocamba.campaigns.cancel(campaign_id, reason=reason, max_wait=PATIENCE, deadline=20.0)
     except AlreadyDone:
         return {"status": OutcomeStatus.ALREADY_DONE}
     except NotFound as error:
         raise HTTPException(404) from error
-    except TooLate as error:
-        raise HTTPException(409, "the campaign is over") from error
+    except (TooLate, BadRequest) as error:
+        raise HTTPException(409, str(error)) from error
     return {"status": OutcomeStatus.DONE}
 
 
 @app.get("/health")
-async def health(request: Request) -> dict[str, Any]:
+async def health(tools: ToolsOf) -> dict[str, Any]:
     """Tell how this worker stands."""
-    view, limits = request.app.state.batcher.view, request.app.state.manager.omeda.limits
+    view, limits = tools.batcher.view, tools.manager.omeda.limits
     return {
         "worker": os.getpid(),
         "breaker": view.breaker,

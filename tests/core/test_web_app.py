@@ -1,4 +1,4 @@
-"""What the example web app answers, one request at a time, where its libraries are installed (the extra ``recipes``)."""
+"""What the example web app answers, one request at a time, where its libraries are installed (extra ``recipes``)."""
 
 import asyncio
 import importlib.util
@@ -26,6 +26,7 @@ class Scene:
     sandbox: Sandbox
 
     async def unsubscribe(self, number: int, path: str = "/unsubscribe") -> Any:
+        """Be one of its readers."""
         return await self.browser.post(path, json={"key": f"k{number}", "address": f"a{number}@example.com"})
 
 
@@ -84,19 +85,21 @@ async def test_too_many_who_wait_and_too_long_a_wait_are_503s(scene: Scene) -> N
     busy = await scene.browser.post("/campaigns/1/cancel", params={"reason": "r"})
     assert busy.status_code == 503
     assert 50 < int(busy.headers["Retry-After"]) <= 61
-    scene.app.state.batcher._max_waiting = 1
+    scene.app.state.tools.batcher._max_waiting = 1
     answers = await asyncio.gather(*map(scene.unsubscribe, range(2)))
     assert sorted(answer.status_code for answer in answers) == [200, 503]
 
 
 async def test_a_cancel_says_what_became_of_it(scene: Scene) -> None:
-    """Done, done before, over, unknown."""
+    """Done, done before, over, not now, unknown."""
     scene.sandbox.ocamba.seed_campaigns(["1"])
-    scene.sandbox.ocamba.seed_campaign("2", status="completed")
+    scene.sandbox.ocamba.seed_campaign("2", status="sent")
+    scene.sandbox.ocamba.seed_campaign("draft", status="draft")
     answers = [
-        await scene.browser.post(f"/campaigns/{one}/cancel", params={"reason": "r"}) for one in ("1", "1", "2", "3")
+        await scene.browser.post(f"/campaigns/{one}/cancel", params={"reason": "r"})
+        for one in ("1", "1", "2", "draft", "3")
     ]
-    assert [answer.status_code for answer in answers] == [200, 200, 409, 404]
+    assert [answer.status_code for answer in answers] == [200, 200, 409, 409, 404]
     assert [answer.json()["status"] for answer in answers[:2]] == ["done", "already_done"]
 
 

@@ -39,7 +39,7 @@ class Aftermath:
 async def _who_delivers(outbox: Path) -> int:
     """Return the process that delivers it."""
     async with asyncio.timeout(10):
-        while (name := read_status(outbox).delivering) is None:
+        while (name := read_status(outbox).delivering) is None:  # noqa: ASYNC110 another process decides
             await asyncio.sleep(0.05)
     return int(name.rpartition(" ")[2])
 
@@ -79,9 +79,12 @@ async def _deliver(folder: Path, port: int, promised: list[Sent]) -> tuple[set[s
     """Open the outbox as the next process does, and ask for every outcome that was promised."""
     async with Sandbox(port=port) as sandbox:
         settings = OmedaSettings(app_id=sandbox.app_id, client=sandbox.client, base_url=sandbox.url)
-        async with SessionManager(omeda=settings) as manager:
-            async with manager.omeda.opt_outs.outbox(folder / "opt-outs.sqlite3", on_outcome=lambda _: None) as outbox:
-                outcomes = {sent.key: await outbox.outcome(sent.ticket, timeout=600) for sent in promised}
+        path = folder / "opt-outs.sqlite3"
+        async with (
+            SessionManager(omeda=settings) as manager,
+            manager.omeda.opt_outs.outbox(path, on_outcome=lambda _: None) as outbox,
+        ):
+            outcomes = {sent.key: await outbox.outcome(sent.ticket, timeout=600) for sent in promised}
         return applied(sandbox), outcomes
 
 

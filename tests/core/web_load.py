@@ -1,4 +1,4 @@
-"""Load on the example web app: uvicorn with several workers as it is run for real, and what every request ended with."""
+"""Load on the example web app: uvicorn with several workers, and what every request ended with."""
 
 import asyncio
 import os
@@ -36,6 +36,7 @@ class Sent:
 
     @property
     def address(self) -> str:
+        """Whose opt-out it is."""
         return f"{self.key}@example.com"
 
     @property

@@ -119,7 +119,7 @@ def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
 def unchanging(path: Path) -> Iterator[sqlite3.Connection]:
     """Look at an SQLite file as if it could not change: nothing is recovered, and nothing made beside it.
 
-    While somebody moves pages from the -wal into it, it may look damaged so; whoever reads both is to say whether it is.
+    While somebody moves pages from the -wal into it, it may look damaged: who reads both is to say whether it is.
     """
     is_written = Path(f"{path.resolve()}-wal").exists()
     with closing(connect(path, mode="ro&immutable=1")) as connection:

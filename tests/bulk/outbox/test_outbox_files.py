@@ -280,7 +280,6 @@ async def test_with_hashes_only_nothing_of_a_record_is_left_once_it_has_its_outc
 
 def test_a_file_whose_pages_are_just_coming_from_the_wal_is_fine(path: Path) -> None:
     """To who looks, and to who opens it: a worker that starts while others put a lot."""
-
     store = store_at(path, lambda: 0.0)
     store.put([new(one) for one in range(100)])
     store.close()
