@@ -5,6 +5,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 BEGINNING = """\
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, assert_type
@@ -126,7 +128,7 @@ def pyright(folder: Path) -> Said:
     (folder / "pyrightconfig.json").write_text(json.dumps(settings))
     said = _output(sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "-p", str(folder))
     result = json.loads(said)
-    assert result["summary"]["filesAnalyzed"] == 2
+    assert result["summary"]["filesAnalyzed"] == len([*folder.glob("*.py")])
     found: Said = {}
     for one in result["generalDiagnostics"]:
         found.setdefault(Path(one["file"]).stem, {})[one["range"]["start"]["line"] + 1] = one["message"]
@@ -135,10 +137,12 @@ def pyright(folder: Path) -> Said:
 
 @pytest.fixture(scope="module", params=[mypy, pyright], ids=lambda check: check.__name__)
 def said(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Said:
-    """Have both programs checked at once."""
+    """Have all programs checked at once."""
     folder = tmp_path_factory.mktemp("programs")
     (folder / "good.py").write_text(BEGINNING + GOOD)
     (folder / "mistaken.py").write_text(BEGINNING + MISTAKEN + "".join(f"    {line}\n" for line in MISTAKES.values()))
+    for example in EXAMPLES:
+        shutil.copy(example, folder)
     found: Said = request.param(folder)
     return found
 
@@ -147,6 +151,12 @@ def test_a_program_without_mistakes_passes(said: Said) -> None:
     """Whoever uses the library as its documents say has nothing to annotate or to ignore."""
     lines = (BEGINNING + GOOD).splitlines()
     assert {lines[number - 1].strip(): text for number, text in said.get("good", {}).items()} == {}
+
+
+def test_the_examples_pass(said: Said) -> None:
+    """Those of the documents, as they are."""
+    assert EXAMPLES
+    assert {one.stem: said.get(one.stem, {}) for one in EXAMPLES} == {one.stem: {} for one in EXAMPLES}
 
 
 def test_six_of_seven_mistakes_are_seen(said: Said) -> None:

@@ -1,6 +1,8 @@
 """Runs with a journal, of work made of plain Python."""
 
+import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +76,20 @@ def rows(path: Path, sql: str) -> list[Any]:
         return connection.execute(sql).fetchall()
     finally:
         connection.close()
+
+
+def half_moved(path: Path, before: bytes) -> Path:
+    """Copy a file as it is while SQLite moves pages from the -wal into it: of what is new, it has only the head."""
+    copy = path.parent / "copy" / path.name
+    copy.parent.mkdir()
+    for name in ("", "-wal", "-mark"):
+        shutil.copy(f"{path}{name}", f"{copy}{name}")
+    log = Path(f"{copy}-wal")
+    kept = log.read_bytes()
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        after = copy.read_bytes()
+    assert len(after) > len(before)
+    copy.write_bytes(after[:4096] + before[4096:])
+    log.write_bytes(kept)
+    return copy

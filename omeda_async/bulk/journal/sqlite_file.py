@@ -115,6 +115,21 @@ def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
+@contextmanager
+def unchanging(path: Path) -> Iterator[sqlite3.Connection]:
+    """Look at an SQLite file as if it could not change: nothing is recovered, and nothing made beside it.
+
+    While somebody moves pages from the -wal into it, it may look damaged: who reads both is to say whether it is.
+    """
+    is_written = Path(f"{path.resolve()}-wal").exists()
+    with closing(connect(path, mode="ro&immutable=1")) as connection:
+        try:
+            yield connection
+        except sqlite3.DatabaseError as error:
+            if not is_written or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
+                raise
+
+
 def check_format(connection: sqlite3.Connection, path: Path) -> bool:
     """Check that a file is a journal this version can read; False when it is still empty.
 
@@ -197,8 +212,7 @@ def check_untouched(path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise JournalError(f"{path} is no file, and cannot be a journal; give the path of a file")
     if found.st_size:
-        # To SQLite it cannot change: nothing is recovered, and nothing made beside it.
-        with closing(connect(path, mode="ro&immutable=1")) as connection:
+        with unchanging(path) as connection:
             check_format(connection, path)
         check_log(path)
     elif hasattr(os, "geteuid") and found.st_uid != os.geteuid():

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -43,12 +43,10 @@ def is_outbox(path: Path) -> bool:
     # All of a young one may be in the log beside it, which is not read where nothing may change.
     modes = ("ro&immutable=1", "ro") if Path(f"{path.resolve()}-wal").exists() else ("ro&immutable=1",)
     for mode in modes:
-        try:
-            with closing(connect(path, mode=mode)) as connection:
-                if found := connection.execute("PRAGMA application_id").fetchone()[0]:
-                    return bool(found == APPLICATION)
-        except sqlite3.Error:
-            return False
+        # To the first, it may look damaged while pages come into it from the log.
+        with suppress(sqlite3.Error), closing(connect(path, mode=mode)) as connection:
+            if found := connection.execute("PRAGMA application_id").fetchone()[0]:
+                return bool(found == APPLICATION)
     return False
 
 

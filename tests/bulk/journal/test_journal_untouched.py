@@ -15,7 +15,7 @@ import pytest
 from omeda_async import JournalError
 from omeda_async.journal import read_status
 from tests.bulk.bulk_fakes import adds_up
-from tests.bulk.journal_help import Work, journalled
+from tests.bulk.journal_help import Work, half_moved, journalled
 
 
 @pytest.fixture
@@ -141,3 +141,17 @@ async def test_an_empty_file_of_somebody_else_is_left_alone(tmp_path: Path, monk
     assert state(path) == before
     await journalled(path, ["a"], Work())
     assert read_status(path).total == 1
+
+
+async def test_a_journal_whose_pages_are_just_coming_from_the_wal_is_fine(tmp_path: Path) -> None:
+    """To who looks while a run writes, and to the run after one that was killed right then."""
+    path = tmp_path / "run.sqlite3"
+    await journalled(path, [f"a{number}" for number in range(50)])
+    before, copies = path.read_bytes(), list[Path]()
+    async for outcome in journalled(path, [f"b{number:0200}" for number in range(500)]):
+        if outcome.position == 400:
+            copies.append(half_moved(path, before))
+    assert read_status(copies[0]).total > 50
+    work = Work()
+    await journalled(copies[0], [f"a{number}" for number in range(51)], work)
+    assert work.sent == ["a50"]

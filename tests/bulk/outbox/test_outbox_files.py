@@ -14,7 +14,8 @@ from omeda_async.bulk.journal.sqlite_file import connect
 from omeda_async.bulk.outbox import sqlite_file
 from omeda_async.outbox import is_outbox, read_status
 from omeda_async.sandbox import Fault, FaultKind, Sandbox
-from tests.bulk.outbox_help import applied, client, outbox_on, rows
+from tests.bulk.journal_help import half_moved
+from tests.bulk.outbox_help import applied, client, new, outbox_on, rows, store_at
 from tests.bulk.sandboxed import manager_on
 
 
@@ -275,3 +276,19 @@ async def test_with_hashes_only_nothing_of_a_record_is_left_once_it_has_its_outc
         assert read_status(path).keeps_records is False
     assert [one.key for one in heard] == ["private.person"] * told
     assert b"private" not in path.read_bytes()  # noqa: ASYNC240 nothing else is under way
+
+
+def test_a_file_whose_pages_are_just_coming_from_the_wal_is_fine(path: Path) -> None:
+    """To who looks, and to who opens it: a worker that starts while others put a lot."""
+    store = store_at(path, lambda: 0.0)
+    store.put([new(one) for one in range(100)])
+    store.close()
+    before = path.read_bytes()
+    store = store_at(path, lambda: 0.0)
+    store.put([new(one) for one in range(100, 200)])
+    copy = half_moved(path, before)
+    store.close()
+    assert is_outbox(copy)
+    assert read_status(copy).waiting == 200
+    store_at(copy, lambda: 0.0).close()
+    assert read_status(copy).waiting == 200
