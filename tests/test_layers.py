@@ -21,6 +21,7 @@ OWN = "<own package>"
 ROWS: list[tuple[str, str, str]] = [
     (r"_masking|_secret|_version|_clock|_retry_after", r"", r""),
     (r"_thread", r"_clock", r""),
+    (r"_postgres", r"", r"psycopg(\..*)?"),
     (r"_quick", r"", r"attrs"),
     (r"errors", r"_masking", r"attrs"),
     (r"_shown", r"_masking", r""),
@@ -36,7 +37,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_operation", r"errors|_quick", r"attrs"),
     (
         r"limits(\..*)?",
-        rf"errors|_clock|_quick|_checks|_retry_after|_thread|{OWN}",
+        rf"errors|_clock|_quick|_checks|_retry_after|_thread|_postgres|{OWN}",
         r"attrs|aiolimiter|cattrs(\..*)?|orjson",
     ),
     (r"_checks", r"errors|_secret", r""),
@@ -152,6 +153,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"aiohttp\.web(\..*)?", r"sandbox\._server"),
     (r"email_validator.*", r"providers\.omeda\._addresses"),
     (r"aiolimiter.*", r"limits\._limiter"),
+    (r"psycopg(\..*)?", r"_postgres"),
     (r"sqlite3.*", r"bulk\.journal\.sqlite(_\w+)?|limits\._sqlite_file"),
     (r"(cattrs|orjson)(\..*)?", r"(?!limits\.).*|limits\._stored"),
     (r"os\.(environ|getenv|environb|putenv)", r"_environment|cli\..*"),
@@ -159,7 +161,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"time(\..*)?", r"_clock"),
     (
         r"(asyncio\.)?(sleep|create_task|ensure_future)",
-        r"_clock|_auth|limits\._store_limiter|sandbox\._exchange|bulk\..*|cli\..*",
+        r"_clock|_auth|_postgres|limits\._store_limiter|sandbox\._exchange|bulk\..*|cli\..*",
     ),
     (
         r"asyncio(\..*)?",

@@ -74,6 +74,13 @@ def open_store(
         from omeda_async.limits._sqlite_store import SqliteStore  # noqa: PLC0415 only who shares by a file needs SQLite
 
         return SqliteStore(_file(Path(text), name), name, uniform)
+    if _SERVERS[scheme][0] == "psycopg":
+        from omeda_async.limits._postgres_store import PostgresStore  # noqa: PLC0415 only who shares by it needs psycopg
+
+        try:
+            return PostgresStore(text, name, uniform)
+        except ValueError as error:
+            raise ConfigurationError(f"share_limits: {error}") from None
     raise ConfigurationError(f"share_limits: {scheme}:// is not supported yet")
 
 
