@@ -24,6 +24,8 @@ _MISTAKEN: Final = re.compile(
 """What a connection is refused for until somebody changes a setting: libpq tells no code of it."""
 _PASSES: Final = re.compile(r"(08|40|53|57|58)...|25P0[23]|55P03|XX000")
 """The SQLSTATEs of errors that go away by themselves, or with the connection."""
+_HOST: Final = re.compile(r"[^@\s]*")
+_DATABASE: Final = re.compile(r"[^@:/\s]*")
 _READ_ONLY: Final = "25006"
 Meaning = Literal["away", "read-only", "mistaken"]
 
@@ -55,20 +57,9 @@ class Address:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            options: dict[str, Any] = dict(conninfo_to_dict(url))
-        except psycopg.Error:
-            raise ValueError(
-                "it must read postgresql://user:password@host:5432/database?sslmode=verify-full, with what is special "
-                "in the password written as %40 for @, and so on"
-            ) from None
+        places, database, self._secrets = _read(url)
         self._url = url
-        self._secrets = [str(options[name]) for name in ("password", "sslpassword") if options.get(name)]
-        hosts = str(options.get("host") or options.get("hostaddr") or "localhost").split(",")
-        ports = str(options.get("port") or "5432").split(",")
-        ports += ports[-1:] * (len(hosts) - len(ports))
-        places = ",".join(f"{host}:{port}" for host, port in zip(hosts, ports, strict=False))
-        self.name = f"postgresql://{places}/{options.get('dbname') or ''}"
+        self.name = f"postgresql://{','.join(places)}/{database}"
 
     def __repr__(self) -> str:
         return f"Address({self.name!r})"
@@ -110,6 +101,30 @@ class Address:
         if not code and (not isinstance(error, psycopg.OperationalError | OSError) or _MISTAKEN.search(text)):
             return PostgresError(text, "mistaken")
         return PostgresError(text, "away", code)
+
+
+def _read(url: str) -> tuple[list[str], str, list[str]]:
+    """Return the places of an address, its database, and its secrets.
+
+    Raises:
+        ValueError: It is none; also where what is special in a password has made it something else.
+    """
+    try:
+        options = {name: str(value) for name, value in conninfo_to_dict(url).items() if value}
+    except psycopg.Error:
+        options = {"port": "none"}
+    hosts = (options.get("host") or options.get("hostaddr") or "localhost").split(",")
+    ports = [port or "5432" for port in options.get("port", "").split(",")]
+    database = options.get("dbname", "")
+    places_read = all(port.isdecimal() for port in ports) and all(_HOST.fullmatch(host) for host in hosts)
+    if not (places_read and _DATABASE.fullmatch(database)):
+        raise ValueError(
+            "it must read postgresql://host:5432/database?sslmode=verify-full, with the user and the password before "
+            "the host, in which what is special is written as %40 for an at sign, %2F for a slash, and so on"
+        )
+    ports += ports[-1:] * (len(hosts) - len(ports))
+    places = [f"{host}:{port}" for host, port in zip(hosts, ports, strict=False)]
+    return places, database, [options[name] for name in ("password", "sslpassword") if name in options]
 
 
 class Link:

@@ -166,7 +166,7 @@ class PostgresStore:
 
     async def _locked(self, link: Link) -> tuple[str, float, str, str]:
         """Return which server it is, its clock, and the row, which is locked; a new one is empty."""
-        values = {"account": self._account, "step": self._step, "within": f"{self._within * 1000:.0f}ms"}
+        values = {"account": self._account, "step": self._step or None, "within": f"{self._within * 1000:.0f}ms"}
         begin = f"{_BEGIN};\n{self._identity};\n{_ROW}"
         _, ((server,),), rows, ((clock,),) = await link.run(begin, values, within=self._within)
         if not rows:

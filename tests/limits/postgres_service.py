@@ -68,7 +68,12 @@ class OwnPostgres:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        options = [f"-p{self.port}", "-cunix_socket_directories=", "-clisten_addresses=127.0.0.1", "-cmax_connections=50"]
+        options = [
+            f"-p{self.port}",
+            "-cunix_socket_directories=",
+            "-clisten_addresses=127.0.0.1",
+            "-cmax_connections=50",
+        ]
         command = [*self._user, program("postgres"), "-D", str(self.folder), *options]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd="/")  # noqa: S603 our own words
         give_up = time.monotonic() + 20
