@@ -38,7 +38,7 @@ ROWS: list[tuple[str, str, str]] = [
     (
         r"limits(\..*)?",
         rf"errors|_clock|_quick|_checks|_retry_after|_thread|_postgres|{OWN}",
-        r"attrs|aiolimiter|cattrs(\..*)?|orjson",
+        r"attrs|aiolimiter|cattrs(\..*)?|orjson|redis(\..*)?",
     ),
     (r"_checks", r"errors|_secret", r""),
     (r"_proxies", r"errors|_checks|_secret", r"attrs"),
@@ -155,13 +155,14 @@ SPECIAL: list[tuple[str, str]] = [
     (r"aiolimiter.*", r"limits\._limiter"),
     (r"psycopg(\..*)?", r"_postgres"),
     (r"sqlite3.*", r"bulk\.journal\.sqlite(_\w+)?|limits\._sqlite_file"),
+    (r"redis(\..*)?", r"limits\._redis_(link|store)"),
     (r"(cattrs|orjson)(\..*)?", r"(?!limits\.).*|limits\._stored"),
     (r"os\.(environ|getenv|environb|putenv)", r"_environment|cli\..*"),
     (r"random(\..*)?", r"_decide|sandbox\._(latency|windows|faults|state)"),
     (r"time(\..*)?", r"_clock"),
     (
         r"(asyncio\.)?(sleep|create_task|ensure_future)",
-        r"_clock|_auth|_postgres|limits\._store_limiter|sandbox\._exchange|bulk\..*|cli\..*",
+        r"_clock|_auth|_postgres|limits\._(store_limiter|redis_link|redis_store)|sandbox\._exchange|bulk\..*|cli\..*",
     ),
     (
         r"asyncio(\..*)?",

@@ -16,6 +16,7 @@ from omeda_async.cli._order import Asked, Format, Order, Provider
 from omeda_async.cli._outcomes import as_dict
 from omeda_async.cli._report import CUT, levels_in_words, show_plan
 from omeda_async.cli._screen import Exit, complaints, counted, fitting, notes, print_json, results, say
+from omeda_async.limits import check_where
 from omeda_async.rows import RowFile
 
 
@@ -23,7 +24,7 @@ def perform(order: Order) -> None:
     """Do what was asked for, and exit with the code that says how it went."""
     with complaints(), opened(order.kind, order.asked) as rows:
         _check_outputs(order.asked)
-        settings = _settings(order.provider, order.asked.rate)
+        settings, share_limits = _settings(order.provider, order.asked)
         _check_user(order, rows, settings)
         host = urlsplit(settings.url).netloc
         if rows.comments and not order.asked.plan:
@@ -36,7 +37,7 @@ def perform(order: Order) -> None:
         elif order.asked.yes or _confirmed(order, rows, settings, host):
             from omeda_async.cli._sending import send  # noqa: PLC0415 a plan needs no bars and no results
 
-            code = send(order, rows, settings, host)
+            code = send(order, rows, settings, host, share_limits)
         else:
             say(notes(), "Nothing was sent.", "bold")
             code = Exit.NOT_ALL_DONE
@@ -54,13 +55,16 @@ def _check_outputs(asked: Asked) -> None:
     check_output(asked.output, file=asked.file, journal=asked.journal)
 
 
-def _settings(provider: Provider, rate: str | None) -> Any:
-    settings = getattr(settings_from_env(only=provider.setting), provider.setting)
+def _settings(provider: Provider, asked: Asked) -> tuple[Any, str | None]:
+    """Return the settings of the provider, and where limits are shared."""
+    check_where(asked.share_limits, "--share-limits")
+    found = settings_from_env(only=provider.setting)
+    settings, share_limits = getattr(found, provider.setting), asked.share_limits or found.share_limits
     if settings is None:
         raise ConfigurationError(f"{provider.name} is not configured: set {provider.needs}")
-    if rate is not None:
-        return attrs.evolve(settings, rate_limit=RateLimit.parse(rate, called="--rate"))
-    return settings
+    if asked.rate is not None:
+        settings = attrs.evolve(settings, rate_limit=RateLimit.parse(asked.rate, called="--rate"))
+    return settings, share_limits
 
 
 def _check_user(order: Order, rows: RowFile, settings: Any) -> None:

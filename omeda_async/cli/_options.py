@@ -79,6 +79,13 @@ def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
         Path | None,
         typer.Option(metavar="FILE.pem", help="Trust these authorities besides the system's, such as a proxy's."),
     ] = None,
+    share_limits: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE",
+            help="Share the limits with other processes: the path of a folder on this host, redis://… or postgresql://….",
+        ),
+    ] = None,
 ) -> None:
     """Declare them: the parameters of Asked."""
 

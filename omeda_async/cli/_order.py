@@ -69,6 +69,7 @@ class Asked:
     rate: str | None = None
     proxy: str | None = attrs.field(default=None, repr=False)
     ca_file: Path | None = None
+    share_limits: str | None = None
 
 
 Make: TypeAlias = "Callable[[SessionManager, RowFile, dict[str, Any]], BulkRun]"
@@ -93,7 +94,9 @@ class Order:
         """Return what is done: ``"Cancel campaigns"``."""
         return f"{self.verb.capitalize()} {self.kind.what}"
 
-    def manager(self, settings: Any, *, hooks: "Iterable[Hook]" = ()) -> "SessionManager":
+    def manager(
+        self, settings: Any, *, share_limits: str | None = None, hooks: "Iterable[Hook]" = ()
+    ) -> "SessionManager":
         """Return a manager for the provider, with the way out that was asked for.
 
         Raises:
@@ -102,8 +105,8 @@ class Order:
         from omeda_async import SessionManager  # noqa: PLC0415 whoever only asks for help needs none
 
         context = None if self.asked.ca_file is None else _trusting(self.asked.ca_file)
-        settings = {self.provider.setting: settings}
-        return SessionManager(**settings, proxy=self.asked.proxy, ssl=context, hooks=hooks)
+        options = {self.provider.setting: settings, "share_limits": share_limits}
+        return SessionManager(**options, proxy=self.asked.proxy, ssl=context, hooks=hooks)
 
     def run(self, manager: "SessionManager", rows: "RowFile") -> "BulkRun":
         """Make the run, which has not begun then."""

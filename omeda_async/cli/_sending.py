@@ -38,13 +38,14 @@ class Ended:
     """What went wrong beside the records' own outcomes after something had been sent."""
 
 
-def send(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
+def send(order: Order, rows: RowFile, settings: Any, host: str, share_limits: str | None) -> Exit:
     """Send the records and report; interrupted, what was not sent is reported as such."""
     ended = Ended()
+    options = {"settings": settings, "share_limits": share_limits}
     try:
         # Opened before the loop takes the signals: a pipe may be waited for, and a signal is to end that.
         with writing(order.asked.output) as lines:
-            asyncio.run(_sent(order, rows, settings, lines, ended))
+            asyncio.run(_sent(order, rows, options, lines, ended))
     except KeyboardInterrupt:
         ended.interrupted = ended.broken_off = True
     if ended.run is None:
@@ -56,11 +57,11 @@ def send(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
         return Exit.INTERRUPTED
 
 
-async def _sent(order: Order, rows: RowFile, settings: Any, lines: Lines, ended: Ended) -> None:
+async def _sent(order: Order, rows: RowFile, options: dict[str, Any], lines: Lines, ended: Ended) -> None:
     pauses = Pauses()
     async with (
         stopping() as stopper,
-        order.manager(settings, hooks=[pauses]) as manager,
+        order.manager(**options, hooks=[pauses]) as manager,
     ):
         run = ended.run = order.run(manager, rows)
         client = getattr(manager, order.provider.setting)

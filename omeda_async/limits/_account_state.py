@@ -157,7 +157,9 @@ class AccountState:
 
     def _keep_to_all(self, now: float) -> None:
         """Keep to what each of the clients has named."""
-        holds = functools.reduce(RateLimit.tighter, [one.rate_limit for one in self.clients.values()])
+        # In the order of their names, as a store need not keep any other.
+        named = dict.fromkeys([self.clients[name].rate_limit for name in sorted(self.clients)])
+        holds = functools.reduce(RateLimit.tighter, named)
         if holds != self.limits.rate_limit:
             self.limits.tighten(holds, now)
 

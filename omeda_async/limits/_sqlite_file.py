@@ -20,7 +20,7 @@ from omeda_async.limits._view import LimitsView
 
 APPLICATION: Final = 0x6F6D6C73
 SCHEMA: Final = 1
-BUSY_SECONDS: Final = 1.0
+BUSY_SECONDS = 1.0
 """How long a turn waits for a file that another process has locked."""
 _TABLES: Final = (
     "CREATE TABLE accounts (account TEXT PRIMARY KEY, called TEXT NOT NULL, state TEXT NOT NULL) WITHOUT ROWID",

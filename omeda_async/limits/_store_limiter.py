@@ -173,12 +173,15 @@ class StoreLimiter:
         self._lanes.leave(priority)
         if not self._lanes.waiters:
             self._disarm()
-        self._ask_less()
+        self._ask_anew()
 
-    def _ask_less(self) -> None:
-        """Tell the store where nobody waits any more, so that no permit waits for us in vain."""
+    def _ask_anew(self) -> None:
+        """Tell the store where nobody waits any more, so that no permit waits for us in vain; and where somebody does.
+
+        Whoever came while a turn was under way is not in that turn.
+        """
         waiting = self._lanes.waiting()
-        if any(self._wanted[lane] > 0 and not waiting[lane] for lane in Priority):
+        if any((self._wanted[lane] > 0) != (waiting[lane] > 0) for lane in Priority):
             self._ask_soon()
 
     def _refusal(self, loop: asyncio.AbstractEventLoop, priority: Priority, max_wait: float | None) -> OmedaAsyncError:
@@ -238,7 +241,7 @@ class StoreLimiter:
         timer = loop.call_at(at, self._wake) if at < math.inf else None
         if not self._lanes.waiters:
             self._listen_no_more()
-        elif self._listens is None and not self._is_away:
+        elif self._listens is None and not self._is_away and not self._times.held_for(loop.time()):
             self._listens = loop.create_task(self._listen(), name="omeda_async limits")
         try:
             await self._woken
@@ -305,7 +308,7 @@ class StoreLimiter:
                 self._lanes.leave(permit.priority)
         if not self._lanes.waiters:
             self._disarm()
-        self._ask_less()
+        self._ask_anew()
         if self._told.has_news:
             self._due = True
         self._warn_of(reply.rate_limit)

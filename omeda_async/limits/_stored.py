@@ -34,7 +34,7 @@ def load_state(text: str | bytes, uniform: Callable[[], float]) -> AccountState:
     try:
         plain = orjson.loads(text)
         version = plain.pop("version")
-        state = _converter().structure(plain, AccountState) if version == VERSION else None
+        state = _converter().structure(_with_limits(plain), AccountState) if version == VERSION else None
     except (ValueError, TypeError, LookupError, AttributeError, cattrs.BaseValidationError):
         raise StoreRefused("what it keeps is not the state of an account's limits") from None
     if state is None:
@@ -81,5 +81,14 @@ def _number(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
 
 
+def _with_limits(plain: Any) -> Any:
+    """Put the limit that holds where none is named."""
+    holds = plain["limits"]["rate_limit"]
+    for part in (plain["limits"]["_caution"], *plain["clients"].values()):
+        part.setdefault("rate_limit", holds)
+    return plain
+
+
 def _rate_limit(plain: Any, _: object) -> RateLimit:
-    return RateLimit(*[Window(**window) for window in plain.pop("windows")], **plain)
+    others = {name: value for name, value in plain.items() if name != "windows"}
+    return RateLimit(*[Window(**window) for window in plain["windows"]], **others)

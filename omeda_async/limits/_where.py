@@ -1,6 +1,7 @@
 """Where limits are shared: what ``share_limits`` may say, and the store that it means."""
 
 import hashlib
+import importlib
 import importlib.util
 import os
 from collections.abc import Callable
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
     from omeda_async.limits._protocol import Limiter
     from omeda_async.limits._store import Store
 
-# The schemes, what has to be installed for them, and the extra that does so.
+# What has to be installed, the extra that does so, and the store.
+_REDIS: Final = ("redis", "redis", "_redis_store", "RedisStore")
+_POSTGRES: Final = ("psycopg", "postgres", "_postgres_store", "PostgresStore")
 _SERVERS: Final = {
-    "redis": ("redis", "redis"),
-    "rediss": ("redis", "redis"),
-    "postgresql": ("psycopg", "postgres"),
-    "postgres": ("psycopg", "postgres"),
+    "redis": _REDIS,
+    "rediss": _REDIS,
+    "unix": _REDIS,
+    "postgresql": _POSTGRES,
+    "postgres": _POSTGRES,
 }
 _FILES: Final = frozenset({".db", ".sqlite", ".sqlite3"})
 MARGIN: Final = 5.0
@@ -49,7 +53,7 @@ def check_where(where: object, called: str = "share_limits") -> None:
             f"{called} begins with {shown}, which is no scheme that limits can be shared by: give redis://…, "
             "rediss://…, postgresql://…, or the path of a folder or file alone"
         )
-    module, extra = _SERVERS[scheme]
+    module, extra, *_ = _SERVERS[scheme]
     if importlib.util.find_spec(module) is None:
         raise ConfigurationError(
             f"{called} begins with {scheme}://, which needs an extra: pip install 'omeda-async[{extra}]'"
@@ -65,6 +69,9 @@ def open_store(
         where: A path, or a URL, that has been checked.
         account: What tells the account from others, and holds no secret.
         uniform: A source of numbers between 0 and 1, for the jitter of pauses.
+
+    Raises:
+        ConfigurationError: The URL is none.
     """
     provider, host, port, fingerprint = account
     digest = hashlib.blake2b(f"{host}\0{port}\0".encode() + fingerprint, digest_size=12).hexdigest()
@@ -74,14 +81,12 @@ def open_store(
         from omeda_async.limits._sqlite_store import SqliteStore  # noqa: PLC0415 only who shares by a file needs SQLite
 
         return SqliteStore(_file(Path(text), name), name, uniform)
-    if _SERVERS[scheme][0] == "psycopg":
-        from omeda_async.limits._postgres_store import PostgresStore  # noqa: PLC0415 only who shares by it needs psycopg
-
-        try:
-            return PostgresStore(text, name, uniform)
-        except ValueError as error:
-            raise ConfigurationError(f"share_limits: {error}") from None
-    raise ConfigurationError(f"share_limits: {scheme}:// is not supported yet")
+    *_, module, kind = _SERVERS[scheme]
+    try:
+        store: Store = getattr(importlib.import_module(f"{__package__}.{module}"), kind)(text, name, uniform=uniform)
+    except ValueError as error:
+        raise ConfigurationError(f"share_limits: {error}") from None
+    return store
 
 
 def share_limiter(

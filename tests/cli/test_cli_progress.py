@@ -48,6 +48,8 @@ def view(**changed: Any) -> LimitsView:
         ({"next_slot_in": 6.4}, "next slot in 6.4 s"),
         ({"paused_for": 12.0, "next_slot_in": 12.0}, "paused for 12 s"),
         ({"windows": ()}, "2 on the way of 8"),
+        ({"held_for": 42.0}, "held for 42 s"),
+        ({"store_reachable": False}, "the limits' store is away"),
     ],
 )
 def test_in_short_the_limit_that_matters_most_is_said(changed: dict[str, Any], words: str) -> None:

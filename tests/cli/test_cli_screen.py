@@ -89,6 +89,14 @@ def view(**changed: Any) -> LimitsView:
         ({"windows": (), "parallel": None}, "2 on the way"),
         ({"next_slot_in": 42.0}, "3/10 used in 1 s · next slot in 42 s"),
         ({"paused_for": 61.0}, "paused by the provider for 1 min 1 s"),
+        (
+            {"held_for": 42.0, "paused_for": 61.0, "shared_by": "the file x"},
+            "held for 42 s, as the file x does not know what was sent before",
+        ),
+        (
+            {"store_reachable": False, "held_for": 42.0, "shared_by": "the file x"},
+            "waiting for the file x, which does not answer",
+        ),
     ],
 )
 def test_limits_are_said_in_words(changed: dict[str, Any], words: str) -> None:

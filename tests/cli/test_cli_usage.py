@@ -254,3 +254,30 @@ def test_a_rate_that_is_none_is_refused_with_its_part(scene: Scene) -> None:
     assert result.exit_code == 2
     assert "--rate '10/1,often': in 'often', there is neither calls/seconds" in " ".join(result.stderr.split())
     assert scene.sandbox.requests == []
+
+
+def test_limits_are_shared_where_the_option_says(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the variable; the first run of all says why it waits, and the next one does not wait."""
+    monkeypatch.setenv("OMEDA_ASYNC_SHARE_LIMITS", str(scene.directory / "elsewhere"))
+    for place in range(3):
+        scene.sandbox.ocamba.seed_campaign(f"c{place}")
+    shared = scene.directory / "shared"
+    command = ("--yes", "--share-limits", shared)
+    first = scene.give("cancel-campaigns", scene.file("a.txt", "c0\nc1\n"), *command)
+    assert first.exit_code == 0, first.output
+    assert "held for 2 min" in " ".join(first.stderr.split())
+    assert "does not know what was sent before" in " ".join(first.stderr.split())
+    assert [one.suffix for one in shared.iterdir()] == [".sqlite3"]
+    assert not (scene.directory / "elsewhere").exists()
+
+
+def test_a_place_for_limits_that_is_none_is_refused(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name it was given by, before anything is sent, and for a plan too."""
+    file = scene.file("in.txt", "1\n")
+    result = scene.give("cancel-campaigns", file, "--plan", "--share-limits", "ftp://host")
+    assert result.exit_code == 2
+    assert "--share-limits begins with 'ftp'" in " ".join(result.stderr.split())
+    monkeypatch.setenv("OMEDA_ASYNC_SHARE_LIMITS", "ftp://host")
+    result = scene.give("cancel-campaigns", file, "--yes")
+    assert result.exit_code == 2
+    assert "OMEDA_ASYNC_SHARE_LIMITS begins with 'ftp'" in " ".join(result.stderr.split())

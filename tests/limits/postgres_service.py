@@ -1,13 +1,14 @@
 """PostgreSQL for the tests: the one that is there, and others of their own that may be stopped and killed."""
 
+import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -43,10 +44,12 @@ def program(name: str) -> str:
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """Return a port on which nobody listens, and that no connection is given: a server may be stopped, and started."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 class OwnPostgres:
@@ -75,13 +78,15 @@ class OwnPostgres:
             "-cmax_connections=50",
         ]
         command = [*self._user, program("postgres"), "-D", str(self.folder), *options]
-        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd="/")  # noqa: S603 our own words
+        with (self.folder.parent / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stderr=log, cwd="/")  # noqa: S603 our own words
         give_up = time.monotonic() + 20
         while True:
             try:
                 psycopg.connect(self.url, connect_timeout=2).close()
             except psycopg.Error:
-                assert time.monotonic() < give_up, "PostgreSQL does not start"
+                runs = self.process.poll() is None and time.monotonic() < give_up
+                assert runs, (self.folder.parent / "log").read_text()[-2000:]
                 time.sleep(0.01)
             else:
                 return
@@ -108,7 +113,7 @@ def children_of(parent: int) -> list[int]:
     return [int(one) for one in Path(f"/proc/{parent}/task/{parent}/children").read_text("ascii").split()]
 
 
-@contextmanager
+@contextlib.contextmanager
 def own_postgres(folder: Path) -> Iterator[OwnPostgres]:
     """Give a server, and stop it at the end."""
     server = OwnPostgres(folder)

@@ -1,0 +1,169 @@
+"""One connection to a Redis or Valkey server, on which nothing takes longer than it may.
+
+redis-py now and then swallows a cancellation and reads on. Each command is a task of its own therefore: nobody waits
+for one that is late, and its connection is cut, which ends it.
+"""
+
+import asyncio
+import re
+from collections.abc import Coroutine
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis.asyncio.connection as redis_connection
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    AuthorizationError,
+    ClusterDownError,
+    MovedError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+
+from omeda_async.limits._store import StoreAway, StoreRefused
+
+_PASSES = (AskError, ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
+_PASSING = re.compile(r"(BUSY|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|UNKILLABLE)\b")
+"""Errors that go away by themselves, or with the connection."""
+_late: set["asyncio.Task[Any]"] = set()
+"""Commands that nobody waits for any more, until they have ended."""
+
+
+class Address:
+    """Where the server is: no secret is shown of it.
+
+    Raises:
+        ValueError: The address is none.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Read an address."""
+        try:
+            self._options: dict[str, Any] = dict(redis_connection.parse_url(url))
+        except ValueError:
+            raise ValueError(
+                "it must read redis://host:6379/0, rediss://… for TLS, or unix:///path/to/the.socket"
+            ) from None
+        self._kind: type[Any] = self._options.pop("connection_class", redis_connection.Connection)
+        self._home = dict(self._options)
+        database = self._options.get("db") or 0
+        if "path" in self._options:
+            self.name = f"unix://{self._options['path']}" + (f"?db={database}" if database else "")
+        else:
+            host, port = self._options.get("host", "localhost"), self._options.get("port", 6379)
+            self.name = f"{urlsplit(url).scheme}://{host}:{port}/{database}"
+
+    def connection(self, within: float) -> Any:
+        """Make a connection, which is not open yet, and may take so many seconds to open."""
+        # Nothing is tried again, and all that comes is an answer to what was asked, or a message.
+        options = {
+            "socket_timeout": None,
+            "socket_connect_timeout": within,
+            "retry_on_timeout": False,
+            "health_check_interval": 0,
+            "protocol": 2,
+            "decode_responses": False,
+        }
+        return self._kind(**(self._options | options))
+
+    def follow(self, moved: MovedError) -> None:
+        """Go to the node of a cluster that has the key."""
+        self._options |= {"host": moved.host or self._home.get("host", "localhost"), "port": moved.port}
+
+    def go_home(self) -> None:
+        """Go back to the node that was named at first."""
+        self._options = dict(self._home)
+
+
+class Link:
+    """One connection.
+
+    Args:
+        connection: redis-py's.
+        within: Seconds that one command may take.
+    """
+
+    def __init__(self, connection: Any, within: float) -> None:
+        """Wrap a connection, which is opened by the first command."""
+        self._connection = connection
+        self._within = within
+        self.used = False
+        """Has anything been answered on it?"""
+
+    async def call(self, *command: str | bytes | float) -> Any:
+        """Send a command, and return what is answered.
+
+        Raises:
+            StoreAway: Nothing came in good time, or the connection is broken; it is of no use any more.
+            RedisError: The server has refused it.
+        """
+        found = await self._bounded(self._call(command))
+        self.used = True
+        return found
+
+    async def next_message(self) -> Any:
+        """Return the next message of those that were subscribed, however long that takes."""
+        return await self._connection.read_response()
+
+    def cut(self) -> None:
+        """Let go of the connection at once; closing it would wait for what was sent, and may do so for ever."""
+        writer = self._connection._writer  # noqa: SLF001 redis-py has no other way
+        if writer is not None:
+            writer.transport.abort()
+            self._connection._close()  # noqa: SLF001 the same
+
+    async def _call(self, command: tuple[str | bytes | float, ...]) -> Any:
+        await self._connection.connect()
+        await self._connection.send_command(*command)
+        return await self._connection.read_response()
+
+    async def _bounded(self, work: Coroutine[Any, Any, Any]) -> Any:
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task}, timeout=self._within)
+        finally:
+            if not task.done():
+                self._abandon(task)
+        if not task.done():
+            raise StoreAway(f"no answer within {self._within:g} s")
+        return task.result()
+
+    def _abandon(self, task: "asyncio.Task[Any]") -> None:
+        self.cut()
+        task.cancel()
+        _late.add(task)
+        task.add_done_callback(_let_go)
+
+
+def _let_go(task: "asyncio.Task[Any]") -> None:
+    _late.discard(task)
+    if not task.cancelled():
+        task.exception()  # seen: nobody waits for it
+
+
+async def late_ones(within: float) -> None:
+    """Wait for the commands of this loop that nobody waits for any more, so that a loop's end finds none."""
+    loop = asyncio.get_running_loop()
+    mine = {task for task in _late if task.get_loop() is loop}
+    if mine:
+        await asyncio.wait(mine, timeout=within)
+
+
+def explained(error: Exception) -> StoreAway | StoreRefused:
+    """Return what an error of redis-py means for whoever shares limits."""
+    if isinstance(error, AuthenticationError | AuthorizationError):
+        return StoreRefused("it does not take the user name and password")
+    text = str(error)[:200]
+    if isinstance(error, NoPermissionError):
+        return StoreRefused(f"its user may not do what is needed: {text}")
+    passes = isinstance(error, _PASSES) or _PASSING.match(text)
+    if isinstance(error, ResponseError) and not passes:
+        return StoreRefused(f"it answers {text}")
+    if isinstance(error, RedisError | OSError):
+        return StoreAway(text or type(error).__name__)
+    raise error

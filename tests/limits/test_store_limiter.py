@@ -1,0 +1,490 @@
+"""A limiter whose account's state is in a store, beside others: on a moved clock, with a store in memory."""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from omeda_async import ClosedError, ConfigurationError, LimitWaitExceeded, RateLimit, Window
+from omeda_async.limits import Limiter, Permit, Priority
+from omeda_async.limits._conversation import LeasedPermit
+from omeda_async.limits._store import Ask, Reply, StoreAway, StoreRefused
+from omeda_async.limits._store_limiter import GRACE, PARTING, StoreLimiter
+from tests.limits.fake_store import FakeServer, FakeStore
+from tests.limits.limits_help import attempt, timers, until_idle
+
+LIMIT = RateLimit(Window(10, 1.0), Window(150, 60.0), parallel=10, interactive_reserve=0)
+ONE = RateLimit(Window(1000, 1.0), parallel=1, interactive_reserve=0)
+LEASE = 15.0
+
+
+def limiter_at(server: FakeServer, limit: RateLimit = LIMIT, **how: Any) -> StoreLimiter:
+    """Make a limiter with a store of its own."""
+    return StoreLimiter(limit, FakeStore(server), lease=LEASE, **how)
+
+
+async def known(limit: RateLimit = LIMIT, **how: Any) -> FakeServer:
+    """Make a server that has been in use for long."""
+    server = FakeServer(**how)
+    first = limiter_at(server, limit)
+    with pytest.raises(LimitWaitExceeded):
+        await first.acquire(max_wait=0)
+    server.know()
+    await first.aclose()
+    server.turns.clear()
+    return server
+
+
+def in_flight(server: FakeServer) -> int:
+    """How many are out, as the state has it."""
+    assert server.state is not None
+    return len(server.state.grants)
+
+
+def wanted(server: FakeServer) -> int:
+    """How many are waited for, as the state has it."""
+    assert server.state is not None
+    return sum(one.interactive + one.bulk for one in server.state.clients.values())
+
+
+async def test_limiters_of_one_store_keep_to_the_limit_and_use_all_of_it() -> None:
+    """Four of them, each with more to do than there is room for."""
+    server = await known()
+    went: list[float] = []
+
+    async def go(limiter: Limiter) -> None:
+        went.append(await attempt(limiter, priority=Priority.BULK))
+
+    limiters = [limiter_at(server) for _ in range(4)]
+    await asyncio.gather(*(go(limiter) for limiter in limiters for _ in range(40)))
+    went.sort()
+    assert all(later - first >= 1.0 for first, later in zip(went, went[10:], strict=False))
+    assert all(later - first >= 60.0 for first, later in zip(went, went[150:], strict=False))
+    assert went[-1] - went[0] < 61.0
+    assert limiters[0].view().clients == 4
+    for limiter in limiters:
+        await limiter.aclose()
+    assert (in_flight(server), server.state and server.state.clients) == (0, {})
+    assert timers() == []
+
+
+async def test_what_one_gives_back_another_gets_at_once() -> None:
+    """It is woken, and does not have to come by itself."""
+    server = await known(ONE)
+    one, two = limiter_at(server, ONE), limiter_at(server, ONE)
+    permit = await one.acquire()
+    waits = asyncio.create_task(two.acquire())
+    await asyncio.sleep(0.5)
+    began = asyncio.get_running_loop().time()
+    one.release(permit, status=204)
+    two.release(await waits, status=204)
+    assert asyncio.get_running_loop().time() - began < 0.01
+    await one.aclose()
+    await two.aclose()
+
+
+async def test_a_lost_wake_costs_a_while_and_no_more() -> None:
+    """The permit goes back after a second, and who waits comes by itself some day."""
+    server = await known(ONE)
+    one, two = limiter_at(server, ONE), limiter_at(server, ONE)
+    permit = await one.acquire()
+    waits = asyncio.create_task(two.acquire())
+    await asyncio.sleep(0.5)
+    server.called.clear()  # whoever listens, listens in vain
+    one.release(permit, status=204)
+    two.release(await waits, status=204)
+    assert asyncio.get_running_loop().time() < LEASE
+    await one.aclose()
+    await two.aclose()
+
+
+async def test_who_comes_while_the_store_hears_that_nobody_waits_is_told_of_at_once() -> None:
+    """The turn that is under way does not know of them: another one follows it."""
+    server = await known(ONE, latency=0.01)
+    one, two = limiter_at(server, ONE), limiter_at(server, ONE)
+    permit = await one.acquire()
+    gone = asyncio.create_task(two.acquire())
+    await asyncio.sleep(0.5)
+    gone.cancel()
+    await asyncio.sleep(0.005)
+    waits = asyncio.create_task(two.acquire())
+    await asyncio.sleep(0.5)
+    assert wanted(server) == 1
+    began = asyncio.get_running_loop().time()
+    one.release(permit, status=204)
+    two.release(await waits, status=204)
+    assert asyncio.get_running_loop().time() - began < 0.1
+    await one.aclose()
+    await two.aclose()
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_wait_that_is_cancelled_at_any_moment_leaves_nothing_behind(steps: int) -> None:
+    """Neither a permit nor a demand: not here, and not in the store."""
+    server = await known()
+    limiter = limiter_at(server)
+    task = asyncio.create_task(limiter.acquire())
+    for _ in range(steps):
+        await asyncio.sleep(0 if steps % 2 else server.latency / 3)
+    if task.done():
+        limiter.release(task.result(), sent=False)
+    else:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await asyncio.sleep(0.1)
+    assert (in_flight(server), wanted(server)) == (0, 0)
+    assert (limiter.view().waiting[Priority.INTERACTIVE], limiter.view().used) == (0, 0)
+    assert timers() == []
+    await limiter.aclose()
+
+
+async def test_waits_that_are_cancelled_while_others_wait_too_leave_their_place() -> None:
+    """Who is behind them moves up, and the store is asked for no more than who is left."""
+    server = await known(ONE)
+    limiter = limiter_at(server, ONE)
+    permit = await limiter.acquire()
+    waits = [asyncio.create_task(limiter.acquire()) for _ in range(4)]
+    await asyncio.sleep(0.1)
+    for task in waits[:3]:
+        task.cancel()
+    await asyncio.sleep(0.1)
+    limiter.release(permit, status=204)
+    limiter.release(await waits[3], status=204)
+    await asyncio.sleep(0.1)
+    assert (in_flight(server), wanted(server)) == (0, 0)
+    await limiter.aclose()
+
+
+async def test_a_turn_whose_reply_never_comes_keeps_nobody_longer_than_max_wait() -> None:
+    """The wait ends, closing ends, and what the store has granted is back when it hears of the client again."""
+    server = await known()
+    server.hangs = True
+    limiter, began = limiter_at(server), asyncio.get_running_loop().time()
+    with pytest.raises(LimitWaitExceeded, match=r"the fake store, which shares it .* does not answer"):
+        await limiter.acquire(max_wait=2.0)
+    assert asyncio.get_running_loop().time() - began == pytest.approx(2.0, abs=0.01)
+    assert limiter.view().store_reachable is False
+    waits = asyncio.create_task(limiter.acquire())
+    await until_idle()
+    began = asyncio.get_running_loop().time()
+    await limiter.aclose()
+    assert asyncio.get_running_loop().time() - began <= PARTING + 0.01
+    with pytest.raises(ClosedError):
+        await waits
+
+
+async def test_a_cancellation_that_a_store_swallows_keeps_nobody() -> None:
+    """As some libraries do now and then."""
+    server = await known()
+
+    class Deaf(FakeStore):
+        async def turn(self, ask: Ask) -> Reply:
+            ask = await super().turn(ask)  # type: ignore[assignment]  # never mind what it is
+            for _ in range(3):
+                try:
+                    await asyncio.sleep(10.0)
+                except asyncio.CancelledError:
+                    continue
+            raise StoreAway("too late")
+
+    limiter = StoreLimiter(LIMIT, Deaf(server), lease=LEASE)
+    waits = asyncio.create_task(limiter.acquire(max_wait=5.0))
+    await asyncio.sleep(1.0)
+    await limiter.aclose()
+    with pytest.raises(ClosedError):
+        await waits
+    assert asyncio.get_running_loop().time() < 2.0
+    for _ in range(5):
+        await asyncio.sleep(10.0)
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+
+async def test_a_wait_that_is_bound_to_be_too_long_is_refused_at_once() -> None:
+    """After one turn, which says when the next attempt could go."""
+    server = await known()
+    limiter = limiter_at(server)
+    permits = [await limiter.acquire() for _ in range(10)]
+    for permit in permits:
+        limiter.release(permit, status=204)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(LimitWaitExceeded, match=r"the next slot is free in (0\.9|1\.0)") as caught:
+        await limiter.acquire(max_wait=0.5)
+    assert asyncio.get_running_loop().time() - began < 0.01
+    assert caught.value.next_slot_in == pytest.approx(1.0, abs=0.05)
+    assert isinstance(await limiter.acquire(max_wait=1.5), Permit)
+    await limiter.aclose()
+
+
+@pytest.mark.parametrize("latency", [0.0005, 0.02, 0.045])
+async def test_who_does_not_wait_at_all_gets_one_turn(latency: float) -> None:
+    """A permit that is free goes to it, where the store answers within a tenth of a second."""
+    server = await known(ONE, latency=latency)
+    limiter = limiter_at(server, ONE)
+    permit = await limiter.acquire(max_wait=0)
+    with pytest.raises(LimitWaitExceeded, match="hangs on answers"):
+        await limiter.acquire(max_wait=0)
+    limiter.release(permit, status=204)
+    await limiter.aclose()
+
+
+async def test_who_does_not_wait_at_all_waits_for_no_slow_store() -> None:
+    """A tenth of a second is all it has."""
+    server = await known()
+    server.latency = 0.4
+    limiter = limiter_at(server)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(LimitWaitExceeded, match="does not answer"):
+        await limiter.acquire(max_wait=0)
+    assert asyncio.get_running_loop().time() - began == pytest.approx(GRACE, abs=0.001)
+    await limiter.aclose()
+
+
+async def test_while_the_store_is_away_everybody_waits_and_then_it_goes_on() -> None:
+    """Who has no more time says which store it was; the others get their permits when it is back."""
+    server = await known()
+    limiter = limiter_at(server)
+    server.away = True
+    waits = asyncio.create_task(limiter.acquire(max_wait=60.0))
+    with pytest.raises(LimitWaitExceeded, match=r"max_wait=3 s: the fake store, .* does not answer") as caught:
+        await limiter.acquire(max_wait=3.0)
+    assert (caught.value.sent, limiter.view().store_reachable) == (False, False)
+    await asyncio.sleep(20.0)
+    server.away = False
+    began = asyncio.get_running_loop().time()
+    limiter.release(await waits, status=204)
+    assert asyncio.get_running_loop().time() - began <= 2.0 + 0.01
+    assert limiter.view().store_reachable is True
+    await limiter.aclose()
+
+
+async def test_a_store_that_is_away_is_asked_ever_more_rarely() -> None:
+    """However many come meanwhile."""
+    server = await known()
+    asked = 0
+
+    class Counting(FakeStore):
+        async def turn(self, ask: Ask) -> Reply:
+            nonlocal asked
+            del ask
+            asked += 1
+            raise StoreAway("away")
+
+    limiter = StoreLimiter(LIMIT, Counting(server), lease=LEASE)
+    for _ in range(100):
+        with pytest.raises(LimitWaitExceeded):
+            await limiter.acquire(max_wait=0.2)
+    assert asked < 20
+    await limiter.aclose()
+
+
+async def test_what_the_store_was_not_told_it_is_told_when_it_is_back() -> None:
+    """An attempt that ended meanwhile, once."""
+    server = await known()
+    limiter = limiter_at(server)
+    permit = await limiter.acquire()
+    server.away = True
+    limiter.release(permit, status=204)
+    await asyncio.sleep(5.0)
+    server.away = False
+    await asyncio.sleep(3.0)
+    assert in_flight(server) == 0
+    assert [len(ask.ended) for ask in server.turns if ask.ended] == [1]
+    await limiter.aclose()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(StoreRefused("it is on fire"), "it is on fire"), (RuntimeError("secret"), "RuntimeError, see the log")],
+)
+async def test_a_store_that_will_not_do_refuses_everybody(error: Exception, said: str) -> None:
+    """Who waits, and who comes; the text of an error that nobody has foreseen is in the log alone."""
+    server = await known()
+    limiter = limiter_at(server)
+    server.error = error
+    waits = [asyncio.create_task(limiter.acquire(max_wait=100.0)) for _ in range(3)]
+    for task in waits:
+        with pytest.raises(ConfigurationError, match=f"the fake store cannot share limits: {said}"):
+            await task
+    with pytest.raises(ConfigurationError, match=said):
+        await limiter.acquire()
+    await limiter.aclose()
+
+
+async def test_closing_refuses_who_waits_and_tells_the_store_what_ends_after_it() -> None:
+    """And leaves: others need not wait for it."""
+    server = await known(ONE)
+    limiter = limiter_at(server, ONE)
+    permit = await limiter.acquire()
+    waits = asyncio.create_task(limiter.acquire())
+    await asyncio.sleep(0.1)
+    limiter.close()
+    with pytest.raises(ClosedError):
+        await waits
+    with pytest.raises(ClosedError):
+        await limiter.acquire()
+    await asyncio.sleep(3 * LEASE)
+    assert in_flight(server) == 1  # its lease is renewed until it ends
+    limiter.release(permit, status=204)
+    await limiter.aclose()
+    assert server.state is not None
+    assert (in_flight(server), server.state.clients) == (0, {})
+    await limiter.aclose()
+
+
+async def test_an_attempt_may_take_longer_than_a_lease() -> None:
+    """Three times in a lease the store hears of it."""
+    server = await known()
+    limiter = limiter_at(server)
+    permit = await limiter.acquire()
+    await asyncio.sleep(10 * LEASE)
+    assert in_flight(server) == 1
+    assert 25 <= len(server.turns) <= 35
+    limiter.release(permit, status=204)
+    await asyncio.sleep(1.0)
+    turns = len(server.turns)
+    await asyncio.sleep(10 * LEASE)
+    assert len(server.turns) == turns  # who has nothing to do does not ask
+    await limiter.aclose()
+
+
+async def test_a_permit_that_came_too_late_goes_back_and_another_is_acquired() -> None:
+    """In the second half of a lease others may soon have its slots."""
+    server = await known()
+    limiter, late = limiter_at(server), [8.0]
+
+    async def stand_still() -> None:
+        await asyncio.sleep(late.pop() if late else 0.0)
+
+    server.before_reply = stand_still
+    permit = await limiter.acquire()
+    assert asyncio.get_running_loop().time() >= 8.0
+    assert isinstance(permit, LeasedPermit)
+    assert not permit.is_over()
+    assert [one.sent for ask in server.turns for one in ask.ended] == [False]
+    await asyncio.sleep(LEASE / 2)
+    assert permit.is_over()
+    await limiter.aclose()
+
+
+async def test_a_permit_that_lapsed_before_its_waiter_ran_is_not_used() -> None:
+    """The loop was busy for longer than the permit may be used."""
+    server = await known()
+    limiter, looks = limiter_at(server), itertools.count()
+    limiter._bind(asyncio.get_running_loop())
+    clock = limiter._told.clock
+    # It is looked at when the turn begins, when its reply comes, and when the waiter runs.
+    limiter._told.clock = lambda: clock() + LEASE * (next(looks) >= 2)
+    permit = await limiter.acquire()
+    assert isinstance(permit, LeasedPermit)
+    assert not permit.is_over()
+    assert permit.number > 1
+    limiter.release(permit, status=204)
+    await limiter.aclose()
+
+
+async def test_a_store_whose_clock_outruns_ours_is_not_believed() -> None:
+    """What it gives goes back unused, and it is told to hold."""
+    server = await known()
+    limiter = limiter_at(server)
+    limiter.release(await limiter.acquire(), status=204)
+    await asyncio.sleep(1.0)
+    server.skew += 5.0
+    with pytest.raises(LimitWaitExceeded, match=r"nothing goes for another 7\d\.\d s, as the fake store does not know"):
+        await limiter.acquire(max_wait=1.0)
+    assert [ask.distrusts for ask in server.turns].count(True) == 1
+    assert limiter.view().held_for > 70
+    assert (limiter.view().next_slot_in or 0) > 70
+    assert limiter.view().seconds_for(1) > 70
+    limiter.release(await limiter.acquire(max_wait=90.0), status=204)
+    await limiter.aclose()
+
+
+async def test_a_store_whose_clock_is_set_back_is_believed() -> None:
+    """It only gives less."""
+    server = await known()
+    limiter = limiter_at(server)
+    limiter.release(await limiter.acquire(), status=204)
+    server.skew -= 500.0
+    limiter.release(await limiter.acquire(), status=204)
+    assert not any(ask.distrusts for ask in server.turns)
+    await limiter.aclose()
+
+
+async def test_limits_that_differ_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The tighter of each holds."""
+    server = await known()
+    one, two = limiter_at(server), limiter_at(server, RateLimit(Window(5, 1.0)))
+    with caplog.at_level(logging.WARNING, "omeda_async"):
+        for _ in range(3):
+            two.release(await two.acquire(), status=204)
+            one.release(await one.acquire(), status=204)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2  # each of them
+    assert "the tighter of each holds, RateLimit(Window(5, 1), Window(150, 60)" in said[0]
+    await one.aclose()
+    await two.aclose()
+
+
+async def test_a_pause_that_the_provider_asks_for_holds_for_all_and_is_told() -> None:
+    """To the hook of who was refused."""
+    server, told = await known(), list[float]()
+    one, two = limiter_at(server, on_pause=told.append), limiter_at(server)
+    one.release(await one.acquire(), status=429, headers={"Retry-After": "30"})
+    await asyncio.sleep(0.1)
+    assert told == [pytest.approx(30.5, abs=1.0)]
+    with pytest.raises(LimitWaitExceeded, match=r"is free in (29|30)\.\d+ s"):
+        await two.acquire(max_wait=5.0)
+    assert two.view().paused_for == pytest.approx(30.0, abs=1.0)
+    assert two.view().refusals == 1
+    await one.aclose()
+    await two.aclose()
+
+
+async def test_a_view_says_what_shares_the_limits() -> None:
+    """Also before anything has been asked."""
+    server = FakeServer()
+    limiter = limiter_at(server)
+    view = limiter.view()
+    assert (view.shared_by, view.store_reachable, view.clients, view.held_for) == ("the fake store", True, 1, 0.0)
+    assert (view.free, view.used) == (10, 0)
+    limiter.remember(5, 1.0)  # the store knows
+    waits = asyncio.create_task(limiter.acquire())
+    await asyncio.sleep(1.0)
+    assert limiter.view().waiting[Priority.INTERACTIVE] == 1
+    assert limiter.view().held_for == pytest.approx(LEASE + 60.06 - 1.0, abs=0.01)
+    limiter.release(await waits, status=204)
+    await limiter.aclose()
+
+
+@pytest.mark.parametrize("max_wait", [-1, "1", True])
+async def test_a_wait_that_makes_no_sense_is_refused(max_wait: Any) -> None:
+    """As everywhere."""
+    limiter = limiter_at(FakeServer())
+    with pytest.raises(ConfigurationError, match="max_wait must be"):
+        await limiter.acquire(max_wait=max_wait)
+    await limiter.aclose()
+
+
+async def test_a_limiter_that_was_never_used_is_closed_without_a_word_to_the_store() -> None:
+    """Its store is let go all the same."""
+    store = FakeStore(FakeServer())
+    await StoreLimiter(LIMIT, store, lease=LEASE).aclose()
+    assert (store.closed, store.server.turns) == (True, [])
+
+
+async def test_a_limiter_belongs_to_one_loop() -> None:
+    """And says so."""
+    server = await known()
+    limiter = limiter_at(server)
+    limiter.release(await limiter.acquire(), status=204)
+
+    def elsewhere(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+        with asyncio.Runner(loop_factory=loop_factory) as runner, pytest.raises(ConfigurationError, match="event loop"):
+            runner.run(limiter.acquire())
+
+    await asyncio.to_thread(elsewhere, asyncio.SelectorEventLoop)
+    await limiter.aclose()
