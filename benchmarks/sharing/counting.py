@@ -1,0 +1,95 @@
+"""A server of its own process with fixed windows: it counts what arrives, and writes down who sent it.
+
+It answers like Ocamba, with its headers, after a trip there and back that takes its time. When its input ends it says
+what has arrived. ``python -m benchmarks.sharing.counting JSON``; the times are those of the machine's monotonic clock.
+"""
+
+import asyncio
+import json
+import random
+import re
+import sys
+import time
+from typing import Any
+
+from omeda_async.sandbox._windows import FixedWindow, Limits
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_SENDER = re.compile(rb"/campaigns/([^-/]+)-")
+TRIP = (0.004, 0.015)
+"""Seconds one way, at the least and at the most."""
+Arrival = tuple[float, str, bool]
+"""When a request has arrived, from whom, and whether it was refused."""
+
+
+class Counting(asyncio.Protocol):
+    """One connection, kept alive."""
+
+    def __init__(self, account: "Account") -> None:
+        self._account = account
+        self._held = b""
+        self._transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember where the answers go."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Take in a request once it is whole."""
+        self._held += data
+        head, end, rest = self._held.partition(b"\r\n\r\n")
+        found = _LENGTH.search(head)
+        if end and len(rest) >= (int(found[1]) if found else 0):
+            self._held = b""
+            loop = asyncio.get_running_loop()
+            loop.call_later(random.uniform(*TRIP), self._arrive, head)  # noqa: S311 no secret is drawn
+
+    def _arrive(self, head: bytes) -> None:
+        found = _SENDER.search(head)
+        status, headers = self._account.arrive(found[1].decode() if found else "?")
+        said = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        answer = f"HTTP/1.1 {status} X\r\n{said}{'Content-Length: 0' + chr(13) + chr(10) if status != 204 else ''}\r\n"
+        loop = asyncio.get_running_loop()
+        loop.call_later(random.uniform(*TRIP), self._answer, answer.encode())  # noqa: S311 no secret is drawn
+
+    def _answer(self, answer: bytes) -> None:
+        self._account.in_flight -= 1
+        self._transport.write(answer)
+
+
+class Account:
+    """What the server counts.
+
+    Args:
+        windows: Calls and seconds of each.
+        parallel: The most in flight.
+        begins_at: When the windows begin.
+    """
+
+    def __init__(self, windows: list[tuple[int, float]], parallel: int, begins_at: float) -> None:
+        made = tuple(FixedWindow(calls, seconds, begins_at) for calls, seconds in windows)
+        self._limits = Limits(windows=made, parallel=parallel)
+        self.in_flight = 0
+        self.arrivals: list[Arrival] = []
+
+    def arrive(self, sender: str) -> tuple[int, dict[str, str]]:
+        """Count a request, and return the status and the headers of the answer."""
+        now = time.monotonic()
+        found = self._limits.admit(now, self.in_flight)
+        self.in_flight += 1
+        self.arrivals.append((now, sender, found.refused))
+        return (429 if found.refused else 204), found.headers
+
+
+async def serve(**given: Any) -> None:
+    """Serve on a free port until the input ends; say which port that is, and in the end what has arrived."""
+    account = Account(**given)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Counting(account), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+    print(json.dumps(account.arrivals))
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(**json.loads(sys.argv[1])))
