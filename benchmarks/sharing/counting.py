@@ -1,7 +1,7 @@
 """A server of its own process with fixed windows: it counts what arrives, and writes down who sent it.
 
-It answers like Ocamba, with its headers, after a trip there and back that takes its time. When its input ends it says
-what has arrived. ``python -m benchmarks.sharing.counting JSON``; the times are those of the machine's monotonic clock.
+It answers like Ocamba, with its headers, after a trip there and back that takes its time. Its input's first line says
+when its windows begin; when the input ends it says what has arrived. ``python -m benchmarks.sharing.counting JSON``; the times are those of the machine's monotonic clock.
 """
 
 import asyncio
@@ -63,12 +63,13 @@ class Account:
     Args:
         windows: Calls and seconds of each.
         parallel: The most in flight.
-        begins_at: When the windows begin.
+        tells_at: At how many arrivals it says so.
     """
 
-    def __init__(self, windows: list[tuple[int, float]], parallel: int, begins_at: float) -> None:
-        made = tuple(FixedWindow(calls, seconds, begins_at) for calls, seconds in windows)
-        self._limits = Limits(windows=made, parallel=parallel)
+    def __init__(self, windows: list[tuple[int, float]], parallel: int, tells_at: int) -> None:
+        self.windows = tuple(FixedWindow(calls, seconds) for calls, seconds in windows)
+        self._limits = Limits(windows=self.windows, parallel=parallel)
+        self._tells_at = tells_at
         self.in_flight = 0
         self.arrivals: list[Arrival] = []
 
@@ -78,6 +79,8 @@ class Account:
         found = self._limits.admit(now, self.in_flight)
         self.in_flight += 1
         self.arrivals.append((now, sender, found.refused))
+        if len(self.arrivals) == self._tells_at:
+            print(now, flush=True)
         return (429 if found.refused else 204), found.headers
 
 
@@ -87,7 +90,11 @@ async def serve(**given: Any) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Counting(account), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
+    begins_at = float(await loop.run_in_executor(None, sys.stdin.readline))
+    for window in account.windows:
+        window.phase = begins_at
     await loop.run_in_executor(None, sys.stdin.read)
+    server.close()
     print(json.dumps(account.arrivals))
 
 

@@ -1,7 +1,7 @@
 """Processes that use one account: each cancels campaigns as fast as the limits let it.
 
-``python -m benchmarks.sharing.herd JSON`` makes them by fork, says their numbers, and ends them when its input ends.
-Each says in the end how much it has got.
+``python -m benchmarks.sharing.herd JSON`` says that it is ready, makes them by fork once its input's first line has said
+when they begin, says their numbers, and ends them when its input ends. Each says in the end how much it has got.
 """
 
 import asyncio
@@ -39,9 +39,10 @@ class Plan:
     where: str | None
     """Where limits are shared."""
     timeout: float
-    begins_at: float
-    ends_at: float
-    """Both by the machine's monotonic clock."""
+    lasts: float
+    """Seconds from the beginning to the end."""
+    begins_at: float = 0.0
+    """By the machine's monotonic clock."""
     at_once: int = 12
     """How many calls of each wait or are under way."""
     calls: int | None = None
@@ -52,6 +53,11 @@ class Plan:
     """Whether what the store has lost is a hold: without it, the control."""
     ahead: float = 0.0
     """By how many seconds the calendar clock is ahead."""
+
+    @property
+    def ends_at(self) -> float:
+        """Return when they end."""
+        return self.begins_at + self.lasts
 
 
 def shift_calendar(seconds: float) -> None:
@@ -123,7 +129,7 @@ class Member:
     async def work(self) -> None:
         """Do what is planned, from its beginning to its end."""
         plan = self.plan
-        await asyncio.sleep(plan.begins_at - time.monotonic())
+        await asyncio.sleep(max(0.0, plan.begins_at - time.monotonic()))
         if plan.way not in {"calls", "bulk"}:
             from benchmarks.sharing import others  # noqa: PLC0415 it needs what only the benchmark has
 
@@ -146,7 +152,8 @@ class Member:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, self.plan.ends_at - time.monotonic())):
                 await self.work()
-        print(json.dumps({"name": self.name, "done": self.done, "errors": self.errors}), flush=True)
+        said = json.dumps({"name": self.name, "done": self.done, "errors": self.errors})
+        os.write(1, f"{said}\n".encode())  # whole, whoever else writes
 
 
 def _be(plan: Plan, name: str) -> int:
@@ -161,6 +168,8 @@ def main(plan: Plan) -> None:
     """Make the processes, and wait for them."""
     if not plan.hold:
         leave_out_the_hold()
+    print(json.dumps("ready"), flush=True)
+    plan = attrs.evolve(plan, begins_at=float(sys.stdin.readline()))
     pids = []
     for name in plan.names:
         pid = os.fork()

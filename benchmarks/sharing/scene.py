@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import attrs
 
@@ -23,8 +23,8 @@ CALLS = (10, 150)
 SECONDS = (1.0, 60.0)
 PARALLEL = 10
 _FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-SOON = 2.5
-"""Seconds that the processes have to come up."""
+SOON = 0.5
+"""Seconds from when all are ready to the beginning."""
 
 
 @attrs.frozen(kw_only=True)
@@ -32,7 +32,9 @@ class Scene:
     """What is played."""
 
     faults: tuple[str, ...] = ()
-    """What happens in the burst of the second long window, one after the other: see ``FAULTS``."""
+    """What happens, one after the other, in the middle of the burst of a long window: see ``FAULTS``."""
+    burst: int = 1
+    """In which: 0 is the first."""
     processes: int = 4
     windows: float = 3.0
     """How many long windows it takes."""
@@ -162,11 +164,6 @@ def _line(process: "subprocess.Popen[str]") -> Any:
     return json.loads(process.stdout.readline())
 
 
-def _end(stream: IO[str] | None) -> None:
-    assert stream is not None
-    stream.close()
-
-
 def _calendar(ahead: float) -> tuple[float, dict[str, str]]:
     """Return what is left to shift, and the environment in which a library does it where there is one."""
     if not (ahead and _FAKETIME):
@@ -179,8 +176,10 @@ def _calendar(ahead: float) -> tuple[float, dict[str, str]]:
     }
 
 
-def _sit_out(until: float) -> None:
-    time.sleep(max(0.0, until - time.monotonic()))
+def _say(process: "subprocess.Popen[str]", text: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(f"{text}\n")
+    process.stdin.flush()
 
 
 def play(scene: Scene, store: Place, *, shares: bool = True) -> Played:
@@ -191,40 +190,47 @@ def play(scene: Scene, store: Place, *, shares: bool = True) -> Played:
         store: Where limits are shared.
         shares: Whether they are shared at all.
     """
-    began = time.monotonic() + SOON
-    ends = began + scene.windows * scene.lap
-    counted = {"windows": scene.server_windows, "parallel": PARALLEL, "begins_at": began}
+    counted = {"windows": scene.server_windows, "parallel": PARALLEL, "tells_at": (2 * scene.burst + 1) * CALLS[1] // 2}
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(_running("benchmarks.sharing.counting", counted))
         url = f"http://127.0.0.1:{_line(server)}"
         if shares and scene.way in {"calls", "bulk"}:
             make_known(store, scene.limit, url)
-        names = [f"p{place}" for place in range(scene.processes)]
-        herds = []
-        for place, clock in enumerate(scene.clocks):
-            ahead, environment = _calendar(clock)
-            given = {
-                "names": names[place :: len(scene.clocks)],
-                "url": url,
-                "limit": scene.limit,
-                "where": store.where if shares else None,
-                "timeout": scene.timeout / scene.faster,
-                "begins_at": began,
-                "ends_at": ends,
-                "calls": scene.calls,
-                "way": scene.way,
-                "hold": scene.hold,
-                "ahead": ahead,
-            }
-            herds.append(stack.enter_context(_running("benchmarks.sharing.herd", given, **environment)))
+        herds = [
+            stack.enter_context(_running("benchmarks.sharing.herd", given, **environment))
+            for given, environment in _herds(scene, url, store.where if shares else None)
+        ]
+        assert {_line(herd) for herd in herds} == {"ready"}
+        began = time.monotonic() + SOON
+        for process in (server, *herds):
+            _say(process, repr(began))
         actors = Actors(scene, store, [pid for herd in herds for pid in _line(herd)])
-        late = time.monotonic() - began
-        if late > 0:
-            raise RuntimeError(f"the processes came up {late:.1f} s too late")
-        _sit_out(began + scene.lap + 4.0 / scene.faster)
+        if scene.faults:
+            _line(server)
         for fault in scene.faults:
             FAULTS[fault](actors)
         members = [json.loads(line) for herd in herds for line in herd.stdout or ()]
-        _end(server.stdin)
-        arrivals = _line(server)
-    return Played(scene, began, arrivals, {member["name"]: member for member in members})
+        assert server.stdin is not None
+        server.stdin.close()
+        *_, said = server.stdout or ()
+    return Played(scene, began, json.loads(said), {member["name"]: member for member in members})
+
+
+def _herds(scene: Scene, url: str, where: str | None) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
+    """Return what the processes of each calendar clock are given."""
+    names = [f"p{place}" for place in range(scene.processes)]
+    for place, clock in enumerate(scene.clocks):
+        ahead, environment = _calendar(clock)
+        given = {
+            "names": names[place :: len(scene.clocks)],
+            "url": url,
+            "limit": scene.limit,
+            "where": where,
+            "timeout": scene.timeout / scene.faster,
+            "lasts": scene.windows * scene.lap,
+            "calls": scene.calls,
+            "way": scene.way,
+            "hold": scene.hold,
+            "ahead": ahead,
+        }
+        yield given, environment
