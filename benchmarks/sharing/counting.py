@@ -1,7 +1,8 @@
 """A server of its own process with fixed windows: it counts what arrives, and writes down who sent it.
 
-It answers like Ocamba, with its headers, after a trip there and back that takes its time. Its input's first line says
-when its windows begin; when the input ends it says what has arrived. ``python -m benchmarks.sharing.counting JSON``; the times are those of the machine's monotonic clock.
+It answers like Ocamba, with its headers, after a trip there and back that takes its time. ``python -m
+benchmarks.sharing.counting JSON``: its input's first line says when its windows begin; when the input ends it says what
+has arrived. The times are those of the machine's monotonic clock.
 """
 
 import asyncio

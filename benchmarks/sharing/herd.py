@@ -1,7 +1,7 @@
 """Processes that use one account: each cancels campaigns as fast as the limits let it.
 
-``python -m benchmarks.sharing.herd JSON`` says that it is ready, makes them by fork once its input's first line has said
-when they begin, says their numbers, and ends them when its input ends. Each says in the end how much it has got.
+``python -m benchmarks.sharing.herd JSON`` says that it is ready, makes them by fork once its input's first line has
+said when they begin, says their numbers, and ends them when its input ends. Each says in the end what it has got.
 """
 
 import asyncio

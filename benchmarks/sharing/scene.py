@@ -4,12 +4,12 @@ import contextlib
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,19 +95,19 @@ class Played:
         return [counts[place] / calls for place in range(int(self.scene.windows))]
 
     def spread(self) -> float:
-        """Return how many times as much as the least of the processes the most had in whole windows."""
-        end = self.began + int(self.scene.windows) * self.scene.lap
-        counts = Counter(sender for at, sender, _ in self.arrivals if at < end)
+        """Return how many times as much as the least of the processes the most had, once all of them were there.
+
+        Who comes first finds nobody else who wants something, and takes what is free; that is no claim of the others.
+        """
+        lap = self.scene.lap
+        start, end = self.began + lap, self.began + int(self.scene.windows) * lap
+        counts = Counter(sender for at, sender, _ in self.arrivals if start <= at < end)
         return max(counts.values()) / min(counts.values()) if len(counts) == self.scene.processes else float("inf")
 
     def silence(self) -> float:
         """Return the longest time without an attempt, in seconds of the scene."""
         times = [self.began, *(at for at, _, _ in self.arrivals)]
-        return max((later - earlier for earlier, later in zip(times, times[1:], strict=False)), default=0.0)
-
-    def middle(self) -> float:
-        """Return the share of the budget that is used in the middle of the windows."""
-        return statistics.median(self.used())
+        return max((later - earlier for earlier, later in pairwise(times)), default=0.0)
 
 
 @attrs.define
@@ -212,7 +212,7 @@ def play(scene: Scene, store: Place, *, shares: bool = True) -> Played:
         members = [json.loads(line) for herd in herds for line in herd.stdout or ()]
         assert server.stdin is not None
         server.stdin.close()
-        *_, said = server.stdout or ()
+        *_, said = list(server.stdout or ())
     return Played(scene, began, json.loads(said), {member["name"]: member for member in members})
 
 

@@ -26,8 +26,15 @@ from tests.limits.redis_service import OwnServer, own_server
 class Place(Protocol):
     """Where a proof shares limits."""
 
-    name: str
-    where: str
+    @property
+    def name(self) -> str:
+        """Return what it is called."""
+        ...
+
+    @property
+    def where(self) -> str:
+        """Return what ``share_limits`` takes."""
+        ...
 
     def stop(self, seconds: float) -> None:
         """Let it stand still for a while."""
@@ -144,7 +151,7 @@ def place(kind: str, folder: Path) -> Iterator[Place]:
         elif kind == "redis":
             yield RedisPlace(stack.enter_context(contextlib.contextmanager(own_server)(folder)))
         else:
-            yield PostgresPlace(stack.enter_context(own_postgres(folder)))
+            yield PostgresPlace(stack.enter_context(own_postgres()))
 
 
 def make_known(store: Place, limit: str, url: str) -> None:

@@ -106,9 +106,9 @@ async def account() -> AsyncIterator[Account]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnPostgres]:
+def server() -> Iterator[OwnPostgres]:
     """A server that tests may stop."""
-    with own_postgres(tmp_path_factory.mktemp("postgres")) as made:
+    with own_postgres() as made:
         yield made
 
 
