@@ -64,13 +64,16 @@ class Account:
     Args:
         windows: Calls and seconds of each.
         parallel: The most in flight.
-        tells_at: At how many arrivals it says so.
+        tells_at: At how many arrivals it says so, once.
+        tells_by: After how many seconds at the latest.
     """
 
-    def __init__(self, windows: list[tuple[int, float]], parallel: int, tells_at: int) -> None:
+    def __init__(self, windows: list[tuple[int, float]], parallel: int, tells_at: int, tells_by: float) -> None:
         self.windows = tuple(FixedWindow(calls, seconds) for calls, seconds in windows)
         self._limits = Limits(windows=self.windows, parallel=parallel)
         self._tells_at = tells_at
+        self._tells_by = tells_by
+        self._told = False
         self.in_flight = 0
         self.arrivals: list[Arrival] = []
 
@@ -80,9 +83,21 @@ class Account:
         found = self._limits.admit(now, self.in_flight)
         self.in_flight += 1
         self.arrivals.append((now, sender, found.refused))
-        if len(self.arrivals) == self._tells_at:
-            print(now, flush=True)
+        if len(self.arrivals) >= self._tells_at:
+            self.tell()
         return (429 if found.refused else 204), found.headers
+
+    def begin(self, at: float) -> None:
+        """Let the windows begin at a moment."""
+        for window in self.windows:
+            window.phase = at
+        asyncio.get_running_loop().call_at(at + self._tells_by, self.tell)
+
+    def tell(self) -> None:
+        """Say that so many have arrived, or that they are late."""
+        if not self._told:
+            self._told = True
+            print(len(self.arrivals), flush=True)
 
 
 async def serve(**given: Any) -> None:
@@ -91,9 +106,7 @@ async def serve(**given: Any) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Counting(account), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
-    begins_at = float(await loop.run_in_executor(None, sys.stdin.readline))
-    for window in account.windows:
-        window.phase = begins_at
+    account.begin(float(await loop.run_in_executor(None, sys.stdin.readline)))
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
     print(json.dumps(account.arrivals))

@@ -25,6 +25,7 @@ from omeda_async.limits import _redis_store
 from omeda_async.limits._account_state import AccountState
 
 ACCOUNT = "proof"
+OURS = ("calls", "single", "bulk")
 
 
 @attrs.frozen(kw_only=True)
@@ -48,7 +49,7 @@ class Plan:
     calls: int | None = None
     """How many calls each makes; None for as many as it can."""
     way: str = "calls"
-    """``calls``, ``bulk``, or another library: see ``others``."""
+    """``calls`` of bulk work, ``single`` ones, a ``bulk`` run, or another library: see ``others``."""
     hold: bool = True
     """Whether what the store has lost is a hold: without it, the control."""
     ahead: float = 0.0
@@ -110,9 +111,9 @@ class Member:
                 await asyncio.sleep(0.05)
 
     async def calls(self, manager: SessionManager) -> None:
-        """Make single calls of bulk work."""
+        """Make single calls."""
         cancel = manager.ocamba.campaigns.cancel
-        priority = Priority.BULK if self.plan.calls is None else Priority.INTERACTIVE
+        priority = Priority.INTERACTIVE if self.plan.way == "single" else Priority.BULK
         some = [self.use(lambda name: cancel(name, reason="test", priority=priority)) for _ in range(self.plan.at_once)]
         await asyncio.gather(*some)
 
@@ -130,7 +131,7 @@ class Member:
         """Do what is planned, from its beginning to its end."""
         plan = self.plan
         await asyncio.sleep(max(0.0, plan.begins_at - time.monotonic()))
-        if plan.way not in {"calls", "bulk"}:
+        if plan.way not in OURS:
             from benchmarks.sharing import others  # noqa: PLC0415 it needs what only the benchmark has
 
             async with aiohttp.ClientSession() as session:

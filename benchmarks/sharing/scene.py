@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 from benchmarks.sharing.counting import Arrival
+from benchmarks.sharing.herd import OURS
 from benchmarks.sharing.stores import Place, make_known
 
 ROOT = Path(__file__).parent.parent.parent
@@ -87,6 +88,10 @@ class Played:
     def refused(self) -> int:
         """Return how many were refused."""
         return sum(refused for _, _, refused in self.arrivals)
+
+    def done(self) -> dict[str, int]:
+        """Return what each process has done, of those that lived to the end."""
+        return {name: member["done"] for name, member in sorted(self.members.items())}
 
     def used(self) -> list[float]:
         """Return the part of the budget that each whole long window has used."""
@@ -190,11 +195,13 @@ def play(scene: Scene, store: Place, *, shares: bool = True) -> Played:
         store: Where limits are shared.
         shares: Whether they are shared at all.
     """
-    counted = {"windows": scene.server_windows, "parallel": PARALLEL, "tells_at": (2 * scene.burst + 1) * CALLS[1] // 2}
+    middle = (2 * scene.burst + 1) * CALLS[1] // 2
+    last = (scene.burst + 0.9) * scene.lap
+    counted = {"windows": scene.server_windows, "parallel": PARALLEL, "tells_at": middle, "tells_by": last}
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(_running("benchmarks.sharing.counting", counted))
         url = f"http://127.0.0.1:{_line(server)}"
-        if shares and scene.way in {"calls", "bulk"}:
+        if shares and scene.way in OURS:
             make_known(store, scene.limit, url)
         herds = [
             stack.enter_context(_running("benchmarks.sharing.herd", given, **environment))
