@@ -21,6 +21,7 @@ OWN = "<own package>"
 ROWS: list[tuple[str, str, str]] = [
     (r"_masking|_secret|_version|_clock|_retry_after", r"", r""),
     (r"_thread", r"_clock", r""),
+    (r"_postgres", r"", r"psycopg(\..*)?"),
     (r"_quick", r"", r"attrs"),
     (r"errors", r"_masking", r"attrs"),
     (r"_shown", r"_masking", r""),
@@ -38,7 +39,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_telling", r"errors|events|outcomes|_(clock|hooks|operation)", r""),
     (
         r"limits(\..*)?",
-        rf"errors|_clock|_quick|_checks|_retry_after|_thread|{OWN}",
+        rf"errors|_clock|_quick|_checks|_retry_after|_thread|_postgres|{OWN}",
         r"attrs|aiolimiter|cattrs(\..*)?|orjson|redis(\..*)?",
     ),
     (r"_checks", r"errors|_secret", r""),
@@ -163,6 +164,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"aiohttp\.web(\..*)?", r"sandbox\._server"),
     (r"email_validator.*", r"providers\.omeda\._addresses"),
     (r"aiolimiter.*", r"limits\._limiter"),
+    (r"psycopg(\..*)?", r"_postgres"),
     (r"sqlite3.*", r"bulk\.(journal|outbox)\.sqlite(_\w+)?|limits\._sqlite_file"),
     (r"redis(\..*)?", r"limits\._redis_(link|store)"),
     (r"(cattrs|orjson)(\..*)?", r"(?!limits\.).*|limits\._stored"),
@@ -171,7 +173,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"time(\..*)?", r"_clock"),
     (
         r"(asyncio\.)?(sleep|create_task|ensure_future)",
-        r"_clock|_auth|limits\._(store_limiter|redis_link|redis_store)|sandbox\._exchange|bulk\..*|cli\..*",
+        r"_clock|_auth|_postgres|limits\._(store_limiter|redis_link|redis_store)|sandbox\._exchange|bulk\..*|cli\..*",
     ),
     (
         r"asyncio(\..*)?",

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -97,3 +98,11 @@ def own_server(folder: Path, *options: str) -> Iterator[OwnServer]:
         yield server
     finally:
         server.kill()
+
+
+def redis_url() -> str:
+    """Return where Redis is; without one, the test is skipped, or fails where it is required."""
+    place = urlsplit(URL)
+    if not answers(place.hostname or "127.0.0.1", place.port or 6379):
+        missing("no Redis answers")
+    return URL
