@@ -1,7 +1,7 @@
 """Play what shared limits promise, with Ocamba's windows, real stores, processes and faults, and write the table.
 
-``python -m benchmarks.shared_limits`` takes some five minutes, as all scenes are played at the same time; ``--short``
-plays them with windows ten times as fast, a few at a time, and writes nothing. Both fail where a promise does not hold.
+``python -m benchmarks.shared_limits`` takes some ten minutes, as half of all scenes are played at the same time;
+``--short`` plays them with windows ten times as fast, two at a time, and writes nothing. Both fail where a promise does not hold.
 It starts a Redis and a PostgreSQL of its own for each scene, and needs the extras ``bench`` and ``dev``.
 """
 
@@ -131,7 +131,7 @@ Processes that cancel campaigns as fast as they may for four minutes, 12 calls o
 windows whose trips take 4 to 15 ms each way. What happens comes in the middle of the burst of the second minute.
 Budget: the least of the whole minutes with which that had nothing to do (until a lease and a window after it). Most /
 least: what the processes got from the second minute on; who comes first finds nobody else. A hold shows as a silence of
-75 s more. All scenes were played at the same time.
+75 s more. Half of all scenes were played at the same time.
 
 {_harness.table(head, rows)}
 
@@ -149,7 +149,7 @@ def main() -> None:
     options = parser.parse_args()
     costs = cost.extra()
     print(", ".join(f"{name}: {found:.2f} ms more for a call" for name, found in costs.items()), flush=True)
-    wide = options.at_once or (2 if options.short else 100)
+    wide = options.at_once or (2 if options.short else 14)
     rows, wrong = played(10.0 if options.short else 1.0, wide)
     if not options.short:
         _harness.write_section("shared-limits", section(rows, costs))
