@@ -1,8 +1,8 @@
 """Play what shared limits promise, with Ocamba's windows, real stores, processes and faults, and write the table.
 
 ``python -m benchmarks.shared_limits`` takes some ten minutes, as half of all scenes are played at the same time;
-``--short`` plays them with windows ten times as fast, two at a time, and writes nothing. Both fail where a promise does not hold.
-It starts a Redis and a PostgreSQL of its own for each scene, and needs the extras ``bench`` and ``dev``.
+``--short`` plays them with windows ten times as fast, two at a time, and writes nothing. Both fail where a promise does
+not hold. It starts a store of its own for each scene, and needs the extras ``bench`` and ``dev``.
 """
 
 import argparse

@@ -10,6 +10,7 @@ from omeda_async.errors import (
     ApiError,
     AuthenticationFailed,
     BadRequest,
+    BatcherFull,
     BatchRejected,
     ClosedError,
     ConfigurationError,
@@ -23,6 +24,9 @@ from omeda_async.errors import (
     NotAuthorized,
     NotFound,
     OmedaAsyncError,
+    OutboxError,
+    OutcomePending,
+    ProviderUnavailable,
     RateLimited,
     ServerError,
     SessionLost,
@@ -45,7 +49,8 @@ from omeda_async.settings import (
 )
 
 if typing.TYPE_CHECKING:
-    from omeda_async.bulk import Batcher, BulkRun
+    from omeda_async.bulk import Batcher, BatcherView, BulkRun
+    from omeda_async.bulk.outbox.outbox import Outbox
     from omeda_async.providers.journey_manager.models import Transaction, TransactionCancel, TransactionReceipt
     from omeda_async.providers.ocamba.models import Campaign, CampaignCancel, CampaignReceipt
     from omeda_async.providers.omeda.models import (
@@ -73,6 +78,8 @@ __all__ = [
     "BasicAuth",
     "BatchRejected",
     "Batcher",
+    "BatcherFull",
+    "BatcherView",
     "BearerAuth",
     "BrandOptOut",
     "BulkReport",
@@ -108,10 +115,14 @@ __all__ = [
     "OptOut",
     "OptOutReceipt",
     "OptOutRecord",
+    "Outbox",
+    "OutboxError",
     "Outcome",
+    "OutcomePending",
     "OutcomeStatus",
     "Plan",
     "Priority",
+    "ProviderUnavailable",
     "RateLimit",
     "RateLimited",
     "RetryPolicy",
@@ -135,8 +146,10 @@ __all__ = [
 _LATER = {
     "bulk": (
         "Batcher",
+        "BatcherView",
         "BulkRun",
     ),
+    "bulk.outbox.outbox": ("Outbox",),
     "providers.journey_manager.models": (
         "Transaction",
         "TransactionCancel",

@@ -61,6 +61,15 @@ _REFUSED: Final = tuple(
         ("status|version|expected", "its first line is none of HTTP/1.1"),
     )
 )
+_ALERT: Final = re.compile(r"b['\"]\\x15\\x03[\\\w]")
+"""How a record of TLS that holds an alert begins, as the parser quotes it."""
+_IN_WORDS: Final = re.compile(
+    rb"plain HTTP request was sent to (?:an )?HTTPS port|speaking plain HTTP to an SSL-enabled server port"
+    rb"|sent an HTTP request to an HTTPS server|This combination of host and port requires TLS",
+    re.IGNORECASE,
+)
+"""What nginx, Apache, Go and Tomcat answer with a 400."""
+_READ: Final = 4096
 _BAD_STATUS_LINE: Final = "Bad status line:"
 _QUOTED: Final = re.compile(r":| ['\"]")
 _REMEDY: Final = "the server, or a proxy in between, has to be mended"
@@ -112,8 +121,9 @@ def _unconnected(error: ClientConnectorError, host: str, proxy: URL | None) -> C
     if isinstance(error, ClientProxyConnectionError):
         return _failed(f"the proxy {where} cannot be reached ({_reason(error)}): {_CHECK_PROXY}", "proxy")
     if isinstance(error, ssl.SSLError):
-        words = f"no TLS with {where} ({_reason(error)}): check base_url's port, and whether it begins with http://"
-        return _failed(words, "tls")
+        of_proxy = "the proxy's URL, whether it begins with http://, and its port"
+        check = of_proxy if where == _where(proxy) else "base_url's port, and whether it begins with http://"
+        return _failed(f"no TLS with {where} ({_reason(error)}): check {check}", "tls")
     if proxy is not None:  # which could be reached: what has ended is the tunnel
         reason = _reason(error)
         return _failed(f"the proxy {_where(proxy)} opened a way to {where}, and then ended it ({reason})", "proxy")
@@ -153,8 +163,31 @@ def spoke_first(host: str) -> ConnectionFailed:
     return _failed(words, "other")
 
 
-def answer_lost(error: BaseException) -> AnswerLost:
-    """Return the error of a request that may have left, and has no answer."""
+def refused_plain(error: BaseException) -> ConnectionFailed | None:
+    """Return the error of a request in plain HTTP that was answered with an alert of TLS; None for any other error."""
+    alert = isinstance(error, aiohttp.ClientResponseError) and _ALERT.search(error.message)
+    return _speaks_tls() if alert else None
+
+
+def tls_asked_for(body: bytes) -> ConnectionFailed | None:
+    """Return the error of a request in plain HTTP that a server of TLS has refused in words; None for other words."""
+    return _speaks_tls() if _IN_WORDS.search(body[:_READ]) else None
+
+
+def _speaks_tls() -> ConnectionFailed:
+    return _failed("the server speaks TLS at this port: begin base_url with https://", "tls", retryable=False)
+
+
+def answer_lost(error: BaseException, *, plain: bool = False) -> AnswerLost:
+    """Return the error of a request that may have left, and has no answer.
+
+    Args:
+        error: Why.
+        plain: Whether it went in plain HTTP on a new connection, which some servers of TLS end without a word.
+    """
+    if plain and isinstance(error, aiohttp.ServerDisconnectedError):
+        hint = "if the port is one of TLS, begin base_url with https://"
+        return AnswerLost(f"the answer was lost: the server ended the connection without a word; {hint}", sent=True)
     if isinstance(error, aiohttp.ClientResponseError):
         said = _said(error)
         reason = next((reason for words, reason in _REFUSED if words.search(said)), "it is not HTTP as it should be")

@@ -1,6 +1,7 @@
 """What one endpoint is: how a request is built, how an answer is read, how safe it is to repeat, how it is settled."""
 
 import enum
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +22,13 @@ PASSING = frozenset({402, 407, 421, 423, 424, 425, 426, 431, 449, 451})
 """The 4xx that tell of the way, the account or the moment, and nothing of the record: it is tried again."""
 GAVE_UP = frozenset({408, 499})
 """The 4xx that say that somebody stopped waiting: the provider may be at work on the request."""
+_WORD = re.compile(r"\w+")
+_OF_ANY_URL = re.compile(
+    r"an?|any|at|be|cannot|could|does|endpoint|error|exist|file|for|found|handler|has|here|https?|is|it|mapping|no|not"
+    r"|on|or|page|path|provider|requested|resource|route|server|service|static|such|that|the|there|this|to|unknown"
+    r"|uri|url|was|you|your|404"
+)
+"""The words with which servers say that they do not have a URL, whatever it is of."""
 P = TypeVar("P")
 R = TypeVar("R")
 
@@ -111,13 +119,17 @@ def hits_everyone(error: OmedaAsyncError) -> bool:
 
 
 def finds_nothing(error: OmedaAsyncError) -> bool:
-    """Whether an error says without a word that there is nothing: this record's target, or everyone's URL."""
-    return isinstance(error, NotFound) and not error.messages
+    """Whether an error says without a word of what, that there is nothing: this record's target, or everyone's URL."""
+    return isinstance(error, NotFound) and all(map(_is_of_any_url, error.messages))
 
 
 def names_the_absent(error: OmedaAsyncError) -> bool:
-    """Whether an error says, in words, that what the request names does not exist."""
+    """Whether an error says, in words, that there is nothing: nothing can have been done to it then, whatever it is."""
     return isinstance(error, NotFound) and bool(error.messages)
+
+
+def _is_of_any_url(message: str) -> bool:
+    return all(map(_OF_ANY_URL.fullmatch, _WORD.findall(message.casefold())))
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)

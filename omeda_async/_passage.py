@@ -73,7 +73,7 @@ class Passage:
                 response = await handler(request)
             except Exception as error:  # noqa: BLE001 each goes on as it is, or as ours
                 if not self._spoken_to:
-                    raise self._told(error) from None
+                    raise self._told(error, request.url.scheme) from None
             else:
                 if not self._spoken_to:
                     return response
@@ -105,10 +105,12 @@ class Passage:
             protocol.set_exception(SpokenTo())
         return None
 
-    def _told(self, error: Exception) -> Exception:
+    def _told(self, error: Exception, scheme: str) -> Exception:
         """Return the error that keeps everybody from sending it again, if it may have left."""
         broken_off = isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)
-        return answer_lost(error) if self.left and broken_off and not isinstance(error, ClientConnectorError) else error
+        if not self.left or not broken_off or isinstance(error, ClientConnectorError):
+            return error
+        return answer_lost(error, plain=scheme == "http" and not self.reuses and self.proxy is None)
 
     def head_seen(self) -> tuple[int, Mapping[str, str]] | None:
         """Return the status and the headers that came before a body whose parts could not be parsed."""

@@ -110,7 +110,7 @@ def parse_proxy(text: str, *, called: str) -> Proxy:
     if parts is not None and parts.scheme.startswith("socks"):
         raise ConfigurationError(
             f"{called} names a SOCKS proxy: only http:// and https:// are known here; give http_session= with a "
-            "connector of the package aiohttp-socks"
+            "connector of the package aiohttp-socks, or name the host in NO_PROXY to go past it"
         )
     if parts is None or parts.scheme not in PORTS or not parts.hostname or parts.path.strip("/"):
         raise ConfigurationError(

@@ -21,7 +21,9 @@ from omeda_async._failures import (
     is_of_the_body,
     no_answer,
     refused_by_session,
+    refused_plain,
     spoke_first,
+    tls_asked_for,
 )
 from omeda_async._operation import Lapsed, Request, Response
 from omeda_async._passage import Passage, SpokenTo
@@ -50,6 +52,8 @@ USER_AGENT = f"omeda-async/{__version__} (aiohttp/{aiohttp.__version__}; Python/
 _COMMON = {"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type": "application/json"}
 # A server that is tired of an idle connection says so while the request is on its way (RFC 9110, section 15.5.9).
 _TIRED = "answered 408 on a connection that was kept: the server had given it up, and may not have read the request"
+_LOOKED_INTO = frozenset({400, 408})
+_PLAIN = "http:"
 _NO_CHUNKS = "not in chunks, as its headers say"
 _NO_PROXIES = Network()
 
@@ -194,9 +198,11 @@ class Transport:
             return Response(*head, b"", _NO_CHUNKS, base_url, in_session)
         status, found, content = response.status, response.headers, response.content
         at_once = self._borrowed is None and len(request.body or b"") <= AT_ONCE and content.is_eof()
-        if at_once and not (status == 408 or "Content-Encoding" in found or content.total_bytes > MAX_BODY):
+        if at_once and not (status in _LOOKED_INTO or "Content-Encoding" in found or content.total_bytes > MAX_BODY):
             return Response(status, found, content.read_nowait(), None, base_url, in_session)  # as most come
         body, flaw = await _body(response, passage, timeout, is_here=at_once)
+        if status == 400 and base_url.startswith(_PLAIN) and (wanted := tls_asked_for(body)) is not None:
+            raise wanted
         return Response(status, found, body, flaw, base_url, in_session)
 
     def _way(self, base_url: str) -> Way:
@@ -224,7 +230,8 @@ class Transport:
             return connection_failed(error, host, min(seconds, connect_seconds), passage.proxy)
         if isinstance(error, ValueError) and not isinstance(error, TimeoutError) and not passage.reached:
             return refused_by_session(error)
-        return no_answer(error, seconds)
+        plain = base_url.startswith(_PLAIN) and passage.proxy is None
+        return (refused_plain(error) if plain else None) or no_answer(error, seconds)
 
     async def aclose(self) -> None:
         """Close the session if it is ours; further use is an error."""

@@ -7,7 +7,11 @@
     ├── ClosedError                 used after close
     ├── InvalidRecord               refused locally, before anything was sent
     ├── LimitWaitExceeded           the limiter's wait would pass max_wait; nothing was sent
+    ├── BatcherFull                 too many records wait at a batcher; this one was not taken
+    ├── ProviderUnavailable         refused at once, as what the last requests met would meet this one
     ├── JournalError                a journal cannot be used
+    ├── OutboxError                 an outbox cannot be used
+    ├── OutcomePending              an outbox has no outcome yet
     ├── TransportError
     │   ├── ConnectionFailed        never left
     │   └── AnswerLost              left, and no whole answer came back
@@ -72,6 +76,7 @@ def _cleaned(value: Any, secrets: tuple[str, ...]) -> Any:
 def _revive(cls: type["OmedaAsyncError"], state: dict[str, Any]) -> "OmedaAsyncError":
     error = cls.__new__(cls, state["message"])
     error.__dict__.update(state)
+    error.args = (state["message"],)  # a TimeoutError is an OSError, which does not take them over
     return error
 
 
@@ -153,8 +158,35 @@ class LimitWaitExceeded(OmedaAsyncError):
     """Seconds until a slot is free for this call at the earliest; None when that hangs on answers to come."""
 
 
+@attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
+class BatcherFull(OmedaAsyncError):
+    """As many records wait at a batcher as may; this one was not taken, and nothing of it was sent."""
+
+    max_waiting: int = attrs.field(default=0, kw_only=True)
+    """How many may wait."""
+
+
+@attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
+class ProviderUnavailable(OmedaAsyncError):
+    """Refused at once: the last requests met with what would meet this one, too. Nothing was sent.
+
+    ``__cause__`` is the error that they met with.
+    """
+
+    retry_in: float = attrs.field(default=0.0, kw_only=True)
+    """Seconds until another request is tried; 0 when one is on its way."""
+
+
 class JournalError(OmedaAsyncError):
     """A journal cannot be used: nothing was sent; or it failed during the run: nothing more was."""
+
+
+class OutboxError(OmedaAsyncError):
+    """An outbox cannot be used. What was to be put into it is not there, unless ``sent`` is True: then it may be."""
+
+
+class OutcomePending(OmedaAsyncError, TimeoutError):
+    """The time for an outcome has passed; the record is safe in the outbox, and is being delivered."""
 
 
 class TransportError(OmedaAsyncError):
@@ -168,7 +200,8 @@ class ConnectionFailed(TransportError):
     cause: ConnectionCause = attrs.field(default="other", kw_only=True)
     """What is at fault."""
     retryable: bool = attrs.field(default=True, kw_only=True)
-    """Can it be another time? Not with a certificate that is not trusted: that is a setting, or an attack."""
+    """Can it be another time? Not with a certificate that is not trusted (that is a setting, or an attack), nor with a
+    proxy that wants other credentials or lets nobody through."""
 
 
 @attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)

@@ -68,14 +68,39 @@ class RunEnded(Event):
     complete: bool
 
 
+@attrs.frozen(kw_only=True)
+class OutcomeUnclaimed(Event):
+    """A batcher has an outcome that nobody awaits any more, and was given no ``on_outcome``; it is logged, too."""
+
+    status: str
+    """The outcome's."""
+    attempts: int
+    error: str | None
+    """The class of what went wrong; None for a success."""
+
+
+@attrs.frozen(kw_only=True)
+class BreakerChanged(Event):
+    """A batcher or an outbox has begun or ceased to send nothing, for a cause that would meet every record."""
+
+    state: str
+    """``"open"``, ``"half-open"`` or ``"closed"``."""
+    seconds: float
+    """Until the next record is tried."""
+    error: str | None
+    """The class of the cause; None once it is closed."""
+
+
 Hook = Callable[[Event], Any]
 """Called with each event, on the event loop: it must not block. What it raises is logged, and stops nothing."""
 
 
 def log_event(event: Event) -> None:
     """Log an event: the default hook."""
+    if isinstance(event, OutcomeUnclaimed):
+        return  # whoever tells it writes a line that says more
     level = logging.INFO if isinstance(event, RunEnded) else logging.DEBUG
-    if isinstance(event, AccountPaused):
+    if isinstance(event, AccountPaused | BreakerChanged):
         level = logging.WARNING
     if logger.isEnabledFor(level):
         logger.log(level, "%s", event)

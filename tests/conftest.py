@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from omeda_async.limits import forget
 from omeda_async.testing import MovedClockLoop
-from tests.campaigns import SHORT, cases
+from tests.campaigns import cases
 
 
 def pytest_asyncio_loop_factories(
@@ -46,9 +46,9 @@ def _walk_nowhere(f: FrameType | None) -> Iterator[tuple[FrameType, int]]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker, and take back that signals are ignored, as under nohup or behind an ``&``."""
-    if SHORT:
-        settings.register_profile("short", settings(max_examples=cases(100)))
-        settings.load_profile("short")
+    # How long an example takes says more of a busy machine than of what it tries.
+    settings.register_profile("ours", settings(max_examples=cases(100), deadline=None))
+    settings.load_profile("ours")
     if not config.getoption("whole_stacks"):
         traceback.walk_stack = _walk_nowhere
     for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):

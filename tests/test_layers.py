@@ -88,7 +88,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"providers\.omeda\._opt_outs", rf"errors|_account|_call|_result|_decide|bulk|{OWN}", r"attrs"),
     (
         r"providers\.[a-z_]+\.(client|_deployments)",
-        rf"errors|limits|settings|_clock|_checks|_account|_single|bulk|providers\._(models|cancels|pages)|{OWN}",
+        rf"errors|limits|outcomes|settings|_clock|_checks|_account|_single|bulk(\.outbox\.\w+)?|providers\._(models|cancels|pages)|{OWN}",
         r"attrs",
     ),
     (
@@ -101,13 +101,19 @@ ROWS: list[tuple[str, str, str]] = [
         rf"errors|outcomes|_masking|_version|_clock|_thread|_result|_row|bulk\._(item|outlast)|{OWN}",
         r"attrs|orjson",
     ),
+    (
+        r"bulk\.outbox(\.\w+)?",
+        rf"errors|outcomes|events|limits|_(version|clock|checks|account|generic|result|stop|thread)|bulk\._\w+|bulk\.journal\.\w+|{OWN}",
+        r"attrs|orjson",
+    ),
+    (r"outbox", r"_clock|bulk\.outbox(\.(sqlite_status|status))?", r""),
     (r"journal", r"errors|outcomes|bulk\.journal(\..*)?", r"attrs"),
     (
         r"manager",
         r"errors|events|limits|settings|_(environment|activity|auth|checks|decide|proxies|secret|transport|account)|providers\.[a-z_]+\.client",
         r"",
     ),
-    (r"", r"errors|outcomes|limits|settings|manager|bulk|_version|providers\.[a-z_]+\.models", r""),
+    (r"", r"errors|outcomes|limits|settings|manager|bulk(\.outbox\.outbox)?|_version|providers\.[a-z_]+\.models", r""),
     # The sandbox: what the providers hold and do, their formats on top of it, and HTTP on top of that.
     (r"sandbox\._(callers|message|latency|windows|deployments|opt_outs|campaigns|transactions)", r"", r"attrs"),
     (r"sandbox\._(audit|faults)", r"sandbox\._message", r"attrs"),
@@ -142,7 +148,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"pytest_plugin", r"limits|sandbox|", r"pytest_asyncio"),
     (
         r"cli(\..*)?|__main__",
-        rf"errors|outcomes|events|limits|settings|_environment|sandbox|journal|rows(\._formulas)?|cli(\._process)?||{OWN}",
+        rf"errors|outcomes|events|limits|settings|_environment|sandbox|journal|outbox|rows(\._formulas)?|cli(\._process)?||{OWN}",
         r"attrs|typer|rich(\..*)?",
     ),
 ]
@@ -154,7 +160,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"email_validator.*", r"providers\.omeda\._addresses"),
     (r"aiolimiter.*", r"limits\._limiter"),
     (r"psycopg(\..*)?", r"_postgres"),
-    (r"sqlite3.*", r"bulk\.journal\.sqlite(_\w+)?|limits\._sqlite_file"),
+    (r"sqlite3.*", r"bulk\.(journal|outbox)\.sqlite(_\w+)?|limits\._sqlite_file"),
     (r"redis(\..*)?", r"limits\._redis_(link|store)"),
     (r"(cattrs|orjson)(\..*)?", r"(?!limits\.).*|limits\._stored"),
     (r"os\.(environ|getenv|environb|putenv)", r"_environment|cli\..*"),
@@ -293,6 +299,10 @@ def test_a_module_imports_downward_only(path: Path) -> None:
         ("bulk._engine", "import sqlite3"),
         ("bulk._engine", "def late():\n    import sqlite3"),
         ("bulk.journal.writer", "import sqlite3"),
+        ("bulk.journal.writer", "from omeda_async.bulk.outbox.interface import Store"),
+        ("bulk.outbox.delivery", "import sqlite3"),
+        ("bulk.outbox.outbox", "from omeda_async.providers.omeda.models import OptOut"),
+        ("outbox", "from omeda_async.bulk.outbox.delivery import Delivery"),
         ("providers.omeda.models", "import cattrs"),
         ("providers.omeda.models", "from omeda_async.errors import ApiError"),
         ("providers._models", "from omeda_async._masking import masked_repr"),

@@ -28,7 +28,7 @@ async def pyrate(where: str, limit: RateLimit) -> Acquire:
 
 
 async def moving(where: str, limit: RateLimit) -> Acquire:
-    """Make the moving window of limits in Redis, which is asked again ten times a second, as it tells nobody when to come."""
+    """Make the moving window of limits in Redis: asked ten times a second, as it tells nobody when to come."""
     limiter = MovingWindowRateLimiter(RedisStorage(f"async+{where}", implementation="redispy"))
     windows = [(window.calls, max(1, round(window.seconds))) for window in limit.windows]
     items = [limits_library.RateLimitItemPerSecond(calls, seconds) for calls, seconds in windows]

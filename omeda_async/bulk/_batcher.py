@@ -1,25 +1,48 @@
 """Many callers, few requests: each adds a record and awaits its own outcome."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
-from typing import Generic, Self
+from typing import Any, Generic, Self
 
+import attrs
+
+from omeda_async import _clock, events
 from omeda_async._account import Account
-from omeda_async._call import CallOptions
 from omeda_async._checks import check_duration, check_one_of, check_whole
 from omeda_async._generic import Receipt_co, Record
-from omeda_async._stop import Stop
+from omeda_async.bulk._breaker import Breaker, BreakerState
 from omeda_async.bulk._chunks import Chunker
-from omeda_async.bulk._delivery import NullJournal
 from omeda_async.bulk._item import Closed, Item, not_sent, refused
-from omeda_async.bulk._job import Job, Work
+from omeda_async.bulk._job import Work
 from omeda_async.bulk._reader import read_item
-from omeda_async.errors import ClosedError, OmedaAsyncError
+from omeda_async.bulk._request import SharedRequest
+from omeda_async.bulk._unclaimed import Unclaimed
+from omeda_async.errors import BatcherFull, ClosedError, LimitWaitExceeded, OmedaAsyncError
 from omeda_async.limits import Permit, Priority
 from omeda_async.outcomes import Outcome
 
-ISOLATION_BUDGET = 1000
+MAX_WAITING = 10_000
+_LEAST_WAIT = 0.01
+"""Seconds that a record may wait at the least: what takes no time at all takes some passes of the loop."""
+
+
+@attrs.frozen(kw_only=True)
+class BatcherView:
+    """A batcher at one moment."""
+
+    waiting: int
+    """Records that no request has taken yet."""
+    in_flight: int
+    """Records in requests under way."""
+    max_waiting: int | None
+    breaker: str
+    """``"closed"``, ``"open"`` (records are refused at once) or ``"half-open"`` (one is tried, others are refused)."""
+    retry_in: float
+    """Seconds until the next record is tried, while it is open; else 0."""
+    cause: OmedaAsyncError | None
+    """What it is open for."""
 
 
 class Batcher(Generic[Record, Receipt_co]):
@@ -32,52 +55,110 @@ class Batcher(Generic[Record, Receipt_co]):
         work: How records are read and sent.
         max_delay: Seconds a record waits for others at the most.
         priority: The lane at the limiter.
+        max_waiting: Records that may wait at the most; None for any number.
+        on_outcome: Called with each outcome that nobody awaits any more.
 
     Raises:
         ConfigurationError: An option is out of range; the message names it.
     """
 
-    def __init__(self, work: Work, *, max_delay: float, priority: Priority = Priority.INTERACTIVE) -> None:
+    def __init__(
+        self,
+        work: Work,
+        *,
+        max_delay: float,
+        priority: Priority = Priority.INTERACTIVE,
+        max_waiting: int | None = MAX_WAITING,
+        on_outcome: Callable[[Outcome], Any] | None = None,
+    ) -> None:
         check_duration("max_delay", max_delay, zero=True)
         check_one_of("priority", priority, Priority)
         check_whole("max_entries", work.max_entries)
         check_whole("max_bytes", work.max_bytes)
+        if max_waiting is not None:
+            check_whole("max_waiting", max_waiting)
         self._work = work
         self._account: Account = work.account
         self._max_delay = max_delay
         self._priority = priority
+        self._max_waiting = max_waiting
+        self._unclaimed = Unclaimed(self._account, work.name, on_outcome)
+        self._breaker = Breaker()
+        self._probe: Item | None = None
         self._waiting: dict[Item, asyncio.Future[Outcome]] = {}
+        self._taken: dict[Item, asyncio.Future[Outcome]] = {}
         self._senders: set[asyncio.Task[None]] = set()
-        self._requests: set[_Request] = set()
+        self._requests: set[SharedRequest] = set()
         self._idle_senders = 0
         self._timer: asyncio.TimerHandle | None = None
         self._position = 0
         self._closed = False
         self._account.activity.add_batcher(self)
 
-    async def add(self, record: Record) -> Outcome[Record, Receipt_co]:
+    @property
+    def view(self) -> BatcherView:
+        """Who waits, what is under way, and whether records are refused at once."""
+        return BatcherView(
+            waiting=len(self._waiting),
+            in_flight=len(self._taken),
+            max_waiting=self._max_waiting,
+            breaker=self._breaker.state.value,
+            retry_in=self._breaker.wait(_clock.now()),
+            cause=self._breaker.cause,
+        )
+
+    async def add(self, record: Record, *, max_wait: float | None = None) -> Outcome[Record, Receipt_co]:
         """Submit one record with whatever others are on their way, and give its own outcome.
 
-        A record that is refused, or invalid, has an outcome that says so; nobody else's fails with it. Cancelling
-        takes the record out if it has not left; if it has, whether it is carried out is not known here.
+        A record that is refused, or invalid, has an outcome that says so; nobody else's fails with it. After a cause
+        that would meet every record (the provider is away, the credentials are refused) records are not sent for a
+        while: the outcome says so at once, with a ``ProviderUnavailable``.
+
+        Args:
+            record: An opt-out, or a mapping of its fields.
+            max_wait: Seconds that the limiter may keep it waiting, after ``max_delay``; None for any time.
 
         Raises:
             ClosedError: The batcher is closed.
+            BatcherFull: ``max_waiting`` records wait already.
+            LimitWaitExceeded: It would wait, or has waited, for longer than ``max_wait``. Nothing was sent.
+
+        Cancelling it takes the record out if it has not left. Whether or not it has, its outcome is told to
+        ``on_outcome`` then, as soon as it is known; without that it is logged.
         """
         if self._closed:
             raise ClosedError("the batcher is closed")
+        if max_wait is not None:
+            check_duration("max_wait", max_wait, zero=True)
         self._account.transport.session()
         position, self._position = self._position, self._position + 1
         item = read_item(self._work, record, position)
         if item.refusal is not None:
             return item.outcome(refused(item))
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._refuse_if_full(max_wait)
+        now = _clock.now()
+        if not self._breaker.admits(now):
+            return item.outcome(not_sent(self._breaker.refusal(now, self._account.provider)))
+        if self._breaker.state is BreakerState.HALF_OPEN:
+            self._probe = item
+        return await self._outcome_of(item, max_wait)
+
+    async def _outcome_of(self, item: Item, max_wait: float | None) -> Outcome:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Outcome] = loop.create_future()
         self._waiting[item] = future
         self._arrange()
+        patience = None
+        if max_wait is not None:
+            patience = loop.call_later(self._max_delay + max(max_wait, _LEAST_WAIT), self._expire, item, max_wait)
         try:
             return await future
+        except asyncio.CancelledError:
+            self._forsaken(item, future)
+            raise
         finally:
-            self._waiting.pop(item, None)
+            if patience is not None:
+                patience.cancel()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
@@ -92,7 +173,10 @@ class Batcher(Generic[Record, Receipt_co]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Take no more records, and send what is in hand. Cancelling it gives every caller that waits an outcome."""
+        """Take no more records, and send what is in hand.
+
+        Cancelling it gives every record its outcome at once: to the caller that waits, or as one that nobody awaits.
+        """
         self._closed = True
         try:
             while self._waiting or self._senders:
@@ -102,11 +186,12 @@ class Batcher(Generic[Record, Receipt_co]):
             if self._timer is not None:
                 self._timer.cancel()
             error = ClosedError("the batcher was closed before this record was sent")
-            for request in self._requests:
-                request.stop.set(error)  # a request whose cancellation is swallowed goes no further all the same
+            for request in list(self._requests):
+                request.break_off(error)  # whoever cancels this may not let the requests' tasks run again
             for task in self._senders:
                 task.cancel()
             self._refuse(error)
+            self._unclaimed.tell()
 
     def stop(self, cause: str = "the batcher was stopped") -> None:
         """Take no more records, and send nothing new: who waits is told so. Requests in flight go on.
@@ -120,6 +205,45 @@ class Batcher(Generic[Record, Receipt_co]):
         if self._account.activity.closing.is_set:
             for request in self._requests:
                 request.stop.set(error)
+
+    def _refuse_if_full(self, max_wait: float | None) -> None:
+        most = self._max_waiting
+        if most is not None and len(self._waiting) >= most:
+            raise BatcherFull(
+                f"{most:,} records wait already, as many as max_waiting allows: this one was not taken",
+                provider=self._account.provider,
+                operation=self._work.name,
+                max_waiting=most,
+            )
+        if max_wait is not None:
+            soonest = self._account.limiter.view().next_slot_in
+            if soonest is not None and soonest > self._max_delay + max_wait:
+                raise _too_long(max_wait, soonest)
+
+    def _expire(self, item: Item, max_wait: float) -> None:
+        """End the wait of a record that no request has taken."""
+        future = self._waiting.get(item)
+        if future is not None and not future.done():
+            del self._waiting[item]
+            self._probe_is_gone(item)
+            future.set_exception(_too_long(max_wait, self._account.limiter.view().next_slot_in))
+
+    def _forsaken(self, item: Item, future: asyncio.Future[Outcome]) -> None:
+        """Note that a caller has gone: what its record ends with is nobody's, if it has not ended already."""
+        if self._waiting.pop(item, None) is not None:
+            self._probe_is_gone(item)
+            gone = ClosedError("whoever waited for this record was cancelled before it was sent")
+            self._unclaimed.add(item.outcome(not_sent(gone)))
+        elif future.done() and not future.cancelled():  # it came in the same moment
+            error = future.exception()
+            unsent = item.outcome(not_sent(error)) if isinstance(error, OmedaAsyncError) else None
+            self._unclaimed.add(unsent or future.result())
+        self._unclaimed.tell()
+
+    def _probe_is_gone(self, item: Item) -> None:
+        if item is self._probe:
+            self._probe = None
+            self._breaker.probe_is_gone(_clock.now())
 
     def _arrange(self) -> None:
         """See to it that a sender or a timer will take what waits."""
@@ -153,22 +277,36 @@ class Batcher(Generic[Record, Receipt_co]):
         finally:
             self._idle_senders -= 1
         try:
-            if taken := self._take():
-                await self._perform(_Request(self._account, taken, permit, self._priority), list(taken))
+            if items := self._take():
+                await self._perform(items, permit)
         finally:
             limiter.release(permit, sent=False)  # does nothing where an attempt has used it
 
-    async def _perform(self, request: "_Request", items: list[Item]) -> None:
+    async def _perform(self, items: list[Item], permit: Permit) -> None:
+        request = SharedRequest(self._account, items, permit, self._priority, self._deliver)
         self._requests.add(request)
         try:
             with self._account.activity:
-                await Job(request, items).perform(self._work)
+                await request.perform(self._work)
         finally:
             self._requests.discard(request)
+            self._judge(request, items)
         if request.stop.failure is not None:
             raise request.stop.failure
 
-    def _take(self) -> dict[Item, asyncio.Future[Outcome]]:
+    def _judge(self, request: SharedRequest, items: list[Item]) -> None:
+        """Have the breaker see what a request has ended with; once it opens, nobody waits any more."""
+        breaker, now, probe = self._breaker, _clock.now(), self._probe in items
+        if probe:
+            self._probe = None
+        if breaker.ended(now, request.results, probe=probe, common=request.common_cause):
+            cause = None if breaker.cause is None else type(breaker.cause).__name__
+            tell = partial(events.BreakerChanged, provider=self._account.provider, operation=self._work.name)
+            events.emit(self._account.hooks, tell(state=breaker.state.value, seconds=breaker.wait(now), error=cause))
+            if breaker.state is BreakerState.OPEN:
+                self._refuse(breaker.refusal(now, self._account.provider))
+
+    def _take(self) -> list[Item]:
         chunker: Chunker[Item] = Chunker(self._work.max_entries, self._work.max_bytes, self._work.sizes)
         taken: list[Item] = []
         for item in self._waiting:
@@ -176,48 +314,36 @@ class Batcher(Generic[Record, Receipt_co]):
             if full is not None:
                 taken = full
                 break
-        batch = {item: self._waiting.pop(item) for item in taken or chunker.flush()}
+        batch = taken or chunker.flush()
+        self._taken.update((item, self._waiting.pop(item)) for item in batch)
         self._arrange()
         return batch
+
+    def _deliver(self, closed: Closed) -> None:
+        """Hand every caller that waits its outcome."""
+        items, result = closed
+        for item in items:
+            self._hand_over(item.outcome(result), self._taken.pop(item))
+        self._unclaimed.tell()
 
     def _refuse(self, error: OmedaAsyncError) -> None:
         waiting, self._waiting = self._waiting, {}
         for item, future in waiting.items():
-            if not future.done():
-                future.set_result(item.outcome(not_sent(error)))
+            self._probe_is_gone(item)
+            self._hand_over(item.outcome(not_sent(error)), future)
+        self._unclaimed.tell()
+
+    def _hand_over(self, outcome: Outcome, future: asyncio.Future[Outcome]) -> None:
+        if future.done():  # its caller was cancelled
+            self._unclaimed.add(outcome)
+        else:
+            future.set_result(outcome)
 
 
-class _Request:
-    """One shared request, as the host of its job: hands every caller its outcome."""
-
-    def __init__(
-        self, account: Account, waiting: dict[Item, asyncio.Future[Outcome]], permit: Permit, priority: Priority
-    ) -> None:
-        self.stop = Stop()
-        if account.activity.closing.is_set:
-            self.stop.set(ClosedError("the session manager was closed before this record was sent"))
-        self.journal = NullJournal()
-        self._waiting = waiting
-        self._isolation_left = ISOLATION_BUDGET
-        self.call_options = CallOptions(
-            priority=priority, deadline_from_first_permit=True, stop=self.stop, permit=permit
-        )
-
-    def spend_isolation(self) -> bool:
-        """Whether one more request may be spent on isolating culprits; it counts as spent."""
-        self._isolation_left -= 1
-        return self._isolation_left >= 0
-
-    def deliver(self, closed: Sequence[Closed]) -> None:
-        """Hand every caller that waits its outcome."""
-        for items, result in closed:
-            for item in items:
-                future = self._waiting.pop(item)
-                if not future.done():
-                    future.set_result(item.outcome(result))
-
-    def deliver_when(self, _recorded: asyncio.Future[None], closed: Sequence[Closed]) -> None:
-        """Hand every caller that waits its outcome: no journal writes anything down."""
-        self.deliver(closed)
-
-    leave = deliver
+def _too_long(max_wait: float, next_slot_in: float | None) -> LimitWaitExceeded:
+    free = "hangs on answers to come" if next_slot_in is None else f"is free in {next_slot_in:.3f} s at the earliest"
+    return LimitWaitExceeded(
+        f"the record's wait for the limit would pass max_wait={max_wait:g} s: the next slot {free}",
+        max_wait=max_wait,
+        next_slot_in=next_slot_in,
+    )

@@ -89,7 +89,7 @@ class CommonCause:
         if self.operation.hits_everyone(error):
             self.is_certain, self._gone = True, False
             return True
-        kind = _kind_of(error)
+        kind = kind_of(error)
         self._reached = self._reached or isinstance(error, ApiError | UnreadableAnswer)
         self._answered = self._answered or (kind is None and isinstance(error, ApiError))
         self._note_silence(error, kind, lone=lone, deadline=deadline)
@@ -122,7 +122,8 @@ def _is_own_word(error: OmedaAsyncError) -> bool:
     return isinstance(error, ServerError) and error.status in OWN_WORD
 
 
-def _kind_of(error: OmedaAsyncError) -> str | None:
+def kind_of(error: OmedaAsyncError) -> str | None:
+    """Return what kind of cause an error may be for that meets everyone; None where it is the provider's own word."""
     if isinstance(error, ConnectionFailed):
         return "unreached"
     if isinstance(error, ApiError | UnreadableAnswer) and 300 <= error.status <= 399:

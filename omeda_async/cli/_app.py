@@ -95,7 +95,7 @@ def cancel_transactions(
 
 @app.command(cls=Command)
 def status(
-    journal: Annotated[Path, typer.Argument(metavar="RUN.sqlite3", help="The journal of a run.")],
+    journal: Annotated[Path, typer.Argument(metavar="FILE.sqlite3", help="The journal of a run, or an outbox.")],
     failed: Annotated[
         bool, typer.Option("--failed", help="Write the records that are not done as input again.")
     ] = False,
@@ -111,7 +111,7 @@ def status(
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="A table, or one JSON document.")] = Format.TABLE,
 ) -> None:
-    """Show what a journal holds: counts, requests, times, causes."""
+    """Show what a journal or an outbox holds: counts, requests, times, causes."""
     from omeda_async.cli._status import show_status, write_failed  # noqa: PLC0415 only this command reads a journal
 
     if failed:

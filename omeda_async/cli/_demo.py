@@ -3,7 +3,7 @@
 import asyncio
 import errno
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from rich.console import Console
 
 from omeda_async import (
     BasicAuth,
+    BulkReport,
     BulkRun,
     ConfigurationError,
     JourneyManagerSettings,
@@ -27,7 +28,7 @@ from omeda_async.cli import _demo_data as data
 from omeda_async.cli._files import journal_files
 from omeda_async.cli._outcomes import line
 from omeda_async.cli._progress import Pauses, Watched, watching
-from omeda_async.cli._report import STYLES, new_table, words
+from omeda_async.cli._report import STYLES, show_figures, words
 from omeda_async.cli._screen import Exit, complaints, counted, notes, results, say
 from omeda_async.cli._signals import AT_ONCE, Stopper, stopping
 from omeda_async.sandbox import Latency, Sandbox
@@ -211,22 +212,22 @@ def show(console: Console, ended: Ended) -> None:
     for one in ended.watched:
         counts.update(one.run.report.counts)
     statuses = [status for status in OutcomeStatus if counts[status]]
-    table = new_table("", "records", *map(words, statuses), "requests", "seconds")
-    for one in ended.watched:
-        report = one.run.report
-        cells = [f"{report.counts.get(status, 0):,}" for status in statuses]
-        table.add_row(one.title, f"{report.total:,}", *cells, f"{report.requests:,}", f"{report.duration:.1f}")
-    table.add_section()
-    total, requests = counts.total(), sum(one.run.report.requests for one in ended.watched)
-    sums = [f"{counts[status]:,}" for status in statuses]
-    table.add_row("all", f"{total:,}", *sums, f"{requests:,}", "", style="bold")
-    console.print(table)
+    headings = ["records", *map(words, statuses), "requests", "seconds"]
+    rows = {one.title: _cells(one.run.report, statuses) for one in ended.watched}
+    requests = sum(one.run.report.requests for one in ended.watched)
+    rows["all"] = [f"{counts.total():,}", *(f"{counts[status]:,}" for status in statuses), f"{requests:,}", ""]
+    show_figures(console, headings, rows)
     failures = [outcome for one in ended.watched for outcome in one.run.report.failures]
     if not ended.interrupted:
         for outcome in failures:
             say(console, line(outcome), STYLES.get(outcome.status, "red"))
         say(console, "")
     _show_verdict(console, ended)
+
+
+def _cells(report: BulkReport, statuses: Sequence[OutcomeStatus]) -> list[str]:
+    counts = [f"{report.counts.get(status, 0):,}" for status in statuses]
+    return [f"{report.total:,}", *counts, f"{report.requests:,}", f"{report.duration:.1f}"]
 
 
 def _show_verdict(console: Console, ended: Ended) -> None:

@@ -24,6 +24,8 @@ class Speed:
     _requests: int = 0
     _waited: bool = True
     _laps: deque[tuple[float, int]] = attrs.field(factory=deque)
+    _seen: int = 0
+    _free: int = 0
     _seconds: float = 0.0
     _made: int = 0
 
@@ -35,14 +37,22 @@ class Speed:
     def seconds_left(self, report: BulkReport, limits: LimitsView) -> float | None:
         """Return the estimated seconds left, by the limits or by the measured rate, whichever is longer.
 
-        None before anything was sent.
+        None before anything was sent, and while most of what comes was settled by an earlier run: how many more of
+        those will come nobody knows.
         """
         self._measure(report, limits)
-        if not report.requests:
+        if not report.requests or self._comes_for_free(report):
             return None
         requests = math.ceil((self.total - report.total) / self.run.max_entries)
         measured = requests * self._seconds / self._made if self._made else 0.0
         return max(limits.seconds_for(requests), measured)
+
+    def _comes_for_free(self, report: BulkReport) -> bool:
+        """Whether most of the records since the last look have cost no request."""
+        free = max(0, report.total - report.requests * self.run.max_entries)
+        came, came_free = report.total - self._seen, free - self._free
+        self._seen, self._free = report.total, free
+        return 2 * came_free > came
 
     def _measure(self, report: BulkReport, limits: LimitsView) -> None:
         # Time in which the limits let nothing go does not show how fast requests are, and the limits account for it.

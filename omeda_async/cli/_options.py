@@ -68,6 +68,13 @@ def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
             metavar="LIMIT", help="Instead of the provider's limit: calls/seconds, such as 10/1,150/60,parallel=10."
         ),
     ] = None,
+    share_limits: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE",
+            help="Share the limits with other processes: in a folder of this host, or at a redis: or postgresql: URL.",
+        ),
+    ] = None,
     proxy: Annotated[
         str | None,
         typer.Option(
@@ -78,13 +85,6 @@ def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
     ca_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE.pem", help="Trust these authorities besides the system's, such as a proxy's."),
-    ] = None,
-    share_limits: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WHERE",
-            help="Share the limits with other processes: the path of a folder on this host, redis://… or postgresql://….",
-        ),
     ] = None,
 ) -> None:
     """Declare them: the parameters of Asked."""

@@ -67,9 +67,9 @@ class Asked:
     concurrency: int | None = None
     deadline: float | None = None
     rate: str | None = None
+    share_limits: str | None = attrs.field(default=None, repr=False)
     proxy: str | None = attrs.field(default=None, repr=False)
     ca_file: Path | None = None
-    share_limits: str | None = None
 
 
 Make: TypeAlias = "Callable[[SessionManager, RowFile, dict[str, Any]], BulkRun]"
@@ -94,9 +94,7 @@ class Order:
         """Return what is done: ``"Cancel campaigns"``."""
         return f"{self.verb.capitalize()} {self.kind.what}"
 
-    def manager(
-        self, settings: Any, *, share_limits: str | None = None, hooks: "Iterable[Hook]" = ()
-    ) -> "SessionManager":
+    def manager(self, settings: Any, *, hooks: "Iterable[Hook]" = ()) -> "SessionManager":
         """Return a manager for the provider, with the way out that was asked for.
 
         Raises:
@@ -105,8 +103,8 @@ class Order:
         from omeda_async import SessionManager  # noqa: PLC0415 whoever only asks for help needs none
 
         context = None if self.asked.ca_file is None else _trusting(self.asked.ca_file)
-        options = {self.provider.setting: settings, "share_limits": share_limits}
-        return SessionManager(**options, proxy=self.asked.proxy, ssl=context, hooks=hooks)
+        options = {self.provider.setting: settings, "proxy": self.asked.proxy, "ssl": context}
+        return SessionManager(**options, hooks=hooks, share_limits=self.asked.share_limits)
 
     def run(self, manager: "SessionManager", rows: "RowFile") -> "BulkRun":
         """Make the run, which has not begun then."""

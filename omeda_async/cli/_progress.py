@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from omeda_async import BulkReport, BulkRun, OutcomeStatus
 from omeda_async.cli._left import Speed
 from omeda_async.cli._screen import say, seconds_in_words
-from omeda_async.events import AccountPaused, Event
+from omeda_async.events import AccountPaused, AttemptEnded, Event, RetryPlanned
 from omeda_async.limits import LimitsView
 
 LIVE_EVERY = 0.2
@@ -28,6 +28,8 @@ class Watched:
     run: BulkRun
     total: int
     limits: Callable[[], LimitsView]
+    trouble: Callable[[], str] = lambda: ""
+    """What keeps it waiting now, besides the limits."""
     speed: Speed = attrs.field(init=False)
 
     @speed.default
@@ -57,6 +59,8 @@ class Watched:
             left = "" if seconds is None else f"{seconds_in_words(seconds)} left"
             long, short = (limit_in_words(limits, short=short) for short in (False, True))
             forms = [[speed, left, long], [speed, left, short], [left, short], [short]]
+            if trouble := self.trouble():  # the time left would be a guess
+                forms = [[trouble, speed, long], [trouble, speed, short], [trouble, short], [trouble]]
         texts = (" · ".join(filter(None, form)) for form in forms)
         return next((text for text in texts if len(text) <= room), "")
 
@@ -93,17 +97,39 @@ def limit_in_words(view: LimitsView, *, short: bool = False) -> str:
     return " · ".join(filter(None, (used, turn)))
 
 
+TROUBLES = {
+    "AnswerLost": "answers get lost",
+    "ConnectionFailed": "no connection",
+    "RateLimited": "refused for the limits",
+    "ServerError": "the server is in trouble",
+    "UnreadableAnswer": "what comes is no answer",
+}
+"""What attempts are made again for, by the class of the error."""
+
+
 @attrs.define(eq=False)
 class Pauses:
-    """A hook that reports the pauses that providers ask for, those of one provider every few seconds at the most."""
+    """A hook that reports the pauses that providers ask for, those of one provider every few seconds at the most.
+
+    It knows as well what attempts are made again for, until one succeeds.
+    """
 
     tell: Callable[[str], object] = attrs.field(default=lambda _: None)
     """Shows a line."""
     _told: dict[str, float] = attrs.field(factory=dict, init=False)
+    _troubles: dict[str, str] = attrs.field(factory=dict, init=False)
+
+    def trouble(self, provider: str) -> str:
+        """Return what attempts at a provider are made again for; nothing where the latest that ended has succeeded."""
+        return self._troubles.get(provider, "")
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
-        if isinstance(event, AccountPaused):
+        if isinstance(event, AttemptEnded) and event.error is None:
+            self._troubles.pop(event.provider, None)
+        elif isinstance(event, RetryPlanned):
+            self._troubles[event.provider] = f"{TROUBLES.get(event.error, event.error)}, tried again"
+        elif isinstance(event, AccountPaused):
             now = asyncio.get_running_loop().time()
             if now - self._told.get(event.provider, -math.inf) >= PLAIN_EVERY:
                 self._told[event.provider] = now

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from omeda_async import BulkReport, Outcome, OutcomeStatus, Plan
 from omeda_async.cli._outcomes import SHOWN, grouped, lines_of, place
-from omeda_async.cli._screen import counted, say, seconds_in_words, shown
+from omeda_async.cli._screen import BOUNDLESS, counted, say, seconds_in_words, shown
 
 STYLES = {
     OutcomeStatus.DONE: "green",
@@ -43,9 +43,30 @@ def new_table(*headings: str) -> Table:
     for position, heading in enumerate(headings):
         text = heading.replace(" ", "\n") if dense else heading
         table.add_column(
-            text, justify="right" if position else "left", vertical="bottom", overflow="fold", no_wrap=not position
+            text,
+            justify="right" if position else "left",
+            vertical="bottom",
+            overflow="fold",
+            no_wrap=dense and not position,
         )
     return table
+
+
+def show_figures(console: Console, headings: Sequence[str], rows: Mapping[str, Sequence[str]]) -> None:
+    """Show figures by row and heading, the last row for the sums: as a table, or in sentences where it has no room."""
+    table = new_table("", *headings)
+    *titles, last = rows
+    for title in titles:
+        table.add_row(title, *rows[title])
+    table.add_section()
+    table.add_row(last, *rows[last], style="bold")
+    if console.measure(table, options=console.options.update(width=BOUNDLESS)).maximum <= console.width:
+        console.print(table)
+        return
+    for title, cells in rows.items():
+        figures = (f"{cell} {heading}" for heading, cell in zip(headings, cells, strict=True) if cell not in {"", "0"})
+        say(console, f"{title}: {', '.join(figures)}", "bold" if title == last else "")
+    say(console, "")
 
 
 def show_report(

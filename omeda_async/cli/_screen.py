@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from omeda_async import ConfigurationError, JournalError
+from omeda_async import ConfigurationError, JournalError, OutboxError
 from omeda_async.cli._process import INTERRUPTED, interruptible
 
 BOUNDLESS = 1000
@@ -108,7 +108,7 @@ def complaints() -> Iterator[None]:
     try:
         with interruptible():
             yield
-    except (ConfigurationError, JournalError) as error:
+    except (ConfigurationError, JournalError, OutboxError) as error:
         say(notes(), f"Error: {shown(error.message)}", "bold red")
         raise typer.Exit(Exit.USAGE) from None
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ from omeda_async import (
     OutcomeStatus,
 )
 from omeda_async.cli._order import Format, Order
-from omeda_async.cli._outcomes import Lines, summary, writing
+from omeda_async.cli._outcomes import Lines, advice, summary, writing
 from omeda_async.cli._process import OutputLost
 from omeda_async.cli._progress import Pauses, Watched, watching
 from omeda_async.cli._report import show_report, words
@@ -38,14 +38,13 @@ class Ended:
     """What went wrong beside the records' own outcomes after something had been sent."""
 
 
-def send(order: Order, rows: RowFile, settings: Any, host: str, share_limits: str | None) -> Exit:
+def send(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
     """Send the records and report; interrupted, what was not sent is reported as such."""
     ended = Ended()
-    options = {"settings": settings, "share_limits": share_limits}
     try:
         # Opened before the loop takes the signals: a pipe may be waited for, and a signal is to end that.
         with writing(order.asked.output) as lines:
-            asyncio.run(_sent(order, rows, options, lines, ended))
+            asyncio.run(_sent(order, rows, settings, lines, ended))
     except KeyboardInterrupt:
         ended.interrupted = ended.broken_off = True
     if ended.run is None:
@@ -57,15 +56,21 @@ def send(order: Order, rows: RowFile, settings: Any, host: str, share_limits: st
         return Exit.INTERRUPTED
 
 
-async def _sent(order: Order, rows: RowFile, options: dict[str, Any], lines: Lines, ended: Ended) -> None:
+async def _sent(order: Order, rows: RowFile, settings: Any, lines: Lines, ended: Ended) -> None:
     pauses = Pauses()
     async with (
         stopping() as stopper,
-        order.manager(**options, hooks=[pauses]) as manager,
+        order.manager(settings, hooks=[pauses]) as manager,
     ):
         run = ended.run = order.run(manager, rows)
         client = getattr(manager, order.provider.setting)
-        watched = Watched(title=order.title, run=run, total=len(rows), limits=lambda: client.limits)
+        watched = Watched(
+            title=order.title,
+            run=run,
+            total=len(rows),
+            limits=lambda: client.limits,
+            trouble=lambda: pauses.trouble(order.provider.setting),
+        )
         with watching([watched], notes()) as note:
             pauses.tell = stopper.say = note
             stopper.runs = [run]
@@ -110,7 +115,7 @@ def _report(order: Order, rows: RowFile, run: BulkRun, ended: Ended, host: str) 
     interrupted = ended.interrupted and not all_done
     code = _code(ended, interrupted=interrupted, all_done=all_done)
     try:
-        stopped_by = None if cause is None or interrupted else shown(str(cause))
+        stopped_by = None if cause is None or interrupted else shown(_named(cause))
         _show(order, report, ended, host, interrupted=interrupted, stopped_by=stopped_by)
     except OutputLost as lost:
         sums = ", ".join(f"{count:,} {words(status)}" for status, count in report.counts.items())
@@ -118,6 +123,10 @@ def _report(order: Order, rows: RowFile, run: BulkRun, ended: Ended, host: str) 
         return code or Exit.NOT_ALL_DONE
     _advise(order, report.counts, ended, interrupted=interrupted)
     return code
+
+
+def _named(cause: OmedaAsyncError) -> str:
+    return f"{cause.provider}: {advice(cause)}" if cause.provider else advice(cause)
 
 
 def _code(ended: Ended, *, interrupted: bool, all_done: bool) -> Exit:

@@ -9,18 +9,22 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from omeda_async import OutcomeStatus
+from omeda_async import ConfigurationError, OutcomeStatus, outbox
 from omeda_async.cli._again import Survey, write_again
 from omeda_async.cli._files import check_output, replacing
 from omeda_async.cli._order import Format
+from omeda_async.cli._outbox import show_outbox
 from omeda_async.cli._report import STYLES, new_table, words
 from omeda_async.cli._screen import Exit, complaints, counted, notes, print_json, results, say, shown
 from omeda_async.journal import JournalRun, JournalStatus, read_status
+from omeda_async.outbox import is_outbox
 
 
 def show_status(path: Path, form: Format) -> None:
-    """Show the counts, requests, times and causes of a journal; exit 0 if all is done, else 1."""
+    """Show the counts, requests, times and causes of a journal, or an outbox; exit 0 if all is done, else 1."""
     with complaints():
+        if is_outbox(path):
+            raise typer.Exit(show_outbox(outbox.read_status(path), form))
         status = read_status(path)
     if form is Format.JSON:
         print_json(_document(status))
@@ -35,6 +39,10 @@ def write_failed(path: Path, only: list[OutcomeStatus] | None, output: str | Non
     output = None if output == "-" else output
     statuses = only or [status for status in OutcomeStatus if not status.is_done]
     with complaints():
+        if is_outbox(path):
+            raise ConfigurationError(
+                f"{path} is an outbox, which tries what failed again by itself: --failed is for journals"
+            )
         check_output(output, journal=path)
         with nullcontext(sys.stdout) if output is None else replacing(output) as stream:
             survey = write_again(path, statuses, stream, output or "")
@@ -51,7 +59,8 @@ def _tell_lost(survey: Survey) -> None:
         say(
             notes(),
             f"The journal does not hold {survey.lost_in_all:,} of them, as they could not be read or it keeps no "
-            f"records; counted from 1 they are records {places}{more} of the input.",
+            f"records; they are records {places}{more} of the input, counted from 1 without header, comments and blank "
+            "lines.",
             "bold",
         )
 

@@ -154,6 +154,8 @@ class AccountState:
         """Grant nothing until whatever may have been sent is a window old."""
         longest = max(ask.rate_limit.longest, self.limits.rate_limit.longest)
         self.hold_until = max(self.hold_until, now + ask.lease + longest * 1.001)
+        for number in [number for number, grant in self.grants.items() if not grant.fetched]:
+            self._complete(Ended(number, sent=False), now)
 
     def _keep_to_all(self, now: float) -> None:
         """Keep to what each of the clients has named."""

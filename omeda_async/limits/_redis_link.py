@@ -56,7 +56,12 @@ class Address:
             self.name = f"unix://{self._options['path']}" + (f"?db={database}" if database else "")
         else:
             host, port = self._options.get("host", "localhost"), self._options.get("port", 6379)
+            host = f"[{host}]" if ":" in host else host
             self.name = f"{urlsplit(url).scheme}://{host}:{port}/{database}"
+        try:
+            self.connection(1.0)
+        except (TypeError, ValueError, RedisError):
+            raise ValueError("what stands behind its question mark is no option of a connection") from None
 
     def connection(self, within: float) -> Any:
         """Make a connection, which is not open yet, and may take so many seconds to open."""
@@ -92,6 +97,7 @@ class Link:
         """Wrap a connection, which is opened by the first command."""
         self._connection = connection
         self._within = within
+        self._opened = False
         self.used = False
         """Has anything been answered on it?"""
 
@@ -118,7 +124,12 @@ class Link:
             self._connection._close()  # noqa: SLF001 the same
 
     async def _call(self, command: tuple[str | bytes | float, ...]) -> Any:
-        await self._connection.connect()
+        if not self._opened:
+            await self._connection.connect()
+            self._opened = True
+        elif not self._connection.is_connected:
+            # redis-py would connect again, maybe to another life of the server, and nobody would notice.
+            raise ConnectionError("the connection is closed")
         await self._connection.send_command(*command)
         return await self._connection.read_response()
 
@@ -126,24 +137,28 @@ class Link:
         task = asyncio.ensure_future(work)
         try:
             await asyncio.wait({task}, timeout=self._within)
-        finally:
-            if not task.done():
-                self._abandon(task)
+        except asyncio.CancelledError:
+            self._abandon(task)
+            raise
         if not task.done():
+            self._abandon(task)
             raise StoreAway(f"no answer within {self._within:g} s")
         return task.result()
 
     def _abandon(self, task: "asyncio.Task[Any]") -> None:
         self.cut()
+        if task.done():
+            self._let_go(task)
+            return
         task.cancel()
         _late.add(task)
-        task.add_done_callback(_let_go)
+        task.add_done_callback(self._let_go)
 
-
-def _let_go(task: "asyncio.Task[Any]") -> None:
-    _late.discard(task)
-    if not task.cancelled():
-        task.exception()  # seen: nobody waits for it
+    def _let_go(self, task: "asyncio.Task[Any]") -> None:
+        self.cut()  # once more: it may have swallowed the cancellation, and connected
+        _late.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: nobody waits for it
 
 
 async def late_ones(within: float) -> None:

@@ -116,7 +116,7 @@ class RedisStore:
                 self._address.follow(moved)
             except (RedisError, OSError) as error:
                 self._drop()
-                if isinstance(error, ResponseError) or not was_used:
+                if isinstance(error, ResponseError) or not was_used or self._closed:
                     raise explained(error) from None
                 self._called.set()  # had that turn been made, this one says nothing: look again at once
             except BaseException:

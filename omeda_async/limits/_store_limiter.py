@@ -17,7 +17,7 @@ from omeda_async._clock import utc_now
 from omeda_async._retry_after import read_retry_after
 from omeda_async.errors import ConfigurationError, OmedaAsyncError
 from omeda_async.limits._conversation import Conversation, LeasedPermit
-from omeda_async.limits._headers import read_advice
+from omeda_async.limits._headers import LIMIT, LIMIT_LOWER, read_advice
 from omeda_async.limits._lanes import Lanes, Waiter
 from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._refusals import away, check_wait, closed, held_back, too_long
@@ -60,7 +60,7 @@ class StoreLimiter:
         self._store = store
         self._on_pause = on_pause
         self._lanes = Lanes()
-        self._told = Conversation(secrets.token_hex(8), rate_limit, lease, _clock.monotonic)
+        self._told = Conversation(rate_limit, lease, _clock.monotonic)
         self._times = TurnTimes(lease)
         self._due = False
         """Whether a turn is to be made as soon as the store can be asked."""
@@ -71,6 +71,8 @@ class StoreLimiter:
         self._listens: asyncio.Task[None] | None = None
         self._woken: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._asked_at = math.inf
+        """When the turn began that is under way."""
         self._is_away = self._closed = self._gone = self._warned = False
         self._failure: str | None = None
         """Why the store cannot be used at all."""
@@ -103,7 +105,8 @@ class StoreLimiter:
         if permit.done or not isinstance(permit, LeasedPermit):
             return
         permit.done = True
-        advice = read_advice(headers) if headers else None
+        # Most responses say nothing of limits.
+        advice = read_advice(headers) if headers and (LIMIT in headers or LIMIT_LOWER in headers) else None
         wait = read_retry_after(headers, utc_now()) if headers and status in _WAITS else None
         self._told.end(Ended(permit.number, sent, status, advice, wait))
         self._ask_soon()
@@ -112,7 +115,8 @@ class StoreLimiter:
         """Do nothing: the store knows what the account has used."""
 
     def view(self) -> LimitsView:
-        held_for = self._times.held_for(0.0 if self._loop is None else self._loop.time())
+        now = 0.0 if self._loop is None else self._loop.time()
+        held_for = self._times.held_for(now)
         seen = self._store.view()
         if seen is None:
             seen = LimiterState(self._told.rate_limit).view(0.0, {}, 1)
@@ -120,7 +124,7 @@ class StoreLimiter:
             seen,
             waiting=self._lanes.waiting(),
             shared_by=self._store.name,
-            store_reachable=not self._is_away,
+            store_reachable=self._is_reachable(now),
             held_for=held_for,
             next_slot_in=None if seen.next_slot_in is None else max(seen.next_slot_in, held_for),
             next_bulk_in=None if seen.next_bulk_in is None else max(seen.next_bulk_in, held_for),
@@ -133,6 +137,8 @@ class StoreLimiter:
 
     async def aclose(self) -> None:
         self.close()
+        if self._gone:
+            return
         self._gone = True
         parting = asyncio.create_task(self._part(), name="omeda_async limits")
         try:
@@ -149,6 +155,7 @@ class StoreLimiter:
             raise closed()
         if self._loop is None:
             self._loop = loop
+            self._told.client = secrets.token_hex(8)  # not before: a process that forks is several clients
             self._told.clock = _clock.that_never_rests(loop)
         elif self._loop is not loop:
             raise ConfigurationError("this limiter belongs to another event loop: make one for each loop")
@@ -190,7 +197,7 @@ class StoreLimiter:
         if self._closed or max_wait is None:
             return closed()
         now = loop.time()
-        if self._is_away or not self._told.answered:
+        if not self._told.answered or not self._is_reachable(now):
             return away(max_wait, self._store.name)
         if held_for := self._times.held_for(now):
             return held_back(max_wait, self._store.name, held_for)
@@ -271,12 +278,12 @@ class StoreLimiter:
         waiting = self._lanes.waiting()
         ask = self._told.ask(interactive=waiting[INTERACTIVE], bulk=waiting[BULK])
         marks, asked, began = self._times.begin(), loop.time(), self._told.clock()
-        silence = loop.call_later(SILENT, self._set_away)
+        self._asked_at = asked
         try:
             reply = await self._store.turn(ask)
         except StoreAway as error:
             logger.debug("%s does not answer: %s", self._store.name, error)
-            self._set_away()
+            self._is_away = True
             self._times.failed(loop.time())
             self._due = True
         except StoreRefused as error:
@@ -291,7 +298,7 @@ class StoreLimiter:
                 if not waiter.done():
                     waiter.set_result(None)
         finally:
-            silence.cancel()
+            self._asked_at = math.inf
 
     def _take(self, ask: Ask, reply: Reply, began: float) -> None:
         """Hand out what has come."""
@@ -312,16 +319,17 @@ class StoreLimiter:
         if self._told.has_news:
             self._due = True
         self._warn_of(reply.rate_limit)
-        if reply.paused_for > 0 and self._on_pause is not None:
-            self._on_pause(reply.paused_for)
+        if reply.paused_for > 0 and self._on_pause is not None and self._loop is not None:
+            self._loop.call_soon(self._on_pause, reply.paused_for)  # what it raises is not for the turns
 
     def _warn_of(self, rate_limit: RateLimit) -> None:
         if rate_limit != self._told.rate_limit and not self._warned:
             self._warned = True
             logger.warning("limits that differ are given for one account: the tighter of each holds, %s", rate_limit)
 
-    def _set_away(self) -> None:
-        self._is_away = True
+    def _is_reachable(self, now: float) -> bool:
+        """Whether the store has answered the last turn, or still may in good time."""
+        return not self._is_away and now <= self._asked_at + SILENT
 
     def _fail(self, reason: str) -> None:
         self._failure = f"share_limits: {self._store.name} cannot share limits: {reason}"
@@ -336,12 +344,13 @@ class StoreLimiter:
         """Let the turn end that is under way, and tell the store that nothing is wanted any more."""
         if self._turns is not None:
             await asyncio.wait({self._turns})
-        if self._told.turns and self._failure is None:
-            try:
+        try:
+            if self._told.turns and self._failure is None:
                 await self._store.turn(self._told.ask(leaves=True))
-            except (StoreAway, StoreRefused):
-                logger.debug("%s was not told that a client has left", self._store.name)
-        await self._store.aclose()
+        except Exception as error:  # noqa: BLE001 it finds out by itself that nobody is there
+            logger.debug("%s was not told that a client has left: %s", self._store.name, type(error).__name__)
+        finally:
+            await self._store.aclose()
 
     def _arm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
         """Let the timer of the deadlines ring at a moment, if it does not ring before anyway."""

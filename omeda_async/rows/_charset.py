@@ -146,7 +146,9 @@ def _beyond_ascii(blocks: Iterator[bytes]) -> bytes:
     """Return the first lines that are not ASCII; nothing if one of them all is UTF-8: then the text is, and damaged."""
     sample = rest = b""
     for block in chain(blocks, (b"\n",)):
-        *lines, rest = (rest + block).split(b"\n")
+        *lines, rest = (rest + block).replace(b"\r", b"\n").split(b"\n")
+        if len(rest) > _SAMPLE:  # a line without an end is looked at in pieces
+            lines, rest = [*lines, rest], b""
         for line in lines:
             if line.isascii():
                 continue

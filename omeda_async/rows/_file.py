@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice, starmap
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, TypedDict, Unpack, cast
 
 from omeda_async._masking import mask_emails
 from omeda_async._row import Row
@@ -21,6 +21,17 @@ from omeda_async.rows._text import Text
 
 _LOOKED_AT: Final = 20
 _LARGEST: Final = 256 * 1024 * 1024
+
+
+class RowOptions(TypedDict, total=False):
+    """What can be said of a file; see :class:`RowFile`."""
+
+    columns: Mapping[str, str] | None
+    ignore_other_columns: bool
+    encoding: str | None
+    delimiter: str | None
+    limit: int | None
+    sheet: str | None
 
 
 class RowFile(Iterable[Row]):
@@ -108,7 +119,9 @@ class RowFile(Iterable[Row]):
         self._names, self._fields = self._header() if self._has_header else ([], ())
 
     @classmethod
-    def at(cls, kind: RowKind, path: str | Path, ignore: Iterable[str] = (), **options: Any) -> "RowFile":
+    def at(
+        cls, kind: RowKind, path: str | Path, ignore: Iterable[str] = (), **options: Unpack[RowOptions]
+    ) -> "RowFile":
         """Open a file by its path; the options are those of the class.
 
         Raises:
@@ -216,7 +229,7 @@ class RowFile(Iterable[Row]):
     def _headings(self, cells: Any) -> list[str]:
         if isinstance(cells, InvalidRecord):
             return []
-        names = [cell.strip() if isinstance(cell, str) else str(cell) for cell in cells]
+        names = [cell.strip() for cell in cells] if self._sheet is None else self._sheet.headings(cells)
         while names and not names[-1]:
             names.pop()
         return names

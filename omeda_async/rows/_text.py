@@ -36,7 +36,7 @@ class Text:
     @property
     def start(self) -> str:
         """Return the first characters that are not blank."""
-        return self._seen.head.decode(self.charset.codec, "ignore").lstrip()
+        return self._seen.head.decode(self.charset.codec, "replace").lstrip()
 
     def is_cut(self, blanks: str) -> bool:
         """Whether the last line has no end; some characters, such as delimiters, are no line by themselves."""

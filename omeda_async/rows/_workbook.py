@@ -50,16 +50,16 @@ class Sheet:
     def rows(self) -> Iterator[tuple[int, list[Any]]]:
         """Return the number, as the spreadsheet shows it, and the values of each row that is not blank."""
         for number, values in enumerate(self._sheet.iter_rows(), 1):
-            for column, reason in self._marks.get(number, {}).items():
-                if column < len(values):
-                    values[column] = Marked(reason)
+            if self._marks and number in self._marks:
+                for column, reason in self._marks[number].items():
+                    if column < len(values):
+                        values[column] = Marked(reason)
             if any(not isinstance(value, str) or value.strip() for value in values):
                 yield number, values
 
-
-def heading(value: Any) -> str:
-    """Return what a cell of the header holds."""
-    return "" if isinstance(value, Marked) else _plain(value).strip()
+    def headings(self, values: list[Any]) -> list[str]:
+        """Return what the cells of a header hold."""
+        return ["" if isinstance(value, Marked) else _plain(value).strip() for value in values]
 
 
 class SheetForm:

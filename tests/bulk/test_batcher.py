@@ -255,11 +255,12 @@ async def test_a_lost_answer_is_settled_by_sending_again() -> None:
 
 
 async def test_a_key_that_is_refused_fails_its_request_only() -> None:
-    """Callers of that request hear of the key; later ones are tried again."""
+    """Callers of that request hear of the key; once the breaker lets one through, later ones are tried again."""
     async with Sandbox() as sandbox, manager_on(sandbox) as manager, manager.omeda.opt_outs.batcher() as batcher:
         sandbox.fault(Fault(FaultKind.SESSION_LOST))
         first = await asyncio.gather(*(batcher.add(client(number)) for number in range(3)))
         assert {(one.status, one.attempts) for one in first} == {(OutcomeStatus.FAILED, 1)}
+        await asyncio.sleep(batcher.view.retry_in)
         assert (await batcher.add(client(0))).status is OutcomeStatus.DONE
 
 

@@ -154,6 +154,25 @@ async def test_all_that_is_no_word_of_the_providers_is_silence(silence: OmedaAsy
     assert "no answer for" not in str(silence)
 
 
+async def test_a_host_that_has_answered_anything_is_not_one_that_is_never_reached() -> None:
+    """Four records without a connection stop a run only where nothing ever came."""
+    never, once = CommonCause(CANCEL), CommonCause(CANCEL)
+    once.suspects(BadRequest("no such campaign", status=400))
+    assert [never.suspects(refused()) for _ in range(4)] == [True] * 4
+    assert [once.suspects(refused()) for _ in range(4)] == [False] * 4
+    assert (never.is_certain, once.is_certain) == (True, False)
+
+
+@pytest.mark.parametrize(("status", "redirects"), [(299, False), (300, True), (399, True), (400, False)])
+async def test_redirects_are_those_from_300_to_399(status: int, redirects: bool) -> None:
+    """Four in a row stop a run, whatever was done before them."""
+    cause = CommonCause(CANCEL)
+    cause.took()
+    told = [cause.suspects(UnreadableAnswer("x", status=status)) for _ in range(4)]
+    assert told == [redirects] * 4
+    assert cause.is_certain is redirects
+
+
 async def test_neither_many_records_nor_a_long_time_alone_is_an_outage() -> None:
     """It takes both."""
     cause = CommonCause(CANCEL)

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import sqlite3
 import subprocess
@@ -21,8 +22,9 @@ from typing import Any
 import pytest
 import typer
 
-from omeda_async import SessionManager
+from omeda_async import ConnectionFailed, SessionManager
 from omeda_async.cli import _bulk, _sending
+from omeda_async.cli._outcomes import advice
 from omeda_async.cli._process import Output, OutputLost
 from omeda_async.sandbox import Fault, Sandbox
 from tests.cli.cli_scene import Scene
@@ -234,6 +236,31 @@ async def test_a_terminal_that_goes_away_loses_no_record(tmp_path: Path) -> None
     assert len(lines) == 200
     assert {line["key"] for line in lines if line["status"] == "done"} == cancelled
     assert len(cancelled) < 200
+
+
+PYTHON_ONLY = re.compile(r"base_url|http_session|\w+=(?!\d)|create_default_context|aiohttp")
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_what_a_command_advises_is_what_a_command_can_do(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Options and variables, and no arguments of Python's."""
+    monkeypatch.setenv("OCAMBA_BASE_URL", "http://127.0.0.1:9")
+    result = scene.give("cancel-campaigns", campaigns(scene, 9), "--yes", "--format", form)
+    assert result.exit_code == 1, result.output
+    assert "check OCAMBA_BASE_URL and its port" in result.stdout
+    assert "give --proxy http://host:port" in result.stdout
+    assert PYTHON_ONLY.findall(result.stdout) == []
+
+
+def test_every_advice_has_its_words_for_commands() -> None:
+    """What the library says to who writes Python is known to the command line, word for word."""
+    from omeda_async import _failures  # noqa: PLC0415 private words
+
+    for words in (_failures._BY_A_PROXY, _failures._CHECK_PROXY, _failures._CHECK_PROXY_URL, _failures._OWN_AUTHORITY):
+        error = ConnectionFailed(words, provider="ocamba")
+        assert PYTHON_ONLY.findall(advice(error)) == [], words
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from omeda_async import BulkReport, OcambaSettings, Outcome, OutcomeStatus, Plan
 from omeda_async.cli import _screen
 from omeda_async.cli._progress import Pauses, Watched, limit_in_words, watching
 from omeda_async.cli._report import new_table, show_plan
-from omeda_async.events import AccountPaused, AttemptEnded
+from omeda_async.events import AccountPaused, AttemptEnded, RetryPlanned
 from omeda_async.limits import LimitsView, Window, WindowView
 from omeda_async.sandbox import Fault, Sandbox
 from tests.cli.cli_scene import Scene
@@ -90,6 +90,30 @@ def test_records_not_sent_are_neither_progress_nor_rate() -> None:
     assert one.beside(stopped) == "4.0/s"
 
 
+@pytest.mark.parametrize(
+    ("room", "words"),
+    [(200, "no connection, tried again · 10/s · 3/10"), (30, "no connection, tried again"), (5, "")],
+)
+def test_what_keeps_a_run_waiting_is_said_first(room: int, words: str) -> None:
+    """How long that will take is not guessed at."""
+    one = attrs.evolve(watched(), trouble=lambda: "no connection, tried again")
+    assert one.beside(report(done=90, rejected=10), room).startswith(words)
+    assert "left" not in one.beside(report(done=90, rejected=10), room)
+
+
+def test_what_attempts_are_made_again_for_is_known_until_one_succeeds() -> None:
+    """By provider, and in words."""
+    pauses = Pauses()
+    who: dict[str, Any] = {"provider": "ocamba", "operation": "campaigns.cancel", "attempt": 1}
+    ended: dict[str, Any] = {"status": None, "seconds": 1.0, "waited": 0.0}
+    for error, words in [("ConnectionFailed", "no connection, tried again"), ("Odd", "Odd, tried again")]:
+        pauses(RetryPlanned(**who, wait=1.0, error=error))
+        pauses(AttemptEnded(**who, **ended, error=error))
+        assert (pauses.trouble("ocamba"), pauses.trouble("omeda")) == (words, "")
+    pauses(AttemptEnded(**who, **ended, error=None))
+    assert pauses.trouble("ocamba") == ""
+
+
 def seconds_left(one: Watched, so_far: BulkReport) -> float | None:
     return one.speed.seconds_left(so_far, one.limits())
 
@@ -100,6 +124,19 @@ def test_where_the_limits_leave_room_the_time_left_is_what_was_measured() -> Non
     for second in range(1, 91):
         left = seconds_left(one, report(float(second), done=10 * second))
     assert left == pytest.approx(10.0)
+
+
+def test_no_time_left_is_told_while_what_comes_was_settled_before() -> None:
+    """A resumed run gives thousands of records at once: how many more of them there are is not known."""
+    one = watched(windows=())
+    for second in range(1, 11):
+        resumed = attrs.evolve(report(float(second), done=50 * second), requests=second)
+        assert seconds_left(one, resumed) is None
+    for second in range(11, 41):
+        own = attrs.evolve(report(float(second), done=500 + 10 * (second - 10)), requests=10 * (second - 9))
+        left = seconds_left(one, own)
+    assert left is not None
+    assert 20.0 <= left <= 30.0  # the seconds of before count, too, for a minute
 
 
 def test_a_pause_is_no_part_of_the_measured_rate() -> None:

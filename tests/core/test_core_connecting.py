@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from omeda_async import ConnectionFailed
+from omeda_async import AnswerLost, ConnectionFailed
 from omeda_async._transport import Transport
 from tests.core.raw import GET, OK, POST, Server, says, self_signed, send, serving, transporting, trusting
 
@@ -121,6 +121,43 @@ async def test_a_server_without_tls() -> None:
     assert "no TLS with 127.0.0.1" in str(error)
     assert "begins with http://" in str(error)
     assert (error.cause, error.retryable) == ("tls", True)
+
+
+ALERT = bytes.fromhex("15030100020246")
+IN_WORDS = [
+    b"<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>",
+    b"Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />",
+    b"Client sent an HTTP request to an HTTPS server.\n",
+    b"Bad Request\nThis combination of host and port requires TLS.\n",
+]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [ALERT, *(b"HTTP/1.1 400 X\r\nContent-Length: %d\r\n\r\n%s" % (len(words), words) for words in IN_WORDS)],
+    ids=["an alert", "nginx", "Apache", "Go", "Tomcat"],
+)
+async def test_plain_http_to_a_port_of_tls(said: bytes) -> None:
+    """The server has refused whatever it was, and will again: the scheme is wrong."""
+    async with serving(says(said, close=True)) as server, transporting() as transport:
+        error = await failure(transport, server.url)
+    assert "begin base_url with https://" in str(error)
+    assert (error.cause, error.retryable) == ("tls", False)
+
+
+@REQUESTS
+async def test_plain_http_to_a_port_of_tls_that_says_nothing(request_: Any, tmp_path: Path) -> None:
+    """Others end a connection without a word, too, so that nothing is certain; what may be the matter is said."""
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    async with serving(says(OK), self_signed(tmp_path)) as server, transporting() as transport:
+        with pytest.raises(AnswerLost, match="if the port is one of TLS, begin base_url with https://"):
+            await send(transport, server.url.replace("https:", "http:"), request_)
+
+
+async def test_a_400_of_a_providers_is_one() -> None:
+    """Whatever the scheme, other words are the provider's."""
+    async with serving(says(b"HTTP/1.1 400 X\r\nContent-Length: 2\r\n\r\n{}")) as server, transporting() as transport:
+        assert (await send(transport, server.url, POST)).body == b"{}"
 
 
 async def test_a_handshake_that_is_broken_off() -> None:

@@ -187,6 +187,30 @@ def test_retry_after_wins_over_the_back_off(asked: float, least: float, most: fl
         assert least <= step.seconds <= most
 
 
+@pytest.mark.parametrize(("uniform", "seconds"), [(0.0, 100.0), (0.4, 101.0), (1.0, 102.5)])
+def test_the_jitter_of_a_retry_after_is_a_tenth_of_the_back_offs(uniform: float, seconds: float) -> None:
+    """Up to a fortieth is added: who asked for a time is not kept waiting much longer."""
+    step = next_of(REPEATABLE, _server(503, 100.0), uniform=lambda: uniform)
+    assert isinstance(step, Wait)
+    assert step.seconds == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("status", "doubtful"),
+    [(200, True), (399, True), (400, False), (407, False), (408, True), (499, True), (500, True)],
+)
+def test_an_unreadable_answer_is_in_doubt_by_its_status(status: int, doubtful: bool) -> None:
+    """A 4xx has refused it, unless it says that somebody stopped waiting; whatever else proves nothing."""
+    assert in_doubt(_unreadable(status)) is doubtful
+
+
+@pytest.mark.parametrize(("status", "own"), [(500, True), (501, True), (502, False), (503, False), (520, False)])
+def test_what_a_gateway_says_is_read_twice_before_it_is_believed(status: int, own: bool) -> None:
+    """Behind a 500 or 501 of its own, the provider does nothing more: one read is enough."""
+    step = next_of(READ_FIRST, *[_server(status)] * 5, NOT_DONE)
+    assert isinstance(step, Finish if own else Wait)
+
+
 @pytest.mark.parametrize("asked", [None, 0.0, -1.0])
 def test_without_a_usable_retry_after_the_back_off_counts(asked: float | None) -> None:
     """None, zero and minus one are no waiting times."""

@@ -94,6 +94,34 @@ async def test_a_proxy_may_be_asked_over_tls(tmp_path: Path) -> None:
     assert (len(found.proxy.heads), len(found.server.requests)) == (1, 2)
 
 
+async def test_a_proxy_that_speaks_no_tls_is_told_as_such(tmp_path: Path) -> None:
+    """Its URL begins with the wrong word, and base_url is in order."""
+
+    async def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(plain, "127.0.0.1", 0)
+    where = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with scene(tmp_path) as found:
+        found.transport._network = make_network(f"https://{where}", {}, trusting(tmp_path))
+        error = await refused(found)
+    server.close()
+    assert f"no TLS with {where} " in str(error)
+    assert "check the proxy's URL, whether it begins with http://" in str(error)
+    assert error.cause == "tls"
+
+
+async def test_a_proxy_whose_certificate_is_not_trusted_learns_nothing(tmp_path: Path) -> None:
+    """Neither its own password nor which host is asked for."""
+    async with scene(tmp_path, tls=True) as found:
+        url = found.proxy.url.replace("https://", NAMED.replace("http://", "https://"))
+        found.transport._network = make_network(url, {}, None)
+        error = await refused(found)
+    assert f"the certificate of {found.proxy.url.removeprefix('https://')} is not trusted" in str(error)
+    assert (error.cause, error.retryable, found.proxy.heads) == ("certificate", False, [])
+
+
 async def test_plain_http_goes_past_every_proxy(tmp_path: Path) -> None:
     """It is for this machine alone: a proxy would read the credentials."""
     async with scene(tmp_path) as found, serving(says(OK)) as plain:

@@ -42,7 +42,8 @@ async def test_them(session_manager, sandbox):
 def run_pytest(directory: Path) -> subprocess.CompletedProcess[str]:
     (directory / "test_them.py").write_text(TEST)
     (directory / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(directory)]
+    quick = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", *quick, str(directory)]
     return subprocess.run(command, check=False, capture_output=True, text=True, cwd=directory)  # noqa: S603 our own words
 
 

@@ -76,6 +76,17 @@ def test_what_was_known_and_is_lost_is_held_too(how: str) -> None:
     assert bench.turn("b", interactive=1, distrusts=how == "distrust").held_for == pytest.approx(HOLD)
 
 
+def test_a_hold_takes_back_what_nobody_has_fetched() -> None:
+    """It was granted by what is not believed any more."""
+    bench = Bench(RateLimit(Window(10, 1.0), parallel=1, interactive_reserve=0))
+    reply = bench.turn("a", interactive=1)
+    bench.turn("b", interactive=1)
+    bench.turn("a", Ended(reply.permits[0][0], sent=True, status=204), interactive=0)  # calls b
+    bench.turn("a", distrusts=True)
+    assert bench.turn("b", interactive=1).permits == ()
+    assert bench.state.limits.in_flight == 0
+
+
 def test_a_permit_whose_reply_was_lost_is_back_with_the_clients_next_turn() -> None:
     """It does not have it, so that it cannot have used it."""
     bench = Bench()

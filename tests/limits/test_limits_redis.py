@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import secrets
@@ -214,6 +215,20 @@ async def test_another_life_of_the_server_holds_everything(server: OwnServer) ->
         assert (reply.permits, reply.held_for > 20) == ((), True)
 
 
+async def test_a_connection_that_was_closed_is_not_opened_again_unseen(server: OwnServer) -> None:
+    """It may lead to another life of the server: a new connection asks for it first."""
+    async with account_at(server) as account:
+        client = account.client("a")
+        await account.past_the_hold(client)
+        link = client.store._link
+        assert link is not None
+        await link._connection.disconnect(nowait=True)
+        with pytest.raises(ConnectionError, match="closed"):
+            await link.call("PING")
+        assert len((await client.ask(bulk=1)).permits) == 1
+        assert client.store._link is not link
+
+
 async def test_a_server_that_is_gone_is_away_and_one_that_comes_back_holds(server: OwnServer) -> None:
     """Killed, it answers nothing; restarted, it has lost everything, and says so."""
     async with account_at(server) as account:
@@ -309,6 +324,25 @@ async def test_the_store_ends_with_its_loop() -> None:
         await Client("a", store).ask()
 
 
+async def test_a_command_that_fails_as_it_is_cancelled_is_not_complained_of() -> None:
+    """Its error is nobody's any more."""
+    told: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    for passes in range(24):
+        store = RedisStore("redis://127.0.0.1:1/0", "x", lambda: 0.5)
+        turn = asyncio.ensure_future(Client("a", store).ask())
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        turn.cancel()
+        await asyncio.wait({turn})
+        await store.aclose()
+        if not turn.cancelled():
+            turn.exception()
+        del turn
+    gc.collect()
+    assert told == []
+
+
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
 async def test_a_server_that_may_evict_is_refused(server: OwnServer, policy: str) -> None:
     """The limits would be gone in the middle of everything."""
@@ -370,10 +404,18 @@ async def test_a_password_is_shown_nowhere(server: OwnServer, caplog: pytest.Log
     assert right.store.name == f"redis://127.0.0.1:{server.port}/0"
 
 
-@pytest.mark.parametrize("url", ["redis://:pass-word@host:pass-word/0", "http://:pass-word@host/0"])
-def test_an_address_that_is_none_is_refused_and_not_shown(url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("redis://:pass-word@host:pass-word/0", "redis://host:6379/0"),
+        ("http://:pass-word@host/0", "redis://host:6379/0"),
+        ("redis://:pass-word@host/0?pass-word=1", "is no option of a connection"),
+        ("redis://:pass-word@host/0?protocol=x", "redis://host:6379/0"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_and_not_shown(url: str, message: str) -> None:
     """It may hold a password."""
-    with pytest.raises(ValueError, match=r"redis://host:6379/0") as refused:
+    with pytest.raises(ValueError, match=message) as refused:
         RedisStore(url, "x", lambda: 0.5)
     assert "pass-word" not in str(refused.value)
     assert refused.value.__suppress_context__
@@ -503,6 +545,7 @@ def test_an_address_makes_the_store_and_one_that_is_none_says_so() -> None:
     store = open_store("rediss://user:pass-word@cache:6380/5", key, lambda: 0.5)
     assert isinstance(store, RedisStore)
     assert store.name == "rediss://cache:6380/5"
+    assert open_store("redis://[::1]", key, lambda: 0.5).name == "redis://[::1]:6379/0"
     assert open_store("unix:///run/redis.sock?db=2", key, lambda: 0.5).name == "unix:///run/redis.sock?db=2"
     with pytest.raises(ConfigurationError, match=r"^share_limits: it must read redis://host:6379/0") as refused:
         open_store("redis://:pass-word@cache:pass-word/5", key, lambda: 0.5)

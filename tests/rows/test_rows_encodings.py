@@ -124,6 +124,13 @@ def test_bytes_that_the_encoding_lacks_spoil_their_own_row() -> None:
     assert found == "source: holds bytes that are not cp1252: say another encoding, or save it as UTF-8"
 
 
+def test_the_guess_needs_no_line_ends_of_a_kind() -> None:
+    """Spreadsheets on old Macs end lines by a carriage return."""
+    found = read(OPT_OUTS, TEXT.replace("\n", "\r").encode("cp1252"))
+    assert found[2] == {"email_address": "anna@x.com", "source": "zu spät"}
+    assert found[3].startswith(GUESSED)
+
+
 def test_a_header_may_need_the_guess() -> None:
     """Columns are named as their readers know them."""
     text = "Adrèsse,Prénom\na@x.com,Chloé\n".encode("cp1252")

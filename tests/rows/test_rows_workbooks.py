@@ -4,7 +4,9 @@ import builtins
 import gzip
 import io
 import random
+import struct
 import zipfile
+import zlib
 from typing import Any
 
 import pytest
@@ -128,15 +130,23 @@ def test_a_workbook_of_no_use_says_why(data: bytes, words: str) -> None:
         rows(CAMPAIGNS, data, "in.xlsx")
 
 
+def test_a_header_may_hold_numbers_and_errors() -> None:
+    """A year is named as it is shown, an error is no name."""
+    data = workbook([["id", '<c t="e"><v>#REF!</v></c>', 2026], [1, "x", "y"]])
+    with pytest.raises(ConfigurationError, match=r"2 columns .*: 2 \(no name\), '2026'; known"):
+        rows(CAMPAIGNS, data, "in.xlsx")
+
+
 def test_a_cell_beyond_the_header_spoils_its_row() -> None:
     """As in CSV: nobody can tell what it means."""
     found = read(CAMPAIGNS, workbook([["id"], [1, "x"], [2, " "]]), "in.xlsx")
     assert found == {2: "has something in a cell beyond the 1 of the header", 3: {"campaign_id": "2"}}
 
 
-def test_a_sheet_that_spans_more_than_memory_is_refused_before_it_is_unfolded() -> None:
+@pytest.mark.parametrize("reference", ['r="XFD1048576"', "r='XFD1048576'", 'r = "XFD1048576"', '\n\tr=\n"XFD1048576"'])
+def test_a_sheet_that_spans_more_than_memory_is_refused_before_it_is_unfolded(reference: str) -> None:
     """Two cells may span billions: a few hundred bytes would take all memory there is."""
-    corner = '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
+    corner = f"<row><c {reference}><v>1</v></c></row>"
     with pytest.raises(ConfigurationError, match="spans 1,048,576 rows and 16,384 columns, too many to be read"):
         rows(CAMPAIGNS, workbook(xml_of([["id"]]) + corner), "in.xlsx")
 
@@ -146,6 +156,19 @@ def test_an_archive_that_unfolds_too_far_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("omeda_async.rows._package.LARGEST", 100_000)
     with pytest.raises(ConfigurationError, match="unfolds to more than"):
         rows(CAMPAIGNS, workbook([["id"], ["x" * 200_000]]), "in.xlsx")
+
+
+def test_an_archive_that_lies_about_its_size_is_refused() -> None:
+    """What reads the values would unfold all of it, whatever the archive says."""
+    data = workbook([["id"], *([place] for place in range(2000))])
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        part = archive.getinfo("xl/worksheets/sheet1.xml")
+        start = archive.read(part)[:100]
+    said, lied = (struct.pack("<LLL", part.CRC, part.compress_size, size) for size in (part.file_size, len(start)))
+    lied = struct.pack("<L", zlib.crc32(start)) + lied[4:]
+    assert data.count(said) == 2
+    with pytest.raises(ConfigurationError, match="is damaged: save the sheet as CSV"):
+        rows(CAMPAIGNS, data.replace(said, lied), "in.xlsx")
 
 
 def test_another_archive_is_no_workbook() -> None:

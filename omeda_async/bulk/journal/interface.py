@@ -120,6 +120,9 @@ class Backend(Protocol):
     JournalError where it cannot do what it is to do; nothing of it is done then.
     """
 
+    place: str
+    """Where it is kept, in words of the user's; no secret."""
+
     def open(self) -> Opened:
         """Open or create the journal, unless it is in use or another run's, and note that a run begins."""
 

@@ -97,7 +97,7 @@ class SqliteBackend:
     _next_stored: int
 
     def __init__(self, path: Path, identity: Identity, lookback: float = 0.0) -> None:
-        self._path = path
+        self._path, self.place = path, str(path)
         self._opening = journal_file(path, identity, lookback)
         self._stack = ExitStack()
         self.close = self._stack.close

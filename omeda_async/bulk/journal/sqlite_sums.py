@@ -45,6 +45,11 @@ _HAS_SUMS: Final = "SELECT EXISTS (SELECT * FROM pragma_table_info('runs') WHERE
 _ODD: Final = """
 SELECT EXISTS (SELECT * FROM results WHERE status NOT BETWEEN 1 AND 8 OR last < first)
 OR (SELECT ifnull(sum(last - first + 1), 0) FROM results) > (SELECT count(*) FROM records)
+OR EXISTS (SELECT * FROM results WHERE typeof(status) != 'integer' OR typeof(attempts) != 'integer')
+OR EXISTS (SELECT * FROM asides WHERE typeof(status) != 'integer' OR status NOT BETWEEN 1 AND 8
+    OR run NOT IN (SELECT id FROM runs))
+OR EXISTS (SELECT * FROM runs WHERE typeof(version) != 'text' OR typeof(started) NOT IN ('real', 'integer'))
+OR (EXISTS (SELECT * FROM records) AND NOT EXISTS (SELECT * FROM runs))
 """
 _ASTRAY: Final = "SELECT EXISTS (SELECT * FROM prints WHERE record NOT IN (SELECT id FROM records))"
 _LOST: Final = "SELECT ids != (SELECT ifnull(sum(id), 0) FROM records) FROM runs ORDER BY id DESC LIMIT 1"

@@ -224,7 +224,9 @@ class Journal:
         """Write nothing more: after a defect nothing can be relied on. Return what all who ask are told."""
         if self._refusal is None:
             if not isinstance(error, JournalError):
-                cause, error = error, JournalError(f"the journal could not be written: {type(error).__name__}")
+                cause = error
+                words = f"it is damaged, or holds what cannot be kept; this met with a {type(cause).__name__}"
+                error = JournalError(f"the journal {self._backend.place} cannot be used: {words}")
                 error.__cause__ = cause
             self._refusal = error
             self._wrote.set()

@@ -1,15 +1,19 @@
 """Omeda: deployments and opt-outs."""
 
-from typing import Any, TypeVar, Unpack, overload
+from collections.abc import Callable
+from os import PathLike
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 import attrs
 
 from omeda_async._account import Account
 from omeda_async._single import ClientOptions, SingleOptions, call
-from omeda_async.bulk import Batcher, BulkOptions, BulkRun, Records
+from omeda_async.bulk import MAX_WAITING, Batcher, BulkOptions, BulkRun, OutboxOptions, Records
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import LimitsView, Priority
+from omeda_async.outcomes import Outcome
 from omeda_async.providers.omeda import _operations, _requests
+from omeda_async.providers.omeda._addresses import Addresses
 from omeda_async.providers.omeda._deployments import Deployments, addresses_of
 from omeda_async.providers.omeda._opt_outs import MAX_BYTES, MAX_ENTRIES, OptOutWork
 from omeda_async.providers.omeda.models import (
@@ -19,6 +23,9 @@ from omeda_async.providers.omeda.models import (
     OptOutRecord,
 )
 from omeda_async.settings import OmedaSettings
+
+if TYPE_CHECKING:
+    from omeda_async.bulk.outbox.outbox import Outbox
 
 __all__ = ["Deployments", "OmedaClient", "OptOuts"]
 
@@ -104,6 +111,8 @@ class OptOuts:
         max_entries: int = MAX_ENTRIES,
         max_bytes: int = MAX_BYTES,
         priority: Priority | None = None,
+        max_waiting: int | None = MAX_WAITING,
+        on_outcome: Callable[[Outcome[OptOutRecord, OptOutReceipt]], Any] | None = None,
         allow_odd_addresses: bool | None = None,
     ) -> Batcher[OptOutRecord, OptOutReceipt]:
         """Let many tasks share requests: ``await batcher.add(record)`` gives each its own outcome.
@@ -113,6 +122,11 @@ class OptOuts:
             max_entries: Records in one request at the most. Omeda publishes no limit: 500 is ours.
             max_bytes: Bytes of one request at the most; the default is ours too.
             priority: The lane at the limiter; by default the client's, which is interactive.
+            max_waiting: Records that may wait for a request at the most: one more raises ``BatcherFull``. None lets
+                any number wait.
+            on_outcome: Called, on the event loop, with each outcome that nobody awaits any more, as its caller was
+                cancelled (a time-out, a client that has gone, a shutdown). It must not block. What it raises is logged,
+                with the outcome. None logs such outcomes, addresses masked, and emits an event for each.
             allow_odd_addresses: Whether addresses are sent that nobody can have; by default the settings say so.
 
         Raises:
@@ -120,7 +134,35 @@ class OptOuts:
         """
         work = self._work(max_entries, max_bytes, allow_odd_addresses)
         lane = self._account.priority or Priority.INTERACTIVE if priority is None else priority
-        return Batcher(work, max_delay=max_delay, priority=lane)
+        return Batcher(work, max_delay=max_delay, priority=lane, max_waiting=max_waiting, on_outcome=on_outcome)
+
+    def outbox(
+        self,
+        path: str | PathLike[str],
+        *,
+        max_entries: int = MAX_ENTRIES,
+        max_bytes: int = MAX_BYTES,
+        allow_odd_addresses: bool | None = None,
+        **options: Unpack[OutboxOptions],
+    ) -> "Outbox[OptOutRecord, OptOutReceipt]":
+        """Keep opt-outs on disk until they are delivered: what ``put`` has returned for is sent, whatever happens.
+
+        Args:
+            path: An SQLite file; made if it does not exist, with mode 0600. Not on a network file system.
+            max_entries: Records in one request at the most. Omeda publishes no limit: 500 is ours.
+            max_bytes: Bytes of one request at the most; the default is ours too.
+            allow_odd_addresses: Whether addresses are taken that nobody can have; by default the settings say so.
+            options: See :class:`OutboxOptions`.
+
+        Raises:
+            ConfigurationError: The settings name no client, or an option is out of range; the message names it.
+            TypeError: There is no such option.
+        """
+        from omeda_async.bulk.outbox.place import outbox_at  # noqa: PLC0415 who has no outbox loads no SQLite
+
+        work = attrs.evolve(self._work(max_entries, max_bytes, allow_odd_addresses), name="opt_outs.outbox")
+        sending = attrs.evolve(work, addresses=Addresses.ODD)  # what has been taken in is sent
+        return outbox_at(path, work, sending, **options)
 
     @overload
     def submit_many(

@@ -1,0 +1,89 @@
+"""One request that the records of many callers share."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from omeda_async._account import Account
+from omeda_async._call import CallOptions
+from omeda_async._result import Result
+from omeda_async._stop import Stop
+from omeda_async.bulk._delivery import NullJournal
+from omeda_async.bulk._item import Closed, Item
+from omeda_async.bulk._job import Job, Work
+from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError
+from omeda_async.limits import Permit, Priority
+
+ISOLATION_BUDGET = 1000
+
+
+class SharedRequest:
+    """One shared request, as the host of its job; each item has exactly one result.
+
+    Args:
+        account: Whose limits it uses.
+        items: What it holds.
+        permit: What the limiter has granted for its first attempt.
+        priority: The lane of the others.
+        deliver: Called with results as soon as they are certain.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        items: list[Item],
+        permit: Permit,
+        priority: Priority,
+        deliver: Callable[[Closed], None],
+    ) -> None:
+        self.stop = Stop()
+        if account.activity.closing.is_set:
+            self.stop.set(ClosedError("the session manager was closed before this record was sent"))
+        self.permit = permit
+        self.journal = NullJournal()
+        self.results: list[Result[Any]] = []
+        """What its records have ended with so far."""
+        self._items = items
+        self._deliver = deliver
+        self._job: Job | None = None
+        self._isolation_left = ISOLATION_BUDGET
+        self.call_options = CallOptions(
+            priority=priority, deadline_from_first_permit=True, stop=self.stop, permit=permit
+        )
+
+    @property
+    def common_cause(self) -> OmedaAsyncError | None:
+        """What was found to meet every record of the operation, whoever's; None where nothing was.
+
+        That the provider knows none of a request's ids is not: they may all be one caller's.
+        """
+        cause = self.stop.cause
+        return cause if isinstance(cause, ApiError) and not isinstance(cause, BatchRejected) else None
+
+    async def perform(self, work: Work) -> None:
+        """Send it. Cancelling it leaves no item without a result; nor does a defect, which is ``stop.failure``."""
+        self._job = Job(self, self._items)
+        await self._job.perform(work)
+
+    def break_off(self, cause: OmedaAsyncError) -> None:
+        """Give every item its result now, and send nothing more; its task is to be cancelled."""
+        self.stop.set(cause)  # a request whose cancellation is swallowed goes no further all the same
+        if self._job is not None:
+            self._job.abandon()
+
+    def spend_isolation(self) -> bool:
+        """Whether one more request may be spent on isolating culprits; it counts as spent."""
+        self._isolation_left -= 1
+        return self._isolation_left >= 0
+
+    def deliver(self, closed: Sequence[Closed]) -> None:
+        """Hand out results that are final."""
+        for one in closed:
+            self.results.append(one[1])
+            self._deliver(one)
+
+    def deliver_when(self, _recorded: asyncio.Future[None], closed: Sequence[Closed]) -> None:
+        """Hand them out: no journal writes anything down."""
+        self.deliver(closed)
+
+    leave = deliver

@@ -1,0 +1,38 @@
+"""Whether a record is tried again, and when: pure."""
+
+import attrs
+
+from omeda_async._result import Result
+from omeda_async.errors import ClosedError
+from omeda_async.outcomes import OutcomeStatus
+
+FIRST_WAIT = 1.0
+"""Seconds before a record is tried again; doubled each time."""
+LONGEST_WAIT = 300.0
+_NOT_YET = frozenset({OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_SENT})
+
+
+@attrs.frozen
+class Again:
+    """A record that is to be tried again."""
+
+    seconds: float
+    """From now."""
+    tries: int
+    """In vain, so far."""
+
+
+def again(result: Result[object], *, tries: int, age: float, give_up_after: float | None) -> Again | None:
+    """Return when a record is to be tried again; None where the result is its outcome.
+
+    Args:
+        result: What it has ended with this time.
+        tries: How often it was tried in vain before.
+        age: Seconds since it was put.
+        give_up_after: Seconds after which the result is the outcome, whatever it is; None: never.
+    """
+    if result.status not in _NOT_YET or (give_up_after is not None and age >= give_up_after):
+        return None
+    if result.status is OutcomeStatus.NOT_SENT and isinstance(result.error, ClosedError):
+        return Again(0.0, tries)  # it was not its turn yet
+    return Again(min(FIRST_WAIT * 2.0 ** min(tries, 20), LONGEST_WAIT), tries + 1)

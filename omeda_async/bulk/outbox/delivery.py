@@ -1,0 +1,377 @@
+"""Delivering what is in an outbox: by the process that holds the lease, batch after batch."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import attrs
+
+from omeda_async import _clock, events
+from omeda_async._account import Account
+from omeda_async._result import Result
+from omeda_async._stop import Stop
+from omeda_async.bulk._breaker import Breaker, BreakerState
+from omeda_async.bulk._item import Closed, Item, not_sent, refused, still_doubtful
+from omeda_async.bulk._job import Work
+from omeda_async.bulk._outlast import outlast
+from omeda_async.bulk._reader import read_item
+from omeda_async.bulk._request import SharedRequest
+from omeda_async.bulk.journal.codec import Codec, record_of
+from omeda_async.bulk.outbox.again import again
+from omeda_async.bulk.outbox.interface import Claimed, Ended, Found, LeaseLost
+from omeda_async.bulk.outbox.keeper import Keeper
+from omeda_async.bulk.outbox.options import DeliveryOptions
+from omeda_async.bulk.outbox.outcomes import TELL_AGAIN, Teller, Waiters, outcome_of
+from omeda_async.errors import ClosedError, OutboxError
+from omeda_async.events import logger
+from omeda_async.limits import Permit
+
+POLL = 0.25
+"""Seconds after which a process looks at the latest whether others have put or delivered something."""
+RETRY = 5.0
+"""Seconds until something is tried again that the outbox itself has refused."""
+CONCURRENCY = 4
+PRUNE_EVERY = 600.0
+PRUNED_AT_ONCE = 1000
+UNTOLD_AT_ONCE = 1000
+
+
+@attrs.define(eq=False)
+class Term:
+    """The time for which this process holds the lease."""
+
+    fence: int
+    over: Stop = attrs.field(factory=Stop)
+    """Set when the lease is another's, or the outbox is being closed."""
+    requests: dict[asyncio.Task[None], SharedRequest] = attrs.field(factory=dict)
+    """Those under way."""
+    beating: asyncio.Task[None] | None = None
+
+
+class Delivery:
+    """Delivers what is in an outbox, whenever this process holds the lease.
+
+    Args:
+        work: How records are read and sent.
+        keeper: Where they are kept.
+        codec: How results are kept.
+        options: How they are delivered.
+        waiters: Who waits for outcomes here.
+        teller: Who tells them to the callback.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        keeper: Keeper,
+        *,
+        codec: Codec,
+        options: DeliveryOptions,
+        waiters: Waiters,
+        teller: Teller,
+    ) -> None:
+        self._work = work
+        self._account: Account = work.account
+        self._keeper = keeper
+        self._store = keeper.store
+        self._codec = codec
+        self._options = options
+        self._waiters = waiters
+        self._teller = teller
+        self._breaker = Breaker()
+        self._news = asyncio.Event()
+        self._hurried = asyncio.Event()
+        self._closing = Stop()
+        self._closing.wakers.add(self._news.set)
+        self._term: Term | None = None
+        self._taking: asyncio.Future[int | None] | None = None
+        self._claiming: asyncio.Future[Sequence[Claimed]] | None = None
+        self._main = asyncio.create_task(self._run(), name="omeda_async outbox")
+        self._has_more = False
+        """Whether as much was due as goes into a request: more need not be waited for."""
+        self._tends_at = self._prunes_at = -math.inf
+
+    def wake(self) -> None:
+        """Note that there is something new to deliver."""
+        self._news.set()
+
+    async def aclose(self, timeout: float) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
+        """Begin nothing new; give what is under way so many seconds; write down how it stands; give the lease back."""
+        self._closing.set(ClosedError("the outbox was closed"))
+        self._main.cancel()
+        await asyncio.wait({self._main})
+        await self._take_back()
+        if (term := self._term) is not None:
+            until = _clock.now() + timeout
+            while term.requests and not self._hurried.is_set() and (left := until - _clock.now()) > 0:
+                hurried = asyncio.create_task(_wait(self._hurried, left))
+                await asyncio.wait({hurried, *term.requests}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                hurried.cancel()
+            await self._end_term(term)
+        await self._teller.ended(0.0 if self._hurried.is_set() else timeout)
+
+    async def _take_back(self) -> None:
+        """Undo what was being written when nothing new was to be begun any more."""
+        try:
+            if self._taking is not None and (fence := await self._taking) is not None:
+                self._term = self._term or Term(fence)
+            if self._claiming is not None and self._term is not None:
+                unsent = not_sent(ClosedError("the outbox was closed before this record was sent"))
+                claimed = await self._claiming
+                ended = [self._ended(one, still_doubtful(self._item(one), unsent)) for one in claimed]
+                await self._keeper.do(partial(self._store.end, self._term.fence, ended))
+        except (LeaseLost, OutboxError):
+            pass  # then nothing was written
+
+    def hurry(self) -> None:
+        """Wait no longer for what is under way: whoever closes the outbox was cancelled."""
+        self._hurried.set()
+
+    async def _run(self) -> None:
+        while not self._closing.is_set:
+            self._news.clear()
+            wait = POLL
+            try:
+                attempt = self._account.timeout + self._account.connect_timeout
+                take = partial(self._store.take, self._options.holder, self._options.lease, attempt)
+                self._taking = self._keeper.do(take)
+                fence = await asyncio.shield(self._taking)
+                self._taking = None
+                if fence is not None:
+                    await self._serve(Term(fence))
+            except LeaseLost:
+                continue
+            except ClosedError:  # the session manager is being closed
+                return
+            except OutboxError as error:
+                logger.warning("the outbox is not delivered for %g s: %s", RETRY, error)
+                wait = RETRY
+            except Exception as error:  # noqa: BLE001 not even a defect of ours may end the delivery
+                logger.error("the delivery of the outbox broke off, and begins anew: %s", type(error).__name__)
+                if self._term is not None:
+                    await self._end_term(self._term)
+                wait = RETRY
+            await self._until_news(wait)
+
+    async def _serve(self, term: Term) -> None:
+        """Deliver until the lease is lost."""
+        self._term = term
+        term.over.wakers.add(self._news.set)
+        term.beating = asyncio.create_task(self._beat(term), name="omeda_async outbox, lease")
+        while not term.over.is_set:
+            self._news.clear()
+            try:
+                await self._tend()
+                if (wait := await self._seconds_until_due()) > 0:
+                    await self._until_news(min(wait, POLL))
+                else:
+                    await self._deliver_some(term)
+            except LeaseLost:
+                break
+            except OutboxError as error:
+                logger.warning("the outbox is not delivered for %g s: %s", RETRY, error)
+                await self._until_over(term, RETRY)
+        await self._end_term(term)
+        raise LeaseLost
+
+    async def _end_term(self, term: Term) -> None:
+        """End what is under way, write down how it stands, and give the lease back."""
+        cause = ClosedError("the delivery of the outbox was ended before this record was sent")
+        term.over.set(cause)
+        for task, request in list(term.requests.items()):
+            request.break_off(cause)
+            task.cancel()
+        if term.requests:
+            await asyncio.wait(term.requests)
+        if term.beating is not None:
+            term.beating.cancel()
+        self._term = None
+        try:
+            await self._keeper.do(partial(self._store.release, term.fence))
+        except OutboxError as error:
+            logger.warning("the lease of the outbox was not given back, and ends by itself: %s", error)
+
+    async def _beat(self, term: Term) -> None:
+        """Renew the lease; once that fails for as long as it lasts, or it is another's, the term is over."""
+        lost = ClosedError("another process delivers the outbox now")
+        renewed = _clock.now()
+        while not term.over.is_set:
+            await _clock.sleep(self._options.lease / 3)
+            asked = _clock.now()
+            try:
+                if not await self._keeper.do(partial(self._store.renew, term.fence)):
+                    break
+                renewed = asked
+            except OutboxError as error:
+                logger.warning("the lease of the outbox could not be renewed: %s", error)
+                if _clock.now() - renewed >= self._options.lease:
+                    break
+        term.over.set(lost)
+        for request in term.requests.values():
+            request.stop.set(lost)
+
+    async def _seconds_until_due(self) -> float:
+        due = await self._keeper.do(self._store.next_due)
+        return POLL if due is None else max(due, self._breaker.wait(_clock.now()))
+
+    async def _until_news(self, seconds: float) -> None:
+        """Wait for news since they were last looked at, so long at the most."""
+        if not self._closing.is_set:
+            await _wait(self._news, seconds)
+
+    async def _deliver_some(self, term: Term) -> None:
+        """Send the records that are due in one request, once the limiter lets it go."""
+        if self._options.max_delay and not self._has_more:
+            await _clock.sleep(self._options.max_delay)
+        while len(term.requests) >= CONCURRENCY:
+            await asyncio.wait(term.requests, return_when=asyncio.FIRST_COMPLETED)
+        if not self._breaker.admits(_clock.now()):
+            await self._until_news(self._breaker.wait(_clock.now()) or POLL)
+            return
+        probe = self._breaker.state is BreakerState.HALF_OPEN
+        begun = False
+        try:
+            permit = await self._account.limiter.acquire(priority=self._options.priority)
+            try:
+                begun = await self._claim(term, permit, probe=probe)
+            finally:
+                if not begun:
+                    self._account.limiter.release(permit, sent=False)
+        finally:
+            if probe and not begun:
+                self._breaker.probe_is_gone(_clock.now())
+
+    async def _claim(self, term: Term, permit: Permit, *, probe: bool) -> bool:
+        """Claim records and begin to send them; return whether there were any."""
+        work = self._work
+        entries, size = work.sizes.next_limit() if work.sizes.refused else (work.max_entries, work.max_bytes)
+        most, most_bytes = int(min(entries, work.max_entries)), int(min(size, work.max_bytes))
+        claim = partial(self._store.claim, term.fence, 1 if probe else max(1, most), most_bytes)
+        self._claiming = self._keeper.do(claim)
+        claimed = await asyncio.shield(self._claiming)
+        self._claiming = None
+        self._has_more = len(claimed) >= most
+        if not claimed:
+            return False
+        items = [self._item(one) for one in claimed]
+        good, closed = [item for item in items if item.refusal is None], list[Closed]()
+        request = SharedRequest(self._account, good, permit, self._options.priority, closed.append)
+        if term.over.cause is not None:
+            request.stop.set(term.over.cause)
+        closed += [([item], refused(item)) for item in items if item.refusal is not None]
+        send = self._send(term, claimed, request, closed, probe=probe)
+        task = asyncio.create_task(send, name="omeda_async outbox, request")
+        term.requests[task] = request
+        task.add_done_callback(partial(self._sent, term))
+        return True
+
+    def _sent(self, term: Term, task: asyncio.Task[None]) -> None:
+        request = term.requests.pop(task)
+        self._account.limiter.release(request.permit, sent=False)  # one that was cancelled before it began still has it
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a request of the outbox broke off: %s", type(error).__name__)
+        self._news.set()
+
+    async def _send(
+        self, term: Term, claimed: Sequence[Claimed], request: SharedRequest, closed: Sequence[Closed], *, probe: bool
+    ) -> None:
+        """Send claimed records, and write down what each has ended with."""
+        try:
+            with self._account.activity:
+                await request.perform(self._work)
+            if (failure := request.stop.failure) is not None:
+                logger.error("a request of the outbox broke off: %s", type(failure).__name__)
+        finally:
+            self._account.limiter.release(request.permit, sent=False)  # does nothing where an attempt has used it
+            self._judge(request, probe=probe)
+            await outlast(self._end(term, claimed, closed))
+
+    def _item(self, claimed: Claimed) -> Item:
+        item = read_item(self._work, record_of(claimed.record), claimed.number)
+        item.doubtful = claimed.doubtful
+        return item
+
+    async def _end(self, term: Term, claimed: Sequence[Claimed], closed: Sequence[Closed]) -> None:
+        results = {item.position: result for items, result in closed for item in items}
+        ended = [self._ended(one, results[one.number]) for one in claimed if one.number in results]
+        while True:
+            try:
+                await self._keeper.do(partial(self._store.end, term.fence, ended))
+                break
+            except LeaseLost:
+                return  # whoever delivers now sends them again, and finds out
+            except OutboxError as error:
+                logger.warning("outcomes could not be written down, and nobody is told them yet: %s", error)
+                if term.over.is_set:
+                    return
+                await self._until_over(term, RETRY)
+        final = {end.number: end for end in ended if end.again_in is None}
+        self._tell([(one, final[one.number]) for one in claimed if one.number in final])
+
+    async def _until_over(self, term: Term, seconds: float) -> None:
+        over = asyncio.Event()
+        term.over.wakers.add(over.set)
+        try:
+            await _wait(over, seconds)
+        finally:
+            term.over.wakers.discard(over.set)
+
+    def _ended(self, claimed: Claimed, result: Result[Any]) -> Ended:
+        if claimed.attempts:
+            result = attrs.evolve(result, attempts=result.attempts + claimed.attempts)
+        next_try = again(result, tries=claimed.tries, age=claimed.age, give_up_after=self._options.give_up_after)
+        [(_, kept)] = self._codec.kept([(None, result)])
+        return Ended(
+            number=claimed.number,
+            kept=kept,
+            again_in=None if next_try is None else next_try.seconds,
+            tries=claimed.tries if next_try is None else next_try.tries,
+            doubtful=result.doubtful,
+            told=not self._teller.is_wanted,
+        )
+
+    def _tell(self, ended: Sequence[tuple[Claimed, Ended]]) -> None:
+        """Tell outcomes as they are read from the outbox later, too."""
+        keeps = self._codec.salt is None
+        found = [Found(one.number, one.key, one.record if keeps else None, end.kept) for one, end in ended]
+        outcomes = [outcome for outcome in map(outcome_of, found) if outcome is not None]
+        self._waiters.tell(outcomes)
+        self._teller.add(outcomes)
+
+    def _judge(self, request: SharedRequest, *, probe: bool) -> None:
+        now, breaker = _clock.now(), self._breaker
+        if breaker.ended(now, request.results, probe=probe, common=request.common_cause):
+            events.emit(
+                self._account.hooks,
+                events.BreakerChanged(
+                    provider=self._account.provider,
+                    operation=self._work.name,
+                    state=breaker.state.value,
+                    seconds=breaker.wait(now),
+                    error=None if breaker.cause is None else type(breaker.cause).__name__,
+                ),
+            )
+
+    async def _tend(self) -> None:
+        """Do what is due from time to time: tell what was not told, remove what is old."""
+        now, store = _clock.now(), self._store
+        if self._teller.is_idle and now >= self._tends_at:
+            self._teller.again()
+            untold = await self._keeper.do(partial(store.untold, UNTOLD_AT_ONCE))
+            new = self._teller.add(outcome for outcome in map(outcome_of, untold) if outcome is not None)
+            self._tends_at = now if new == UNTOLD_AT_ONCE else now + TELL_AGAIN
+        if self._options.retention is not None and now >= self._prunes_at:
+            pruned = await self._keeper.do(partial(store.prune, self._options.retention, PRUNED_AT_ONCE))
+            if pruned < PRUNED_AT_ONCE:
+                self._prunes_at = now + PRUNE_EVERY
+                await self._keeper.do(store.tidy)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -1,0 +1,261 @@
+"""An outbox as the caller sees it: put, and ask for the outcome."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Generic, Self, TypeAlias
+
+import orjson
+
+from omeda_async._checks import check_duration, check_one_of, check_whole
+from omeda_async._generic import Receipt_co, Record
+from omeda_async.bulk._job import Work
+from omeda_async.bulk._reader import read_item
+from omeda_async.bulk.journal.codec import Codec
+from omeda_async.bulk.outbox.delivery import POLL, Delivery
+from omeda_async.bulk.outbox.interface import NewRecord, Store
+from omeda_async.bulk.outbox.keeper import Keeper
+from omeda_async.bulk.outbox.options import DeliveryOptions
+from omeda_async.bulk.outbox.outcomes import Teller, Waiters
+from omeda_async.bulk.outbox.status import OutboxStatus
+from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, OutboxError, OutcomePending
+from omeda_async.limits import Priority
+from omeda_async.outcomes import Outcome
+
+CLOSE_TIMEOUT: Final = 30.0
+PRUNED_AT_ONCE: Final = 1000
+OnOutcome: TypeAlias = Callable[[Outcome[Any, Any]], Any]
+
+
+class Outbox(Generic[Record, Receipt_co]):
+    """Keeps records on disk until they are delivered. Use it with ``async with``.
+
+    What :meth:`put` has returned for is on disk, and is sent by this process or the next one that opens the outbox.
+    Many processes may have it open and put; one of them delivers.
+
+    Args:
+        work: How records are read when they are put.
+        sending: How they are read and sent when they are delivered.
+        store: Where they are kept.
+        options: How they are delivered.
+        on_outcome: Called with each outcome, at least once.
+
+    Raises:
+        ConfigurationError: An option is out of range; the message names it.
+    """
+
+    def __init__(
+        self, work: Work, sending: Work, store: Store, options: DeliveryOptions, on_outcome: OnOutcome | None
+    ) -> None:
+        _check(work, options, on_outcome)
+        self._work = work
+        self._sending = sending
+        self._keeper = Keeper(store)
+        self._options = options
+        self._waiters = Waiters(self._keeper, POLL)
+        self._teller = Teller(self._keeper, on_outcome)
+        self._codec = Codec()
+        self._name: str | None = None
+        self._was_opened = False
+        self._delivery: Delivery | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        opened = self._delivery is not None and self._closing is None
+        return f"<{type(self).__name__} {self._work.name}: {'open' if opened else 'not open'}>"
+
+    async def __aenter__(self) -> Self:
+        """Open the outbox, and begin to deliver what is in it.
+
+        Raises:
+            OutboxError: It cannot be used: damaged, of somebody else, read-only, no outbox.
+            ClosedError: The session manager is closed, or the outbox was opened before.
+        """
+        if self._was_opened:
+            raise ClosedError("the outbox was opened before; make a new one")
+        self._was_opened = True
+        account = self._work.account
+        account.transport.session()
+        account.activity.add_run(self)
+        opened = await self._keeper.open()
+        self._name, self._codec = opened.name, Codec(opened.salt)
+        self._delivery = Delivery(
+            self._sending,
+            self._keeper,
+            codec=self._codec,
+            options=self._options,
+            waiters=self._waiters,
+            teller=self._teller,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self, timeout: float = CLOSE_TIMEOUT) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
+        """Take nothing more, and begin no new request. What has not been sent stays on disk, for whoever opens it next.
+
+        Args:
+            timeout: Seconds that requests under way, and the callback, may take.
+
+        Cancelling it breaks these off; what they have shown by then is written down all the same.
+        """
+        if self._delivery is None:
+            return
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(self._delivery, timeout), name="omeda_async outbox, close")
+        try:
+            await asyncio.shield(self._closing)
+        except asyncio.CancelledError:
+            if not self._closing.done():
+                self._delivery.hurry()
+                await asyncio.wait({self._closing}, timeout=CLOSE_TIMEOUT)
+            raise
+
+    async def put(self, record: Record, *, key: str | int | None = None) -> str:
+        """Put a record on disk, to be delivered; return its ticket. It returns once a loss of power cannot undo it.
+
+        A key names what the record is about. While a record with a key is under way, putting the same record with the
+        same key again gives the same ticket; once it has its outcome, the same is put and sent anew.
+
+        Args:
+            record: An opt-out, or a mapping of its fields.
+            key: The caller's name for it, which its outcome carries; by default the record's own ``key``.
+
+        Raises:
+            InvalidRecord: It cannot be sent, or its key is under way for another record. Nothing was put.
+            OutboxError: It could not be written; it is not in the outbox, unless the error's ``sent`` is True.
+            ClosedError: The outbox is not open.
+
+        Cancelling it takes the record out, unless it is being written: then it may be in the outbox, and be delivered.
+        """
+        delivery = self._opened()
+        put = await self._keeper.put(self._new(record, key))
+        if put.differs:
+            raise InvalidRecord.of(
+                "key",
+                "is under way for another record: await the outcome of that one, or give this one another key",
+                provider=self._work.account.provider,
+                operation=self._work.name,
+            )
+        delivery.wake()
+        return f"{put.number}-{self._name}"
+
+    async def outcome(self, ticket: str, *, timeout: float | None = None) -> Outcome[Record | None, Receipt_co]:  # noqa: ASYNC109 an answer, not a cancellation
+        """Wait for the outcome of a record, whichever process delivers it, and put it.
+
+        Args:
+            ticket: What ``put`` has returned.
+            timeout: Seconds to wait at the most; 0 only looks, None waits as long as it takes.
+
+        Raises:
+            OutcomePending: There is none yet. The record is safe, and is being delivered: ask again.
+            OutboxError: It is no ticket of this outbox, its record was pruned, or the outbox cannot be read.
+            ClosedError: The outbox is not open, or was closed meanwhile.
+
+        Cancelling it changes nothing.
+        """
+        if timeout is not None:
+            check_duration("timeout", timeout, zero=True)
+        self._opened()
+        number = self._number(ticket)
+        try:
+            if timeout == 0:
+                outcome = await self._waiters.look(number)
+            else:
+                async with asyncio.timeout(timeout):
+                    outcome = await self._waiters.outcome(number)
+        except TimeoutError:
+            outcome = None
+        if outcome is None:
+            waited = f"after {timeout:g} s" if timeout else "yet"
+            raise OutcomePending(f"there is no outcome {waited}; the record is in the outbox, and is being delivered")
+        return outcome
+
+    async def status(self) -> OutboxStatus:
+        """Return what the outbox holds.
+
+        Raises:
+            OutboxError: It cannot be read.
+            ClosedError: It is not open.
+        """
+        self._opened()
+        return await self._keeper.do(self._keeper.store.status)
+
+    async def prune(self, older_than: float) -> int:
+        """Remove records whose outcome is older, and has been told; return how many were removed.
+
+        Args:
+            older_than: Seconds since the outcome.
+
+        Raises:
+            OutboxError: It cannot be written.
+            ClosedError: It is not open.
+
+        Cancelling it leaves some.
+        """
+        check_duration("older_than", older_than, zero=True)
+        self._opened()
+        pruned, last = 0, PRUNED_AT_ONCE
+        while last == PRUNED_AT_ONCE:
+            last = await self._keeper.do(partial(self._keeper.store.prune, older_than, PRUNED_AT_ONCE))
+            pruned += last
+        await self._keeper.do(self._keeper.store.tidy)
+        return pruned
+
+    async def _close(self, delivery: Delivery, timeout: float) -> None:  # noqa: ASYNC109 the same
+        try:
+            await delivery.aclose(timeout)
+        finally:
+            self._waiters.close()
+            await self._keeper.close()
+
+    def _opened(self) -> Delivery:
+        if self._delivery is None or self._closing is not None:
+            raise ClosedError("the outbox is not open: use it with 'async with'")
+        return self._delivery
+
+    def _new(self, record: Any, key: str | int | None) -> NewRecord:
+        item = read_item(self._work, record, 0)
+        if item.refusal is not None:
+            raise item.refusal
+        text = Codec().entries([item]).json[1:-1]
+        if text == "[0,null]":
+            raise InvalidRecord.of(None, f"an outbox cannot keep a {type(record).__name__}: give an opt-out or a dict")
+        own = item.key if key is None else key
+        if own is not None and (not isinstance(own, str | int) or isinstance(own, bool)):
+            raise InvalidRecord.of("key", f"must be a text or an integer, not {type(own).__name__}")
+        return NewRecord(self._codec.fingerprints([item.fingerprint]), _key_text(own), text)
+
+    def _number(self, ticket: object) -> int:
+        number, _, name = str(ticket).partition("-")
+        if not isinstance(ticket, str) or not (number.isascii() and number.isdigit() and len(number) < 19):
+            raise OutboxError("this is no ticket of an outbox: give what put() has returned")
+        if name != self._name:
+            raise OutboxError("this ticket is of another outbox")
+        return int(number)
+
+
+def _key_text(key: str | int | None) -> str | None:
+    try:
+        return None if key is None else orjson.dumps(key).decode()
+    except TypeError as error:  # an integer of more than 64 bits, half a surrogate pair
+        raise InvalidRecord.of(
+            "key", "cannot be kept: give a text of whole characters, or a smaller integer"
+        ) from error
+
+
+def _check(work: Work, options: DeliveryOptions, on_outcome: object) -> None:
+    check_duration("max_delay", options.max_delay, zero=True)
+    check_duration("lease", options.lease)
+    check_one_of("priority", options.priority, Priority)
+    check_whole("max_entries", work.max_entries)
+    check_whole("max_bytes", work.max_bytes)
+    for name, seconds in (("retention", options.retention), ("give_up_after", options.give_up_after)):
+        if seconds is not None:
+            check_duration(name, seconds, zero=True)
+    if on_outcome is not None and not callable(on_outcome):
+        raise ConfigurationError("on_outcome must be callable: it is given an Outcome")

@@ -1,0 +1,303 @@
+"""Outboxes kept in SQLite files."""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from zlib import crc32
+
+import orjson
+
+from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
+from omeda_async.bulk.journal.interface import Kept
+from omeda_async.bulk.journal.sqlite_file import INODE, Files
+from omeda_async.bulk.outbox.interface import Claimed, Ended, Found, Identity, LeaseLost, NewRecord, Opened, Put
+from omeda_async.bulk.outbox.sqlite_file import (
+    DAMAGE,
+    ENDED,
+    WAITING,
+    damaged,
+    displaced,
+    open_file,
+    sum_of,
+    unusable,
+)
+from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, note, open_mark
+from omeda_async.bulk.outbox.sqlite_status import status_of
+from omeda_async.bulk.outbox.status import OutboxStatus
+from omeda_async.errors import OutboxError
+
+T = TypeVar("T")
+
+# The states: 0 waits, 1 is about to be sent or was, 2 has its outcome.
+_PUT: Final = """
+INSERT INTO entries (state, put, due, fingerprint, key, record, sum) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING
+"""
+_SAME_KEY: Final = "SELECT id, fingerprint FROM entries WHERE key = ? AND state != 2"
+_LEASE: Final = "SELECT fence, until, seconds, attempt FROM lease"
+_TAKE: Final = "UPDATE lease SET fence = ?, holder = ?, until = ?, seconds = ?, attempt = ?"
+_RENEW: Final = "UPDATE lease SET until = ? + seconds WHERE fence = ?"
+_RELEASE: Final = "UPDATE lease SET until = 0, holder = '' WHERE fence = ?"
+_TAKE_BACK: Final = """
+UPDATE entries SET state = 0, doubt = 1, due = max(due, ?) WHERE state = 1
+"""
+_NEXT: Final = "SELECT min(due) FROM entries WHERE state = 0"
+_DUE: Final = """
+SELECT id, key, record, sum, attempts, tries, doubt, put FROM entries WHERE state = 0 AND due <= ?
+ORDER BY due, id LIMIT ?
+"""
+_CLAIM: Final = """
+UPDATE entries SET state = 1, fence = ? WHERE id IN (SELECT value FROM json_each(?))
+"""
+_END: Final = """
+UPDATE entries SET state = :state, due = :due, tries = :tries, attempts = :attempts, doubt = :doubt, status = :status,
+answer = :answer, answer_sum = :sum, ended = :ended, told = :told, record = iif(:bare, NULL, record),
+key = iif(:bare AND :told, NULL, key)
+WHERE id = :number AND state = 1 AND fence = :fence
+"""
+_FIND: Final = """
+SELECT id, key, record, state, status, attempts, answer, answer_sum FROM entries
+WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id
+"""
+_UNTOLD: Final = """
+SELECT id, key, record, state, status, attempts, answer, answer_sum FROM entries
+WHERE state = 2 AND NOT told ORDER BY id LIMIT ?
+"""
+_TOLD: Final = """
+UPDATE entries SET told = 1, key = iif(?, NULL, key)
+WHERE state = 2 AND id IN (SELECT value FROM json_each(?))
+"""
+_PRUNE: Final = """
+DELETE FROM entries WHERE id IN
+(SELECT id FROM entries WHERE state = 2 AND told AND ended < ? ORDER BY ended LIMIT ?)
+"""
+
+
+class SqliteStore:
+    """Keeps an outbox in an SQLite file; a :class:`~omeda_async.bulk.outbox.interface.Store`.
+
+    Args:
+        path: The file; made if it does not exist, with mode 0600.
+        identity: Whose outbox it is.
+        now: The calendar time in seconds, the same for all processes.
+    """
+
+    _sql: sqlite3.Connection
+    _files: Files
+    _mark: int
+    _name: str
+
+    def __init__(self, path: Path, identity: Identity, now: Callable[[], float]) -> None:
+        self._path = path
+        self._identity = identity
+        self._bare = identity.pii == "hash"
+        self._now = now
+        self._broken: OutboxError | None = None
+
+    def open(self) -> Opened:
+        """Open or create the file."""
+        self._sql, self._files, opened = open_file(self._path, self._identity)
+        self._mark, self._name = open_mark(self._path), opened.name
+        note(self._mark, self._sql, self._name)
+        return opened
+
+    def put(self, records: Sequence[NewRecord]) -> Sequence[Put]:
+        """Take records in; one whose key is under way already is not taken."""
+        return self._whole(partial(self._put, records))
+
+    def take(self, holder: str, seconds: float, attempt: float) -> int | None:
+        """Take the lease, if nobody has it; return its fence, or None."""
+        with self._usable():
+            if self._is_held(self._sql.execute(_LEASE).fetchone()):
+                return None  # without having anybody wait for it
+        return self._whole(partial(self._take, holder, seconds, attempt))
+
+    def renew(self, fence: int) -> bool:
+        """Have the lease last for its seconds from now; False where it is another's."""
+        return self._whole(lambda: self._sql.execute(_RENEW, (self._now(), fence)).rowcount == 1)
+
+    def release(self, fence: int) -> None:
+        """Give the lease back; what is claimed under it and has not ended is in doubt."""
+        self._whole(partial(self._release, fence))
+
+    def next_due(self) -> float | None:
+        """Return the seconds until a record can be claimed; None where none waits."""
+        with self._usable():
+            due = self._sql.execute(_NEXT).fetchone()[0]
+        return None if due is None else max(0.0, due - self._now())
+
+    def claim(self, fence: int, most: int, most_bytes: int) -> Sequence[Claimed]:
+        """Note that the records that are due are about to be sent, and return them."""
+        return self._whole(partial(self._claim, fence, most, most_bytes))
+
+    def end(self, fence: int, ended: Sequence[Ended]) -> None:
+        """Note what claimed records have ended with."""
+        self._whole(partial(self._end, fence, ended))
+
+    def find(self, numbers: Iterable[int]) -> Sequence[Found]:
+        """Return those that are there."""
+        with self._usable():
+            return [self._found(*row) for row in self._sql.execute(_FIND, (_dumped([*numbers]),))]
+
+    def untold(self, most: int) -> Sequence[Found]:
+        """Return records with an outcome that somebody has to be told."""
+        with self._usable():
+            return [self._found(*row) for row in self._sql.execute(_UNTOLD, (most,))]
+
+    def told(self, numbers: Sequence[int]) -> None:
+        """Note that the outcomes have been told."""
+        self._whole(lambda: self._sql.execute(_TOLD, (self._bare, _dumped(numbers))))
+
+    def prune(self, seconds: float, most: int) -> int:
+        """Remove records with an outcome, told, that is older than so many seconds."""
+        return self._whole(lambda: self._sql.execute(_PRUNE, (self._now() - seconds, most)).rowcount)
+
+    def tidy(self) -> None:
+        """Empty the log beside the file, which holds what was removed, unless somebody is reading it."""
+        with suppress(sqlite3.OperationalError):
+            self._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def status(self) -> OutboxStatus:
+        """Return what it holds."""
+        with self._usable():
+            return status_of(self._sql, self._path, self._now())
+
+    def close(self) -> None:
+        """Close it."""
+        if hasattr(self, "_sql"):
+            self._sql.close()
+        if hasattr(self, "_mark"):
+            os.close(self._mark)
+            del self._mark
+
+    def _put(self, records: Sequence[NewRecord]) -> list[Put]:
+        now, found = self._now(), []
+        for fingerprint, key, record in records:
+            values = (WAITING, now, now, fingerprint, key, record, sum_of(key, record))
+            made = self._sql.execute(_PUT, values)
+            if made.rowcount == 1:
+                found.append(Put(made.lastrowid or 0))
+            else:
+                number, other = self._sql.execute(_SAME_KEY, (key,)).fetchone()
+                found.append(Put(number, differs=other != fingerprint))
+        return found
+
+    def _is_held(self, lease: tuple[int, float, float, float]) -> bool:
+        _, until, seconds, _ = lease
+        now = self._now()
+        return now < until <= now + seconds + 1.0  # later than it can be, where the clock has been put back
+
+    def _take(self, holder: str, seconds: float, attempt: float) -> int | None:
+        lease = self._sql.execute(_LEASE).fetchone()
+        if self._is_held(lease):
+            return None
+        fence, now = lease[0] + 1, self._now()
+        self._sql.execute(_TAKE_BACK, (now + lease[3],))
+        self._sql.execute(_TAKE, (fence, holder, now + seconds, seconds, attempt))
+        return int(fence)
+
+    def _release(self, fence: int) -> None:
+        found, _, _, attempt = self._sql.execute(_LEASE).fetchone()
+        if found == fence:
+            self._sql.execute(_TAKE_BACK, (self._now() + attempt,))
+            self._sql.execute(_RELEASE, (fence,))
+
+    def _check(self, fence: int) -> None:
+        if self._sql.execute(_LEASE).fetchone()[0] != fence:
+            raise LeaseLost
+
+    def _claim(self, fence: int, most: int, most_bytes: int) -> list[Claimed]:
+        self._check(fence)
+        now, size, found = self._now(), 0, list[Claimed]()
+        for number, key, record, noted, attempts, tries, doubt, put in self._sql.execute(_DUE, (now, most)):
+            size += len(record)
+            if size > most_bytes and found:
+                break
+            if sum_of(key, record) != noted:
+                self._broken = damaged(self._path, "a record is not what was put")
+                raise self._broken
+            found.append(Claimed(number, key, record, attempts, tries, bool(doubt), max(0.0, now - put)))
+        if found:
+            self._sql.execute(_CLAIM, (fence, _dumped([one.number for one in found])))
+        return found
+
+    def _end(self, fence: int, ended: Sequence[Ended]) -> None:
+        self._check(fence)
+        now = self._now()
+        self._sql.executemany(_END, [self._row(fence, now, one) for one in ended])
+
+    def _row(self, fence: int, now: float, one: Ended) -> dict[str, Any]:
+        status, attempts, answer = one.kept
+        final = one.again_in is None
+        return {
+            "number": one.number,
+            "fence": fence,
+            "state": ENDED if final else WAITING,
+            "due": now + (one.again_in or 0.0),
+            "tries": one.tries,
+            "attempts": attempts,
+            "doubt": one.doubtful,
+            "status": STATUS_CODES[status],
+            "answer": answer,
+            "sum": crc32(answer.encode()),
+            "ended": now if final else None,
+            "told": final and one.told,
+            "bare": self._bare and final,
+        }
+
+    def _found(  # noqa: PLR0917 the columns, in their order
+        self,
+        number: int,
+        key: str | None,
+        record: str | None,
+        state: int,
+        status: int,
+        attempts: int,
+        answer: str,
+        noted: int,
+    ) -> Found:
+        if state != ENDED:
+            return Found(number, key, record, None)
+        if crc32(answer.encode()) != noted:
+            raise damaged(self._path, "an outcome is not what was written")
+        return Found(number, key, record, Kept(STATUSES[status], attempts, answer))
+
+    def _whole(self, work: Callable[[], T]) -> T:
+        """Do something in one transaction, which counts if the files are where they were: SQLite would not miss one."""
+        if self._broken is not None:
+            raise self._broken
+        committing = False
+        try:
+            self._sql.execute("BEGIN IMMEDIATE")
+            try:
+                done = work()
+                self._sql.execute(ONE_MORE)
+                committing = True
+                self._sql.execute("COMMIT")
+            except BaseException:
+                if self._sql.in_transaction:
+                    self._sql.execute("ROLLBACK")
+                raise
+            note(self._mark, self._sql, self._name)
+            if [*map(INODE, map(os.stat, self._files))] != [*self._files.values()]:
+                raise displaced(self._path)
+        except FileNotFoundError as error:
+            raise displaced(self._path) from error
+        except (sqlite3.Error, OSError, *DAMAGE) as error:
+            raise unusable(self._path, error, committing=committing) from error
+        return done
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError, *DAMAGE) as error:
+            raise unusable(self._path, error) from error
+
+
+def _dumped(numbers: Sequence[int]) -> str:
+    return orjson.dumps(numbers).decode()

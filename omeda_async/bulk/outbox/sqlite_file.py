@@ -1,0 +1,243 @@
+"""The SQLite file of an outbox: its tables, and what is checked before anything is put."""
+
+import os
+import secrets
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+from zlib import crc32
+
+import orjson
+
+from omeda_async._version import __version__
+from omeda_async.bulk.journal.sqlite_file import APPLICATION as JOURNAL, INODE, Files, connect
+from omeda_async.bulk.outbox.interface import Identity, Opened
+from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, Mark, has_come_as_far, mark_of, noted
+from omeda_async.errors import OutboxError
+
+APPLICATION: Final = 0x6F6D6F62
+SCHEMA: Final = 1
+WAITING, INTENDED, ENDED = 0, 1, 2
+"""The states of a record: to be sent, about to be sent or sent, with an outcome."""
+DAMAGE: Final = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, ImportError)
+"""What reading an outbox may raise, besides SQLite's errors, if somebody else has written it."""
+_CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_TABLES: Final = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE lease (
+    id INTEGER PRIMARY KEY CHECK (id = 1), fence INTEGER NOT NULL, holder TEXT NOT NULL, until REAL NOT NULL,
+    seconds REAL NOT NULL, attempt REAL NOT NULL
+);
+INSERT INTO lease VALUES (1, 0, '', 0, 0, 0);
+CREATE TABLE entries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, state INTEGER NOT NULL, put REAL NOT NULL, due REAL NOT NULL,
+    fingerprint BLOB NOT NULL, key TEXT, record TEXT, sum INTEGER NOT NULL,
+    fence INTEGER NOT NULL DEFAULT 0, tries INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
+    doubt INTEGER NOT NULL DEFAULT 0, status INTEGER, answer TEXT, answer_sum INTEGER, ended REAL,
+    told INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX waiting ON entries (due, id) WHERE state = 0;
+CREATE INDEX intended ON entries (id) WHERE state = 1;
+CREATE UNIQUE INDEX keys ON entries (key) WHERE state != 2 AND key NOT NULL;
+CREATE INDEX untold ON entries (id) WHERE state = 2 AND NOT told;
+CREATE INDEX ended ON entries (ended) WHERE state = 2 AND told;
+"""
+_MARKS: Final = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
+_OPEN: Final = "SELECT key, record, sum FROM entries WHERE state != 2"
+
+
+def sum_of(key: str | None, record: str) -> int:
+    """Return the sum by which it is noticed that a record is not what was put."""
+    return crc32(f"{key}\0{record}".encode("utf-8", "surrogatepass"))
+
+
+def open_file(path: Path, identity: Identity) -> tuple[sqlite3.Connection, Files, Opened]:
+    """Open or create an outbox, and check that it is whole and the caller's own.
+
+    Raises:
+        OutboxError: It is another's, something else, damaged, or cannot be written.
+    """
+    connection = None
+    try:
+        new = _create(path)
+        if not path.stat().st_size:
+            mark_of(path).unlink(missing_ok=True)  # of one that was removed
+        mark = noted(path)  # before what is read, which others may write meanwhile
+        connection = connect(path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("BEGIN IMMEDIATE")
+        if not check_format(connection, path):
+            _fill(connection, identity)
+        opened = _checked(connection, path, identity)
+        check_mark(connection, path, opened, mark)
+        connection.execute(ONE_MORE)  # a file that is read-only says so now
+        connection.execute("COMMIT")
+        if new:
+            _sync_folder(path)
+        check_whole(connection, path)
+        names = path.absolute(), Path(f"{path.resolve()}-wal")
+        return connection, {name: INODE(name.stat()) for name in names}, opened
+    except BaseException as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, (sqlite3.Error, OSError, *DAMAGE)):
+            raise unusable(path, error) from error
+        raise
+
+
+def unusable(path: Path, error: Exception, *, committing: bool = False) -> OutboxError:
+    """Make the error for an outbox that the operating system or SQLite refuses, or that is not as it was written.
+
+    Args:
+        path: Where it is.
+        error: What happened.
+        committing: Whether that was in the moment of writing, so that what was put may be there.
+    """
+    if isinstance(error, DAMAGE):
+        return damaged(path, f"reading it met with a {type(error).__name__}")
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT:
+        return damaged(path, str(error))
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    after = "what was put with it may be there all the same: put it again with the same key" if committing else None
+    text = f"the outbox {path} cannot be used: {reason}; {after or 'what was put with it is not there'}"
+    return OutboxError(text, sent=committing)
+
+
+def damaged(path: Path, what: str) -> OutboxError:
+    """Make the error for an outbox that is not as it was written."""
+    return OutboxError(
+        f"the outbox {path} cannot be used: it is damaged ({what}), and nothing was put; put a copy in its place, with "
+        "the -wal that stood beside it, or give another file, and keep this one: records in it may not have been sent"
+    )
+
+
+def displaced(path: Path) -> OutboxError:
+    """Make the error for an outbox whose files are elsewhere now."""
+    return OutboxError(
+        f"the outbox {path}, or the -wal beside it, was moved, removed or replaced while it was open: put back what "
+        "was there, and open it again; what was put last may be in what was moved",
+        sent=True,
+    )
+
+
+def check_format(connection: sqlite3.Connection, path: Path) -> bool:
+    """Check that a file is an outbox this version can read; False when it is still empty.
+
+    Raises:
+        OutboxError: It is something else.
+    """
+    application, schema, tables = (connection.execute(sql).fetchone()[0] for sql in _MARKS)
+    if not (application or schema or tables):
+        return False
+    if application != APPLICATION:
+        what = "the journal of a bulk run" if application == JOURNAL else "an SQLite file"
+        raise OutboxError(f"{path} is {what}, and no outbox of this library; give another file")
+    if schema != SCHEMA:
+        age, remedy = ("n older", "empty it with that version") if schema < SCHEMA else (" newer", "upgrade")
+        raise OutboxError(
+            f"the outbox {path} was written by a{age} version of omeda-async (format {schema}; this version "
+            f"{__version__} reads {SCHEMA}): {remedy}, or give another file"
+        )
+    return True
+
+
+def whose(connection: sqlite3.Connection) -> tuple[dict[str, Any], Opened]:
+    """Read whose outbox it is, and what it is known by."""
+    meta = dict(connection.execute("SELECT name, value FROM meta"))
+    return orjson.loads(meta["identity"]), Opened(meta["name"], meta.get("salt"))
+
+
+def check_untouched(path: Path) -> None:
+    """Check that a file that exists is an outbox or empty, without changing anything about it or beside it.
+
+    Raises:
+        OutboxError: It is something else.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OutboxError(f"{path} is no file, and cannot be an outbox; give the path of a file")
+    if found.st_size:
+        # To SQLite it cannot change: nothing is recovered, and nothing made beside it.
+        with closing(connect(path, mode="ro&immutable=1")) as connection:
+            check_format(connection, path)
+    elif hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        raise OutboxError(f"{path} is an empty file of another user; give another file")
+
+
+def check_mark(connection: sqlite3.Connection, path: Path, opened: Opened, mark: Mark | None) -> None:
+    """Check that an outbox holds all that was written into it.
+
+    Raises:
+        OutboxError: What was written last is missing.
+    """
+    if not has_come_as_far(connection, opened.name, mark):
+        raise damaged(
+            path,
+            "what was written last is missing: the -wal beside it is lost or another's; if this file is what you mean, "
+            "all the same, remove the -mark beside it",
+        )
+
+
+def check_whole(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that the file is in order, and that all records that are to be sent are what was put.
+
+    Raises:
+        OutboxError: It is damaged.
+    """
+    for (found,) in connection.execute("PRAGMA quick_check(1)"):
+        if found != "ok":
+            raise damaged(path, found)
+    for key, record, its_sum in connection.execute(_OPEN):
+        if sum_of(key, record) != its_sum:
+            raise damaged(path, "a record is not what was put")
+
+
+def _create(path: Path) -> bool:
+    """Make the file, with mode 0600, if it does not exist; return whether it was made."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        check_untouched(path)
+        return False
+    return True
+
+
+def _sync_folder(path: Path) -> None:
+    """Have the file's name on disk as well."""
+    if os.name == "posix":
+        folder = os.open(path.absolute().parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _fill(connection: sqlite3.Connection, identity: Identity) -> None:
+    for statement in _TABLES.split(";")[:-1]:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA}")
+    values: list[tuple[str, Any]] = [("name", secrets.token_hex(4)), ("identity", _dumped(identity)), ("writes", 0)]
+    if identity.pii == "hash":
+        values.append(("salt", secrets.token_bytes(32)))
+    connection.executemany("INSERT INTO meta VALUES (?, ?)", values)
+
+
+def _dumped(identity: Identity) -> str:
+    return orjson.dumps(identity.kept()).decode()
+
+
+def _checked(connection: sqlite3.Connection, path: Path, identity: Identity) -> Opened:
+    found, opened = whose(connection)
+    own = orjson.loads(_dumped(identity))
+    for name in [*own, *found]:
+        if own.get(name) != found.get(name):
+            raise OutboxError(
+                f"the outbox {path} is another one: {name} is {found.get(name)!r} there and {own.get(name)!r} here; "
+                "give each its own file"
+            )
+    return opened

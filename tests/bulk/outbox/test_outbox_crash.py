@@ -1,0 +1,219 @@
+# ruff: noqa: ASYNC240 the files are looked at while nothing else is under way
+"""Processes that die, are thought dead, or deliver beside each other: one delivers at a time, and nothing is lost."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from omeda_async import OutboxError, Outcome, OutcomeStatus
+from omeda_async.bulk.journal.interface import Kept
+from omeda_async.bulk.outbox.interface import Ended, LeaseLost
+from omeda_async.outbox import is_outbox, read_status
+from omeda_async.sandbox import Sandbox
+from tests.bulk.outbox_help import addresses, applied, client, crash, new, outbox_on, rows, slow, store_at
+from tests.bulk.sandboxed import manager_on
+
+DONE = Kept(OutcomeStatus.DONE, 1, '{"receipt":null,"error":null,"settled":false,"doubtful":false}')
+
+
+async def test_what_a_process_had_put_when_it_died_is_sent_by_the_next_once_the_lease_has_ended(
+    sandbox: Sandbox, path: Path
+) -> None:
+    """Ten seconds later, and no earlier: until then the other one might be alive."""
+    loop = asyncio.get_running_loop()
+    async with manager_on(sandbox) as manager:
+        outbox = await manager.omeda.opt_outs.outbox(path, max_delay=100.0).__aenter__()
+        tickets = [await outbox.put(client(number)) for number in range(3)]
+        await asyncio.sleep(2)
+        await crash(manager, outbox)
+    died = loop.time()
+    assert read_status(path).delivering is not None
+    async with outbox_on(sandbox, path) as outbox:
+        outcomes = [await outbox.outcome(ticket, timeout=600) for ticket in tickets]
+    assert {outcome.status for outcome in outcomes} == {OutcomeStatus.DONE}
+    assert 6 < loop.time() - died < 12
+    assert applied(sandbox) == addresses(0, 1, 2)
+
+
+async def test_what_was_being_sent_is_sent_again_when_an_attempt_of_the_dead_can_have_ended(
+    sandbox: Sandbox, path: Path
+) -> None:
+    """It was applied, and its response died with the process: done, by two requests, and in doubt until then."""
+    loop = asyncio.get_running_loop()
+    arrived = slow(sandbox, 50.0)
+    async with manager_on(sandbox, timeout=20.0) as manager:
+        outbox = await manager.omeda.opt_outs.outbox(path).__aenter__()
+        ticket = await outbox.put(client(1))
+        await arrived.wait()
+        await crash(manager, outbox)
+    died = loop.time()
+    assert rows(path, "SELECT state, fence FROM entries") == [(1, 1)]
+    async with outbox_on(sandbox, path) as outbox:
+        fresh = await outbox.put(client(2))
+        assert (await outbox.outcome(fresh, timeout=600)).status is OutcomeStatus.DONE
+        assert loop.time() - died < 13  # what was never sent does not wait for that
+        assert (await outbox.outcome(ticket, timeout=600)).status is OutcomeStatus.DONE
+        assert loop.time() - died > 27
+    assert applied(sandbox)["a2@example.com"] == 1
+    assert applied(sandbox)["a1@example.com"] >= 1
+
+
+async def test_an_outbox_whose_process_died_young_is_known_and_read(sandbox: Sandbox, path: Path) -> None:
+    """All of it is in the log beside the file."""
+    async with manager_on(sandbox) as manager:
+        outbox = await manager.omeda.opt_outs.outbox(path, max_delay=100.0).__aenter__()
+        await outbox.put(client(1))
+        await outbox._keeper.do(lambda: None)
+        held = {one: one.read_bytes() for one in beside(path)}
+        await outbox.aclose()
+    for one, content in held.items():
+        one.write_bytes(content)
+    assert is_outbox(path)
+    assert read_status(path).waiting == 1
+
+
+def beside(path: Path) -> list[Path]:
+    return [path.with_name(path.name + ending) for ending in ("", "-wal", "-mark")]
+
+
+async def test_an_outbox_without_the_log_that_stood_beside_it_is_refused(sandbox: Sandbox, path: Path) -> None:
+    """What was acknowledged would be missing, and SQLite does not miss it; whoever insists removes the -mark."""
+    async with outbox_on(sandbox, path, max_delay=100.0) as outbox:
+        await outbox.put(client(1))
+        file = path.read_bytes()
+    async with outbox_on(sandbox, path, max_delay=100.0) as outbox:
+        await outbox.put(client(2))
+        file, mark = path.read_bytes(), beside(path)[2].read_bytes()
+    path.write_bytes(file)
+    beside(path)[2].write_bytes(mark)
+    with pytest.raises(OutboxError, match="what was written last is missing"):
+        async with outbox_on(sandbox, path):
+            pass
+    with pytest.raises(OutboxError, match="what was written last is missing"):
+        read_status(path)
+    beside(path)[2].unlink()
+    async with outbox_on(sandbox, path):
+        assert read_status(path).total == 1
+
+
+async def test_a_new_outbox_in_the_place_of_one_that_was_removed_begins_anew(sandbox: Sandbox, path: Path) -> None:
+    """What was noted of the old one counts no more; the outbox of somebody else in its place is noticed."""
+    async with outbox_on(sandbox, path) as outbox:
+        await outbox.outcome(await outbox.put(client(1)), timeout=600)
+    old = path.read_bytes()
+    path.unlink()
+    async with outbox_on(sandbox, path) as outbox:
+        await outbox.outcome(await outbox.put(client(2)), timeout=600)
+    path.write_bytes(old)
+    with pytest.raises(OutboxError, match="what was written last is missing"):
+        read_status(path)
+
+
+async def test_many_processes_put_and_one_delivers(sandbox: Sandbox, path: Path) -> None:
+    """Each gets the outcomes of what it has put, whoever delivers; nothing is sent twice."""
+    told: list[list[Outcome]] = [[], []]
+    async with (
+        outbox_on(sandbox, path, on_outcome=told[0].append) as first,
+        outbox_on(sandbox, path, on_outcome=told[1].append) as second,
+    ):
+        outboxes = (first, second)
+        tickets = [await outboxes[number % 2].put(client(number), key=number) for number in range(20)]
+        outcomes = [await outboxes[number % 2].outcome(one, timeout=600) for number, one in enumerate(tickets)]
+        assert [outcome.key for outcome in outcomes] == list(range(20))
+        assert await second.put(client(99), key="x") == await second.put(client(99), key="x")
+        status = await second.status()
+        assert status.delivering == read_status(path).delivering is not None
+        await asyncio.sleep(5)
+    assert applied(sandbox) == addresses(*range(20), 99)
+    assert sorted(map(len, told)) == [0, 21]
+
+
+async def test_when_the_one_that_delivers_is_closed_another_takes_over_at_once(sandbox: Sandbox, path: Path) -> None:
+    """The lease is given back, and nobody waits for its end."""
+    loop = asyncio.get_running_loop()
+    async with outbox_on(sandbox, path) as second:
+        async with outbox_on(sandbox, path) as first:
+            await first.outcome(await first.put(client(1)), timeout=600)
+        began = loop.time()
+        ticket = await second.put(client(2))
+        assert (await second.outcome(ticket, timeout=600)).status is OutcomeStatus.DONE
+        assert loop.time() - began < 2
+
+
+async def test_a_process_that_was_suspended_for_too_long_writes_nothing_more(sandbox: Sandbox, path: Path) -> None:
+    """Another delivers meanwhile, with a higher number; what the first was about to note is refused, and it is told."""
+    arrived = slow(sandbox, 20.0)
+    async with outbox_on(sandbox, path, timeout=30.0, lease=3.0) as first:
+        renew = first._keeper.store.renew
+        first._keeper.store.renew = lambda _: True  # as if it slept: it takes the lease for its own
+        ticket = await first.put(client(1))
+        await arrived.wait()
+        async with outbox_on(sandbox, path, lease=3.0) as second:
+            await asyncio.sleep(4)
+            other = await second.put(client(2))
+            assert (await second.outcome(other, timeout=600)).status is OutcomeStatus.DONE
+            fences = rows(path, "SELECT fence FROM lease")
+            await asyncio.sleep(20)  # the response of the first comes
+            assert rows(path, "SELECT state, fence FROM entries ORDER BY id")[0] == (0, 1)
+            first._keeper.store.renew = renew
+            await asyncio.sleep(3)
+            assert rows(path, "SELECT fence FROM lease") == fences == [(2,)]
+            assert (await second.outcome(ticket, timeout=600)).status is OutcomeStatus.DONE
+            assert (await first.outcome(ticket, timeout=600)).status is OutcomeStatus.DONE
+
+
+def test_the_lease_is_taken_by_one_and_by_another_only_when_it_has_ended(path: Path) -> None:
+    """Renewed it goes on; given back it is free; a later fence is higher; an earlier one may write nothing."""
+    now = [100.0]
+    one, other = store_at(path, lambda: now[0]), store_at(path, lambda: now[0])
+    one.put([new(1), new(2)])
+    first = one.take("one", 10.0, 5.0)
+    assert first == 1
+    assert other.take("other", 10.0, 5.0) is None
+    now[0] = 109.0
+    assert one.renew(first)
+    now[0] = 118.0
+    assert other.take("other", 10.0, 5.0) is None
+    assert [claimed.number for claimed in one.claim(first, 1, 1000)] == [1]
+    now[0] = 119.0
+    second = other.take("other", 10.0, 5.0)
+    assert second == 2
+    assert not one.renew(first)
+    for write in (lambda: one.claim(first, 9, 1000), lambda: one.end(first, [ended(1)])):
+        with pytest.raises(LeaseLost):
+            write()
+    assert [claimed.number for claimed in other.claim(second, 9, 1000)] == [2]
+    assert other.next_due() == 5.0
+    now[0] = 124.0
+    assert [(claimed.number, claimed.doubtful) for claimed in other.claim(second, 9, 1000)] == [(1, True)]
+    other.end(second, [ended(1), ended(2)])
+    other.release(second)
+    assert one.take("one", 10.0, 5.0) == 3
+    assert [found.kept for found in one.find([1, 2])] == [DONE, DONE]
+    one.close()
+    other.close()
+
+
+def ended(number: int) -> Ended:
+    return Ended(number=number, kept=DONE, again_in=None, tries=0, doubtful=False, told=True)
+
+
+def test_a_clock_that_was_put_back_keeps_nobody_from_delivering(path: Path) -> None:
+    """A lease that ends later than any can is none."""
+    now = [1e9]
+    store = store_at(path, lambda: now[0])
+    assert store.take("one", 10.0, 5.0) == 1
+    now[0] = 1e6
+    assert store.take("other", 10.0, 5.0) == 2
+    store.close()
+
+
+def test_an_outcome_is_noted_once_under_the_fence_that_has_claimed_it(path: Path) -> None:
+    """A record that is not claimed under it is left as it is."""
+    store = store_at(path, lambda: 1.0)
+    store.put([new(1)])
+    fence = store.take("one", 10.0, 5.0) or 0
+    store.end(fence, [ended(1)])
+    assert rows(path, "SELECT state FROM entries") == [(0,)]
+    store.close()
