@@ -232,14 +232,22 @@ async def _bounded(work: Coroutine[Any, Any, Any], within: float, end: Callable[
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait({task}, timeout=within)
-    finally:
-        if not task.done():
-            _late.add(task)
-            task.add_done_callback(_let_go)
-            end(task)
+    except asyncio.CancelledError:
+        _abandon(task, end)
+        raise
     if not task.done():
+        _abandon(task, end)
         raise PostgresLate(f"no answer within {within:g} s")
     return task.result()
+
+
+def _abandon(task: _Task, end: Callable[[_Task], object]) -> None:
+    if task.done():
+        _let_go(task)
+        return
+    _late.add(task)
+    task.add_done_callback(_let_go)
+    end(task)
 
 
 def _connect_no_more(task: _Task) -> None:
