@@ -19,14 +19,15 @@ _late: set[_Task] = set()
 """What nobody waits for any more, until it has ended."""
 _MISTAKEN: Final = re.compile(
     r"authentication failed|no password supplied|(role|user|database) \"[^\"]*\" does not exist|no pg_hba\.conf entry"
-    r"|certificate|does not support SSL|not permitted to log in|SSL (is|was) required",
+    r"|certificate|no such (database|user)|does not support SSL|not permitted to log in|SSL (is|was) required",
 )
 """What a connection is refused for until somebody changes a setting: libpq tells no code of it."""
 _PASSES: Final = re.compile(r"(08|40|53|57|58)...|25P0[23]|55P03|XX000")
 """The SQLSTATEs of errors that go away by themselves, or with the connection."""
 _HOST: Final = re.compile(r"[^@\s]*")
 _DATABASE: Final = re.compile(r"[^@:/\s]*")
-_READ_ONLY: Final = "25006"
+_READ_ONLY: Final = {"25006", "55000"}
+"""A transaction that only reads; a server in recovery."""
 Meaning = Literal["away", "read-only", "mistaken"]
 
 
@@ -94,7 +95,7 @@ class Address:
         """Return what an error means."""
         code = getattr(error, "sqlstate", None) or ""
         text = self.masked(" ".join(str(error).split())[:200]) or type(error).__name__
-        if code == _READ_ONLY:
+        if code in _READ_ONLY:
             return PostgresError(text, "read-only", code)
         if code and not _PASSES.fullmatch(code):
             return PostgresError(text, "mistaken", code)
@@ -231,14 +232,22 @@ async def _bounded(work: Coroutine[Any, Any, Any], within: float, end: Callable[
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait({task}, timeout=within)
-    finally:
-        if not task.done():
-            _late.add(task)
-            task.add_done_callback(_let_go)
-            end(task)
+    except asyncio.CancelledError:
+        _abandon(task, end)
+        raise
     if not task.done():
+        _abandon(task, end)
         raise PostgresLate(f"no answer within {within:g} s")
     return task.result()
+
+
+def _abandon(task: _Task, end: Callable[[_Task], object]) -> None:
+    if task.done():
+        _let_go(task)
+        return
+    _late.add(task)
+    task.add_done_callback(_let_go)
+    end(task)
 
 
 def _connect_no_more(task: _Task) -> None:

@@ -83,6 +83,8 @@ class Played:
     arrivals: Sequence[Arrival]
     members: Mapping[str, Mapping[str, Any]]
     """What each process has said in the end, by its name."""
+    faulted_at: float | None = None
+    """When the first fault came."""
 
     @property
     def refused(self) -> int:
@@ -98,6 +100,17 @@ class Played:
         lap, calls = self.scene.lap, CALLS[1]
         counts = Counter(int((at - self.began) // lap) for at, _, refused in self.arrivals if not refused)
         return [counts[place] / calls for place in range(int(self.scene.windows))]
+
+    def undisturbed(self) -> list[float]:
+        """Return the part of the budget that each whole long window has used that no fault had to do with.
+
+        What was in flight when a process died is free a lease and a window later; so is all that a store has lost.
+        """
+        if self.faulted_at is None:
+            return self.used()
+        first = (self.faulted_at - self.began) // self.scene.lap
+        after = (self.faulted_at - self.began + self.scene.lease + self.scene.lap * 1.01) / self.scene.lap
+        return [part for place, part in enumerate(self.used()) if place < first or place > after]
 
     def spread(self) -> float:
         """Return how many times as much as the least of the processes the most had, once all of them were there.
@@ -212,15 +225,17 @@ def play(scene: Scene, store: Place, *, shares: bool = True) -> Played:
         for process in (server, *herds):
             _say(process, repr(began))
         actors = Actors(scene, store, [pid for herd in herds for pid in _line(herd)])
+        faulted_at = None
         if scene.faults:
             _line(server)
+            faulted_at = time.monotonic()
         for fault in scene.faults:
             FAULTS[fault](actors)
         members = [json.loads(line) for herd in herds for line in herd.stdout or ()]
         assert server.stdin is not None
         server.stdin.close()
         *_, said = list(server.stdout or ())
-    return Played(scene, began, json.loads(said), {member["name"]: member for member in members})
+    return Played(scene, began, json.loads(said), {member["name"]: member for member in members}, faulted_at)
 
 
 def _herds(scene: Scene, url: str, where: str | None) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:

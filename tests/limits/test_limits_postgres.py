@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from omeda_async._postgres import Address
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import Priority, RateLimit, Window, _postgres_store as module
 from omeda_async.limits._postgres_store import PostgresStore
@@ -470,3 +471,30 @@ async def test_a_standby_is_refused_and_once_it_has_taken_over_a_hold(server: Ow
         server.says("SELECT pg_promote()")
         reply = await at_rest(lambda: client.ask(bulk=1))
         assert reply.held_for == pytest.approx(HOLD, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("error", "meaning"),
+    [
+        (psycopg.errors.lookup("25006")("cannot execute"), "read-only"),
+        (psycopg.errors.lookup("55000")("recovery is in progress"), "read-only"),
+        (psycopg.errors.lookup("57P01")("terminating connection"), "away"),
+        (psycopg.errors.lookup("53300")("too many connections"), "away"),
+        (psycopg.errors.lookup("42501")("permission denied"), "mistaken"),
+        (psycopg.OperationalError("server closed the connection unexpectedly"), "away"),
+        (psycopg.OperationalError('connection failed: FATAL:  role "me" does not exist'), "mistaken"),
+        (psycopg.OperationalError("connection failed: ERROR:  no such database: limits"), "mistaken"),
+        (psycopg.OperationalError("connection failed: certificate verify failed"), "mistaken"),
+        (psycopg.InterfaceError("Psycopg cannot use the 'ProactorEventLoop'"), "mistaken"),
+        (OSError("no route"), "away"),
+    ],
+)
+def test_what_may_go_away_is_waited_for_and_what_is_set_wrongly_is_refused(error: Exception, meaning: str) -> None:
+    """By the SQLSTATE where there is one; libpq gives none for a connection that is refused."""
+    assert Address("postgresql://host/db").explained(error).meaning == meaning
+
+
+def test_the_password_is_in_no_error() -> None:
+    """Also where the server, or libpq, says it."""
+    address = Address("postgresql://me:hunter2@host/db")
+    assert str(address.explained(psycopg.OperationalError("cannot parse hunter2"))) == "cannot parse ***"
