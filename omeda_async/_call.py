@@ -141,7 +141,7 @@ class Call(Generic[P, R]):
                     self._uncount()
                     step = _SEND  # with another permit: others may have the slots of this one by now
                 else:
-                    step = self._next(Ended(result))
+                    step = self._next(Ended(result, self._now()))
             elif isinstance(step, Verify):
                 step = self._next(await self._look())
             elif isinstance(step, Finish):
@@ -270,12 +270,12 @@ class Call(Generic[P, R]):
         return None if renewed else refusal
 
     async def _look(self) -> Looked:
-        verification = self._operation.verification
-        looked = Looked(Verdict.UNDECIDED) if verification is None else await self._judged(verification)
+        verification, begun = self._operation.verification, self._now()
+        looked = Looked(Verdict.UNDECIDED) if verification is None else await self._judged(verification, begun)
         self._tell(events.Settled, verdict=looked.verdict.value)
         return looked
 
-    async def _judged(self, verification: Verification[P]) -> Looked:
+    async def _judged(self, verification: Verification[P], begun: float) -> Looked:
         for inquiry in verification.first:
             result = await self._ask(inquiry)
             if result.error is not None:
@@ -283,12 +283,12 @@ class Call(Generic[P, R]):
             self._params = inquiry.learn(self._params, result.receipt)
         known = verification.known(self._params)
         if known is not Verdict.UNDECIDED:
-            return Looked(known)
+            return Looked(known, at=begun)
         result = await self._ask(verification)
         if result.error is not None and not isinstance(result.error, NotFound):
             return Looked(Verdict.UNDECIDED, result.error)
         self._found = result.receipt
-        return Looked(verification.judge(self._params, result.error or result.receipt))
+        return Looked(verification.judge(self._params, result.error or result.receipt), at=begun)
 
     async def _ask(self, read: Inquiry[P] | Verification[P]) -> Result[Any]:
         options = attrs.evolve(
