@@ -25,7 +25,10 @@ _IN_WORDS: Final = frozenset("\u00b7\u0375\u05f3\u05f4\u30fb\U0001f3fb\U0001f3fc
 _WORD: Final = re.compile(r"(?:[0-9A-Za-z]|[^\x00-\x7f])+")
 # What may stand in one word with Latin letters, by how its name begins (UTS 39, "highly restrictive").
 _BESIDE_LATIN: Final = frozenset(
-    "LATIN COMBINING CJK IDEOGRAPHIC HIRAGANA KATAKANA KATAKANA-HIRAGANA HANGUL BOPOMOFO VERTICAL".split()
+    {
+        *("LATIN", "COMBINING", "CJK", "IDEOGRAPHIC", "VERTICAL"),
+        *("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "BOPOMOFO"),
+    }
 )
 REPLACED: Final = "\ufffd"
 """What a decoder puts in the place of what it cannot read."""
@@ -82,7 +85,7 @@ def look_alike(text: str) -> str | None:
         for place, one in enumerate(word[0], word.start() + 1):
             if _is_out_of_place(one, word[0]):
                 kind = "digits" if unicodedata.category(one) == "Nd" else "letters"
-                return f"holds {named(one)} at character {place}, among {kind} of another alphabet: write it as they are"
+                return f"holds {named(one)} at character {place}, among {kind} of another alphabet: write all in one"
     composed = unicodedata.normalize("NFC", text)
     if text != composed:
         place = next((n for n, pair in enumerate(zip(text, composed, strict=False)) if pair[0] != pair[1]), 0)
