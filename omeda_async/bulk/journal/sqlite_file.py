@@ -16,7 +16,7 @@ from omeda_async import _clock
 from omeda_async._version import __version__
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Opened
-from omeda_async.bulk.journal.sqlite_mark import check_log, check_mark, mark_of, noted
+from omeda_async.bulk.journal.sqlite_mark import check_log, check_mark, goes_by_its_log, mark_of, noted
 from omeda_async.bulk.journal.sqlite_sums import (
     ASIDE_SUM,
     DAMAGE,
@@ -197,9 +197,10 @@ def check_untouched(path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise JournalError(f"{path} is no file, and cannot be a journal; give the path of a file")
     if found.st_size:
-        # To SQLite it cannot change: nothing is recovered, and nothing made beside it.
-        with closing(connect(path, mode="ro&immutable=1")) as connection:
-            check_format(connection, path)
+        if not goes_by_its_log(path, APPLICATION, SCHEMA):
+            # To SQLite it cannot change: nothing is recovered, and nothing made beside it.
+            with closing(connect(path, mode="ro&immutable=1")) as connection:
+                check_format(connection, path)
         check_log(path)
     elif hasattr(os, "geteuid") and found.st_uid != os.geteuid():
         raise JournalError(f"{path} is an empty file of another user; give another file")

@@ -13,6 +13,7 @@ import orjson
 
 from omeda_async._version import __version__
 from omeda_async.bulk.journal.sqlite_file import APPLICATION as JOURNAL, INODE, Files, connect
+from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
 from omeda_async.bulk.outbox.interface import Identity, Opened
 from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, Mark, has_come_as_far, mark_of, noted
 from omeda_async.errors import OutboxError
@@ -161,6 +162,8 @@ def check_untouched(path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise OutboxError(f"{path} is no file, and cannot be an outbox; give the path of a file")
     if found.st_size:
+        if goes_by_its_log(path, APPLICATION, SCHEMA):
+            return
         # To SQLite it cannot change: nothing is recovered, and nothing made beside it.
         with closing(connect(path, mode="ro&immutable=1")) as connection:
             check_format(connection, path)

@@ -9,12 +9,14 @@ from typing import Final
 
 from omeda_async.bulk.journal.codec import STATUSES
 from omeda_async.bulk.journal.sqlite_file import connect
+from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
 from omeda_async.bulk.journal.status import JournalCause
 from omeda_async.bulk.outbox.sqlite_file import (
     APPLICATION,
     DAMAGE,
     ENDED,
     INTENDED,
+    SCHEMA,
     WAITING,
     check_format,
     check_mark,
@@ -48,8 +50,8 @@ def is_outbox(path: Path) -> bool:
                 if found := connection.execute("PRAGMA application_id").fetchone()[0]:
                     return bool(found == APPLICATION)
         except sqlite3.Error:
-            return False
-    return False
+            break  # while a log is copied into it, the file alone is not whole
+    return path.is_file() and goes_by_its_log(path, APPLICATION, SCHEMA)
 
 
 def read_status(path: Path, now: float) -> OutboxStatus:
