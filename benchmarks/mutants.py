@@ -1,8 +1,8 @@
 """Change the code that must not be wrong, one small thing at a time, and see whether a test notices.
 
 Mutants are made by cosmic-ray's operators (of arithmetic, only the opposite of each) and two of ours: ``max`` for
-``min``, and a statement left out; declarations of classes and fields stay as they are. Each is put into a copy of the
-tree, in which the tests run that concern its module, until one fails or its time is over: then it is killed. Survivors
+``min``, and a statement left out; declarations of classes and fields stay as they are, and so does a lone ``*`` among
+parameters, which is no multiplication. Each is put into a copy of the tree, in which the tests run that concern its module, until one fails or its time is over: then it is killed. Survivors
 are shown with their diffs; those that change nothing that can be seen stand in ``mutants_explained.toml`` with the
 reason, and are not counted. Less than 95 % killed, and the exit code is 1.
 
@@ -128,8 +128,8 @@ class Change:
         changed = import_module("cosmic_ray.mutating").mutate_code(self.source, self.operator, self.occurrence)
         mutant = Mutant(self.module, self.source, changed or self.source)
         was, now = mutant.lines
-        by_name_only = was.replace("*, ", "/, ") == now  # what has to be named may be named no more: nobody calls so
-        return None if by_name_only or DECLARES.search(was) or not _is_program(mutant.changed) else mutant
+        in_signature = "*, " in was and was.replace("*, ", "/, ") == now  # a star without a factor behind it
+        return None if in_signature or DECLARES.search(was) or not _is_program(mutant.changed) else mutant
 
 
 def changes_of(module: str, source: str) -> Iterator[Change]:

@@ -67,7 +67,7 @@ class Doubt:
 
     error: OmedaAsyncError
     """What the attempt in doubt ended with, the latest where there are several."""
-    early: bool = False
+    early: bool
     """Whether the provider may still come to it: what a read does not show yet is read again after a while."""
     since: float = math.inf
     """When the attempt ended, by the loop's clock; endless where nobody knows."""
@@ -97,8 +97,8 @@ class Ended:
     """An attempt has failed, or could not be made."""
 
     error: OmedaAsyncError
-    at: float = 0.0
-    """When, by the loop's clock."""
+    at: float = math.inf
+    """When, by the loop's clock; endless where nobody knows."""
 
 
 @attrs.frozen(eq=False)
@@ -108,8 +108,8 @@ class Looked:
     verdict: Verdict
     error: OmedaAsyncError | None = None
     """What the read failed with."""
-    at: float = 0.0
-    """When it was begun, by the loop's clock."""
+    at: float = -math.inf
+    """When it was begun, by the loop's clock; before everything where nobody knows."""
 
 
 Event: TypeAlias = Ended | Looked

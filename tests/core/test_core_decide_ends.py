@@ -230,17 +230,18 @@ def test_a_read_that_says_not_done_before_the_end_is_followed_by_another_after_t
     assert when_interrupted(rules, state, in_flight=False).doubtful
 
 
+@pytest.mark.parametrize("delay", [7.0, 0.5])
 @pytest.mark.parametrize(
-    ("asked", "doubtful"), [(106.9, True), (107.0, False), (400.0, False)], ids=["early", "in time", "late"]
+    ("delays", "doubtful"), [(0.99, True), (1.0, False), (60.0, False)], ids=["early", "in time", "late"]
 )
 def test_a_read_that_began_after_the_settle_delay_counts_where_there_is_no_time_for_another(
-    asked: float, doubtful: bool
+    delay: float, delays: float, doubtful: bool
 ) -> None:
     """The provider has had its time since the attempt that was lost, whatever has held up the read."""
-    rules = rules_of(READ_FIRST, policy=attrs.evolve(POLICY, attempts=1, settle_delay=7.0))
-    history = Ended(LOST, at=100.0), Looked(Verdict.NOT_DONE, at=asked)
-    assert play(rules, *history)[1] == Wait(7.0, Verify(), Finish(error=LOST, doubtful=doubtful))
-    again = rules_of(READ_FIRST, policy=attrs.evolve(POLICY, attempts=2, settle_delay=7.0))
+    rules = rules_of(READ_FIRST, policy=attrs.evolve(POLICY, attempts=1, settle_delay=delay))
+    history = Ended(LOST, at=100.0), Looked(Verdict.NOT_DONE, at=100.0 + delays * delay)
+    assert play(rules, *history)[1] == Wait(delay, Verify(), Finish(error=LOST, doubtful=doubtful))
+    again = rules_of(READ_FIRST, policy=attrs.evolve(POLICY, attempts=2, settle_delay=delay))
     assert play(again, *history)[1] == Wait(0.0, Send(), Finish(error=LOST, doubtful=doubtful))
 
 
