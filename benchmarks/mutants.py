@@ -2,9 +2,10 @@
 
 Mutants are made by cosmic-ray's operators (of arithmetic, only the opposite of each) and two of ours: ``max`` for
 ``min``, and a statement left out; declarations of classes and fields stay as they are, and so does a lone ``*`` among
-parameters, which is no multiplication. Each is put into a copy of the tree, in which the tests run that concern its module, until one fails or its time is over: then it is killed. Survivors
-are shown with their diffs; those that change nothing that can be seen stand in ``mutants_explained.toml`` with the
-reason, and are not counted. Less than 95 % killed, and the exit code is 1.
+parameters, which is no multiplication. Each is put into a copy of the tree, in which the tests run that concern its
+module, until one fails or its time is over: then it is killed. Survivors are shown with their diffs; those that change
+nothing that can be seen stand in ``mutants_explained.toml`` with the reason, and are not counted. Less than 95 %
+killed, and the exit code is 1.
 
 Usage: ``python -m benchmarks.mutants [--module limits/_slots.py ...] [--sample 60] [--seed 1] [--list]``
 """
