@@ -90,6 +90,8 @@ class Call(Generic[P, R]):
     _awaits_response = False
     _is_late: Callable[[], bool] | None = None
     """Whether the permit may not be used any more, where it lapses at all."""
+    sent_at = _read_at = float("-inf")
+    """When the last attempt was made, and that of the last read."""
     _read: "Call[Any, Any] | None" = None
     _found: Any = None
 
@@ -157,10 +159,7 @@ class Call(Generic[P, R]):
     def _rules(self) -> Rules:
         options = self._options
         return Rules(
-            operation=self._operation,
-            policy=self._account.retry,
-            explain=options.explain,
-            fail_fast=options.fail_fast,
+            operation=self._operation, policy=self._account.retry, explain=options.explain, fail_fast=options.fail_fast
         )
 
     def _next(self, event: Event) -> Step:
@@ -178,7 +177,7 @@ class Call(Generic[P, R]):
             permit = await self._permit(asked)
         except OmedaAsyncError as error:
             return error
-        sent = self._now()
+        sent = self.sent_at = self._now()
         if self.deadline is None:
             self.deadline = sent + account.retry.deadline
         left = self.deadline - sent
@@ -270,12 +269,12 @@ class Call(Generic[P, R]):
         return None if renewed else refusal
 
     async def _look(self) -> Looked:
-        verification, begun = self._operation.verification, self._now()
-        looked = Looked(Verdict.UNDECIDED) if verification is None else await self._judged(verification, begun)
+        verification = self._operation.verification
+        looked = Looked(Verdict.UNDECIDED) if verification is None else await self._judged(verification)
         self._tell(events.Settled, verdict=looked.verdict.value)
         return looked
 
-    async def _judged(self, verification: Verification[P], begun: float) -> Looked:
+    async def _judged(self, verification: Verification[P]) -> Looked:
         for inquiry in verification.first:
             result = await self._ask(inquiry)
             if result.error is not None:
@@ -283,12 +282,12 @@ class Call(Generic[P, R]):
             self._params = inquiry.learn(self._params, result.receipt)
         known = verification.known(self._params)
         if known is not Verdict.UNDECIDED:
-            return Looked(known, at=begun)
+            return Looked(known, at=self._read_at)
         result = await self._ask(verification)
         if result.error is not None and not isinstance(result.error, NotFound):
             return Looked(Verdict.UNDECIDED, result.error)
         self._found = result.receipt
-        return Looked(verification.judge(self._params, result.error or result.receipt), at=begun)
+        return Looked(verification.judge(self._params, result.error or result.receipt), at=self._read_at)
 
     async def _ask(self, read: Inquiry[P] | Verification[P]) -> Result[Any]:
         options = attrs.evolve(
@@ -308,6 +307,7 @@ class Call(Generic[P, R]):
         read, self._read = self._read, None
         if read is not None:
             self.attempts += read.attempts
+            self._read_at = read.sent_at
             self.state = attrs.evolve(self.state, renewed=read.state.renewed)
 
     def _result(self, finish: Finish) -> Result[R]:
