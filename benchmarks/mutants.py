@@ -35,6 +35,8 @@ WANTED = 0.95
 LEAST_PATIENCE = 10.0
 PATIENCE = 3.0
 """A mutant's tests get so many times what they take without one, and these seconds besides."""
+AGAIN = 4.0
+"""One that did not end in that time gets so many times as much, before it is believed not to end."""
 TESTS = {
     "_decide.py": [f"tests/core/test_core_{name}.py" for name in ("decide", "decide_ends", "doubt", "call", "reads")],
     "limits/": ["tests/limits"],
@@ -212,8 +214,11 @@ class Copy:
                 raise SystemExit(f"the tests of {mutant.module} fail without any mutant")
             self._times[mutant.module] = time.monotonic() - began
         path.write_text(mutant.changed, "utf-8")
+        seconds = LEAST_PATIENCE + PATIENCE * self._times[mutant.module]
         try:
-            return self._run(tests, LEAST_PATIENCE + PATIENCE * self._times[mutant.module])
+            fate = self._run(tests, seconds)
+            # A machine that was busy meanwhile has noticed nothing.
+            return self._run(tests, AGAIN * seconds) if fate == "timed out" else fate
         finally:
             path.write_text(mutant.source, "utf-8")
 

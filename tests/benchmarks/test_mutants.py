@@ -94,7 +94,7 @@ def test_a_mutant_is_killed_by_a_test_that_fails(tree: Path) -> None:
 
 
 def test_a_mutant_that_does_not_end_is_told_as_such(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It gets some times what the tests take without it, and is put away all the same."""
+    """It gets some times what the tests take without it, and then more, should the machine have been busy."""
     waited: list[float | None] = []
 
     def run(*_words: object, timeout: float | None, **_how: object) -> None:
@@ -108,6 +108,7 @@ def test_a_mutant_that_does_not_end_is_told_as_such(tree: Path, monkeypatch: pyt
     assert waited[0] is None
     assert waited[1] is not None
     assert waited[1] >= mutants.LEAST_PATIENCE
+    assert waited[2:] == [mutants.AGAIN * waited[1]]
     assert (tree / "omeda_async/limits/x.py").read_text() == SOURCE
 
 
