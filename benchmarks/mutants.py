@@ -1,10 +1,11 @@
 """Change the code that must not be wrong, one small thing at a time, and see whether a test notices.
 
 Mutants are made by cosmic-ray's operators (of arithmetic, only the opposite of each) and two of ours: ``max`` for
-``min``, and a statement left out; declarations of classes and fields stay as they are. Each is put into a copy of the
-tree, in which the tests run that concern its module, until one fails or its time is over: then it is killed. Survivors
-are shown with their diffs; those that change nothing that can be seen stand in ``mutants_explained.toml`` with the
-reason, and are not counted. Less than 95 % killed, and the exit code is 1.
+``min``, and a statement left out; declarations of classes and fields stay as they are, and so does a lone ``*`` among
+parameters, which is no multiplication. Each is put into a copy of the tree, in which the tests run that concern its
+module, until one fails or its time is over: then it is killed. Survivors are shown with their diffs; those that change
+nothing that can be seen stand in ``mutants_explained.toml`` with the reason, and are not counted. Less than 95 %
+killed, and the exit code is 1.
 
 Usage: ``python -m benchmarks.mutants [--module limits/_slots.py ...] [--sample 60] [--seed 1] [--list]``
 """
@@ -34,6 +35,8 @@ WANTED = 0.95
 LEAST_PATIENCE = 10.0
 PATIENCE = 3.0
 """A mutant's tests get so many times what they take without one, and these seconds besides."""
+AGAIN = 4.0
+"""One that did not end in that time gets so many times as much, before it is believed not to end."""
 TESTS = {
     "_decide.py": [f"tests/core/test_core_{name}.py" for name in ("decide", "decide_ends", "doubt", "call", "reads")],
     "limits/": ["tests/limits"],
@@ -128,8 +131,8 @@ class Change:
         changed = import_module("cosmic_ray.mutating").mutate_code(self.source, self.operator, self.occurrence)
         mutant = Mutant(self.module, self.source, changed or self.source)
         was, now = mutant.lines
-        by_name_only = was.replace("*, ", "/, ") == now  # what has to be named may be named no more: nobody calls so
-        return None if by_name_only or DECLARES.search(was) or not _is_program(mutant.changed) else mutant
+        in_signature = "*, " in was and was.replace("*, ", "/, ") == now  # a star without a factor behind it
+        return None if in_signature or DECLARES.search(was) or not _is_program(mutant.changed) else mutant
 
 
 def changes_of(module: str, source: str) -> Iterator[Change]:
@@ -211,8 +214,11 @@ class Copy:
                 raise SystemExit(f"the tests of {mutant.module} fail without any mutant")
             self._times[mutant.module] = time.monotonic() - began
         path.write_text(mutant.changed, "utf-8")
+        seconds = LEAST_PATIENCE + PATIENCE * self._times[mutant.module]
         try:
-            return self._run(tests, LEAST_PATIENCE + PATIENCE * self._times[mutant.module])
+            fate = self._run(tests, seconds)
+            # A machine that was busy meanwhile has noticed nothing.
+            return self._run(tests, AGAIN * seconds) if fate == "timed out" else fate
         finally:
             path.write_text(mutant.source, "utf-8")
 

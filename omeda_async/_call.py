@@ -69,6 +69,8 @@ class Call(Generic[P, R]):
     """Whether the permit may not be used any more, where it lapses at all."""
     _events: CallEvents | None = None
     """Who tells of it; None where nobody hears."""
+    sent_at = _read_at = float("-inf")
+    """When the last attempt was made, and that of the last read."""
     _read: "Call[Any, Any] | None" = None
     _found: Any = None
 
@@ -123,7 +125,7 @@ class Call(Generic[P, R]):
                     self._count(-1)
                     step = _SEND  # with another permit: others may have the slots of this one by now
                 else:
-                    step = self._next(Ended(result))
+                    step = self._next(Ended(result, self._now()))
             elif isinstance(step, Verify):
                 step = self._next(await self._look())
             elif isinstance(step, Finish):
@@ -157,10 +159,7 @@ class Call(Generic[P, R]):
     def _rules(self) -> Rules:
         options = self._options
         return Rules(
-            operation=self._operation,
-            policy=self._account.retry,
-            explain=options.explain,
-            fail_fast=options.fail_fast,
+            operation=self._operation, policy=self._account.retry, explain=options.explain, fail_fast=options.fail_fast
         )
 
     def _next(self, event: Event) -> Step:
@@ -178,7 +177,7 @@ class Call(Generic[P, R]):
             permit = await self._permit(asked)
         except OmedaAsyncError as error:
             return error
-        sent = self._now()
+        sent = self.sent_at = self._now()
         if self.deadline is None:
             self.deadline = sent + account.retry.deadline
         left = self.deadline - sent
@@ -292,6 +291,7 @@ class Call(Generic[P, R]):
         verification, looked = self._operation.verification, Looked(Verdict.UNDECIDED)
         if verification is not None:
             looked, self._params, self._found = await look_up(verification, self._params, self._ask)
+            looked = attrs.evolve(looked, at=self._read_at)
         if self._events is not None:
             self._events.tell(events.Settled, verdict=looked.verdict.value)
         return looked
@@ -320,6 +320,7 @@ class Call(Generic[P, R]):
         read, self._read = self._read, None
         if read is not None:
             self.attempts += read.attempts
+            self._read_at = read.sent_at
             self.state = attrs.evolve(self.state, renewed=read.state.renewed)
 
     def _result(self, finish: Finish) -> Result[R]:

@@ -1,5 +1,6 @@
 """Characters of a text that nobody sees, or takes for others: pure."""
 
+import re
 import unicodedata
 from typing import Final
 
@@ -16,6 +17,18 @@ _BLANK: Final = frozenset(
             *range(0xE0100, 0xE01F0),
         ),
     )
+)
+_TYPOGRAPHIC: Final = frozenset({"Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "Sk", "Sm"})
+# Marks that are spelled with: Catalan's and Japanese middle dots, and numeral and shortening signs (RFC 5892, A.3 ff.);
+# and the tones of skin of emoji.
+_IN_WORDS: Final = frozenset("\u00b7\u0375\u05f3\u05f4\u30fb\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")
+_WORD: Final = re.compile(r"(?:[0-9A-Za-z]|[^\x00-\x7f])+")
+# What may stand in one word with Latin letters, by how its name begins (UTS 39, "highly restrictive").
+_BESIDE_LATIN: Final = frozenset(
+    {
+        *("LATIN", "COMBINING", "CJK", "IDEOGRAPHIC", "VERTICAL"),
+        *("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "BOPOMOFO"),
+    }
 )
 REPLACED: Final = "\ufffd"
 """What a decoder puts in the place of what it cannot read."""
@@ -51,3 +64,40 @@ def odd_character(text: str) -> str | None:
         if not one.isascii() and (plain := unicodedata.normalize("NFKC", one)).isascii():
             return f"holds {named(one)} at character {place}: write {plain}"
     return None
+
+
+def is_typographic(character: str) -> bool:
+    """Whether a character is a dash, an apostrophe, a dot or another mark that only typography knows."""
+    if character.isascii() or character in _IN_WORDS:
+        return False
+    return unicodedata.category(character) in _TYPOGRAPHIC or "\u02b0" <= character <= "\u02ff"
+
+
+def look_alike(text: str) -> str | None:
+    """Return what is wrong with a text that reads like another one; None where nothing is.
+
+    A letter or a digit of another alphabet in the middle of a word, or an accent that stands apart from its letter: who
+    reads it sees nothing of it, and who compares it finds another text.
+    """
+    if text.isascii():
+        return None
+    for word in _WORD.finditer(text):
+        for place, one in enumerate(word[0], word.start() + 1):
+            if _is_out_of_place(one, word[0]):
+                kind = "digits" if unicodedata.category(one) == "Nd" else "letters"
+                return f"holds {named(one)} at character {place}, among {kind} of another alphabet: write all in one"
+    composed = unicodedata.normalize("NFC", text)
+    if text != composed:
+        place = next((n for n, pair in enumerate(zip(text, composed, strict=False)) if pair[0] != pair[1]), 0)
+        return f"has an accent apart from its letter at character {place + 1}: write both as one character (NFC)"
+    return None
+
+
+def _is_out_of_place(one: str, word: str) -> bool:
+    category = unicodedata.category(one)
+    if one.isascii() or category[0] not in "LMN":
+        return False
+    beside = category == "Nd" and any(other.isascii() and other.isdigit() for other in word)
+    if not beside and unicodedata.name(one, "").partition(" ")[0] in _BESIDE_LATIN:
+        return False
+    return beside or any(unicodedata.name(other, "").startswith("LATIN ") for other in word)

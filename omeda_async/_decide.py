@@ -4,6 +4,7 @@
 A success needs no decision: it ends the call.
 """
 
+import math
 import random
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -66,8 +67,10 @@ class Doubt:
 
     error: OmedaAsyncError
     """What the attempt in doubt ended with, the latest where there are several."""
-    early: bool = False
+    early: bool
     """Whether the provider may still come to it: what a read does not show yet is read again after a while."""
+    since: float = math.inf
+    """When the attempt ended, by the loop's clock; endless where nobody knows."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -94,6 +97,8 @@ class Ended:
     """An attempt has failed, or could not be made."""
 
     error: OmedaAsyncError
+    at: float = math.inf
+    """When, by the loop's clock; endless where nobody knows."""
 
 
 @attrs.frozen(eq=False)
@@ -103,6 +108,8 @@ class Looked:
     verdict: Verdict
     error: OmedaAsyncError | None = None
     """What the read failed with."""
+    at: float = -math.inf
+    """When it was begun, by the loop's clock; before everything where nobody knows."""
 
 
 Event: TypeAlias = Ended | Looked
@@ -155,7 +162,7 @@ def first_step(rules: Rules, state: State) -> Step:
 def next_step(rules: Rules, state: State, event: Event) -> tuple[State, Step]:
     """Return what is known after an event, and what to do next."""
     if isinstance(event, Ended):
-        return _after_attempt(rules, state, event.error)
+        return _after_attempt(rules, state, event)
     return _after_read(rules, state, event)
 
 
@@ -203,12 +210,13 @@ def backoff(attempt: int, policy: RetryPolicy, uniform: Callable[[], float] = ch
     return pause * (1 + JITTER * uniform())
 
 
-def _after_attempt(rules: Rules, state: State, error: OmedaAsyncError) -> tuple[State, Step]:
+def _after_attempt(rules: Rules, state: State, ended: Ended) -> tuple[State, Step]:
+    error = ended.error
     if isinstance(error, _NOT_MADE):
         return state, _failed(state, state.errors[-1] if state.errors else error)
     if _raises_doubt(rules, error):
         early = _came_from_in_between(error) or (state.doubt is not None and state.doubt.early)
-        state = attrs.evolve(state, doubt=Doubt(error, early))
+        state = attrs.evolve(state, doubt=Doubt(error, early, ended.at))
     if isinstance(error, ShutOut) and not state.renewed:
         return attrs.evolve(state, renewed=True), Send(renew=error)
     state = attrs.evolve(state, errors=(*state.errors, error))
@@ -247,7 +255,8 @@ def _after_read(rules: Rules, state: State, read: Looked) -> tuple[State, Step]:
     if refused and verdict is Verdict.UNDECIDED:
         return state, _unread(rules, state, error, read.error)
     early = doubt is not None and doubt.early
-    give_up = _failed(state, error, certain=verdict is Verdict.NOT_DONE and not early)
+    believed = not early or _has_had_its_time(rules, state, read)
+    give_up = _failed(state, error, certain=verdict is Verdict.NOT_DONE and believed)
     hopeless = isinstance(error, ShutOut) or (read.error is not None and _redirects(error))
     if not (refused or hopeless) and _may_repeat(rules, state):
         return state, Wait(0.0, Send(), give_up)
@@ -255,6 +264,12 @@ def _after_read(rules: Rules, state: State, read: Looked) -> tuple[State, Step]:
         later = attrs.evolve(state, doubt=attrs.evolve(doubt, early=False))
         return later, Wait(rules.policy.settle_delay, Verify(), give_up)
     return state, give_up
+
+
+def _has_had_its_time(rules: Rules, state: State, read: Looked) -> bool:
+    """Whether a read was begun so long after the attempt in doubt that it counts where there is no time for another."""
+    since = math.inf if state.doubt is None else state.doubt.since
+    return 0 < rules.policy.settle_delay <= read.at - since
 
 
 def _unread(rules: Rules, state: State, error: OmedaAsyncError, failure: OmedaAsyncError | None) -> Finish:

@@ -230,7 +230,7 @@ class Transport:
             return connection_failed(error, host, min(seconds, connect_seconds), passage.proxy)
         if isinstance(error, ValueError) and not isinstance(error, TimeoutError) and not passage.reached:
             return refused_by_session(error)
-        plain = base_url.startswith(_PLAIN) and passage.proxy is None
+        plain = base_url.startswith(_PLAIN) and passage.proxy is None and not passage.reuses
         return (refused_plain(error) if plain else None) or no_answer(error, seconds)
 
     async def aclose(self) -> None:

@@ -10,7 +10,7 @@ from numbers import Integral
 from typing import Final
 from urllib.parse import quote
 
-from omeda_async._characters import QUOTES, odd_character
+from omeda_async._characters import QUOTES, is_typographic, look_alike, named, odd_character
 from omeda_async._empty import EMPTY, is_empty
 from omeda_async.errors import InvalidRecord
 
@@ -98,9 +98,16 @@ def check_id(field: str, value: object) -> None:
         raise InvalidRecord.of(field, f"is {text!r}, as programs write an empty cell: give the id")
     if not text.strip():
         raise InvalidRecord.of(field, "is empty: give the id")
-    wrong = next((reason for form, reason in _NO_IDS.items() if form.match(text)), None) or odd_character(text)
+    wrong = next((reason for form, reason in _NO_IDS.items() if form.match(text)), None) or _odd_in_id(text)
     if wrong is not None:
         raise InvalidRecord.of(field, wrong)
+
+
+def _odd_in_id(text: str) -> str | None:
+    for place, one in enumerate(text, 1):
+        if is_typographic(one):
+            return f"holds {named(one)} at character {place}: write the plain character"
+    return odd_character(text) or look_alike(text)
 
 
 def check_integer(field: str, value: object, least: int = LEAST_INTEGER, most: int = MOST_INTEGER) -> None:

@@ -62,6 +62,16 @@ def test_what_can_be_changed_is_changed_and_declarations_are_not() -> None:
     assert not [was for was, _ in made if was.startswith("@")]
 
 
+def test_a_star_among_parameters_is_no_multiplication() -> None:
+    """It stays as it is; a real one beside it is changed all the same."""
+    pytest.importorskip("cosmic_ray")
+    source = "def f(a, *, b=2 * 3):\n    return a * b\n"
+    made = [mutant.lines for mutant in mutants.chosen(list(mutants.changes_of("limits/x.py", source)), None, 1)]
+    assert ("def f(a, *, b=2 * 3):", "def f(a, *, b=2 / 3):") in made
+    assert ("return a * b", "return a / b") in made
+    assert not [now for _, now in made if "/, " in now]
+
+
 def test_a_sample_is_the_same_for_a_seed() -> None:
     """And another one for another."""
     pytest.importorskip("cosmic_ray")
@@ -84,7 +94,7 @@ def test_a_mutant_is_killed_by_a_test_that_fails(tree: Path) -> None:
 
 
 def test_a_mutant_that_does_not_end_is_told_as_such(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It gets some times what the tests take without it, and is put away all the same."""
+    """It gets some times what the tests take without it, and then more, should the machine have been busy."""
     waited: list[float | None] = []
 
     def run(*_words: object, timeout: float | None, **_how: object) -> None:
@@ -98,6 +108,7 @@ def test_a_mutant_that_does_not_end_is_told_as_such(tree: Path, monkeypatch: pyt
     assert waited[0] is None
     assert waited[1] is not None
     assert waited[1] >= mutants.LEAST_PATIENCE
+    assert waited[2:] == [mutants.AGAIN * waited[1]]
     assert (tree / "omeda_async/limits/x.py").read_text() == SOURCE
 
 

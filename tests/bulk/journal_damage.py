@@ -135,6 +135,17 @@ def without_sums(sample: Sample) -> Sample:
         return Sample({NAME: Path(folder, NAME).read_bytes()}, sample.truth)
 
 
+def half_copied(path: Path, pages: int) -> None:
+    """Leave a file as a power failure does while so many pages of its log have been copied into it, and no more."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        for file in (path, Path(f"{path}-wal")):
+            shutil.copy(file, Path(folder, file.name))
+        with closing(sqlite3.connect(Path(folder, path.name))) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        whole, before = Path(folder, path.name).read_bytes(), path.read_bytes()
+    path.write_bytes(whole[: PAGE * pages] + before[PAGE * pages :])
+
+
 def _change(name: str, change: Callable[[bytearray], Any]) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         file = folder / name

@@ -145,6 +145,20 @@ async def test_plain_http_to_a_port_of_tls(said: bytes) -> None:
     assert (error.cause, error.retryable) == ("tls", False)
 
 
+async def test_an_alert_of_tls_on_a_connection_that_has_carried_http_refuses_nothing() -> None:
+    """There the port is none of TLS: what came is no answer, and the request may have been carried out."""
+    answers = [OK, b"\x15\x03\x01\x00\x02\x02\x46"]
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answers.pop(0))
+
+    async with serving(talk) as server, transporting() as transport:
+        await send(transport, server.url)
+        with pytest.raises(AnswerLost) as caught:
+            await send(transport, server.url)
+    assert caught.value.sent
+
+
 @REQUESTS
 async def test_plain_http_to_a_port_of_tls_that_says_nothing(request_: Any, tmp_path: Path) -> None:
     """Others end a connection without a word, too, so that nothing is certain; what may be the matter is said."""

@@ -238,3 +238,25 @@ def test_back_off_doubles_within_its_bounds(attempt: int, draw: float, base: flo
 def test_back_off_never_shrinks(attempt: int, draw: float) -> None:
     """With the same draw, a later attempt waits at least as long."""
     assert backoff(attempt, POLICY, lambda: draw) <= backoff(attempt + 1, POLICY, lambda: draw)
+
+
+def test_the_pauses_double() -> None:
+    """Of the first attempts, before any bound."""
+    policy = attrs.evolve(POLICY, base_delay=1.0, max_delay=1000.0)
+    assert [backoff(attempt, policy, lambda: 0.0) for attempt in (1, 2, 3, 4)] == [1.0, 2.0, 4.0, 8.0]
+
+
+@pytest.mark.parametrize("status", [300, 399])
+def test_every_status_from_300_to_399_is_a_redirect_and_no_page(status: int) -> None:
+    """It is looked up before it is asked again; and asked again then, as nobody's page has refused it."""
+    error = UnreadableAnswer("elsewhere", status=status, sent=True)
+    assert kind_of(next_of(REPEATABLE, error)) is Verify
+    told = ApiError("elsewhere", status=status, sent=True)
+    assert next_of(READ_FIRST, told, NOT_DONE) == Wait(0.0, Send(), Finish(error=told, doubtful=True))
+
+
+def test_a_500_that_came_with_a_page_is_no_page_of_a_gateway() -> None:
+    """It is tried once more, as any 500."""
+    assert kind_of(next_of(REPEATABLE, ServerError("no", status=500, sent=True))) is Send
+    refused = ApiError("no", status=400, sent=True)
+    assert kind_of(next_of(REPEATABLE, refused)) is Verify

@@ -230,6 +230,38 @@ def test_a_read_that_says_not_done_before_the_end_is_followed_by_another_after_t
     assert when_interrupted(rules, state, in_flight=False).doubtful
 
 
+@pytest.mark.parametrize("delay", [7.0, 0.5])
+@pytest.mark.parametrize(
+    ("delays", "doubtful"), [(0.99, True), (1.0, False), (60.0, False)], ids=["early", "in time", "late"]
+)
+def test_a_read_that_began_after_the_settle_delay_counts_where_there_is_no_time_for_another(
+    delay: float, delays: float, doubtful: bool
+) -> None:
+    """The provider has had its time since the attempt that was lost, whatever has held up the read."""
+    rules = rules_of(READ_FIRST, policy=attrs.evolve(POLICY, attempts=1, settle_delay=delay))
+    history = Ended(LOST, at=100.0), Looked(Verdict.NOT_DONE, at=100.0 + delays * delay)
+    assert play(rules, *history)[1] == Wait(delay, Verify(), Finish(error=LOST, doubtful=doubtful))
+    again = rules_of(READ_FIRST, policy=attrs.evolve(POLICY, attempts=2, settle_delay=delay))
+    assert play(again, *history)[1] == Wait(0.0, Send(), Finish(error=LOST, doubtful=doubtful))
+
+
+def test_it_is_the_latest_attempt_in_doubt_that_the_settle_delay_counts_from() -> None:
+    """An attempt that certainly was not carried out is none; and when an earlier run's ended, nobody knows."""
+    rules = rules_of(READ_FIRST, policy=attrs.evolve(POLICY, attempts=2, settle_delay=7.0))
+    read = Looked(Verdict.NOT_DONE, at=110.0)
+    for error, doubtful in ((TIMED_OUT, True), (unsent(), False)):
+        step = play(rules, Ended(LOST, at=100.0), Ended(error, at=109.0), read)[1]
+        assert isinstance(step, Wait)
+        assert step.otherwise.doubtful is doubtful
+    step = play(rules, read, state=State.of_earlier_run())[1]
+    assert isinstance(step, Wait)
+    assert step.otherwise.doubtful
+    none = rules_of(READ_FIRST, policy=attrs.evolve(POLICY, attempts=1, settle_delay=0.0))
+    step = play(none, Ended(LOST, at=100.0), read)[1]
+    assert isinstance(step, Wait)
+    assert step.otherwise.doubtful
+
+
 def test_what_an_earlier_run_lost_may_still_be_on_its_way() -> None:
     """That run may have ended a moment ago: a refusal now is read twice."""
     rules = rules_of(READ_FIRST)

@@ -184,6 +184,17 @@ async def test_not_done_is_not_believed_where_there_is_no_time_to_read_it_again(
     assert asyncio.get_running_loop().time() < 1
 
 
+@pytest.mark.parametrize(("pause", "status", "sent"), [(30, D.FAILED, False), (2, D.UNKNOWN, True)])
+async def test_a_read_that_was_held_up_for_longer_than_the_settle_delay_is_believed_without_another(
+    pause: int, status: OutcomeStatus, sent: bool
+) -> None:
+    """No time is left to read it again; but the provider has had its time by then, unless it was not so long."""
+    limited = answer(429, text="", Retry_After=str(pause))
+    owner, transport = account(*(lost(), unsent(), limited, deployment("Scheduled")), attempts=2, deadline=pause + 5.0)
+    result = await DEPLOYMENT_CANCEL.run(owner)
+    assert (result.status, result.error.sent, transport.script) == (status, sent, [])
+
+
 async def test_the_settle_delay_is_a_setting() -> None:
     """It is kept to the second; none believes the second read at once."""
     for delay in (0.0, 60.0):

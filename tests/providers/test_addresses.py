@@ -114,6 +114,34 @@ FORMS = {
     "o’hara@example.com": (  # noqa: RUF001 on purpose
         "holds U+2019 right single quotation mark, which is in no address: write the plain character" + INSIST
     ),
+    "o\u02bchara@example.com": (
+        "holds U+02BC modifier letter apostrophe, which is in no address: write the plain character" + INSIST
+    ),
+    "o\u00b4hara@example.com": (
+        "holds U+00B4 acute accent, which is in no address: write the plain character" + INSIST
+    ),
+    "anna\u2212smith@example.com": (
+        "holds U+2212 minus sign, which is in no address: write the plain character" + INSIST
+    ),
+    "anna@\u0435xample.com": (
+        "holds U+0435 cyrillic small letter ie at character 6, among letters of another alphabet: write all in one"
+        + INSIST
+    ),
+    "\u0430nna@example.com": (
+        "holds U+0430 cyrillic small letter a at character 1, among letters of another alphabet: write all in one"
+        + INSIST
+    ),
+    "ann\u03b1@example.com": (
+        "holds U+03B1 greek small letter alpha at character 4, among letters of another alphabet: write all in one"
+        + INSIST
+    ),
+    "anna1\u0662@example.com": (
+        "holds U+0662 arabic-indic digit two at character 6, among digits of another alphabet: write all in one"
+        + INSIST
+    ),
+    "zoe\u0308@example.com": (
+        "has an accent apart from its letter at character 3: write both as one character (NFC)" + INSIST
+    ),
     "anna@example。com": (
         "holds U+3002 ideographic full stop, which is in no address: write the plain character" + INSIST
     ),
@@ -143,6 +171,15 @@ GOOD = (
     "anna@münchen.example",
     "用户@例え.example",
     "l·l@example.com",
+    "анна.иванова-2@пример.example",
+    "anna.иванова@example.com",
+    "ταβέρνα@example.com",
+    "abc商店カフェー@example.com",
+    "\u0661\u0662@example.com",
+    "שי.כהן@example.com",
+    "नमस्ते@example.com",
+    "q\u0308@example.com",
+    "\U0001f600\U0001f3fd@example.com",
     "anna@xn--mnchen-3ya.example",
     "_anna-@mail-1.example.com",
     "-anna@1.com",

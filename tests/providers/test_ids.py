@@ -45,6 +45,16 @@ WRONG = {
     "FOO\u00a01": "holds U+00A0 no-break space at character 4: remove it",
     "FOO\u20281": "holds U+2028 line separator at character 4: remove it",
     "１000248": "holds U+FF11 fullwidth digit one at character 1: write 1",  # noqa: RUF001 on purpose
+    "FOO\u20131": "holds U+2013 en dash at character 4: write the plain character",
+    "FOO\u20101": "holds U+2010 hyphen at character 4: write the plain character",
+    "1\u066c000": "holds U+066C arabic thousands separator at character 2: write the plain character",
+    "F\u041e\u041e1": (
+        "holds U+041E cyrillic capital letter o at character 2, among letters of another alphabet: write all in one"
+    ),
+    "100024\u0668": (
+        "holds U+0668 arabic-indic digit eight at character 7, among digits of another alphabet: write all in one"
+    ),
+    "zu\u0308": "has an accent apart from its letter at character 2: write both as one character (NFC)",
     "1000248 # spring": BEHIND,
     "1000248  // spring": BEHIND,
     "# campaigns to cancel": COMMENT,

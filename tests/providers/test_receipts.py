@@ -199,6 +199,16 @@ async def test_a_look_up_that_shows_another_deployment_settles_nothing() -> None
     assert (await DEPLOYMENT_CANCEL.run(owner)).status is D.UNKNOWN
 
 
+@pytest.mark.parametrize("status", ["failed", "Scheduled", "Cancelled", "cancelled", "Sent", 200])
+async def test_a_look_up_that_names_no_deployment_settles_nothing(status: object) -> None:
+    """A status that stands alone may be a gateway's word on the request; nor is it given to who asks."""
+    alone = answer(200, {"status": status})
+    owner, _ = account(answer(502), alone, alone, attempts=1)
+    assert (await DEPLOYMENT_CANCEL.run(owner)).status is D.UNKNOWN
+    owner, _ = account(alone, attempts=1)
+    assert isinstance((await LOOKUP_OF_FOO1.run(owner)).error, UnreadableAnswer)
+
+
 async def test_a_campaign_of_another_id_is_not_the_one_asked_for() -> None:
     """Neither for the caller, nor to settle anything."""
     owner, _ = account(campaign("canceled"), attempts=1)

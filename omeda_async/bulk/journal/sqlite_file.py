@@ -16,7 +16,7 @@ from omeda_async import _clock
 from omeda_async._version import __version__
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Opened
-from omeda_async.bulk.journal.sqlite_mark import check_log, check_mark, mark_of, noted
+from omeda_async.bulk.journal.sqlite_mark import check_log, check_mark, goes_by_its_log, mark_of, noted
 from omeda_async.bulk.journal.sqlite_sums import (
     ASIDE_SUM,
     DAMAGE,
@@ -115,21 +115,6 @@ def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
-@contextmanager
-def unchanging(path: Path) -> Iterator[sqlite3.Connection]:
-    """Look at an SQLite file as if it could not change: nothing is recovered, and nothing made beside it.
-
-    While somebody moves pages from the -wal into it, it may look damaged: who reads both is to say whether it is.
-    """
-    is_written = Path(f"{path.resolve()}-wal").exists()
-    with closing(connect(path, mode="ro&immutable=1")) as connection:
-        try:
-            yield connection
-        except sqlite3.DatabaseError as error:
-            if not is_written or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
-                raise
-
-
 def check_format(connection: sqlite3.Connection, path: Path) -> bool:
     """Check that a file is a journal this version can read; False when it is still empty.
 
@@ -212,8 +197,10 @@ def check_untouched(path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise JournalError(f"{path} is no file, and cannot be a journal; give the path of a file")
     if found.st_size:
-        with unchanging(path) as connection:
-            check_format(connection, path)
+        if not goes_by_its_log(path, APPLICATION, SCHEMA):
+            # To SQLite it cannot change: nothing is recovered, and nothing made beside it.
+            with closing(connect(path, mode="ro&immutable=1")) as connection:
+                check_format(connection, path)
         check_log(path)
     elif hasattr(os, "geteuid") and found.st_uid != os.geteuid():
         raise JournalError(f"{path} is an empty file of another user; give another file")

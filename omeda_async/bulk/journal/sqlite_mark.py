@@ -15,7 +15,10 @@ _HAS: Final = """
 SELECT (SELECT started FROM runs ORDER BY id LIMIT 1) = :began
 AND EXISTS (SELECT * FROM runs WHERE id > :run OR id = :run AND writes >= :writes)
 """
-_NO_LOG: Final = b"\1\1"  # https://www.sqlite.org/fileformat.html 1.3.3: a file in rollback mode
+# https://www.sqlite.org/fileformat.html 1.3: how a file begins, whose it is, and what says that it has no log.
+_MAGIC: Final = b"SQLite format 3\0"
+_WHOSE: Final = Struct(">60xi4xi")
+_NO_LOG: Final = b"\1\1"
 
 
 def mark_of(path: Path) -> Path:
@@ -64,6 +67,18 @@ def check_log(path: Path) -> None:
     log = Path(f"{path.resolve()}-wal")
     if _size(log) and _mode(path) == _NO_LOG and _size(log):
         raise damaged(path, "the -wal beside it is not its own")
+
+
+def goes_by_its_log(path: Path, application: int, schema: int) -> bool:
+    """Whether a file says that it is of this kind, and has a log that is being copied into it, or was to be.
+
+    Until that has ended, even what its header says of its size need not be so: only both together are whole.
+    """
+    if not _size(Path(f"{path.resolve()}-wal")):
+        return False
+    with path.open("rb") as file:
+        head = file.read(_WHOSE.size)
+    return head.startswith(_MAGIC) and len(head) == _WHOSE.size and _WHOSE.unpack(head) == (schema, application)
 
 
 def _size(log: Path) -> int:

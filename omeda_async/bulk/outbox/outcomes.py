@@ -21,6 +21,8 @@ from omeda_async.outcomes import Outcome
 TOLD_AT_ONCE = 100
 TELL_AGAIN = 60.0
 """Seconds until an outcome is told again that the callback has failed with."""
+LETS_GO = 1.0
+"""Seconds that a callback which is cancelled may take to end, before nobody waits for it any more."""
 
 
 def outcome_of(found: Found) -> Outcome | None:
@@ -159,7 +161,8 @@ class Teller:
         if self._telling is not None and not self._telling.done():
             await asyncio.wait({self._telling}, timeout=timeout)
             self._telling.cancel()
-            await asyncio.wait({self._telling})
+            if (await asyncio.wait({self._telling}, timeout=LETS_GO))[1]:
+                logger.warning("on_outcome heeds no cancellation; it is left")
 
     async def _tell(self) -> None:
         told: list[int] = []

@@ -4,6 +4,7 @@ import os
 import secrets
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
@@ -11,7 +12,8 @@ from zlib import crc32
 import orjson
 
 from omeda_async._version import __version__
-from omeda_async.bulk.journal.sqlite_file import APPLICATION as JOURNAL, INODE, Files, connect, unchanging
+from omeda_async.bulk.journal.sqlite_file import APPLICATION as JOURNAL, INODE, Files, connect
+from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
 from omeda_async.bulk.outbox.interface import Identity, Opened
 from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, Mark, has_come_as_far, mark_of, noted
 from omeda_async.errors import OutboxError
@@ -160,7 +162,10 @@ def check_untouched(path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise OutboxError(f"{path} is no file, and cannot be an outbox; give the path of a file")
     if found.st_size:
-        with unchanging(path) as connection:
+        if goes_by_its_log(path, APPLICATION, SCHEMA):
+            return
+        # To SQLite it cannot change: nothing is recovered, and nothing made beside it.
+        with closing(connect(path, mode="ro&immutable=1")) as connection:
             check_format(connection, path)
     elif hasattr(os, "geteuid") and found.st_uid != os.geteuid():
         raise OutboxError(f"{path} is an empty file of another user; give another file")

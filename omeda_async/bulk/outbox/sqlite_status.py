@@ -2,19 +2,21 @@
 
 import sqlite3
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from omeda_async.bulk.journal.codec import STATUSES
 from omeda_async.bulk.journal.sqlite_file import connect
+from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
 from omeda_async.bulk.journal.status import JournalCause
 from omeda_async.bulk.outbox.sqlite_file import (
     APPLICATION,
     DAMAGE,
     ENDED,
     INTENDED,
+    SCHEMA,
     WAITING,
     check_format,
     check_mark,
@@ -43,11 +45,13 @@ def is_outbox(path: Path) -> bool:
     # All of a young one may be in the log beside it, which is not read where nothing may change.
     modes = ("ro&immutable=1", "ro") if Path(f"{path.resolve()}-wal").exists() else ("ro&immutable=1",)
     for mode in modes:
-        # To the first, it may look damaged while pages come into it from the log.
-        with suppress(sqlite3.Error), closing(connect(path, mode=mode)) as connection:
-            if found := connection.execute("PRAGMA application_id").fetchone()[0]:
-                return bool(found == APPLICATION)
-    return False
+        try:
+            with closing(connect(path, mode=mode)) as connection:
+                if found := connection.execute("PRAGMA application_id").fetchone()[0]:
+                    return bool(found == APPLICATION)
+        except sqlite3.Error:
+            break  # while a log is copied into it, the file alone is not whole
+    return path.is_file() and goes_by_its_log(path, APPLICATION, SCHEMA)
 
 
 def read_status(path: Path, now: float) -> OutboxStatus:

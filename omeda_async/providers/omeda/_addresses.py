@@ -2,11 +2,10 @@
 
 import enum
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
-from omeda_async._characters import QUOTES, named, odd_character
+from omeda_async._characters import QUOTES, is_typographic, look_alike, named, odd_character
 from omeda_async._empty import EMPTY, is_empty
 from omeda_async.errors import InvalidRecord
 
@@ -44,8 +43,6 @@ _FORMS: Final[Mapping[re.Pattern[str], str]] = {
     re.compile(r"[^@]*(%40|&#64;|&commat;|[\[{]at[\]}])[^@]*\Z", re.IGNORECASE): "has {1} where @ belongs: write @",
     re.compile(r".*[.,;:!]\Z"): "ends with a punctuation mark: remove it",
 }
-_TYPOGRAPHIC: Final = frozenset({"Pd", "Pe", "Pf", "Pi", "Ps"})
-_DOTS: Final = frozenset("。｡")
 
 
 class Addresses(enum.Enum):
@@ -90,9 +87,10 @@ def _wrong_form(text: str) -> str | None:
     if odd is not None:
         return odd
     for one in unquoted:
-        if one in _DOTS or (not one.isascii() and unicodedata.category(one) in _TYPOGRAPHIC):
+        if is_typographic(one):
             return f"holds {named(one)}, which is in no address: write the plain character{_INSIST}"
-    return None
+    alike = look_alike(text)
+    return None if alike is None else f"{alike}{_INSIST}"
 
 
 def _refusal(text: str, *, reserved: bool) -> str | None:

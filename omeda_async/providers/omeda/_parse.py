@@ -168,7 +168,7 @@ def take_opt_out_receipt(content: Content) -> OptOutReceipt | str:
 def take_status(content: Content) -> DeploymentStatus | str:
     """Return the deployment that a look-up shows; a text says why there is none."""
     found = _status_of(content.raw, content.fields)
-    return "the response shows no deployment" if found.track_id is None and found.status is None else found
+    return "the response shows no deployment" if found.track_id is None else found
 
 
 def take_statuses(content: Content) -> tuple[DeploymentStatus, ...] | str:

@@ -39,8 +39,13 @@ def may_be(asked: str, shown: str | None) -> bool:
 
 
 def judge_cancel(params: CancelDeployment, found: DeploymentStatus | OmedaAsyncError) -> Verdict:
-    """Return what a look-up says of a cancel. A deployment that is not found may only not be there yet."""
-    if not isinstance(found, DeploymentStatus) or found.status is None or not may_be(params.track_id, found.track_id):
+    """Return what a look-up says of a cancel. A deployment that is not found may only not be there yet.
+
+    A status that stands alone may be of anything, such as a gateway's own: only next to the track id it is a word.
+    """
+    if not isinstance(found, DeploymentStatus) or found.status is None or found.track_id is None:
+        return Verdict.UNDECIDED
+    if not may_be(params.track_id, found.track_id):
         return Verdict.UNDECIDED
     status = found.status.strip().casefold()
     if status in _CANCELLED:

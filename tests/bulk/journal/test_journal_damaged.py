@@ -12,7 +12,19 @@ import pytest
 from omeda_async import JournalError, OutcomeStatus
 from omeda_async.journal import read_not_done, read_status
 from tests.bulk import journal_damage
-from tests.bulk.journal_damage import KINDS, MEMORY, NAME, PAGE, Sample, another, misread, put, tried, without_sums
+from tests.bulk.journal_damage import (
+    KINDS,
+    MEMORY,
+    NAME,
+    PAGE,
+    Sample,
+    another,
+    half_copied,
+    misread,
+    put,
+    tried,
+    without_sums,
+)
 from tests.bulk.journal_help import Work, journalled, rows
 from tests.bulk.journal_samples import sample_of, unpack
 from tests.campaigns import cases
@@ -45,6 +57,15 @@ async def test_a_journal_that_is_whole_is_resumed(made: dict[str, Sample], name:
     """The check can pass: what is refused is refused for the damage. One without sums is resumed, too."""
     for sample in (made[name], without_sums(made[name])):
         assert await tried(sample, lambda _: None) == ([], "run")
+
+
+@pytest.mark.parametrize("pages", [1, 2, 3, 5])
+@pytest.mark.parametrize("name", ["killed", "resumed"])
+async def test_a_journal_whose_log_was_half_copied_into_it_is_whole(
+    made: dict[str, Sample], name: str, pages: int
+) -> None:
+    """So a full disk or a loss of power leaves it; the file alone is cut, and the log has all of it."""
+    assert await tried(made[name], lambda folder: half_copied(folder / NAME, pages)) == ([], "run")
 
 
 STRUCTURAL = {"cut", "header", "page zeroed", "pages swapped", "schema"}

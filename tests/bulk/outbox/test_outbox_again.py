@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from omeda_async._result import Result
 from omeda_async.bulk.journal.interface import SETTLED
 from omeda_async.bulk.outbox import delivery, outbox
 from omeda_async.bulk.outbox.again import Again, again
+from omeda_async.bulk.outbox.outcomes import LETS_GO
 from omeda_async.errors import AnswerLost, ClosedError, ConnectionFailed, OmedaAsyncError
 from omeda_async.events import BreakerChanged
 from omeda_async.outbox import read_status
@@ -180,6 +182,30 @@ async def test_a_callback_that_never_ends_does_not_keep_the_outbox_from_closing(
         await box.aclose(timeout=5.0)
         assert loop.time() - began == pytest.approx(5.0, abs=0.5)
     assert read_status(path).untold == 1
+
+
+async def test_a_callback_that_heeds_no_cancellation_does_not_keep_it_from_closing_either(
+    sandbox: Sandbox, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the outbox nor the manager; it is left alone, and what it writes down later nobody reads."""
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+
+    async def heedless(_: Outcome) -> None:
+        while not over.is_set():
+            with suppress(asyncio.CancelledError):
+                await over.wait()
+
+    async with manager_on(sandbox) as manager:
+        box = manager.omeda.opt_outs.outbox(path, on_outcome=heedless)
+        await box.__aenter__()
+        await box.outcome(await box.put(client(1)), timeout=600)
+        began = loop.time()
+        await manager.aclose(timeout=5.0)
+        assert loop.time() - began < 5.0 + LETS_GO + 0.5
+    assert "on_outcome heeds no cancellation" in caplog.text
+    assert read_status(path).untold == 1
+    over.set()
+    await asyncio.sleep(0)
 
 
 async def test_outcomes_are_removed_when_they_are_old_and_have_been_told(

@@ -14,6 +14,7 @@ from omeda_async.bulk.journal.sqlite_file import connect
 from omeda_async.bulk.outbox import sqlite_file
 from omeda_async.outbox import is_outbox, read_status
 from omeda_async.sandbox import Fault, FaultKind, Sandbox
+from tests.bulk.journal_damage import half_copied
 from tests.bulk.journal_help import half_moved
 from tests.bulk.outbox_help import applied, client, new, outbox_on, rows, store_at
 from tests.bulk.sandboxed import manager_on
@@ -243,6 +244,25 @@ async def test_pages_that_are_damaged_are_found_when_it_is_opened(sandbox: Sandb
     content[4096 * 3 + 8 : 4096 * 5] = b"\xff" * (4096 * 2 - 8)
     path.write_bytes(content)  # noqa: ASYNC240 the same
     assert "damaged" in await refused(sandbox, path)
+
+
+@pytest.mark.parametrize("pages", [1, 2, 4])
+async def test_an_outbox_whose_log_was_half_copied_into_it_is_whole(
+    sandbox: Sandbox, path: Path, tmp_path: Path, pages: int
+) -> None:
+    """So a full disk or a loss of power leaves it, and so others see it while one copies; the log has all of it."""
+    sandbox.fault(Fault(FaultKind.UNAVAILABLE, times=None))
+    torn = tmp_path / "torn.sqlite3"
+    async with outbox_on(sandbox, path) as outbox:
+        for number in range(40):
+            await outbox.put(client(number))
+        for end in ("", "-wal"):
+            Path(f"{torn}{end}").write_bytes(Path(f"{path}{end}").read_bytes())  # noqa: ASYNC240 nothing else is under way
+    half_copied(torn, pages)
+    assert is_outbox(torn)
+    assert read_status(torn).total == 40
+    async with outbox_on(sandbox, torn) as outbox:
+        assert (await outbox.status()).total == 40
 
 
 async def test_a_file_that_is_moved_while_it_is_open_is_noticed_by_the_next_put(sandbox: Sandbox, path: Path) -> None:
