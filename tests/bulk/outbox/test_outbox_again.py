@@ -195,17 +195,19 @@ async def test_a_callback_that_heeds_no_cancellation_does_not_keep_it_from_closi
             with suppress(asyncio.CancelledError):
                 await over.wait()
 
-    async with manager_on(sandbox) as manager:
-        box = manager.omeda.opt_outs.outbox(path, on_outcome=heedless)
-        await box.__aenter__()
-        await box.outcome(await box.put(client(1)), timeout=600)
-        began = loop.time()
-        await manager.aclose(timeout=5.0)
-        assert loop.time() - began < 5.0 + LETS_GO + 0.5
-    assert "on_outcome heeds no cancellation" in caplog.text
-    assert read_status(path).untold == 1
-    over.set()
-    await asyncio.sleep(0)
+    try:
+        async with manager_on(sandbox) as manager:
+            box = manager.omeda.opt_outs.outbox(path, on_outcome=heedless)
+            await box.__aenter__()
+            await box.outcome(await box.put(client(1)), timeout=600)
+            began = loop.time()
+            await manager.aclose(timeout=5.0)
+            assert loop.time() - began < 5.0 + LETS_GO + 0.5
+        assert "on_outcome heeds no cancellation" in caplog.text
+        assert read_status(path).untold == 1
+    finally:
+        over.set()
+        await asyncio.sleep(0)
 
 
 async def test_outcomes_are_removed_when_they_are_old_and_have_been_told(
