@@ -39,6 +39,8 @@ class _MovingSelector(selectors.DefaultSelector):
         ready = super().select(self._patience if outside else 0)
         while not ready and any(one.get_loop() is self.loop for one in tuple(_clock.outside)):
             ready = super().select(self._patience)
+        if not ready and outside:
+            ready = super().select(0)  # a thread that has ended just now had told so before
         if not ready:
             self.now += timeout
         return ready

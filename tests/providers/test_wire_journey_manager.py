@@ -281,6 +281,9 @@ def test_a_query_without_its_list_is_no_answer(body: bytes) -> None:
         ("Submitted", Verdict.NOT_DONE),
         ("Expired", Verdict.NOT_DONE),
         ("Assigned", Verdict.NOT_DONE),
+        ("WAITING_REVIEW", Verdict.NOT_DONE),
+        ("ABANDONED", Verdict.DONE),
+        ("Abandoning", Verdict.UNDECIDED),
         (None, Verdict.UNDECIDED),
     ],
 )

@@ -144,6 +144,8 @@ def test_an_answer_that_shows_no_single_campaign_is_none(body: bytes) -> None:
         ("draft", Verdict.NOT_DONE),
         ("manual", Verdict.NOT_DONE),
         ("needs_decision", Verdict.NOT_DONE),
+        ("canceling", Verdict.UNDECIDED),
+        ("cancel_requested", Verdict.UNDECIDED),
         (None, Verdict.UNDECIDED),
     ],
 )

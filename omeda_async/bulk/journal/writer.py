@@ -18,7 +18,7 @@ from omeda_async.bulk.journal.codec import Codec
 from omeda_async.bulk.journal.in_hand import InHand
 from omeda_async.bulk.journal.interface import Aside, Backend, Entries, Known, WriteGroup, Written
 from omeda_async.errors import ClosedError, JournalError, OmedaAsyncError
-from omeda_async.outcomes import Tally
+from omeda_async.outcomes import OutcomeStatus, Tally
 
 GATHER: Final = 0.005
 """Seconds between two writes at the most, in which those in flight may come to ask for the next as well."""
@@ -131,6 +131,7 @@ class Journal:
         """
         while self._writing:  # what is being written may be their beginning
             await self._next_write()
+        closed = [one for items, result in closed for one in _with_doubt(items, result)]
         records = self._hand.records
         held = [([item for item in items if item in records], result) for items, result in closed]
         strangers = [(item, result) for items, result in closed for item in items if item not in records]
@@ -144,7 +145,7 @@ class Journal:
             standing = await self._found(strangers)
         self._end_write()
         if not standing:
-            return list(closed)
+            return closed
         return [([item], standing.get(item, result)) for items, result in closed for item in items]
 
     async def _write_left(
@@ -309,6 +310,13 @@ class Journal:
         self._wrote.set()
         if self._asked.begun or self._asked.recorded or len(self._asked.group.asides) >= NOTES_AT_ONCE:
             self._wake()
+
+
+def _with_doubt(items: Sequence[Item], result: Result[Any]) -> Sequence[Closed]:
+    """Give the results of items broken off while they were written down, which may have shown earlier doubts."""
+    if result.known is not OutcomeStatus.NOT_SENT or not any(item.doubtful for item in items):
+        return [(items, result)]
+    return [([item], still_doubtful(item, result)) for item in items]
 
 
 def _fail(asked: _Asked, error: OmedaAsyncError) -> None:

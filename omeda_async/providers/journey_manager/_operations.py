@@ -226,8 +226,8 @@ def judge_cancel(record: TransactionCancel, found: TransactionPage | OmedaAsyncE
             return Verdict.DONE
         case "completed":
             return Verdict.TOO_LATE
-        case _:
-            return Verdict.NOT_DONE
+        case status:  # one that is being abandoned is neither
+            return Verdict.UNDECIDED if status.startswith("abandon") else Verdict.NOT_DONE
 
 
 def names_no_other(record: TransactionCancel, _: TransactionReceipt, response: Response) -> bool:

@@ -123,8 +123,8 @@ def judge_cancel(record: CampaignCancel, found: Campaign | OmedaAsyncError) -> V
             return Verdict.DONE
         case "sent":
             return Verdict.TOO_LATE
-        case _:
-            return Verdict.NOT_DONE
+        case status:  # the set is open: one that is being cancelled is neither
+            return Verdict.UNDECIDED if status.startswith("cancel") else Verdict.NOT_DONE
 
 
 GET: Final[Operation[GetCampaign, Campaign]] = Operation(

@@ -9,9 +9,12 @@ from typing import Any
 import attrs
 import pytest
 
-from omeda_async import BrandOptOut, BulkRun, DeploymentSearch, OutcomeStatus, RateLimit, Window
+from omeda_async import AnswerLost, BrandOptOut, BulkRun, DeploymentSearch, OutcomeStatus, RateLimit, Window
+from omeda_async._result import Result
 from omeda_async.bulk import Item
 from omeda_async.bulk.journal import sqlite_file
+from omeda_async.bulk.journal.interface import WriteGroup, Written
+from omeda_async.bulk.journal.sqlite import SqliteBackend
 from omeda_async.journal import read_status
 from omeda_async.limits import forget
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
@@ -95,6 +98,37 @@ async def test_what_the_last_run_left_in_doubt_stays_so_when_this_one_is_stopped
     assert run.report.counts == {OutcomeStatus.UNKNOWN: 4}
     assert all(one.error is not None and one.error.sent for one in run.report.failures)
     assert read_status(path).counts == {OutcomeStatus.UNKNOWN: 4}
+
+
+async def test_what_is_broken_off_while_it_is_written_down_stays_in_the_doubt_it_was_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The write shows that an earlier run may have sent it, when its worker has been cancelled already."""
+    path, records = tmp_path / "run.sqlite3", ["a", "b", "c"]
+    lost = Result[Any](error=AnswerLost("lost", sent=True), attempts=1, doubtful=True)
+    await journalled(path, records, Work(endings=dict.fromkeys(records, lost)))
+    begun, gate, write = threading.Event(), threading.Event(), SqliteBackend.write
+
+    def held_up(self: SqliteBackend, group: WriteGroup) -> Written:
+        begun.set()
+        gate.wait(10)
+        return write(self, group)
+
+    monkeypatch.setattr(SqliteBackend, "write", held_up)
+    work = Work()
+    run = journalled(path, records, work)
+    task = asyncio.create_task(_drained(run))
+    while not begun.is_set():
+        await asyncio.sleep(0)
+    closing = asyncio.create_task(run.aclose(timeout=0))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    gate.set()
+    await closing
+    await asyncio.wait({task})
+    assert (work.sent, run.report.counts) == ([], {OutcomeStatus.UNKNOWN: 3})
+    assert all(one.error is not None and one.error.sent for one in run.report.failures)
+    assert read_status(path).counts == {OutcomeStatus.UNKNOWN: 3}
 
 
 async def _drained(run: BulkRun) -> None:
