@@ -42,10 +42,10 @@ def _plain(value: Any, mask: bool) -> Any:  # noqa: PLR0911 one line for each ki
         return plain(value.value, mask=mask)
     if isinstance(value, OmedaAsyncError):
         return {"type": type(value).__name__, **_fields(value, mask)}
+    if attrs.has(type(value)) and not isinstance(value, Mapping):
+        return _fields(value, mask)
     if (row := value if isinstance(value, Mapping) else mapping_of(value)) is not None:
         return {_name(name, mask): plain(one, mask=mask) for name, one in row.items()}
-    if attrs.has(type(value)):
-        return _fields(value, mask)
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
         return [plain(one, mask=mask) for one in value] if hasattr(value, "__len__") else f"<{type(value).__name__}>"
     text = value.isoformat() if hasattr(value, "isoformat") else str(value)

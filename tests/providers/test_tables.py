@@ -5,13 +5,11 @@ What numpy, pandas, polars and SQLAlchemy give is stood in for here; ``test_home
 
 import numbers
 import sqlite3
-from collections import namedtuple
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-import attrs
 import orjson
 import pytest
 
@@ -86,11 +84,11 @@ class NaTType(datetime):
     __hash__ = None  # type: ignore[assignment]  # never looked up
 
 
-@attrs.frozen
 class Row:
     """A row as SQLAlchemy's are: no mapping, but it shows one."""
 
-    _mapping: Mapping[str, Any]
+    def __init__(self, held: Mapping[str, Any]) -> None:
+        self._mapping = held
 
 
 NAT = NaTType(1970, 1, 1)
@@ -297,12 +295,19 @@ async def test_a_row_of_a_database_is_a_record() -> None:
     assert report.counts == {OutcomeStatus.DONE: 1}
 
 
+class Pandas(NamedTuple):
+    """A row as pandas' itertuples gives it."""
+
+    email_address: str
+    source: str | None = None
+
+
 def _rows() -> list[Any]:
     """A row of sqlite3, a named tuple (as of pandas' itertuples), and one of SQLAlchemy's kind."""
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.row_factory = sqlite3.Row
         row = connection.execute("SELECT 'a@example.com' AS email_address, NULL AS source").fetchone()
-    named = namedtuple("Pandas", ["email_address", "source"])("a@example.com", None)  # noqa: PYI024 as pandas makes them
+    named = Pandas("a@example.com")
     return [row, named, Row({"email_address": "a@example.com", "source": None})]
 
 
