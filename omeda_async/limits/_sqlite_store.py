@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
+from weakref import WeakKeyDictionary
 
 from omeda_async import _clock
 from omeda_async._thread import Worker
@@ -15,6 +17,8 @@ EVERY = 0.03
 """Seconds between two looks at whether a permit waits."""
 AT_LEAST_EVERY = 2.0
 """Seconds after which a client comes whatever it has seen: the file may have been removed."""
+_moved: WeakKeyDictionary[asyncio.AbstractEventLoop, str] = WeakKeyDictionary()
+"""The loops whose clocks are moved: each is a host of its own, and no later one is the same."""
 
 
 class SqliteStore:
@@ -40,7 +44,7 @@ class SqliteStore:
             self._worker = Worker("omeda_async limits")
             loop = asyncio.get_running_loop()
             if _clock.is_moved(loop):
-                self._file.clock, self._file.host = loop.time, f"a moved clock {id(loop)}"
+                self._file.clock, self._file.host = loop.time, _moved.setdefault(loop, f"moved {token_hex(8)}")
         self._client = ask.client
         return await self._worker.do(partial(self._file.turn, ask))
 

@@ -60,7 +60,7 @@ class StoreLimiter:
         self._store = store
         self._on_pause = on_pause
         self._lanes = Lanes()
-        self._told = Conversation(secrets.token_hex(8), rate_limit, lease, _clock.monotonic)
+        self._told = Conversation(rate_limit, lease, _clock.monotonic)
         self._times = TurnTimes(lease)
         self._due = False
         """Whether a turn is to be made as soon as the store can be asked."""
@@ -155,6 +155,7 @@ class StoreLimiter:
             raise closed()
         if self._loop is None:
             self._loop = loop
+            self._told.client = secrets.token_hex(8)  # not before: a process that forks is several clients
             self._told.clock = _clock.that_never_rests(loop)
         elif self._loop is not loop:
             raise ConfigurationError("this limiter belongs to another event loop: make one for each loop")

@@ -18,6 +18,7 @@ from omeda_async.limits._host import host_id, network_of
 from omeda_async.limits._sqlite_file import LimitsFile
 from omeda_async.limits._sqlite_store import AT_LEAST_EVERY, EVERY, SqliteStore
 from omeda_async.limits._store import Ask, Ended, Reply, StoreAway, StoreRefused
+from omeda_async.testing import run_moved
 from tests.limits.fake_store import middle
 
 LIMIT = RateLimit(Window(10, 1.0), Window(150, 60.0), interactive_reserve=0)
@@ -290,6 +291,19 @@ async def test_who_waits_hears_of_its_permit_and_of_nothing_else(tmp_path: Path)
     assert loop.time() - began == pytest.approx(AT_LEAST_EVERY, abs=2 * EVERY)
     for store in stores:
         await store.aclose()
+
+
+def test_loops_with_moved_clocks_are_hosts_of_their_own_one_after_the_other(tmp_path: Path) -> None:
+    """None of them is taken for an earlier one that comes back."""
+
+    async def use(number: int) -> float:
+        store, reply = await store_of(tmp_path / "limits.sqlite3", f"one {number}")
+        other, _ = await store_of(tmp_path / "limits.sqlite3", f"two {number}")
+        await store.aclose()
+        await other.aclose()
+        return reply.held_for
+
+    assert [run_moved(use(number)) for number in range(4)] == [pytest.approx(HOLD)] * 4
 
 
 async def test_a_store_that_is_closed_is_away_and_its_thread_ends(tmp_path: Path) -> None:
