@@ -111,13 +111,8 @@ def test_every_opt_out_is_accounted_for(tmp_path: Path, monkeypatch: pytest.Monk
     later, outcomes = run_moved(deliver())
     unheard = told(after.log, "unheard")
     seen = Counter(f"{sent.path} {sent.status}" for sent in load.sent)
-    print(
-        dict(seen),
-        dict(load.campaigns),
-        f"{unheard.total()} unheard, {left.waiting + left.under_way} left,",
-        after.busiest,
-        "in a second",
-    )  # noqa: T201 what was measured
+    ends = f"{unheard.total()} unheard, {left.waiting + left.under_way} left, {after.busiest} in a second"
+    print(dict(seen), dict(load.campaigns), ends)  # noqa: T201 what was measured
 
     assert after.refused == []
     assert unaccounted(load.sent, after.log, after.applied, after.killed) == []
