@@ -10,6 +10,7 @@ import attrs
 
 from omeda_async._empty import is_empty
 from omeda_async._masking import mask_emails
+from omeda_async._row import mapping_of
 from omeda_async.errors import OmedaAsyncError
 
 
@@ -43,8 +44,8 @@ def _plain(value: Any, mask: bool) -> Any:  # noqa: PLR0911 one line for each ki
         return {"type": type(value).__name__, **_fields(value, mask)}
     if attrs.has(type(value)) and not isinstance(value, Mapping):
         return _fields(value, mask)
-    if isinstance(value, Mapping):
-        return {_name(name, mask): plain(one, mask=mask) for name, one in value.items()}
+    if (row := value if isinstance(value, Mapping) else mapping_of(value)) is not None:
+        return {_name(name, mask): plain(one, mask=mask) for name, one in row.items()}
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
         return [plain(one, mask=mask) for one in value] if hasattr(value, "__len__") else f"<{type(value).__name__}>"
     text = value.isoformat() if hasattr(value, "isoformat") else str(value)

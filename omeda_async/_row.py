@@ -1,4 +1,4 @@
-"""One row of a file, as a record."""
+"""Rows as records: one row of a file, and what holds one elsewhere."""
 
 from collections.abc import ItemsView, Iterator, Mapping
 from copy import copy
@@ -69,3 +69,14 @@ class Row(Mapping[str, Any]):
     def place(self, field: str) -> str:
         """Say where a field stands: a ``column`` of CSV by the file's own name for it, else a ``field``."""
         return f"field {field}" if self.columns is None else f"column {self.column(field)}"
+
+
+def mapping_of(obj: Any) -> Mapping[Any, Any] | None:
+    """Return what a row of SQLAlchemy, sqlite3, asyncpg or pandas, or a named tuple holds by its names; else None."""
+    held = getattr(obj, "_mapping", None)
+    if isinstance(held, Mapping):
+        return held
+    if isinstance(obj, tuple) and hasattr(obj, "_asdict"):
+        named: dict[str, Any] = obj._asdict()
+        return named
+    return dict(obj) if hasattr(type(obj), "keys") and hasattr(type(obj), "__getitem__") else None

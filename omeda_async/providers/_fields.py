@@ -53,7 +53,14 @@ def type_reason(value: object, wanted: str) -> str:
     """Say why a value is no ``wanted``: it is a cell without anything, or of another type."""
     if value is not None and is_empty(value):
         return f"{EMPTY}: give {wanted}; where nothing is meant, leave the field out or give None"
-    return f"must be {wanted}, not {type(value).__name__}"
+    return f"must be {wanted}, not {type(value).__name__}{row_hint(value)}"
+
+
+def row_hint(value: object) -> str:
+    """Say what to do with a row that came without the names of its columns; nothing where it is none."""
+    if type(value) is not tuple:
+        return ""
+    return ': a row needs the names of its columns, as df.to_dict("records") and df.iter_rows(named=True) give them'
 
 
 def check_string(field: str, value: object, longest: int | None = None) -> str:

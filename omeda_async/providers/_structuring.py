@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, TypeVar, get_args
 import attrs
 
 from omeda_async._masking import mask_emails
+from omeda_async._row import mapping_of
 from omeda_async.errors import InvalidRecord
 from omeda_async.providers._fields import check_id, check_key, moment_of
 from omeda_async.providers._models import to_id, to_plain
@@ -117,12 +118,6 @@ def structure_record(
 
     record = structure(cls, given)
     return record if key is None else attrs.evolve(record, key=key)  # type: ignore[misc]  # M is one of our models
-
-
-def mapping_of(obj: Any) -> Mapping[Any, Any] | None:
-    """Return what a row of a database holds by its names, as SQLAlchemy's rows show it; None for anything else."""
-    held = getattr(obj, "_mapping", None)
-    return held if isinstance(held, Mapping) else None
 
 
 def set_fields(record: Any, names: Mapping[str, str]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from tests.core.web_load import EXAMPLES, applied
 pytest.importorskip("fastapi", reason="fastapi is not installed: it comes with the extra recipes")
 httpx: Any = pytest.importorskip("httpx", reason="httpx is not installed: it comes with the extra recipes")
 
+PATHS = ("/unsubscribe", "/outbox")
+
 
 @attrs.define
 class Scene:
@@ -130,3 +132,18 @@ async def test_an_outcome_whose_handler_is_gone_is_noted(scene: Scene, caplog: p
     await asyncio.sleep(5.0)
     assert "unheard k1 done" in caplog.text
     assert "a1@" not in caplog.text
+
+
+async def test_a_shutdown_takes_no_longer_than_the_deadline(scene: Scene) -> None:
+    """Whatever the provider does: what is under way by then has its outcome."""
+    scene.sandbox.fault(Fault("slow", "before", seconds=300.0, times=None))
+    waiting = [asyncio.create_task(scene.unsubscribe(number, path)) for number, path in enumerate(PATHS)]
+    await asyncio.sleep(1.0)
+    loop = asyncio.get_running_loop()
+    began, tools = loop.time(), scene.app.state.tools
+    await tools.outbox.aclose()
+    await tools.batcher.aclose()
+    await tools.manager.aclose()
+    assert loop.time() - began < 21.0
+    answers = await asyncio.gather(*waiting)
+    assert [answer.status_code for answer in answers] == [503, 202]

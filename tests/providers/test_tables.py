@@ -4,11 +4,12 @@ What numpy, pandas, polars and SQLAlchemy give is stood in for here; ``test_home
 """
 
 import numbers
+import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-import attrs
 import orjson
 import pytest
 
@@ -83,11 +84,11 @@ class NaTType(datetime):
     __hash__ = None  # type: ignore[assignment]  # never looked up
 
 
-@attrs.frozen
 class Row:
     """A row as SQLAlchemy's are: no mapping, but it shows one."""
 
-    _mapping: Mapping[str, Any]
+    def __init__(self, held: Mapping[str, Any]) -> None:
+        self._mapping = held
 
 
 NAT = NaTType(1970, 1, 1)
@@ -292,6 +293,46 @@ async def test_a_row_of_a_database_is_a_record() -> None:
         OutcomeStatus.REJECTED,
     ]
     assert report.counts == {OutcomeStatus.DONE: 1}
+
+
+class Pandas(NamedTuple):
+    """A row as pandas' itertuples gives it."""
+
+    email_address: str
+    source: str | None = None
+
+
+def _rows() -> list[Any]:
+    """A row of sqlite3, a named tuple (as of pandas' itertuples), and one of SQLAlchemy's kind."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.row_factory = sqlite3.Row
+        row = connection.execute("SELECT 'a@example.com' AS email_address, NULL AS source").fetchone()
+    named = Pandas("a@example.com")
+    return [row, named, Row({"email_address": "a@example.com", "source": None})]
+
+
+@pytest.mark.parametrize("row", _rows(), ids=lambda row: type(row).__name__)
+async def test_rows_keep_their_names(manager: SessionManager, row: Any) -> None:
+    """As records, in what is written of their outcomes, and in a journal: its failed ones are input again."""
+    [outcome] = await collect(manager.omeda.opt_outs.submit_many([row]))
+    assert outcome.status is OutcomeStatus.DONE
+    assert outcome.to_dict(mask=False)["record"] == {"email_address": "a@example.com", "source": None}
+    kept = Codec().entries([Item(raw=row, key=None, params=None, fingerprint=b"f" * 16, position=0)])
+    [entry] = orjson.loads(kept.json)
+    assert record_of(orjson.dumps(entry).decode()) == {"email_address": "a@example.com", "source": None}
+
+
+async def test_rows_without_names_are_refused_with_what_gives_them(manager: SessionManager) -> None:
+    """Of opt-outs and of cancels; a list where one opt-out belongs is told the way for several."""
+    rows: list[Any] = [("a@example.com", None)]
+    outcomes = [
+        *await collect(manager.omeda.opt_outs.submit_many(rows)),
+        *await collect(manager.ocamba.campaigns.cancel_many(rows)),
+    ]
+    assert all('df.to_dict("records")' in str(outcome.error) for outcome in outcomes)
+    several: Any = [ClientOptOut("a@example.com")]
+    with pytest.raises(InvalidRecord, match=r"submit\(\*records\), or all to submit_many"):
+        await manager.omeda.opt_outs.submit(several)
 
 
 def test_a_journal_keeps_integers_of_numpy_as_numbers() -> None:

@@ -18,7 +18,7 @@ import orjson
 from omeda_async import errors
 from omeda_async._masking import has_address, mask_emails
 from omeda_async._result import Result
-from omeda_async._row import Row
+from omeda_async._row import Row, mapping_of
 from omeda_async.bulk._item import Item
 from omeda_async.bulk.journal.interface import Entries, Kept
 from omeda_async.errors import OmedaAsyncError
@@ -170,15 +170,17 @@ def _plain_form(cls: Any) -> Callable[[Any], Any]:
         return lambda value: dict(zip(names, values(value), strict=True), **path)
     if issubclass(cls, Integral) and not issubclass(cls, int):  # one of numpy's
         return int
-    return dict if issubclass(cls, Mapping) and not issubclass(cls, dict) else _same
+    return dict if issubclass(cls, Mapping) and not issubclass(cls, dict) else _named
 
 
 def _fields_of(row: Row) -> dict[str, Any] | None:
     return row.record if isinstance(row.record, dict) else None
 
 
-def _same(value: Any) -> Any:
-    return value
+def _named(value: Any) -> Any:
+    """Return what a row of a database holds by its names; anything else as it is."""
+    row = mapping_of(value)
+    return value if row is None else dict(row)
 
 
 @lru_cache(maxsize=256)

@@ -12,12 +12,12 @@ from cattrs.preconf.orjson import OrjsonConverter
 
 from omeda_async._empty import EMPTY, is_empty
 from omeda_async._levels import IDS, level_of
-from omeda_async._row import Row
+from omeda_async._row import Row, mapping_of
 from omeda_async.errors import InvalidRecord
-from omeda_async.providers._fields import check_id, check_integer, check_key, check_string, is_plain_id
+from omeda_async.providers._fields import check_id, check_integer, check_key, check_string, is_plain_id, row_hint
 from omeda_async.providers._models import to_plain, to_tuple
 from omeda_async.providers._strict import make_strict_converter, register_wire_names
-from omeda_async.providers._structuring import RecordReader, mapping_of, structure_record
+from omeda_async.providers._structuring import RecordReader, structure_record
 from omeda_async.providers.omeda._addresses import Addresses, check_address
 from omeda_async.providers.omeda._dates import to_central
 from omeda_async.providers.omeda.models import (
@@ -216,7 +216,9 @@ def _no_opt_out(given: Any, wanted: str) -> str:
             "is a plain string, which does not say how far an opt-out of it reaches: write ClientOptOut(address), "
             "BrandOptOut(address, brand_ids=[…]) or DeploymentTypeOptOut(address, deployment_type_ids=[…])"
         )
-    return f"must be {wanted}, not {type(given).__name__}"
+    if isinstance(given, list):
+        return f"must be {wanted}, not list: give them one by one, submit(*records), or all to submit_many(records)"
+    return f"must be {wanted}, not {type(given).__name__}{row_hint(given)}"
 
 
 _MODELS: Final[Mapping[type, tuple[str, Callable[[Any], Any]]]] = {
