@@ -25,7 +25,8 @@ from typing import Any, TypeAlias, TypeVar
 README = Path(__file__).parent / "README.md"
 ROOT = Path(__file__).parent.parent
 PACKAGES = (
-    "aiohttp", "aiolimiter", "attrs", "cattrs", "httpx", "msgspec", "orjson", "pyrate-limiter", "uvloop",
+    "aiohttp", "aiolimiter", "attrs", "cattrs", "httpx", "limits", "msgspec", "orjson", "psycopg", "pyrate-limiter",
+    "redis", "uvloop",
 )  # fmt: skip
 LONGEST = 1800
 """Seconds after which a child process that hangs is given up."""

@@ -6,6 +6,7 @@ not hold. It starts a store of its own for each scene, and needs the extras ``be
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -118,7 +119,7 @@ def versions() -> str:
     return f"PostgreSQL {numbers[0]}, Redis {numbers[-1]}"
 
 
-def section(rows: list[list[str]], costs: dict[str, float]) -> str:
+def section(rows: list[list[str]], costs: dict[str, float], load: float) -> str:
     """Write the section of the README."""
     head = ("store", "processes", "what happens", "requests", "429s", "budget used", "longest silence", "most / least")
     spent = [[name, f"{found:.2f} ms", f"{cost.MOST.get(name, '')}"] for name, found in costs.items()]
@@ -136,7 +137,8 @@ least: what the processes got from the second minute on; who comes first finds n
 {_harness.table(head, rows)}
 
 What a call costs with a free account, one after the other, beyond the limiter of one process: CPU of all it has caused
-in the client, and its wait for a permit; the median of {cost.CALLS} calls, the least of five turns.
+in the client (two turns at the store), and its wait for a permit; the median of {cost.CALLS} calls, the least of five
+rounds, with a load average of {load:.0f}.
 
 {_harness.table(("store", "more", "target, ms"), spent)}"""
 
@@ -147,12 +149,12 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="windows ten times as fast; write nothing")
     parser.add_argument("--at-once", type=int, help="how many scenes are played at the same time")
     options = parser.parse_args()
-    costs = cost.extra()
+    costs, load = cost.extra(), os.getloadavg()[0]
     print(", ".join(f"{name}: {found:.2f} ms more for a call" for name, found in costs.items()), flush=True)
     wide = options.at_once or (2 if options.short else 14)
     rows, wrong = played(10.0 if options.short else 1.0, wide)
     if not options.short:
-        _harness.write_section("shared-limits", section(rows, costs))
+        _harness.write_section("shared-limits", section(rows, costs, load))
     if wrong:
         sys.exit("\n".join(wrong))
 

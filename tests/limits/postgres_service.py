@@ -115,9 +115,10 @@ def children_of(parent: int) -> list[int]:
 def own_postgres() -> Iterator[OwnPostgres]:
     """Give a server in a folder of its own, and stop it at the end.
 
-    Not in a folder of pytest's, which another run may close to everybody but its user: root is none for PostgreSQL.
+    Not in a folder of pytest's, or where root keeps its files: PostgreSQL runs as a user then who may not see it.
     """
-    with tempfile.TemporaryDirectory(prefix="omeda-async-postgres-", ignore_cleanup_errors=True) as folder:
+    where = "/tmp" if os.geteuid() == 0 else None  # noqa: S108 the folder in it is of this run alone
+    with tempfile.TemporaryDirectory(prefix="omeda-async-postgres-", dir=where, ignore_cleanup_errors=True) as folder:
         server = OwnPostgres(Path(folder))
         try:
             yield server
