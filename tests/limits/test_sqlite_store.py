@@ -1,11 +1,13 @@
 """A store in a file: what it is, what happens to it, and what is refused. The clock is an argument."""
 
 import asyncio
+import errno
 import os
 import shutil
 import sqlite3
 import stat
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,15 @@ def test_a_file_that_is_removed_in_use_is_made_again_and_held(path: Path) -> Non
         client.file.close()
 
 
+def test_a_log_that_is_removed_beside_a_file_in_use_is_lost_data_too(path: Path) -> None:
+    """Who has it open goes on with what nobody else sees."""
+    client = Client(path)
+    assert len(client.turn(interactive=10).permits) == 10
+    path.with_name(f"{path.name}-wal").rename(path.with_name("elsewhere"))
+    assert client.turn(interactive=1).held_for == pytest.approx(HOLD)
+    client.file.close()
+
+
 @pytest.mark.parametrize("in_use", [True, False])
 def test_a_copy_that_is_put_in_its_place_is_held(path: Path, *, in_use: bool) -> None:
     """It knows nothing of what was sent since it was made."""
@@ -225,6 +236,75 @@ def test_a_file_of_another_version_is_refused(path: Path) -> None:
     connection.close()
     with pytest.raises(StoreRefused, match=r"format 9, and this one's is 1"):
         Client(path).turn()
+
+
+def test_processes_that_make_the_file_at_once_do_not_take_it_for_somebody_elses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them looks while the other has not written all of it."""
+    path = tmp_path / "limits.sqlite3"
+
+    class Slow:
+        """Tells of each statement before it is executed."""
+
+        def __init__(self, connection: sqlite3.Connection) -> None:
+            self.real, self.first = connection, True
+
+        def execute(self, sql: str, *rest: Any) -> sqlite3.Cursor:
+            """Have the other make the file between two statements about it."""
+            found = self.real.execute(sql, *rest)
+            if self.first and sql.startswith("PRAGMA application_id"):
+                self.first = False
+                monkeypatch.undo()
+                with suppress(StoreAway):  # it may have to wait for the one that looks
+                    assert Client(path, "other").turn().held_for > 0
+            return found
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.real, name)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: Slow(connect(*args, **options)))
+    client = Client(path)
+    assert client.turn().held_for > 0
+    client.file.close()
+
+
+@pytest.mark.parametrize("moment", ["made", "opened"])
+def test_a_file_that_vanishes_while_it_is_opened_is_made_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """It is for now; nothing else is made in its place unseen."""
+    client, connect = Client(path), sqlite3.connect
+
+    def vanish(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*args, **options) if moment == "opened" else None
+        monkeypatch.undo()
+        shutil.rmtree(path.parent)
+        return connection or connect(*args, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", vanish)
+    with pytest.raises(StoreAway):
+        client.turn()
+    assert client.turn(interactive=1).held_for == pytest.approx(HOLD)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    client.file.close()
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENOSPC])
+def test_what_is_used_up_for_now_is_away(path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """It comes back when others have let go of it."""
+    client = Client(path)
+
+    def fail(*_: object) -> int:
+        raise OSError(code, "all of it is used")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.open", fail)
+        with pytest.raises(StoreAway, match="it cannot be used: all of it is used"):
+            client.turn()
+    assert len(client.turn(interactive=1).permits) == 1
+    client.file.close()
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
