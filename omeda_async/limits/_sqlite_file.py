@@ -92,7 +92,7 @@ class LimitsFile:
 
     def is_called(self, client: str) -> bool:
         """Whether a permit waits for a client in the file."""
-        if self._connection is None:
+        if self._connection is None or self._is_gone():
             return True
         with self._errors():
             if (version := self._connection.execute(_VERSION).fetchone()[0]) == self._seen:

@@ -121,7 +121,9 @@ def test_a_file_that_is_removed_in_use_is_made_again_and_held(path: Path) -> Non
     one, two = Client(path, "one"), Client(path, "two")
     assert len(one.turn(interactive=10).permits) == 10
     two.turn()
+    assert not two.file.is_called("two")
     shutil.rmtree(path.parent)
+    assert two.file.is_called("two")
     assert one.turn().held_for == pytest.approx(HOLD)
     assert two.turn(interactive=1).held_for == pytest.approx(HOLD)
     Client.now += HOLD - 0.01
