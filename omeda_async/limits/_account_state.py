@@ -12,6 +12,7 @@ import attrs
 
 from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._reserve import GRANTS
+from omeda_async.limits._slots import DRIFT
 from omeda_async.limits._state import LimiterState, Permit
 from omeda_async.limits._store import PATIENCE, Ask, Ended, Reply
 from omeda_async.limits._view import LimitsView
@@ -27,6 +28,8 @@ class Client:
 
     rate_limit: RateLimit
     """The limit it has named."""
+    lease: float = 0.0
+    """The lease of its permits, in seconds."""
     number: int = 0
     """Its last turn."""
     interactive: int = 0
@@ -67,6 +70,8 @@ class AccountState:
     server: str
     hold_until: float = -math.inf
     """Nothing is granted before: what was sent earlier is not known."""
+    held_since: float = -math.inf
+    """When the last hold began."""
     latest: float = 0.0
     """The time, which never goes backwards; the store's own clock may."""
     clock: float = -math.inf
@@ -95,7 +100,7 @@ class AccountState:
         if ask.number <= client.number:
             return Reply(rate_limit=self.limits.rate_limit, clock=clock)
         if is_new or ask.distrusts or server != self.server:
-            self._hold(ask, now)
+            self._hold(now)
             self.server = server
         client.number, client.seen = ask.number, now
         self._keep_to_all(now)
@@ -147,13 +152,20 @@ class AccountState:
             del self.clients[name]
         client = self.clients.get(ask.client)
         if client is None:
-            self.clients[ask.client] = client = Client(ask.rate_limit, seen=now)
+            self.clients[ask.client] = client = Client(ask.rate_limit, ask.lease, seen=now)
+            self._hold_for_all()
         return client
 
-    def _hold(self, ask: Ask, now: float) -> None:
-        """Grant nothing until whatever may have been sent is a window old."""
-        longest = max(ask.rate_limit.longest, self.limits.rate_limit.longest)
-        self.hold_until = max(self.hold_until, now + ask.lease + longest * 1.001)
+    def _hold_for_all(self) -> None:
+        """Let the hold last until whatever anybody who is known may have sent before it began is a window old."""
+        longest = max([one.rate_limit.longest for one in self.clients.values()] + [self.limits.rate_limit.longest])
+        lease = max([one.lease for one in self.clients.values()])
+        self.hold_until = max(self.hold_until, self.held_since + lease + longest * (1 + DRIFT))
+
+    def _hold(self, now: float) -> None:
+        """Grant nothing for now: what was sent before is not known."""
+        self.held_since = now
+        self._hold_for_all()
         for number in [number for number, grant in self.grants.items() if not grant.fetched]:
             self._complete(Ended(number, sent=False), now)
 

@@ -44,8 +44,9 @@ class StoreLimiter:
     Args:
         rate_limit: The limits.
         store: Where the account's state is; it belongs to this limiter alone.
-        lease: Seconds after which an attempt that nobody speaks of any more counts as lost: an attempt's time-out, and
-            some more.
+        lease: Seconds after which an attempt that nobody speaks of any more counts as lost.
+        use_within: Seconds after it was asked for in which a permit may be used: the lease less all that an attempt
+            may take. By default, half of the lease.
         on_pause: Called with the seconds whenever the whole account has to wait.
     """
 
@@ -55,12 +56,13 @@ class StoreLimiter:
         store: Store,
         *,
         lease: float,
+        use_within: float | None = None,
         on_pause: Callable[[float], None] | None = None,
     ) -> None:
         self._store = store
         self._on_pause = on_pause
         self._lanes = Lanes()
-        self._told = Conversation(rate_limit, lease, _clock.monotonic)
+        self._told = Conversation(rate_limit, lease, use_within or lease / 2, _clock.monotonic)
         self._times = TurnTimes(lease)
         self._due = False
         """Whether a turn is to be made as soon as the store can be asked."""

@@ -76,6 +76,20 @@ def test_what_was_known_and_is_lost_is_held_too(how: str) -> None:
     assert bench.turn("b", interactive=1, distrusts=how == "distrust").held_for == pytest.approx(HOLD)
 
 
+def test_a_hold_lasts_for_the_longest_lease_and_window_that_anybody_has() -> None:
+    """Of those who are known when it begins, and of those who come after."""
+    long = RateLimit(Window(500, 300.0))
+    bench = Bench()
+    bench.turn("a", lease=100.0)
+    bench.turn("b", distrusts=True, lease=10.0)
+    assert bench.turn("b", lease=10.0).held_for == pytest.approx(100.0 + 60.06)
+    bench = Bench(known=False)
+    assert bench.turn("a", lease=10.0).held_for == pytest.approx(10.0 + 60.06)
+    bench.now += 5.0
+    assert bench.turn("b", lease=100.0).held_for == pytest.approx(100.0 + 60.06 - 5.0)
+    assert bench.turn("c", rate_limit=long, lease=10.0).held_for == pytest.approx(100.0 + 300.3 - 5.0)
+
+
 def test_a_hold_takes_back_what_nobody_has_fetched() -> None:
     """It was granted by what is not believed any more."""
     bench = Bench(RateLimit(Window(10, 1.0), parallel=1, interactive_reserve=0))

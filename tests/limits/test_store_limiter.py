@@ -13,6 +13,7 @@ from omeda_async.limits import Limiter, Permit, Priority
 from omeda_async.limits._conversation import LeasedPermit
 from omeda_async.limits._store import Ask, Reply, StoreAway, StoreRefused
 from omeda_async.limits._store_limiter import GRACE, PARTING, StoreLimiter
+from omeda_async.limits._where import lease_of
 from tests.limits.fake_store import FakeServer, FakeStore
 from tests.limits.limits_help import attempt, timers, until_idle
 
@@ -367,6 +368,30 @@ async def test_a_permit_that_came_too_late_goes_back_and_another_is_acquired() -
     assert [one.sent for ask in server.turns for one in ask.ended] == [False]
     await asyncio.sleep(LEASE / 2)
     assert permit.is_over()
+    await limiter.aclose()
+
+
+@pytest.mark.parametrize("timeout", [0.5, 10.0, 60.0])
+@pytest.mark.parametrize("connect_timeout", [0.1, 10.0, 90.0])
+def test_an_attempt_that_is_sent_at_the_last_moment_has_its_time_out_within_the_lease(
+    timeout: float,  # noqa: ASYNC109 a setting
+    connect_timeout: float,
+) -> None:
+    """Though its process dies meanwhile, nobody else has its slot before."""
+    lease, use_within = lease_of(timeout, connect_timeout)
+    assert 0 < use_within <= lease / 2
+    assert use_within + timeout < lease <= 1.6 * timeout
+    assert use_within == min(connect_timeout, timeout / 2)
+
+
+async def test_a_permit_may_be_used_for_as_long_as_is_said() -> None:
+    """Counted from before it was asked for."""
+    limiter = limiter_at(await known(), use_within=2.0)
+    began = asyncio.get_running_loop().time()
+    permit = await limiter.acquire()
+    assert isinstance(permit, LeasedPermit)
+    assert permit.until == pytest.approx(began + 2.0)
+    limiter.release(permit, status=204)
     await limiter.aclose()
 
 

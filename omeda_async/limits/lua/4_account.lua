@@ -5,7 +5,7 @@ local Account = {}
 
 function Account.new(rate_limit, server)
   return {
-    limits = Limits.new(rate_limit), server = server, hold_until = -INF, latest = 0, clock = -INF, last = 0,
+    limits = Limits.new(rate_limit), server = server, hold_until = -INF, held_since = -INF, latest = 0, clock = -INF, last = 0,
     clients = {}, grants = {},
   }
 end
@@ -29,6 +29,15 @@ local function advance(state, clock)
   return state.latest
 end
 
+-- Let the hold last until whatever anybody who is known may have sent before it began is a window old.
+local function hold_for_all(state)
+  local longest, lease = RateLimit.longest(state.limits.rate_limit), 0
+  for _, client in pairs(state.clients) do
+    longest, lease = max(longest, RateLimit.longest(client.rate_limit)), max(lease, client.lease)
+  end
+  state.hold_until = max(state.hold_until, state.held_since + lease + longest * (1 + DRIFT))
+end
+
 local function client_of(state, ask, now)
   local old = FORGOTTEN * (RateLimit.longest(state.limits.rate_limit) + ask.lease)
   for name, client in pairs(state.clients) do
@@ -37,9 +46,11 @@ local function client_of(state, ask, now)
   local client = state.clients[ask.client]
   if not client then
     client = {
-      rate_limit = ask.rate_limit, number = 0, interactive = 0, bulk = 0, wants_until = 0, served = 0, seen = now,
+      rate_limit = ask.rate_limit, lease = ask.lease, number = 0, interactive = 0, bulk = 0, wants_until = 0,
+      served = 0, seen = now,
     }
     state.clients[ask.client] = client
+    hold_for_all(state)
   end
   return client
 end
@@ -51,9 +62,9 @@ local function complete(state, ended, now)
   return Limits.complete(state.limits, permit, now, ended)
 end
 
-local function hold(state, ask, now)
-  local longest = max(RateLimit.longest(ask.rate_limit), RateLimit.longest(state.limits.rate_limit))
-  state.hold_until = max(state.hold_until, now + ask.lease + longest * 1.001)
+local function hold(state, now)
+  state.held_since = now
+  hold_for_all(state)
   for _, number in ipairs(numbers(state)) do
     if not state.grants[key_of(number)].fetched then complete(state, {permit = number, sent = false}, now) end
   end
@@ -236,7 +247,7 @@ function Account.turn(state, ask, clock, server)
   local client = client_of(state, ask, now)
   if ask.number <= client.number then return {rate_limit = state.limits.rate_limit, clock = clock} end
   if is_new or ask.distrusts or server ~= state.server then
-    hold(state, ask, now)
+    hold(state, now)
     state.server = server
   end
   client.number, client.seen = ask.number, now
