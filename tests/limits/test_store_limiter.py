@@ -374,7 +374,7 @@ async def test_a_permit_that_came_too_late_goes_back_and_another_is_acquired() -
 @pytest.mark.parametrize("timeout", [0.5, 10.0, 60.0])
 @pytest.mark.parametrize("connect_timeout", [0.1, 10.0, 90.0])
 def test_an_attempt_that_is_sent_at_the_last_moment_has_its_time_out_within_the_lease(
-    timeout: float,  # noqa: ASYNC109 a setting
+    timeout: float,
     connect_timeout: float,
 ) -> None:
     """Though its process dies meanwhile, nobody else has its slot before."""
