@@ -120,6 +120,7 @@ class AccountState:
             earliest=(self._earliest_in(now, INTERACTIVE), self._earliest_in(now, BULK)),
             paused_for=paused,
             calls=calls,
+            scarce=self._is_scarce(client, now),
             rate_limit=self.limits.rate_limit,
             clock=clock,
             held_for=max(0.0, self.hold_until - now),
@@ -296,6 +297,9 @@ class AccountState:
             at += before * self.limits.rate_limit.pace
         at = min([at, *(grant.until for grant in self.grants.values() if not grant.fetched)])
         return None if at == math.inf else max(0.0, at - now)
+
+    def _is_scarce(self, client: Client, now: float) -> bool:
+        return self._opens_at(now, BULK) > now or any(one is not client for one in self._wanting(now))
 
     def _earliest_in(self, now: float, lane: Priority) -> float:
         return max(self.limits.earliest(now, 0, lane), self.hold_until) - now

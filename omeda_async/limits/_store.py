@@ -68,6 +68,8 @@ class Reply:
     """Seconds for which the account waits because of what the client has told."""
     calls: tuple[str, ...] = ()
     """Other clients for which a permit waits now."""
+    scarce: bool = False
+    """Whether others wait, or would have to if they came now: what is given back may be somebody's."""
     rate_limit: RateLimit
     """The limit that holds: the tightest of what the clients have named."""
     clock: float
