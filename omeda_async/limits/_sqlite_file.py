@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import attrgetter
@@ -85,10 +86,26 @@ class LimitsFile:
         with self._errors():
             while True:
                 connection = self._opened()
-                connection.execute("BEGIN IMMEDIATE")
+                _lock(connection, _clock.monotonic() + BUSY_SECONDS)
                 if self._is_in_place():
                     return self._step(connection, ask)
                 self._give_up()
+
+    def turn_at_once(self, ask: Ask) -> Reply | None:
+        """Step the state where that takes no time: nobody has the file locked, and it is open; None otherwise."""
+        if self._connection is None:
+            return None
+        with self._errors():
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+                    return None
+                raise
+            if self._is_in_place():
+                return self._step(self._connection, ask)
+            self._connection.execute("ROLLBACK")
+            return None
 
     def is_called(self, client: str) -> bool:
         """Whether a permit waits for a client in the file."""
@@ -156,6 +173,7 @@ class LimitsFile:
             except BaseException:
                 connection.close()
                 raise
+            connection.execute("PRAGMA busy_timeout = 0")  # from now on, we wait ourselves, or do not
             self._connection = connection
         return self._connection
 
@@ -268,3 +286,22 @@ class LimitsFile:
                     "two hosts use it: give a folder that only this host has, or redis:// or postgresql:// for several"
                 )
         connection.execute("INSERT OR IGNORE INTO hosts VALUES (?, ?)", row)
+
+
+def _lock(connection: sqlite3.Connection, until: float) -> None:
+    """Begin a turn that nobody else makes meanwhile; wait for that until a moment of the machine's clock.
+
+    Raises:
+        sqlite3.OperationalError: Somebody else has the file locked.
+    """
+    pause = 0.0005
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or _clock.monotonic() >= until:
+                raise
+        else:
+            return
+        time.sleep(pause)
+        pause = min(0.01, pause * 1.5)

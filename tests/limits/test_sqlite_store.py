@@ -283,7 +283,7 @@ def test_a_file_that_vanishes_while_it_is_opened_is_made_again(
         connection = connect(*args, **options) if moment == "opened" else None
         monkeypatch.undo()
         shutil.rmtree(path.parent)
-        return connection or connect(*args, **options)
+        return connection or sqlite3.Connection(*args, **options)
 
     monkeypatch.setattr(sqlite3, "connect", vanish)
     with pytest.raises(StoreAway):
@@ -386,6 +386,73 @@ def test_loops_with_moved_clocks_are_hosts_of_their_own_one_after_the_other(tmp_
         return reply.held_for
 
     assert [run_moved(use(number)) for number in range(4)] == [pytest.approx(HOLD)] * 4
+
+
+class Watched(LimitsFile):
+    """Notes which thread makes its turns."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "spring", middle)
+        self.threads: list[str] = []
+        self.may_go = threading.Event()
+        self.may_go.set()
+
+    def _step(self, *args: Any) -> Reply:
+        self.threads.append("loop" if threading.current_thread() is threading.main_thread() else "thread")
+        assert self.may_go.wait(10.0)
+        return super()._step(*args)
+
+
+def watched(path: Path) -> tuple[SqliteStore, Watched]:
+    """Make a store whose file is watched."""
+    store, file = SqliteStore(path, "spring", middle), Watched(path)
+    store._file = file
+    return store, file
+
+
+def ask_of(number: int) -> Ask:
+    """Make the ask of a turn."""
+    return Ask(client="one", number=number, rate_limit=ONE, lease=LEASE, interactive=1)
+
+
+async def test_a_turn_at_a_file_that_is_open_and_free_is_made_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening and waiting for somebody who has locked it are for the thread; what was slow stays there for a while."""
+    store, file = watched(tmp_path / "limits.sqlite3")
+    for number in (1, 2):
+        await store.turn(ask_of(number))
+    assert file.threads == ["thread", "loop"]
+    other = sqlite3.connect(tmp_path / "limits.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreAway, match="locked"):
+        await store.turn(ask_of(3))
+    other.execute("ROLLBACK")
+    other.close()
+    monkeypatch.setattr("omeda_async.limits._sqlite_store.SLOW", -1.0)
+    for number in (4, 5):
+        await store.turn(ask_of(number))
+    assert file.threads == ["thread", "loop", "loop", "thread"]
+    await store.aclose()
+
+
+async def test_no_turn_is_made_beside_one_that_nobody_waits_for_any_more(tmp_path: Path) -> None:
+    """The thread is still at it, with the same connection."""
+    store, file = watched(tmp_path / "limits.sqlite3")
+    await store.turn(ask_of(1))
+    store._slow_until = 1e12
+    file.may_go.clear()
+    given_up = asyncio.create_task(store.turn(ask_of(2)))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.wait({given_up})
+    store._slow_until = 0.0
+    then = asyncio.create_task(store.turn(ask_of(3)))
+    await asyncio.sleep(0)
+    file.may_go.set()
+    assert (await then).held_for > 0
+    assert file.threads == ["thread"] * 3
+    await store.aclose()
 
 
 async def test_a_store_that_is_closed_is_away_and_its_thread_ends(tmp_path: Path) -> None:
