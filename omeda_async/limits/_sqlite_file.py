@@ -24,6 +24,7 @@ APPLICATION: Final = 0x6F6D6C73
 SCHEMA: Final = 1
 BUSY_SECONDS = 1.0
 """How long a turn waits for a file that another process has locked."""
+ATTEMPTS = 3
 _TABLES: Final = (
     "CREATE TABLE accounts (account TEXT PRIMARY KEY, called TEXT NOT NULL, state TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE hosts (account TEXT, host TEXT, PRIMARY KEY (account, host)) WITHOUT ROWID",
@@ -64,7 +65,7 @@ class LimitsFile:
         self._uniform = uniform
         self._connection: sqlite3.Connection | None = None
         self._inode: _Inode = (0, 0)
-        self._log_path = path.with_name(f"{path.name}-wal")
+        self._log_path = path
         self._log: _Inode | None = None
         self._lock = threading.Lock()
         """Held while the state changes, or is shown."""
@@ -84,12 +85,13 @@ class LimitsFile:
             StoreRefused: It cannot be used for this.
         """
         with self._errors():
-            while True:
+            for _ in range(ATTEMPTS):
                 connection = self._opened()
                 _lock(connection, _clock.monotonic() + BUSY_SECONDS)
                 if self._is_in_place():
                     return self._step(connection, ask)
                 self._give_up()
+            raise StoreAway("it is removed again and again")
 
     def turn_at_once(self, ask: Ask) -> Reply | None:
         """Step the state where that takes no time: nobody has the file locked, and it is open; None otherwise."""
@@ -161,6 +163,7 @@ class LimitsFile:
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             self._inode, self._log = self._made(), None
+            self._log_path = Path(f"{self._path.resolve()}-wal")
             connection = sqlite3.connect(
                 f"{self._path.absolute().as_uri()}?mode=rw",  # where it is gone by now, SQLite makes none
                 uri=True,

@@ -272,6 +272,26 @@ def test_processes_that_make_the_file_at_once_do_not_take_it_for_somebody_elses(
     client.file.close()
 
 
+def test_a_path_that_is_a_link_leads_to_one_state(path: Path) -> None:
+    """SQLite keeps its log beside the file itself."""
+    folder, file = path.parents[1] / "link", path.parents[1] / "link.sqlite3"
+    folder.symlink_to(path.parent)
+    file.symlink_to(path)
+    clients = [Client(one, str(place)) for place, one in enumerate((path, folder / path.name, file))]
+    assert [len(client.turn(interactive=3).permits) for client in clients] == [3, 3, 3]
+    for client in clients:
+        client.file.close()
+
+
+def test_a_file_that_is_removed_again_and_again_is_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn ends."""
+    client = Client(path)
+    monkeypatch.setattr(LimitsFile, "_is_in_place", lambda _: False)
+    with pytest.raises(StoreAway, match="again and again"):
+        client.turn()
+    client.file.close()
+
+
 @pytest.mark.parametrize("moment", ["made", "opened"])
 def test_a_file_that_vanishes_while_it_is_opened_is_made_again(
     path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
