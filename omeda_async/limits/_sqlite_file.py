@@ -154,6 +154,10 @@ class LimitsFile:
             self._give_up()  # another connection may do; the file may be elsewhere
             return StoreAway(str(error))
         code &= 0xFF
+        if code == sqlite3.SQLITE_CANTOPEN and not self._may_open():
+            return StoreRefused(
+                "the files that SQLite keeps beside it (-wal, -shm) are another user's: run as that one"
+            )
         if code in _FOR_NOW:
             return StoreAway(str(error))
         if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
@@ -240,6 +244,11 @@ class LimitsFile:
             return _INODE(self._path.stat()) != self._inode
         except OSError:
             return True
+
+    def _may_open(self) -> bool:
+        """Whether the files beside it are there to be opened, or not there."""
+        beside = [self._log_path, self._log_path.with_name(self._log_path.name.removesuffix("wal") + "shm")]
+        return all(os.access(one, os.R_OK | os.W_OK) for one in beside if one.exists())
 
     def _give_up(self) -> None:
         """Let go of a file that is elsewhere now, or is none: what it had may be lost."""

@@ -292,6 +292,20 @@ def test_a_file_that_is_removed_again_and_again_is_away(path: Path, monkeypatch:
     client.file.close()
 
 
+def test_a_log_of_another_user_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be opened for another reason is away for now."""
+    (path.parent / f"{path.name}-wal").mkdir()  # SQLite cannot open that either
+    client = Client(path)
+    with pytest.raises(StoreAway, match="unable to open"):
+        client.turn()
+    access = os.access
+    monkeypatch.setattr(
+        "os.access", lambda place, *how, **more: "-wal" not in str(place) and access(place, *how, **more)
+    )
+    with pytest.raises(StoreRefused, match="another user's: run as that one"):
+        client.turn()
+
+
 @pytest.mark.parametrize("moment", ["made", "opened"])
 def test_a_file_that_vanishes_while_it_is_opened_is_made_again(
     path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
