@@ -20,6 +20,8 @@ from omeda_async.limits._view import LimitsView
 INTERACTIVE, BULK = Priority.INTERACTIVE, Priority.BULK
 FORGOTTEN = 3.0
 """So many of the longest window, and leases, a client that is silent is remembered for."""
+STAGGER, LATEST = 0.004, 0.03
+"""Seconds by which clients that wait for one moment come one after the other, and by which the last comes later."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -110,7 +112,7 @@ class AccountState:
         self._want(client, ask, now)
         calls = self._allot(ask.client, now)
         permits = self._fetch(ask, now)
-        again_in = self._again_in(client, now)
+        again_in = self._again_in(ask.client, now)
         client.wants_until = now + PATIENCE + (ask.lease if again_in is None else again_in)
         if ask.leaves:
             del self.clients[ask.client]
@@ -223,7 +225,11 @@ class AccountState:
                 self._complete(Ended(number, sent=False), now)
 
     def _wanting(self, now: float) -> Iterator[Client]:
-        return (one for one in self.clients.values() if (one.interactive or one.bulk) and one.wants_until > now)
+        return (one for _, one in self._named_wanting(now))
+
+    def _named_wanting(self, now: float) -> Iterator[tuple[str, Client]]:
+        wanting = self.clients.items()
+        return (item for item in wanting if (item[1].interactive or item[1].bulk) and item[1].wants_until > now)
 
     def _opens_at(self, now: float, lane: Priority) -> float:
         if now < self.hold_until:
@@ -286,15 +292,17 @@ class AccountState:
             found.append((number, grant.permit.priority))
         return tuple(found)
 
-    def _again_in(self, client: Client, now: float) -> float | None:
+    def _again_in(self, name: str, now: float) -> float | None:
         """Return in how many seconds a client that still wants something should come; None when others decide."""
+        client = self.clients[name]
         lane = INTERACTIVE if client.interactive else BULK
         if not client.wants(lane):
             return None
         at = self._opens_at(now, lane)
-        if self.limits.rate_limit.pace is not None:
-            before = sum(one.wants(lane) > 0 and one.served < client.served for one in self._wanting(now))
-            at += before * self.limits.rate_limit.pace
+        me, pace = (client.served, name), self.limits.rate_limit.pace
+        before = sum(one.wants(lane) > 0 and (one.served, other) < me for other, one in self._named_wanting(now))
+        # Whoever is next gives the others theirs too, and calls them: they come by themselves a little later.
+        at += min(before * STAGGER, LATEST) if pace is None else before * pace
         at = min([at, *(grant.until for grant in self.grants.values() if not grant.fetched)])
         return None if at == math.inf else max(0.0, at - now)
 

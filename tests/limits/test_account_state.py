@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from omeda_async.limits import Priority, RateLimit, Window
-from omeda_async.limits._account_state import AccountState
+from omeda_async.limits._account_state import LATEST, STAGGER, AccountState
 from omeda_async.limits._headers import Advice
 from omeda_async.limits._store import PATIENCE, Ask, Ended, Reply, StoreRefused
 from omeda_async.limits._stored import dump_state, load_state
@@ -200,6 +200,20 @@ def test_sixteen_clients_get_the_same_to_within_a_half() -> None:
             )
     assert sum(got.values()) >= 0.97 * 150
     assert max(got.values()) <= 1.5 * min(got[name] for name in delays)
+
+
+def test_who_waits_for_one_moment_comes_one_after_the_other() -> None:
+    """Who has had least first; it is given to all of them then, and they are called."""
+    bench = Bench(RateLimit(Window(12, 60.0), interactive_reserve=0))
+    ended = bench.answered("z", bench.turn("z", bulk=12))
+    assert ended.again_in is None
+    bench.now += 1.0
+    times = [bench.turn(name, bulk=3).again_in or 0.0 for name in "abcdefghijz"]
+    assert times[0] == pytest.approx(59.06)
+    assert [time - times[0] for time in times[:3]] == pytest.approx([0.0, STAGGER, 2 * STAGGER])
+    assert max(times) == pytest.approx(times[0] + LATEST)
+    bench.now += 59.07
+    assert set(bench.turn("a", bulk=3).calls) == set("bcdefghij")
 
 
 def test_at_a_pace_the_turn_comes_with_the_permit() -> None:

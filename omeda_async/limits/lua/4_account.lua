@@ -1,6 +1,7 @@
 -- The state of one account's limits for several clients, as in ``_account_state``.
 
 local PATIENCE, FORGOTTEN = 1.0, 3.0
+local STAGGER, LATEST = 0.004, 0.03
 local Account = {}
 
 function Account.new(rate_limit, server)
@@ -223,17 +224,15 @@ local function fetch(state, ask, now)
   return permits
 end
 
-local function again_in(state, client, now)
+local function again_in(state, client, me, now)
   local lane = client.interactive > 0 and INTERACTIVE or BULK
   if client[lane] == 0 then return nil end
-  local at, pace = opens_at(state, now, lane), state.limits.rate_limit.pace
-  if pace then
-    local before = 0
-    for _, one in pairs(state.clients) do
-      if one[lane] > 0 and wants(one, now) and one.served < client.served then before = before + 1 end
-    end
-    at = at + before * pace
+  local at, pace, before = opens_at(state, now, lane), state.limits.rate_limit.pace, 0
+  for name, one in pairs(state.clients) do
+    local is_before = one.served < client.served or (one.served == client.served and name < me)
+    if is_before and one[lane] > 0 and wants(one, now) then before = before + 1 end
   end
+  at = at + (pace and before * pace or min(before * STAGGER, LATEST))
   for _, one in pairs(state.grants) do
     if not one.fetched then at = min(at, one.until_) end
   end
@@ -258,7 +257,7 @@ function Account.turn(state, ask, clock, server)
   want(state, client, ask, now)
   local calls = allot(state, ask.client, now)
   local permits = fetch(state, ask, now)
-  local again = again_in(state, client, now)
+  local again = again_in(state, client, ask.client, now)
   client.wants_until = now + PATIENCE + (again or ask.lease)
   local scarce = opens_at(state, now, BULK) > now
   for _, one in pairs(state.clients) do scarce = scarce or (one ~= client and wants(one, now)) end
