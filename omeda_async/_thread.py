@@ -1,6 +1,7 @@
 """A thread of one's own: what blocks is done there, one thing after the other."""
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -23,6 +24,8 @@ class Worker:
     def __init__(self, name: str) -> None:
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._thread = Thread(target=_work, args=(self._tasks,), name=name, daemon=True)
+        # Who forgets to end it leaves no thread behind.
+        weakref.finalize(self, self._tasks.put, None).atexit = False
 
     def do(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Call something in the thread; the future gets what it returns or raises.

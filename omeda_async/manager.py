@@ -274,6 +274,7 @@ class SessionManager:
                 self._share_limits,
                 key,
                 timeout=settings.timeout,
+                connect_timeout=settings.connect_timeout,
                 on_pause=on_pause,
                 uniform=chance,
             )

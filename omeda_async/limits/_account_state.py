@@ -12,6 +12,7 @@ import attrs
 
 from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._reserve import GRANTS
+from omeda_async.limits._slots import DRIFT
 from omeda_async.limits._state import LimiterState, Permit
 from omeda_async.limits._store import PATIENCE, Ask, Ended, Reply
 from omeda_async.limits._view import LimitsView
@@ -19,6 +20,8 @@ from omeda_async.limits._view import LimitsView
 INTERACTIVE, BULK = Priority.INTERACTIVE, Priority.BULK
 FORGOTTEN = 3.0
 """So many of the longest window, and leases, a client that is silent is remembered for."""
+STAGGER, LATEST = 0.004, 0.03
+"""Seconds by which clients that wait for one moment come one after the other, and by which the last comes later."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -27,6 +30,8 @@ class Client:
 
     rate_limit: RateLimit
     """The limit it has named."""
+    lease: float = 0.0
+    """The lease of its permits, in seconds."""
     number: int = 0
     """Its last turn."""
     interactive: int = 0
@@ -67,6 +72,8 @@ class AccountState:
     server: str
     hold_until: float = -math.inf
     """Nothing is granted before: what was sent earlier is not known."""
+    held_since: float = -math.inf
+    """When the last hold began."""
     latest: float = 0.0
     """The time, which never goes backwards; the store's own clock may."""
     clock: float = -math.inf
@@ -95,7 +102,7 @@ class AccountState:
         if ask.number <= client.number:
             return Reply(rate_limit=self.limits.rate_limit, clock=clock)
         if is_new or ask.distrusts or server != self.server:
-            self._hold(ask, now)
+            self._hold(now)
             self.server = server
         client.number, client.seen = ask.number, now
         self._keep_to_all(now)
@@ -105,7 +112,7 @@ class AccountState:
         self._want(client, ask, now)
         calls = self._allot(ask.client, now)
         permits = self._fetch(ask, now)
-        again_in = self._again_in(client, now)
+        again_in = self._again_in(ask.client, now)
         client.wants_until = now + PATIENCE + (ask.lease if again_in is None else again_in)
         if ask.leaves:
             del self.clients[ask.client]
@@ -115,6 +122,7 @@ class AccountState:
             earliest=(self._earliest_in(now, INTERACTIVE), self._earliest_in(now, BULK)),
             paused_for=paused,
             calls=calls,
+            scarce=self._is_scarce(client, now),
             rate_limit=self.limits.rate_limit,
             clock=clock,
             held_for=max(0.0, self.hold_until - now),
@@ -147,13 +155,20 @@ class AccountState:
             del self.clients[name]
         client = self.clients.get(ask.client)
         if client is None:
-            self.clients[ask.client] = client = Client(ask.rate_limit, seen=now)
+            self.clients[ask.client] = client = Client(ask.rate_limit, ask.lease, seen=now)
+            self._hold_for_all()
         return client
 
-    def _hold(self, ask: Ask, now: float) -> None:
-        """Grant nothing until whatever may have been sent is a window old."""
-        longest = max(ask.rate_limit.longest, self.limits.rate_limit.longest)
-        self.hold_until = max(self.hold_until, now + ask.lease + longest * 1.001)
+    def _hold_for_all(self) -> None:
+        """Let the hold last until whatever anybody who is known may have sent before it began is a window old."""
+        longest = max([one.rate_limit.longest for one in self.clients.values()] + [self.limits.rate_limit.longest])
+        lease = max([one.lease for one in self.clients.values()])
+        self.hold_until = max(self.hold_until, self.held_since + lease + longest * (1 + DRIFT))
+
+    def _hold(self, now: float) -> None:
+        """Grant nothing for now: what was sent before is not known."""
+        self.held_since = now
+        self._hold_for_all()
         for number in [number for number, grant in self.grants.items() if not grant.fetched]:
             self._complete(Ended(number, sent=False), now)
 
@@ -210,7 +225,11 @@ class AccountState:
                 self._complete(Ended(number, sent=False), now)
 
     def _wanting(self, now: float) -> Iterator[Client]:
-        return (one for one in self.clients.values() if (one.interactive or one.bulk) and one.wants_until > now)
+        return (one for _, one in self._named_wanting(now))
+
+    def _named_wanting(self, now: float) -> Iterator[tuple[str, Client]]:
+        wanting = self.clients.items()
+        return (item for item in wanting if (item[1].interactive or item[1].bulk) and item[1].wants_until > now)
 
     def _opens_at(self, now: float, lane: Priority) -> float:
         if now < self.hold_until:
@@ -273,17 +292,22 @@ class AccountState:
             found.append((number, grant.permit.priority))
         return tuple(found)
 
-    def _again_in(self, client: Client, now: float) -> float | None:
+    def _again_in(self, name: str, now: float) -> float | None:
         """Return in how many seconds a client that still wants something should come; None when others decide."""
+        client = self.clients[name]
         lane = INTERACTIVE if client.interactive else BULK
         if not client.wants(lane):
             return None
         at = self._opens_at(now, lane)
-        if self.limits.rate_limit.pace is not None:
-            before = sum(one.wants(lane) > 0 and one.served < client.served for one in self._wanting(now))
-            at += before * self.limits.rate_limit.pace
+        me, pace = (client.served, name), self.limits.rate_limit.pace
+        before = sum(one.wants(lane) > 0 and (one.served, other) < me for other, one in self._named_wanting(now))
+        # Whoever is next gives the others theirs too, and calls them: they come by themselves a little later.
+        at += min(before * STAGGER, LATEST) if pace is None else before * pace
         at = min([at, *(grant.until for grant in self.grants.values() if not grant.fetched)])
         return None if at == math.inf else max(0.0, at - now)
+
+    def _is_scarce(self, client: Client, now: float) -> bool:
+        return self._opens_at(now, BULK) > now or any(one is not client for one in self._wanting(now))
 
     def _earliest_in(self, now: float, lane: Priority) -> float:
         return max(self.limits.earliest(now, 0, lane), self.hold_until) - now

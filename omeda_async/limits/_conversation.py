@@ -35,11 +35,13 @@ class Conversation:
     Args:
         rate_limit: The limit that we keep to.
         lease: Seconds after which an attempt that we do not speak of any more counts as lost.
+        use_within: Seconds after it was asked for in which a permit may be used.
         clock: Our own clock, in seconds, which also runs while the machine sleeps.
     """
 
     rate_limit: RateLimit
     lease: float
+    use_within: float
     clock: Callable[[], float]
     client: str = attrs.field(default="", init=False)
     """What the store calls us."""
@@ -100,7 +102,7 @@ class Conversation:
         self._last = began, reply.clock
         permits = list[LeasedPermit]()
         for number, lane in reply.permits:
-            permit = LeasedPermit(lane, now, number=number, until=began + self.lease / 2, clock=self.clock)
+            permit = LeasedPermit(lane, now, number=number, until=began + self.use_within, clock=self.clock)
             if self.distrusts or arrived >= permit.until:
                 self.end(Ended(number, sent=False))
             else:

@@ -1,13 +1,15 @@
 """The SQLite file in which the processes of one host keep the state of accounts: what its turns do, in a thread."""
 
+import errno
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -22,6 +24,7 @@ APPLICATION: Final = 0x6F6D6C73
 SCHEMA: Final = 1
 BUSY_SECONDS = 1.0
 """How long a turn waits for a file that another process has locked."""
+ATTEMPTS = 3
 _TABLES: Final = (
     "CREATE TABLE accounts (account TEXT PRIMARY KEY, called TEXT NOT NULL, state TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE hosts (account TEXT, host TEXT, PRIMARY KEY (account, host)) WITHOUT ROWID",
@@ -32,7 +35,17 @@ _TABLES: Final = (
 _MARKS: Final = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
 _VERSION: Final = "PRAGMA data_version"
 _INODE: Final = attrgetter("st_dev", "st_ino")
-_FOR_NOW: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_PROTOCOL}
+_Inode: TypeAlias = tuple[int, int]
+_SHORT_OF: Final = {errno.ENOENT, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""What somebody else may have taken, and may give back; and a folder that has vanished a moment ago."""
+_FOR_NOW: Final = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+}
 
 
 class LimitsFile:
@@ -51,7 +64,9 @@ class LimitsFile:
         self._account = account
         self._uniform = uniform
         self._connection: sqlite3.Connection | None = None
-        self._inode: tuple[int, int] = (0, 0)
+        self._inode: _Inode = (0, 0)
+        self._log_path = path
+        self._log: _Inode | None = None
         self._lock = threading.Lock()
         """Held while the state changes, or is shown."""
         self._state: AccountState | None = None
@@ -70,16 +85,33 @@ class LimitsFile:
             StoreRefused: It cannot be used for this.
         """
         with self._errors():
-            while True:
+            for _ in range(ATTEMPTS):
                 connection = self._opened()
-                connection.execute("BEGIN IMMEDIATE")
+                _lock(connection, _clock.monotonic() + BUSY_SECONDS)
                 if self._is_in_place():
                     return self._step(connection, ask)
                 self._give_up()
+            raise StoreAway("it is removed again and again")
+
+    def turn_at_once(self, ask: Ask) -> Reply | None:
+        """Step the state where that takes no time: nobody has the file locked, and it is open; None otherwise."""
+        if self._connection is None:
+            return None
+        with self._errors():
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+                    return None
+                raise
+            if self._is_in_place():
+                return self._step(self._connection, ask)
+            self._connection.execute("ROLLBACK")
+            return None
 
     def is_called(self, client: str) -> bool:
         """Whether a permit waits for a client in the file."""
-        if self._connection is None:
+        if self._connection is None or self._is_gone():
             return True
         with self._errors():
             if (version := self._connection.execute(_VERSION).fetchone()[0]) == self._seen:
@@ -112,15 +144,20 @@ class LimitsFile:
             if isinstance(error, sqlite3.Error):
                 raise self._told(error) from None
             if isinstance(error, OSError):
-                raise StoreRefused(f"it cannot be used: {error.strerror or error}") from None
+                kind = StoreAway if error.errno in _SHORT_OF else StoreRefused
+                raise kind(f"it cannot be used: {error.strerror or error}") from None
             raise
 
     def _told(self, error: sqlite3.Error) -> StoreAway | StoreRefused:
         code = getattr(error, "sqlite_errorcode", 0)
-        if code & 0xFF == sqlite3.SQLITE_IOERR or code == sqlite3.SQLITE_READONLY_DBMOVED:
+        if code & 0xFF == sqlite3.SQLITE_IOERR or code == sqlite3.SQLITE_READONLY_DBMOVED or self._is_gone():
             self._give_up()  # another connection may do; the file may be elsewhere
             return StoreAway(str(error))
         code &= 0xFF
+        if code == sqlite3.SQLITE_CANTOPEN and not self._may_open():
+            return StoreRefused(
+                "the files that SQLite keeps beside it (-wal, -shm) are another user's: run as that one"
+            )
         if code in _FOR_NOW:
             return StoreAway(str(error))
         if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
@@ -129,27 +166,46 @@ class LimitsFile:
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if (network := network_of(self._path.parent)) is not None:
-                raise StoreRefused(
-                    f"it is on a network file system ({network}), where SQLite's locks do not hold: "
-                    "give a folder on a disk of this host, or redis:// or postgresql:// for several hosts"
-                )
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._inode = _INODE(self._path.stat())
+            self._inode, self._log = self._made(), None
+            self._log_path = Path(f"{self._path.resolve()}-wal")
             connection = sqlite3.connect(
-                self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                f"{self._path.absolute().as_uri()}?mode=rw",  # where it is gone by now, SQLite makes none
+                uri=True,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
             )
             try:
                 self._prepare(connection)
             except BaseException:
                 connection.close()
                 raise
+            connection.execute("PRAGMA busy_timeout = 0")  # from now on, we wait ourselves, or do not
             self._connection = connection
         return self._connection
 
+    def _made(self) -> _Inode:
+        """Make the file, and its folder, where there is none."""
+        folder = self._path.parent
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (network := network_of(folder)) is not None:
+            raise StoreRefused(
+                f"it is on a network file system ({network}), where SQLite's locks do not hold: "
+                "give a folder on a disk of this host, or redis:// or postgresql:// for several hosts"
+            )
+        file = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+                raise StoreRefused("its folder cannot be written, and SQLite needs files beside it")
+            return _INODE(os.fstat(file))
+        finally:
+            os.close(file)
+
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        # In one transaction: somebody else may be making the tables.
+        connection.execute("BEGIN")
         application, schema, tables = (connection.execute(sql).fetchone()[0] for sql in _MARKS)
+        connection.execute("ROLLBACK")
         if (application or schema or tables) and application != APPLICATION:
             raise StoreRefused("it is an SQLite file of something else: give another one, or a folder")
         if application and schema != SCHEMA:
@@ -172,10 +228,27 @@ class LimitsFile:
         self._version = self._seen = -1
 
     def _is_in_place(self) -> bool:
+        """Whether what is at the path is what is open: the file, and SQLite's log beside it."""
         try:
-            return bool(_INODE(self._path.stat()) == self._inode)
+            if _INODE(self._path.stat()) != self._inode:
+                return False
+            log = _INODE(self._log_path.stat())
         except FileNotFoundError:
             return False
+        self._log = self._log or log
+        return log == self._log
+
+    def _is_gone(self) -> bool:
+        """Whether the file is not where it was any more, so that what it has suffered does not matter."""
+        try:
+            return _INODE(self._path.stat()) != self._inode
+        except OSError:
+            return True
+
+    def _may_open(self) -> bool:
+        """Whether the files beside it are there to be opened, or not there."""
+        beside = [self._log_path, self._log_path.with_name(self._log_path.name.removesuffix("wal") + "shm")]
+        return all(os.access(one, os.R_OK | os.W_OK) for one in beside if one.exists())
 
     def _give_up(self) -> None:
         """Let go of a file that is elsewhere now, or is none: what it had may be lost."""
@@ -225,3 +298,22 @@ class LimitsFile:
                     "two hosts use it: give a folder that only this host has, or redis:// or postgresql:// for several"
                 )
         connection.execute("INSERT OR IGNORE INTO hosts VALUES (?, ?)", row)
+
+
+def _lock(connection: sqlite3.Connection, until: float) -> None:
+    """Begin a turn that nobody else makes meanwhile; wait for that until a moment of the machine's clock.
+
+    Raises:
+        sqlite3.OperationalError: Somebody else has the file locked.
+    """
+    pause = 0.0005
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or _clock.monotonic() >= until:
+                raise
+        else:
+            return
+        time.sleep(pause)
+        pause = min(0.01, pause * 1.5)

@@ -1,10 +1,12 @@
 """A store in an SQLite file: for the processes of one host."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from omeda_async import _clock
@@ -13,10 +15,13 @@ from omeda_async.limits._sqlite_file import LimitsFile
 from omeda_async.limits._store import Ask, Reply, StoreAway
 from omeda_async.limits._view import LimitsView
 
+T = TypeVar("T")
 EVERY = 0.03
 """Seconds between two looks at whether a permit waits."""
 AT_LEAST_EVERY = 2.0
 """Seconds after which a client comes whatever it has seen: the file may have been removed."""
+SLOW, SLOW_FOR = 0.01, 10.0
+"""Seconds of a turn that has kept the loop for too long, and those for which no other may."""
 _moved: WeakKeyDictionary[asyncio.AbstractEventLoop, str] = WeakKeyDictionary()
 """The loops whose clocks are moved: each is a host of its own, and no later one is the same."""
 
@@ -36,6 +41,9 @@ class SqliteStore:
         self._worker: Worker | None = None
         self._client = ""
         self._closed = False
+        self._under_way: asyncio.Future[Any] | None = None
+        """What the thread is doing with the file, also where nobody waits for it any more."""
+        self._slow_until = -math.inf
 
     async def turn(self, ask: Ask) -> Reply:
         if self._closed:
@@ -46,14 +54,31 @@ class SqliteStore:
             if _clock.is_moved(loop):
                 self._file.clock, self._file.host = loop.time, _moved.setdefault(loop, f"moved {token_hex(8)}")
         self._client = ask.client
-        return await self._worker.do(partial(self._file.turn, ask))
+        reply = self._at_once(ask)
+        return await self._done(self._worker, partial(self._file.turn, ask)) if reply is None else reply
+
+    async def _done(self, worker: Worker, work: Callable[[], T]) -> T:
+        """Do something in the thread."""
+        self._under_way = done = worker.do(work)
+        return await asyncio.shield(done)
+
+    def _at_once(self, ask: Ask) -> Reply | None:
+        """Make a turn without the thread, where nothing has to be waited for: handing it over takes longer than it."""
+        if _clock.monotonic() < self._slow_until or (self._under_way is not None and not self._under_way.done()):
+            return None
+        began = _clock.monotonic()
+        try:
+            return self._file.turn_at_once(ask)
+        finally:
+            if (now := _clock.monotonic()) > began + SLOW:
+                self._slow_until = now + SLOW_FOR
 
     async def changed(self) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + AT_LEAST_EVERY
         while loop.time() < until:
             await _clock.sleep(EVERY)
-            if self._worker is None or await self._worker.do(partial(self._file.is_called, self._client)):
+            if self._worker is None or await self._done(self._worker, partial(self._file.is_called, self._client)):
                 return
 
     def view(self) -> LimitsView | None:

@@ -58,8 +58,8 @@ class Reply:
     """What a client gets."""
 
     permits: tuple[tuple[int, Priority], ...] = ()
-    """Numbers of permits, and their lanes. Each may be sent in the first half of its lease, from before it was asked
-    for."""
+    """Numbers of permits, and their lanes. Each may be sent early in its lease only, as counted from before it was
+    asked for: what is sent has to arrive within the lease, though its client may have died."""
     again_in: float | None = None
     """Seconds until it should come again if it still wants something; None when another client's turn decides."""
     earliest: tuple[float, float] = (0.0, 0.0)
@@ -68,6 +68,8 @@ class Reply:
     """Seconds for which the account waits because of what the client has told."""
     calls: tuple[str, ...] = ()
     """Other clients for which a permit waits now."""
+    scarce: bool = False
+    """Whether others wait, or would have to if they came now: what is given back may be somebody's."""
     rate_limit: RateLimit
     """The limit that holds: the tightest of what the clients have named."""
     clock: float

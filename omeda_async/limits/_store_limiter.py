@@ -34,6 +34,8 @@ SILENT = 0.3
 """Seconds after which a store that has not answered counts as away."""
 PARTING = 0.5
 """Seconds that saying good-bye to the store may take."""
+LINGER = 0.02
+"""Seconds for which what has ended may be told together with what is wanted next, where nobody waits for it."""
 _WAITS = (429, 503)
 """The statuses whose ``Retry-After`` holds for the whole account."""
 
@@ -44,8 +46,9 @@ class StoreLimiter:
     Args:
         rate_limit: The limits.
         store: Where the account's state is; it belongs to this limiter alone.
-        lease: Seconds after which an attempt that nobody speaks of any more counts as lost: an attempt's time-out, and
-            some more.
+        lease: Seconds after which an attempt that nobody speaks of any more counts as lost.
+        use_within: Seconds after it was asked for in which a permit may be used: the lease less all that an attempt
+            may take. By default, half of the lease.
         on_pause: Called with the seconds whenever the whole account has to wait.
     """
 
@@ -55,12 +58,13 @@ class StoreLimiter:
         store: Store,
         *,
         lease: float,
+        use_within: float | None = None,
         on_pause: Callable[[float], None] | None = None,
     ) -> None:
         self._store = store
         self._on_pause = on_pause
         self._lanes = Lanes()
-        self._told = Conversation(rate_limit, lease, _clock.monotonic)
+        self._told = Conversation(rate_limit, lease, use_within or lease / 2, _clock.monotonic)
         self._times = TurnTimes(lease)
         self._due = False
         """Whether a turn is to be made as soon as the store can be asked."""
@@ -71,6 +75,8 @@ class StoreLimiter:
         self._listens: asyncio.Task[None] | None = None
         self._woken: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._lingers: asyncio.TimerHandle | None = None
+        self._is_scarce = False
         self._asked_at = math.inf
         """When the turn began that is under way."""
         self._is_away = self._closed = self._gone = self._warned = False
@@ -109,7 +115,16 @@ class StoreLimiter:
         advice = read_advice(headers) if headers and (LIMIT in headers or LIMIT_LOWER in headers) else None
         wait = read_retry_after(headers, utc_now()) if headers and status in _WAITS else None
         self._told.end(Ended(permit.number, sent, status, advice, wait))
-        self._ask_soon()
+        matters = self._is_scarce or self._lanes.waiters or wait is not None
+        if matters or self._closed:
+            self._ask_soon()
+        elif self._lingers is None and self._loop is not None and not self._loop.is_closed():
+            self._lingers = self._loop.call_later(LINGER, self._tell)
+
+    def _tell(self) -> None:
+        self._lingers = None
+        if self._told.has_news:
+            self._ask_soon()
 
     def remember(self, requests: int, seconds_ago: float) -> None:
         """Do nothing: the store knows what the account has used."""
@@ -133,6 +148,10 @@ class StoreLimiter:
     def close(self) -> None:
         self._closed = True
         self._end_waits()
+        self._due = self._due or self._told.has_news
+        if self._lingers is not None:
+            self._lingers.cancel()
+            self._lingers = None
         self._wake()
 
     async def aclose(self) -> None:
@@ -237,6 +256,9 @@ class StoreLimiter:
         except asyncio.CancelledError:
             self._end_waits()
             raise
+        except Exception as error:
+            logger.exception("sharing limits has failed")
+            self._fail(f"{type(error).__name__}, see the log")
         finally:
             self._turns = None
             self._listen_no_more()
@@ -288,9 +310,6 @@ class StoreLimiter:
             self._due = True
         except StoreRefused as error:
             self._fail(str(error))
-        except Exception as error:
-            logger.exception("sharing limits has failed")
-            self._fail(f"{type(error).__name__}, see the log")
         else:
             self._take(ask, reply, began)
             self._times.answered(reply, asked, loop.time())
@@ -302,7 +321,7 @@ class StoreLimiter:
 
     def _take(self, ask: Ask, reply: Reply, began: float) -> None:
         """Hand out what has come."""
-        self._is_away = False
+        self._is_away, self._is_scarce = False, reply.scarce
         permits = self._told.take(ask, reply, began, _clock.now())
         self._wanted = {INTERACTIVE: ask.interactive, BULK: ask.bulk}
         for permit in permits:

@@ -36,7 +36,7 @@ def load_state(text: str | bytes, uniform: Callable[[], float]) -> AccountState:
         version = plain.pop("version")
         state = _converter().structure(_with_limits(plain), AccountState) if version == VERSION else None
     except (ValueError, TypeError, LookupError, AttributeError, cattrs.BaseValidationError):
-        raise StoreRefused("what it keeps is not the state of an account's limits") from None
+        raise StoreRefused("what it keeps is not the state of an account's limits: remove it") from None
     if state is None:
         raise StoreRefused(
             f"another version of omeda-async keeps its limits there (format {version}, and this one's is {VERSION})"

@@ -26,8 +26,8 @@ _SERVERS: Final = {
     "postgres": _POSTGRES,
 }
 _FILES: Final = frozenset({".db", ".sqlite", ".sqlite3"})
-MARGIN: Final = 5.0
-"""Seconds by which a lease is longer than an attempt may take, at the most."""
+MARGIN: Final = 1.0
+"""Seconds by which a lease is longer than all that an attempt may take, at the most."""
 
 
 def check_where(where: object, called: str = "share_limits") -> None:
@@ -95,6 +95,7 @@ def share_limiter(
     account: tuple[str, str, int | None, bytes],
     *,
     timeout: float,
+    connect_timeout: float,
     on_pause: Callable[[float], None] | None,
     uniform: Callable[[], float],
 ) -> "Limiter":
@@ -105,13 +106,24 @@ def share_limiter(
         where: A path, or a URL, that has been checked.
         account: What tells the account from others, and holds no secret.
         timeout: Seconds that an attempt may take.
+        connect_timeout: Seconds that connecting may take of them.
         on_pause: Called with the seconds whenever the whole account has to wait.
         uniform: A source of numbers between 0 and 1, for the jitter of pauses.
     """
     from omeda_async.limits._store_limiter import StoreLimiter  # noqa: PLC0415 only who shares needs it
 
-    lease = timeout + min(MARGIN, timeout / 2)
-    return StoreLimiter(rate_limit, open_store(where, account, uniform), lease=lease, on_pause=on_pause)
+    lease, use_within = lease_of(timeout, connect_timeout)
+    store = open_store(where, account, uniform)
+    return StoreLimiter(rate_limit, store, lease=lease, use_within=use_within, on_pause=on_pause)
+
+
+def lease_of(timeout: float, connect_timeout: float) -> tuple[float, float]:
+    """Return the seconds of a permit's lease, and those at its beginning in which an attempt may be sent.
+
+    One that is sent at the very last has its whole time-out before it counts as lost. Connecting comes before that.
+    """
+    use_within = min(connect_timeout, timeout / 2)
+    return timeout + use_within + min(MARGIN, timeout / 10), use_within
 
 
 def _file(path: Path, name: str) -> Path:

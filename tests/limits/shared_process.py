@@ -1,10 +1,11 @@
 """One process among several that share limits by a file: it writes down when each of its attempts arrived.
 
-Run it with the file, a name, how many attempts it makes, and what is to be left out (``hold``, or nothing). The times
-are those of the machine's monotonic clock, which all processes share.
+Run it with the file, and what is to be left out (``hold``, or nothing); it goes on until its standard input is closed.
+The times are those of the machine's monotonic clock, which all processes share; a line "away" says that the file was.
 """
 
 import asyncio
+import logging
 import random
 import sys
 import time
@@ -41,22 +42,46 @@ async def attempt(limiter: StoreLimiter) -> None:
         if not permit.is_over():
             break
         limiter.release(permit, sent=False)
-    await asyncio.sleep(0.01 * random.random())  # noqa: S311 no secret is drawn
-    sys.stdout.write(f"{time.monotonic()!r}\n")
-    sys.stdout.flush()
-    await asyncio.sleep(0.01 * random.random())  # noqa: S311 no secret is drawn
+    way, back = 0.01 * random.random(), 0.01 * random.random()  # noqa: S311 no secret is drawn
+    say(repr(time.monotonic() + way))  # it is on its way, whatever becomes of us
+    await asyncio.sleep(way + back)
     limiter.release(permit, status=204)
 
 
-async def main(path: str, attempts: str, without: str = "") -> None:
-    """Make so many attempts, as fast as the limits allow."""
+def say(line: str) -> None:
+    """Tell whoever has started us."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+class Tell(logging.Handler):
+    """Tells that the store is away."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say so in a word."""
+        if "does not answer" in record.getMessage():
+            say("away")
+
+
+async def main(path: str, without: str = "") -> None:
+    """Make attempts, as fast as the limits allow, until whoever has started us wants no more."""
     _sqlite_file.BUSY_SECONDS = 0.1
+    logger = logging.getLogger("omeda_async")
+    logger.addHandler(Tell())
+    logger.setLevel(logging.DEBUG)
     if without == "hold":
         nothing: Callable[..., None] = lambda *_: None  # noqa: E731 it stands in for a method
         AccountState._hold = nothing  # type: ignore[method-assign]  # the control
     limiter = StoreLimiter(LIMIT, SqliteStore(Path(path), ACCOUNT, random.random), lease=LEASE)
+    enough = asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin, enough.set)
+
+    async def attempts() -> None:
+        while not enough.is_set():
+            await attempt(limiter)
+
     try:
-        await asyncio.gather(*(attempt(limiter) for _ in range(int(attempts))))
+        await asyncio.gather(*(attempts() for _ in range(30)))
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from omeda_async.limits import Priority, RateLimit, Window
-from omeda_async.limits._account_state import AccountState
+from omeda_async.limits._account_state import LATEST, STAGGER, AccountState
 from omeda_async.limits._headers import Advice
 from omeda_async.limits._store import PATIENCE, Ask, Ended, Reply, StoreRefused
 from omeda_async.limits._stored import dump_state, load_state
@@ -74,6 +74,20 @@ def test_what_was_known_and_is_lost_is_held_too(how: str) -> None:
     assert len(bench.turn("a", interactive=1).permits) == 1
     bench.server = "life 2" if how == "life" else bench.server
     assert bench.turn("b", interactive=1, distrusts=how == "distrust").held_for == pytest.approx(HOLD)
+
+
+def test_a_hold_lasts_for_the_longest_lease_and_window_that_anybody_has() -> None:
+    """Of those who are known when it begins, and of those who come after."""
+    long = RateLimit(Window(500, 300.0))
+    bench = Bench()
+    bench.turn("a", lease=100.0)
+    bench.turn("b", distrusts=True, lease=10.0)
+    assert bench.turn("b", lease=10.0).held_for == pytest.approx(100.0 + 60.06)
+    bench = Bench(known=False)
+    assert bench.turn("a", lease=10.0).held_for == pytest.approx(10.0 + 60.06)
+    bench.now += 5.0
+    assert bench.turn("b", lease=100.0).held_for == pytest.approx(100.0 + 60.06 - 5.0)
+    assert bench.turn("c", rate_limit=long, lease=10.0).held_for == pytest.approx(100.0 + 300.3 - 5.0)
 
 
 def test_a_hold_takes_back_what_nobody_has_fetched() -> None:
@@ -186,6 +200,20 @@ def test_sixteen_clients_get_the_same_to_within_a_half() -> None:
             )
     assert sum(got.values()) >= 0.97 * 150
     assert max(got.values()) <= 1.5 * min(got[name] for name in delays)
+
+
+def test_who_waits_for_one_moment_comes_one_after_the_other() -> None:
+    """Who has had least first; it is given to all of them then, and they are called."""
+    bench = Bench(RateLimit(Window(12, 60.0), interactive_reserve=0))
+    ended = bench.answered("z", bench.turn("z", bulk=12))
+    assert ended.again_in is None
+    bench.now += 1.0
+    times = [bench.turn(name, bulk=3).again_in or 0.0 for name in "abcdefghijz"]
+    assert times[0] == pytest.approx(59.06)
+    assert [time - times[0] for time in times[:3]] == pytest.approx([0.0, STAGGER, 2 * STAGGER])
+    assert max(times) == pytest.approx(times[0] + LATEST)
+    bench.now += 59.07
+    assert set(bench.turn("a", bulk=3).calls) == set("bcdefghij")
 
 
 def test_at_a_pace_the_turn_comes_with_the_permit() -> None:

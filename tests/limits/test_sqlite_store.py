@@ -1,11 +1,13 @@
 """A store in a file: what it is, what happens to it, and what is refused. The clock is an argument."""
 
 import asyncio
+import errno
 import os
 import shutil
 import sqlite3
 import stat
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +121,9 @@ def test_a_file_that_is_removed_in_use_is_made_again_and_held(path: Path) -> Non
     one, two = Client(path, "one"), Client(path, "two")
     assert len(one.turn(interactive=10).permits) == 10
     two.turn()
+    assert not two.file.is_called("two")
     shutil.rmtree(path.parent)
+    assert two.file.is_called("two")
     assert one.turn().held_for == pytest.approx(HOLD)
     assert two.turn(interactive=1).held_for == pytest.approx(HOLD)
     Client.now += HOLD - 0.01
@@ -128,6 +132,15 @@ def test_a_file_that_is_removed_in_use_is_made_again_and_held(path: Path) -> Non
     assert len(two.turn(interactive=20).permits) == 10
     for client in (one, two):
         client.file.close()
+
+
+def test_a_log_that_is_removed_beside_a_file_in_use_is_lost_data_too(path: Path) -> None:
+    """Who has it open goes on with what nobody else sees."""
+    client = Client(path)
+    assert len(client.turn(interactive=10).permits) == 10
+    path.with_name(f"{path.name}-wal").rename(path.with_name("elsewhere"))
+    assert client.turn(interactive=1).held_for == pytest.approx(HOLD)
+    client.file.close()
 
 
 @pytest.mark.parametrize("in_use", [True, False])
@@ -227,6 +240,109 @@ def test_a_file_of_another_version_is_refused(path: Path) -> None:
         Client(path).turn()
 
 
+def test_processes_that_make_the_file_at_once_do_not_take_it_for_somebody_elses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them looks while the other has not written all of it."""
+    path = tmp_path / "limits.sqlite3"
+
+    class Slow:
+        """Tells of each statement before it is executed."""
+
+        def __init__(self, connection: sqlite3.Connection) -> None:
+            self.real, self.first = connection, True
+
+        def execute(self, sql: str, *rest: Any) -> sqlite3.Cursor:
+            """Have the other make the file between two statements about it."""
+            found = self.real.execute(sql, *rest)
+            if self.first and sql.startswith("PRAGMA application_id"):
+                self.first = False
+                monkeypatch.undo()
+                with suppress(StoreAway):  # it may have to wait for the one that looks
+                    assert Client(path, "other").turn().held_for > 0
+            return found
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.real, name)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: Slow(connect(*args, **options)))
+    client = Client(path)
+    assert client.turn().held_for > 0
+    client.file.close()
+
+
+def test_a_path_that_is_a_link_leads_to_one_state(path: Path) -> None:
+    """SQLite keeps its log beside the file itself."""
+    folder, file = path.parents[1] / "link", path.parents[1] / "link.sqlite3"
+    folder.symlink_to(path.parent)
+    file.symlink_to(path)
+    clients = [Client(one, str(place)) for place, one in enumerate((path, folder / path.name, file))]
+    assert [len(client.turn(interactive=3).permits) for client in clients] == [3, 3, 3]
+    for client in clients:
+        client.file.close()
+
+
+def test_a_file_that_is_removed_again_and_again_is_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn ends."""
+    client = Client(path)
+    monkeypatch.setattr(LimitsFile, "_is_in_place", lambda _: False)
+    with pytest.raises(StoreAway, match="again and again"):
+        client.turn()
+    client.file.close()
+
+
+def test_a_log_of_another_user_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be opened for another reason is away for now."""
+    (path.parent / f"{path.name}-wal").mkdir()  # SQLite cannot open that either
+    client = Client(path)
+    with pytest.raises(StoreAway, match="unable to open"):
+        client.turn()
+    access = os.access
+    monkeypatch.setattr(
+        "os.access", lambda place, *how, **more: "-wal" not in str(place) and access(place, *how, **more)
+    )
+    with pytest.raises(StoreRefused, match="another user's: run as that one"):
+        client.turn()
+
+
+@pytest.mark.parametrize("moment", ["made", "opened"])
+def test_a_file_that_vanishes_while_it_is_opened_is_made_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """It is for now; nothing else is made in its place unseen."""
+    client, connect = Client(path), sqlite3.connect
+
+    def vanish(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*args, **options) if moment == "opened" else None
+        monkeypatch.undo()
+        shutil.rmtree(path.parent)
+        return connection or sqlite3.Connection(*args, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", vanish)
+    with pytest.raises(StoreAway):
+        client.turn()
+    assert client.turn(interactive=1).held_for == pytest.approx(HOLD)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    client.file.close()
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENOSPC])
+def test_what_is_used_up_for_now_is_away(path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """It comes back when others have let go of it."""
+    client = Client(path)
+
+    def fail(*_: object) -> int:
+        raise OSError(code, "all of it is used")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.open", fail)
+        with pytest.raises(StoreAway, match="it cannot be used: all of it is used"):
+            client.turn()
+    assert len(client.turn(interactive=1).permits) == 1
+    client.file.close()
+
+
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     """It says why."""
     (tmp_path / "file").touch()
@@ -304,6 +420,73 @@ def test_loops_with_moved_clocks_are_hosts_of_their_own_one_after_the_other(tmp_
         return reply.held_for
 
     assert [run_moved(use(number)) for number in range(4)] == [pytest.approx(HOLD)] * 4
+
+
+class Watched(LimitsFile):
+    """Notes which thread makes its turns."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "spring", middle)
+        self.threads: list[str] = []
+        self.may_go = threading.Event()
+        self.may_go.set()
+
+    def _step(self, *args: Any) -> Reply:
+        self.threads.append("loop" if threading.current_thread() is threading.main_thread() else "thread")
+        assert self.may_go.wait(10.0)
+        return super()._step(*args)
+
+
+def watched(path: Path) -> tuple[SqliteStore, Watched]:
+    """Make a store whose file is watched."""
+    store, file = SqliteStore(path, "spring", middle), Watched(path)
+    store._file = file
+    return store, file
+
+
+def ask_of(number: int) -> Ask:
+    """Make the ask of a turn."""
+    return Ask(client="one", number=number, rate_limit=ONE, lease=LEASE, interactive=1)
+
+
+async def test_a_turn_at_a_file_that_is_open_and_free_is_made_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening and waiting for somebody who has locked it are for the thread; what was slow stays there for a while."""
+    store, file = watched(tmp_path / "limits.sqlite3")
+    for number in (1, 2):
+        await store.turn(ask_of(number))
+    assert file.threads == ["thread", "loop"]
+    other = sqlite3.connect(tmp_path / "limits.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreAway, match="locked"):
+        await store.turn(ask_of(3))
+    other.execute("ROLLBACK")
+    other.close()
+    monkeypatch.setattr("omeda_async.limits._sqlite_store.SLOW", -1.0)
+    for number in (4, 5):
+        await store.turn(ask_of(number))
+    assert file.threads == ["thread", "loop", "loop", "thread"]
+    await store.aclose()
+
+
+async def test_no_turn_is_made_beside_one_that_nobody_waits_for_any_more(tmp_path: Path) -> None:
+    """The thread is still at it, with the same connection."""
+    store, file = watched(tmp_path / "limits.sqlite3")
+    await store.turn(ask_of(1))
+    store._slow_until = 1e12
+    file.may_go.clear()
+    given_up = asyncio.create_task(store.turn(ask_of(2)))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.wait({given_up})
+    store._slow_until = 0.0
+    then = asyncio.create_task(store.turn(ask_of(3)))
+    await asyncio.sleep(0)
+    file.may_go.set()
+    assert (await then).held_for > 0
+    assert file.threads == ["thread"] * 3
+    await store.aclose()
 
 
 async def test_a_store_that_is_closed_is_away_and_its_thread_ends(tmp_path: Path) -> None:

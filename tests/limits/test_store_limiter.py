@@ -12,7 +12,8 @@ from omeda_async import ClosedError, ConfigurationError, LimitWaitExceeded, Rate
 from omeda_async.limits import Limiter, Permit, Priority
 from omeda_async.limits._conversation import LeasedPermit
 from omeda_async.limits._store import Ask, Reply, StoreAway, StoreRefused
-from omeda_async.limits._store_limiter import GRACE, PARTING, StoreLimiter
+from omeda_async.limits._store_limiter import GRACE, LINGER, PARTING, StoreLimiter
+from omeda_async.limits._where import lease_of
 from tests.limits.fake_store import FakeServer, FakeStore
 from tests.limits.limits_help import attempt, timers, until_idle
 
@@ -367,6 +368,56 @@ async def test_a_permit_that_came_too_late_goes_back_and_another_is_acquired() -
     assert [one.sent for ask in server.turns for one in ask.ended] == [False]
     await asyncio.sleep(LEASE / 2)
     assert permit.is_over()
+    await limiter.aclose()
+
+
+@pytest.mark.parametrize("timeout", [0.5, 10.0, 60.0])
+@pytest.mark.parametrize("connect_timeout", [0.1, 10.0, 90.0])
+def test_an_attempt_that_is_sent_at_the_last_moment_has_its_time_out_within_the_lease(
+    timeout: float,
+    connect_timeout: float,
+) -> None:
+    """Though its process dies meanwhile, nobody else has its slot before."""
+    lease, use_within = lease_of(timeout, connect_timeout)
+    assert 0 < use_within <= lease / 2
+    assert use_within + timeout < lease <= 1.6 * timeout
+    assert use_within == min(connect_timeout, timeout / 2)
+
+
+async def test_calls_one_after_the_other_make_one_turn_each_where_there_is_room() -> None:
+    """What has ended is told with the next wish, or soon after the last."""
+    server = await known()
+    limiter = limiter_at(server)
+    for _ in range(5):
+        await attempt(limiter)
+    assert (len(server.turns), in_flight(server)) == (5, 1)
+    await asyncio.sleep(LINGER + 0.01)
+    assert (len(server.turns), in_flight(server)) == (6, 0)
+    permit = await limiter.acquire()
+    limiter.release(permit, status=429, headers={"Retry-After": "30"})
+    await asyncio.sleep(0.005)
+    assert server.turns[-1].ended  # what concerns everybody is told at once
+    await limiter.aclose()
+
+
+async def test_a_reply_that_cannot_be_taken_ends_the_waits_and_is_told() -> None:
+    """Nobody waits for ever because of a mistake of ours, or of a store's."""
+    server = await known()
+    limiter = limiter_at(server)
+    limiter._take = lambda *_: 1 / 0  # type: ignore[method-assign,assignment]
+    with pytest.raises(ConfigurationError, match="cannot share limits: ZeroDivisionError, see the log"):
+        await limiter.acquire()
+    await limiter.aclose()
+
+
+async def test_a_permit_may_be_used_for_as_long_as_is_said() -> None:
+    """Counted from before it was asked for."""
+    limiter = limiter_at(await known(), use_within=2.0)
+    began = asyncio.get_running_loop().time()
+    permit = await limiter.acquire()
+    assert isinstance(permit, LeasedPermit)
+    assert permit.until == pytest.approx(began + 2.0)
+    limiter.release(permit, status=204)
     await limiter.aclose()
 
 

@@ -1,11 +1,12 @@
 -- The state of one account's limits for several clients, as in ``_account_state``.
 
 local PATIENCE, FORGOTTEN = 1.0, 3.0
+local STAGGER, LATEST = 0.004, 0.03
 local Account = {}
 
 function Account.new(rate_limit, server)
   return {
-    limits = Limits.new(rate_limit), server = server, hold_until = -INF, latest = 0, clock = -INF, last = 0,
+    limits = Limits.new(rate_limit), server = server, hold_until = -INF, held_since = -INF, latest = 0, clock = -INF, last = 0,
     clients = {}, grants = {},
   }
 end
@@ -29,6 +30,15 @@ local function advance(state, clock)
   return state.latest
 end
 
+-- Let the hold last until whatever anybody who is known may have sent before it began is a window old.
+local function hold_for_all(state)
+  local longest, lease = RateLimit.longest(state.limits.rate_limit), 0
+  for _, client in pairs(state.clients) do
+    longest, lease = max(longest, RateLimit.longest(client.rate_limit)), max(lease, client.lease)
+  end
+  state.hold_until = max(state.hold_until, state.held_since + lease + longest * (1 + DRIFT))
+end
+
 local function client_of(state, ask, now)
   local old = FORGOTTEN * (RateLimit.longest(state.limits.rate_limit) + ask.lease)
   for name, client in pairs(state.clients) do
@@ -37,9 +47,11 @@ local function client_of(state, ask, now)
   local client = state.clients[ask.client]
   if not client then
     client = {
-      rate_limit = ask.rate_limit, number = 0, interactive = 0, bulk = 0, wants_until = 0, served = 0, seen = now,
+      rate_limit = ask.rate_limit, lease = ask.lease, number = 0, interactive = 0, bulk = 0, wants_until = 0,
+      served = 0, seen = now,
     }
     state.clients[ask.client] = client
+    hold_for_all(state)
   end
   return client
 end
@@ -51,9 +63,9 @@ local function complete(state, ended, now)
   return Limits.complete(state.limits, permit, now, ended)
 end
 
-local function hold(state, ask, now)
-  local longest = max(RateLimit.longest(ask.rate_limit), RateLimit.longest(state.limits.rate_limit))
-  state.hold_until = max(state.hold_until, now + ask.lease + longest * 1.001)
+local function hold(state, now)
+  state.held_since = now
+  hold_for_all(state)
   for _, number in ipairs(numbers(state)) do
     if not state.grants[key_of(number)].fetched then complete(state, {permit = number, sent = false}, now) end
   end
@@ -212,17 +224,15 @@ local function fetch(state, ask, now)
   return permits
 end
 
-local function again_in(state, client, now)
+local function again_in(state, client, me, now)
   local lane = client.interactive > 0 and INTERACTIVE or BULK
   if client[lane] == 0 then return nil end
-  local at, pace = opens_at(state, now, lane), state.limits.rate_limit.pace
-  if pace then
-    local before = 0
-    for _, one in pairs(state.clients) do
-      if one[lane] > 0 and wants(one, now) and one.served < client.served then before = before + 1 end
-    end
-    at = at + before * pace
+  local at, pace, before = opens_at(state, now, lane), state.limits.rate_limit.pace, 0
+  for name, one in pairs(state.clients) do
+    local is_before = one.served < client.served or (one.served == client.served and name < me)
+    if is_before and one[lane] > 0 and wants(one, now) then before = before + 1 end
   end
+  at = at + (pace and before * pace or min(before * STAGGER, LATEST))
   for _, one in pairs(state.grants) do
     if not one.fetched then at = min(at, one.until_) end
   end
@@ -236,7 +246,7 @@ function Account.turn(state, ask, clock, server)
   local client = client_of(state, ask, now)
   if ask.number <= client.number then return {rate_limit = state.limits.rate_limit, clock = clock} end
   if is_new or ask.distrusts or server ~= state.server then
-    hold(state, ask, now)
+    hold(state, now)
     state.server = server
   end
   client.number, client.seen = ask.number, now
@@ -247,12 +257,14 @@ function Account.turn(state, ask, clock, server)
   want(state, client, ask, now)
   local calls = allot(state, ask.client, now)
   local permits = fetch(state, ask, now)
-  local again = again_in(state, client, now)
+  local again = again_in(state, client, ask.client, now)
   client.wants_until = now + PATIENCE + (again or ask.lease)
+  local scarce = opens_at(state, now, BULK) > now
+  for _, one in pairs(state.clients) do scarce = scarce or (one ~= client and wants(one, now)) end
   if ask.leaves then state.clients[ask.client] = nil end
   local earliest = max(Limits.earliest(state.limits, now), state.hold_until) - now
   return {
     permits = permits, again_in = again, earliest = {earliest, earliest}, paused_for = paused, calls = calls,
-    rate_limit = state.limits.rate_limit, clock = clock, held_for = max(0, state.hold_until - now),
+    scarce = scarce, rate_limit = state.limits.rate_limit, clock = clock, held_for = max(0, state.hold_until - now),
   }
 end

@@ -61,7 +61,7 @@ end
 -- Convert what may be infinite.
 local function convert(state, number)
   local limits, caution = state.limits, state.limits._caution
-  state.hold_until = number(state.hold_until)
+  state.hold_until, state.held_since = number(state.hold_until), number(state.held_since)
   limits._last_grant, limits._next_paced = number(limits._last_grant), number(limits._next_paced)
   limits._demand._began = number(limits._demand._began)
   caution.paused_until, caution._began = number(caution.paused_until), number(caution._began)
