@@ -1,0 +1,89 @@
+"""The tables of the journals in a PostgreSQL database, and how they come about."""
+
+from typing import Final
+
+from omeda_async._postgres_blocking import Connection
+from omeda_async._version import __version__
+from omeda_async.errors import JournalError
+
+PART: Final = "journal"
+_STEPS: Final = (
+    """
+    CREATE TABLE omeda_async_journals (
+        id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE,
+        identity text NOT NULL, salt bytea, begun timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+    CREATE TABLE omeda_async_journal_runs (
+        journal integer NOT NULL, number integer NOT NULL, server_process integer NOT NULL, version text NOT NULL,
+        started timestamptz NOT NULL DEFAULT clock_timestamp(), seen timestamptz, ended timestamptz,
+        requests bigint NOT NULL DEFAULT 0, recent bigint NOT NULL DEFAULT 0,
+        complete boolean NOT NULL DEFAULT false, counts text NOT NULL DEFAULT '{}', cause text,
+        PRIMARY KEY (journal, number)
+    ) WITH (fillfactor = 30);
+    CREATE TABLE omeda_async_journal_records (
+        journal integer NOT NULL, fingerprint bytea NOT NULL, id bigint NOT NULL, position bigint NOT NULL,
+        status smallint, attempts integer, answer bigint, record text,
+        PRIMARY KEY (journal, fingerprint), UNIQUE (journal, id)
+    ) WITH (fillfactor = 70);
+    CREATE INDEX omeda_async_journal_late ON omeda_async_journal_records (journal)
+        WHERE octet_length(fingerprint) > 16;
+    CREATE TABLE omeda_async_journal_answers (
+        journal integer NOT NULL, id bigint NOT NULL, answer text NOT NULL, PRIMARY KEY (journal, id)
+    );
+    CREATE TABLE omeda_async_journal_asides (
+        journal integer NOT NULL, position bigint NOT NULL, run integer NOT NULL, repeats boolean NOT NULL,
+        status smallint NOT NULL, attempts integer NOT NULL, answer bigint NOT NULL, record text,
+        PRIMARY KEY (journal, position)
+    )
+    """,
+)
+"""What makes each format of the one before it."""
+FORMAT: Final = len(_STEPS)
+_HAS: Final = "SELECT to_regclass('omeda_async_schemas')"
+_FORMAT: Final = "SELECT version FROM omeda_async_schemas WHERE part = %s"
+_LOCK: Final = 0x6F6D6A6C
+"""What two runs that make the tables at once wait for."""
+_ENTER: Final = """
+INSERT INTO omeda_async_schemas VALUES (%s, %s) ON CONFLICT (part) DO UPDATE SET version = EXCLUDED.version
+"""
+
+
+def format_of(connection: Connection) -> int:
+    """Return the format of the tables; 0 where there are none."""
+    if connection.execute(_HAS).fetchone() == (None,):
+        return 0
+    row = connection.execute(_FORMAT, (PART,)).fetchone()
+    return row[0] if row else 0
+
+
+def check_format(found: int, place: object) -> None:
+    """Check that this version can read the tables.
+
+    Raises:
+        JournalError: They are of another version.
+    """
+    if found not in {0, FORMAT}:
+        remedy = "begin a run with this version, which brings them up to date" if found < FORMAT else "upgrade"
+        raise JournalError(
+            f"the journal {place} cannot be used: the tables there have format {found}, and omeda-async {__version__} "
+            f"reads {FORMAT}: {remedy}"
+        )
+
+
+def make_tables(connection: Connection, place: object, steps: tuple[str, ...] = _STEPS) -> None:
+    """Make the tables, or bring them up to date, in one transaction; nothing is asked of a role that need not.
+
+    Raises:
+        JournalError: A newer version has made them.
+    """
+    if (found := format_of(connection)) == len(steps):
+        return
+    if found > len(steps):
+        check_format(found, place)
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        if connection.execute(_HAS).fetchone() == (None,):
+            connection.execute("CREATE TABLE omeda_async_schemas (part text PRIMARY KEY, version integer NOT NULL)")
+        for step in steps[format_of(connection) :]:
+            connection.execute(step.encode())
+        connection.execute(_ENTER, (PART, len(steps)))

@@ -1,0 +1,124 @@
+"""PostgreSQL for the tests: the one that is there, and others of their own that may be stopped and killed."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+URL = os.environ.get("OMEDA_ASYNC_TEST_POSTGRES", "postgresql://127.0.0.1:5432/postgres")
+REQUIRED = os.environ.get("OMEDA_ASYNC_TEST_SERVICES") == "required"
+
+
+def missing(what: str) -> None:
+    """Skip a test, or fail where nothing may be missing."""
+    if REQUIRED:
+        pytest.fail(f"{what}, and OMEDA_ASYNC_TEST_SERVICES=required")
+    pytest.skip(f"{what}: start one, or name it in OMEDA_ASYNC_TEST_POSTGRES")
+
+
+def postgres_url() -> str:
+    """Return where PostgreSQL is; without one, the test is skipped, or fails where it is required."""
+    try:
+        psycopg.connect(URL, connect_timeout=2).close()
+    except psycopg.Error:
+        missing("no PostgreSQL answers")
+    return URL
+
+
+def program(name: str) -> str:
+    """Return where a program of PostgreSQL is."""
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
+    found = shutil.which(name, path=os.pathsep.join([*map(str, reversed(places)), os.environ.get("PATH", "")]))
+    if found is None:
+        missing(f"no {name} to start a PostgreSQL with")
+    return str(found)
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens, and that no connection is given: a server may be stopped, and started."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+
+
+class OwnPostgres:
+    """A server of a test's own, whose data is on disk as far as it is ever on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make it, and start it on a free port."""
+        self.folder, self.port = folder / "data", free_port()
+        self._user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
+        if self._user:
+            for place in (folder, *folder.parents):
+                if place.owner() == "root" and str(place).startswith("/tmp/"):  # noqa: S108 where pytest keeps it
+                    place.chmod(0o755)
+            shutil.chown(folder, "postgres")
+        make = [program("initdb"), "--auth=trust", "--username=postgres", "--no-sync", "-D", str(self.folder)]
+        subprocess.run([*self._user, *make], check=True, capture_output=True, cwd="/")  # noqa: S603 our own words
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = [
+            f"-p{self.port}",
+            "-cunix_socket_directories=",
+            "-clisten_addresses=127.0.0.1",
+            "-cmax_connections=50",
+        ]
+        command = [*self._user, program("postgres"), "-D", str(self.folder), *options]
+        with (self.folder.parent / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stderr=log, cwd="/")  # noqa: S603 our own words
+        give_up = time.monotonic() + 20
+        while True:
+            try:
+                psycopg.connect(self.url, connect_timeout=2).close()
+            except psycopg.Error:
+                runs = self.process.poll() is None and time.monotonic() < give_up
+                assert runs, (self.folder.parent / "log").read_text()[-2000:]
+                time.sleep(0.01)
+            else:
+                return
+
+    def says(self, sql: str) -> list[tuple[object, ...]]:
+        """Carry out a statement."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(sql.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def stop(self, by: signal.Signals = signal.SIGINT) -> None:
+        """Stop it, and wait until it is gone."""
+        self.process.send_signal(by)
+        self.process.wait()
+
+    def signal_all(self, number: signal.Signals) -> None:
+        """Send a signal to the server and all of its processes."""
+        for pid in (self.process.pid, *children_of(self.process.pid)):
+            os.kill(pid, number)
+
+
+def children_of(parent: int) -> list[int]:
+    """Return the processes that a process has started."""
+    return [int(one) for one in Path(f"/proc/{parent}/task/{parent}/children").read_text("ascii").split()]
+
+
+@contextlib.contextmanager
+def own_postgres(folder: Path) -> Iterator[OwnPostgres]:
+    """Give a server, and stop it at the end."""
+    server = OwnPostgres(folder)
+    try:
+        yield server
+    finally:
+        server.signal_all(signal.SIGCONT)
+        server.stop()
