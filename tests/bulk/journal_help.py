@@ -150,3 +150,11 @@ def trace(place: Place) -> bytes:
     found = [asked(place, "SELECT * FROM omeda_async_journals WHERE id = %(journal)s")]
     found += [asked(place, f"SELECT * FROM omeda_async_{name} WHERE journal = %(journal)s") for name in tables]  # noqa: S608 our own words
     return repr(found).encode()
+
+
+def noted_of_late(place: Place) -> list[int]:
+    """Return how many requests each run has noted as made of late."""
+    if isinstance(place, Path):
+        return [number for (number,) in rows(place, "SELECT recent FROM runs ORDER BY id")]
+    sql = "SELECT recent FROM omeda_async_journal_runs WHERE journal = %(journal)s ORDER BY number"
+    return [number for (number,) in asked(place, sql)]
