@@ -60,31 +60,33 @@ INSERT INTO omeda_async_journal_runs (journal, number, server_process, version)
 SELECT %(journal)s, coalesce(max(number), 0) + 1, pg_backend_pid(), %(version)s
 FROM omeda_async_journal_runs WHERE journal = %(journal)s RETURNING number
 """
+# Functions for JSON refuse a NUL that is written as \\u0000, others do not; of "[position,record]" the comma counts.
+_POSITION: Final = "substr(entry::text, 2, strpos(entry::text, ',') - 2)::bigint"
+_ENTRY: Final = f"{_POSITION}, left(substr(entry::text, strpos(entry::text, ',') + 1), -1)"
 _INSERT_RECORDS: Final = """
 WITH new AS (
     INSERT INTO omeda_async_journal_records (journal, fingerprint, id, position, record)
-    SELECT %(journal)s, substr(%(fingerprints)b, 16 * place::int - 15, 16), %(first)s + place - 1,
-        (entry ->> 0)::bigint, entry -> 1
+    SELECT %(journal)s, substr(%(fingerprints)b, 16 * place::int - 15, 16), %(first)s + place - 1, <entry>
     FROM json_array_elements(%(entries)s::json) WITH ORDINALITY AS given (entry, place)
     ON CONFLICT DO NOTHING RETURNING id
 )
 SELECT count(*) FROM new
-"""
+""".replace("<entry>", _ENTRY)
 _INSERT_LATE: Final = """
 INSERT INTO omeda_async_journal_records (journal, fingerprint, id, position, record)
 SELECT %(journal)s, substr(%(fingerprints)b, 16 * place::int - 15, 16) || int8send(%(first)s + place - 1),
-    %(first)s + place - 1, (entry ->> 0)::bigint, entry -> 1
+    %(first)s + place - 1, <entry>
 FROM json_array_elements(%(entries)s::json) WITH ORDINALITY AS given (entry, place)
 WHERE place - 1 <> ALL(%(known)s) AND NOT EXISTS (
     SELECT FROM omeda_async_journal_records AS r WHERE r.journal = %(journal)s AND r.id = %(first)s + place - 1
 )
-"""
+""".replace("<entry>", _ENTRY)
 _MOVE: Final = """
-UPDATE omeda_async_journal_records AS r SET position = (entry ->> 0)::bigint, record = entry -> 1
+UPDATE omeda_async_journal_records AS r SET (position, record) = ROW (<entry>)
 FROM json_array_elements(%(entries)s::json) WITH ORDINALITY AS given (entry, place)
 WHERE r.journal = %(journal)s AND r.fingerprint = substr(%(fingerprints)b, 16 * place::int - 15, 16)
-    AND r.id <= %(last)s AND r.position > (entry ->> 0)::bigint
-"""
+    AND r.id <= %(last)s AND r.position > <position>
+""".replace("<entry>", _ENTRY).replace("<position>", _POSITION)
 _NOTE: Final = """
 UPDATE omeda_async_journal_records AS r SET status = t.status, attempts = t.attempts, answer = t.answer
 FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::int[], %s::bigint[])
@@ -242,7 +244,7 @@ class PostgresBackend:
         self._note_so_far(now=False)
         if cause is None:
             self._sql.execute(_DROP_ASIDES, (self._journal, self._run))
-        why = None if cause is None else cause.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+        why = None if cause is None else cause.replace("\0", "\\0")
         told = orjson.dumps(counts).decode()
         self._sql.execute(_END, (cause is None, told, why, self._journal, self._run))
 

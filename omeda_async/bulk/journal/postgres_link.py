@@ -24,7 +24,9 @@ LEFT JOIN omeda_async_journal_answers AS a ON a.journal = r.journal AND a.id = r
 WHERE r.id <= %(last)s ORDER BY place
 """
 # Tables that have just begun to grow have no statistics, by which such plans would be chosen for millions of rows.
-_SETTINGS: Final = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
+_PLANS: Final = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
+# By these the server notices a host that is gone, and lets go of its lock.
+_ALIVE: Final = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 
 
 class Stored(NamedTuple):
@@ -55,7 +57,7 @@ def opened(url: JournalUrl) -> Iterator[Connection]:
         connection = connect(url.server)
         try:
             with failing(connection):
-                connection.execute(_SETTINGS)
+                connection.execute(f"{_PLANS}; {_ALIVE}".encode())
                 yield connection
         finally:
             connection.close()

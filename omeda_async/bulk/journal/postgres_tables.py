@@ -7,7 +7,7 @@ from omeda_async._version import __version__
 from omeda_async.errors import JournalError
 
 PART: Final = "journal"
-_STEPS: Final = (
+STEPS: Final[tuple[str, ...]] = (
     """
     CREATE TABLE omeda_async_journals (
         id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE,
@@ -38,7 +38,6 @@ _STEPS: Final = (
     """,
 )
 """What makes each format of the one before it."""
-FORMAT: Final = len(_STEPS)
 _HAS: Final = "SELECT to_regclass('omeda_async_schemas')"
 _FORMAT: Final = "SELECT version FROM omeda_async_schemas WHERE part = %s"
 _LOCK: Final = 0x6F6D6A6C
@@ -62,28 +61,29 @@ def check_format(found: int, place: object) -> None:
     Raises:
         JournalError: They are of another version.
     """
-    if found not in {0, FORMAT}:
-        remedy = "begin a run with this version, which brings them up to date" if found < FORMAT else "upgrade"
+    own = len(STEPS)
+    if found not in {0, own}:
+        remedy = "begin a run with this version, which brings them up to date" if found < own else "upgrade"
         raise JournalError(
             f"the journal {place} cannot be used: the tables there have format {found}, and omeda-async {__version__} "
-            f"reads {FORMAT}: {remedy}"
+            f"reads {own}: {remedy}"
         )
 
 
-def make_tables(connection: Connection, place: object, steps: tuple[str, ...] = _STEPS) -> None:
+def make_tables(connection: Connection, place: object) -> None:
     """Make the tables, or bring them up to date, in one transaction; nothing is asked of a role that need not.
 
     Raises:
         JournalError: A newer version has made them.
     """
-    if (found := format_of(connection)) == len(steps):
+    if (found := format_of(connection)) == len(STEPS):
         return
-    if found > len(steps):
+    if found > len(STEPS):
         check_format(found, place)
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         if connection.execute(_HAS).fetchone() == (None,):
             connection.execute("CREATE TABLE omeda_async_schemas (part text PRIMARY KEY, version integer NOT NULL)")
-        for step in steps[format_of(connection) :]:
+        for step in STEPS[format_of(connection) :]:
             connection.execute(step.encode())
-        connection.execute(_ENTER, (PART, len(steps)))
+        connection.execute(_ENTER, (PART, len(STEPS)))
