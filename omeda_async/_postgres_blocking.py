@@ -81,7 +81,8 @@ def connect(url: str) -> Connection:
     except psycopg.Error:
         raise PostgresFailed("the address is not one that libpq understands") from None
     try:
-        return Connection.connect(**options, autocommit=True)
+        # What was prepared for tables that were empty would be carried out so when they are full.
+        return Connection.connect(**options, autocommit=True, prepare_threshold=None)
     except (psycopg.Error, OSError) as error:
         text = _words(error)
         for secret in filter(None, map(options.get, _SECRET)):

@@ -137,7 +137,7 @@ def forget_result(place: Place, record: int) -> None:
     else:
         asked(
             place,
-            "UPDATE omeda_async_journal_records SET status = NULL WHERE journal = %(journal)s AND id = %(record)s",
+            "UPDATE omeda_async_journal_records SET status = NULL WHERE id = %(journal)s * 1099511627776 + %(record)s",
             record=record,
         )
 
@@ -146,8 +146,9 @@ def trace(place: Place) -> bytes:
     """Return everything that is kept, for words to be looked for."""
     if isinstance(place, Path):
         return b"".join(file.read_bytes() for file in place.parent.iterdir())
-    tables = ("journal_records", "journal_asides", "journal_answers", "journal_runs")
-    found = [asked(place, "SELECT * FROM omeda_async_journals WHERE id = %(journal)s")]
+    tables = ("journal_records", "journal_asides", "journal_runs")
+    found = [asked(place, "SELECT * FROM omeda_async_journal_answers WHERE id / 1099511627776 = %(journal)s")]
+    found += [asked(place, "SELECT * FROM omeda_async_journals WHERE id = %(journal)s")]
     found += [asked(place, f"SELECT * FROM omeda_async_{name} WHERE journal = %(journal)s") for name in tables]  # noqa: S608 our own words
     return repr(found).encode()
 

@@ -19,7 +19,7 @@ from omeda_async.bulk.journal.codec import STATUS_CODES
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import AGAIN, Aside, Entries, Kept, Known, Opened, WriteGroup, Written
 from omeda_async.bulk.journal.postgres_link import Stored, check_identity, find, opened, stored_at, usable
-from omeda_async.bulk.journal.postgres_tables import make_tables
+from omeda_async.bulk.journal.postgres_tables import ids_of, make_tables
 from omeda_async.bulk.journal.ranges import ranges
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
@@ -51,9 +51,9 @@ ON CONFLICT (journal, position) DO UPDATE SET repeats = true, run = EXCLUDED.run
     attempts = EXCLUDED.attempts, answer = EXCLUDED.answer, record = NULL
 """
 _SIZES: Final = """
-SELECT count(*), coalesce(max(id), 0),
-    (SELECT coalesce(max(id), 0) FROM omeda_async_journal_answers WHERE journal = %(journal)s)
-FROM omeda_async_journal_records WHERE journal = %(journal)s
+SELECT count(*), coalesce(max(id), %(first)s),
+    (SELECT coalesce(max(id), %(first)s) FROM omeda_async_journal_answers WHERE id BETWEEN %(first)s AND %(last)s)
+FROM omeda_async_journal_records WHERE id BETWEEN %(first)s AND %(last)s
 """
 _BEGIN_RUN: Final = """
 INSERT INTO omeda_async_journal_runs (journal, number, server_process, version)
@@ -78,27 +78,26 @@ SELECT %(journal)s, substr(%(fingerprints)b, 16 * place::int - 15, 16) || int8se
     %(first)s + place - 1, <entry>
 FROM json_array_elements(%(entries)s::json) WITH ORDINALITY AS given (entry, place)
 WHERE place - 1 <> ALL(%(known)s) AND NOT EXISTS (
-    SELECT FROM omeda_async_journal_records AS r WHERE r.journal = %(journal)s AND r.id = %(first)s + place - 1
+    SELECT FROM omeda_async_journal_records AS r WHERE r.id = %(first)s + place - 1
 )
 """.replace("<entry>", _ENTRY)
 _MOVE: Final = """
 UPDATE omeda_async_journal_records AS r SET (position, record) = ROW (<entry>)
 FROM json_array_elements(%(entries)s::json) WITH ORDINALITY AS given (entry, place)
-WHERE r.journal = %(journal)s AND r.fingerprint = substr(%(fingerprints)b, 16 * place::int - 15, 16)
-    AND r.id <= %(last)s AND r.position > <position>
+WHERE r.fingerprint = substr(%(fingerprints)b, 16 * place::int - 15, 16) AND r.journal = %(journal)s
+    AND r.id + 0 <= %(last)s AND r.position > <position>
 """.replace("<entry>", _ENTRY).replace("<position>", _POSITION)
 _NOTE: Final = """
 UPDATE omeda_async_journal_records AS r SET status = t.status, attempts = t.attempts, answer = t.answer
 FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::int[], %s::bigint[])
     AS t (first, last, status, attempts, answer)
-WHERE r.journal = %s AND r.id BETWEEN t.first AND t.last
+WHERE r.id BETWEEN t.first AND t.last
 """
 _FORGET: Final = """
-UPDATE omeda_async_journal_records SET status = NULL, attempts = NULL, answer = NULL
-WHERE journal = %s AND id = ANY(%s)
+UPDATE omeda_async_journal_records SET status = NULL, attempts = NULL, answer = NULL WHERE id = ANY(%s)
 """
 _INSERT_ANSWERS: Final = """
-INSERT INTO omeda_async_journal_answers (journal, id, answer) SELECT %s, t.* FROM unnest(%s::bigint[], %s::text[]) AS t
+INSERT INTO omeda_async_journal_answers (id, answer) SELECT t.* FROM unnest(%s::bigint[], %s::text[]) AS t
 """
 _INSERT_ASIDES: Final = """
 INSERT INTO omeda_async_journal_asides (journal, run, position, repeats, status, attempts, answer, record)
@@ -204,7 +203,7 @@ class PostgresBackend:
         journal = {"journal": stored.id}
         self._journal = stored.id
         self._sql.execute(_SET_LATE_REPEATS_ASIDE, journal)
-        records, self._last, answers = self._row(_SIZES, journal)
+        records, self._last, answers = self._row(_SIZES, ids_of(stored.id))
         requests, seconds_ago = self._row(_RECENT, (stored.id, self._lookback))
         (self._run,) = self._row(_BEGIN_RUN, {**journal, "version": __version__})
         self._so_far |= {**journal, "run": self._run}
@@ -264,7 +263,7 @@ class PostgresBackend:
             records, known = self._enter(group.entries)
         again = [one.record for one in known if one.place < group.sent and one.kept and one.kept.status in AGAIN]
         if again:
-            self._sql.execute(_FORGET, (self._journal, again))
+            self._sql.execute(_FORGET, (again,))
         if group.left:
             stand, left = {one.place for one in known}, enumerate(group.left, group.sent)
             self._note([([records[place]], kept) for place, kept in left if place not in stand])
@@ -303,7 +302,7 @@ class PostgresBackend:
             for first, last in ranges(records)
         ]
         if rows:
-            self._sql.execute(_NOTE, (*map(list, zip(*rows, strict=True)), self._journal))
+            self._sql.execute(_NOTE, [*map(list, zip(*rows, strict=True))])
 
     def _set_aside(self, asides: Sequence[Aside]) -> None:
         self._store([one.kept.stored for one in asides])
@@ -323,6 +322,6 @@ class PostgresBackend:
             self._numbers.clear()
         if new := [text for text in dict.fromkeys(texts) if text not in self._numbers]:
             numbers = range(self._next_answer, self._next_answer + len(new))
-            self._sql.execute(_INSERT_ANSWERS, (self._journal, list(numbers), new))
+            self._sql.execute(_INSERT_ANSWERS, (list(numbers), new))
             self._numbers.update(zip(new, count(self._next_answer)))
             self._next_answer += len(new)

@@ -19,11 +19,10 @@ _JOURNAL: Final = "SELECT id, identity, salt FROM omeda_async_journals WHERE nam
 _FIND: Final = """
 SELECT place - 1, r.id, r.position, r.status, r.attempts, a.answer FROM generate_series(1, %(count)s) AS place
 JOIN omeda_async_journal_records AS r
-    ON r.journal = %(journal)s AND r.fingerprint = substr(%(fingerprints)b, 16 * place - 15, 16)
-LEFT JOIN omeda_async_journal_answers AS a ON a.journal = r.journal AND a.id = r.answer
-WHERE r.id <= %(last)s ORDER BY place
+    ON r.fingerprint = substr(%(fingerprints)b, 16 * place - 15, 16) AND r.journal = %(journal)s
+LEFT JOIN omeda_async_journal_answers AS a ON a.id = r.answer ORDER BY place
 """
-# Tables that have just begun to grow have no statistics, by which such plans would be chosen for millions of rows.
+# Tables that have just begun to grow have no statistics: other plans would be chosen for them, of millions of steps.
 _PLANS: Final = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
 # By these the server notices a host that is gone, and lets go of its lock.
 _ALIVE: Final = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
@@ -83,9 +82,10 @@ def find(connection: Connection, journal: int, fingerprints: bytes, last: int) -
     number = len(fingerprints) // FINGERPRINT_BYTES
     if not (number and last):
         return []
-    values = {"journal": journal, "fingerprints": fingerprints, "count": number, "last": last}
+    values = {"journal": journal, "fingerprints": fingerprints, "count": number}
     rows = connection.execute(_FIND, values).fetchall()
     return [
         Known(place, record, position, None if code is None else Kept(STATUSES[code], attempts, stored))
         for place, record, position, code, attempts, stored in rows
+        if record <= last
     ]

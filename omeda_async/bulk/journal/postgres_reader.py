@@ -15,7 +15,7 @@ from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES, record_of, re
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
 from omeda_async.bulk.journal.postgres_link import Stored, check_identity, find, opened, stored_at, usable
-from omeda_async.bulk.journal.postgres_tables import check_format, format_of
+from omeda_async.bulk.journal.postgres_tables import check_format, format_of, ids_of
 from omeda_async.bulk.journal.status import NOT_DONE, JournalCause, JournalRecord, JournalRun, JournalStatus
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
@@ -29,7 +29,7 @@ WHERE journal = %s ORDER BY number
 """
 _COUNTS: Final = """
 SELECT status, count(*) FROM (
-    SELECT status FROM omeda_async_journal_records WHERE journal = %(journal)s
+    SELECT status FROM omeda_async_journal_records WHERE id BETWEEN %(first)s AND %(last)s
     UNION ALL SELECT status FROM omeda_async_journal_asides WHERE journal = %(journal)s
 ) AS every GROUP BY status
 """
@@ -44,22 +44,21 @@ SELECT EXISTS (
 _CAUSES: Final = """
 SELECT status, answers.answer, number FROM (
     SELECT status, answer, count(*) AS number FROM (
-        SELECT status, answer FROM omeda_async_journal_records WHERE journal = %(journal)s
+        SELECT status, answer FROM omeda_async_journal_records WHERE id BETWEEN %(first)s AND %(last)s
         UNION ALL SELECT status, answer FROM omeda_async_journal_asides WHERE journal = %(journal)s
     ) AS every WHERE status = ANY(%(codes)s) GROUP BY status, answer
-) AS seen JOIN omeda_async_journal_answers AS answers ON answers.journal = %(journal)s AND answers.id = seen.answer
+) AS seen JOIN omeda_async_journal_answers AS answers ON answers.id = seen.answer
 """
 _NOT_DONE: Final = """
 SELECT position, record, coalesce(status, %(unknown)s), coalesce(attempts, 0), answers.answer FROM (
     SELECT position, record, status, attempts, answer FROM omeda_async_journal_records
-    WHERE journal = %(journal)s AND coalesce(status, %(unknown)s) = ANY(%(codes)s)
+    WHERE id BETWEEN %(first)s AND %(last)s AND coalesce(status, %(unknown)s) = ANY(%(codes)s)
     UNION ALL SELECT position, record, status, attempts, answer FROM omeda_async_journal_asides
     WHERE journal = %(journal)s AND NOT repeats AND status = ANY(%(codes)s)
-) AS every LEFT JOIN omeda_async_journal_answers AS answers
-ON answers.journal = %(journal)s AND answers.id = every.answer
+) AS every LEFT JOIN omeda_async_journal_answers AS answers ON answers.id = every.answer
 ORDER BY position
 """
-_LAST: Final = "SELECT coalesce(max(id), 0) FROM omeda_async_journal_records WHERE journal = %s"
+_LAST: Final = "SELECT coalesce(max(id), 0) FROM omeda_async_journal_records WHERE id BETWEEN %(first)s AND %(last)s"
 
 
 @attrs.frozen
@@ -72,7 +71,7 @@ class PostgresReader:
         """Return what it holds."""
         with self._opened() as connection:
             stored = self._stored(connection)
-            journal = {"journal": stored.id}
+            journal = {"journal": stored.id, **ids_of(stored.id)}
             counts = Counter({STATUSES.get(code): number for code, number in connection.execute(_COUNTS, journal)})
             runs = tuple(map(_run, connection.execute(_RUNS, (stored.id,))))
             identity = stored.identity
@@ -84,11 +83,11 @@ class PostgresReader:
                 base_url=identity.pop("base_url"),
                 keeps_records=identity.pop("journal_pii") == "keep",
                 scope=identity,
-                running=_first(connection, _RUNNING, stored.id),
+                running=_first(connection, _RUNNING, (stored.id,)),
                 total=counts.total(),
                 under_way=counts.pop(None, 0),
                 counts={status: counts[status] for status in OutcomeStatus if status in counts},
-                repeats=_first(connection, _REPEATS, stored.id),
+                repeats=_first(connection, _REPEATS, (stored.id,)),
                 requests=sum(run.requests for run in runs),
                 runs=runs,
                 causes=tuple(_causes(connection.execute(_CAUSES, {**journal, "codes": _coded(NOT_DONE)}))),
@@ -100,6 +99,7 @@ class PostgresReader:
             journal = self._stored(connection).id
             values = {
                 "journal": journal,
+                **ids_of(journal),
                 "codes": _coded(statuses),
                 "unknown": STATUS_CODES[OutcomeStatus.UNKNOWN],
             }
@@ -123,7 +123,7 @@ class PostgresReader:
                 yield None, lambda _: ()
                 return
             check_identity(stored, identity, self._url)
-            last = _first(connection, _LAST, stored.id)
+            last = _first(connection, _LAST, ids_of(stored.id))
             yield stored.salt, partial(self._places, connection, stored.id, last)
 
     def _places(self, connection: Connection, journal: int, last: int, fingerprints: bytes) -> Collection[int]:
@@ -146,8 +146,8 @@ class PostgresReader:
         return stored
 
 
-def _first(connection: Connection, sql: str, journal: int) -> Any:
-    row = connection.execute(sql.encode(), (journal,)).fetchone()
+def _first(connection: Connection, sql: str, values: Any) -> Any:
+    row = connection.execute(sql.encode(), values).fetchone()
     return row and row[0]
 
 

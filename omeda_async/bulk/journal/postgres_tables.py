@@ -7,6 +7,11 @@ from omeda_async._version import __version__
 from omeda_async.errors import JournalError
 
 PART: Final = "journal"
+SPAN: Final = 1 << 40
+"""Records and answers of a journal have ids from its own times this one on.
+
+No index leads with the journal: for one that has no statistics yet, PostgreSQL would read it from end to end.
+"""
 STEPS: Final[tuple[str, ...]] = (
     """
     CREATE TABLE omeda_async_journals (
@@ -21,15 +26,12 @@ STEPS: Final[tuple[str, ...]] = (
         PRIMARY KEY (journal, number)
     ) WITH (fillfactor = 30);
     CREATE TABLE omeda_async_journal_records (
-        journal integer NOT NULL, fingerprint bytea NOT NULL, id bigint NOT NULL, position bigint NOT NULL,
-        status smallint, attempts integer, answer bigint, record text,
-        PRIMARY KEY (journal, fingerprint), UNIQUE (journal, id)
+        id bigint PRIMARY KEY, journal integer NOT NULL, fingerprint bytea NOT NULL, position bigint NOT NULL,
+        status smallint, attempts integer, answer bigint, record text, UNIQUE (fingerprint, journal)
     ) WITH (fillfactor = 70);
     CREATE INDEX omeda_async_journal_late ON omeda_async_journal_records (journal)
         WHERE octet_length(fingerprint) > 16;
-    CREATE TABLE omeda_async_journal_answers (
-        journal integer NOT NULL, id bigint NOT NULL, answer text NOT NULL, PRIMARY KEY (journal, id)
-    );
+    CREATE TABLE omeda_async_journal_answers (id bigint PRIMARY KEY, answer text NOT NULL);
     CREATE TABLE omeda_async_journal_asides (
         journal integer NOT NULL, position bigint NOT NULL, run integer NOT NULL, repeats boolean NOT NULL,
         status smallint NOT NULL, attempts integer NOT NULL, answer bigint NOT NULL, record text,
@@ -45,6 +47,11 @@ _LOCK: Final = 0x6F6D6A6C
 _ENTER: Final = """
 INSERT INTO omeda_async_schemas VALUES (%s, %s) ON CONFLICT (part) DO UPDATE SET version = EXCLUDED.version
 """
+
+
+def ids_of(journal: int) -> dict[str, int]:
+    """Return the first and the last id that a journal's records and answers may have."""
+    return {"first": journal * SPAN, "last": (journal + 1) * SPAN - 1}
 
 
 def format_of(connection: Connection) -> int:

@@ -4,7 +4,7 @@ import logging
 import os
 import pickle
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from signal import SIGCONT, SIGINT, SIGKILL, SIGSTOP
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from omeda_async import BulkRun, ConfigurationError, JournalError, Outcome, OutcomeStatus
 from omeda_async._postgres_blocking import Connection, PostgresFailed, connect
 from omeda_async.bulk import Item
-from omeda_async.bulk.journal import postgres, postgres_tables, url as urls
+from omeda_async.bulk.journal import postgres, postgres_link, postgres_tables, url as urls
 from omeda_async.bulk.journal.interface import Entries, Kept, WriteGroup
 from omeda_async.bulk.journal.postgres import PostgresBackend
 from omeda_async.bulk.journal.url import JournalUrl, where_of
@@ -398,3 +398,33 @@ def test_what_is_in_flight_for_a_run_that_was_late_is_one_record_more(journal_ur
     again.close()
     assert read_status(journal_url).counts == {S.DONE: 4}
     assert read_status(journal_url).repeats == 2
+
+
+def test_a_group_costs_what_it_costs_where_nothing_is_known_of_its_run(journal_url: str) -> None:
+    """PostgreSQL, whose statistics know of other runs only, reads none of a run's records but those asked for."""
+    names = [f"n{number}" for number in range(600)]
+    backend = backend_at(journal_url)
+    for url in (f"{journal_url}-known", journal_url):
+        backend = backend_at(url)
+        backend.open()
+        records = backend.write(group_of(*names)).records
+        each: list[tuple[Sequence[int], Kept]] = [
+            ([record], Kept(S.DONE, 1, f'{{"receipt":{record}}}')) for record in records
+        ]
+        backend.write(WriteGroup(results=each))
+        if url != journal_url:
+            backend.end(0, {}, None)
+            backend._sql.execute("ANALYZE omeda_async_journal_records; ANALYZE omeda_async_journal_answers")
+            backend.close()
+    last = records[-1]
+    prints = b"".join(name.encode().ljust(16) for name in names[:3])
+    values = {"fingerprints": prints, "count": 3, "journal": backend._journal}
+    for sql, given in (
+        (postgres._NOTE, [[last - 2], [last], [1], [1], [1]]),
+        (postgres_link._FIND, values),
+        (postgres._FORGET, [[last]]),
+    ):
+        told = [row[0] for row in backend._sql.execute(f"EXPLAIN (ANALYZE) {sql}".encode(), given)]
+        assert [line for line in told if "actual time" in line]
+        assert not [line for line in told if "Removed by" in line or "rows=600" in line.partition("(actual")[2]]
+    backend.close()
