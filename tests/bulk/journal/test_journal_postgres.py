@@ -428,3 +428,20 @@ def test_a_group_costs_what_it_costs_where_nothing_is_known_of_its_run(journal_u
         assert [line for line in told if "actual time" in line]
         assert not [line for line in told if "Removed by" in line or "rows=600" in line.partition("(actual")[2]]
     backend.close()
+
+
+async def test_what_the_docs_say_removes_one_run_and_no_other(journal_url: str) -> None:
+    """Its records, receipts and errors are gone from every table; the run beside it is as it was."""
+    other = f"{journal_url}-other"
+    for url in (other, journal_url):
+        await journalled(url, ["a", "b", "a", "bad"])
+    before = read_status(other)
+    text = (Path(__file__).parents[3] / "docs" / "journal.md").read_text("utf-8")
+    statement = text.partition("```sql\n")[2].partition("```")[0]
+    ((number,),) = asked(journal_url, "SELECT %(journal)s::int")
+    asked_of_server(journal_url, statement.replace("spring-cleaning", journal_url.rpartition("run=")[2]))
+    left = "SELECT count(*) FROM omeda_async_journal_{} WHERE {} = {}"
+    tables = (("runs", "journal"), ("asides", "journal"), ("records", "journal"), ("answers", "id >> 40"))
+    assert [asked_of_server(journal_url, left.format(*one, number)) for one in tables] == [[(0,)]] * 4
+    assert read_status(other) == before
+    assert (await journalled(journal_url, ["a"])).counts == {S.DONE: 1}
