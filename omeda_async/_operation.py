@@ -124,8 +124,8 @@ def finds_nothing(error: OmedaAsyncError) -> bool:
 
 
 def names_the_absent(error: OmedaAsyncError) -> bool:
-    """Whether an error says, in words, that what the request names does not exist."""
-    return isinstance(error, NotFound) and not finds_nothing(error)
+    """Whether an error says, in words, that there is nothing: nothing can have been done to it then, whatever it is."""
+    return isinstance(error, NotFound) and bool(error.messages)
 
 
 def _is_of_any_url(message: str) -> bool:

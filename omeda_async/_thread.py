@@ -36,11 +36,12 @@ class Worker:
             self._thread.start()
         return future
 
-    def end(self) -> None:
-        """End the thread, and wait for that; to be called when it has nothing to do."""
+    def end(self, *, wait: bool = True) -> None:
+        """End the thread when it has done what it was given; wait for that only where it has nothing to do."""
         if self._thread.ident is not None:
             self._tasks.put(None)
-            self._thread.join()
+            if wait:
+                self._thread.join()
 
 
 def _work(tasks: SimpleQueue[_Task | None]) -> None:

@@ -199,9 +199,9 @@ class SessionManager:
             for account in self._accounts:
                 account.limiter.close()
             await self._activity.aclose(timeout)
-            await self._part()
         finally:
             await self._transport.aclose()
+            await self._part()
 
     async def _part(self) -> None:
         """Let go of what the limiters share with other processes."""

@@ -12,7 +12,7 @@ from omeda_async import ConfigurationError, Plan, RateLimit
 from omeda_async._environment import settings_from_env
 from omeda_async.cli._files import check_output
 from omeda_async.cli._input import opened
-from omeda_async.cli._order import Asked, Format, Order, Provider
+from omeda_async.cli._order import Asked, Format, Order
 from omeda_async.cli._outcomes import as_dict
 from omeda_async.cli._report import CUT, levels_in_words, show_plan
 from omeda_async.cli._screen import Exit, complaints, counted, fitting, notes, print_json, results, say
@@ -24,7 +24,7 @@ def perform(order: Order) -> None:
     """Do what was asked for, and exit with the code that says how it went."""
     with complaints(), opened(order.kind, order.asked) as rows:
         _check_outputs(order.asked)
-        settings, share_limits = _settings(order.provider, order.asked)
+        settings, order = _settings(order)
         _check_user(order, rows, settings)
         host = urlsplit(settings.url).netloc
         if rows.comments and not order.asked.plan:
@@ -37,7 +37,7 @@ def perform(order: Order) -> None:
         elif order.asked.yes or _confirmed(order, rows, settings, host):
             from omeda_async.cli._sending import send  # noqa: PLC0415 a plan needs no bars and no results
 
-            code = send(order, rows, settings, host, share_limits)
+            code = send(order, rows, settings, host)
         else:
             say(notes(), "Nothing was sent.", "bold")
             code = Exit.NOT_ALL_DONE
@@ -55,16 +55,19 @@ def _check_outputs(asked: Asked) -> None:
     check_output(asked.output, file=asked.file, journal=asked.journal)
 
 
-def _settings(provider: Provider, asked: Asked) -> tuple[Any, str | None]:
-    """Return the settings of the provider, and where limits are shared."""
+def _settings(order: Order) -> tuple[Any, Order]:
+    """Return the settings of the provider, and the order with what the environment adds to it."""
+    provider, asked = order.provider, order.asked
     check_where(asked.share_limits, "--share-limits")
     found = settings_from_env(only=provider.setting)
-    settings, share_limits = getattr(found, provider.setting), asked.share_limits or found.share_limits
+    settings = getattr(found, provider.setting)
     if settings is None:
         raise ConfigurationError(f"{provider.name} is not configured: set {provider.needs}")
     if asked.rate is not None:
         settings = attrs.evolve(settings, rate_limit=RateLimit.parse(asked.rate, called="--rate"))
-    return settings, share_limits
+    if asked.share_limits is None:
+        asked = attrs.evolve(asked, share_limits=found.share_limits)
+    return settings, attrs.evolve(order, asked=asked)
 
 
 def _check_user(order: Order, rows: RowFile, settings: Any) -> None:
@@ -78,7 +81,7 @@ def _check_user(order: Order, rows: RowFile, settings: Any) -> None:
 
 def _planned(order: Order, rows: RowFile, settings: Any) -> Plan:
     # Nothing is sent, so that the manager is not entered: that would load an HTTP client.
-    return asyncio.run(order.run(order.manager({order.provider.setting: settings}), rows).plan())
+    return asyncio.run(order.run(order.manager(settings), rows).plan())
 
 
 def _plan(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:

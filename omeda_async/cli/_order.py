@@ -94,12 +94,8 @@ class Order:
         """Return what is done: ``"Cancel campaigns"``."""
         return f"{self.verb.capitalize()} {self.kind.what}"
 
-    def manager(self, options: Mapping[str, Any], *, hooks: "Iterable[Hook]" = ()) -> "SessionManager":
-        """Return a manager with these options, and the way out that was asked for.
-
-        Args:
-            options: The provider's settings, and where its limits are shared, as a manager takes them.
-            hooks: What is told of events.
+    def manager(self, settings: Any, *, hooks: "Iterable[Hook]" = ()) -> "SessionManager":
+        """Return a manager for the provider, with the way out that was asked for.
 
         Raises:
             ConfigurationError: That is none, or cannot be read.
@@ -107,7 +103,8 @@ class Order:
         from omeda_async import SessionManager  # noqa: PLC0415 whoever only asks for help needs none
 
         context = None if self.asked.ca_file is None else _trusting(self.asked.ca_file)
-        return SessionManager(**options, proxy=self.asked.proxy, ssl=context, hooks=hooks)
+        options = {self.provider.setting: settings, "proxy": self.asked.proxy, "ssl": context}
+        return SessionManager(**options, hooks=hooks, share_limits=self.asked.share_limits)
 
     def run(self, manager: "SessionManager", rows: "RowFile") -> "BulkRun":
         """Make the run, which has not begun then."""

@@ -1,7 +1,6 @@
 """A bulk run: sent, watched, and reported."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -40,14 +39,13 @@ class Ended:
     """What went wrong beside the records' own outcomes after something had been sent."""
 
 
-def send(order: Order, rows: RowFile, settings: Any, host: str, share_limits: str | None) -> Exit:
+def send(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
     """Send the records and report; interrupted, what was not sent is reported as such."""
     ended = Ended()
-    options = {order.provider.setting: settings, "share_limits": share_limits}
     try:
         # Opened before the loop takes the signals: a pipe may be waited for, and a signal is to end that.
         with writing(order.asked.output) as lines:
-            asyncio.run(_sent(order, rows, options, lines, ended))
+            asyncio.run(_sent(order, rows, settings, lines, ended))
     except KeyboardInterrupt:
         ended.interrupted = ended.broken_off = True
     if ended.run is None:
@@ -59,11 +57,11 @@ def send(order: Order, rows: RowFile, settings: Any, host: str, share_limits: st
         return Exit.INTERRUPTED
 
 
-async def _sent(order: Order, rows: RowFile, options: Mapping[str, Any], lines: Lines, ended: Ended) -> None:
+async def _sent(order: Order, rows: RowFile, settings: Any, lines: Lines, ended: Ended) -> None:
     pauses = Pauses()
     async with (
         stopping() as stopper,
-        order.manager(options, hooks=[pauses]) as manager,
+        order.manager(settings, hooks=[pauses]) as manager,
     ):
         run = ended.run = order.run(manager, rows)
         client = getattr(manager, order.provider.setting)

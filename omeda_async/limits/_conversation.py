@@ -33,16 +33,16 @@ class Conversation:
     """The client's side of the turns at one store.
 
     Args:
-        client: What the store calls us.
         rate_limit: The limit that we keep to.
         lease: Seconds after which an attempt that we do not speak of any more counts as lost.
         clock: Our own clock, in seconds, which also runs while the machine sleeps.
     """
 
-    client: str
     rate_limit: RateLimit
     lease: float
     clock: Callable[[], float]
+    client: str = attrs.field(default="", init=False)
+    """What the store calls us."""
     held: dict[int, LeasedPermit] = attrs.field(factory=dict, init=False)
     """The permits whose attempts have not ended."""
     distrusts: bool = attrs.field(default=False, init=False)

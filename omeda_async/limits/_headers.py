@@ -7,8 +7,9 @@ import attrs
 
 LONGEST_RESET = 86_400.0
 """Seconds: a longer reset is nonsense."""
-_LIMIT = "X-RateLimit-Limit"
-_LIMIT_LOWER = _LIMIT.lower()
+LIMIT = "X-RateLimit-Limit"
+LIMIT_LOWER = LIMIT.lower()
+"""As a mapping that does not ignore case may have it."""
 _COUNT = re.compile(r"\d{1,9}", re.ASCII)
 _SECONDS = re.compile(r"\d{1,9}(?:\.(\d{1,9}))?", re.ASCII)
 
@@ -27,9 +28,7 @@ class Advice:
 
 def read_advice(headers: Mapping[str, str]) -> Advice | None:
     """Read the limit, what remains, and the reset; None when one of the first two is missing or makes no sense."""
-    if _LIMIT not in headers and _LIMIT_LOWER not in headers:
-        return None  # as in most responses: nothing else has to be looked for
-    limit, remaining = _count(headers, _LIMIT), _count(headers, "X-RateLimit-Remaining")
+    limit, remaining = _count(headers, LIMIT), _count(headers, "X-RateLimit-Remaining")
     # The attempt itself has been counted, so that less than the whole limit remains.
     if limit is None or remaining is None or remaining >= limit:
         return None

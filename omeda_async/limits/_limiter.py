@@ -9,7 +9,7 @@ from omeda_async import _clock
 from omeda_async._clock import utc_now
 from omeda_async._retry_after import read_retry_after
 from omeda_async.errors import ConfigurationError, OmedaAsyncError
-from omeda_async.limits._headers import read_advice
+from omeda_async.limits._headers import LIMIT, LIMIT_LOWER, read_advice
 from omeda_async.limits._lanes import Lanes, Waiter
 from omeda_async.limits._protocol import Limiter
 from omeda_async.limits._rate_limit import Priority, RateLimit
@@ -85,7 +85,7 @@ class _LocalLimiter:
             check_wait(max_wait)
         permit, shared = None, self._shared
         with self._lock:
-            now = shared.now(loop)
+            now = shared.latest = max(loop.time(), shared.latest)
             opens_at = math.inf if self._lanes.waiters else self._state.opens_at(now, priority)
             if opens_at <= now and (not shared.several or self._may_go(priority, now)):
                 permit = self._take(loop, now, priority)
@@ -110,13 +110,14 @@ class _LocalLimiter:
     ) -> None:
         if permit.done or self._loop is None:
             return
-        advice = read_advice(headers) if headers else None
+        # Most responses say nothing of limits.
+        advice = read_advice(headers) if headers and (LIMIT in headers or LIMIT_LOWER in headers) else None
         wait = read_retry_after(headers, utc_now()) if headers and status in _WAITS else None
         shared = self._shared
         with self._lock:
             if shared.out.pop(permit, None) is None:
                 return
-            now = shared.now(self._loop)
+            now = shared.latest = max(self._loop.time(), shared.latest)
             pause = self._state.complete(permit, now, sent=sent, status=status, advice=advice, wait=wait)
             if self._lanes.waiters or shared.several or self._closed:
                 self._changed(self._loop, now)

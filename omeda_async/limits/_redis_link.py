@@ -97,6 +97,7 @@ class Link:
         """Wrap a connection, which is opened by the first command."""
         self._connection = connection
         self._within = within
+        self._opened = False
         self.used = False
         """Has anything been answered on it?"""
 
@@ -123,7 +124,12 @@ class Link:
             self._connection._close()  # noqa: SLF001 the same
 
     async def _call(self, command: tuple[str | bytes | float, ...]) -> Any:
-        await self._connection.connect()
+        if not self._opened:
+            await self._connection.connect()
+            self._opened = True
+        elif not self._connection.is_connected:
+            # redis-py would connect again, maybe to another life of the server, and nobody would notice.
+            raise ConnectionError("the connection is closed")
         await self._connection.send_command(*command)
         return await self._connection.read_response()
 
@@ -131,15 +137,19 @@ class Link:
         task = asyncio.ensure_future(work)
         try:
             await asyncio.wait({task}, timeout=self._within)
-        finally:
-            if not task.done():
-                self._abandon(task)
+        except asyncio.CancelledError:
+            self._abandon(task)
+            raise
         if not task.done():
+            self._abandon(task)
             raise StoreAway(f"no answer within {self._within:g} s")
         return task.result()
 
     def _abandon(self, task: "asyncio.Task[Any]") -> None:
         self.cut()
+        if task.done():
+            self._let_go(task)
+            return
         task.cancel()
         _late.add(task)
         task.add_done_callback(self._let_go)

@@ -72,11 +72,8 @@ class Shared:
 
     def now(self, loop: Loop) -> float:
         """Return the time, which never goes backwards: some loops keep theirs for a whole pass."""
-        now = loop.time()
-        if now < self.latest:
-            return self.latest
-        self.latest = now
-        return now
+        self.latest = max(loop.time(), self.latest)
+        return self.latest
 
     def may_go(self, me: Member, priority: Priority, now: float) -> bool:
         """Whether the first of a lane goes before everybody else's; who goes before it is called."""

@@ -17,7 +17,7 @@ from omeda_async._clock import utc_now
 from omeda_async._retry_after import read_retry_after
 from omeda_async.errors import ConfigurationError, OmedaAsyncError
 from omeda_async.limits._conversation import Conversation, LeasedPermit
-from omeda_async.limits._headers import read_advice
+from omeda_async.limits._headers import LIMIT, LIMIT_LOWER, read_advice
 from omeda_async.limits._lanes import Lanes, Waiter
 from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._refusals import away, check_wait, closed, held_back, too_long
@@ -60,7 +60,7 @@ class StoreLimiter:
         self._store = store
         self._on_pause = on_pause
         self._lanes = Lanes()
-        self._told = Conversation(secrets.token_hex(8), rate_limit, lease, _clock.monotonic)
+        self._told = Conversation(rate_limit, lease, _clock.monotonic)
         self._times = TurnTimes(lease)
         self._due = False
         """Whether a turn is to be made as soon as the store can be asked."""
@@ -105,7 +105,8 @@ class StoreLimiter:
         if permit.done or not isinstance(permit, LeasedPermit):
             return
         permit.done = True
-        advice = read_advice(headers) if headers else None
+        # Most responses say nothing of limits.
+        advice = read_advice(headers) if headers and (LIMIT in headers or LIMIT_LOWER in headers) else None
         wait = read_retry_after(headers, utc_now()) if headers and status in _WAITS else None
         self._told.end(Ended(permit.number, sent, status, advice, wait))
         self._ask_soon()
@@ -136,6 +137,8 @@ class StoreLimiter:
 
     async def aclose(self) -> None:
         self.close()
+        if self._gone:
+            return
         self._gone = True
         parting = asyncio.create_task(self._part(), name="omeda_async limits")
         try:
@@ -152,6 +155,7 @@ class StoreLimiter:
             raise closed()
         if self._loop is None:
             self._loop = loop
+            self._told.client = secrets.token_hex(8)  # not before: a process that forks is several clients
             self._told.clock = _clock.that_never_rests(loop)
         elif self._loop is not loop:
             raise ConfigurationError("this limiter belongs to another event loop: make one for each loop")
@@ -315,8 +319,8 @@ class StoreLimiter:
         if self._told.has_news:
             self._due = True
         self._warn_of(reply.rate_limit)
-        if reply.paused_for > 0 and self._on_pause is not None:
-            self._on_pause(reply.paused_for)
+        if reply.paused_for > 0 and self._on_pause is not None and self._loop is not None:
+            self._loop.call_soon(self._on_pause, reply.paused_for)  # what it raises is not for the turns
 
     def _warn_of(self, rate_limit: RateLimit) -> None:
         if rate_limit != self._told.rate_limit and not self._warned:
@@ -340,12 +344,13 @@ class StoreLimiter:
         """Let the turn end that is under way, and tell the store that nothing is wanted any more."""
         if self._turns is not None:
             await asyncio.wait({self._turns})
-        if self._told.turns and self._failure is None:
-            try:
+        try:
+            if self._told.turns and self._failure is None:
                 await self._store.turn(self._told.ask(leaves=True))
-            except (StoreAway, StoreRefused):
-                logger.debug("%s was not told that a client has left", self._store.name)
-        await self._store.aclose()
+        except Exception as error:  # noqa: BLE001 it finds out by itself that nobody is there
+            logger.debug("%s was not told that a client has left: %s", self._store.name, type(error).__name__)
+        finally:
+            await self._store.aclose()
 
     def _arm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
         """Let the timer of the deadlines ring at a moment, if it does not ring before anyway."""

@@ -60,5 +60,5 @@ async def test_a_wrong_path_stops_a_run_after_the_first_few(operation: str, path
 def test_words_that_name_nothing_are_no_word_of_a_record(messages: tuple[str, ...], of_the_url: bool) -> None:
     """A 404 that speaks of resources, pages and URLs only may be everyone's."""
     error = NotFound("x", status=404, messages=messages)
-    assert (finds_nothing(error), names_the_absent(error)) == (of_the_url, not of_the_url)
+    assert (finds_nothing(error), names_the_absent(error)) == (of_the_url, bool(messages))
     assert not finds_nothing(BadRequest("x", status=400))

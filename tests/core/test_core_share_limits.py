@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import sys
+import threading
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,7 @@ def test_a_place_that_is_none_is_refused_in_words(where: Any, said: str) -> None
     [
         (f"redis://:{SECRET}@host/0", "redis://, which needs an extra: pip install 'omeda-async[redis]'"),
         (f"rediss://:{SECRET}@host/0", "pip install 'omeda-async[redis]'"),
+        ("unix:///run/redis.socket", "pip install 'omeda-async[redis]'"),
         (f"postgresql://user:{SECRET}@host/db", "pip install 'omeda-async[postgres]'"),
     ],
 )
@@ -219,3 +221,28 @@ async def test_a_permit_that_has_lapsed_goes_back_and_another_is_acquired(*, car
     result = await call.run()
     assert (result.error, result.attempts, tally.requests, len(transport.sent)) == (None, 1, 1, 1)
     assert limiter.back == [(0, False), (1, False), (2, True)]
+
+
+async def test_a_manager_whose_end_is_cancelled_parts_from_the_store_all_the_same(tmp_path: Path) -> None:
+    """Its session is closed at once, and no thread goes on."""
+    arrived = asyncio.Event()
+
+    async def never(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        arrived.set()
+        await asyncio.Event().wait()
+
+    async with serving(never) as server:
+        manager = SessionManager(ocamba=settings(base_url=server.url), share_limits=tmp_path / "limits.sqlite3")
+        call = asyncio.create_task(manager.ocamba.campaigns.cancel("7", reason="test"))
+        await arrived.wait()
+        end = asyncio.create_task(manager.aclose())
+        await asyncio.sleep(1.0)
+        end.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await end
+        call.cancel()
+        await asyncio.wait({call})
+    for thread in threading.enumerate():
+        if thread.name == "omeda_async limits":
+            thread.join(5.0)
+            assert not thread.is_alive()

@@ -19,8 +19,8 @@ REQUIRED = os.environ.get("OMEDA_ASYNC_TEST_SERVICES") == "required"
 def missing(what: str) -> None:
     """Skip a test, or fail where nothing may be missing."""
     if REQUIRED:
-        pytest.fail(f"{what}, and OMEDA_ASYNC_TEST_SERVICES=required")
-    pytest.skip(f"{what}: start one, or name it in OMEDA_ASYNC_TEST_REDIS")
+        pytest.fail(f"{what} (OMEDA_ASYNC_TEST_SERVICES=required)")
+    pytest.skip(what)
 
 
 def answers(host: str, port: int) -> bool:
@@ -48,7 +48,7 @@ class OwnServer:
         """Start it on a free port."""
         program = shutil.which("redis-server") or shutil.which("valkey-server")
         if program is None:
-            missing("no redis-server to start")
+            missing("no redis-server to start: install one")
         self.port = free_port()
         self._command = [str(program), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)]
         self._command += ["--save", "", "--appendonly", "no", *options]

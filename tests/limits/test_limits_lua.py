@@ -53,7 +53,7 @@ def client() -> Iterator[Any]:
     """A client of the server that is there."""
     where = urlsplit(URL)
     if not answers(where.hostname or "127.0.0.1", where.port or 6379):
-        missing(f"no Redis at {where.hostname}:{where.port or 6379}")
+        missing(f"no Redis at {where.hostname}:{where.port or 6379}: start one, or name it in OMEDA_ASYNC_TEST_REDIS")
     with redis.Redis.from_url(URL) as made:
         yield made
 

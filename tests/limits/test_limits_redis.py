@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import secrets
@@ -214,6 +215,20 @@ async def test_another_life_of_the_server_holds_everything(server: OwnServer) ->
         assert (reply.permits, reply.held_for > 20) == ((), True)
 
 
+async def test_a_connection_that_was_closed_is_not_opened_again_unseen(server: OwnServer) -> None:
+    """It may lead to another life of the server: a new connection asks for it first."""
+    async with account_at(server) as account:
+        client = account.client("a")
+        await account.past_the_hold(client)
+        link = client.store._link
+        assert link is not None
+        await link._connection.disconnect(nowait=True)
+        with pytest.raises(ConnectionError, match="closed"):
+            await link.call("PING")
+        assert len((await client.ask(bulk=1)).permits) == 1
+        assert client.store._link is not link
+
+
 async def test_a_server_that_is_gone_is_away_and_one_that_comes_back_holds(server: OwnServer) -> None:
     """Killed, it answers nothing; restarted, it has lost everything, and says so."""
     async with account_at(server) as account:
@@ -307,6 +322,25 @@ async def test_the_store_ends_with_its_loop() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
     with pytest.raises(StoreAway, match="closed"):
         await Client("a", store).ask()
+
+
+async def test_a_command_that_fails_as_it_is_cancelled_is_not_complained_of() -> None:
+    """Its error is nobody's any more."""
+    told: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    for passes in range(24):
+        store = RedisStore("redis://127.0.0.1:1/0", "x", lambda: 0.5)
+        turn = asyncio.ensure_future(Client("a", store).ask())
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        turn.cancel()
+        await asyncio.wait({turn})
+        await store.aclose()
+        if not turn.cancelled():
+            turn.exception()
+        del turn
+    gc.collect()
+    assert told == []
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])

@@ -105,6 +105,37 @@ def test_a_file_that_is_removed_in_use_costs_a_hold_and_no_refusal(crowd: Crowd,
     assert len(arrivals) == 120
 
 
+FORKS = """
+import asyncio, os, sys, time
+from pathlib import Path
+from tests.limits.shared_process import ACCOUNT, LEASE, LIMIT, SqliteStore, StoreLimiter, attempt
+
+limiter = StoreLimiter(LIMIT, SqliteStore(Path(sys.argv[1]), ACCOUNT, lambda: 0.5), lease=LEASE)
+
+async def one():
+    await attempt(limiter)
+    return limiter.view().clients
+
+async def main():
+    clients = await asyncio.gather(*(one() for _ in range(40)))
+    await limiter.aclose()
+    return max(clients)
+
+child = os.fork()
+clients = asyncio.run(main())
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) if child else 0
+sys.exit(code or int(clients != 2))
+"""
+
+
+def test_a_limiter_that_was_made_before_a_fork_is_two(crowd: Crowd) -> None:
+    """As under a web server that loads the program first, and forks its workers then."""
+    command = [sys.executable, "-c", FORKS, str(crowd.path)]
+    crowd.processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True)]  # noqa: S603 our own script
+    arrivals = crowd.arrivals()
+    assert (crowd.processes[0].returncode, len(arrivals), excess(arrivals)) == (0, 80, 0)
+
+
 def test_arrivals_that_are_too_close_are_found() -> None:
     """The measure can fail."""
     good = [place * SHORT.seconds / SHORT.calls * 1.01 + (place // 40) * LONG.seconds for place in range(100)]

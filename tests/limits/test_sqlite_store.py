@@ -1,22 +1,28 @@
 """A store in a file: what it is, what happens to it, and what is refused. The clock is an argument."""
 
+import asyncio
 import os
 import shutil
 import sqlite3
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from omeda_async import RateLimit, Window
 from omeda_async.limits import Priority, _sqlite_file as module
 from omeda_async.limits._host import host_id, network_of
 from omeda_async.limits._sqlite_file import LimitsFile
+from omeda_async.limits._sqlite_store import AT_LEAST_EVERY, EVERY, SqliteStore
 from omeda_async.limits._store import Ask, Ended, Reply, StoreAway, StoreRefused
+from omeda_async.testing import run_moved
 from tests.limits.fake_store import middle
 
 LIMIT = RateLimit(Window(10, 1.0), Window(150, 60.0), interactive_reserve=0)
+ONE = RateLimit(Window(100, 60.0), parallel=1, interactive_reserve=0)
 LEASE = 15.0
 HOLD = LEASE + 60.0 * 1.001
 
@@ -255,3 +261,59 @@ def test_a_host_without_boot_ids_goes_by_its_name(monkeypatch: pytest.MonkeyPatc
     assert host_id() == host_id()
     monkeypatch.setattr("omeda_async.limits._host._BOOT", Path("/none"))
     assert host_id() == os.uname().nodename
+
+
+async def store_of(path: Path, name: str) -> tuple[SqliteStore, Reply]:
+    """Make a store on the running loop's clock, and its client's first turn."""
+    store = SqliteStore(path, "spring", middle)
+    return store, await store.turn(Ask(client=name, number=1, rate_limit=ONE, lease=LEASE, interactive=1))
+
+
+async def test_who_waits_hears_of_its_permit_and_of_nothing_else(tmp_path: Path) -> None:
+    """It looks every few hundredths of a second, and comes by itself where it hears nothing for long."""
+    loop = asyncio.get_running_loop()
+    stores = [(await store_of(tmp_path / "limits.sqlite3", name))[0] for name in ("one", "two")]
+    await asyncio.sleep(HOLD)
+    ask = Ask(client="one", number=2, rate_limit=ONE, lease=LEASE, interactive=1)
+    ((permit, _),) = (await stores[0].turn(ask)).permits
+    await stores[1].turn(attrs.evolve(ask, client="two"))
+    hears = asyncio.create_task(stores[1].changed())
+    await asyncio.sleep(1.0)
+    assert not hears.done()
+    began = loop.time()
+    ended = (Ended(permit, sent=True, status=204),)
+    await stores[0].turn(attrs.evolve(ask, number=3, interactive=0, ended=ended))
+    await hears
+    assert loop.time() - began <= EVERY + 0.001
+    assert (await stores[1].turn(attrs.evolve(ask, client="two", number=3))).permits != ()
+    began = loop.time()
+    await stores[1].changed()
+    assert loop.time() - began == pytest.approx(AT_LEAST_EVERY, abs=2 * EVERY)
+    for store in stores:
+        await store.aclose()
+
+
+def test_loops_with_moved_clocks_are_hosts_of_their_own_one_after_the_other(tmp_path: Path) -> None:
+    """None of them is taken for an earlier one that comes back."""
+
+    async def use(number: int) -> float:
+        store, reply = await store_of(tmp_path / "limits.sqlite3", f"one {number}")
+        other, _ = await store_of(tmp_path / "limits.sqlite3", f"two {number}")
+        await store.aclose()
+        await other.aclose()
+        return reply.held_for
+
+    assert [run_moved(use(number)) for number in range(4)] == [pytest.approx(HOLD)] * 4
+
+
+async def test_a_store_that_is_closed_is_away_and_its_thread_ends(tmp_path: Path) -> None:
+    """Also where it was never used."""
+    store, _ = await store_of(tmp_path / "limits.sqlite3", "one")
+    (thread,) = [one for one in threading.enumerate() if one.name == "omeda_async limits"]
+    await store.aclose()
+    with pytest.raises(StoreAway):
+        await store.turn(Ask(client="one", number=2, rate_limit=ONE, lease=LEASE))
+    thread.join(5.0)
+    assert not thread.is_alive()
+    await store.aclose()
+    await SqliteStore(tmp_path / "limits.sqlite3", "spring", middle).aclose()

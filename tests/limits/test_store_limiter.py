@@ -440,6 +440,7 @@ async def test_a_pause_that_the_provider_asks_for_holds_for_all_and_is_told() ->
         await two.acquire(max_wait=5.0)
     assert two.view().paused_for == pytest.approx(30.0, abs=1.0)
     assert two.view().refusals == 1
+    assert (two.view().clients, two.view().used) == (2, 1)
     await one.aclose()
     await two.aclose()
 
@@ -474,6 +475,23 @@ async def test_a_limiter_that_was_never_used_is_closed_without_a_word_to_the_sto
     store = FakeStore(FakeServer())
     await StoreLimiter(LIMIT, store, lease=LEASE).aclose()
     assert (store.closed, store.server.turns) == (True, [])
+
+
+async def test_a_dispatcher_that_somebody_cancels_keeps_nobody() -> None:
+    """Who waits is told, and who comes later gets another one."""
+    server = await known()
+    limiter = limiter_at(server)
+    server.hangs = True
+    waits = asyncio.create_task(limiter.acquire())
+    await asyncio.sleep(0.1)
+    assert limiter._turns is not None
+    limiter._turns.cancel()
+    with pytest.raises(ClosedError):
+        await waits
+    server.hangs = False
+    limiter.release(await limiter.acquire(), status=204)
+    await limiter.aclose()
+    assert in_flight(server) == 0
 
 
 async def test_a_limiter_belongs_to_one_loop() -> None:

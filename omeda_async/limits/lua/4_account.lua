@@ -44,9 +44,19 @@ local function client_of(state, ask, now)
   return client
 end
 
+local function complete(state, ended, now)
+  local key = key_of(ended.permit)
+  local permit = state.grants[key].permit
+  state.grants[key] = nil
+  return Limits.complete(state.limits, permit, now, ended)
+end
+
 local function hold(state, ask, now)
   local longest = max(RateLimit.longest(ask.rate_limit), RateLimit.longest(state.limits.rate_limit))
   state.hold_until = max(state.hold_until, now + ask.lease + longest * 1.001)
+  for _, number in ipairs(numbers(state)) do
+    if not state.grants[key_of(number)].fetched then complete(state, {permit = number, sent = false}, now) end
+  end
 end
 
 local function keep_to_all(state, now)
@@ -67,13 +77,6 @@ local function keep_to_all(state, now)
     end
   end
   if not RateLimit.same(holds, state.limits.rate_limit) then Limits.tighten(state.limits, holds, now) end
-end
-
-local function complete(state, ended, now)
-  local key = key_of(ended.permit)
-  local permit = state.grants[key].permit
-  state.grants[key] = nil
-  return Limits.complete(state.limits, permit, now, ended)
 end
 
 local function expire(state, now)
