@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,9 +61,6 @@ class OwnPostgres:
         self.folder, self.port = folder / "data", free_port()
         self._user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
         if self._user:
-            for place in (folder, *folder.parents):
-                if place.owner() == "root" and str(place).startswith("/tmp/"):  # noqa: S108 where pytest keeps it
-                    place.chmod(0o755)
             shutil.chown(folder, "postgres")
         make = [program("initdb"), "--auth=trust", "--username=postgres", "--no-sync", "-D", str(self.folder)]
         subprocess.run([*self._user, *make], check=True, capture_output=True, cwd="/")  # noqa: S603 our own words
@@ -114,11 +112,15 @@ def children_of(parent: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def own_postgres(folder: Path) -> Iterator[OwnPostgres]:
-    """Give a server, and stop it at the end."""
-    server = OwnPostgres(folder)
-    try:
-        yield server
-    finally:
-        server.signal_all(signal.SIGCONT)
-        server.stop()
+def own_postgres() -> Iterator[OwnPostgres]:
+    """Give a server in a folder of its own, and stop it at the end.
+
+    Not in a folder of pytest's, which another run may close to everybody but its user: root is none for PostgreSQL.
+    """
+    with tempfile.TemporaryDirectory(prefix="omeda-async-postgres-", ignore_cleanup_errors=True) as folder:
+        server = OwnPostgres(Path(folder))
+        try:
+            yield server
+        finally:
+            server.signal_all(signal.SIGCONT)
+            server.stop()

@@ -1,9 +1,7 @@
 """What only a journal in PostgreSQL does: the server goes away, tables grow up, and no secret is shown."""
 
 import logging
-import os
 import pickle
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from signal import SIGCONT, SIGINT, SIGKILL, SIGSTOP
@@ -30,9 +28,8 @@ DONE = Kept(S.DONE, 1, '{"receipt":null,"error":null,"settled":false,"doubtful":
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[OwnPostgres]:
-    """Give a server of our own, where another user may go: pytest's folders are closed by whoever starts it next."""
-    base = "/tmp" if hasattr(os, "geteuid") and os.geteuid() == 0 else None  # noqa: S108 the same
-    with tempfile.TemporaryDirectory(dir=base) as folder, own_postgres(Path(folder)) as server:
+    """Give a server of our own."""
+    with own_postgres() as server:
         yield server
 
 
