@@ -1,7 +1,7 @@
 """Connections to a PostgreSQL server for threads: each call blocks, and none for longer than it may."""
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -58,8 +58,8 @@ class _Late(psycopg.OperationalError):
 
 def _ended(waiting: Generator[Any, Any, T], until: float, within: float) -> Generator[Any, Any, T]:
     """Wait for the same, and give up at a time."""
-    wish = next(waiting, None)
     try:
+        wish = next(waiting)
         while True:
             ready = yield wish
             if not ready and _clock.monotonic() > until:
@@ -105,13 +105,19 @@ def failing(connection: Connection) -> Iterator[None]:
 
 
 @contextmanager
-def transaction(connection: Connection) -> Iterator[None]:
-    """Do something in one transaction; errors as of :func:`failing`."""
+def transaction(connection: Connection, *, at_once: bool = False) -> Iterator[None]:
+    """Do something in one transaction; errors as of :func:`failing`.
+
+    Args:
+        connection: Where.
+        at_once: Go on to the next statement without an answer to one whose rows are not asked for: its error comes later.
+    """
     with failing(connection):
-        connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
         try:
-            yield
-            connection.execute("COMMIT")
+            with connection.pipeline() if at_once else nullcontext():
+                connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+                yield
+                connection.execute("COMMIT")
         except BaseException:
             with suppress(psycopg.Error, OSError):
                 connection.execute("ROLLBACK")

@@ -4,11 +4,10 @@ All of it goes through the one connection that holds the run's lock: who has los
 """
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from functools import partial
 from itertools import count
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from weakref import finalize
 
 import orjson
@@ -23,8 +22,6 @@ from omeda_async.bulk.journal.postgres_tables import ids_of, make_tables
 from omeda_async.bulk.journal.ranges import ranges
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
-
-T = TypeVar("T")
 
 PATIENCE: Final = 1.0
 """Seconds in which the server lets go of a run that was just killed."""
@@ -155,11 +152,13 @@ class PostgresBackend:
         with usable(self._url), failing(self._sql):
             self._check_server()
             make_tables(self._sql, self._url)
-        return self._whole(self._open)
+        with usable(self._url), transaction(self._sql):
+            return self._open()
 
     def write(self, group: WriteGroup) -> Written:
         """Write a group in one transaction."""
-        return self._whole(partial(self._write, group))
+        with usable(self._url), transaction(self._sql, at_once=True):
+            return self._write(group)
 
     def find(self, fingerprints: bytes) -> Sequence[Known]:
         """Tell what earlier runs have noted of records, by a new connection if the old one is lost."""
@@ -171,7 +170,8 @@ class PostgresBackend:
 
     def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
         """Note how the run ended."""
-        self._whole(partial(self._end, requests, counts, cause))
+        with usable(self._url), transaction(self._sql):
+            self._end(requests, counts, cause)
 
     def close(self) -> None:
         """Let go of the lock, and of the connection."""
@@ -191,11 +191,6 @@ class PostgresBackend:
             raise PostgresFailed(f"the database's encoding is {encoding}: give one whose encoding is UTF8")
         if commit != "remote_apply":
             self._sql.execute("SET synchronous_commit = on")
-
-    def _whole(self, work: Callable[[], T]) -> T:
-        """Do something in one transaction."""
-        with usable(self._url), transaction(self._sql):
-            return work()
 
     def _open(self) -> Opened:
         stored = self._locked()
