@@ -110,7 +110,7 @@ def transaction(connection: Connection, *, at_once: bool = False) -> Iterator[No
 
     Args:
         connection: Where.
-        at_once: Go on to the next statement without an answer to one whose rows are not asked for: its error comes later.
+        at_once: Do not wait for a statement whose rows nobody asks for: its error comes later.
     """
     with failing(connection):
         try:
