@@ -21,10 +21,11 @@ Settled: TypeAlias = Callable[[Sequence[Item]], Awaitable[Collection[int]]]
 
 def journal_at(where: Where, identity: Identity, lookback: float = 0.0) -> Journal:
     """Make the journal of a run, to be opened by that; see there for the arguments."""
-    return Journal(_backend(where, identity, lookback), lookback)
+    return Journal(backend_at(where, identity, lookback), lookback)
 
 
-def _backend(where: Where, identity: Identity, lookback: float) -> Backend:
+def backend_at(where: Where, identity: Identity, lookback: float = 0.0) -> Backend:
+    """Make what keeps the journal of a run."""
     if isinstance(where, JournalUrl):
         from omeda_async.bulk.journal.postgres import PostgresBackend  # noqa: PLC0415 only a URL needs psycopg
 
