@@ -47,8 +47,8 @@ SELECT journal, position, (SELECT max(number) FROM omeda_async_journal_runs WHER
 ON CONFLICT (journal, position) DO UPDATE SET repeats = true, run = EXCLUDED.run, status = EXCLUDED.status,
     attempts = EXCLUDED.attempts, answer = EXCLUDED.answer, record = NULL
 """
-_SIZES: Final = """
-SELECT count(*), coalesce(max(id), %(first)s),
+_LAST_IDS: Final = """
+SELECT coalesce(max(id), %(first)s),
     (SELECT coalesce(max(id), %(first)s) FROM omeda_async_journal_answers WHERE id BETWEEN %(first)s AND %(last)s)
 FROM omeda_async_journal_records WHERE id BETWEEN %(first)s AND %(last)s
 """
@@ -198,12 +198,14 @@ class PostgresBackend:
         journal = {"journal": stored.id}
         self._journal = stored.id
         self._sql.execute(_SET_LATE_REPEATS_ASIDE, journal)
-        records, self._last, answers = self._row(_SIZES, ids_of(stored.id))
+        ids = ids_of(stored.id)
+        self._last, answers = self._row(_LAST_IDS, ids)
         requests, seconds_ago = self._row(_RECENT, (stored.id, self._lookback))
         (self._run,) = self._row(_BEGIN_RUN, {**journal, "version": __version__})
         self._so_far |= {**journal, "run": self._run}
         self._next_record, self._next_answer = self._last + 1, answers + 1
-        return Opened(stored.salt, requests, max(0.0, seconds_ago), records)
+        numbered = self._last - ids["first"]  # to count them would take a while where there are many
+        return Opened(stored.salt, requests, max(0.0, seconds_ago), numbered)
 
     def _locked(self) -> Stored:
         """Begin the journal if there is none, and take its lock, which goes with the connection."""

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from omeda_async._postgres_blocking import Connection, PostgresFailed, connect, failing
+from omeda_async._postgres_blocking import WITHIN, Connection, PostgresFailed, connect, failing
 from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUSES
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Kept, Known
@@ -50,10 +50,16 @@ def usable(url: JournalUrl) -> Iterator[None]:
 
 
 @contextmanager
-def opened(url: JournalUrl) -> Iterator[Connection]:
-    """Open a connection for a journal, and close it when left; errors are JournalErrors."""
+def opened(url: JournalUrl, within: float = WITHIN) -> Iterator[Connection]:
+    """Open a connection for a journal, and close it when left; errors are JournalErrors.
+
+    Args:
+        url: Where.
+        within: Seconds that a statement may take.
+    """
     with usable(url):
         connection = connect(url.server)
+        connection.within = max(within, connection.within)
         try:
             with failing(connection):
                 connection.execute(f"{_PLANS}; {_ALIVE}".encode())

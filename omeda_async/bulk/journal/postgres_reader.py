@@ -22,6 +22,8 @@ from omeda_async.errors import JournalError
 from omeda_async.outcomes import OutcomeStatus
 
 CAUSES: Final = 20
+SURVEY: Final = 600.0
+"""Seconds that a statement may take that looks at all records; there may be many millions."""
 _SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _RUNS: Final = """
 SELECT started, ended, requests, complete, counts, cause, version FROM omeda_async_journal_runs
@@ -134,7 +136,7 @@ class PostgresReader:
     @contextmanager
     def _opened(self) -> Iterator[Connection]:
         """Open it to read what it holds at this moment, whatever a run writes meanwhile."""
-        with opened(self._url) as connection:
+        with opened(self._url, SURVEY) as connection:
             connection.execute(_SNAPSHOT)
             check_format(format_of(connection), self._url)
             yield connection

@@ -41,6 +41,9 @@ STEPS: Final[tuple[str, ...]] = (
 )
 """What makes each format of the one before it."""
 _HAS: Final = "SELECT to_regclass('omeda_async_schemas')"
+_MAKE_FORMATS: Final = """
+CREATE TABLE IF NOT EXISTS omeda_async_schemas (part text PRIMARY KEY, version integer NOT NULL)
+"""
 _FORMAT: Final = "SELECT version FROM omeda_async_schemas WHERE part = %s"
 _LOCK: Final = 0x6F6D6A6C
 """What two runs that make the tables at once wait for."""
@@ -89,8 +92,7 @@ def make_tables(connection: Connection, place: object) -> None:
         check_format(found, place)
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        if connection.execute(_HAS).fetchone() == (None,):
-            connection.execute("CREATE TABLE omeda_async_schemas (part text PRIMARY KEY, version integer NOT NULL)")
+        connection.execute(_MAKE_FORMATS)
         for step in STEPS[format_of(connection) :]:
             connection.execute(step.encode())
         connection.execute(_ENTER, (PART, len(STEPS)))
