@@ -20,7 +20,16 @@ from omeda_async.bulk.journal.postgres import PostgresBackend
 from omeda_async.bulk.journal.url import JournalUrl, where_of
 from omeda_async.journal import read_not_done, read_status
 from tests.bulk.bulk_fakes import adds_up, positions
-from tests.bulk.journal_help import Place, Work, asked, asked_of_server, identity, journalled, kept_records
+from tests.bulk.journal_help import (
+    Place,
+    Work,
+    asked,
+    asked_of_server,
+    identity,
+    journalled,
+    kept_records,
+    results_noted,
+)
 from tests.limits.postgres_service import OwnPostgres, own_postgres
 
 S = OutcomeStatus
@@ -454,3 +463,25 @@ async def test_what_the_docs_say_removes_one_run_and_no_other(journal_url: str) 
     assert [asked_of_server(journal_url, left.format(*one, number)) for one in tables] == [[(0,)]] * 4
     assert read_status(other) == before
     assert (await journalled(journal_url, ["a"])).counts == {S.DONE: 1}
+
+
+@pytest.mark.parametrize("when", ["INITIALLY IMMEDIATE", "INITIALLY DEFERRED"])
+def test_a_group_of_which_anything_fails_is_not_there(journal_url: str, when: str) -> None:
+    """Whether the database refuses an outcome, whose answer is not waited for, or only the commit: it is told."""
+    backend = backend_at(journal_url)
+    backend.open()
+    records = backend.write(group_of("a", "b")).records
+    for statement in (
+        """CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE 'no room for this'; END $$""",
+        f"""CREATE CONSTRAINT TRIGGER refused_{records[0]} AFTER UPDATE ON omeda_async_journal_records
+            DEFERRABLE {when} FOR EACH ROW WHEN (NEW.id = {records[0]}) EXECUTE FUNCTION pg_temp.refuse()""",
+    ):
+        backend._sql.execute(statement.encode())
+    group = group_of("c", first=2)
+    group.results = [(records, DONE)]
+    with pytest.raises(JournalError, match="no room for this"):
+        backend.write(group)
+    assert (kept_records(journal_url), results_noted(journal_url)) == ({"a", "b"}, 0)
+    backend._sql.execute(f"DROP TRIGGER refused_{records[0]} ON omeda_async_journal_records".encode())
+    backend.close()
