@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from omeda_async._postgres_blocking import WITHIN, Connection, PostgresFailed, connect, failing
+from omeda_async._postgres_blocking import Connection, PostgresFailed, connect, failing
 from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUSES
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Kept, Known
@@ -50,16 +50,17 @@ def usable(url: JournalUrl) -> Iterator[None]:
 
 
 @contextmanager
-def opened(url: JournalUrl, within: float = WITHIN) -> Iterator[Connection]:
+def opened(url: JournalUrl, within: float | None = None) -> Iterator[Connection]:
     """Open a connection for a journal, and close it when left; errors are JournalErrors.
 
     Args:
         url: Where.
-        within: Seconds that a statement may take.
+        within: Seconds that a statement may take, if others than usual.
     """
     with usable(url):
         connection = connect(url.server)
-        connection.within = max(within, connection.within)
+        if within is not None:
+            connection.within = within
         try:
             with failing(connection):
                 connection.execute(f"{_PLANS}; {_ALIVE}".encode())
