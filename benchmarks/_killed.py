@@ -57,7 +57,7 @@ class Job:
             return frozenset({"rejected"})
         return DONE
 
-    def run(self, manager: SessionManager, journal: Path) -> BulkRun:
+    def run(self, manager: SessionManager, journal: Path | str) -> BulkRun:
         """Make the run; the same call resumes it."""
         match self.kind:
             case "opt-outs":
@@ -109,7 +109,7 @@ def _brands(name: str) -> list[str]:
     return ["XXG", "NONE"] if name.startswith("gone") else ["XXG"]
 
 
-async def child(answers: Connection, url: str, journal: Path, job: Job) -> None:
+async def child(answers: Connection, url: str, journal: Path | str, job: Job) -> None:
     """Begin a job or resume it, and tell of each answer and each outcome as soon as it is there."""
 
     def heard(event: Event) -> None:

@@ -11,6 +11,7 @@ proved in tests/bulk/test_proof.py.
 
     python -m benchmarks.kill                           200 kills
     python -m benchmarks.kill --kills 2000 --write      the long form; puts its tables into the README
+    python -m benchmarks.kill --postgres postgresql://127.0.0.1/test
 """
 
 import argparse
@@ -123,6 +124,7 @@ class Soak:
     rng: Random
     sandbox: Sandbox
     folder: Path
+    postgres: str | None = None
     tally: Tally = attrs.field(factory=Tally)
     life: Life = attrs.field(factory=Life)
     warming: float = 0.1
@@ -142,9 +144,14 @@ class Soak:
         self.life.requests += 1
         return False
 
+    def _journal(self, job: Job) -> Path | str:
+        if self.postgres is None:
+            return self.folder / f"{job.number}.sqlite3"
+        return f"{self.postgres}{'&' if '?' in self.postgres else '?'}run=kill-{self.folder.name}-{job.number}"
+
     async def _job(self, job: Job, kills: int) -> None:
         """Kill a job so many times, unless it is quicker; let it finish, and compare."""
-        journal = self.folder / f"{job.number}.sqlite3"
+        journal = self._journal(job)
         seen: dict[int, tuple[str, int]] = {}
         for left in range(kills, -1, -1):
             await self._attempt(job, journal, self._moment(job, len(seen), left) if left else NEVER)
@@ -179,7 +186,7 @@ class Soak:
         over = self.life.requests == self.life.answered and job.good <= job.applied(self.sandbox)
         return MOMENTS[2 if over else 1]
 
-    async def _attempt(self, job: Job, journal: Path, moment: Moment) -> None:
+    async def _attempt(self, job: Job, journal: Path | str, moment: Moment) -> None:
         """Run a job in a child, and kill it when the moment has come."""
         self.life = Life()
         ours, theirs = PROCESSES.Pipe(duplex=False)
@@ -209,7 +216,7 @@ class Soak:
 
 
 def check(
-    tally: Tally, sandbox: Sandbox, job: Job, *, life: Life, seen: Mapping[int, tuple[str, int]], journal: Path
+    tally: Tally, sandbox: Sandbox, job: Job, *, life: Life, seen: Mapping[int, tuple[str, int]], journal: Path | str
 ) -> None:
     """Compare what the children reported with the journal and with what the sandbox holds."""
     names, sent, noted = job.names, job.processed(sandbox), read_status(journal)
@@ -228,13 +235,13 @@ def check(
         tally.again += final.get(position) != status or sent[names[position]] != times
 
 
-async def soak(kills: int, rng: Random) -> Tally:
+async def soak(kills: int, rng: Random, postgres: str | None = None) -> Tally:
     """Kill so many times against a sandbox in this process."""
     began = time.monotonic()
     sandbox = Sandbox(latency=LATENCY, ocamba_windows=((10**9, 1.0),), ocamba_parallel=None, keep_requests=100)
     with tempfile.TemporaryDirectory() as folder:
         async with sandbox:
-            work = Soak(kills, rng, sandbox, Path(folder))
+            work = Soak(kills, rng, sandbox, Path(folder), postgres)
             await work.run()
     work.tally.seconds = round(time.monotonic() - began, 1)
     return work.tally
@@ -259,11 +266,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Kill journalled runs, resume them, and count what was lost.")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--postgres", metavar="URL", help="keep the journals in this database; they stay there")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--write", action="store_true", help="put the tables into the README of the benchmarks")
     given = parser.parse_args()
     PROCESSES.set_forkserver_preload(["benchmarks._killed", "benchmarks._harness", "omeda_async.journal"])
-    tally = asyncio.run(soak(given.kills, Random(given.seed)))  # noqa: S311 it has to be repeatable
+    tally = asyncio.run(soak(given.kills, Random(given.seed), given.postgres))  # noqa: S311 it has to be repeatable
     print(json.dumps(attrs.asdict(tally), indent=2) if given.json else report(tally))
     if given.write:
         _harness.write_section("kill", report(tally))

@@ -7,15 +7,15 @@
     again = [one.record for one in read_not_done("run.sqlite3") if one.status is OutcomeStatus.FAILED]
 
 A journal is written by a bulk run (``journal=``), and is resumed by the same call with the same input. Reading never
-changes it, and may be done while a run is under way.
+changes it, and may be done while a run is under way. One in PostgreSQL has a URL in the place of the file.
 """
 
 from collections.abc import Iterable, Iterator
 from os import PathLike
-from pathlib import Path
 
 from omeda_async.bulk.journal.place import reader_at
 from omeda_async.bulk.journal.status import NOT_DONE, JournalCause, JournalRecord, JournalRun, JournalStatus
+from omeda_async.bulk.journal.url import where_of
 from omeda_async.outcomes import OutcomeStatus
 
 __all__ = ["JournalCause", "JournalRecord", "JournalRun", "JournalStatus", "read_not_done", "read_status"]
@@ -26,8 +26,9 @@ def read_status(path: str | PathLike[str]) -> JournalStatus:
 
     Raises:
         JournalError: It cannot be read, or is no journal.
+        ConfigurationError: It is neither a path nor a URL of PostgreSQL with the name of a run.
     """
-    return reader_at(Path(path)).status()
+    return reader_at(where_of(path)).status()
 
 
 def read_not_done(path: str | PathLike[str], statuses: Iterable[OutcomeStatus] = NOT_DONE) -> Iterator[JournalRecord]:
@@ -36,10 +37,11 @@ def read_not_done(path: str | PathLike[str], statuses: Iterable[OutcomeStatus] =
     Those left under way by a run that was killed count as unknown. It blocks, like :func:`read_status`.
 
     Args:
-        path: The journal.
+        path: The journal: its file, or ``postgresql://host/database?run=NAME``.
         statuses: Only those that ended so.
 
     Raises:
         JournalError: It cannot be read, or is no journal.
+        ConfigurationError: It is neither a path nor a URL of PostgreSQL with the name of a run.
     """
-    return reader_at(Path(path)).not_done(frozenset(statuses))
+    return reader_at(where_of(path)).not_done(frozenset(statuses))

@@ -1,6 +1,7 @@
 """Every asynchronous test runs on a loop with a moved clock, unless it asks for a real one."""
 
 import asyncio
+import secrets
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -55,3 +56,24 @@ def pytest_configure(config: pytest.Config) -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)
     config.addinivalue_line("markers", "real_clock: run on a real clock: other processes take part")
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[str]:
+    """Give the address of a schema of our own in a PostgreSQL; it is dropped in the end."""
+    import psycopg  # noqa: PLC0415 few tests need it
+
+    from tests.limits.postgres_service import postgres_url  # noqa: PLC0415 the same
+
+    url, name = postgres_url(), f"omeda_async_test_{secrets.token_hex(6)}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}".encode())
+    yield f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{name}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA {name} CASCADE".encode())
+
+
+@pytest.fixture
+def journal_url(database: str) -> str:
+    """Give the URL of a run that nobody has begun."""
+    return f"{database}&run=test-{secrets.token_hex(8)}"

@@ -22,6 +22,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_masking|_secret|_version|_clock|_retry_after", r"", r""),
     (r"_thread", r"_clock", r""),
     (r"_postgres", r"", r"psycopg(\..*)?"),
+    (r"_postgres_blocking", r"_clock", r"psycopg(\..*)?"),
     (r"_quick", r"", r"attrs"),
     (r"errors", r"_masking", r"attrs"),
     (r"_shown", r"_masking", r""),
@@ -102,7 +103,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (
         r"bulk\.journal(\.\w+)?",
-        rf"errors|outcomes|_masking|_version|_clock|_thread|_result|_row|bulk\._(item|outlast)|{OWN}",
+        rf"errors|outcomes|_masking|_version|_clock|_thread|_postgres_blocking|_result|_row|bulk\._(item|outlast)|{OWN}",
         r"attrs|orjson",
     ),
     (
@@ -164,7 +165,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"aiohttp\.web(\..*)?", r"sandbox\._server"),
     (r"email_validator.*", r"providers\.omeda\._addresses"),
     (r"aiolimiter.*", r"limits\._limiter"),
-    (r"psycopg(\..*)?", r"_postgres"),
+    (r"psycopg(\..*)?", r"_postgres(_blocking)?"),
     (r"sqlite3.*", r"bulk\.(journal|outbox)\.sqlite(_\w+)?|limits\._sqlite_file"),
     (r"redis(\..*)?", r"limits\._redis_(link|store)"),
     (r"(cattrs|orjson)(\..*)?", r"(?!limits\.).*|limits\._stored"),

@@ -39,7 +39,7 @@ def _shared(where: str) -> Limiter:
     settings = OcambaSettings(token="test", base_url=_URL, account=ACCOUNT)  # noqa: S106 no secret
     account = account_key("ocamba", settings, None)
     limit = RateLimit.parse(LIMIT)
-    return share_limiter(limit, where, account, timeout=60.0, on_pause=None, uniform=lambda: 0.5)
+    return share_limiter(limit, where, account, timeout=60.0, connect_timeout=10.0, on_pause=None, uniform=lambda: 0.5)
 
 
 def extra(kinds: Mapping[str, str] = KINDS, calls: int = CALLS, rounds: int = 5) -> dict[str, float]:

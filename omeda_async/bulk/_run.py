@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterator
-from os import PathLike, fspath
-from pathlib import Path
+from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypedDict, Unpack
 
@@ -27,6 +26,7 @@ from omeda_async.outcomes import BulkReport, Outcome, Plan
 
 if TYPE_CHECKING:
     from omeda_async.bulk.journal.identity import Identity
+    from omeda_async.bulk.journal.url import Where
     from omeda_async.bulk.journal.writer import Journal
 
 CLOSE_TIMEOUT = 30.0
@@ -41,7 +41,7 @@ class BulkOptions(TypedDict, total=False):
     concurrency: int | None
     """Calls under way at the most; None leaves it to the provider's default."""
     journal: str | PathLike[str] | None
-    """A file that remembers the run, so that the same call resumes it."""
+    """Remembers the run, so that the same call resumes it: a file, or ``postgresql://host/database?run=NAME``."""
     journal_pii: Literal["keep", "hash"]
     """``"keep"``, or ``"hash"`` to keep records out of the journal but for a salted hash."""
     priority: Priority
@@ -73,7 +73,7 @@ class BulkRun(Generic[Record_co, Receipt_co]):
             raise TypeError(f"{work.name} has no option {', '.join(sorted(unknown))}")
         self._work = work
         self._records = many(records)
-        self._journal = _path(options.get("journal"))
+        self._journal = _where(options.get("journal"))
         self._journal_pii = options.get("journal_pii", "keep")
         self._on_progress = options.get("on_progress")
         if self._on_progress is not None and (not callable(self._on_progress) or is_async(self._on_progress)):
@@ -294,12 +294,12 @@ class BulkRun(Generic[Record_co, Receipt_co]):
             observe(self._on_progress, self.report)
 
 
-def _path(journal: object) -> Path | None:
+def _where(journal: object) -> "Where | None":
     if journal is None:
         return None
-    if not isinstance(journal, str | PathLike) or not isinstance(fspath(journal), str) or not fspath(journal):
-        raise ConfigurationError("journal must be the path of a file")
-    return Path(journal)
+    from omeda_async.bulk.journal.url import where_of  # noqa: PLC0415 the same
+
+    return where_of(journal)
 
 
 def _checked(work: Work, options: BulkOptions) -> EngineOptions:

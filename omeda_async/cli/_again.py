@@ -60,11 +60,11 @@ class Survey:
         return [*plain, "jsonl"] if len(self.ids) == 1 else ["jsonl"]
 
 
-def write_again(path: Path, statuses: Iterable[OutcomeStatus], stream: TextIO, name: str) -> Survey:
+def write_again(journal: str, statuses: Iterable[OutcomeStatus], stream: TextIO, name: str) -> Survey:
     """Write the records that ended in one of the statuses, in a form from which they are read as what they were.
 
     Args:
-        path: The journal.
+        journal: Its file, or its URL.
         statuses: Which ones.
         stream: Where to write them.
         name: Its file name, whose ending chooses the format; without one the records do.
@@ -77,9 +77,9 @@ def write_again(path: Path, statuses: Iterable[OutcomeStatus], stream: TextIO, n
     ending = Path(name).suffix.lower()
     if ending and ending not in FORMS:
         raise ConfigurationError(f"{name} ends in {ending}, which is no format: {', '.join(FORMS)} are")
-    kind = _kind_of(path)
+    kind = _kind_of(journal)
     with _draft() as lines:
-        survey = _drawn(path, tuple(statuses), lines)
+        survey = _drawn(journal, tuple(statuses), lines)
         if not survey.found:
             return survey
         for form in _forms(ending, survey):
@@ -96,10 +96,11 @@ def write_again(path: Path, statuses: Iterable[OutcomeStatus], stream: TextIO, n
     raise ConfigurationError("no file of these records would be read as what they are")
 
 
-def _kind_of(path: Path) -> RowKind:
-    operation = read_status(path).operation
+def _kind_of(journal: str) -> RowKind:
+    status = read_status(journal)
+    operation = status.operation
     if operation not in KINDS:
-        raise ConfigurationError(f"{path} is the journal of {operation}, for which no file is read")
+        raise ConfigurationError(f"{status.place} is the journal of {operation}, for which no file is read")
     return KINDS[operation]
 
 
@@ -115,10 +116,10 @@ def _room() -> AbstractContextManager[None]:
     return refusing(f"no draft can be written to {tempfile.gettempdir()}")
 
 
-def _drawn(path: Path, statuses: tuple[OutcomeStatus, ...], lines: TextIO) -> Survey:
+def _drawn(journal: str, statuses: tuple[OutcomeStatus, ...], lines: TextIO) -> Survey:
     """Write the records as JSON Lines, in one pass, as a run may be writing the journal."""
     survey = Survey()
-    for kept in read_not_done(path, statuses):
+    for kept in read_not_done(journal, statuses):
         record = _as_dict(kept.record)
         if record is None:
             survey.lost_in_all += 1

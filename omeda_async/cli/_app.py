@@ -95,7 +95,13 @@ def cancel_transactions(
 
 @app.command(cls=Command)
 def status(
-    journal: Annotated[Path, typer.Argument(metavar="FILE.sqlite3", help="The journal of a run, or an outbox.")],
+    journal: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE.sqlite3",
+            help="The journal of a run, a file or a PostgreSQL URL with ?run=NAME; or an outbox.",
+        ),
+    ],
     failed: Annotated[
         bool, typer.Option("--failed", help="Write the records that are not done as input again.")
     ] = False,

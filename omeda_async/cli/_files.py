@@ -19,7 +19,12 @@ def journal_files(journal: Path) -> Iterator[Path]:
     return (Path(f"{journal}{ending}") for ending in BESIDE)
 
 
-def check_output(output: str | None, *, file: str | None = None, journal: Path | None = None) -> None:
+def file_of(journal: str) -> Path | None:
+    """Return the file of a journal; None where it is in a database."""
+    return None if "://" in journal else Path(journal)
+
+
+def check_output(output: str | None, *, file: str | None = None, journal: str | None = None) -> None:
     """Refuse an output that would overwrite what is read.
 
     Args:
@@ -33,7 +38,8 @@ def check_output(output: str | None, *, file: str | None = None, journal: Path |
     if output is None:
         return
     inputs = () if file is None else (Path("/dev/stdin" if file == "-" else file),)
-    journals = () if journal is None else journal_files(journal)
+    path = None if journal is None else file_of(journal)
+    journals = () if path is None else journal_files(path)
     for what, paths in (("input", inputs), ("journal", journals)):
         if any(_same(Path(output), path) for path in paths):
             raise ConfigurationError(f"--output {output} is the {what}, which it would overwrite: give another file")

@@ -26,8 +26,11 @@ def _file(kind: RowKind) -> Any:
 def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
     file: str,
     journal: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN.sqlite3", help="Remember the run there; the same command then goes on with it."),
+        str | None,
+        typer.Option(
+            metavar="RUN.sqlite3",
+            help="Remember the run there: a file, or a PostgreSQL URL with ?run=NAME; the same command then goes on.",
+        ),
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would be sent, and send nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Needed where there is no terminal.")] = False,

@@ -52,7 +52,7 @@ class Asked:
     """What every bulk command can be asked for; see the options of the same names."""
 
     file: str
-    journal: Path | None = None
+    journal: str | None = attrs.field(default=None, repr=False)
     plan: bool = False
     yes: bool = False
     output: str | None = None

@@ -14,6 +14,7 @@ from omeda_async import (
     Outcome,
     OutcomeStatus,
 )
+from omeda_async.cli._files import file_of
 from omeda_async.cli._order import Format, Order
 from omeda_async.cli._outcomes import Lines, advice, summary, writing
 from omeda_async.cli._process import OutputLost
@@ -170,7 +171,13 @@ def _advise(order: Order, counts: dict[OutcomeStatus, int], ended: Ended, *, int
 def _way_on(order: Order, failure: OmedaAsyncError) -> str:
     if not isinstance(failure, JournalError) or order.asked.journal is None:
         return ""
-    if not order.asked.journal.exists():
+    path = file_of(order.asked.journal)
+    if path is None:
+        return (
+            " See that the database can be reached and written. Then give the same command again: it goes on, and what "
+            "the journal does not know is settled with the provider."
+        )
+    if not path.exists():
         return " The same command would send every record again: send only what is not done."
     return (
         " See that it can be written, that there is room on the disk and no other program holds it. Then give the same "

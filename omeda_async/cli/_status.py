@@ -3,7 +3,6 @@
 import sys
 from contextlib import nullcontext
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -11,7 +10,7 @@ from rich.console import Console
 
 from omeda_async import ConfigurationError, OutcomeStatus, outbox
 from omeda_async.cli._again import Survey, write_again
-from omeda_async.cli._files import check_output, replacing
+from omeda_async.cli._files import check_output, file_of, replacing
 from omeda_async.cli._order import Format
 from omeda_async.cli._outbox import show_outbox
 from omeda_async.cli._report import STYLES, new_table, words
@@ -20,12 +19,13 @@ from omeda_async.journal import JournalRun, JournalStatus, read_status
 from omeda_async.outbox import is_outbox
 
 
-def show_status(path: Path, form: Format) -> None:
+def show_status(journal: str, form: Format) -> None:
     """Show the counts, requests, times and causes of a journal, or an outbox; exit 0 if all is done, else 1."""
     with complaints():
-        if is_outbox(path):
+        path = file_of(journal)
+        if path is not None and is_outbox(path):
             raise typer.Exit(show_outbox(outbox.read_status(path), form))
-        status = read_status(path)
+        status = read_status(journal)
     if form is Format.JSON:
         print_json(_document(status))
     else:
@@ -34,18 +34,19 @@ def show_status(path: Path, form: Format) -> None:
     raise typer.Exit(Exit.DONE if done else Exit.NOT_ALL_DONE)
 
 
-def write_failed(path: Path, only: list[OutcomeStatus] | None, output: str | None) -> None:
+def write_failed(journal: str, only: list[OutcomeStatus] | None, output: str | None) -> None:
     """Write the records that are not done as input again: to a file, or to standard output (None or ``-``)."""
     output = None if output == "-" else output
     statuses = only or [status for status in OutcomeStatus if not status.is_done]
     with complaints():
-        if is_outbox(path):
+        path = file_of(journal)
+        if path is not None and is_outbox(path):
             raise ConfigurationError(
                 f"{path} is an outbox, which tries what failed again by itself: --failed is for journals"
             )
-        check_output(output, journal=path)
+        check_output(output, journal=journal)
         with nullcontext(sys.stdout) if output is None else replacing(output) as stream:
-            survey = write_again(path, statuses, stream, output or "")
+            survey = write_again(journal, statuses, stream, output or "")
     if output is not None:
         say(notes(), f"{counted(survey.found, 'record')} in {output}.", "dim")
     _tell_lost(survey)
@@ -100,7 +101,7 @@ def _moment(moment: datetime) -> str:
 
 def _document(status: JournalStatus) -> dict[str, Any]:
     return {
-        "journal": str(status.path),
+        "journal": status.place,
         "provider": status.provider,
         "operation": status.operation,
         "base_url": status.base_url,

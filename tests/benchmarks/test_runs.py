@@ -9,9 +9,11 @@ from typing import Any
 import orjson
 import pytest
 
-from benchmarks import _harness, bulk, calls, cancels, command
+from benchmarks import _harness, bulk, calls, cancels, command, journals
 from benchmarks._inputs import INPUTS, bodies, mixed_dicts
 from benchmarks.bulk import Bench
+from omeda_async.bulk.journal.place import backend_at
+from omeda_async.journal import read_status
 
 MIXED = ("mixed", "keyed", "jsonl", "dicts", "models")
 
@@ -118,3 +120,11 @@ def test_a_command_that_says_something_else_fails() -> None:
         command.measure("benchmarks._typer_alone", ("--help",), "opt-out")
     with pytest.raises(_harness.Failed, match="exit code"):
         command.measure("benchmarks._typer_alone", (), "Greet somebody")
+
+
+def test_a_measured_journal_holds_what_was_written_and_knows_it_again(tmp_path: Path) -> None:
+    """The first time all is new, the second time all is known, and every record has its outcome."""
+    path = tmp_path / "run.sqlite3"
+    for known in (0, 600):
+        assert journals._written(backend_at(path, journals.IDENTITY), 600, 100)[1] == known
+    assert read_status(path).counts == {"done": 600}

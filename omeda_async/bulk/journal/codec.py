@@ -71,7 +71,8 @@ class Codec:
         return Entries(positions, fingerprints, f"[{json}]", pack(f"<{2 * len(texts)}I", *sums))
 
     def text(self, text: str) -> str:
-        """Return a text as it is kept: without e-mail addresses, or with masked ones."""
+        """Return a text as it is kept: without e-mail addresses, or with masked ones; half a surrogate is spelt out."""
+        text = text.encode("utf-8", "backslashreplace").decode()
         return mask_emails(text) if self.salt is None else str(_without_addresses(text))
 
     def kept(self, results: Iterable[tuple[T, Result[Any]]]) -> list[tuple[T, Kept]]:

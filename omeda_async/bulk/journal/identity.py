@@ -40,8 +40,9 @@ class Identity:
             if own.get(name) != found.get(name):
                 hidden = salt is not None and name in self.scope
                 both = "is another one" if hidden else f"is {found.get(name)!r} there and {own.get(name)!r} here"
+                own_place = "file" if isinstance(where, Path) else "name"
                 raise JournalError(
-                    f"the journal {where} belongs to another run: {name} {both}; give each run its own file"
+                    f"the journal {where} belongs to another run: {name} {both}; give each run its own {own_place}"
                 )
 
 

@@ -110,7 +110,7 @@ class Opened(NamedTuple):
     seconds_ago: float
     """When the last of these runs was seen."""
     records: int
-    """How many it holds of earlier runs."""
+    """How many it holds of earlier runs; it may be a little less."""
 
 
 class Backend(Protocol):

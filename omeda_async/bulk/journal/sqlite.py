@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import count, pairwise
+from itertools import count
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -28,6 +28,7 @@ from omeda_async.bulk.journal.interface import (
     WriteGroup,
     Written,
 )
+from omeda_async.bulk.journal.ranges import ranges
 from omeda_async.bulk.journal.sqlite_file import INODE, Files, displaced, journal_file, unusable
 from omeda_async.bulk.journal.sqlite_find import Finder
 from omeda_async.bulk.journal.sqlite_mark import MARK, mark_of, open_mark
@@ -214,8 +215,8 @@ class SqliteBackend:
         for records, kept in results:
             told = STATUS_CODES[kept.status], kept.attempts, self._numbers[kept.stored]
             # What may change yet stands alone.
-            ranges = _ranges(records) if kept.status in SETTLED else zip(records, records, strict=True)
-            rows += [(first, last, *told) for first, last in ranges]
+            spans = ranges(records) if kept.status in SETTLED else zip(records, records, strict=True)
+            rows += [(first, last, *told) for first, last in spans]
         if self._last:
             self._forget((row[0], row[1]) for row in rows if row[0] <= self._last)
         if rows:
@@ -248,12 +249,3 @@ class SqliteBackend:
 
 def _dumped(rows: Any) -> str:
     return orjson.dumps(rows).decode()
-
-
-def _ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the first and the last of numbers that follow on one another."""
-    numbers = sorted(numbers)
-    if numbers[-1] - numbers[0] + 1 == len(numbers):
-        return [(numbers[0], numbers[-1])]
-    breaks = [place for place, (one, other) in enumerate(pairwise(numbers), 1) if other != one + 1]
-    return [(numbers[begin], numbers[end - 1]) for begin, end in pairwise([0, *breaks, len(numbers)])]

@@ -86,6 +86,7 @@ class SqliteReader:
             (identity, _), runs = whose(connection, self._path), tuple(map(_run, connection.execute(_RUNS)))
             return JournalStatus(
                 path=self._path,
+                place=str(self._path),
                 provider=identity.pop("provider"),
                 operation=identity.pop("operation"),
                 base_url=identity.pop("base_url"),

@@ -48,7 +48,8 @@ class JournalCause:
 class JournalStatus:
     """What a journal holds: always ``total == sum(counts.values()) + under_way``."""
 
-    path: Path
+    path: Path | None
+    """The file; None where it is in a database."""
     provider: str
     operation: str
     base_url: str
@@ -70,6 +71,8 @@ class JournalStatus:
     runs: tuple[JournalRun, ...]
     causes: tuple[JournalCause, ...]
     """Why records are not done, the most frequent first, at most 20."""
+    place: str = ""
+    """Where it is: the file, or the URL without user and password."""
 
     @property
     def complete(self) -> bool:

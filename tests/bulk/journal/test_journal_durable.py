@@ -18,7 +18,7 @@ from omeda_async.bulk.journal.sqlite import SqliteBackend
 from omeda_async.journal import read_status
 from omeda_async.limits import forget
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
-from tests.bulk.journal_help import Work, journalled
+from tests.bulk.journal_help import Place, Work, journalled
 from tests.bulk.sandboxed import manager_on
 
 
@@ -71,21 +71,20 @@ async def test_an_intent_is_forced_to_the_disk_before_the_attempt(tmp_path: Path
 
 
 @pytest.mark.parametrize("way", ["at once", "gently", "torn down"])
-async def test_what_the_last_run_left_in_doubt_stays_so_when_this_one_is_stopped(tmp_path: Path, way: str) -> None:
+async def test_what_the_last_run_left_in_doubt_stays_so_when_this_one_is_stopped(place: Place, way: str) -> None:
     """Applied and lost, then resumed and stopped before it could go again: unknown, in the journal as well."""
-    path = tmp_path / "run.sqlite3"
     records = [BrandOptOut(f"a{number}@example.com", brand_ids=["XXG"]) for number in range(4)]
     async with Sandbox() as sandbox:
         sandbox.fault(Fault(FaultKind.DROP, FaultPoint.AFTER, times=None))
         async with manager_on(sandbox) as manager:
-            await manager.omeda.opt_outs.submit_many(records, journal=path)
-        assert read_status(path).counts == {OutcomeStatus.UNKNOWN: 4}
+            await manager.omeda.opt_outs.submit_many(records, journal=place)
+        assert read_status(place).counts == {OutcomeStatus.UNKNOWN: 4}
         sandbox.faults.clear()
         forget()  # as another process would
         async with manager_on(sandbox, limits={"omeda": RateLimit(Window(1, 1e6))}) as manager:
             await manager.omeda.deployments.search(DeploymentSearch(deployment_name="x"))
             before = asyncio.all_tasks()
-            run = manager.omeda.opt_outs.submit_many(records, journal=path)
+            run = manager.omeda.opt_outs.submit_many(records, journal=place)
             task = asyncio.create_task(_drained(run))
             while not sum(manager.omeda.limits.waiting.values()):  # noqa: ASYNC110 the limiter tells nobody
                 await asyncio.sleep(0.1)
@@ -97,7 +96,7 @@ async def test_what_the_last_run_left_in_doubt_stays_so_when_this_one_is_stopped
             await asyncio.wait({task})
     assert run.report.counts == {OutcomeStatus.UNKNOWN: 4}
     assert all(one.error is not None and one.error.sent for one in run.report.failures)
-    assert read_status(path).counts == {OutcomeStatus.UNKNOWN: 4}
+    assert read_status(place).counts == {OutcomeStatus.UNKNOWN: 4}
 
 
 async def test_what_is_broken_off_while_it_is_written_down_stays_in_the_doubt_it_was_in(

@@ -1,6 +1,5 @@
 """What a journal keeps of records, receipts and errors, and what comes back of it; also through a real sandbox."""
 
-import sqlite3
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -32,7 +31,7 @@ from omeda_async.journal import read_not_done, read_status
 from omeda_async.providers._models import Answer
 from omeda_async.sandbox import Sandbox
 from tests.bulk.bulk_fakes import collect
-from tests.bulk.journal_help import journalled
+from tests.bulk.journal_help import Place, forget_result, journalled
 
 S = OutcomeStatus
 UNKEPT = {"method", "url", "headers"}
@@ -181,40 +180,39 @@ def manager_of(sandbox: Sandbox) -> SessionManager:
     )
 
 
-async def test_opt_outs_broken_off_and_resumed_end_in_the_right_state(path: Path) -> None:
+@pytest.mark.parametrize(("place", "total"), [("sqlite", 3000), ("postgres", 300)], indirect=["place"])
+async def test_opt_outs_broken_off_and_resumed_end_in_the_right_state(place: Place, total: int) -> None:
     """With culprits among them, stopped in the middle: each is applied, and the refused come back as models."""
-    records: list[Any] = [BrandOptOut(f"r{number}@example.com", brand_ids=["XXG"]) for number in range(3000)]
-    for bad in (7, 1500, 2999):
+    bad_ones = {7, total // 2, total - 1}
+    records: list[Any] = [BrandOptOut(f"r{number}@example.com", brand_ids=["XXG"]) for number in range(total)]
+    for bad in bad_ones:
         records[bad] = BrandOptOut(f"r{bad}@example.com", brand_ids=["XXG", "NONE"])
     async with Sandbox(latency=0.01) as sandbox, manager_of(sandbox) as manager:
-        run = manager.omeda.opt_outs.submit_many(records, journal=path, max_entries=100)
+        run = manager.omeda.opt_outs.submit_many(records, journal=place, max_entries=total // 30)
         taken = 0
         async for _ in run:
             taken += 1
-            if taken == 500:
+            if taken == total // 6:
                 break
         await run.aclose(timeout=0)
-        outcomes = await collect(manager.omeda.opt_outs.submit_many(records, journal=path, max_entries=100))
+        outcomes = await collect(manager.omeda.opt_outs.submit_many(records, journal=place, max_entries=total // 30))
         applied = sandbox.omeda.opt_outs.applied()
-    assert applied == {("brand", f"r{number}@example.com", "XXG") for number in range(3000)}
-    assert {outcome.status for outcome in outcomes if outcome.position not in {7, 1500, 2999}} == {S.DONE}
-    assert read_status(path).counts == {S.DONE: 2997, S.PARTLY_DONE: 3}
-    found = list(read_not_done(path))
-    assert [one.record for one in found] == [records[7], records[1500], records[2999]]
+    assert applied == {("brand", f"r{number}@example.com", "XXG") for number in range(total)}
+    assert {outcome.status for outcome in outcomes if outcome.position not in bad_ones} == {S.DONE}
+    assert read_status(place).counts == {S.DONE: total - 3, S.PARTLY_DONE: 3}
+    found = list(read_not_done(place))
+    assert [one.record for one in found] == [records[bad] for bad in sorted(bad_ones)]
     assert all(isinstance(one.error, errors.BatchRejected) and one.error.culprits[0].id == "NONE" for one in found)
 
 
-async def test_a_cancel_that_was_under_way_is_settled_by_a_read(path: Path) -> None:
+async def test_a_cancel_that_was_under_way_is_settled_by_a_read(place: Place) -> None:
     """The killed run's cancel had been carried out: it is not sent again, and reported as done by us."""
     async with Sandbox() as sandbox, manager_of(sandbox) as manager:
         sandbox.ocamba.seed_campaigns(["1", "2"])
-        await manager.ocamba.campaigns.cancel_many(["1", "2"], journal=path)
-        connection = sqlite3.connect(path)
-        connection.execute("DELETE FROM results WHERE first = 1")
-        connection.commit()
-        connection.close()
+        await manager.ocamba.campaigns.cancel_many(["1", "2"], journal=place)
+        forget_result(place, 1)
         asked = len(sandbox.requests)
-        outcomes = await collect(manager.ocamba.campaigns.cancel_many(["1", "2"], journal=path))
+        outcomes = await collect(manager.ocamba.campaigns.cancel_many(["1", "2"], journal=place))
         (read,) = list(sandbox.requests)[asked:]
     assert read.method == "GET"
     by_key = {outcome.key: outcome for outcome in outcomes}
@@ -240,10 +238,10 @@ async def test_another_reason_or_brand_is_refused(path: Path) -> None:
             await manager.omeda.opt_outs.submit_many([ClientOptOut("a@example.com")], journal=second)
 
 
-async def test_records_of_any_kind_are_journalled(path: Path) -> None:
+async def test_records_of_any_kind_are_journalled(place: Place) -> None:
     """A run over records that JSON cannot hold is resumed as well: they are known by what they ask for."""
-    await journalled(path, [("a", 1), b"b", 2**80])
-    report = await journalled(path, [("a", 1), b"b", 2**80])
+    await journalled(place, [("a", 1), b"b", 2**80])
+    report = await journalled(place, [("a", 1), b"b", 2**80])
     assert (report.counts, report.requests) == ({S.DONE: 3}, 0)
 
 

@@ -19,7 +19,7 @@ from omeda_async.bulk.journal import sqlite_file
 from omeda_async.journal import read_not_done, read_status
 from omeda_async.outcomes import Tally
 from tests.bulk.bulk_fakes import adds_up, collect, positions
-from tests.bulk.journal_help import Account, Settings, Work, journal_of, journalled, rows
+from tests.bulk.journal_help import Account, Place, Settings, Work, journal_of, journalled, rows, trace
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "run.sqlite3"
 
 
-async def refused(path: Path, work: Work, **options: Any) -> str:
+async def refused(place: Place, work: Work, **options: Any) -> str:
     """Run and be refused; nothing was sent, and the report says so."""
-    run = journalled(path, ["a", "b"], work, **options)
+    run = journalled(place, ["a", "b"], work, **options)
     with pytest.raises(JournalError) as caught:
         await run
     assert work.sent == []
@@ -49,22 +49,22 @@ async def refused(path: Path, work: Work, **options: Any) -> str:
     ids=["operation", "provider", "base URL", "reason", "what is kept"],
 )
 async def test_the_journal_of_another_run_is_refused(
-    path: Path, work: Work, options: dict[str, Any], both: tuple[str, ...]
+    place: Place, work: Work, options: dict[str, Any], both: tuple[str, ...]
 ) -> None:
     """The message names what differs, on both sides; the file stays as it was."""
-    await journalled(path, ["a"])
-    before = path.read_bytes()
-    text = await refused(path, work, **options)
+    await journalled(place, ["a"])
+    before = trace(place)
+    text = await refused(place, work, **options)
     assert all(part in text for part in both)
-    assert path.read_bytes() == before
+    assert trace(place) == before
     with pytest.raises(JournalError):
-        await journalled(path, ["a"], work, **options).plan()
+        await journalled(place, ["a"], work, **options).plan()
 
 
-async def test_another_reason_is_refused_but_not_shown_where_only_hashes_are_kept(path: Path) -> None:
+async def test_another_reason_is_refused_but_not_shown_where_only_hashes_are_kept(place: Place) -> None:
     """The hashes of two reasons are compared, and neither text is in the message."""
-    await journalled(path, ["a"], Work(scope={"reason": "tired"}), journal_pii="hash")
-    text = await refused(path, Work(scope={"reason": "cross"}), journal_pii="hash")
+    await journalled(place, ["a"], Work(scope={"reason": "tired"}), journal_pii="hash")
+    text = await refused(place, Work(scope={"reason": "cross"}), journal_pii="hash")
     assert "reason is another one" in text
 
 
@@ -162,7 +162,7 @@ def test_a_journal_that_is_no_path_is_refused_at_once(journal: Any) -> None:
         _ = journalled(journal, [])
 
 
-async def test_a_second_run_on_the_same_journal_is_refused_while_the_first_is_under_way(path: Path) -> None:
+async def test_a_second_run_on_the_same_journal_is_refused_while_the_first_is_under_way(place: Place) -> None:
     """The first goes on undisturbed, can be read meanwhile, and leaves the journal free."""
     work, no_more = Work(), asyncio.Event()
 
@@ -170,16 +170,16 @@ async def test_a_second_run_on_the_same_journal_is_refused_while_the_first_is_un
         yield "a"
         await no_more.wait()
 
-    first = asyncio.ensure_future(journalled(path, records(), work))
+    first = asyncio.ensure_future(journalled(place, records(), work))
     while not work.applied:  # noqa: ASYNC110 the work is a stand-in that tells nobody
         await asyncio.sleep(0.1)
-    assert "in use" in await refused(path, Work())
-    assert read_status(path).running
-    assert [run.ended for run in read_status(path).runs] == [None]
+    assert "in use" in await refused(place, Work())
+    assert read_status(place).running
+    assert [run.ended for run in read_status(place).runs] == [None]
     no_more.set()
     assert (await first).counts == {OutcomeStatus.DONE: 1}
-    assert not read_status(path).running
-    await journalled(path, ["a"])
+    assert not read_status(place).running
+    await journalled(place, ["a"])
 
 
 async def test_a_link_to_a_journal_is_the_same_journal(path: Path) -> None:
@@ -196,13 +196,13 @@ async def test_a_link_to_a_journal_is_the_same_journal(path: Path) -> None:
 
 HOLD = """
 import asyncio, sys
-from pathlib import Path
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.place import journal_at
+from omeda_async.bulk.journal.url import where_of
 from omeda_async.outcomes import Tally
 
 async def hold():
-    await journal_at(Path(sys.argv[1]), Identity(provider="fake", operation="fakes.do_many",
+    await journal_at(where_of(sys.argv[1]), Identity(provider="fake", operation="fakes.do_many",
                      base_url="https://fake.example.com")).open(Tally())
     print("open", flush=True)
     await asyncio.sleep(60)
@@ -212,18 +212,20 @@ asyncio.run(hold())
 
 
 @pytest.mark.real_clock
-async def test_a_process_that_holds_the_journal_keeps_others_out_until_it_dies(path: Path) -> None:
+async def test_a_process_that_holds_the_journal_keeps_others_out_until_it_dies(place: Place) -> None:
     """Another process is refused; after SIGKILL nothing has to be cleaned up."""
-    holder = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLD, str(path), stdout=asyncio.subprocess.PIPE)
+    holder = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLD, str(place), stdout=asyncio.subprocess.PIPE
+    )
     assert holder.stdout is not None
     assert await holder.stdout.readline() == b"open\n"
-    assert "in use" in await refused(path, Work())
-    assert read_status(path).running
+    assert "in use" in await refused(place, Work())
+    assert read_status(place).running
     holder.kill()
     await holder.wait()
-    assert not read_status(path).running
-    assert (await journalled(path, ["a"])).counts == {OutcomeStatus.DONE: 1}
-    assert [run.complete for run in read_status(path).runs] == [False, True]
+    assert not read_status(place).running
+    assert (await journalled(place, ["a"])).counts == {OutcomeStatus.DONE: 1}
+    assert [run.complete for run in read_status(place).runs] == [False, True]
 
 
 async def test_all_files_of_a_journal_are_for_their_owner_only(path: Path) -> None:

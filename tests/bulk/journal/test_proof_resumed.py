@@ -1,5 +1,6 @@
 """The proof over random fault plans, with a journal: broken off anywhere, the same call finishes every record."""
 
+import secrets
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from omeda_async.sandbox import Sandbox
 from omeda_async.testing import run_moved
 from tests.bulk import fault_checks as checks, fault_plans as plans, fault_runs as runs
 from tests.bulk.bulk_fakes import collect
+from tests.bulk.journal_help import Place
 from tests.bulk.sandboxed import manager_on
 from tests.bulk.test_proof import PROOF
 from tests.campaigns import cases
@@ -27,7 +29,14 @@ def test_a_run_broken_off_by_anything_is_brought_to_its_end(plan: plans.FaultPla
         run_moved(_resumed(plan, Path(folder) / "run.sqlite3"), patience=PATIENCE, debug=False)
 
 
-async def _resumed(plan: plans.FaultPlan, journal: Path) -> None:
+@settings(PROOF, max_examples=cases(8))
+@given(plan=plans.PLANS)
+def test_and_so_is_one_whose_journal_is_in_postgresql(database: str, plan: plans.FaultPlan) -> None:
+    """The same rules, by another backend."""
+    run_moved(_resumed(plan, f"{database}&run=proof-{secrets.token_hex(8)}"), patience=PATIENCE, debug=False)
+
+
+async def _resumed(plan: plans.FaultPlan, journal: Place) -> None:
     with runs.every_outcome() as outcomes, runs.every_exchange() as exchanges:
         async with Sandbox(seed=plan.seed, latency=plan.latency) as sandbox:
             records = plans.seed(sandbox, plan)

@@ -1,0 +1,130 @@
+"""Connections to a PostgreSQL server for threads: each call blocks, and none for longer than it may."""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from omeda_async import _clock
+
+T = TypeVar("T")
+
+WITHIN: Final = 30.0
+"""Seconds that a statement may take."""
+_DEFAULTS: Final[dict[str, Any]] = {
+    "connect_timeout": 10,
+    "application_name": "omeda-async",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": round(WITHIN * 1000),
+}
+"""What holds where the address does not say otherwise."""
+_SECRET: Final = ("password", "sslpassword")
+
+
+class PostgresFailed(Exception):
+    """The server cannot do what it is to do, or does not answer.
+
+    Args:
+        text: Why; it holds nothing of an address's secrets, and of no row.
+        code: The SQLSTATE; empty where there is none.
+    """
+
+    def __init__(self, text: str, code: str = "") -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection whose statements each end within a while, whatever became of the server."""
+
+    within: float = WITHIN
+
+    def wait(self, gen: Generator[Any, Any, T], *options: Any, **more: Any) -> T:
+        """Wait for what is under way."""
+        try:
+            return super().wait(_ended(gen, _clock.monotonic() + self.within, self.within), *options, **more)
+        except _Late:
+            self.pgconn.finish()  # nothing more is said on it
+            raise
+
+
+class _Late(psycopg.OperationalError):
+    """The server has not answered in good time."""
+
+
+def _ended(waiting: Generator[Any, Any, T], until: float, within: float) -> Generator[Any, Any, T]:
+    """Wait for the same, and give up at a time."""
+    try:
+        wish = next(waiting)
+        while True:
+            ready = yield wish
+            if not ready and _clock.monotonic() > until:
+                raise _Late(f"no answer within {within:g} s")
+            wish = waiting.send(ready)
+    except StopIteration as end:
+        done: T = end.value
+        return done
+
+
+def connect(url: str) -> Connection:
+    """Open a connection, whose statements commit by themselves unless a transaction was begun.
+
+    Raises:
+        PostgresFailed: There is none.
+    """
+    try:
+        options = {**_DEFAULTS, **conninfo_to_dict(url), "client_encoding": "utf8"}
+    except psycopg.Error:
+        raise PostgresFailed("the address is not one that libpq understands") from None
+    try:
+        # What was prepared for tables that were empty would be carried out so when they are full.
+        return Connection.connect(**options, autocommit=True, prepare_threshold=None)
+    except (psycopg.Error, OSError) as error:
+        text = _words(error)
+        for secret in filter(None, map(options.get, _SECRET)):
+            text = text.replace(str(secret), "***")
+        raise PostgresFailed(text, getattr(error, "sqlstate", None) or "") from None
+
+
+@contextmanager
+def failing(connection: Connection) -> Iterator[None]:
+    """Turn psycopg's errors into PostgresFailed; a connection that does not answer is closed.
+
+    Of an error only its main sentence is told: its details show what is in a row.
+    """
+    try:
+        yield
+    except (psycopg.Error, OSError) as error:
+        if isinstance(error, psycopg.OperationalError | OSError) and not getattr(error, "sqlstate", None):
+            connection.close()
+        raise PostgresFailed(_words(error), getattr(error, "sqlstate", None) or "") from None
+
+
+@contextmanager
+def transaction(connection: Connection, *, at_once: bool = False) -> Iterator[None]:
+    """Do something in one transaction; errors as of :func:`failing`.
+
+    Args:
+        connection: Where.
+        at_once: Do not wait for a statement whose rows nobody asks for: its error comes later.
+    """
+    with failing(connection):
+        try:
+            with connection.pipeline() if at_once else nullcontext():
+                connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+                yield
+                connection.execute("COMMIT")
+        except BaseException:
+            with suppress(psycopg.Error, OSError):
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _words(error: Exception) -> str:
+    diagnosis = getattr(error, "diag", None)
+    text = (diagnosis and diagnosis.message_primary) or str(error)
+    return " ".join(text.split())[:300] or type(error).__name__

@@ -1,0 +1,98 @@
+"""What the writing and the reading of journals in PostgreSQL share: connecting, errors, and finding records."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from omeda_async._postgres_blocking import Connection, PostgresFailed, connect, failing
+from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUSES
+from omeda_async.bulk.journal.identity import Identity
+from omeda_async.bulk.journal.interface import Kept, Known
+from omeda_async.bulk.journal.url import JournalUrl
+from omeda_async.errors import JournalError
+
+DAMAGE: Final = (ValueError, TypeError, LookupError)
+"""What reading rows may raise, besides errors of PostgreSQL, if somebody else has written them."""
+_JOURNAL: Final = "SELECT id, identity, salt FROM omeda_async_journals WHERE name = %s"
+_FIND: Final = """
+SELECT place - 1, r.id, r.position, r.status, r.attempts, a.answer FROM generate_series(1, %(count)s) AS place
+JOIN omeda_async_journal_records AS r
+    ON r.fingerprint = substr(%(fingerprints)b, 16 * place - 15, 16) AND r.journal = %(journal)s
+LEFT JOIN omeda_async_journal_answers AS a ON a.id = r.answer ORDER BY place
+"""
+# Tables that have just begun to grow have no statistics: other plans would be chosen for them, of millions of steps.
+_PLANS: Final = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
+# By these the server notices a host that is gone, and lets go of its lock.
+_ALIVE: Final = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
+
+
+class Stored(NamedTuple):
+    """A journal that exists."""
+
+    id: int
+    identity: dict[str, Any]
+    salt: bytes | None
+
+
+@contextmanager
+def usable(url: JournalUrl) -> Iterator[None]:
+    """Turn what the database says into a JournalError."""
+    try:
+        yield
+    except PostgresFailed as error:
+        raise JournalError(f"the journal {url} cannot be used: {error}") from None
+    except DAMAGE as error:
+        raise JournalError(
+            f"the journal {url} cannot be used: it is damaged (reading it met with a {type(error).__name__})"
+        ) from error
+
+
+@contextmanager
+def opened(url: JournalUrl, within: float | None = None) -> Iterator[Connection]:
+    """Open a connection for a journal, and close it when left; errors are JournalErrors.
+
+    Args:
+        url: Where.
+        within: Seconds that a statement may take, if others than usual.
+    """
+    with usable(url):
+        connection = connect(url.server)
+        if within is not None:
+            connection.within = within
+        try:
+            with failing(connection):
+                connection.execute(f"{_PLANS}; {_ALIVE}".encode())
+                yield connection
+        finally:
+            connection.close()
+
+
+def stored_at(connection: Connection, url: JournalUrl) -> Stored | None:
+    """Return the journal, if a run has begun it."""
+    row = connection.execute(_JOURNAL, (url.run,)).fetchone()
+    return None if row is None else Stored(row[0], orjson.loads(row[1]), row[2])
+
+
+def check_identity(stored: Stored, identity: Identity, url: JournalUrl) -> None:
+    """Check that a journal is a run's own.
+
+    Raises:
+        JournalError: It is another's.
+    """
+    identity.check(stored.identity, stored.salt, str(url))
+
+
+def find(connection: Connection, journal: int, fingerprints: bytes, last: int) -> Sequence[Known]:
+    """Return what is known of those records up to the last that are there, in the order asked for."""
+    number = len(fingerprints) // FINGERPRINT_BYTES
+    if not (number and last):
+        return []
+    values = {"journal": journal, "fingerprints": fingerprints, "count": number}
+    rows = connection.execute(_FIND, values).fetchall()
+    return [
+        Known(place, record, position, None if code is None else Kept(STATUSES[code], attempts, stored))
+        for place, record, position, code, attempts, stored in rows
+        if record <= last
+    ]

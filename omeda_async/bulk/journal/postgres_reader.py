@@ -1,0 +1,180 @@
+"""Reading journals that are kept in PostgreSQL."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC
+from functools import partial
+from typing import Any, Final
+
+import attrs
+import orjson
+
+from omeda_async._postgres_blocking import Connection, failing
+from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES, record_of, result_of
+from omeda_async.bulk.journal.identity import Identity
+from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
+from omeda_async.bulk.journal.postgres_link import Stored, check_identity, find, opened, stored_at, usable
+from omeda_async.bulk.journal.postgres_tables import check_format, format_of, ids_of
+from omeda_async.bulk.journal.status import NOT_DONE, JournalCause, JournalRecord, JournalRun, JournalStatus
+from omeda_async.bulk.journal.url import JournalUrl
+from omeda_async.errors import JournalError
+from omeda_async.outcomes import OutcomeStatus
+
+CAUSES: Final = 20
+SURVEY: Final = 600.0
+"""Seconds that a statement may take that looks at all records; there may be many millions."""
+_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_RUNS: Final = """
+SELECT started, ended, requests, complete, counts, cause, version FROM omeda_async_journal_runs
+WHERE journal = %s ORDER BY number
+"""
+_COUNTS: Final = """
+SELECT status, count(*) FROM (
+    SELECT status FROM omeda_async_journal_records WHERE id BETWEEN %(first)s AND %(last)s
+    UNION ALL SELECT status FROM omeda_async_journal_asides WHERE journal = %(journal)s
+) AS every GROUP BY status
+"""
+_REPEATS: Final = "SELECT count(*) FROM omeda_async_journal_asides WHERE journal = %s AND repeats"
+_RUNNING: Final = """
+SELECT EXISTS (
+    SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND classid = 'omeda_async_journals'::regclass::oid AND objid = %s::bigint::oid
+)
+"""
+_CAUSES: Final = """
+SELECT status, answers.answer, number FROM (
+    SELECT status, answer, count(*) AS number FROM (
+        SELECT status, answer FROM omeda_async_journal_records WHERE id BETWEEN %(first)s AND %(last)s
+        UNION ALL SELECT status, answer FROM omeda_async_journal_asides WHERE journal = %(journal)s
+    ) AS every WHERE status = ANY(%(codes)s) GROUP BY status, answer
+) AS seen JOIN omeda_async_journal_answers AS answers ON answers.id = seen.answer
+"""
+_NOT_DONE: Final = """
+SELECT position, record, coalesce(status, %(unknown)s), coalesce(attempts, 0), answers.answer FROM (
+    SELECT position, record, status, attempts, answer FROM omeda_async_journal_records
+    WHERE id BETWEEN %(first)s AND %(last)s AND coalesce(status, %(unknown)s) = ANY(%(codes)s)
+    UNION ALL SELECT position, record, status, attempts, answer FROM omeda_async_journal_asides
+    WHERE journal = %(journal)s AND NOT repeats AND status = ANY(%(codes)s)
+) AS every LEFT JOIN omeda_async_journal_answers AS answers ON answers.id = every.answer
+ORDER BY position
+"""
+_LAST: Final = "SELECT coalesce(max(id), 0) FROM omeda_async_journal_records WHERE id BETWEEN %(first)s AND %(last)s"
+
+
+@attrs.frozen
+class PostgresReader:
+    """Reads a journal in PostgreSQL; a :class:`~omeda_async.bulk.journal.interface.Reader`."""
+
+    _url: JournalUrl
+
+    def status(self) -> JournalStatus:
+        """Return what it holds."""
+        with self._opened() as connection:
+            stored = self._stored(connection)
+            journal = {"journal": stored.id, **ids_of(stored.id)}
+            counts = Counter({STATUSES.get(code): number for code, number in connection.execute(_COUNTS, journal)})
+            runs = tuple(map(_run, connection.execute(_RUNS, (stored.id,))))
+            identity = stored.identity
+            return JournalStatus(
+                path=None,
+                place=str(self._url),
+                provider=identity.pop("provider"),
+                operation=identity.pop("operation"),
+                base_url=identity.pop("base_url"),
+                keeps_records=identity.pop("journal_pii") == "keep",
+                scope=identity,
+                running=_first(connection, _RUNNING, (stored.id,)),
+                total=counts.total(),
+                under_way=counts.pop(None, 0),
+                counts={status: counts[status] for status in OutcomeStatus if status in counts},
+                repeats=_first(connection, _REPEATS, (stored.id,)),
+                requests=sum(run.requests for run in runs),
+                runs=runs,
+                causes=tuple(_causes(connection.execute(_CAUSES, {**journal, "codes": _coded(NOT_DONE)}))),
+            )
+
+    def not_done(self, statuses: Collection[OutcomeStatus]) -> Iterator[JournalRecord]:
+        """Return the records that ended so, in the order of the input; repeats of one are left out."""
+        with self._opened() as connection:
+            journal = self._stored(connection).id
+            values = {
+                "journal": journal,
+                **ids_of(journal),
+                "codes": _coded(statuses),
+                "unknown": STATUS_CODES[OutcomeStatus.UNKNOWN],
+            }
+            with connection.cursor("not_done") as cursor:
+                for position, record, code, attempts, stored in cursor.execute(_NOT_DONE, values):
+                    error = None if stored is None else result_of(Kept(STATUSES[code], attempts, stored)).error
+                    yield JournalRecord(
+                        position=position,
+                        record=record_of(f"[{position},{record or 'null'}]"),
+                        status=STATUSES[code],
+                        attempts=attempts,
+                        error=error,
+                    )
+
+    @contextmanager
+    def settled(self, identity: Identity) -> Iterator[tuple[bytes | None, Places]]:
+        """Open it, unless it is another run's; give the salt of its fingerprints, and what tells which are settled."""
+        with self._opened() as connection:
+            stored = stored_at(connection, self._url) if format_of(connection) else None
+            if stored is None:
+                yield None, lambda _: ()
+                return
+            check_identity(stored, identity, self._url)
+            last = _first(connection, _LAST, ids_of(stored.id))
+            yield stored.salt, partial(self._places, connection, stored.id, last)
+
+    def _places(self, connection: Connection, journal: int, last: int, fingerprints: bytes) -> Collection[int]:
+        with usable(self._url), failing(connection):
+            found = find(connection, journal, fingerprints, last)
+        return {one.place for one in found if one.kept is not None and one.kept.status in SETTLED}
+
+    @contextmanager
+    def _opened(self) -> Iterator[Connection]:
+        """Open it to read what it holds at this moment, whatever a run writes meanwhile."""
+        with opened(self._url, SURVEY) as connection:
+            connection.execute(_SNAPSHOT)
+            check_format(format_of(connection), self._url)
+            yield connection
+
+    def _stored(self, connection: Connection) -> Stored:
+        stored = stored_at(connection, self._url) if format_of(connection) else None
+        if stored is None:
+            raise JournalError(f"there is no journal {self._url}: no run of this name has begun there")
+        return stored
+
+
+def _first(connection: Connection, sql: str, values: Any) -> Any:
+    row = connection.execute(sql.encode(), values).fetchone()
+    return row and row[0]
+
+
+def _coded(statuses: Iterable[OutcomeStatus]) -> list[int]:
+    return [STATUS_CODES[status] for status in statuses]
+
+
+def _causes(rows: Iterable[tuple[int, str, int]]) -> Iterator[JournalCause]:
+    """Add up what has the same words; two errors may differ in what is not shown."""
+    numbers: Counter[tuple[int, str, str]] = Counter()
+    for code, stored, number in rows:
+        error = orjson.loads(stored)["error"] or {}
+        numbers[code, error.get("__class__", "").rpartition(".")[-1], error.get("message", "")] += number
+    for (code, name, message), number in numbers.most_common(CAUSES):
+        yield JournalCause(status=STATUSES[code], error=name, message=message, records=number)
+
+
+def _run(row: tuple[Any, ...]) -> JournalRun:
+    started, ended, requests, complete, counts, cause, version = row
+    return JournalRun(
+        started=started.astimezone(UTC),
+        ended=ended and ended.astimezone(UTC),
+        requests=requests,
+        complete=complete,
+        counts={OutcomeStatus(name): number for name, number in orjson.loads(counts).items()},
+        cause=cause,
+        version=version,
+    )

@@ -1,0 +1,98 @@
+"""The tables of the journals in a PostgreSQL database, and how they come about."""
+
+from typing import Final
+
+from omeda_async._postgres_blocking import Connection
+from omeda_async._version import __version__
+from omeda_async.errors import JournalError
+
+PART: Final = "journal"
+SPAN: Final = 1 << 40
+"""Records and answers of a journal have ids from its own times this one on.
+
+No index leads with the journal: for one that has no statistics yet, PostgreSQL would read it from end to end.
+"""
+STEPS: Final[tuple[str, ...]] = (
+    """
+    CREATE TABLE omeda_async_journals (
+        id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE,
+        identity text NOT NULL, salt bytea, begun timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+    CREATE TABLE omeda_async_journal_runs (
+        journal integer NOT NULL, number integer NOT NULL, server_process integer NOT NULL, version text NOT NULL,
+        started timestamptz NOT NULL DEFAULT clock_timestamp(), seen timestamptz, ended timestamptz,
+        requests bigint NOT NULL DEFAULT 0, recent bigint NOT NULL DEFAULT 0,
+        complete boolean NOT NULL DEFAULT false, counts text NOT NULL DEFAULT '{}', cause text,
+        PRIMARY KEY (journal, number)
+    ) WITH (fillfactor = 30);
+    CREATE TABLE omeda_async_journal_records (
+        id bigint PRIMARY KEY, journal integer NOT NULL, fingerprint bytea NOT NULL, position bigint NOT NULL,
+        status smallint, attempts integer, answer bigint, record text, UNIQUE (fingerprint, journal)
+    ) WITH (fillfactor = 70);
+    CREATE INDEX omeda_async_journal_late ON omeda_async_journal_records (journal)
+        WHERE octet_length(fingerprint) > 16;
+    CREATE TABLE omeda_async_journal_answers (id bigint PRIMARY KEY, answer text NOT NULL);
+    CREATE TABLE omeda_async_journal_asides (
+        journal integer NOT NULL, position bigint NOT NULL, run integer NOT NULL, repeats boolean NOT NULL,
+        status smallint NOT NULL, attempts integer NOT NULL, answer bigint NOT NULL, record text,
+        PRIMARY KEY (journal, position)
+    )
+    """,
+)
+"""What makes each format of the one before it."""
+_HAS: Final = "SELECT to_regclass('omeda_async_schemas')"
+_MAKE_FORMATS: Final = """
+CREATE TABLE IF NOT EXISTS omeda_async_schemas (part text PRIMARY KEY, version integer NOT NULL)
+"""
+_FORMAT: Final = "SELECT version FROM omeda_async_schemas WHERE part = %s"
+_LOCK: Final = 0x6F6D6A6C
+"""What two runs that make the tables at once wait for."""
+_ENTER: Final = """
+INSERT INTO omeda_async_schemas VALUES (%s, %s) ON CONFLICT (part) DO UPDATE SET version = EXCLUDED.version
+"""
+
+
+def ids_of(journal: int) -> dict[str, int]:
+    """Return the first and the last id that a journal's records and answers may have."""
+    return {"first": journal * SPAN, "last": (journal + 1) * SPAN - 1}
+
+
+def format_of(connection: Connection) -> int:
+    """Return the format of the tables; 0 where there are none."""
+    if connection.execute(_HAS).fetchone() == (None,):
+        return 0
+    row = connection.execute(_FORMAT, (PART,)).fetchone()
+    return row[0] if row else 0
+
+
+def check_format(found: int, place: object) -> None:
+    """Check that this version can read the tables.
+
+    Raises:
+        JournalError: They are of another version.
+    """
+    own = len(STEPS)
+    if found not in {0, own}:
+        remedy = "begin a run with this version, which brings them up to date" if found < own else "upgrade"
+        raise JournalError(
+            f"the journal {place} cannot be used: the tables there have format {found}, and omeda-async {__version__} "
+            f"reads {own}: {remedy}"
+        )
+
+
+def make_tables(connection: Connection, place: object) -> None:
+    """Make the tables, or bring them up to date, in one transaction; nothing is asked of a role that need not.
+
+    Raises:
+        JournalError: A newer version has made them.
+    """
+    if (found := format_of(connection)) == len(STEPS):
+        return
+    if found > len(STEPS):
+        check_format(found, place)
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute(_MAKE_FORMATS)
+        for step in STEPS[format_of(connection) :]:
+            connection.execute(step.encode())
+        connection.execute(_ENTER, (PART, len(STEPS)))
