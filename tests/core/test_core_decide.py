@@ -34,7 +34,7 @@ from omeda_async._decide import (
     next_step,
     refused_unseen,
 )
-from omeda_async._operation import GAVE_UP, PASSING, Operation
+from omeda_async._operation import GAVE_UP, PASSING, Operation, Verdict
 from tests.core.deciding import (
     DONE,
     DOUBLING,
@@ -260,3 +260,12 @@ def test_a_500_that_came_with_a_page_is_no_page_of_a_gateway() -> None:
     assert kind_of(next_of(REPEATABLE, ServerError("no", status=500, sent=True))) is Send
     refused = ApiError("no", status=400, sent=True)
     assert kind_of(next_of(REPEATABLE, refused)) is Verify
+
+
+def test_a_read_that_is_refused_does_not_keep_it_from_being_sent_again() -> None:
+    """Only one that is sent elsewhere does: so would the request itself be."""
+    refused = Looked(Verdict.UNDECIDED, BadRequest("no", status=400))
+    lost = ServerError("no", status=502, sent=True)
+    assert kind_of(next_of(READ_FIRST, lost, refused)) is Send
+    elsewhere = Looked(Verdict.UNDECIDED, UnreadableAnswer("there", status=399, sent=True))
+    assert next_of(READ_FIRST, lost, elsewhere) == Finish(error=lost, doubtful=True)

@@ -117,7 +117,7 @@ async def test_what_is_broken_off_while_it_is_written_down_stays_in_the_doubt_it
     work = Work()
     run = journalled(path, records, work)
     task = asyncio.create_task(_drained(run))
-    while not begun.is_set():
+    while not begun.is_set():  # noqa: ASYNC110 it is set by a thread
         await asyncio.sleep(0)
     closing = asyncio.create_task(run.aclose(timeout=0))
     for _ in range(20):
