@@ -156,7 +156,8 @@ class AccountState:
         client = self.clients.get(ask.client)
         if client is None:
             self.clients[ask.client] = client = Client(ask.rate_limit, ask.lease, seen=now)
-            self._hold_for_all()
+            if now < self.hold_until:
+                self._hold_for_all()
         return client
 
     def _hold_for_all(self) -> None:

@@ -4,7 +4,6 @@ import errno
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import attrgetter
@@ -87,7 +86,11 @@ class LimitsFile:
         with self._errors():
             for _ in range(ATTEMPTS):
                 connection = self._opened()
-                _lock(connection, _clock.monotonic() + BUSY_SECONDS)
+                connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                finally:
+                    connection.execute("PRAGMA busy_timeout = 0")
                 if self._is_in_place():
                     return self._step(connection, ask)
                 self._give_up()
@@ -180,7 +183,7 @@ class LimitsFile:
             except BaseException:
                 connection.close()
                 raise
-            connection.execute("PRAGMA busy_timeout = 0")  # from now on, we wait ourselves, or do not
+            connection.execute("PRAGMA busy_timeout = 0")  # who may wait says so
             self._connection = connection
         return self._connection
 
@@ -298,22 +301,3 @@ class LimitsFile:
                     "two hosts use it: give a folder that only this host has, or redis:// or postgresql:// for several"
                 )
         connection.execute("INSERT OR IGNORE INTO hosts VALUES (?, ?)", row)
-
-
-def _lock(connection: sqlite3.Connection, until: float) -> None:
-    """Begin a turn that nobody else makes meanwhile; wait for that until a moment of the machine's clock.
-
-    Raises:
-        sqlite3.OperationalError: Somebody else has the file locked.
-    """
-    pause = 0.0005
-    while True:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or _clock.monotonic() >= until:
-                raise
-        else:
-            return
-        time.sleep(pause)
-        pause = min(0.01, pause * 1.5)

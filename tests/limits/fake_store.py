@@ -1,7 +1,6 @@
 """A store in memory, on the loop's clock, with everything that can go wrong with one."""
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable
 
 import attrs
@@ -52,7 +51,7 @@ class FakeServer:
     def know(self) -> None:
         """Be one whose state is old: nothing is held."""
         assert self.state is not None
-        self.state.hold_until, self.state.held_since = 0.0, -math.inf
+        self.state.hold_until = 0.0
 
 
 @attrs.define(eq=False)

@@ -2,11 +2,13 @@
 
 import asyncio
 import errno
+import gc
 import os
 import shutil
 import sqlite3
 import stat
 import threading
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -500,3 +502,19 @@ async def test_a_store_that_is_closed_is_away_and_its_thread_ends(tmp_path: Path
     assert not thread.is_alive()
     await store.aclose()
     await SqliteStore(tmp_path / "limits.sqlite3", "spring", middle).aclose()
+
+
+def test_a_loop_that_ends_without_closing_its_store_leaves_no_thread(tmp_path: Path) -> None:
+    """As under a job queue whose tasks each run a loop of their own."""
+    path = tmp_path / "limits.sqlite3"
+
+    async def forget() -> weakref.ref[Any]:
+        await store_of(path, "one")
+        (thread,) = [one for one in threading.enumerate() if one.name == "omeda_async limits"]
+        return weakref.ref(thread)
+
+    thread = asyncio.run(forget())()
+    gc.collect()
+    if thread is not None:
+        thread.join(10.0)
+        assert not thread.is_alive()

@@ -51,7 +51,7 @@ local function client_of(state, ask, now)
       served = 0, seen = now,
     }
     state.clients[ask.client] = client
-    hold_for_all(state)
+    if now < state.hold_until then hold_for_all(state) end
   end
   return client
 end
