@@ -263,9 +263,9 @@ def test_a_500_that_came_with_a_page_is_no_page_of_a_gateway() -> None:
 
 
 def test_a_read_that_is_refused_does_not_keep_it_from_being_sent_again() -> None:
-    """Only one that is sent elsewhere does: so would the request itself be."""
+    """Only where the request itself was sent elsewhere: it would be again."""
     refused = Looked(Verdict.UNDECIDED, BadRequest("no", status=400))
     lost = ServerError("no", status=502, sent=True)
     assert kind_of(next_of(READ_FIRST, lost, refused)) is Send
-    elsewhere = Looked(Verdict.UNDECIDED, UnreadableAnswer("there", status=399, sent=True))
-    assert next_of(READ_FIRST, lost, elsewhere) == Finish(error=lost, doubtful=True)
+    elsewhere = UnreadableAnswer("there", status=399, sent=True)
+    assert next_of(READ_FIRST, elsewhere, refused) == Finish(error=elsewhere, doubtful=True)
