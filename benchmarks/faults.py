@@ -16,7 +16,8 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from random import Random
 
 import attrs
@@ -140,14 +141,27 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Log errors only: a slow step is no news here, nor that a run was broken off."""
+    loggers = [logging.getLogger(name) for name in ("asyncio", "omeda_async")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the command line asks for."""
     options = _options(arguments)
-    for name in ("asyncio", "omeda_async"):  # a slow step is no news here, nor that a run was broken off
-        logging.getLogger(name).setLevel(logging.ERROR)
     began = time.perf_counter()
     numbers = range(options.plans) if options.plan is None else [options.plan]
-    tallies = run(numbers, options.seed, stops_only=options.stops_only)
+    with _quiet():
+        tallies = run(numbers, options.seed, stops_only=options.stops_only)
     print(report(tallies))
     if options.write and options.plan is None:
         _harness.write_section("faults", section(tallies, options, time.perf_counter() - began))

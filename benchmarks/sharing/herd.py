@@ -74,7 +74,7 @@ def leave_out_the_hold() -> None:
     nothing: Callable[..., None] = lambda *_: None  # noqa: E731 it stands in for a method
     AccountState._hold = nothing  # type: ignore[method-assign]  # noqa: SLF001 the control
     text, _ = _redis_store.script()
-    without = text.replace("\n    hold(state, ask, now)\n", "\n")
+    without = text.replace("\n    hold(state, now)\n", "\n")
     assert without != text
     name = sha1(without.encode(), usedforsecurity=False).hexdigest()
     _redis_store.script = lambda: (without, name)  # type: ignore[assignment]
