@@ -45,6 +45,7 @@ from omeda_async.settings import (
     OcambaSettings,
     OmedaSettings,
     RetryPolicy,
+    Secret,
     SessionAuth,
 )
 
@@ -126,6 +127,7 @@ __all__ = [
     "RateLimit",
     "RateLimited",
     "RetryPolicy",
+    "Secret",
     "ServerError",
     "SessionAuth",
     "SessionLost",

@@ -9,6 +9,8 @@ from omeda_async.errors import InvalidRecord
 _WORDS: Final = {"client": "client", "brand": "brand", "deploymenttype": "deployment_type"}
 IDS: Final = {"brand": "brand_ids", "deployment_type": "deployment_type_ids"}
 """The fields for ids, by the level they belong to."""
+NO_IDS: Final = "where the whole client is meant, give {}client in a field named level"
+"""What to do about a field for ids with nothing in it."""
 
 
 def level_of(fields: Mapping[str, Any]) -> str:
@@ -35,7 +37,7 @@ def level_of(fields: Mapping[str, Any]) -> str:
     # An opt-out of the whole client cannot be taken back: one empty field for ids may be a slip.
     if ("brand_ids" in fields) != ("deployment_type_ids" in fields):
         empty = "brand_ids" if "brand_ids" in fields else "deployment_type_ids"
-        raise InvalidRecord.of(empty, "is empty: give an id, or say in a field named level that none is meant")
+        raise InvalidRecord.of(empty, f"is empty: give an id; {NO_IDS.format('')}")
     return "client" if fields.get("promo_code") is None else "deployment_type"
 
 

@@ -129,8 +129,11 @@ class SessionManager:
         ssl: "SSLContext | None" = None,
         hooks: Iterable[Hook] = (),
         log_events: bool = True,
+        share_limits: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Make a manager of the providers that the environment names (see the README for the variables).
+
+        The arguments are those of the class; without ``share_limits``, ``OMEDA_ASYNC_SHARE_LIMITS`` says it.
 
         Raises:
             ConfigurationError: A variable is missing or wrong; the message names it.
@@ -146,7 +149,7 @@ class SessionManager:
             ssl=ssl,
             hooks=hooks,
             log_events=log_events,
-            share_limits=found.share_limits,
+            share_limits=found.share_limits if share_limits is None else share_limits,
         )
 
     @property

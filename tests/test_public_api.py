@@ -20,7 +20,7 @@ from omeda_async.providers.omeda.client import Deployments, OmedaClient, OptOuts
 
 CONTRACT = {
     *("SessionManager", "OmedaSettings", "OcambaSettings", "JourneyManagerSettings", "BasicAuth", "BearerAuth"),
-    *("Environment", "RateLimit", "Window", "Priority", "RetryPolicy"),
+    *("Environment", "RateLimit", "Window", "Priority", "RetryPolicy", "Secret"),
     *("ClientOptOut", "BrandOptOut", "DeploymentTypeOptOut", "Deployment", "DeploymentUpdate", "Tester"),
     *("Outcome", "OutcomeStatus", "BulkReport", "BulkRun", "Plan", "Batcher", "LimitsView", "WindowView", "OptOut"),
     *("OmedaAsyncError", "ConfigurationError", "ClosedError", "InvalidRecord", "LimitWaitExceeded"),
@@ -133,7 +133,7 @@ def test_the_manager_takes_its_parts_by_keyword() -> None:
         "share_limits",
     ]
     assert {one.kind for one in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
-    assert {"http_session", "proxy", "trust_env", "ssl", "hooks", "log_events"} <= set(
+    assert {"http_session", "proxy", "trust_env", "ssl", "hooks", "log_events", "share_limits"} <= set(
         inspect.signature(SessionManager.from_env).parameters
     )
 

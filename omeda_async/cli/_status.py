@@ -3,7 +3,7 @@
 import sys
 from contextlib import nullcontext
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import typer
 from rich.console import Console
@@ -17,6 +17,8 @@ from omeda_async.cli._report import STYLES, new_table, words
 from omeda_async.cli._screen import Exit, complaints, counted, notes, print_json, results, say, shown
 from omeda_async.journal import JournalRun, JournalStatus, read_status
 from omeda_async.outbox import is_outbox
+
+_NOT_DONE: Final = [status for status in OutcomeStatus if not status.is_done]
 
 
 def show_status(journal: str, form: Format) -> None:
@@ -37,7 +39,10 @@ def show_status(journal: str, form: Format) -> None:
 def write_failed(journal: str, only: list[OutcomeStatus] | None, output: str | None) -> None:
     """Write the records that are not done as input again: to a file, or to standard output (None or ``-``)."""
     output = None if output == "-" else output
-    statuses = only or [status for status in OutcomeStatus if not status.is_done]
+    statuses = only or _NOT_DONE
+    if not set(statuses) <= set(_NOT_DONE):
+        others = ", ".join(_NOT_DONE)
+        raise typer.BadParameter(f"--failed writes what is not done: give one of {others}", param_hint="--only")
     with complaints():
         path = file_of(journal)
         if path is not None and is_outbox(path):

@@ -32,6 +32,8 @@ class Charset(NamedTuple):
     codec: str = "utf-8-sig"
     """Python's name of it."""
     is_guess: bool = False
+    is_said: bool = False
+    """Whether somebody said it, and might say another one."""
 
     @property
     def name(self) -> str:
@@ -118,10 +120,10 @@ def _said(said: str, mark: str | None, seen: Survey, name: str) -> Charset:
             f"{name} begins with the mark of {_NAMES[mark]}, so that it cannot be {said}: leave the encoding out"
         )
     if family in {"utf-8-sig", "utf-16"}:
-        return Charset(codec if mark is None and family == "utf-16" else family)
+        return Charset(codec if mark is None and family == "utf-16" else family, is_said=mark is None)
     if seen.is_utf_8 and not seen.is_ascii and b"\0" not in seen.head:
         raise ConfigurationError(f"{name} is UTF-8, and would be garbled as {said}: leave the encoding out")
-    return Charset(codec)
+    return Charset(codec, is_said=True)
 
 
 def _without_mark(head: bytes, name: str) -> Charset:

@@ -278,7 +278,8 @@ def _parts(field: str, cell: str, charset: Charset) -> tuple[str, ...] | None:
 def _check_text(field: str | None, text: str, charset: Charset) -> None:
     if not text.isascii():
         if _UNDECODED.search(text):
-            how = "save the file as UTF-8" if charset.name == "UTF-8" else "say another encoding, or save it as UTF-8"
+            other = charset.is_said or charset.name != "UTF-8"
+            how = "say another encoding, or save it as UTF-8" if other else "save the file as UTF-8"
             raise InvalidRecord.of(field, f"holds bytes that are not {charset.name}: {how}")
         if charset.is_guess and field is not None and field not in _FREE:
             raise InvalidRecord.of(

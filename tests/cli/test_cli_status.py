@@ -172,6 +172,15 @@ def test_what_is_no_file_is_written_as_it_is(scene: Scene) -> None:
     assert Path("/dev/full").is_char_device()
 
 
+@pytest.mark.parametrize("word", ["done", "already_done"])
+def test_what_is_done_is_not_among_what_failed(scene: Scene, word: str) -> None:
+    """It would be sent again by whoever gives the output to the command; and the words that can be meant are named."""
+    result = scene.give("status", opted_out(scene), "--failed", "--only", "rejected", "--only", word)
+    assert (result.exit_code, result.stdout) == (2, "")
+    told = " ".join(result.stderr.replace("│", " ").split())
+    assert "writes what is not done: give one of partly_done, too_late, rejected, failed, unknown, not_sent" in told
+
+
 @pytest.mark.parametrize("option", [("--only", "failed"), ("--output", "x.csv")])
 def test_an_option_that_would_do_nothing_is_refused(scene: Scene, option: tuple[str, str]) -> None:
     """Without --failed there is nothing to choose and nothing to write."""

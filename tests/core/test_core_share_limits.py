@@ -129,6 +129,8 @@ async def test_a_manager_from_the_environment_shares(tmp_path: Path, monkeypatch
     monkeypatch.setenv("OMEDA_ASYNC_SHARE_LIMITS", str(tmp_path))
     async with SessionManager.from_env() as manager:
         assert manager.ocamba.limits.shared_by.startswith(f"the file {tmp_path}")
+    async with SessionManager.from_env(share_limits=tmp_path / "own") as manager:
+        assert manager.ocamba.limits.shared_by.startswith(f"the file {tmp_path / 'own'}")
     async with SessionManager(ocamba=settings()) as manager:
         assert manager.ocamba.limits.shared_by == "process"
 

@@ -189,6 +189,48 @@ async def test_an_empty_cell_of_an_opt_out_is_called_one(cell: Any) -> None:
         assert not sandbox.requests
 
 
+@pytest.mark.parametrize("cell", EMPTY[1:], ids=["NaN", "NA", "NaT"])
+@pytest.mark.parametrize("field", ["brand_ids", "deployment_type_ids"])
+async def test_what_is_said_about_empty_ids_is_a_way_out(cell: Any, field: str) -> None:
+    """Followed, each sentence leads to a record that is sent."""
+    address = {"email_address": "a@example.com"}
+    records = [{**address, field: cell}, {**address, field: None}, {**address, field: cell, "level": "client"}]
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        found = await _refusals(manager.omeda.opt_outs.submit_many(records))
+        way_out = {**address, field: None, "level": "client"}
+        (outcome,) = await collect(manager.omeda.opt_outs.submit_many([way_out]))
+    meant = "give an id; where the whole client is meant, give"
+    assert found == [
+        f"{field}: the cell is empty: {meant} None here and client in a field named level",
+        f"{field}: is empty: {meant} client in a field named level",
+        f"{field}: the cell is empty: give None",
+    ]
+    assert outcome.status is OutcomeStatus.DONE
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        BrandOptOut("a@example.com", brand_ids=None),  # type: ignore[arg-type]  # what a caller may do
+        DeploymentTypeOptOut("a@example.com", deployment_type_ids=None),  # type: ignore[arg-type]  # the same
+    ],
+)
+async def test_none_for_the_ids_of_a_model_is_called_none(record: BrandOptOut | DeploymentTypeOptOut) -> None:
+    """No cell is empty where somebody wrote it; and the model for the whole client is named."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        with pytest.raises(InvalidRecord, match=r"_ids: is None: give at least one id; the whole client takes a Cli"):
+            await manager.omeda.opt_outs.submit(record)
+
+
+async def test_a_mapping_in_place_of_an_opt_out_is_told_the_way_out() -> None:
+    """``submit`` takes models alone; ``submit_many`` takes it."""
+    record: Any = {"email_address": "a@example.com"}
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        words = r"must be an opt-out, not dict: write ClientOptOut\(…\), .*; submit_many\(records\) takes mappings"
+        with pytest.raises(InvalidRecord, match=words):
+            await manager.omeda.opt_outs.submit(record)
+
+
 async def test_an_empty_date_is_called_one() -> None:
     """Pandas' NaT is a datetime to Python."""
     async with Sandbox() as sandbox, manager_on(sandbox) as manager:

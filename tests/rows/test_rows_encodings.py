@@ -124,6 +124,12 @@ def test_bytes_that_the_encoding_lacks_spoil_their_own_row() -> None:
     assert found == "source: holds bytes that are not cp1252: say another encoding, or save it as UTF-8"
 
 
+def test_whoever_says_utf_8_of_another_encoding_is_told_that_it_can_be_another() -> None:
+    """Saving the file anew is not the only way out."""
+    (found,) = read(OPT_OUTS, "email,source\na@x.com,Zürich\n".encode("cp1252"), encoding="utf-8").values()
+    assert found == "source: holds bytes that are not UTF-8: say another encoding, or save it as UTF-8"
+
+
 def test_the_guess_needs_no_line_ends_of_a_kind() -> None:
     """Spreadsheets on old Macs end lines by a carriage return."""
     found = read(OPT_OUTS, TEXT.replace("\n", "\r").encode("cp1252"))

@@ -11,7 +11,7 @@ import orjson
 from cattrs.preconf.orjson import OrjsonConverter
 
 from omeda_async._empty import EMPTY, is_empty
-from omeda_async._levels import IDS, level_of
+from omeda_async._levels import IDS, NO_IDS, level_of
 from omeda_async._row import Row, mapping_of
 from omeda_async.errors import InvalidRecord
 from omeda_async.providers._fields import check_id, check_integer, check_key, check_string, is_plain_id, row_hint
@@ -196,8 +196,10 @@ def _plain_ids(field: str, ids: tuple[Any, ...], check: Callable[[str, object], 
 def _some_ids(field: str, ids: Any) -> tuple[Any, ...]:
     made = tuple(ids) if type(ids) is list else to_tuple(ids)
     if not isinstance(made, tuple):
+        if ids is None:  # only a model can hold it: a mapping without ids is of another level
+            raise InvalidRecord.of(field, "is None: give at least one id; the whole client takes a ClientOptOut")
         if is_empty(ids):
-            raise InvalidRecord.of(field, f"{EMPTY}: give at least one id; where none is meant, give None")
+            raise InvalidRecord.of(field, f"{EMPTY}: give an id; {NO_IDS.format('None here and ')}")
         raise InvalidRecord.of(field, f"must be a list of ids, not {type(ids).__name__}: write [{ids!r}]")
     if not made:
         raise InvalidRecord.of(field, "is empty: give at least one id")
@@ -218,6 +220,11 @@ def _no_opt_out(given: Any, wanted: str) -> str:
         )
     if isinstance(given, list):
         return f"must be {wanted}, not list: give them one by one, submit(*records), or all to submit_many(records)"
+    if isinstance(given, Mapping):
+        return (
+            f"must be {wanted}, not {type(given).__name__}: write ClientOptOut(…), BrandOptOut(…) or "
+            "DeploymentTypeOptOut(…); submit_many(records) takes mappings"
+        )
     return f"must be {wanted}, not {type(given).__name__}{row_hint(given)}"
 
 
@@ -286,8 +293,9 @@ def opt_out_from(obj: Any) -> OptOut:
     # A field of another level is none of this one's: with nothing in it, it says nothing.
     foreign = [name for name in fields if name not in names and name in _ANY_OPT_OUT_NAME]
     for name in foreign:
-        if fields.pop(name) is not None:
-            raise InvalidRecord.of(_ANY_OPT_OUT_NAME[name], f"is no field of a {kind.__name__}")
+        if (value := fields.pop(name)) is not None:
+            reason = f"{EMPTY}: give None" if is_empty(value) else f"is no field of a {kind.__name__}"
+            raise InvalidRecord.of(_ANY_OPT_OUT_NAME[name], reason)
     ids = IDS.get(level)
     if named and ids and all(fields.get(name) is None for name, field in names.items() if field == ids):
         raise InvalidRecord.of(ids, f"is missing or empty: an opt-out of the level {level} needs it")
