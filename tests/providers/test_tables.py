@@ -211,8 +211,8 @@ async def test_what_is_said_about_empty_ids_is_a_way_out(cell: Any, field: str) 
 @pytest.mark.parametrize(
     "record",
     [
-        BrandOptOut("a@example.com", brand_ids=None),  # type: ignore[arg-type]  # what a caller may do
-        DeploymentTypeOptOut("a@example.com", deployment_type_ids=None),  # type: ignore[arg-type]  # the same
+        BrandOptOut("a@example.com", brand_ids=None),
+        DeploymentTypeOptOut("a@example.com", deployment_type_ids=None),
     ],
 )
 async def test_none_for_the_ids_of_a_model_is_called_none(record: BrandOptOut | DeploymentTypeOptOut) -> None:
