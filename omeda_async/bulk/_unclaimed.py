@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from omeda_async import events
-from omeda_async._hooks import is_async, observe
+from omeda_async._hooks import failure_of, is_async, name_of
 from omeda_async._masking import readable
 from omeda_async._telling import error_name
 from omeda_async.bulk._run_events import RunEvents
@@ -50,16 +50,10 @@ class Unclaimed:
                 self._log(outcome)
 
     def _told(self, on_outcome: Callable[[Outcome], Any], outcome: Outcome) -> bool:
-        told = False
-
-        def call(one: Outcome) -> None:
-            nonlocal told
-            on_outcome(one)
-            told = True
-
-        call.__qualname__ = getattr(on_outcome, "__qualname__", "on_outcome")
-        observe(call, outcome)
-        return told
+        failure = failure_of(on_outcome, outcome)
+        if failure is not None:
+            logger.error("%s failed: %s", name_of(on_outcome), failure)
+        return failure is None
 
     def _log(self, outcome: Outcome) -> None:
         event = self._tells.event(

@@ -89,7 +89,7 @@ async def crash(manager: SessionManager, outbox: Any) -> None:
     for task in tasks:
         task.cancel()
     await manager._transport.aclose()
-    keeper.store.close()
+    await keeper._worker.do(keeper.store.close)  # in its thread, which may be at work
     keeper._worker.end()
 
 

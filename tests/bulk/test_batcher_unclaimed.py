@@ -222,6 +222,23 @@ async def test_a_callback_that_raises_loses_no_other_outcome(
     assert "private" not in caplog.text
 
 
+async def test_a_callback_that_gives_a_coroutine_back_has_told_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """As ``lambda outcome: queue.put(outcome)`` does: the outcome is logged, and why."""
+    queue: asyncio.Queue[Outcome] = asyncio.Queue()
+    caplog.set_level(logging.INFO, "omeda_async")
+    async with (
+        Sandbox(latency=0.2) as sandbox,
+        manager_on(sandbox) as manager,
+        manager.omeda.opt_outs.batcher(on_outcome=lambda outcome: queue.put(outcome)) as batcher,  # noqa: PLW0108 as it is written
+    ):
+        handler = asyncio.create_task(batcher.add(client(1)))
+        await asyncio.sleep(0.1)
+        handler.cancel()
+    assert queue.empty()
+    assert "it returned a coroutine, which nobody awaits" in caplog.text
+    assert "key 'user-1', done after 1 requests" in caplog.text
+
+
 async def test_a_callback_that_ends_the_program_leaves_the_rest_for_the_close() -> None:
     """SystemExit goes its way; what was not told yet is told when the batcher is closed."""
     told: list[Any] = []

@@ -128,11 +128,12 @@ class Outbox(Generic[Record, Receipt_co]):
         Raises:
             InvalidRecord: It cannot be sent, or its key is under way for another record. Nothing was put.
             OutboxError: It could not be written; it is not in the outbox, unless the error's ``sent`` is True.
-            ClosedError: The outbox is not open.
+            ClosedError: The outbox is not open, or belongs to another event loop.
 
         Cancelling it takes the record out, unless it is being written: then it may be in the outbox, and be delivered.
         """
         delivery = self._opened()
+        self._work.account.transport.session()  # which refuses another loop's
         put = await self._keeper.put(self._new(record, key))
         if put.differs:
             raise InvalidRecord.of(

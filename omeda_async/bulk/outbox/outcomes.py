@@ -25,6 +25,10 @@ LETS_GO = 1.0
 """Seconds that a callback which is cancelled may take to end, before nobody waits for it any more."""
 
 
+def _unknown() -> OutboxError:
+    return OutboxError("there is no such record in the outbox: it was pruned, or never put")
+
+
 def outcome_of(found: Found) -> Outcome | None:
     """Make the outcome of a record; None while it is under way."""
     if found.kept is None:
@@ -63,7 +67,7 @@ class Waiters:
         """
         found = await self._keeper.do(partial(self._keeper.store.find, [number]))
         if not found:
-            raise OutboxError("there is no such record in the outbox: it was pruned, or never put")
+            raise _unknown()
         return outcome_of(found[0])
 
     async def outcome(self, number: int) -> Outcome:
@@ -103,13 +107,21 @@ class Waiters:
             if not future.done():
                 future.set_exception(ClosedError("the outbox was closed: ask again with the ticket, when it is open"))
 
+    def _give_up(self, numbers: Iterable[int]) -> None:
+        """Tell those who wait for records that are gone."""
+        for future in [future for number in numbers for future in self._waiting.get(number, ())]:
+            if not future.done():
+                future.set_exception(_unknown())
+
     async def _watch(self) -> None:
         """Look for outcomes of what other processes deliver, as long as anybody waits."""
         while self._waiting:
             await _clock.sleep(self._poll)
             try:
                 numbers = [*self._waiting]
-                self.tell(map(outcome_of, await self._keeper.do(partial(self._keeper.store.find, numbers))))
+                found = await self._keeper.do(partial(self._keeper.store.find, numbers))
+                self.tell(map(outcome_of, found))
+                self._give_up({*numbers}.difference(one.number for one in found))
             except OutboxError as error:
                 logger.warning("the outcomes of an outbox could not be read: %s", error)
 

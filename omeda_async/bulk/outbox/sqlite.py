@@ -14,6 +14,7 @@ import orjson
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
 from omeda_async.bulk.journal.interface import Kept
 from omeda_async.bulk.journal.sqlite_file import INODE, Files
+from omeda_async.bulk.outbox.again import LONGEST_WAIT
 from omeda_async.bulk.outbox.interface import Claimed, Ended, Found, Identity, LeaseLost, NewRecord, Opened, Put
 from omeda_async.bulk.outbox.sqlite_file import (
     DAMAGE,
@@ -45,7 +46,9 @@ _RELEASE: Final = "UPDATE lease SET until = 0, holder = '' WHERE fence = ?"
 _TAKE_BACK: Final = """
 UPDATE entries SET state = 0, doubt = 1, due = max(due, ?) WHERE state = 1
 """
-_NEXT: Final = "SELECT min(due) FROM entries WHERE state = 0"
+_NEXT: Final = "SELECT min(due), (SELECT attempt FROM lease) FROM entries WHERE state = 0"
+# Later than anything can be due, where the clock has been put back.
+_TOO_LATE: Final = "UPDATE entries SET due = :now WHERE state = 0 AND due > :latest"
 _DUE: Final = """
 SELECT id, key, record, sum, attempts, tries, doubt, put FROM entries WHERE state = 0 AND due <= ?
 ORDER BY due, id LIMIT ?
@@ -127,8 +130,11 @@ class SqliteStore:
     def next_due(self) -> float | None:
         """Return the seconds until a record can be claimed; None where none waits."""
         with self._usable():
-            due = self._sql.execute(_NEXT).fetchone()[0]
-        return None if due is None else max(0.0, due - self._now())
+            due, attempt = self._sql.execute(_NEXT).fetchone()
+        if due is None:
+            return None
+        seconds = due - self._now()
+        return 0.0 if seconds > _longest(attempt) else max(0.0, seconds)
 
     def claim(self, fence: int, most: int, most_bytes: int) -> Sequence[Claimed]:
         """Note that the records that are due are about to be sent, and return them."""
@@ -206,13 +212,17 @@ class SqliteStore:
             self._sql.execute(_TAKE_BACK, (self._now() + attempt,))
             self._sql.execute(_RELEASE, (fence,))
 
-    def _check(self, fence: int) -> None:
-        if self._sql.execute(_LEASE).fetchone()[0] != fence:
+    def _check(self, fence: int) -> float:
+        """Return how long an attempt may take of those who have the lease by this fence."""
+        found, _, _, attempt = self._sql.execute(_LEASE).fetchone()
+        if found != fence:
             raise LeaseLost
+        return float(attempt)
 
     def _claim(self, fence: int, most: int, most_bytes: int) -> list[Claimed]:
-        self._check(fence)
+        attempt = self._check(fence)
         now, size, found = self._now(), 0, list[Claimed]()
+        self._sql.execute(_TOO_LATE, {"now": now, "latest": now + _longest(attempt)})
         for number, key, record, noted, attempts, tries, doubt, put in self._sql.execute(_DUE, (now, most)):
             size += len(record)
             if size > most_bytes and found:
@@ -288,7 +298,10 @@ class SqliteStore:
         except FileNotFoundError as error:
             raise displaced(self._path) from error
         except (sqlite3.Error, OSError, *DAMAGE) as error:
-            raise unusable(self._path, error, committing=committing) from error
+            failure = unusable(self._path, error, committing=committing)
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
+                self._broken = failure
+            raise failure from error
         return done
 
     @contextmanager
@@ -297,6 +310,11 @@ class SqliteStore:
             yield
         except (sqlite3.Error, OSError, *DAMAGE) as error:
             raise unusable(self._path, error) from error
+
+
+def _longest(attempt: float) -> float:
+    """Return how many seconds ahead a record can be due: when it is tried again, or what was sent can have ended."""
+    return max(LONGEST_WAIT, attempt) + 1.0
 
 
 def _dumped(numbers: Sequence[int]) -> str:

@@ -191,7 +191,7 @@ def check_whole(connection: sqlite3.Connection, path: Path) -> None:
     Raises:
         OutboxError: It is damaged.
     """
-    for (found,) in connection.execute("PRAGMA quick_check(1)"):
+    for (found,) in connection.execute("PRAGMA integrity_check(1)"):
         if found != "ok":
             raise damaged(path, found)
     for key, record, its_sum in connection.execute(_OPEN):

@@ -79,7 +79,7 @@ async def test_of_a_journal_without_sums_nothing_foreign_is_raised(made: dict[st
     A run that is not refused accounts for every record, and where whole pages are wrong, all it says is true.
     """
     ends = set()
-    for seed in range(EACH // 3):
+    for seed in range(8):  # among fewer, none may be told
         rng = Random(f"{kind} {seed}")  # noqa: S311 the same
         name = rng.choice(sorted(made))
         found, told = await tried(without_sums(made[name]), KINDS[kind](rng, another(made, name)))

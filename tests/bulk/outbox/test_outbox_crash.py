@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from omeda_async import OutboxError, Outcome, OutcomeStatus
+from omeda_async import ClosedError, OutboxError, Outcome, OutcomeStatus
 from omeda_async.bulk.journal.interface import Kept
 from omeda_async.bulk.outbox.interface import Ended, LeaseLost
 from omeda_async.outbox import is_outbox, read_status
@@ -217,3 +217,49 @@ def test_an_outcome_is_noted_once_under_the_fence_that_has_claimed_it(path: Path
     store.end(fence, [ended(1)])
     assert rows(path, "SELECT state FROM entries") == [(0,)]
     store.close()
+
+
+def test_a_clock_that_is_put_back_keeps_nothing_waiting(path: Path) -> None:
+    """A record put, or one tried again, an hour ahead of the time is due at once: nothing waits so long."""
+    now = [4600.0]
+    store = store_at(path, lambda: now[0])
+    store.put([new(1), new(2)])
+    now[0] = 1000.0
+    assert store.next_due() == 0.0
+    fence = store.take("me", 10.0, 60.0)
+    assert fence is not None
+    assert [one.number for one in store.claim(fence, 9, 9999)] == [1, 2]
+    store.close()
+
+
+def test_what_is_due_within_an_attempts_time_is_waited_for(path: Path) -> None:
+    """It may be a record that a dead process was sending: an attempt may take long."""
+    now = [1000.0]
+    store = store_at(path, lambda: now[0])
+    fence = store.take("dead", 10.0, 900.0)
+    assert fence is not None
+    store.put([new(1)])
+    store.claim(fence, 9, 9999)
+    store.release(fence)
+    assert store.next_due() == 900.0
+    store.close()
+
+
+async def test_who_waits_for_a_record_that_is_pruned_elsewhere_is_told(sandbox: Sandbox, path: Path) -> None:
+    """Its outcome is never to be had again."""
+    async with outbox_on(sandbox, path, max_delay=1000.0) as outbox:
+        ticket = await outbox.put(client(1))
+        waits = asyncio.create_task(outbox.outcome(ticket))
+        await asyncio.sleep(1)
+        await outbox._keeper.do(lambda: outbox._keeper.store._sql.execute("DELETE FROM entries"))
+        with pytest.raises(OutboxError, match="it was pruned, or never put"):
+            await waits
+
+
+@pytest.mark.real_clock
+async def test_a_put_from_another_loop_is_refused(sandbox: Sandbox, path: Path) -> None:
+    """Nothing is written: nobody there could be told."""
+    async with outbox_on(sandbox, path) as outbox:
+        with pytest.raises(ClosedError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, outbox.put(client(1)))
+        assert (await outbox.status()).waiting == 0
