@@ -106,14 +106,14 @@ class Delivery:
         self._main.cancel()
         await asyncio.wait({self._main})
         await self._take_back()
+        until = _clock.now() + timeout
         if (term := self._term) is not None:
-            until = _clock.now() + timeout
             while term.requests and not self._hurried.is_set() and (left := until - _clock.now()) > 0:
                 hurried = asyncio.create_task(_wait(self._hurried, left))
                 await asyncio.wait({hurried, *term.requests}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 hurried.cancel()
             await self._end_term(term)
-        await self._teller.ended(0.0 if self._hurried.is_set() else timeout)
+        await self._teller.ended(max(0.0, until - _clock.now()), self._hurried)
         self._events.ended()
 
     async def _take_back(self) -> None:

@@ -168,10 +168,17 @@ class Teller:
         self._known.difference_update(outcome.position for outcome in failed)
         self.add(failed)
 
-    async def ended(self, timeout: float) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
-        """Wait until all are told, so long at the most; what is not is told again by whoever delivers next."""
+    async def ended(self, timeout: float, enough: asyncio.Event) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
+        """Wait until all are told, so long at the most; what is not is told again by whoever delivers next.
+
+        Args:
+            timeout: Seconds.
+            enough: Set when nobody wants to wait any longer.
+        """
         if self._telling is not None and not self._telling.done():
-            await asyncio.wait({self._telling}, timeout=timeout)
+            waiting = asyncio.create_task(enough.wait())
+            await asyncio.wait({self._telling, waiting}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
             self._telling.cancel()
             if (await asyncio.wait({self._telling}, timeout=LETS_GO))[1]:
                 logger.warning("on_outcome heeds no cancellation; it is left")

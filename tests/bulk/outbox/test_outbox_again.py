@@ -210,6 +210,27 @@ async def test_a_callback_that_heeds_no_cancellation_does_not_keep_it_from_closi
         await asyncio.sleep(0)
 
 
+async def test_a_cancelled_close_waits_for_no_callback(sandbox: Sandbox, path: Path) -> None:
+    """It is broken off, and told that outcome again by whoever opens the outbox next."""
+    loop = asyncio.get_running_loop()
+
+    async def slow(_: Outcome) -> None:
+        await asyncio.sleep(1000)
+
+    async with manager_on(sandbox) as manager:
+        box = manager.omeda.opt_outs.outbox(path, on_outcome=slow)
+        await box.__aenter__()
+        await box.outcome(await box.put(client(1)), timeout=600)
+        closing = asyncio.create_task(box.aclose(timeout=20.0))
+        await asyncio.sleep(0.5)
+        began = loop.time()
+        closing.cancel()
+        await asyncio.wait({closing})
+        assert loop.time() - began < LETS_GO
+    assert closing.cancelled()
+    assert read_status(path).untold == 1
+
+
 async def test_outcomes_are_removed_when_they_are_old_and_have_been_told(
     sandbox: Sandbox, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
