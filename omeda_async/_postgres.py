@@ -141,7 +141,7 @@ class Link:
         self._connection = connection
         self._watched: tuple[asyncio.AbstractEventLoop, int] | None = None
         self._on_notice: Callable[[str], None] | None = None
-        self._is_busy = False
+        self._is_busy = self._is_cut = False
 
     @property
     def process(self) -> int:
@@ -173,6 +173,7 @@ class Link:
         self._unwatch()
         self._on_notice = None
         if self._is_busy:
+            self._is_cut = True
             self._shut()
         else:
             self._connection.pgconn.finish()
@@ -198,7 +199,7 @@ class Link:
                     return found
         finally:
             self._is_busy = False
-            if failed:
+            if failed or self._is_cut:  # what it waited for may have come all the same
                 self._connection.pgconn.finish()
 
     def _watch(self) -> None:

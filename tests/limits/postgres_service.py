@@ -103,7 +103,8 @@ class OwnPostgres:
     def signal_all(self, number: signal.Signals) -> None:
         """Send a signal to the server and all of its processes."""
         for pid in (self.process.pid, *children_of(self.process.pid)):
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):  # some end by themselves
+                os.kill(pid, number)
 
 
 def children_of(parent: int) -> list[int]:

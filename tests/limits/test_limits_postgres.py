@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import secrets
 import signal
@@ -15,7 +16,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from omeda_async._postgres import Address
+from omeda_async._postgres import Address, Link, late_ones
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import Priority, RateLimit, Window, _postgres_store as module
 from omeda_async.limits._postgres_store import PostgresStore
@@ -252,6 +253,33 @@ async def test_a_turn_that_is_cancelled_leaves_nothing_behind(account: Account) 
     await client.ask(bulk=5)
     reply = await client.ask(bulk=5)
     assert len(reply.permits) == 5
+
+
+async def test_connecting_that_is_cancelled_at_any_moment_leaves_nothing_open(account: Account) -> None:
+    """Also where the connection is there in the same pass of the loop."""
+    for passes in range(0, 800, 8):
+        task = asyncio.create_task(Address(account.url).connect(5.0))
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.result().cut()
+        await late_ones(5.0)
+    gc.collect()  # what is left open warns, and that fails
+
+
+async def test_a_connection_that_is_cut_when_its_answer_has_come_is_closed(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shutting its socket came too late for that: what has been asked ends well."""
+    link = await Address(account.url).connect(5.0)
+    monkeypatch.setattr(Link, "_shut", lambda _: None)
+    running = asyncio.create_task(link._run("SELECT 1", ()))
+    await asyncio.sleep(0)
+    link.cut()
+    assert await running == [[(1,)]]
+    assert link._connection.closed
 
 
 async def test_another_version_of_the_tables_is_refused(account: Account) -> None:
