@@ -52,6 +52,7 @@ _SUBMISSION: Final = ("submissionid", "submission")
 _FAILED: Final = "the response does not say that it was successful"
 _SUCCESSFUL: Final = "Your submission was successful"
 _OF_A_RECEIPT: Final = frozenset({"success", *_SUBMISSION})
+_OF_A_DEPLOYMENT: Final = frozenset({"TrackId", "Url", "SubmissionId"})
 _TELLING: Final = re.compile(
     r"(?P<success>(?<!un)succe)|(?P<failure>succe|fail|fault|exception|denied|reject|error)"
     r"|(?P<outcome>^(?:status|result|outcome|state|ok|message)$)",
@@ -97,6 +98,8 @@ class Content:
     """The fields of ``ResponseInfo`` and of the top level together, by their names in lower case."""
     errors: tuple[str, ...] | None = None
     """The messages of its errors; None if it holds no errors."""
+    is_plain: bool = False
+    """Whether it is a receipt as documented, and holds nothing else that could say that it failed."""
 
 
 def parser(
@@ -125,6 +128,8 @@ def _content_of(body: bytes) -> Content | None:
     value = load_json(body)
     if not isinstance(value, dict):
         return None
+    if (receipt := _plain_receipt(value)) is not None:
+        return Content(value, lowered(receipt), is_plain=True)
     fields = lowered(value)
     found = [fields.get("errors"), fields.get("error")]
     if (info := value.get("ResponseInfo")) is not None:
@@ -137,10 +142,20 @@ def _content_of(body: bytes) -> Content | None:
     return Content(value, fields, tuple(dict.fromkeys(texts)))
 
 
+def _plain_receipt(value: dict[str, Any]) -> dict[str, str] | None:
+    """Return what ``ResponseInfo`` holds, if it is one receipt of texts as documented, and all that there is."""
+    info = value.get("ResponseInfo")
+    if len(value) != 1 or type(info) is not list or len(info) != 1 or type(info[0]) is not dict:
+        return None
+    receipt: dict[str, Any] = info[0]
+    is_plain = receipt.keys() <= _OF_A_DEPLOYMENT and all(type(item) is str for item in receipt.values())
+    return receipt if is_plain else None
+
+
 def take_receipt(content: Content) -> DeploymentReceipt | str:
     """Return the receipt of an update or a cancel; a text says why there is none."""
     fields = content.fields
-    if _says_that_it_failed(content):
+    if not content.is_plain and _says_that_it_failed(content):
         return _FAILED
     track_id, url = text_of(fields.get("trackid")), text_of(fields.get("url"))
     if track_id is None and url is None:
