@@ -1,10 +1,10 @@
 """Checks of settings: each says which one is wrong, and never shows a value that may be a secret."""
 
 import ipaddress
-import math
 import re
+import sys
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn, TypeGuard
 from urllib.parse import SplitResult, urlsplit
 
 from omeda_async._secret import revealed
@@ -20,6 +20,11 @@ _WHOSE = dict.fromkeys(("authorization", "cookie"), "requests are signed by what
     "x-omeda-appid": "it is OmedaSettings.app_id",
     "x-omeda-inputid": "it is OmedaSettings.input_id",
 }
+MOST_SECONDS: Final = 1e9
+"""Some thirty years. More is a slip, and overflows where times are added."""
+MOST: Final = sys.maxsize
+"""The largest count: more than that neither a queue nor a store takes."""
+_LONGEST_SHOWN: Final = 60
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -75,7 +80,7 @@ def check_headers(name: str, headers: object, *, cookies: bool = False) -> None:
     seen: set[str] = set()
     for header, value in headers.items():
         if not isinstance(header, str) or not _HEADER_NAME.fullmatch(header):
-            raise ConfigurationError(f"{name} holds a name that is no header's: {header!r}")
+            raise ConfigurationError(f"{name} holds a name that is no header's: {shown(header)}")
         folded = header.casefold()
         if folded in seen:
             raise ConfigurationError(f"{name} holds {header!r} twice: the case of a header's name does not matter")
@@ -98,22 +103,40 @@ def check_duration(name: str, value: object, *, zero: bool = False) -> None:
     """Check a duration.
 
     Raises:
-        ConfigurationError: It is no finite number above 0, or, where that is allowed, 0.
+        ConfigurationError: It is no number above 0, or, where that is allowed, 0; or it is longer than 30 years.
     """
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if not (math.isfinite(number) and (number > 0 or (zero and number == 0))):
+    if not is_number(value, MOST_SECONDS, zero=zero):
         wanted = "0 or more seconds" if zero else "a positive number of seconds"
-        raise ConfigurationError(f"{name} must be {wanted}, not {value!r}")
+        most = f", at most {MOST_SECONDS:g}" if isinstance(value, int | float) and value > MOST_SECONDS else ""
+        raise ConfigurationError(f"{name} must be {wanted}{most}, not {shown(value)}")
 
 
-def check_whole(name: str, value: object, least: int = 1) -> None:
+def is_number(value: object, most: float, *, zero: bool = False) -> TypeGuard[float]:
+    """Whether a value is a number above 0, or 0 where that is allowed, up to a bound; neither True nor NaN is."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return 0 <= value <= most if zero else 0 < value <= most
+
+
+def check_whole(name: str, value: object, least: int = 1, most: int = MOST) -> None:
     """Check a count.
 
     Raises:
-        ConfigurationError: It is no whole number, or below the least.
+        ConfigurationError: It is no whole number, below the least, or above the most.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigurationError(f"{name} must be a whole number from {least}, not {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        is_above = isinstance(value, int) and value > most
+        bounds = f"from {least} to {most}" if is_above or most < MOST else f"from {least}"
+        raise ConfigurationError(f"{name} must be a whole number {bounds}, not {shown(value)}")
+
+
+def shown(value: object) -> str:
+    """Return a value as an error shows it: cut, and by its type alone where it cannot be shown."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 the value is the caller's: its repr may raise anything, and one of a huge int does
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def check_flag(name: str, value: object) -> None:
@@ -123,7 +146,7 @@ def check_flag(name: str, value: object) -> None:
         ConfigurationError: It is neither True nor False.
     """
     if not isinstance(value, bool):
-        raise ConfigurationError(f"{name} must be True or False, not {value!r}")
+        raise ConfigurationError(f"{name} must be True or False, not {shown(value)}")
 
 
 def check_one_of(name: str, value: object, kind: type[Any]) -> None:
@@ -134,7 +157,7 @@ def check_one_of(name: str, value: object, kind: type[Any]) -> None:
     """
     if not isinstance(value, kind):
         members = " or ".join(str(member) for member in kind)
-        raise ConfigurationError(f"{name} must be {members}, not {value!r}")
+        raise ConfigurationError(f"{name} must be {members}, not {shown(value)}")
 
 
 def check_base_url(owner: object, url: object) -> None:

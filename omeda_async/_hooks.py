@@ -13,8 +13,14 @@ def is_async(called: object) -> bool:
     """Whether what a callable returns would have to be awaited, as far as can be told without calling it."""
     while isinstance(called, partial):
         called = called.func
-    kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
-    return any(kind(one) for kind in kinds for one in (called, getattr(type(called), "__call__", None)))  # noqa: B004 it is looked at, not asked for
+    return _is_async(called) or _is_async(getattr(type(called), "__call__", None))  # noqa: B004 it is looked at, not asked for
+
+
+def _is_async(called: object) -> bool:
+    try:
+        return inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)
+    except Exception:  # noqa: BLE001 it is the caller's: looking into it may raise anything
+        return False
 
 
 def checked_hooks(hooks: object) -> tuple[Hook, ...]:
@@ -94,11 +100,12 @@ def failure_of(observer: Callable[[Any], Any], what: Any) -> str | None:
     """Call one observer; return what it has failed with: the type alone, as the rest may show what no log may hold."""
     try:
         returned = observer(what)
+        is_coroutine = inspect.iscoroutine(returned)
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:  # noqa: BLE001 an observer must never cost a record, with a CancelledError neither
         return type(error).__name__
-    if inspect.iscoroutine(returned):  # a function that did not show that it is one
+    if is_coroutine:  # a function that did not show that it is one
         returned.close()
         return "it returned a coroutine, which nobody awaits"
     return None
@@ -106,4 +113,8 @@ def failure_of(observer: Callable[[Any], Any], what: Any) -> str | None:
 
 def name_of(observer: object) -> str:
     """Return what an observer is called."""
-    return str(getattr(observer, "__qualname__", None) or f"a hook of {type(observer).__name__}")
+    try:
+        name = getattr(observer, "__qualname__", None)
+    except Exception:  # noqa: BLE001 it is the caller's: looking into it may raise anything
+        name = None
+    return name if isinstance(name, str) else f"a hook of {type(observer).__name__}"

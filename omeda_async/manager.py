@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from omeda_async._account import Account, account_key
 from omeda_async._activity import Activity
 from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, extended, fixed_credentials, session
-from omeda_async._checks import check_flag
+from omeda_async._checks import check_duration, check_flag
 from omeda_async._decide import chance
 from omeda_async._environment import proxy_variables, settings_from_env
 from omeda_async._hooks import Hooks, checked_hooks
@@ -214,8 +214,12 @@ class SessionManager:
         Args:
             timeout: Seconds that attempts in flight may take.
 
+        Raises:
+            ConfigurationError: ``timeout`` is out of range.
+
         Cancelling it closes the session at once.
         """
+        check_duration("timeout", timeout, zero=True)
         try:
             self._activity.stop()
             for account in self._accounts:

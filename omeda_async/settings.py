@@ -21,6 +21,7 @@ from omeda_async._checks import (
     check_seconds,
     check_text,
     check_token,
+    check_whole,
     is_loopback,
     refuse_pickle,
 )
@@ -79,8 +80,7 @@ class RetryPolicy:
     """Seconds for one call in all. In a bulk run a record's clock starts with its first turn at the limiter."""
 
     def __attrs_post_init__(self) -> None:
-        if not isinstance(self.attempts, int) or isinstance(self.attempts, bool) or self.attempts < 1:
-            raise ConfigurationError(f"RetryPolicy.attempts must be a whole number from 1, not {self.attempts!r}")
+        check_whole("RetryPolicy.attempts", self.attempts)
         for name in ("base_delay", "max_delay", "deadline"):
             check_seconds(self, name, getattr(self, name))
         check_duration("RetryPolicy.settle_delay", self.settle_delay, zero=True)

@@ -145,7 +145,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"sandbox", r"sandbox\._(message|latency|audit|faults|opt_outs|sandbox)", r""),
     (
         r"rows(\..*)?",
-        rf"errors|_characters|_masking|_row|_levels|{OWN}",
+        rf"errors|_checks|_characters|_masking|_row|_levels|{OWN}",
         r"attrs|orjson|charset_normalizer(\..*)?|python_calamine",
     ),
     (r"otel", r"errors|events|_version", r"opentelemetry(\..*)?"),

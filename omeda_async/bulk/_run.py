@@ -33,6 +33,8 @@ CLOSE_TIMEOUT = 30.0
 LAST_WORDS = 3.0
 """Seconds that a run has, once it is broken off, to write down what it knows."""
 PROGRESS_EVERY = 0.1
+MOST_CONCURRENCY = 100_000
+"""Each is a task."""
 
 
 class BulkOptions(TypedDict, total=False):
@@ -170,8 +172,12 @@ class BulkRun(Generic[Record_co, Receipt_co]):
         Args:
             timeout: Seconds that attempts in flight may take to end; those that do not are reported as unknown.
 
+        Raises:
+            ConfigurationError: ``timeout`` is out of range.
+
         Cancelling it stops at once; the report is complete all the same.
         """
+        check_duration("timeout", timeout, zero=True)
         if self._engine is None or self._driver is None or self._driver.done():
             return
         self._engine.abandon(ClosedError("the run was stopped"))
@@ -308,7 +314,7 @@ def _checked(work: Work, options: BulkOptions) -> EngineOptions:
     deadline = options.get("deadline")
     isolation = options.get("max_isolation_requests", 1000)
     priority = options.get("priority", work.account.priority or Priority.BULK)
-    check_whole("concurrency", concurrency)
+    check_whole("concurrency", concurrency, most=MOST_CONCURRENCY)
     check_whole("max_entries", work.max_entries)
     check_whole("max_bytes", work.max_bytes)
     check_whole("max_isolation_requests", isolation, least=0)

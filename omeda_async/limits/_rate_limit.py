@@ -9,10 +9,11 @@ from typing import Any, Self
 
 import attrs
 
-from omeda_async._checks import check_whole
+from omeda_async._checks import MOST_SECONDS, check_whole, is_number, shown
 from omeda_async.errors import ConfigurationError
 
 INTERACTIVE_RESERVE = 2
+_LEAST = 1 / MOST_SECONDS
 _WINDOW = re.compile(r"([0-9]{1,9})\s*/\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)")
 _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
@@ -27,9 +28,10 @@ class Priority(enum.Enum):
 
 
 def _positive(field: str, value: object) -> None:
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if not (math.isfinite(number) and number > 0):
-        raise ConfigurationError(f"{field} must be a finite number above 0, not {value!r}")
+    if not is_number(value, MOST_SECONDS) or value < _LEAST:
+        raise ConfigurationError(
+            f"{field} must be a finite number above 0, from {_LEAST:g} to {MOST_SECONDS:g}, not {shown(value)}"
+        )
 
 
 @attrs.frozen
@@ -91,7 +93,7 @@ def _implies(one: Window, other: Window) -> bool:
 def _check_windows(windows: tuple[object, ...]) -> None:
     for position, window in enumerate(windows):
         if not isinstance(window, Window):
-            raise ConfigurationError(f"RateLimit.windows must be Window(calls, seconds), not {window!r}")
+            raise ConfigurationError(f"RateLimit.windows must be Window(calls, seconds), not {shown(window)}")
         for binding in (*windows[:position], *windows[position + 1 :]):
             if isinstance(binding, Window) and _implies(binding, window):
                 raise ConfigurationError(

@@ -1,5 +1,6 @@
 """Why a limiter lets nobody go."""
 
+from omeda_async._checks import shown
 from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceeded
 
 
@@ -11,7 +12,7 @@ def check_wait(max_wait: float) -> None:
     """
     number = isinstance(max_wait, float) or (isinstance(max_wait, int) and not isinstance(max_wait, bool))
     if not (number and max_wait >= 0):
-        raise ConfigurationError(f"max_wait must be 0 seconds or more, or None, not {max_wait!r}")
+        raise ConfigurationError(f"max_wait must be 0 seconds or more, or None, not {shown(max_wait)}")
 
 
 def closed() -> ClosedError:

@@ -16,6 +16,8 @@ from omeda_async.errors import InvalidRecord
 
 LEAST_INTEGER: Final = -(2**63)
 MOST_INTEGER: Final = 2**63 - 1
+LONGEST_SHOWN: Final = 40
+"""Characters of a value that an error shows at the most."""
 
 _UNSENDABLE: Final = re.compile(r"[\ud800-\udfff]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -165,7 +167,7 @@ def moment_of(value: object) -> datetime:
     try:
         return datetime.fromisoformat(value)
     except ValueError:
-        raise ValueError(f"is {value!r}: give ISO 8601, such as 2026-02-28T13:45:00-06:00") from None
+        raise ValueError(f"is {value[:LONGEST_SHOWN]!r}: give ISO 8601, such as 2026-02-28T13:45:00-06:00") from None
 
 
 def path_segment(field: str, value: str, check: Callable[[str, object], None] = check_id) -> str:

@@ -1,6 +1,7 @@
 """What the models of all providers have in common."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from numbers import Integral
 from typing import Any, Final, NoReturn, SupportsIndex
 
@@ -31,7 +32,8 @@ def to_tuple(value: Any) -> Any:
 def to_id(value: str | SupportsIndex) -> str:
     """Return an id: an integer, also one of numpy's, as its digits. Anything else stays as it is, to be refused."""
     if type(value) is not str and isinstance(value, Integral) and not isinstance(value, bool):
-        return str(int(value))
+        with suppress(ValueError):  # of thousands of digits Python makes no text
+            return str(int(value))
     return value  # type: ignore[return-value]  # its check says what it must be
 
 

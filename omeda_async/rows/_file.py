@@ -7,6 +7,7 @@ from itertools import islice, starmap
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypedDict, Unpack, cast
 
+from omeda_async._checks import check_whole
 from omeda_async._masking import mask_emails
 from omeda_async._row import Row
 from omeda_async.errors import ConfigurationError, InvalidRecord
@@ -79,8 +80,8 @@ class RowFile(Iterable[Row]):
         limit: int | None = None,
         sheet: str | None = None,
     ) -> None:
-        if limit is not None and limit < 1:
-            raise ConfigurationError(f"limit is {limit}: must be at least 1")
+        if limit is not None:
+            check_whole("limit", limit)
         self.kind = kind
         self.name = name
         self._naming = Naming(kind, ignore, columns or {}, others=ignore_other_columns)

@@ -1,7 +1,7 @@
 """What goes wrong on purpose: repeatable by its seed, at a chosen point of a chosen request."""
 
 import enum
-import math
+import sys
 from collections import Counter
 from collections.abc import Callable
 from random import Random
@@ -127,7 +127,7 @@ def _at_least_once(_fault: object, _field: object, times: int | None) -> None:
 
 
 def _from_zero(_fault: object, field: "attrs.Attribute[float]", number: float) -> None:
-    if not (number >= 0 and math.isfinite(number)):
+    if not 0 <= number <= sys.float_info.max:
         raise ValueError(f"{field.name} must be a number from 0, not {number}")
 
 

@@ -156,5 +156,5 @@ def test_only_the_first_rows_may_be_asked_for(name: str, data: str | bytes) -> N
     assert (len(file), file.is_cut) == (2, False)
     assert file.notes == (f"Only the first 2 of 3 rows of {name} are read",)
     assert rows(CAMPAIGNS, data, name, limit=3).notes == ()
-    with pytest.raises(ConfigurationError, match="limit is 0: must be at least 1"):
+    with pytest.raises(ConfigurationError, match="limit must be a whole number from 1, not 0"):
         rows(CAMPAIGNS, data, name, limit=0)

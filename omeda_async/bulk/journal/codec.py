@@ -61,7 +61,7 @@ class Codec:
                 for item in items
             ]
             texts = _each_dumped(rows)
-        except (TypeError, ValueError):
+        except Exception:  # noqa: BLE001 the records are the caller's: looking into them may raise anything
             if len(items) > 1:
                 return Entries.joined([self.entries([item]) for item in items])
             texts = [b"[%d,null]" % positions[0]]

@@ -16,7 +16,7 @@ _HOSTS: Final = re.compile(r"[\w.,:%\[\]-]*", re.ASCII)
 _PORT: Final = re.compile(r"(?:^|,)(?:\[[^\]]*\]|[^:,\[]*)(?::(\d*))?(?=,|$)")
 _DATABASE: Final = re.compile(r"/?[^@:/\s]*")
 _LONGEST: Final = 200
-_FORM: Final = "postgresql://user@host:5432/database?run=NAME"
+_FORM: Final = "postgresql://host:5432/database?run=NAME"
 
 
 @attrs.frozen

@@ -101,8 +101,12 @@ class Outbox(Generic[Record, Receipt_co]):
         Args:
             timeout: Seconds that requests under way, and the callback, may take.
 
+        Raises:
+            ConfigurationError: ``timeout`` is out of range.
+
         Cancelling it breaks these off; what they have shown by then is written down all the same.
         """
+        check_duration("timeout", timeout, zero=True)
         if self._delivery is None:
             return
         if self._closing is None:
@@ -232,8 +236,8 @@ class Outbox(Generic[Record, Receipt_co]):
         return NewRecord(self._codec.fingerprints([item.fingerprint]), _key_text(own), text)
 
     def _number(self, ticket: object) -> int:
-        number, _, name = str(ticket).partition("-")
-        if not isinstance(ticket, str) or not (number.isascii() and number.isdigit() and len(number) < 19):
+        number, _, name = ticket.partition("-") if isinstance(ticket, str) else ("", "", "")
+        if not (number.isascii() and number.isdigit() and len(number) < 19):
             raise OutboxError("this is no ticket of an outbox: give what put() has returned")
         if name != self._name:
             raise OutboxError("this ticket is of another outbox")

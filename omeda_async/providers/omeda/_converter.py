@@ -14,7 +14,15 @@ from omeda_async._empty import EMPTY, is_empty
 from omeda_async._levels import IDS, NO_IDS, level_of
 from omeda_async._row import Row, mapping_of
 from omeda_async.errors import InvalidRecord
-from omeda_async.providers._fields import check_id, check_integer, check_key, check_string, is_plain_id, row_hint
+from omeda_async.providers._fields import (
+    LONGEST_SHOWN,
+    check_id,
+    check_integer,
+    check_key,
+    check_string,
+    is_plain_id,
+    row_hint,
+)
 from omeda_async.providers._models import to_plain, to_tuple
 from omeda_async.providers._strict import make_strict_converter, register_wire_names
 from omeda_async.providers._structuring import RecordReader, structure_record
@@ -200,10 +208,15 @@ def _some_ids(field: str, ids: Any) -> tuple[Any, ...]:
             raise InvalidRecord.of(field, "is None: give at least one id; the whole client takes a ClientOptOut")
         if is_empty(ids):
             raise InvalidRecord.of(field, f"{EMPTY}: give an id; {NO_IDS.format('None here and ')}")
-        raise InvalidRecord.of(field, f"must be a list of ids, not {type(ids).__name__}: write [{ids!r}]")
+        raise InvalidRecord.of(field, f"must be a list of ids, not {type(ids).__name__}{_as_list(to_plain(ids))}")
     if not made:
         raise InvalidRecord.of(field, "is empty: give at least one id")
     return made
+
+
+def _as_list(given: object) -> str:
+    is_id = isinstance(given, str) and len(given) <= LONGEST_SHOWN
+    return f": write [{given!r}]" if is_id or (isinstance(given, int) and abs(given) < 2**63) else ""
 
 
 def _no_model(record: Any) -> Any:
