@@ -1,6 +1,7 @@
 """Checks of settings: each says which one is wrong, and never shows a value that may be a secret."""
 
 import ipaddress
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -158,6 +159,29 @@ def check_one_of(name: str, value: object, kind: type[Any]) -> None:
     if not isinstance(value, kind):
         members = " or ".join(str(member) for member in kind)
         raise ConfigurationError(f"{name} must be {members}, not {shown(value)}")
+
+
+def check_path(name: str, value: object, wanted: str = "the path of a file") -> str:
+    """Check a path, and return its text.
+
+    Args:
+        name: What it is called in an error, which does not show it: a URL in its place may hold a secret.
+        value: The path.
+        wanted: What it has to be.
+
+    Raises:
+        ConfigurationError: It is none, or no file can have it as its name.
+    """
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str) or not text:
+        raise ConfigurationError(f"{name} must be {wanted}")
+    try:
+        is_name = b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        is_name = False
+    if not is_name:
+        raise ConfigurationError(f"{name} must be {wanted}: it holds a character that no file's name can have")
+    return text
 
 
 def check_base_url(owner: object, url: object) -> None:

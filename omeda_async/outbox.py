@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 
 from omeda_async import _clock
+from omeda_async._checks import check_path
 from omeda_async.bulk.outbox import sqlite_status
 from omeda_async.bulk.outbox.status import OutboxStatus
 
@@ -23,10 +24,11 @@ def read_status(path: str | PathLike[str]) -> OutboxStatus:
 
     Raises:
         OutboxError: It cannot be read, or is no outbox.
+        ConfigurationError: It is no path.
     """
-    return sqlite_status.read_status(Path(path), _clock.utc_now().timestamp())
+    return sqlite_status.read_status(Path(check_path("an outbox", path)), _clock.utc_now().timestamp())
 
 
 def is_outbox(path: str | PathLike[str]) -> bool:
     """Whether a file is an outbox. It blocks."""
-    return sqlite_status.is_outbox(Path(path))
+    return sqlite_status.is_outbox(Path(check_path("an outbox", path)))

@@ -103,7 +103,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (
         r"bulk\.journal(\.\w+)?",
-        rf"errors|outcomes|_masking|_version|_clock|_thread|_postgres_blocking|_result|_row|bulk\._(item|outlast)|{OWN}",
+        rf"errors|outcomes|_checks|_masking|_version|_clock|_thread|_postgres_blocking|_result|_row|bulk\._(item|outlast)|{OWN}",
         r"attrs|orjson",
     ),
     (
@@ -111,7 +111,7 @@ ROWS: list[tuple[str, str, str]] = [
         rf"errors|outcomes|events|limits|_(version|clock|checks|account|generic|result|stop|thread)|bulk\._\w+|bulk\.journal\.\w+|{OWN}",
         r"attrs|orjson",
     ),
-    (r"outbox", r"_clock|bulk\.outbox(\.(sqlite_status|status))?", r""),
+    (r"outbox", r"_checks|_clock|bulk\.outbox(\.(sqlite_status|status))?", r""),
     (r"journal", r"errors|outcomes|bulk\.journal(\..*)?", r"attrs"),
     (
         r"manager",

@@ -200,7 +200,10 @@ class LimitsFile:
         try:
             if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
                 raise StoreRefused("its folder cannot be written, and SQLite needs files beside it")
-            return _INODE(os.fstat(file))
+            found = os.fstat(file)
+            if found.st_size == 1:  # which SQLite takes for an empty file of its own
+                raise StoreRefused("it is no SQLite file: give another one, or a folder")
+            return _INODE(found)
         finally:
             os.close(file)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from omeda_async._checks import check_path
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits._rate_limit import RateLimit
 
@@ -40,12 +41,12 @@ def check_where(where: object, called: str = "share_limits") -> None:
     Raises:
         ConfigurationError: It is neither, the scheme is none that is known, or what it needs is not installed.
     """
-    if where is None or (isinstance(where, Path) and str(where)):
+    if where is None:
         return
-    if not isinstance(where, str | os.PathLike) or not isinstance(os.fspath(where), str) or not os.fspath(where):
-        raise ConfigurationError(f"{called} must be the path of a folder or file, redis://… or postgresql://…")
-    scheme, is_url, _ = os.fspath(where).partition("://")
+    text = check_path(called, where, "the path of a folder or file, redis://… or postgresql://…")
+    scheme, is_url, _ = text.partition("://")
     if not is_url:
+        _expanded(text, called)
         return
     if scheme not in _SERVERS:
         shown = repr(scheme) if scheme.isidentifier() else "that"
@@ -126,8 +127,15 @@ def lease_of(timeout: float, connect_timeout: float) -> tuple[float, float]:
     return timeout + use_within + min(MARGIN, timeout / 10), use_within
 
 
+def _expanded(path: str | Path, called: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigurationError(f"{called} begins with the home of a user that this host does not know") from None
+
+
 def _file(path: Path, name: str) -> Path:
     """Return the file of an account: one of its own in a folder."""
-    path = path.expanduser()
+    path = _expanded(path, "share_limits")
     is_file = path.is_file() or (path.suffix in _FILES and not path.is_dir())
     return path if is_file else path / f"{name}.sqlite3"

@@ -7,7 +7,7 @@ from itertools import islice, starmap
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypedDict, Unpack, cast
 
-from omeda_async._checks import check_whole
+from omeda_async._checks import check_path, check_whole
 from omeda_async._masking import mask_emails
 from omeda_async._row import Row
 from omeda_async.errors import ConfigurationError, InvalidRecord
@@ -128,7 +128,8 @@ class RowFile(Iterable[Row]):
         Raises:
             ConfigurationError: It cannot be read, or not as rows of this kind.
         """
-        return cls(kind, lambda: Path(path).open("rb"), str(path), ignore, **options)
+        name = check_path("path", path)
+        return cls(kind, lambda: Path(name).open("rb"), name, ignore, **options)
 
     @property
     def format(self) -> Format:

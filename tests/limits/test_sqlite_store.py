@@ -225,12 +225,14 @@ def test_what_is_no_file_of_limits_is_refused_and_left_as_it_is(tmp_path: Path) 
     connection.execute("CREATE TABLE mine (a)")
     connection.close()
     text.write_text("do not lose this\n" * 100)
-    for path, said in ((theirs, "something else"), (text, "damaged, or no SQLite file")):
+    byte = tmp_path / "byte"
+    byte.write_text("x")  # SQLite itself takes it for an empty file
+    for path, said in ((theirs, "something else"), (text, "damaged, or no SQLite file"), (byte, "no SQLite file")):
         before = path.read_bytes()
         with pytest.raises(StoreRefused, match=said):
             Client(path).turn()
         assert path.read_bytes() == before
-    assert sorted(tmp_path.iterdir()) == [text, theirs]
+    assert sorted(tmp_path.iterdir()) == [byte, text, theirs]
 
 
 def test_a_file_of_another_version_is_refused(path: Path) -> None:

@@ -107,6 +107,8 @@ _SET_LATE_REPEATS_ASIDE: Final = (
 Files: TypeAlias = Mapping[Path, tuple[int, int]]
 """The files of a journal that is open, and what they are."""
 INODE: Final = attrgetter("st_dev", "st_ino")
+ONE_BYTE: Final = 1
+"""A file of so much is somebody else's, and SQLite takes it for an empty one of its own."""
 
 
 def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
@@ -196,6 +198,8 @@ def check_untouched(path: Path) -> None:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise JournalError(f"{path} is no file, and cannot be a journal; give the path of a file")
+    if found.st_size == ONE_BYTE:
+        raise JournalError(f"{path} is no journal of this library; give another file")
     if found.st_size:
         if not goes_by_its_log(path, APPLICATION, SCHEMA):
             # To SQLite it cannot change: nothing is recovered, and nothing made beside it.

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import attrs
 
+from omeda_async._checks import check_path
 from omeda_async.errors import ConfigurationError
 
 _SCHEME: Final = re.compile(r"(postgresql|postgres):/")
@@ -42,9 +43,7 @@ def where_of(journal: object) -> Where:
     Raises:
         ConfigurationError: It is neither a path nor such a URL; of a URL, the message does not show it.
     """
-    if not isinstance(journal, str | PathLike) or not isinstance(fspath(journal), str) or not fspath(journal):
-        raise ConfigurationError(f"journal must be the path of a file, or {_FORM}")
-    text = fspath(journal)
+    text = check_path("journal", journal, f"the path of a file, or {_FORM}")
     if not _SCHEME.match(text):
         return Path(text)
     if "://" not in text:

@@ -1,10 +1,11 @@
 """Where outboxes are kept: so far in SQLite files."""
 
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Unpack
 
 from omeda_async import _clock
+from omeda_async._checks import check_path
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._outbox_options import OutboxOptions
 from omeda_async.bulk.outbox.interface import Identity
@@ -63,8 +64,7 @@ def _now() -> float:
 
 
 def _path(where: object) -> Path:
-    if not isinstance(where, str | PathLike) or not isinstance(fspath(where), str) or not fspath(where):
-        raise ConfigurationError("an outbox is given by the path of a file")
-    if "://" in fspath(where):
+    text = check_path("an outbox", where)
+    if "://" in text:
         raise ConfigurationError("an outbox is kept in a file so far: give its path, and no URL")
-    return Path(where)
+    return Path(text)

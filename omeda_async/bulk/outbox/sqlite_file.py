@@ -12,7 +12,7 @@ from zlib import crc32
 import orjson
 
 from omeda_async._version import __version__
-from omeda_async.bulk.journal.sqlite_file import APPLICATION as JOURNAL, INODE, Files, connect
+from omeda_async.bulk.journal.sqlite_file import APPLICATION as JOURNAL, INODE, ONE_BYTE, Files, connect
 from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
 from omeda_async.bulk.outbox.interface import Identity, Opened
 from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, Mark, has_come_as_far, mark_of, noted
@@ -161,6 +161,8 @@ def check_untouched(path: Path) -> None:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise OutboxError(f"{path} is no file, and cannot be an outbox; give the path of a file")
+    if found.st_size == ONE_BYTE:
+        raise OutboxError(f"{path} is no outbox of this library; give another file")
     if found.st_size:
         if goes_by_its_log(path, APPLICATION, SCHEMA):
             return

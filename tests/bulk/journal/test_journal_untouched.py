@@ -71,6 +71,11 @@ def text(path: Path) -> None:
     path.write_text("email\na@example.com\n" * 400)
 
 
+def byte(path: Path) -> None:
+    """Write what SQLite itself takes for an empty file."""
+    path.write_text("x")
+
+
 def database(path: Path) -> None:
     """Write somebody else's database."""
     with closing(sqlite3.connect(path)) as connection:
@@ -100,7 +105,7 @@ def newer(path: Path) -> None:
         connection.commit()
 
 
-@pytest.mark.parametrize("make", [fifo, directory, text, database, unfinished, newer])
+@pytest.mark.parametrize("make", [fifo, directory, text, byte, database, unfinished, newer])
 async def test_what_is_no_journal_is_refused_as_it_is(tmp_path: Path, make: Callable[[Path], None]) -> None:
     """Mode, times, content and what lies beside it stay; also where it is reached by a link."""
     path = tmp_path / "it"
@@ -116,12 +121,15 @@ async def test_what_is_no_journal_is_refused_as_it_is(tmp_path: Path, make: Call
 
 @pytest.mark.parametrize("name", ["lock", "mark"])
 @pytest.mark.parametrize("begun", [False, True])
-async def test_a_lock_or_mark_that_is_none_is_refused_as_it_is(tmp_path: Path, name: str, *, begun: bool) -> None:
+@pytest.mark.parametrize("length", [1, 1400])
+async def test_a_lock_or_mark_that_is_none_is_refused_as_it_is(
+    tmp_path: Path, name: str, length: int, *, begun: bool
+) -> None:
     """The names of the files beside a journal may be taken."""
     lock = tmp_path / f"run.sqlite3-{name}"
     if begun:
         await journalled(tmp_path / "run.sqlite3", ["a"], Work())
-    lock.write_text("theirs " * 200)
+    lock.write_text("t" * length)
     lock.chmod(0o644)
     before = state(lock)[:-1]
     with pytest.raises(JournalError):

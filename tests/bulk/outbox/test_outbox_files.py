@@ -44,11 +44,12 @@ async def refused(sandbox: Sandbox, path: Path, **options: Any) -> str:
     ("make", "reason"),
     [
         (lambda path: path.write_text("email\na@example.com\n" * 50), "damaged"),
+        (lambda path: path.write_text("x"), "no outbox of this library"),
         (Path.mkdir, "no file"),
         (other_database, "no outbox of this library"),
         (newer_outbox, "upgrade"),
     ],
-    ids=["text", "folder", "database", "newer"],
+    ids=["text", "byte", "folder", "database", "newer"],
 )
 async def test_a_file_of_another_kind_is_refused_and_left_alone(
     sandbox: Sandbox, path: Path, make: Any, reason: str
