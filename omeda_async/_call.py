@@ -269,11 +269,10 @@ class Call(Generic[P, R]):
         options = self._options
         permit = options.permit
         if permit is None or permit.done:
-            max_wait = options.max_wait
+            account, left = self._account, float("inf")
             if self.deadline is not None:
-                left = max(0.0, self.deadline - now - self._account.shortest_attempt)
-                max_wait = left if max_wait is None else min(left, max_wait)
-            permit = await self._account.limiter.acquire(priority=options.priority, max_wait=max_wait)
+                left = max(0.0, self.deadline - now - account.shortest_attempt)
+            permit = await options.turn(account.limiter, left, account.retry.deadline)
         self._is_late = permit.is_over if permit.lapses else None
         return permit
 

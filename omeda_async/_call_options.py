@@ -1,9 +1,16 @@
 """How one call is made."""
 
+import math
+from typing import TYPE_CHECKING
+
 from omeda_async._quick import quick
 from omeda_async._stop import Stop
+from omeda_async.errors import LimitWaitExceeded
 from omeda_async.limits import Permit, Priority
 from omeda_async.outcomes import Tally
+
+if TYPE_CHECKING:  # a plan needs none
+    from omeda_async.limits import Limiter
 
 
 @quick(kw_only=True, eq=False, repr=False)
@@ -33,3 +40,22 @@ class CallOptions:
     """The ids of the calls that it is made for."""
     waited: float = 0.0
     """Seconds that ``permit`` was waited for."""
+
+    async def turn(self, limiter: "Limiter", left: float, deadline: float) -> Permit:
+        """Wait for a turn at a limiter.
+
+        Args:
+            limiter: The account's.
+            left: Seconds that the call's deadline leaves for the wait; infinity where it has not begun.
+            deadline: What the deadline is, in seconds, as the caller has said it.
+
+        Raises:
+            LimitWaitExceeded: ``max_wait`` or the deadline would be passed; it says which.
+        """
+        if left == math.inf or (self.max_wait is not None and self.max_wait <= left):
+            return await limiter.acquire(priority=self.priority, max_wait=self.max_wait)
+        try:
+            return await limiter.acquire(priority=self.priority, max_wait=left)
+        except LimitWaitExceeded as error:
+            text = error.message.replace(f"max_wait={left:g} s", f"the call's deadline of {deadline:g} s")
+            raise LimitWaitExceeded(text, max_wait=left, next_slot_in=error.next_slot_in) from None

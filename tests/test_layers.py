@@ -68,7 +68,7 @@ ROWS: list[tuple[str, str, str]] = [
         r"errors|events|limits|outcomes|_(masking|clock|operation|decide|auth|account|call_options|result|shown|telling|verify)",
         r"attrs",
     ),
-    (r"_call_options", r"limits|outcomes|_(quick|stop)", r""),
+    (r"_call_options", r"errors|limits|outcomes|_(quick|stop)", r""),
     (r"_single", r"errors|limits|settings|_(checks|secret|operation|account|call|call_options)", r""),
     (r"providers(\.[a-z]\w*)?", r"", r""),
     (r"providers\._models", r"", r""),

@@ -88,6 +88,27 @@ async def test_a_deadline_that_the_limiter_would_pass_is_told_at_once_and_nothin
     assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"deadline": 5.0}, "the call's deadline of 5 s"),
+        ({"deadline": 5.0, "max_wait": 20.0}, "the call's deadline of 5 s"),
+        ({"deadline": 5.0, "max_wait": 2.0}, "max_wait=2 s"),
+        ({"max_wait": 2.0}, "max_wait=2 s"),
+    ],
+)
+async def test_a_turn_that_comes_too_late_is_told_in_the_words_of_what_was_given(
+    given: dict[str, Any], said: str
+) -> None:
+    """Who gave a deadline has never heard of max_wait."""
+    async with ocamba(says(DONE), rate_limit=RateLimit(Window(1, 60.0))) as (manager, _):
+        await manager.ocamba.campaigns.cancel("1")
+        error = await failing(manager.ocamba.campaigns.cancel("2", **given))
+    assert isinstance(error, LimitWaitExceeded)
+    assert error.message.startswith(f"the wait for the limit would pass {said}: the next slot is free in ")
+    assert error.max_wait <= min(given.values())
+
+
 async def test_a_deadline_holds_for_connections_that_cannot_be_made() -> None:
     """Why is told, and that nothing was sent."""
     async with SessionManager(ocamba=OcambaSettings(token="t", base_url=CLOSED)) as manager:
