@@ -174,16 +174,30 @@ class Batcher(Generic[Record, Receipt_co]):
     ) -> None:
         await self.aclose()
 
-    async def aclose(self) -> None:
+    async def aclose(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
         """Take no more records, and send what is in hand.
 
-        Cancelling it gives every record its outcome at once: to the caller that waits, or as one that nobody awaits.
+        Args:
+            timeout: Seconds that this may take. Then every record has its outcome at once, ``NOT_SENT`` if it had not
+                left and ``UNKNOWN`` if its answer was still awaited: to the caller that waits, or as one that nobody
+                awaits. None waits as long as calls may take.
+
+        Raises:
+            ConfigurationError: ``timeout`` is out of range.
+
+        Cancelling it does at once what passing ``timeout`` does.
         """
+        if timeout is not None:
+            check_duration("timeout", timeout, zero=True)
         self._closed = True
+        until = None if timeout is None else _clock.now() + timeout
         try:
             while self._waiting or self._senders:
+                left = None if until is None else until - _clock.now()
+                if left is not None and left <= 0:
+                    break
                 self._flush()
-                await asyncio.wait(self._senders)
+                await asyncio.wait(self._senders, timeout=left)
         finally:
             if self._timer is not None:
                 self._timer.cancel()

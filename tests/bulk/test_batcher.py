@@ -13,6 +13,7 @@ from omeda_async import (
     ConfigurationError,
     InvalidRecord,
     OptOutRecord,
+    Outcome,
     OutcomeStatus,
     RateLimit,
     SessionManager,
@@ -181,6 +182,48 @@ async def test_a_close_that_is_cancelled_leaves_nobody_waiting(moment: float) ->
         if outcome.status is OutcomeStatus.NOT_SENT:
             assert isinstance(outcome.record, ClientOptOut)
             assert applied[outcome.record.email_address] == 0
+
+
+@pytest.mark.parametrize("grace", [0, 0.1, 0.4, 1.2])
+@pytest.mark.parametrize("moment", [0.0, 0.02, 0.3])
+async def test_a_close_ends_by_its_time_with_an_outcome_for_everybody(moment: float, grace: float) -> None:
+    """What had not left by then is not sent, what had is unknown, what was answered is done."""
+    loop, told = asyncio.get_running_loop(), list[Outcome]()
+    limits = {"omeda": RateLimit(Window(2, 100.0))}
+    async with Sandbox(latency=0.5) as sandbox, manager_on(sandbox, limits=limits) as manager:
+        batcher = manager.omeda.opt_outs.batcher(max_delay=0.01, max_entries=2, on_outcome=told.append)
+        tasks = [asyncio.ensure_future(batcher.add(client(number))) for number in range(9)]
+        await asyncio.sleep(moment)
+        tasks[0].cancel()
+        began = loop.time()
+        await batcher.aclose(timeout=grace)
+        assert loop.time() - began <= grace + 0.01
+        outcomes = [*await asyncio.gather(*tasks[1:]), *told]
+        await asyncio.sleep(5)
+        sent = addresses(sandbox)
+    assert len(outcomes) == 9
+    statuses = Counter(outcome.status for outcome in outcomes)
+    assert statuses.keys() <= {OutcomeStatus.DONE, OutcomeStatus.NOT_SENT, OutcomeStatus.UNKNOWN}
+    assert statuses[OutcomeStatus.NOT_SENT] >= 5
+    for outcome in outcomes:
+        assert isinstance(outcome.record, ClientOptOut)
+        assert outcome.status is not OutcomeStatus.NOT_SENT or sent[outcome.record.email_address] == 0
+        assert outcome.status is not OutcomeStatus.DONE or sent[outcome.record.email_address] == 1
+
+
+async def test_a_close_without_haste_cuts_one_that_waits_short() -> None:
+    """A shutdown that loses patience closes once more, and both end."""
+    limits = {"omeda": RateLimit(Window(1, 100.0))}
+    async with Sandbox() as sandbox, manager_on(sandbox, limits=limits) as manager:
+        batcher = manager.omeda.opt_outs.batcher(max_delay=0.0, max_entries=1)
+        tasks = [asyncio.ensure_future(batcher.add(client(number))) for number in range(3)]
+        await asyncio.sleep(1)
+        closing = asyncio.ensure_future(batcher.aclose())
+        await asyncio.sleep(1)
+        await batcher.aclose(timeout=0)
+        await closing
+        statuses = [outcome.status for outcome in await asyncio.gather(*tasks)]
+    assert statuses == [OutcomeStatus.DONE, OutcomeStatus.NOT_SENT, OutcomeStatus.NOT_SENT]
 
 
 async def test_closing_the_manager_lets_attempts_in_flight_end() -> None:

@@ -123,7 +123,7 @@ async def test_an_absurd_option_of_a_call_is_refused_by_its_name(value: Any) -> 
         batcher = opt_outs.batcher()
         with pytest.raises(ConfigurationError, match=r"^max_wait must be"):
             await batcher.add(ClientOptOut("reader@example.com"), max_wait=value)
-        for closed in (run, manager):
+        for closed in (run, manager, batcher):
             with pytest.raises(ConfigurationError, match=r"^timeout must be"):
                 await closed.aclose(timeout=value)
         await batcher.aclose()
