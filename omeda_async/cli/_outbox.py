@@ -1,5 +1,6 @@
 """What an outbox holds."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -35,11 +36,21 @@ def _show(console: Console, status: OutboxStatus) -> None:
         text = f"{cause.records:,} {words(cause.status)}: {shown(cause.message)}"
         say(console, text, STYLES.get(cause.status, "red"))
     if status.oldest is not None:
-        since = status.oldest.strftime("%Y-%m-%d %H:%M:%S UTC")
+        since = _in_words(status.oldest)
         say(console, f"the oldest without an outcome was put at {since}; {status.retrying:,} are tried again", "dim")
+    if status.next_due is not None:
+        say(console, f"the next of those that wait is due {_due_in_words(status.next_due)}", "dim")
     if status.untold:
         say(console, f"{status.untold:,} outcomes have still to be told to on_outcome", "dim")
     say(console, f"delivered by {shown(status.delivering)}" if status.delivering else "nobody delivers it now", "dim")
+
+
+def _in_words(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _due_in_words(moment: datetime) -> str:
+    return f"at {_in_words(moment)}" if moment > datetime.now(UTC) else "now"
 
 
 def _document(status: OutboxStatus) -> dict[str, Any]:
@@ -55,6 +66,7 @@ def _document(status: OutboxStatus) -> dict[str, Any]:
         "under_way": status.under_way,
         "retrying": status.retrying,
         "oldest": None if status.oldest is None else status.oldest.isoformat(),
+        "next_due": None if status.next_due is None else status.next_due.isoformat(),
         "untold": status.untold,
         "delivering": status.delivering,
         "causes": [

@@ -44,9 +44,11 @@ def test_status_shows_what_an_outbox_holds(scene: Scene, *, waiting: bool) -> No
     assert "1 rejected: BrandOptOut submission (ZZZ)" in words
     assert ("503" in words) == waiting
     assert ("1 are tried again" in words) == waiting
+    assert ("the next of those that wait is due " in words) == waiting
     assert "nobody delivers it now" in words
     assert "@x.com" not in result.output.replace("b***@x.com", "")
     found = json.loads(scene.give("status", path, "--format", "json").stdout)
+    assert (found["next_due"] is not None) == waiting
     assert (found["counts"], found["waiting"], found["complete"]) == ({"done": 1, "rejected": 1}, waiting, not waiting)
 
 

@@ -68,6 +68,8 @@ async def test_a_provider_that_is_away_for_an_hour_costs_no_record(sandbox: Sand
         status = await box.status()
         assert (status.waiting + status.under_way, status.counts) == (5, {})
         assert status.retrying
+        assert status.oldest is not None
+        assert status.under_way or (status.next_due is not None and status.next_due > status.oldest)
         assert status.causes[0].error == "ServerError"
         assert len(sandbox.requests) < 60
         sandbox.faults.clear()
