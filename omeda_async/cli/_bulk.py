@@ -16,8 +16,15 @@ from omeda_async.cli._order import Asked, Format, Order
 from omeda_async.cli._outcomes import as_dict
 from omeda_async.cli._report import CUT, levels_in_words, show_plan
 from omeda_async.cli._screen import Exit, complaints, counted, fitting, notes, print_json, results, say
-from omeda_async.limits import check_where
+from omeda_async.cli._words import in_command
+from omeda_async.limits import check_place, check_where
 from omeda_async.rows import RowFile
+
+_ALONE = (
+    "The time is estimated with the whole limit to itself: a plan does not ask those with whom it is shared, and a "
+    "store that is used for the first time lets nothing go for a while"
+)
+"""What a plan says where limits are shared."""
 
 
 def perform(order: Order) -> None:
@@ -31,7 +38,7 @@ def perform(order: Order) -> None:
             say(notes(), f"{counted(rows.comments, 'comment line')} left out (they begin with #).")
         if not (order.asked.plan and order.asked.format is Format.JSON):
             for note in rows.notes:
-                say(notes(), f"{note}.", "yellow")
+                say(notes(), f"{in_command(note)}.", "yellow")
         if order.asked.plan:
             code = _plan(order, rows, settings, host)
         elif order.asked.yes or _confirmed(order, rows, settings, host):
@@ -65,8 +72,11 @@ def _settings(order: Order) -> tuple[Any, Order]:
         raise ConfigurationError(f"{provider.name} is not configured: set {provider.needs}")
     if asked.rate is not None:
         settings = attrs.evolve(settings, rate_limit=RateLimit.parse(asked.rate, called="--rate"))
+    called = "--share-limits"
     if asked.share_limits is None:
-        asked = attrs.evolve(asked, share_limits=found.share_limits)
+        asked, called = attrs.evolve(asked, share_limits=found.share_limits), "OMEDA_ASYNC_SHARE_LIMITS"
+    if asked.share_limits is not None:
+        check_place(asked.share_limits, called)
     return settings, attrs.evolve(order, asked=asked)
 
 
@@ -96,13 +106,21 @@ def _plan(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
             found["levels"] = {level or "unknown": count for level, count in levels.items()}
         if rows.comments:
             found["comments"] = rows.comments
-        if rows.notes:
-            found["notes"] = rows.notes
+        if told := (*map(in_command, rows.notes), *_notes_of(order)):
+            found["notes"] = told
         print_json({"plan": order.title, "provider": order.provider.name, "host": host, **found})
     else:
         title = f"{order.title} at {order.provider.name} ({host})"
         show_plan(results(), plan, title, levels, comments=rows.comments, is_cut=rows.is_cut)
+        for note in _notes_of(order):
+            say(notes(), f"{note}.", "dim")
     return Exit.NOT_ALL_DONE if plan.refused_total else Exit.DONE
+
+
+def _notes_of(order: Order) -> tuple[str, ...]:
+    if order.asked.share_limits is None:
+        return ()
+    return (_ALONE,)
 
 
 def someone_there() -> bool:

@@ -1,6 +1,6 @@
 """What an outbox holds."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -39,7 +39,7 @@ def _show(console: Console, status: OutboxStatus) -> None:
         since = _in_words(status.oldest)
         say(console, f"the oldest without an outcome was put at {since}; {status.retrying:,} are tried again", "dim")
     if status.next_due is not None:
-        say(console, f"the next of those that wait is due {_due_in_words(status.next_due)}", "dim")
+        say(console, f"the next of those that wait is due at {_in_words(status.next_due)}", "dim")
     if status.untold:
         say(console, f"{status.untold:,} outcomes have still to be told to on_outcome", "dim")
     say(console, f"delivered by {shown(status.delivering)}" if status.delivering else "nobody delivers it now", "dim")
@@ -47,10 +47,6 @@ def _show(console: Console, status: OutboxStatus) -> None:
 
 def _in_words(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _due_in_words(moment: datetime) -> str:
-    return f"at {_in_words(moment)}" if moment > datetime.now(UTC) else "now"
 
 
 def _document(status: OutboxStatus) -> dict[str, Any]:

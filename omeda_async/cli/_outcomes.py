@@ -15,6 +15,7 @@ import attrs
 
 from omeda_async import BulkReport, ConfigurationError, InvalidRecord, OmedaAsyncError, Outcome
 from omeda_async.cli._screen import escaped, shown
+from omeda_async.cli._words import in_command
 from omeda_async.rows import Row
 from omeda_async.rows._formulas import quoted
 
@@ -30,22 +31,9 @@ def masked(text: str) -> str:
     return OmedaAsyncError(text).message
 
 
-_IN_COMMANDS = (
-    ("give proxy='http://host:port' (--proxy)", "give --proxy http://host:port"),
-    ("check proxy= (--proxy) or HTTPS_PROXY, or http_session's own", "check --proxy or HTTPS_PROXY"),
-    ("in proxy= (--proxy), HTTPS_PROXY or http_session,", "in --proxy or HTTPS_PROXY,"),
-    ("give ssl=ssl.create_default_context(cafile=...) (--ca-file)", "give --ca-file FILE"),
-    ("(--encoding, encoding= in Python)", "(--encoding)"),
-)
-"""What errors advise who writes Python, and what that is for who gives a command."""
-
-
 def advice(error: OmedaAsyncError) -> str:
     """Return an error's message; the settings it names are those that a command has."""
-    text = error.message
-    for python, command in _IN_COMMANDS:
-        text = text.replace(python, command)
-    return text.replace("base_url", f"{error.provider.upper()}_BASE_URL") if error.provider else text
+    return in_command(error.message, error.provider)
 
 
 def reason(outcome: Outcome) -> str:
@@ -54,7 +42,7 @@ def reason(outcome: Outcome) -> str:
     if error is None:
         return ""
     if isinstance(error, InvalidRecord) and error.field and isinstance(outcome.record, Row):
-        return f"{outcome.record.place(error.field)}: {error.reason}"
+        return f"{outcome.record.place(error.field)}: {in_command(error.reason)}"
     return advice(error)
 
 

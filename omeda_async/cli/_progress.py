@@ -78,7 +78,7 @@ def limit_in_words(view: LimitsView, *, short: bool = False) -> str:
     """Return in words what the limiter allows now; in short, only what matters most."""
     if not view.store_reachable:
         return "the limits' store is away" if short else f"waiting for {view.shared_by}, which does not answer"
-    if view.held_for > 0:
+    if view.held_for:
         why = "" if short else f", as {view.shared_by} does not know what was sent before"
         return f"held for {seconds_in_words(view.held_for)}{why}"
     if view.paused_for > 0:

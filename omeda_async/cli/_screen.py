@@ -14,6 +14,7 @@ from rich.text import Text
 
 from omeda_async import ConfigurationError, JournalError, OutboxError
 from omeda_async.cli._process import INTERRUPTED, interruptible
+from omeda_async.cli._words import in_command
 
 BOUNDLESS = 1000
 
@@ -109,7 +110,7 @@ def complaints() -> Iterator[None]:
         with interruptible():
             yield
     except (ConfigurationError, JournalError, OutboxError) as error:
-        say(notes(), f"Error: {shown(error.message)}", "bold red")
+        say(notes(), f"Error: {shown(in_command(error.message, error.provider))}", "bold red")
         raise typer.Exit(Exit.USAGE) from None
     except KeyboardInterrupt:
         say(notes(), "Interrupted; nothing was sent.", "bold")

@@ -143,7 +143,7 @@ def _show(
 ) -> None:
     if order.asked.format is Format.JSON:
         where = {"operation": order.title, "provider": order.provider.name, "host": host}
-        failed = None if ended.failure is None else str(ended.failure)
+        failed = None if ended.failure is None else advice(ended.failure)
         print_json(summary(report, **where, interrupted=interrupted, stopped_by=stopped_by, failure=failed))
     else:
         title = f"{order.title} at {order.provider.name} ({host})"
@@ -159,7 +159,7 @@ def _rest(order: Order, ended: Ended) -> str:
 
 def _advise(order: Order, counts: dict[OutcomeStatus, int], ended: Ended, *, interrupted: bool) -> None:
     if ended.failure is not None:
-        say(notes(), f"Error: {shown(ended.failure.message)}.{_way_on(order, ended.failure)}", "bold red")
+        say(notes(), f"Error: {shown(advice(ended.failure))}.{_way_on(order, ended.failure)}", "bold red")
     elif interrupted and order.asked.journal:
         say(notes(), "Interrupted. The same command goes on where this one stopped.", "bold")
     elif interrupted:

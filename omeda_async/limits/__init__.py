@@ -9,7 +9,7 @@ import typing
 from omeda_async.limits._rate_limit import Priority, RateLimit, Window
 from omeda_async.limits._state import Permit
 from omeda_async.limits._view import LimitsView, WindowView
-from omeda_async.limits._where import check_where, share_limiter
+from omeda_async.limits._where import check_place, check_where, share_limiter
 
 if typing.TYPE_CHECKING:
     from omeda_async.limits._limiter import make_limiter
@@ -24,6 +24,7 @@ __all__ = [
     "RateLimit",
     "Window",
     "WindowView",
+    "check_place",
     "check_where",
     "forget",
     "make_limiter",

@@ -131,18 +131,22 @@ class StoreLimiter:
 
     def view(self) -> LimitsView:
         now = 0.0 if self._loop is None else self._loop.time()
-        held_for = self._times.held_for(now)
-        seen = self._store.view()
+        held_for, seen = self._times.held_for(now), self._store.view()
         if seen is None:
-            seen = LimiterState(self._told.rate_limit).view(0.0, {}, 1)
+            nothing = LimiterState(self._told.rate_limit).view(0.0, {}, 1)
+            seen = attrs.evolve(nothing, held_for=None, next_slot_in=None, next_bulk_in=None)
+        else:
+            seen = attrs.evolve(
+                seen,
+                held_for=held_for,
+                next_slot_in=None if seen.next_slot_in is None else max(seen.next_slot_in, held_for),
+                next_bulk_in=None if seen.next_bulk_in is None else max(seen.next_bulk_in, held_for),
+            )
         return attrs.evolve(
             seen,
             waiting=self._lanes.waiting(),
             shared_by=self._store.name,
             store_reachable=self._is_reachable(now),
-            held_for=held_for,
-            next_slot_in=None if seen.next_slot_in is None else max(seen.next_slot_in, held_for),
-            next_bulk_in=None if seen.next_bulk_in is None else max(seen.next_bulk_in, held_for),
         )
 
     def close(self) -> None:

@@ -41,7 +41,7 @@ class LimitsView:
     """The most attempts allowed in flight now: lower than the setting after the provider has refused so many."""
     next_slot_in: float | None
     """Seconds until an attempt may go by the slots and the pace, if nobody waits for a slot; None when that depends on
-    a response."""
+    a response, or on a store that has not been asked yet."""
     paused_for: float
     """Seconds for which the whole account waits, as the provider asked; 0 when it does not."""
     refusals: int
@@ -58,8 +58,9 @@ class LimitsView:
     """What shares it: ``"process"`` among the managers of this process, else the name of the store."""
     store_reachable: bool = True
     """Whether the store has answered lately; nothing goes as long as it does not."""
-    held_for: float = 0.0
-    """Seconds for which nothing goes, as the store does not know what was sent before; 0 without such a hold."""
+    held_for: float | None = 0.0
+    """Seconds for which nothing goes, as the store does not know what was sent before; 0 without such a hold. None as
+    long as that is not known: the store is asked for the first time when something is to be sent."""
     spacing: float = 0.0
     """The least seconds from one attempt to the next by the setting ``pace``; 0 without."""
 
@@ -84,7 +85,7 @@ class LimitsView:
         """
         if requests < 1:
             return 0.0
-        pause = max(self.paused_for, self.held_for)
+        pause = max(self.paused_for, self.held_for or 0.0)
         ahead, seconds = requests - 1, pause
         for view in sorted(self.windows, key=lambda view: -view.window.seconds):
             lap, kept = view.window.seconds, min(self.interactive_reserve, view.window.calls // 2)

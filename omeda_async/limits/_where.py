@@ -27,6 +27,7 @@ _SERVERS: Final = {
     "postgres": _POSTGRES,
 }
 _FILES: Final = frozenset({".db", ".sqlite", ".sqlite3"})
+_SQLITE: Final = b"SQLite format 3\0"
 MARGIN: Final = 1.0
 """Seconds by which a lease is longer than all that an attempt may take, at the most."""
 
@@ -59,6 +60,36 @@ def check_where(where: object, called: str = "share_limits") -> None:
         raise ConfigurationError(
             f"{called} begins with {scheme}://, which needs an extra: pip install 'omeda-async[{extra}]'"
         )
+
+
+def check_place(where: str | os.PathLike[str], called: str) -> None:
+    """Check that limits can be shared at a place, as far as that can be seen without making or asking anything.
+
+    Args:
+        where: A path, or a URL, that has been checked.
+        called: What errors call it.
+
+    Raises:
+        ConfigurationError: It is a file of something else, or nothing can be written there.
+    """
+    text = os.fspath(where)
+    if "://" in text:
+        return
+    path = _expanded(text, called)
+    try:
+        there = next(one for one in (path, *path.absolute().parents) if one.exists())
+        if there.is_dir() and not os.access(there, os.W_OK | os.X_OK):
+            raise ConfigurationError(f"{called} {path} cannot be written: {there} is not this user's to write to")
+        if not there.is_dir() and (there != path or not _is_database(path)):
+            raise ConfigurationError(f"{called} {path}: {there} is a file of something else; give a folder")
+    except OSError as error:
+        raise ConfigurationError(f"{called} {path} cannot be used: {error.strerror}") from error
+
+
+def _is_database(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(len(_SQLITE))
+    return head in {b"", _SQLITE}
 
 
 def open_store(

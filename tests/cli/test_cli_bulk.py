@@ -163,7 +163,7 @@ def test_a_cause_that_meets_everyone_is_said_once(scene: Scene, monkeypatch: pyt
         (["cancel-campaigns", "in2.csv", "--yes"], "--ignore-column NAME"),
         (["cancel-campaigns", "in.csv", "--yes"], "no usable column"),
         (["cancel-campaigns", "ids.txt", "--yes", "--output", "none/out"], "cannot be written"),
-        (["opt-out", "emails.csv", "--yes", "--journal-pii", "some"], "journal_pii"),
+        (["opt-out", "emails.csv", "--yes", "--journal-pii", "some"], "--journal-pii must be"),
         (["cancel-campaigns", "ids.txt", "--format", "xml"], "--format"),
         (["cancel-campaigns", "ids.txt", "--concurrency", "0"], "--concurrency"),
         (["cancel-campaigns"], "FILE"),

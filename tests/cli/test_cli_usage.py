@@ -271,6 +271,43 @@ def test_limits_are_shared_where_the_option_says(scene: Scene, monkeypatch: pyte
     assert not (scene.directory / "elsewhere").exists()
 
 
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("theirs.csv", "theirs.csv is a file of something else; give a folder"),
+        ("theirs.csv/folder", "theirs.csv is a file of something else; give a folder"),
+        ("~nobody-of-that-name/limits", "begins with the home of a user that this host does not know"),
+        ("x" * 300, "cannot be used: File name too long"),
+        ("postgresql://host:port/db", "--share-limits: "),
+    ],
+)
+@pytest.mark.parametrize("way", ["--plan", "--yes"])
+def test_a_place_that_cannot_be_one_is_refused_before_anything_is_made(
+    scene: Scene, place: str, said: str, way: str
+) -> None:
+    """Also by a plan, which makes nothing anyway."""
+    file, theirs = scene.file("in.txt", "1\n"), scene.file("theirs.csv", "id\n1\n")
+    given = place if place[0] in "~p" else scene.directory / place
+    result = scene.give("cancel-campaigns", file, way, "--share-limits", given)
+    assert result.exit_code == 2, result.output
+    assert said in " ".join(result.stderr.split())
+    assert "--share-limits" in result.stderr
+    assert sorted(scene.directory.iterdir()) == [file, theirs]
+    assert scene.sandbox.requests == []
+
+
+def test_a_plan_makes_no_place_for_limits_and_says_what_its_time_assumes(scene: Scene) -> None:
+    """It asks nobody, so that it cannot know what the others use, and whether it would be held."""
+    file, shared = scene.file("in.txt", "1\n"), scene.directory / "deep" / "shared"
+    for form in ("table", "json"):
+        result = scene.give("cancel-campaigns", file, "--plan", "--share-limits", shared, "--format", form)
+        assert result.exit_code == 0, result.output
+        assert "with the whole limit to itself" in " ".join(result.output.split())
+    assert sorted(scene.directory.iterdir()) == [file]
+    result = scene.give("cancel-campaigns", file, "--plan")
+    assert "with the whole limit to itself" not in " ".join(result.output.split())
+
+
 def test_a_place_for_limits_that_is_none_is_refused(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the name it was given by, before anything is sent, and for a plan too."""
     file = scene.file("in.txt", "1\n")
