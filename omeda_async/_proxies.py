@@ -156,8 +156,22 @@ def _with_port(entry: str, port: int) -> Iterator[str]:
 
 
 def _is_of(host: str, name: str) -> bool:
+    # As curl does: a dot at the end of a name means nothing, and an address has no names above it.
+    if (address := _address(host)) is not None:
+        return (network := _network(name)) is not None and address in network
+    host, domain = host.removesuffix("."), name.removeprefix("*").removeprefix(".").removesuffix(".")
+    return bool(domain) and (host == domain or host.endswith(f".{domain}"))
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host) in ipaddress.ip_network(name, strict=False)
+        return ipaddress.ip_address(host)
     except ValueError:
-        domain = name.removeprefix("*").removeprefix(".")
-        return bool(domain) and (host == domain or host.endswith(f".{domain}"))
+        return None
+
+
+def _network(name: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(name, strict=False)
+    except ValueError:
+        return None

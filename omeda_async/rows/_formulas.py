@@ -6,7 +6,9 @@ Each undoes the other: a cell that begins with apostrophes before such a charact
 import re
 from typing import Final
 
-_RUN: Final = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001 a spreadsheet takes the wide ones for the others
+# Blanks and quotation marks before it do not make it a text everywhere, and a spreadsheet takes the wide and the small
+# ones for the others.
+_RUN: Final = re.compile("[\\s'\"\u200b\ufeff]*[=+\\-@＝＋－＠﹦﹢﹣﹫]|'*[\t\r\n]")  # noqa: RUF001 see above
 
 
 def quoted(cell: str) -> str:

@@ -8,6 +8,8 @@ import attrs
 from omeda_async.sandbox._campaigns import InvalidListingError, SandboxCampaign, listed
 
 _CANCELLABLE = ("running", "scheduled", "paused")
+# Those that Ocamba's pages name (Create, Edit, Pause, Resume and Cancel a Campaign); no page lists them all.
+STATUSES = (*_CANCELLABLE, "draft", "manual", "needs_decision", "sent", "canceled")
 
 
 class Refused(Exception):
@@ -32,13 +34,23 @@ class OcambaSandbox:
     campaigns: dict[str, SandboxCampaign] = attrs.field(factory=dict)
 
     def seed_campaign(self, id: str, status: str = "running", **fields: Any) -> SandboxCampaign:  # noqa: A002 - the provider's word for it
-        """Put a campaign in place."""
+        """Put a campaign in place.
+
+        Raises:
+            ValueError: The provider's pages know no such status.
+        """
+        if status not in STATUSES:
+            raise ValueError(f"status must be one that Ocamba documents, {', '.join(STATUSES)}, not {status!r}")
         campaign = SandboxCampaign(str(id), status, **fields)
         self.campaigns[campaign.id] = campaign
         return campaign
 
     def seed_campaigns(self, ids: Iterable[str], status: str = "running") -> None:
-        """Put many campaigns in place."""
+        """Put many campaigns in place, all in one status.
+
+        Raises:
+            ValueError: The provider's pages know no such status.
+        """
         for one in ids:
             self.seed_campaign(one, status)
 

@@ -139,6 +139,21 @@ def test_this_machine_is_reached_past_the_environments_proxies(host: str) -> Non
         ("[fd00::1]:8443", "[fd00::1]", False),
         ("fd00::1", "[fd00::1]", True),
         ("1.2.3/x", "10.1.2.3", False),
+        # A dot at the end means nothing, and an address has no names above it: as with curl.
+        ("omeda.com", "ows.omeda.com.", True),
+        ("omeda.com.", "ows.omeda.com", True),
+        ("ows.omeda.com.:443", "ows.omeda.com.", True),
+        (".omeda.com.", "ows.omeda.com", True),
+        ("meda.com.", "ows.omeda.com.", False),
+        ("..", "ows.omeda.com", False),
+        ("0.0.5", "10.0.0.5", False),
+        (".0.0.5", "10.0.0.5", False),
+        ("*.0.0.5", "10.0.0.5", False),
+        ("5", "10.0.0.5", False),
+        ("0.0.5", "x.0.0.5.example", False),
+        ("::1", "[fd00::1]", False),
+        ("10.0.0.5", "10.0.0.5", True),
+        ("10.0.0.5/24", "10.0.0.9", True),
     ],
 )
 def test_no_proxy_says_who_is_reached_past_it(no_proxy: str, host: str, *, past: bool) -> None:

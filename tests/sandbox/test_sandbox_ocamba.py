@@ -17,7 +17,21 @@ async def test_a_cancel_is_a_204_with_a_json_type_and_no_body(api: Any, status: 
     assert (campaign.status, campaign.cancels, campaign.reason) == ("canceled", 1, "a test")
 
 
-@pytest.mark.parametrize("status", ["draft", "sent", "canceled"])
+@pytest.mark.parametrize("status", ["completed", "stopped", "cancelled", "Running", "", None, 5])
+async def test_a_status_that_ocamba_does_not_document_is_refused(api: Any, status: Any) -> None:
+    """A test that relies on one would prove nothing; the error names those there are."""
+    ocamba = api.sandbox.ocamba
+    for seed, what in ((ocamba.seed_campaign, "1"), (ocamba.seed_campaigns, ["1", "2"])):
+        with pytest.raises(ValueError, match=r"running, scheduled, .* sent, canceled, not ") as caught:
+            seed(what, status)
+        assert repr(status) in str(caught.value)
+    assert ocamba.campaigns == {}
+    reply = await api.post("/_sandbox/seed", {"ocamba": {"campaigns": [{"id": "1", "status": status}]}})
+    assert reply.status == 400
+    assert "status must be one that Ocamba documents" in reply.json["error"]
+
+
+@pytest.mark.parametrize("status", ["draft", "manual", "needs_decision", "sent", "canceled"])
 async def test_other_states_are_a_plain_400(api: Any, status: str) -> None:
     """The refusal does not say which state it was, and nothing is applied."""
     api.sandbox.ocamba.seed_campaign("1", status)
