@@ -14,6 +14,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
+DOCUMENTS = [
+    ROOT / "README.md",
+    # In the recipes it is other libraries whose types are wanting: pandas has none, and Litestar's fit no httpx.
+    *(path for path in sorted((ROOT / "docs").rglob("*.md")) if path.name != "recipes.md"),
+]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BEGINNING = """\
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, assert_type
@@ -36,6 +42,7 @@ from omeda_async import (
     SessionManager,
     TransactionReceipt,
 )
+from omeda_async.rows import Row, RowFile
 """
 GOOD = """
 
@@ -79,6 +86,16 @@ async def use(manager: SessionManager, ids: list[str], rows: AsyncIterator[Mappi
         kept: Batcher[OptOutRecord, OptOutReceipt] = batcher
         bare: Outcome = await kept.add(ClientOptOut("reader@example.com"))
         print(bare, await batcher.add({"email_address": "reader@example.com"}))
+
+
+async def from_a_file(manager: SessionManager, rows: RowFile) -> None:
+    async for outcome in manager.omeda.opt_outs.submit_many(rows):
+        assert_type(outcome.record, Row)
+        print(outcome.record.number, outcome.record["email_address"])
+    async for cancelled in manager.ocamba.campaigns.cancel_many(rows):
+        assert_type(cancelled.record, Row)
+    assert_type(manager.omeda.deployments.cancel_many([{"id": "FOO"}]).report.failures[0].record, dict[str, str])
+    await manager.journey_manager.transactions.cancel_many(rows)
 
 
 def ids_of(table: Iterator[Mapping[str, str]], manager: SessionManager) -> BulkRun:
@@ -157,6 +174,19 @@ def test_the_examples_pass(said: Said) -> None:
     """Those of the documents, as they are."""
     assert EXAMPLES
     assert {one.stem: said.get(one.stem, {}) for one in EXAMPLES} == {one.stem: {} for one in EXAMPLES}
+
+
+def test_the_code_in_the_documents_passes(tmp_path: Path) -> None:
+    """Every block that is a program, as it stands there, with mypy."""
+    blocks: dict[str, str] = {}
+    for path in DOCUMENTS:
+        text = path.read_text("utf-8")
+        for match in BLOCK.finditer(text):
+            name = f"{path.stem.replace('-', '_').lower()}_{text[: match.start()].count(chr(10)) + 1}"
+            blocks[name] = f"{path.relative_to(ROOT)}"
+            (tmp_path / f"{name}.py").write_text(match[1], "utf-8")
+    assert {"README.md", "docs/files.md", "docs/calls.md", "docs/bulk.md"} <= {*blocks.values()}
+    assert mypy(tmp_path) == {}
 
 
 def test_six_of_seven_mistakes_are_seen(said: Said) -> None:

@@ -1,6 +1,6 @@
 """Temenos Journey Manager: transactions."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Final, SupportsIndex, TypeVar, Unpack, overload
 
 import attrs
@@ -21,7 +21,7 @@ from omeda_async.providers.journey_manager.models import (
     TransactionRecord,
 )
 
-CancelT = TypeVar("CancelT", bound=str | TransactionCancel)
+CancelT = TypeVar("CancelT", bound=str | TransactionCancel | Mapping[Any, Any])
 _ALWAYS_SHOWN: Final = ("submitKey", "formStatus")
 """Attributes that are asked for with any others: the key tells what came before."""
 CONCURRENCY: Final = 4

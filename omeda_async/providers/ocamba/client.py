@@ -1,6 +1,6 @@
 """Ocamba Hood: campaigns."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Final, SupportsIndex, TypeVar, Unpack, overload
 
 import attrs
@@ -15,7 +15,7 @@ from omeda_async.providers.ocamba import _operations
 from omeda_async.providers.ocamba._converter import cancel_from
 from omeda_async.providers.ocamba.models import Campaign, CampaignCancel, CampaignQuery, CampaignReceipt, CampaignRecord
 
-CancelT = TypeVar("CancelT", bound=str | CampaignCancel)
+CancelT = TypeVar("CancelT", bound=str | CampaignCancel | Mapping[Any, Any])
 CONCURRENCY: Final = 16
 """Calls of a bulk run under way at the most, unless its options say otherwise."""
 

@@ -1,5 +1,6 @@
 """Omeda: the deployments of a brand."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, SupportsIndex, TypeVar, Unpack, overload
 
@@ -25,7 +26,7 @@ from omeda_async.providers.omeda.models import (
 )
 from omeda_async.settings import OmedaSettings
 
-CancelT = TypeVar("CancelT", bound=str | DeploymentCancel)
+CancelT = TypeVar("CancelT", bound=str | DeploymentCancel | Mapping[Any, Any])
 CONCURRENCY: Final = 16
 """Cancels of a bulk run under way at the most, unless its options say otherwise."""
 LOOK_AHEAD: Final = 1000

@@ -1,6 +1,6 @@
 """Omeda: deployments and opt-outs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Deployments", "OmedaClient", "OptOuts"]
 
 OptOutT = TypeVar("OptOutT", bound=AnyOptOut)
+RowT = TypeVar("RowT", bound=Mapping[Any, Any])
 
 
 class OmedaClient:
@@ -174,6 +175,17 @@ class OptOuts:
         allow_odd_addresses: bool | None = ...,
         **options: Unpack[BulkOptions],
     ) -> BulkRun[OptOutT, OptOutReceipt]: ...
+
+    @overload
+    def submit_many(
+        self,
+        records: Records[RowT],
+        *,
+        max_entries: int = ...,
+        max_bytes: int = ...,
+        allow_odd_addresses: bool | None = ...,
+        **options: Unpack[BulkOptions],
+    ) -> BulkRun[RowT, OptOutReceipt]: ...
 
     @overload
     def submit_many(
