@@ -8,6 +8,7 @@ from typing import Any, Final
 import typer
 from rich.console import Console
 
+import omeda_async
 from omeda_async import ConfigurationError, OutcomeStatus, outbox
 from omeda_async.cli._again import Survey, write_again
 from omeda_async.cli._files import check_output, file_of, replacing
@@ -18,6 +19,7 @@ from omeda_async.cli._screen import Exit, complaints, counted, notes, print_json
 from omeda_async.journal import JournalRun, JournalStatus, read_status
 from omeda_async.outbox import is_outbox
 
+_STOPS: Final = {"the run was stopped": "by a signal, or by its program"}
 _NOT_DONE: Final = [status for status in OutcomeStatus if not status.is_done]
 
 
@@ -94,10 +96,17 @@ def _show(console: Console, status: JournalStatus) -> None:
 def _run_in_words(number: int, run: JournalRun, *, running: bool) -> str:
     if run.ended is not None:
         until = f"to {_moment(run.ended)}, {'complete' if run.complete else 'stopped'}"
-        until += f" ({shown(run.cause)})" if run.cause else ""
+        until += f" ({shown(_cause_in_words(run.cause))})" if run.cause else ""
     else:
         until = "under way" if running else "killed"
     return f"run {number}: {_moment(run.started)} {until}; {counted(run.requests, 'request')}"
+
+
+def _cause_in_words(cause: str) -> str:
+    """Return why a run ended without the name of an error of ours: that is for programs."""
+    name, _, text = cause.partition(": ")
+    ours = text and isinstance(getattr(omeda_async, name, None), type)
+    return _STOPS.get(text, text) if ours else cause
 
 
 def _moment(moment: datetime) -> str:
@@ -127,7 +136,7 @@ def _document(status: JournalStatus) -> dict[str, Any]:
                 "ended": None if run.ended is None else run.ended.isoformat(),
                 "complete": run.complete,
                 "requests": run.requests,
-                "cause": run.cause,
+                "cause": None if run.cause is None else _cause_in_words(run.cause),
             }
             for run in status.runs
         ],

@@ -1,6 +1,7 @@
 """Journals on the command line: resuming, looking into one, and writing what is not done as input again."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,20 @@ def test_an_option_that_would_do_nothing_is_refused(scene: Scene, option: tuple[
     assert result.exit_code == 2
     assert "--failed" in result.stderr
     assert result.stdout == ""
+
+
+def test_why_a_run_has_ended_is_said_in_plain_words(scene: Scene) -> None:
+    """A deadline, and a signal: the name of an error is for programs."""
+    for name in range(100):
+        scene.sandbox.ocamba.seed_campaign(f"c{name}")
+    file = scene.file("ids.txt", "".join(f"c{name}\n" for name in range(100)))
+    journal = scene.directory / "run.sqlite3"
+    scene.give("cancel-campaigns", file, "--yes", "--deadline", "2", "--journal", journal)
+    scene.timers.append((2.0, lambda: signal.raise_signal(signal.SIGTERM)))
+    scene.give("cancel-campaigns", file, "--yes", "--journal", journal)
+    result = scene.give("status", journal)
+    assert "stopped (the run's deadline has passed)" in " ".join(result.stdout.split())
+    assert "stopped (by a signal, or by its program)" in " ".join(result.stdout.split())
+    assert "ClosedError" not in result.stdout
+    runs = json.loads(scene.give("status", journal, "--format", "json").stdout)["runs"]
+    assert [run["cause"] for run in runs] == ["the run's deadline has passed", "by a signal, or by its program"]
