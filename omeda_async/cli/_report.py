@@ -150,6 +150,8 @@ def show_plan(
         table.add_row("settled by an earlier run", f"{plan.settled:,}")
     table.add_row("repeats of an earlier record", f"{plan.duplicates:,}")
     table.add_row("cannot be sent", f"{plan.refused_total:,}", style="red" if plan.refused_total else "")
+    left = plan.records - plan.settled - plan.duplicates - plan.refused_total
+    table.add_row("to be sent", f"{left:,}")
     table.add_row("requests", f"{plan.requests:,}")
     if plan.isolation_requests:
         table.add_row("more, to find culprits, at worst", f"{plan.isolation_requests:,}")

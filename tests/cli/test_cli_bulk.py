@@ -98,6 +98,9 @@ def test_a_plan_sends_nothing_and_counts_everything(scene: Scene) -> None:
     assert [(one["row"], one["status"]) for one in plan["refused"]] == [(4, "rejected")]
     table = scene.give("opt-out", file, "--plan")
     assert "row 4: rejected: column email" in table.stdout
+    sums = dict(line.rsplit(maxsplit=1) for line in map(str.strip, table.stdout.splitlines()) if line[-1:].isdigit())
+    parts = ("repeats of an earlier record", "cannot be sent", "to be sent")
+    assert (int(sums["records"]), [int(sums[part]) for part in parts]) == (3, [1, 1, 1])
     assert "Nothing was sent." in table.stdout
     assert scene.sandbox.requests == []
 

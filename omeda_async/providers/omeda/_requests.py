@@ -148,7 +148,7 @@ def build_cancel(params: CancelDeployment) -> Request:
     """Return the request that cancels a deployment."""
     check_id("track_id", params.track_id)
     if params.user_id is None:
-        raise InvalidRecord.of("user_id", "is required: give user_id=, or set it in OmedaSettings")
+        raise InvalidRecord.of("user_id", "is empty: give user_id=, or set it in OmedaSettings")
     check_text("user_id", params.user_id)
     body = {"UserId": params.user_id, "TrackId": params.track_id}
     return Request("POST", f"{_root(params.brand)}cancel/*", orjson.dumps(body), _JSON)
