@@ -152,9 +152,12 @@ ROWS: list[tuple[str, str, str]] = [
     (r"testing", r"_clock|_mocked", r"aioresponses"),
     (r"_mocked", r"", r"aiohttp|aioresponses"),
     (r"pytest_plugin", r"limits|sandbox|", r"pytest_asyncio"),
+    (r"report(\._(failures|story|page))?", rf"outcomes|_(masking|row)|{OWN}", r"attrs|orjson"),
+    (r"report\._timeline", r"events|limits|_clock", r"attrs"),
+    (r"report\._journal", rf"errors|journal|outcomes|{OWN}", r""),
     (
         r"cli(\..*)?|__main__",
-        rf"errors|outcomes|events|limits|settings|_environment|sandbox|journal|outbox|rows(\._formulas)?|cli(\._process)?||{OWN}",
+        rf"errors|outcomes|events|limits|settings|_environment|sandbox|journal|outbox|report\..*|rows(\._formulas)?|cli(\._process)?||{OWN}",
         r"attrs|typer|rich(\..*)?",
     ),
 ]

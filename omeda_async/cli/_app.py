@@ -94,7 +94,7 @@ def cancel_transactions(
 
 
 @app.command(cls=Command)
-def status(
+def status(  # noqa: PLR0917 its parameters become the command's
     journal: Annotated[
         str,
         typer.Argument(
@@ -115,17 +115,23 @@ def status(
             help="With --failed: where to, - is standard output; .csv, .jsonl or .txt chooses the format.",
         ),
     ] = None,
+    report: Annotated[
+        str | None,
+        typer.Option(metavar="RUN.html", help="Write a page with pictures of it there, too; it needs no network."),
+    ] = None,
     form: Annotated[Format, typer.Option("--format", help="A table, or one JSON document.")] = Format.TABLE,
 ) -> None:
     """Show what a journal or an outbox holds: counts, requests, times, causes."""
     from omeda_async.cli._status import show_status, write_failed  # noqa: PLC0415 only this command reads a journal
 
+    if failed and report is not None:
+        raise typer.BadParameter("it shows the whole journal: leave --failed out", param_hint="--report")
     if failed:
         write_failed(journal, only, output)
     elif only or output is not None:
         raise typer.BadParameter("they say which records --failed writes, and where to", param_hint="--only, --output")
     else:
-        show_status(journal, form)
+        show_status(journal, form, report)
 
 
 @app.command(cls=Command)

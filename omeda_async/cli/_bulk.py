@@ -10,7 +10,7 @@ import typer
 
 from omeda_async import ConfigurationError, Plan, RateLimit
 from omeda_async._environment import settings_from_env
-from omeda_async.cli._files import check_output
+from omeda_async.cli._files import check_output, check_report
 from omeda_async.cli._input import opened
 from omeda_async.cli._order import Asked, Format, Order
 from omeda_async.cli._outcomes import as_dict
@@ -57,9 +57,12 @@ def _check_outputs(asked: Asked) -> None:
             "--plan sends nothing, so that there are no results for --output: leave one of them out; "
             "--format json gives the whole plan"
         )
+    if asked.plan and asked.report is not None:
+        raise ConfigurationError("--plan sends nothing, so that there is no run for --report: leave one of them out")
     if asked.output == "-":
         raise ConfigurationError("--output - would mix the results with the summary on standard output: give a file")
     check_output(asked.output, file=asked.file, journal=asked.journal)
+    check_report(asked.report, file=asked.file, journal=asked.journal, output=asked.output)
 
 
 def _settings(order: Order) -> tuple[Any, Order]:

@@ -24,13 +24,22 @@ def file_of(journal: str) -> Path | None:
     return None if "://" in journal else Path(journal)
 
 
-def check_output(output: str | None, *, file: str | None = None, journal: str | None = None) -> None:
+def check_output(
+    output: str | None,
+    *,
+    file: str | None = None,
+    journal: str | None = None,
+    other: str | None = None,
+    called: str = "--output",
+) -> None:
     """Refuse an output that would overwrite what is read.
 
     Args:
         output: The file to write; None where nothing is written.
         file: The input; ``-`` is standard input.
         journal: The journal.
+        other: What is written as well.
+        called: Its option.
 
     Raises:
         ConfigurationError: The output is the input or the journal, under whatever name.
@@ -40,9 +49,10 @@ def check_output(output: str | None, *, file: str | None = None, journal: str | 
     inputs = () if file is None else (Path("/dev/stdin" if file == "-" else file),)
     path = None if journal is None else file_of(journal)
     journals = () if path is None else journal_files(path)
-    for what, paths in (("input", inputs), ("journal", journals)):
+    others = () if other is None else (Path(other),)
+    for what, paths in (("input", inputs), ("journal", journals), ("file of --output", others)):
         if any(_same(Path(output), path) for path in paths):
-            raise ConfigurationError(f"--output {output} is the {what}, which it would overwrite: give another file")
+            raise ConfigurationError(f"{called} {output} is the {what}, which it would overwrite: give another file")
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -65,9 +75,31 @@ def refusing(what: str) -> Iterator[None]:
         raise ConfigurationError(f"{what}: {problem.strerror}") from problem
 
 
+def check_report(
+    report: str | None, *, file: str | None = None, journal: str | None = None, output: str | None = None
+) -> None:
+    """Refuse a page that would overwrite something else, or for which there is no place.
+
+    Raises:
+        ConfigurationError: It is one; the message says which.
+    """
+    if report is None:
+        return
+    if report == "-":
+        raise ConfigurationError("--report - would mix the page with the summary on standard output: give a file")
+    check_output(report, file=file, journal=journal, other=output, called="--report")
+    folder = Path(os.path.realpath(report)).parent
+    if Path(report).is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"--report {report} cannot be written: give a file in a directory that can be")
+
+
 @contextmanager
-def replacing(output: str) -> Iterator[TextIO]:
+def replacing(output: str, *, mode: int = 0o666) -> Iterator[TextIO]:
     """Write a file beside the output, which takes its place once it is whole; a device or a pipe is written as it is.
+
+    Args:
+        output: The file.
+        mode: Who may read and write a new one, less what the user's mask takes away.
 
     Raises:
         ConfigurationError: It cannot be written; an earlier file is as it was.
@@ -77,15 +109,16 @@ def replacing(output: str) -> Iterator[TextIO]:
             with Path(output).open("w", encoding="utf-8", newline="") as stream:
                 yield stream
         else:
-            with _taking_the_place_of(Path(os.path.realpath(output))) as stream:
+            with _taking_the_place_of(Path(os.path.realpath(output)), mode) as stream:
                 yield stream
 
 
 @contextmanager
-def _taking_the_place_of(path: Path) -> Iterator[TextIO]:
+def _taking_the_place_of(path: Path, mode: int) -> Iterator[TextIO]:
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with part.open("x", encoding="utf-8", newline="") as stream:
+        file = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), mode)
+        with os.fdopen(file, "w", encoding="utf-8", newline="") as stream:
             yield stream
         if path.exists():
             shutil.copymode(path, part)

@@ -1,7 +1,7 @@
 """The options that all bulk commands share, declared once."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +40,10 @@ def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
             metavar="RESULTS.jsonl",
             help="Write what became of each record there, one JSON object a line; as CSV where the name ends in .csv.",
         ),
+    ] = None,
+    report: Annotated[
+        str | None,
+        typer.Option(metavar="RUN.html", help="Write a page with pictures of the run there; it needs no network."),
     ] = None,
     format: Annotated[Format, typer.Option(help="The summary: a table, or one JSON document.")] = Format.TABLE,  # noqa: A002 the option's name
     ignore_column: Annotated[
@@ -105,9 +109,16 @@ def bulk_command(
         def command(**given: Any) -> None:
             from omeda_async.cli._bulk import perform  # noqa: PLC0415 --help needs no session manager and no tables
 
+            words = [name, *_words(given, {one.name: one.default for one in parameters})]
             options = {option: given.pop(option) for option in mine}
             order = Order(
-                kind=kind, verb=verb, provider=provider, make=own(**options), own=options, asked=Asked(**given)
+                kind=kind,
+                verb=verb,
+                provider=provider,
+                make=own(**options),
+                own=options,
+                asked=Asked(**given),
+                words=words,
             )
             perform(order)
 
@@ -118,6 +129,17 @@ def bulk_command(
         return own
 
     return decorate
+
+
+def _words(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[str]:
+    """Return what was given as it is typed; what is so by default is left out."""
+    yield given["file"]
+    for name, value in given.items():
+        option = f"--{name.replace('_', '-')}"
+        if name == "file" or value is None or value == defaults[name]:
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            yield from [option] if one is True else [option, str(one)]
 
 
 def _unwrapped(text: str) -> str:

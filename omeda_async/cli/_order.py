@@ -2,7 +2,7 @@
 
 import enum
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -56,6 +56,7 @@ class Asked:
     plan: bool = False
     yes: bool = False
     output: str | None = None
+    report: str | None = None
     format: Format = Format.TABLE
     ignore_column: list[str] | None = None
     column: list[str] | None = None
@@ -88,6 +89,8 @@ class Order:
     asked: Asked
     own: Mapping[str, Any] = attrs.field(factory=dict)
     """The options that only this command has."""
+    words: Sequence[str] = attrs.field(default=(), repr=False)
+    """The command line, without what it leaves as it is by default."""
 
     @property
     def title(self) -> str:

@@ -1,7 +1,7 @@
 """A bulk run: sent, watched, and reported."""
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -9,6 +9,7 @@ from omeda_async import (
     BulkReport,
     BulkRun,
     ClosedError,
+    ConfigurationError,
     JournalError,
     OmedaAsyncError,
     Outcome,
@@ -22,7 +23,11 @@ from omeda_async.cli._progress import Pauses, Watched, watching
 from omeda_async.cli._report import show_report, words
 from omeda_async.cli._screen import Exit, counted, notes, print_json, results, say, shown
 from omeda_async.cli._signals import AT_ONCE, Stopper, stopping
+from omeda_async.events import Hook
 from omeda_async.rows import RowFile
+
+if TYPE_CHECKING:
+    from omeda_async.cli._pictures import Pictures
 
 
 @attrs.define
@@ -35,13 +40,15 @@ class Ended:
     """Whether some results could not be written."""
     broken_off: bool = False
     """Whether it was stopped at once, so that some records were not reported one by one."""
+    pictures: "Pictures | None" = None
+    """What is collected for --report."""
     failure: OmedaAsyncError | None = None
     """What went wrong beside the records' own outcomes after something had been sent."""
 
 
 def send(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
     """Send the records and report; interrupted, what was not sent is reported as such."""
-    ended = Ended()
+    ended = Ended(pictures=_pictures(order, settings, host))
     try:
         # Opened before the loop takes the signals: a pipe may be waited for, and a signal is to end that.
         with writing(order.asked.output) as lines:
@@ -57,14 +64,25 @@ def send(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
         return Exit.INTERRUPTED
 
 
+def _pictures(order: Order, settings: Any, host: str) -> "Pictures | None":
+    if order.asked.report is None:
+        return None
+    from omeda_async.cli._pictures import Pictures  # noqa: PLC0415 most commands draw none
+
+    return Pictures.of(order, settings, host)
+
+
 async def _sent(order: Order, rows: RowFile, settings: Any, lines: Lines, ended: Ended) -> None:
-    pauses = Pauses()
+    pauses, pictures = Pauses(), ended.pictures
+    hooks: list[Hook] = [pauses] if pictures is None else [pauses, pictures.timeline]
     async with (
         stopping() as stopper,
-        order.manager(settings, hooks=[pauses]) as manager,
+        order.manager(settings, hooks=hooks) as manager,
     ):
         run = ended.run = order.run(manager, rows)
         client = getattr(manager, order.provider.setting)
+        if pictures is not None:
+            pictures.timeline.used = lambda: [one.used for one in client.limits.windows]
         watched = Watched(
             title=order.title,
             run=run,
@@ -75,7 +93,11 @@ async def _sent(order: Order, rows: RowFile, settings: Any, lines: Lines, ended:
         with watching([watched], notes()) as note:
             pauses.tell = stopper.say = note
             stopper.runs = [run]
-            await _drained(order, run, stopper, lines, ended)
+            try:
+                await _drained(order, run, stopper, lines, ended)
+            finally:
+                if pictures is not None:
+                    pictures.over()
         stopper.over = True
         ended.interrupted, ended.broken_off = stopper.asked > 0, stopper.asked > 1
 
@@ -83,7 +105,9 @@ async def _sent(order: Order, rows: RowFile, settings: Any, lines: Lines, ended:
 async def _drained(order: Order, run: BulkRun, stopper: Stopper, lines: Lines, ended: Ended) -> None:
     try:
         async for outcome in run:
-            lines(_with_cause(outcome, run.stopped_by))
+            lines(outcome := _with_cause(outcome, run.stopped_by))
+            if ended.pictures is not None:
+                ended.pictures.take(outcome)
             if lines.held:
                 await lines.taken(stopper.hurry)
                 ended.unwritten = ended.unwritten or stopper.hurry.is_set()
@@ -115,15 +139,32 @@ def _report(order: Order, rows: RowFile, run: BulkRun, ended: Ended, host: str) 
     all_done = report.total == len(rows) and all(status.is_done for status in report.counts)
     interrupted = ended.interrupted and not all_done
     code = _code(ended, interrupted=interrupted, all_done=all_done)
+    stopped_by = None if cause is None or interrupted else shown(_named(cause))
     try:
-        stopped_by = None if cause is None or interrupted else shown(_named(cause))
         _show(order, report, ended, host, interrupted=interrupted, stopped_by=stopped_by)
     except OutputLost as lost:
         sums = ", ".join(f"{count:,} {words(status)}" for status, count in report.counts.items())
         say(notes(), f"Error: {lost}; {counted(report.total, 'record')}: {sums}", "bold red")
-        return code or Exit.NOT_ALL_DONE
-    _advise(order, report.counts, ended, interrupted=interrupted)
-    return code
+        code = code or Exit.NOT_ALL_DONE
+    else:
+        _advise(order, report.counts, ended, interrupted=interrupted)
+    if _drawn(ended, report, len(rows), stopped_by, interrupted=interrupted):
+        return code
+    return code or Exit.NOT_ALL_DONE
+
+
+def _drawn(ended: Ended, report: BulkReport, rows: int, stopped_by: str | None, *, interrupted: bool) -> bool:
+    """Write the page of a run, where one is asked for; False where it cannot be written."""
+    if ended.pictures is None:
+        return True
+    cause = stopped_by or ("" if ended.failure is None else ended.failure.message)
+    unlisted = ended.broken_off or ended.unwritten
+    try:
+        ended.pictures.write(report, rows, cause, interrupted=interrupted, unlisted=unlisted)
+    except ConfigurationError as problem:
+        say(notes(), f"Error: {shown(problem.message)}", "bold red")
+        return False
+    return True
 
 
 def _named(cause: OmedaAsyncError) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 import omeda_async
 from omeda_async import ConfigurationError, OutcomeStatus, outbox
 from omeda_async.cli._again import Survey, write_again
-from omeda_async.cli._files import check_output, file_of, replacing
+from omeda_async.cli._files import check_output, check_report, file_of, replacing
 from omeda_async.cli._order import Format
 from omeda_async.cli._outbox import show_outbox
 from omeda_async.cli._report import STYLES, new_table, words
@@ -23,13 +23,20 @@ _STOPS: Final = {"the run was stopped": "by a signal, or by its program"}
 _NOT_DONE: Final = [status for status in OutcomeStatus if not status.is_done]
 
 
-def show_status(journal: str, form: Format) -> None:
+def show_status(journal: str, form: Format, report: str | None = None) -> None:
     """Show the counts, requests, times and causes of a journal, or an outbox; exit 0 if all is done, else 1."""
     with complaints():
         path = file_of(journal)
+        check_report(report, journal=journal)
         if path is not None and is_outbox(path):
+            if report is not None:
+                raise ConfigurationError(f"{path} is an outbox, which goes on by itself: --report is for journals")
             raise typer.Exit(show_outbox(outbox.read_status(path), form))
         status = read_status(journal)
+        if report is not None:
+            from omeda_async.cli._pictures import write_journal  # noqa: PLC0415 most commands draw none
+
+            write_journal(journal, report)
     if form is Format.JSON:
         print_json(_document(status))
     else:
