@@ -2,33 +2,28 @@
 
 ::
 
-    write_report("run.sqlite3", "run.html")
+    Path("run.html").write_text(report_page("run.sqlite3"), encoding="utf-8")
 
-The command line makes the same of a run that it has just made (``--report run.html``), with a time line of its requests
-and what it waited for: a journal does not keep these. E-mail addresses are masked.
+The command line writes such a page (``--report run.html``), also of a run that it makes, with a time line of its requests
+and what it waited for: a journal does not keep these. E-mail addresses are masked; records are named.
 """
 
 from os import PathLike
-from pathlib import Path
 
 from omeda_async.report._journal import story_of
 from omeda_async.report._page import page_of
 
-__all__ = ["write_report"]
+__all__ = ["report_page"]
 
 
-def write_report(journal: str | PathLike[str], output: str | PathLike[str]) -> None:
-    """Write what a journal holds as one HTML page. It blocks: from a coroutine, call it in a thread.
+def report_page(journal: str | PathLike[str]) -> str:
+    """Return a page that shows what a journal holds. It blocks: from a coroutine, call it in a thread.
 
     Args:
         journal: Its file, or ``postgresql://host/database?run=NAME``.
-        output: The page's file. One that is there is overwritten.
 
     Raises:
-        JournalError: The journal cannot be read, or is none.
+        JournalError: It cannot be read, or is no journal.
         ConfigurationError: It is neither a path nor a URL of PostgreSQL with the name of a run.
-        OSError: The page cannot be written.
     """
-    story = story_of(journal)
-    with Path(output).open("w", encoding="utf-8") as file:
-        file.writelines(page_of(story))
+    return "".join(page_of(story_of(journal)))

@@ -378,7 +378,7 @@
 
   function fits() {
     const text = chosen.text.toLowerCase();
-    const told = causes.map((cause) => cause.join(" ").replace("_", " ").toLowerCase().includes(text));
+    const told = causes.map(([kind, ...texts]) => [WORDS[kind], ...texts].join(" ").toLowerCase().includes(text));
     return (row) => (chosen.cause === null || row[CAUSE] === chosen.cause) &&
       (!chosen.status || causes[row[CAUSE]][0] === chosen.status) &&
       (!text || told[row[CAUSE]] || row[NAME].toLowerCase().includes(text) || `${row[NUMBER]}` === text);

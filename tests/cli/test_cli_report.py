@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from omeda_async.cli._pictures import without_secrets
+from omeda_async.report import report_page
 from omeda_async.sandbox import Fault
 from tests.cli.cli_scene import Scene
 from tests.cli.test_cli_ending import send
-from tests.report.pages import data_of
+from tests.report.pages import data_in, data_of
 
 EMAILS = "email,brand_ids\na@x.com,XXG\nbert@x.com,ZZZ\nc@x.com,XXG\n"
 
@@ -172,6 +173,7 @@ def test_a_journal_is_drawn_with_its_runs(scene: Scene) -> None:
     assert found["timeline"] is None
     assert [run["state"] for run in found["runs"]] == ["complete"]
     assert "is not known" in found["notes"][0]
+    assert data_in(report_page(journal)) == found
 
 
 def test_the_journal_of_an_interrupted_run_tells_how_to_go_on(scene: Scene) -> None:
@@ -206,9 +208,11 @@ def test_an_outbox_and_failed_records_have_no_page(scene: Scene) -> None:
     assert same.exit_code == 2
 
 
-def test_a_run_without_a_report_loads_nothing_that_draws(scene: Scene) -> None:
-    """The page and what collects for it come when they are asked for."""
-    for name in [name for name in sys.modules if name.startswith(("omeda_async.report", "omeda_async.cli._pictures"))]:
-        del sys.modules[name]
-    scene.give("cancel-campaigns", campaigns(scene, 2), "--yes", "--reason", "x")
-    assert not [name for name in sys.modules if name.startswith(("omeda_async.report", "omeda_async.cli._pictures"))]
+def test_a_run_without_a_report_loads_nothing_that_draws(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page and what collects for it come when they are asked for: elsewhere they might as well be missing."""
+    for name in ("omeda_async.report", "omeda_async.cli._pictures"):
+        monkeypatch.setitem(sys.modules, name, None)
+    journal = scene.directory / "run.sqlite3"
+    command = ["cancel-campaigns", campaigns(scene, 2), "--yes", "--reason", "x", "--journal", journal]
+    assert scene.give(*command).exit_code == 1
+    assert scene.give("status", journal).exit_code == 1
