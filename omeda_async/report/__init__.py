@@ -4,8 +4,8 @@
 
     Path("run.html").write_text(report_page("run.sqlite3"), encoding="utf-8")
 
-The command line writes such a page (``--report run.html``), also of a run that it makes, with a time line of its requests
-and what it waited for: a journal does not keep these. E-mail addresses are masked; records are named.
+The command line writes such a page (``--report run.html``), also of a run that it makes, with a time line of its
+requests and what it waited for: a journal does not keep these. E-mail addresses are masked; records are named.
 """
 
 from os import PathLike

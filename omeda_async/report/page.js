@@ -55,7 +55,7 @@
     tile(all === 1 ? "record" : "records", amount(all));
     for (const [kind, count] of counts) if (count) tile(WORDS[kind], amount(count), kind);
     tile(data.requests === 1 ? "request" : "requests", amount(data.requests));
-    if (data.seconds !== null) tile("from first to last", duration(data.seconds));
+    if (data.seconds !== null) tile("duration", duration(data.seconds));
     share(counts.filter(([, count]) => count), all);
     for (const note of notes()) byId("notes").append(make("li", {}, note));
     byId("made").textContent = `Made by omeda-async ${data.version}. E-mail addresses are masked. ` +
@@ -132,7 +132,8 @@
   function tickText(seconds) {
     if (seconds < 60) return `${Math.round(seconds * 100) / 100} s`;
     if (seconds < 3600) return seconds % 60 ? `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s` : `${seconds / 60} min`;
-    return `${Math.round(seconds / 360) / 10} h`;
+    const minutes = Math.round(seconds / 60);
+    return minutes % 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes / 60} h`;
   }
 
   function frame(width, height, seconds, top, told) {
@@ -140,7 +141,7 @@
     const inner = width - LEFT - RIGHT, floor = height - BOTTOM;
     const x = (at) => LEFT + (seconds ? at / seconds : 0) * inner;
     const y = (value) => floor - (top ? value / top : 0) * (floor - TOP);
-    for (const value of [0, top]) {
+    for (const value of top ? [0, top] : []) {
       svg.append(draw("line", {class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value)}));
       svg.append(draw("text", {x: LEFT - 6, y: y(value) + 4, "text-anchor": "end"}, amount(value)));
     }
@@ -264,29 +265,28 @@
     const shown = runs.slice(-40), height = TOP + BOTTOM + shown.length * 22;
     const told = `${counted(runs.length, "run")}; the last one is ${last.state}.`;
     const {svg, x} = frame(width, height, seconds, 0, told);
-    svg.querySelectorAll(".grid, text[text-anchor=end]").forEach((node) => { if (node.classList.contains("grid") || +node.getAttribute("x") < LEFT) node.remove(); });
     shown.forEach((run, row) => {
       const left = x(at(run.started) - begin), right = x(at(run.ended || run.started) - begin);
-      const kind = {complete: "done", stopped: "too_late", killed: "unknown"}[run.state] || "use";
       svg.append(draw("text", {x: LEFT - 6, y: TOP + row * 22 + 12, "text-anchor": "end"}, `${runs.length - shown.length + row + 1}`));
-      svg.append(draw("rect", {x: left, y: TOP + row * 22, width: Math.max(4, right - left), height: 16, rx: 2, "data-kind": kind}));
+      svg.append(draw("rect", {x: left, y: TOP + row * 22, width: Math.max(4, right - left), height: 16, rx: 2, "data-kind": RUNS[run.state]}));
     });
-    byId("charts").append(make("p", {class: "quiet"}, "When the runs of this journal began and ended. Single requests are not known."), svg, runsTable());
+    byId("charts").append(make("p", {class: "quiet"}, "When the runs of this journal began and ended. Single requests are not known."), svg, runsList());
   }
 
-  function runsTable() {
-    const body = make("tbody");
-    data.runs.forEach((run, number) => {
+  const RUNS = {complete: "done", stopped: "too_late", killed: "unknown", "under way": "use"};
+
+  function runsList() {
+    const list = make("ol", {class: "runs"});
+    for (const run of data.runs) {
       const seconds = run.ended ? (Date.parse(run.ended) - Date.parse(run.started)) / 1000 : 0;
-      const rate = seconds >= 1 ? `${(run.requests / seconds).toFixed(1)} per s` : "–";
-      const ended = run.ended ? `${duration(seconds)}, ${run.state}` : run.state === "killed" ? "killed, not known when" : run.state;
-      const cells = [moment(run.started), run.cause ? `${ended} (${run.cause})` : ended];
-      body.append(make("tr", {}, make("th", {scope: "row"}, `${number + 1}`), ...cells.map((text) => make("td", {}, text)),
-        make("td", {class: "number"}, amount(run.requests)), make("td", {class: "number"}, rate)));
-    });
-    const heads = ["Run", "Began", "Took", "Requests", "On average"];
-    const head = heads.map((text, at) => make("th", {scope: "col", class: at > 2 ? "number" : ""}, text));
-    return make("table", {}, make("thead", {}, make("tr", {}, ...head)), body);
+      const rate = seconds >= 1 ? `, ${(run.requests / seconds).toFixed(1)} per second on average` : "";
+      const took = run.ended ? `${run.state} after ${duration(seconds)}` : run.state === "killed" ? "killed, not known when" : run.state;
+      const item = make("li", {}, make("span", {class: "swatch", "data-kind": RUNS[run.state]}),
+        `began ${moment(run.started)}, ${took}; ${counted(run.requests, "request")}${rate}`);
+      if (run.cause) item.append(make("span", {class: "quiet"}, ` ${run.cause}`));
+      list.append(item);
+    }
+    return list;
   }
 
   function charts() {

@@ -213,6 +213,6 @@ def test_a_run_without_a_report_loads_nothing_that_draws(scene: Scene, monkeypat
     for name in ("omeda_async.report", "omeda_async.cli._pictures"):
         monkeypatch.setitem(sys.modules, name, None)
     journal = scene.directory / "run.sqlite3"
-    command = ["cancel-campaigns", campaigns(scene, 2), "--yes", "--reason", "x", "--journal", journal]
-    assert scene.give(*command).exit_code == 1
+    command: list[str | Path] = ["cancel-campaigns", campaigns(scene, 2), "--yes", "--reason", "x"]
+    assert scene.give(*command, "--journal", journal).exit_code == 1
     assert scene.give("status", journal).exit_code == 1
