@@ -154,7 +154,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"pytest_plugin", r"limits|sandbox|", r"pytest_asyncio"),
     (r"report(\._(failures|story|page))?", rf"outcomes|_(masking|row)|{OWN}", r"attrs|orjson"),
     (r"report\._timeline", r"events|limits|_clock", r"attrs"),
-    (r"report\._journal", rf"errors|journal|outcomes|{OWN}", r""),
+    (r"report\._journal", rf"errors|journal|outcomes|_masking|{OWN}", r""),
     (
         r"cli(\..*)?|__main__",
         rf"errors|outcomes|events|limits|settings|_environment|sandbox|journal|outbox|report\..*|rows(\._formulas)?|cli(\._process)?||{OWN}",

@@ -123,7 +123,7 @@ class Pictures:
 def without_secrets(word: str) -> str:
     """Return a word of a command line without logins, passwords and addresses."""
     hidden = _SECRET.sub(rf"\1{HIDDEN}", _LOGIN.sub(f"{HIDDEN}@", word))
-    return masked(hidden) if hidden == word else hidden
+    return shown(masked(hidden) if hidden == word else hidden)
 
 
 def write_journal(journal: str, report: str) -> None:

@@ -6,6 +6,7 @@ from os import PathLike
 from typing import Final
 from urllib.parse import urlsplit
 
+from omeda_async._masking import readable
 from omeda_async.errors import OmedaAsyncError
 from omeda_async.journal import JournalRun, JournalStatus, read_not_done, read_status
 from omeda_async.outcomes import OutcomeStatus
@@ -118,7 +119,7 @@ def steps(status: JournalStatus) -> Iterator[Step]:
         options = [(name, status.scope[name]) for name in _OPTIONS if name in status.scope and status.keeps_records]
         words = [command, "FILE", "--journal", status.place]
         words += [word for name, value in options for word in (f"--{name}", str(value))]
-        line = shlex.join(["omeda-async", *words])
+        line = shlex.join(["omeda-async", *map(readable, words)])
         yield Step(
             why="Go on where the run stopped: what is settled is not sent again.",
             line=line,

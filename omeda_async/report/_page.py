@@ -16,7 +16,7 @@ from typing import Any, Final
 import attrs
 
 from omeda_async._masking import readable
-from omeda_async.report._story import Story
+from omeda_async.report._story import Step, Story
 
 _ESCAPES: Final = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"})
 
@@ -58,7 +58,9 @@ def _data(story: Story) -> Iterator[str]:
     yield "}}"
 
 
-def _plain(_: Any, __: Any, value: Any) -> Any:
+def _plain(_: Any, field: Any, value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
-    return readable(value) if isinstance(value, str) else value
+    if isinstance(value, str) and field is not attrs.fields(Step).line:  # whose words were masked one by one
+        return readable(value)
+    return value

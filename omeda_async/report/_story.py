@@ -17,7 +17,7 @@ class Step:
     why: str
     """What it does, as a sentence."""
     line: str
-    """The line, for a shell; without secrets."""
+    """The line, for a shell; without secrets and addresses."""
     note: str = ""
     """What has to be put in before it can be used."""
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.browsing import PHONE, Scheme, Visits, barriers, expect, sideways
+from tests.browser.browsing import DESK, PHONE, Scheme, Visits, barriers, expect, sideways
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>A page</title>
 <meta name="viewport" content="width=device-width"><style>@media (prefers-color-scheme: dark) {{ h1 {{ color: red }} }}
@@ -17,6 +17,7 @@ def _page(folder: Path, body: str = "") -> str:
     return path.as_uri()
 
 
+@pytest.mark.parametrize(("width", "scheme"), [(PHONE, "dark"), (DESK, "light")])
 def test_a_good_page_has_no_complaint_and_no_barrier(
     visits: Visits, tmp_path: Path, width: int, scheme: Scheme
 ) -> None:

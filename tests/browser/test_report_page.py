@@ -65,12 +65,9 @@ def test_texts_of_the_data_are_shown_as_they_are(visits: Visits, tmp_path: Path)
     expect(opened.locator("#causes b, #table b")).to_have_count(0)
 
 
-@pytest.mark.parametrize("scheme", ["light"], indirect=True)
-def test_a_hundred_thousand_records_are_searched_and_sorted(
-    visits: Visits, tmp_path: Path, width: int, scheme: Scheme
-) -> None:
+def test_a_hundred_thousand_records_are_searched_and_sorted(visits: Visits, tmp_path: Path, width: int) -> None:
     """A page of them is in the document at a time; what is sought is found among all."""
-    opened = visits.open(written(tmp_path, 100_000), width=width, scheme=scheme)
+    opened = visits.open(written(tmp_path, 100_000), width=width)
     rows, status = opened.locator("#table tbody tr"), opened.locator("#found")
     expect(status).to_have_text("100,000 records")
     assert rows.count() == (20 if width == PHONE else 50)
@@ -121,14 +118,14 @@ def test_everything_can_be_done_with_the_keyboard(visits: Visits, tmp_path: Path
     expect(opened.locator("#page")).to_have_text("Page 2 of 2")
 
 
-def test_what_a_journal_does_not_know_is_not_drawn(visits: Visits, tmp_path: Path, width: int) -> None:
+def test_what_a_journal_does_not_know_is_not_drawn(visits: Visits, tmp_path: Path) -> None:
     """Its runs stand on the time line, and no waits are shown."""
     run = {"started": "2026-01-01T10:00:00+00:00", "requests": 70, "cause": ""}
     runs = [
         run | {"ended": None, "state": "killed"},
         run | {"started": "2026-01-02T11:00:00+00:00", "ended": "2026-01-02T11:02:00+00:00", "state": "complete"},
     ]
-    opened = visits.open(written(tmp_path, 2, timeline=None, runs=runs, seconds=None), width=width)
+    opened = visits.open(written(tmp_path, 2, timeline=None, runs=runs, seconds=None), width=PHONE)
     expect(opened.get_by_text("killed, not known when")).to_be_visible()
     expect(opened.get_by_role("img", name="2 runs; the last one is complete.")).to_be_visible()
     expect(opened.get_by_role("heading", name="What the run waited for")).to_be_hidden()
@@ -142,4 +139,3 @@ def test_a_run_with_nothing_left_is_short(visits: Visits, tmp_path: Path) -> Non
     expect(opened.get_by_text("There is no window to compare with")).to_be_visible()
     for name in ("How to go on", "Why records are not done", "Records that are not done"):
         expect(opened.get_by_role("heading", name=name)).to_be_hidden()
-    assert barriers(opened) == []

@@ -70,6 +70,25 @@ def test_an_interrupted_run_tells_the_line_that_goes_on(scene: Scene) -> None:
     assert found["failures"]["total"] == found["counts"]["not_sent"] > 50
 
 
+def test_a_run_that_is_broken_off_says_what_is_missing(scene: Scene) -> None:
+    """A second signal stops at once: the sums hold, and not all records are listed."""
+    scene.timers += [(2.0, lambda: send(signal.SIGINT)), (2.001, lambda: send(signal.SIGINT))]
+    scene.sandbox.faults.add(Fault("slow", "before", seconds=30.0))
+    found = page_after(scene, "cancel-campaigns", campaigns(scene, 50), "--yes", "--reason", "x", code=130)
+    assert found["notes"][0].startswith("The run was broken off")
+    assert "no journal" in found["notes"][1]
+    assert found["steps"] == []
+
+
+def test_shared_limits_are_told_of(scene: Scene) -> None:
+    """Their windows are as full as the limiter says, and what others send is not on the page."""
+    shared = scene.directory / "limits"
+    command = ["cancel-campaigns", campaigns(scene, 20), "--yes", "--reason", "x", "--share-limits", shared]
+    found = page_after(scene, *map(str, command), code=1)
+    assert "shared with other processes" in found["notes"][-1]
+    assert [0 < max(one["peaks"]) <= one["calls"] for one in found["timeline"]["windows"]] == [True, True]
+
+
 def test_what_was_waited_for_is_told_apart(scene: Scene) -> None:
     """A pause that the provider asks for, and what is tried again."""
     scene.sandbox.faults.add(Fault("429", "before", times=1, retry_after=7))
@@ -180,10 +199,11 @@ def test_the_journal_of_an_interrupted_run_tells_how_to_go_on(scene: Scene) -> N
     """With the reason that it knows, and a place for the input that it does not."""
     scene.timers.append((2.0, lambda: send(signal.SIGINT)))
     journal = scene.directory / "run.sqlite3"
-    scene.give("cancel-campaigns", campaigns(scene, 100), "--yes", "--reason", "not now", "--journal", journal)
+    why = "not now, a@x.com"
+    scene.give("cancel-campaigns", campaigns(scene, 100), "--yes", "--reason", why, "--journal", journal)
     found = page_after(scene, "status", journal, code=1)
     (step,) = found["steps"]
-    assert step["line"] == f"omeda-async cancel-campaigns FILE --journal {journal} --reason 'not now'"
+    assert step["line"] == f"omeda-async cancel-campaigns FILE --journal {journal} --reason 'not now, a***@x.com'"
     assert found["runs"][0]["state"] == "stopped"
 
 

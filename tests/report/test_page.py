@@ -11,6 +11,7 @@ from omeda_async import ClientOptOut, JournalError, OutcomeStatus, report
 from omeda_async._row import Row
 from omeda_async.report import _failures
 from omeda_async.report._failures import Failures, names_of
+from omeda_async.report._story import Step
 from tests.report.pages import data_in, page
 
 HOSTILE = "</script><script>alert(1)</script><!-- <b>&amp; \u2028 {title} {style}"
@@ -65,6 +66,12 @@ def test_addresses_are_masked_wherever_they_stand() -> None:
     text = page(failed("no such bert@x.com", name="bert@x.com"), notes=["ask bert@x.com"], cause="bert@x.com is out")
     assert "bert@x.com" not in text
     assert data_in(text)["failures"]["rows"][0][1] == "b***@x.com"
+
+
+def test_a_line_for_a_shell_is_shown_as_it_is() -> None:
+    """Its words were masked one by one: what stands before an @ in a URL is no address."""
+    line = "omeda-async status postgresql://HIDDEN@db/x?run=y"
+    assert data_in(page(failed(), steps=[Step(why="See.", line=line)]))["steps"][0]["line"] == line
 
 
 def test_causes_that_differ_in_the_records_name_alone_are_one() -> None:
