@@ -374,7 +374,7 @@
     why: ["Why", (one, other) => byRank()[one[CAUSE]] - byRank()[other[CAUSE]]],
     attempts: ["Tries", (one, other) => one[ATTEMPTS] - other[ATTEMPTS]],
   };
-  let found = rows, sorted = "number false";
+  let found = rows, sorted = "";  // they come in the order of their outcomes
 
   function fits() {
     const text = chosen.text.toLowerCase();
@@ -440,7 +440,7 @@
     byId("clear").addEventListener("click", () => { chosen.cause = null; byId("clear").hidden = true; refresh(); byId("search").focus(); });
     byId("previous").addEventListener("click", () => { chosen.page -= 1; page(); });
     byId("following").addEventListener("click", () => { chosen.page += 1; page(); });
-    page();
+    refresh();
   }
 
   sums();
