@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, deque
+from itertools import islice
 from operator import attrgetter
 
 import attrs
@@ -66,6 +67,10 @@ class Audit:
     def requests(self) -> list[RequestRecord]:
         """Return the remembered requests in the order of their arrival."""
         return sorted(self._records, key=attrgetter("arrived_at"))
+
+    def latest(self, most: int) -> list[RequestRecord]:
+        """Return the requests that were responded to last, the newest first."""
+        return list(islice(reversed(self._records), most))
 
     def busiest(self, provider: str, seconds: float) -> int:
         """Return the most requests of a provider in any span of so many seconds, of those remembered."""

@@ -24,6 +24,15 @@ def is_cross_site(headers: Mapping[str, str]) -> bool:
     return not ours or site not in {"none", "same-origin"}
 
 
+def is_local(peer: object) -> bool:
+    """Whether a request comes from this machine.
+
+    Args:
+        peer: The other end of its connection, as a transport tells it.
+    """
+    return isinstance(peer, tuple) and _is_loopback(str(peer[0]).removeprefix("::ffff:"))
+
+
 def _name_in(host: str) -> str:
     try:
         name = urlsplit(f"//{host}").hostname or ""

@@ -6,8 +6,8 @@ from typing import Any
 
 import attrs
 
-from omeda_async.sandbox._callers import is_cross_site
 from omeda_async.sandbox._faults import Fault
+from omeda_async.sandbox._glance import records
 from omeda_async.sandbox._message import Incoming, Response, json_response
 from omeda_async.sandbox._state import State
 
@@ -19,8 +19,6 @@ def respond(state: State, incoming: Incoming) -> Response:
         return json_response(404, {"error": f"no such route; there are {', '.join(sorted(_METHODS))}"})
     if incoming.method != _METHODS[name]:
         return json_response(405, {"error": f"use {_METHODS[name]}"}, {"Allow": _METHODS[name]})
-    if name in _ACTIONS and is_cross_site(incoming.headers):
-        return json_response(403, {"error": "a page of another site may not drive a sandbox"})
     try:
         return json_response(200, _ROUTES[name](state, incoming))
     except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -109,6 +107,15 @@ def _clear(state: State, _incoming: Incoming) -> object:
     return {}
 
 
+def _remove(state: State, incoming: Incoming) -> object:
+    state.faults.remove(_object(incoming)["number"])
+    return {}
+
+
+def _records(state: State, incoming: Incoming) -> object:
+    return records(state, incoming.query.get("kind", ""), incoming.query.get("id"))
+
+
 def _object(incoming: Incoming) -> dict[str, Any]:
     if incoming.json_object is None:
         raise ValueError("the body must be a JSON object")
@@ -120,12 +127,14 @@ _READS: dict[str, Callable[[State, Incoming], object]] = {
     "opt-outs": _opt_outs,
     "requests": _requests,
     "verdict": _verdict,
+    "records": _records,
 }
 _ACTIONS: dict[str, Callable[[State, Incoming], object]] = {
     "seed": _seed,
     "reset": _reset,
     "fault": _fault,
     "faults/clear": _clear,
+    "faults/remove": _remove,
 }
 _ROUTES = _READS | _ACTIONS
 _METHODS = dict.fromkeys(_READS, "GET") | dict.fromkeys(_ACTIONS, "POST")

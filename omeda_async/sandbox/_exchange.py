@@ -55,6 +55,10 @@ class Exchange:
                 asyncio.get_running_loop().call_later(fault.seconds, _disturb, connection)
             return response, fault
 
+    def in_flight(self, provider: str) -> int:
+        """Return how many requests of a provider are being worked on, for clients that are still there."""
+        return sum(1 for one in self._in_flight[provider] if not one.is_closing())
+
     async def _trip(self) -> None:
         seconds = self.latency.trip(self.state.rng)
         if seconds:
@@ -63,8 +67,7 @@ class Exchange:
     @contextmanager
     def _counted(self, provider: str, connection: Connection | None) -> Iterator[int]:
         """Count a request as in flight, for as long as its client is there; gives how many there are beside it."""
-        others = self._in_flight[provider]
-        beside = sum(1 for one in others if not one.is_closing())
+        others, beside = self._in_flight[provider], self.in_flight(provider)
         peaks = self.state.audit.peak_parallel
         peaks[provider] = max(peaks[provider], beside + 1)
         if connection is None:

@@ -231,10 +231,17 @@ class Faults:
     fired: Counter[Fault] = attrs.field(factory=Counter)
     """How often each fault has happened."""
     _left: dict[Fault, int | None] = attrs.field(factory=dict)
+    _numbers: dict[Fault, int] = attrs.field(factory=dict, repr=False)
 
     def add(self, *faults: Fault) -> None:
         """Put faults in force, after those that are."""
         self._left.update((fault, fault.times) for fault in faults)
+        for fault in faults:
+            self._numbers.setdefault(fault, len(self._numbers) + 1)
+
+    def remove(self, number: int) -> None:
+        """Take one fault out of force, by its number among all that were ever put in force; one that is not stays so."""
+        self._left = {fault: left for fault, left in self._left.items() if self._numbers[fault] != number}
 
     def clear(self) -> None:
         """Take all faults out of force; what has happened stays counted."""
@@ -244,6 +251,11 @@ class Faults:
     def armed(self) -> tuple[Fault, ...]:
         """Return the faults that may still happen."""
         return tuple(self._left)
+
+    @property
+    def numbered(self) -> list[tuple[int, Fault, int | None]]:
+        """Return the faults that may still happen: number, fault, and how often it still may, None for always."""
+        return [(self._numbers[fault], fault, left) for fault, left in self._left.items()]
 
     @property
     def by_label(self) -> Counter[str]:

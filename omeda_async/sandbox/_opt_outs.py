@@ -48,6 +48,10 @@ class OptOutSubmission:
     """Pairs of address and id."""
     packed: bytes = attrs.field(repr=False)
 
+    def opened(self) -> Iterator[OptOut]:
+        """Return its opt-outs, an element with several ids as several."""
+        return opt_outs_in(zlib.decompress(self.packed))
+
 
 @attrs.define
 class OptOuts:
@@ -64,7 +68,7 @@ class OptOuts:
     def __iter__(self) -> Iterator[OptOut]:
         """Return every opt-out, in the order of application, repeats included."""
         for submission in self.submissions:
-            yield from opt_outs_in(zlib.decompress(submission.packed))
+            yield from submission.opened()
 
     def __len__(self) -> int:
         return sum(submission.opt_outs for submission in self.submissions)

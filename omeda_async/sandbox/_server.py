@@ -6,14 +6,19 @@ from http import HTTPStatus
 import attrs
 from aiohttp import web
 
-from omeda_async.sandbox import _control
-from omeda_async.sandbox._callers import is_foreign
+from omeda_async.sandbox import _control, _page
+from omeda_async.sandbox._callers import is_cross_site, is_foreign, is_local
 from omeda_async.sandbox._exchange import Exchange
 from omeda_async.sandbox._faults import FaultPoint
 from omeda_async.sandbox._message import Incoming, Response, json_response
+from omeda_async.sandbox._watch import Watch
 
 # aiohttp reads zero as "wait for ever".
 _SHUTDOWN_SECONDS = 0.05
+_FOREIGN = json_response(403, {"error": "this sandbox has another name: give Sandbox(hosts=…) its own"})
+_CROSS_SITE = json_response(403, {"error": "a page of another site may not call a sandbox"})
+_REMOTE = json_response(403, {"error": "a sandbox is watched from its own machine only"})
+_FULL = json_response(503, {"error": "too many watch this sandbox"}, {"Retry-After": "5"})
 
 
 @attrs.define(eq=False)
@@ -23,7 +28,11 @@ class Server:
     exchange: Exchange
     names: Collection[str] = ()
     """What it may be called, beside its address and names of this machine."""
+    _watch: Watch = attrs.field(init=False)
     _runner: web.ServerRunner | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._watch = Watch(self.exchange)
 
     @property
     def url(self) -> str | None:
@@ -46,11 +55,13 @@ class Server:
         except BaseException:
             await runner.cleanup()
             raise
+        self._watch.open()
         self._runner = runner
 
     async def stop(self) -> None:
         """Stop listening; requests still in work are dropped."""
         runner, self._runner = self._runner, None
+        self._watch.close()
         if runner is not None:
             await runner.cleanup()
 
@@ -60,9 +71,13 @@ class Server:
         except (ConnectionError, web.RequestPayloadError):
             return web.Response(status=400)
         incoming = Incoming(method=request.method, target=request.raw_path, headers=request.headers, body=body)
-        address = (request.transport.get_extra_info("sockname") or [None])[0] if request.transport else None
-        if is_foreign(request.headers.get("Host"), self.names, address):
-            return _sent(json_response(403, {"error": "this sandbox has another name: give Sandbox(hosts=…) its own"}))
+        refusal = self._refusal(request, incoming)
+        if refusal is not None:
+            return _sent(refusal)
+        if incoming.path == _page.EVENTS:
+            return await self._stream(request)
+        if incoming.path in _page.FILES:
+            return _sent(_page.respond(incoming))
         if incoming.segments[0] == "_sandbox":
             return _sent(_control.respond(self.exchange.state, incoming))
         api = self.exchange.state.api_of(incoming)
@@ -74,6 +89,36 @@ class Server:
         elif fault is not None and fault.where is FaultPoint.MID:
             _hang_up(request, _half(response))
         return _sent(response or Response(500))
+
+
+    def _refusal(self, request: web.BaseRequest, incoming: Incoming) -> Response | None:
+        """Return what somebody gets who may not call, or None."""
+        address = (request.transport.get_extra_info("sockname") or [None])[0] if request.transport else None
+        if is_foreign(request.headers.get("Host"), self.names, address):
+            return _FOREIGN
+        if is_cross_site(request.headers) and not _page.is_harmless(incoming):
+            return _CROSS_SITE
+        if incoming.path in _page.PATHS and not is_local(_peer(request)):
+            return _REMOTE
+        return None
+
+    async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Send events for as long as somebody reads them."""
+        if request.method != "GET":
+            return _sent(_page.ONLY_GET)
+        if request.transport is None:
+            return web.Response(status=400)
+        with self._watch.place(request.transport) as reader:
+            if reader is None:
+                return _sent(_FULL)
+            response = web.StreamResponse(headers=_page.STREAM_HEADERS)
+            await response.prepare(request)
+            await self._watch.tell(reader, response.write)
+            return response
+
+
+def _peer(request: web.BaseRequest) -> object:
+    return None if request.transport is None else request.transport.get_extra_info("peername")
 
 
 def _sent(response: Response) -> web.Response:

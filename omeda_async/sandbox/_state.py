@@ -56,6 +56,13 @@ class State:
         """Return a new id."""
         return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Return the credentials that are let in by now."""
+        account = self.journey_manager
+        known = (self.omeda.app_id, self.ocamba.token, account.password, account.token, account.session, account.csrf)
+        return tuple(secret for secret in known if secret)
+
     def api_of(self, incoming: Incoming) -> Api | None:
         """Return the provider that has the path of a request, or None."""
         name = _PROVIDERS.get(incoming.segments[0])

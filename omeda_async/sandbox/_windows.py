@@ -61,6 +61,10 @@ class FixedWindow:
     def _began_at(self) -> float:
         return self.phase + (self._index or 0) * self.seconds
 
+    def used(self, now: float) -> int:
+        """Return what the window of this moment has counted so far."""
+        return self.counted if math.floor((now - self.phase) / self.seconds) == self._index else 0
+
     def ends_in(self, now: float) -> float:
         """Return the seconds left in the current window."""
         return max(0.0, self._began_at + self.seconds - now)
