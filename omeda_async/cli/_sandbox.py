@@ -56,4 +56,4 @@ async def _serve(server: Sandbox, faults: Iterable[Fault]) -> None:
 def _announce(server: Sandbox) -> None:
     # At one go: who waits for the file that they go to finds either none or all of them.
     typer.echo("\n".join(f"export {name}={shlex.quote(value)}" for name, value in server.settings_env().items()))
-    say(notes(), f"The three providers answer at {server.url} until Ctrl-C; {server.url}/_sandbox/state shows all.")
+    say(notes(), f"The three providers answer at {server.url} until Ctrl-C; look on at {server.url}/")

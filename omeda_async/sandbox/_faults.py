@@ -240,7 +240,7 @@ class Faults:
             self._numbers.setdefault(fault, len(self._numbers) + 1)
 
     def remove(self, number: int) -> None:
-        """Take one fault out of force, by its number among all that were ever put in force; one that is not stays so."""
+        """Take one fault out of force, by its number among all that ever were, if it still is."""
         self._left = {fault: left for fault, left in self._left.items() if self._numbers[fault] != number}
 
     def clear(self) -> None:

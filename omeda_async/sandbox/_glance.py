@@ -102,6 +102,7 @@ def records(state: State, kind: str, wanted: str | None) -> list[dict[str, Any]]
     Raises:
         ValueError: There is no such kind.
     """
+    rows: Iterable[dict[str, Any]]
     match kind:
         case "deployments":
             rows = _some(state.omeda.deployments, wanted, _deployment)

@@ -17,7 +17,11 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
-_SAFE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
+_SAFE = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 _HEADERS = {
     **_SAFE,
     "Content-Security-Policy": _POLICY,
@@ -37,7 +41,7 @@ def respond(incoming: Incoming) -> Response:
 
 
 def is_harmless(incoming: Incoming) -> bool:
-    """Whether a page of another site may lead a browser to what is asked for: it changes nothing, holds nothing open."""
+    """Whether a page of another site may lead a browser there: what only reads, and holds nothing open."""
     reads = incoming.path == "/" or (incoming.segments[0] == "_sandbox" and incoming.path != EVENTS)
     return reads and incoming.method in ("GET", "HEAD")
 

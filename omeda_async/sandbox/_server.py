@@ -10,7 +10,7 @@ from omeda_async.sandbox import _control, _page
 from omeda_async.sandbox._callers import is_cross_site, is_foreign, is_local
 from omeda_async.sandbox._exchange import Exchange
 from omeda_async.sandbox._faults import FaultPoint
-from omeda_async.sandbox._message import Incoming, Response, json_response
+from omeda_async.sandbox._message import Api, Incoming, Response, json_response
 from omeda_async.sandbox._watch import Watch
 
 # aiohttp reads zero as "wait for ever".
@@ -74,22 +74,29 @@ class Server:
         refusal = self._refusal(request, incoming)
         if refusal is not None:
             return _sent(refusal)
+        api = self.exchange.state.api_of(incoming)
+        if api is not None:
+            return await self._exchanged(api, request, incoming)
         if incoming.path == _page.EVENTS:
             return await self._stream(request)
+        return _sent(self._own(incoming))
+
+    def _own(self, incoming: Incoming) -> Response:
+        """Respond to what is for the sandbox itself."""
         if incoming.path in _page.FILES:
-            return _sent(_page.respond(incoming))
+            return _page.respond(incoming)
         if incoming.segments[0] == "_sandbox":
-            return _sent(_control.respond(self.exchange.state, incoming))
-        api = self.exchange.state.api_of(incoming)
-        if api is None:
-            return _sent(json_response(404, {"error": "no provider has this path"}))
+            return _control.respond(self.exchange.state, incoming)
+        return json_response(404, {"error": "no provider has this path"})
+
+    async def _exchanged(self, api: Api, request: web.BaseRequest, incoming: Incoming) -> web.StreamResponse:
+        """Respond as a provider, and with whatever goes wrong on the way."""
         response, fault = await self.exchange.respond(api, incoming, request.transport)
         if response is None:
             _hang_up(request)
         elif fault is not None and fault.where is FaultPoint.MID:
             _hang_up(request, _half(response))
         return _sent(response or Response(500))
-
 
     def _refusal(self, request: web.BaseRequest, incoming: Incoming) -> Response | None:
         """Return what somebody gets who may not call, or None."""

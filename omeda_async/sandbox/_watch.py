@@ -1,7 +1,7 @@
-"""Who watches a sandbox's page, and what each is sent: how things stand, a few times a second, never more than is read.
+"""Who watches a sandbox's page, and what each is sent: how things stand, a few times a second.
 
-Nothing is kept for a reader but how far it has got. One that reads slowly is sent less often, and told how many requests
-it has missed; while nobody watches, no request costs more than it did.
+Nothing is kept for a reader but how far it has got. One that reads slowly is sent less often, and told how many
+requests it has missed; while nobody watches, no request costs more than it did.
 """
 
 import asyncio

@@ -77,7 +77,7 @@ async def test_the_audit_remembers_the_last_and_counts_all() -> None:
 
 async def test_a_path_of_no_provider_is_404(api: Any) -> None:
     """And is no request of any provider."""
-    assert (await api.get("/")).status == 404
+    assert (await api.get("/nowhere")).status == 404
     assert api.sandbox.requests == []
 
 
