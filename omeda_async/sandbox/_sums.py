@@ -49,11 +49,23 @@ class Sums:
     async def _count(self) -> dict[str, Any]:
         state = self.state
         return {
-            "deployments": await _by_state(state.omeda.deployments.values(), "status"),
-            "campaigns": await _by_state(state.ocamba.campaigns.values(), "status"),
-            "transactions": await _by_state(state.journey_manager.transactions.values(), "form_status"),
+            "deployments": await self._by_state(state.omeda.deployments.values(), "status"),
+            "campaigns": await self._by_state(state.ocamba.campaigns.values(), "status"),
+            "transactions": await self._by_state(state.journey_manager.transactions.values(), "form_status"),
             "opt_outs": self._sum_of_opt_outs(),
         }
+
+    async def _by_state(self, records: Collection[object], name: str) -> dict[str, int]:
+        kept, status = list(records), attrgetter(name)
+        counts: Counter[str] = Counter()
+        for begin in range(0, len(kept), _SLICE):
+            counts.update(map(str, map(status, kept[begin : begin + _SLICE])))
+            await asyncio.sleep(0)
+        sums: Counter[str] = Counter()
+        for one, times in counts.most_common(_MOST_STATES):
+            sums[shown(one, self.state.secrets)] += times
+        rest = counts.total() - sums.total()
+        return dict(sums + Counter({_OTHERS: rest}))
 
     def _sum_of_opt_outs(self) -> dict[str, int]:
         """Add what has come to what was added up before; begin anew where that is gone."""
@@ -64,16 +76,3 @@ class Sums:
         self._opt_outs += sum(one.opt_outs for one in submissions[self._counted :])
         self._counted, self._last = len(submissions), submissions[-1] if submissions else None
         return {"requests": self._counted, "opt-outs": self._opt_outs}
-
-
-async def _by_state(records: Collection[object], name: str) -> dict[str, int]:
-    kept, status = list(records), attrgetter(name)
-    counts: Counter[str] = Counter()
-    for begin in range(0, len(kept), _SLICE):
-        counts.update(map(str, map(status, kept[begin : begin + _SLICE])))
-        await asyncio.sleep(0)
-    sums: Counter[str] = Counter()
-    for one, times in counts.most_common(_MOST_STATES):
-        sums[shown(one)] += times
-    rest = counts.total() - sums.total()
-    return dict(sums + Counter({_OTHERS: rest}))
