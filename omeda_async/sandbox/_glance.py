@@ -1,6 +1,6 @@
 """What the sandbox's page shows: sums, windows, faults and the latest requests; addresses masked, no credentials."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import islice
 from typing import Any
 
@@ -22,6 +22,7 @@ _MOST_FAULTS = 50
 _MOST_PACKED = 65_536
 """Bytes of a packed request that is not too large to be opened for a look at its opt-outs."""
 _MOST_OPT_OUTS = 1000
+_FIELDS = tuple(field.name for field in attrs.fields(RequestRecord))
 
 
 def glance(state: State, in_flight: Callable[[str], int], now: float) -> dict[str, Any]:
@@ -88,12 +89,13 @@ def _fault(state: State, number: int, fault: Fault, left: int | None) -> dict[st
 
 def requests(state: State, most: int) -> list[dict[str, Any]]:
     """Return the latest requests as the page shows them, the newest first."""
-    return [_request(state, record) for record in state.audit.latest(min(most, MOST_REQUESTS))]
+    secrets = state.secrets
+    return [_request(record, secrets) for record in state.audit.latest(min(most, MOST_REQUESTS))]
 
 
-def _request(state: State, record: RequestRecord) -> dict[str, Any]:
-    plain = attrs.asdict(record)
-    return plain | {"path": _shown(state, record.path), "method": _shown(state, record.method)}
+def _request(record: RequestRecord, secrets: Collection[str]) -> dict[str, Any]:
+    plain = {name: getattr(record, name) for name in _FIELDS}
+    return plain | {"path": shown(record.path, secrets), "method": shown(record.method, secrets)}
 
 
 def records(state: State, kind: str, wanted: str | None) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 _AT = r"(?:[@\uff20\ufe6b]|%(?:25)*40|&(?:amp;)*(?:#0*64|#[xX]0*40|commat);|\\u0040)"
 _WORD = re.compile(r"\S+")
+_SIGN = re.compile(_AT, re.IGNORECASE)
 _LAST_AT = re.compile(rf"(.*){_AT}", re.IGNORECASE | re.DOTALL)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _MOST = 160
@@ -23,9 +24,9 @@ def shown(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in secrets:
         if len(secret) >= _LEAST_SECRET:
             whole = whole.replace(secret, "***")
-    masked = _WORD.sub(_masked, whole)
+    masked = _WORD.sub(_masked, whole) if _SIGN.search(whole) else whole
     cut = masked if len(masked) <= _MOST else f"{masked[: _MOST - 1]}…"
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", cut)
+    return cut if cut.isprintable() else _CONTROL.sub("\N{REPLACEMENT CHARACTER}", cut)
 
 
 def _masked(word: re.Match[str]) -> str:
