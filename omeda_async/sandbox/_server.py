@@ -1,6 +1,7 @@
 """The HTTP server on the loopback interface, and how a response leaves: whole, cut or not at all."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from http import HTTPStatus
 
 import attrs
@@ -119,8 +120,9 @@ class Server:
             if reader is None:
                 return _sent(_FULL)
             response = web.StreamResponse(headers=_page.STREAM_HEADERS)
-            await response.prepare(request)
-            await self._watch.tell(reader, response.write)
+            with suppress(ConnectionError):
+                await response.prepare(request)
+                await self._watch.tell(reader, response.write)
             return response
 
 

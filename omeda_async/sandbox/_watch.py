@@ -96,15 +96,17 @@ class Watch:
             reader.wire.abort()
 
     async def tell(self, reader: Reader, write: Callable[[bytes], Awaitable[None]]) -> None:
-        """Send a reader what changes, until it has gone, the sandbox closes, or it takes nothing for too long."""
+        """Send a reader what changes, until it has gone, the sandbox closes, or it takes nothing for too long.
+
+        Raises:
+            ConnectionError: From ``write``: it has gone.
+        """
         try:
             while not (reader.wire.is_closing() or self._closing.is_set()):
                 await self._tell_once(reader, write)
                 await self._pause()
         except TimeoutError:
             reader.wire.abort()
-        except ConnectionError:
-            return
 
     async def _tell_once(self, reader: Reader, write: Callable[[bytes], Awaitable[None]]) -> None:
         await self._sums.refresh()

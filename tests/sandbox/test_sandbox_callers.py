@@ -8,6 +8,9 @@ import pytest
 from omeda_async.sandbox import Sandbox
 
 PATHS = [
+    "/",
+    "/_sandbox/page.js",
+    "/_sandbox/events",
     "/_sandbox/state",
     "/_sandbox/opt-outs",
     "/v1/hood/campaigns",
@@ -60,7 +63,7 @@ async def test_further_names_can_be_given() -> None:
         assert await status(sandbox, "GET", "/_sandbox/state", Host="third") == 403
 
 
-@pytest.mark.parametrize("route", ["seed", "fault", "faults/clear", "reset"])
+@pytest.mark.parametrize("route", ["seed", "fault", "faults/clear", "faults/remove", "reset"])
 @pytest.mark.parametrize(
     "headers",
     [

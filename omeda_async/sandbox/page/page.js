@@ -105,8 +105,8 @@ function showFigures(news) {
   const providers = Object.entries(news.requests.by_provider);
   const answers = Object.entries(news.requests.by_answer).sort();
   pills(byId("providers"), [
-    ...providers.map(([name, times]) => `${PROVIDERS[name] ?? name} ${number(times)}`),
-    ...answers.map(([name, times]) => `${name} ${number(times)}`),
+    ...providers.map(([name, times]) => `${PROVIDERS[name] ?? name}: ${number(times)}`),
+    ...answers.map(([name, times]) => `${name}: ${number(times)}`),
   ]);
   draw();
 }
@@ -254,7 +254,7 @@ function showFaults(faults) {
     setText(armed.get(one.number).firstElementChild, describe(one));
   }
   byId("none-armed").hidden = armed.size > 0;
-  const happened = Object.entries(faults.fired).map(([label, times]) => `${label} ${number(times)}×`);
+  const happened = Object.entries(faults.fired).map(([label, times]) => `${label}: ${number(times)}`);
   pills(byId("happened"), happened);
   byId("none-happened").hidden = happened.length > 0;
 }
@@ -359,7 +359,7 @@ function showRecords(records) {
     const known = JSON.stringify(sums);
     const whole = parts.name === "opt-outs" ? (records.opt_outs?.["opt-outs"] ?? 0) : sums.reduce((sum, [, times]) => sum + times, 0);
     setText(parts.sum, number(whole));
-    pills(parts.states, whole ? sums.map(([state, times]) => `${state} ${number(times)}`) : []);
+    pills(parts.states, whole ? sums.map(([state, times]) => `${state}: ${number(times)}`) : []);
     parts.details.hidden = whole === 0;
     if (known !== parts.known) {
       parts.known = known;
