@@ -414,7 +414,9 @@ def test_a_sandbox_outlives_the_terminal_that_nohup_took_it_from() -> None:
         preexec_fn=ignore,  # noqa: PLW1509 no thread of this process holds a lock it needs
     ) as process:
         assert process.stderr is not None
-        assert "until Ctrl-C" in process.stderr.readline()
+        told = process.stderr.readline()
+        assert "until Ctrl-C; look on at http://127.0.0.1:" in told
+        assert told.endswith("/\n")
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
         assert "stopped." in process.stderr.read()

@@ -31,6 +31,13 @@ async def test_the_page_needs_nothing_but_itself(api: Any, path: str) -> None:
     assert api.sandbox.requests == []
 
 
+async def test_its_head_can_be_asked_for(api: Any) -> None:
+    """Without its body."""
+    reply = await api.call("HEAD", "/")
+    assert (reply.status, reply.body) == (200, b"")
+    assert "Content-Security-Policy" in reply.headers
+
+
 @pytest.mark.parametrize("path", [*FILES, "/_sandbox/events"])
 async def test_the_page_is_only_read(api: Any, path: str) -> None:
     """Another method is refused."""

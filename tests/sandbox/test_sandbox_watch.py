@@ -172,6 +172,19 @@ async def test_a_sandbox_that_closes_ends_its_streams_at_once(api: Any) -> None:
             await stream.until(1)
 
 
+async def test_a_reader_that_goes_at_once_leaves_no_trace(api: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Whether it is gone before the response begins, or a little later."""
+    host, port = api.sandbox.url.removeprefix("http://").split(":")
+    for pause in (0, 0, 0.01):
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /_sandbox/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await asyncio.sleep(pause)
+        writer.transport.abort()
+    assert (await api.get("/_sandbox/state")).status == 200
+    await _gone(_watch_of(api.sandbox))
+    assert caplog.records == []
+
+
 async def test_a_sandbox_can_be_watched_again_after_it_was_stopped() -> None:
     """The next start lets readers in."""
     sandbox = Sandbox()
