@@ -1,6 +1,7 @@
 """How one call is made."""
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from omeda_async._quick import quick
@@ -40,6 +41,8 @@ class CallOptions:
     """The ids of the calls that it is made for."""
     waited: float = 0.0
     """Seconds that ``permit`` was waited for."""
+    is_late: Callable[[], bool] | None = None
+    """Asked right before the first byte of each attempt: whether it must not be written; it sets ``stop`` then."""
 
     async def turn(self, limiter: "Limiter", left: float, deadline: float) -> Permit:
         """Wait for a turn at a limiter.

@@ -1,6 +1,6 @@
 """Connections to a PostgreSQL server for threads: each call blocks, and none for longer than it may."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Final, TypeVar
 
@@ -10,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from omeda_async import _clock
 
 T = TypeVar("T")
+Rows = list[tuple[Any, ...]]
 
 WITHIN: Final = 30.0
 """Seconds that a statement may take."""
@@ -84,7 +85,7 @@ def connect(url: str) -> Connection:
         # What was prepared for tables that were empty would be carried out so when they are full.
         return Connection.connect(**options, autocommit=True, prepare_threshold=None)
     except (psycopg.Error, OSError) as error:
-        text = _words(error)
+        text = words(error)
         for secret in filter(None, map(options.get, _SECRET)):
             text = text.replace(str(secret), "***")
         raise PostgresFailed(text, getattr(error, "sqlstate", None) or "") from None
@@ -101,7 +102,7 @@ def failing(connection: Connection) -> Iterator[None]:
     except (psycopg.Error, OSError) as error:
         if isinstance(error, psycopg.OperationalError | OSError) and not getattr(error, "sqlstate", None):
             connection.close()
-        raise PostgresFailed(_words(error), getattr(error, "sqlstate", None) or "") from None
+        raise PostgresFailed(words(error), getattr(error, "sqlstate", None) or "") from None
 
 
 @contextmanager
@@ -124,7 +125,34 @@ def transaction(connection: Connection, *, at_once: bool = False) -> Iterator[No
             raise
 
 
-def _words(error: Exception) -> str:
+def run(connection: Connection, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Rows]:
+    """Carry out statements in one message and one transaction, and return the rows of each that has some.
+
+    The server never waits for more while a row is locked. Its log may show the values: nothing of a record.
+    """
+    cursor, found = psycopg.ClientCursor(connection), list[Rows]()
+    cursor.execute(sql.encode(), values or None)
+    while True:
+        if cursor.description is not None:
+            found.append(cursor.fetchall())
+        if not cursor.nextset():
+            return found
+
+
+def is_open(connection: Connection) -> bool:
+    """Whether a connection, on which nothing is under way, is open still; nobody is asked but the socket."""
+    if connection.closed:
+        return False
+    try:
+        for _ in range(2):  # the server's last words, and that there are no more
+            connection.pgconn.consume_input()
+    except psycopg.Error:
+        connection.close()
+    return not connection.closed
+
+
+def words(error: Exception) -> str:
+    """Return what an error says, without what it tells of rows."""
     diagnosis = getattr(error, "diag", None)
     text = (diagnosis and diagnosis.message_primary) or str(error)
     return " ".join(text.split())[:300] or type(error).__name__

@@ -5,7 +5,8 @@
     status = read_status("opt-outs.sqlite3")
     print(status.waiting, status.counts, status.oldest, status.delivering)
 
-Reading never changes an outbox, and may be done while it is written.
+Reading never changes an outbox, and may be done while it is written. One in PostgreSQL has a URL in the place of the
+file.
 """
 
 from os import PathLike
@@ -13,8 +14,9 @@ from pathlib import Path
 
 from omeda_async import _clock
 from omeda_async._checks import check_path
-from omeda_async.bulk.outbox import sqlite_status
+from omeda_async.bulk.outbox import reading
 from omeda_async.bulk.outbox.status import OutboxStatus
+from omeda_async.bulk.outbox.url import WANTED, names_outbox, where_of
 
 __all__ = ["OutboxStatus", "is_outbox", "read_status"]
 
@@ -22,13 +24,20 @@ __all__ = ["OutboxStatus", "is_outbox", "read_status"]
 def read_status(path: str | PathLike[str]) -> OutboxStatus:
     """Return what an outbox holds. It blocks: from a coroutine, use ``await outbox.status()``, or call it in a thread.
 
+    Args:
+        path: Its file, or ``postgresql://host/database?outbox=NAME``.
+
     Raises:
         OutboxError: It cannot be read, or is no outbox.
-        ConfigurationError: It is no path.
+        ConfigurationError: It is neither a path nor such a URL.
     """
-    return sqlite_status.read_status(Path(check_path("an outbox", path)), _clock.utc_now().timestamp())
+    return reading.read_status(where_of(path), _clock.utc_now().timestamp())
 
 
 def is_outbox(path: str | PathLike[str]) -> bool:
-    """Whether a file is an outbox. It blocks."""
-    return sqlite_status.is_outbox(Path(check_path("an outbox", path)))
+    """Whether a file is an outbox; whether a URL names one, be it there or not. It blocks.
+
+    Raises:
+        ConfigurationError: It is neither a path nor a URL.
+    """
+    return names_outbox(path) or reading.is_file_of_outbox(Path(check_path("an outbox", path, WANTED)))

@@ -30,6 +30,7 @@ class SharedRequest:
         waited: Seconds that the permit was waited for.
         tells: Whose request it is, as hooks are told.
         made_for: The ids of the calls that share it.
+        is_late: Asked right before an attempt is written: whether it must not be; then it has stopped this request.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class SharedRequest:
         waited: float,
         tells: RunEvents,
         made_for: tuple[str, ...] = (),
+        is_late: Callable[[], bool] | None = None,
     ) -> None:
         self.stop = Stop()
         if account.activity.closing.is_set:
@@ -64,6 +66,7 @@ class SharedRequest:
             run_id=tells.run_id,
             made_for=made_for,
             waited=waited,
+            is_late=is_late,
         )
 
     @property

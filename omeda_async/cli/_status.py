@@ -26,12 +26,14 @@ _NOT_DONE: Final = [status for status in OutcomeStatus if not status.is_done]
 def show_status(journal: str, form: Format, report: str | None = None) -> None:
     """Show the counts, requests, times and causes of a journal, or an outbox; exit 0 if all is done, else 1."""
     with complaints():
-        path = file_of(journal)
         check_report(report, journal=journal)
-        if path is not None and is_outbox(path):
+        if is_outbox(journal):
+            found = outbox.read_status(journal)
             if report is not None:
-                raise ConfigurationError(f"{path} is an outbox, which goes on by itself: --report is for journals")
-            raise typer.Exit(show_outbox(outbox.read_status(path), form))
+                raise ConfigurationError(
+                    f"{found.place} is an outbox, which goes on by itself: --report is for journals"
+                )
+            raise typer.Exit(show_outbox(found, form))
         status = read_status(journal)
         if report is not None:
             from omeda_async.cli._pictures import write_journal  # noqa: PLC0415 most commands draw none
@@ -53,10 +55,9 @@ def write_failed(journal: str, only: list[OutcomeStatus] | None, output: str | N
         others = ", ".join(_NOT_DONE)
         raise typer.BadParameter(f"--failed writes what is not done: give one of {others}", param_hint="--only")
     with complaints():
-        path = file_of(journal)
-        if path is not None and is_outbox(path):
+        if is_outbox(journal):
             raise ConfigurationError(
-                f"{path} is an outbox, which tries what failed again by itself: --failed is for journals"
+                "this is an outbox, which tries what failed again by itself: --failed is for journals"
             )
         check_output(output, journal=journal)
         with nullcontext(sys.stdout) if output is None else replacing(output) as stream:

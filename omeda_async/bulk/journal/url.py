@@ -54,32 +54,48 @@ def where_of(journal: object) -> Where:
     return url
 
 
-def is_url(journal: str | PathLike[str]) -> bool:
-    """Whether a journal is in a database."""
-    return _SCHEME.match(fspath(journal)) is not None
+def is_url(where: str | PathLike[str]) -> bool:
+    """Whether something is in a database."""
+    return _SCHEME.match(fspath(where)) is not None
 
 
 def _url(text: str) -> JournalUrl:
+    return JournalUrl(*read_url(text, "journal", "run", "the run", _FORM))
+
+
+def read_url(text: str, what: str, parameter: str, whose: str, form: str) -> tuple[str, str, str]:
+    """Read the URL of something with a name in a database; give the database's own, the name, and what may be shown.
+
+    Args:
+        text: The URL; errors do not show it.
+        what: What it is called in errors.
+        parameter: Which parameter of it is the name.
+        whose: Whose name that is.
+        form: How such a URL reads.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
     try:
         parts = urlsplit(text)
-        runs = [value for name, value in parse_qsl(parts.query, keep_blank_values=True) if name == "run"]
+        names = [value for name, value in parse_qsl(parts.query, keep_blank_values=True) if name == parameter]
     except ValueError:
-        raise _unread() from None
+        raise _unread(what, form) from None
     hosts = parts.netloc.rpartition("@")[2]
     if parts.fragment or _PORT.sub("", hosts) or not (_HOSTS.fullmatch(hosts) and _DATABASE.fullmatch(parts.path)):
-        raise _unread()
-    if len(runs) != 1 or not runs[0].strip() or len(runs[0]) > _LONGEST or not runs[0].isprintable():
+        raise _unread(what, form)
+    if len(names) != 1 or not names[0].strip() or len(names[0]) > _LONGEST or not names[0].isprintable():
         raise ConfigurationError(
-            f"journal: the URL of a database needs the name of the run, of 1 to {_LONGEST} characters that can be "
-            f"printed: {_FORM}"
+            f"{what}: the URL of a database needs the name of {whose}, of 1 to {_LONGEST} characters that can be "
+            f"printed: {form}"
         )
-    options = "&".join(option for option in parts.query.split("&") if not option.startswith("run="))
-    name = f"postgresql://{hosts}{parts.path}?run={quote(runs[0])}"
-    return JournalUrl(parts._replace(query=options).geturl(), runs[0], name)
+    options = "&".join(option for option in parts.query.split("&") if not option.startswith(f"{parameter}="))
+    shown = f"postgresql://{hosts}{parts.path}?{parameter}={quote(names[0])}"
+    return parts._replace(query=options).geturl(), names[0], shown
 
 
-def _unread() -> ConfigurationError:
+def _unread(what: str, form: str) -> ConfigurationError:
     return ConfigurationError(
-        f"journal: the URL must read {_FORM}; in a password, write what is special as %40 for an at sign, %2F for a "
+        f"{what}: the URL must read {form}; in a password, write what is special as %40 for an at sign, %2F for a "
         "slash, and so on, or leave it to PGPASSWORD or a password file"
     )

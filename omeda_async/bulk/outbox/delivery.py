@@ -21,34 +21,21 @@ from omeda_async.bulk._request import SharedRequest
 from omeda_async.bulk._run_events import RunEvents
 from omeda_async.bulk.journal.codec import Codec, record_of
 from omeda_async.bulk.outbox.again import again
-from omeda_async.bulk.outbox.interface import Claimed, Ended, Found, LeaseLost
+from omeda_async.bulk.outbox.interface import Calls, Claimed, Ended, Found, LeaseLost
 from omeda_async.bulk.outbox.keeper import Keeper
 from omeda_async.bulk.outbox.options import DeliveryOptions
 from omeda_async.bulk.outbox.outcomes import TELL_AGAIN, Teller, Waiters, outcome_of
+from omeda_async.bulk.outbox.term import Term
 from omeda_async.errors import ClosedError, OutboxError
 from omeda_async.events import logger
 from omeda_async.limits import Permit
 
-POLL = 0.25
-"""Seconds after which a process looks at the latest whether others have put or delivered something."""
 RETRY = 5.0
 """Seconds until something is tried again that the outbox itself has refused."""
 CONCURRENCY = 4
 PRUNE_EVERY = 600.0
 PRUNED_AT_ONCE = 1000
 UNTOLD_AT_ONCE = 1000
-
-
-@attrs.define(eq=False)
-class Term:
-    """The time for which this process holds the lease."""
-
-    fence: int
-    over: Stop = attrs.field(factory=Stop)
-    """Set when the lease is another's, or the outbox is being closed."""
-    requests: dict[asyncio.Task[None], SharedRequest] = attrs.field(factory=dict)
-    """Those under way."""
-    beating: asyncio.Task[None] | None = None
 
 
 class Delivery:
@@ -61,6 +48,7 @@ class Delivery:
         options: How they are delivered.
         waiters: Who waits for outcomes here.
         teller: Who tells them to the callback.
+        calls: Who tells of other processes.
     """
 
     def __init__(
@@ -72,6 +60,7 @@ class Delivery:
         options: DeliveryOptions,
         waiters: Waiters,
         teller: Teller,
+        calls: Calls,
     ) -> None:
         self._work = work
         self._account: Account = work.account
@@ -81,6 +70,8 @@ class Delivery:
         self._options = options
         self._waiters = waiters
         self._teller = teller
+        self._calls = calls
+        self._clock = _clock.that_never_rests(asyncio.get_running_loop())
         self._breaker = Breaker()
         self._events = RunEvents(work, "outbox")
         self._events.started()
@@ -95,6 +86,11 @@ class Delivery:
         self._has_more = False
         """Whether as much was due as goes into a request: more need not be waited for."""
         self._tends_at = self._prunes_at = -math.inf
+
+    @property
+    def holds(self) -> bool:
+        """Whether this process delivers."""
+        return self._term is not None
 
     def wake(self) -> None:
         """Note that there is something new to deliver."""
@@ -120,7 +116,7 @@ class Delivery:
         """Undo what was being written when nothing new was to be begun any more."""
         try:
             if self._taking is not None and (fence := await self._taking) is not None:
-                self._term = self._term or Term(fence)
+                self._term = self._term or Term(fence, self._clock, self._clock())
             if self._claiming is not None and self._term is not None:
                 unsent = not_sent(ClosedError("the outbox was closed before this record was sent"))
                 claimed = await self._claiming
@@ -136,15 +132,16 @@ class Delivery:
     async def _run(self) -> None:
         while not self._closing.is_set:
             self._news.clear()
-            wait = POLL
+            wait = min(self._calls.poll, self._options.lease / 3)
             try:
+                asked = self._clock()
                 attempt = self._account.timeout + self._account.connect_timeout
                 take = partial(self._store.take, self._options.holder, self._options.lease, attempt)
                 self._taking = self._keeper.do(take)
                 fence = await asyncio.shield(self._taking)
                 self._taking = None
                 if fence is not None:
-                    await self._serve(Term(fence))
+                    await self._serve(Term(fence, self._clock, asked + self._options.lease))
             except LeaseLost:
                 continue
             except ClosedError:  # the session manager is being closed
@@ -169,7 +166,7 @@ class Delivery:
             try:
                 await self._tend()
                 if (wait := await self._seconds_until_due()) > 0:
-                    await self._until_news(min(wait, POLL))
+                    await self._until_news(min(wait, self._calls.poll))
                 else:
                     await self._deliver_some(term)
             except LeaseLost:
@@ -199,26 +196,22 @@ class Delivery:
 
     async def _beat(self, term: Term) -> None:
         """Renew the lease; once that fails for as long as it lasts, or it is another's, the term is over."""
-        lost = ClosedError("another process delivers the outbox now")
-        renewed = _clock.now()
         while not term.over.is_set:
             await _clock.sleep(self._options.lease / 3)
-            asked = _clock.now()
+            asked = self._clock()
             try:
                 if not await self._keeper.do(partial(self._store.renew, term.fence)):
                     break
-                renewed = asked
+                term.until = asked + self._options.lease
             except OutboxError as error:
                 logger.warning("the lease of the outbox could not be renewed: %s", error)
-                if _clock.now() - renewed >= self._options.lease:
+                if term.is_late():
                     break
-        term.over.set(lost)
-        for request in term.requests.values():
-            request.stop.set(lost)
+        term.lose()
 
     async def _seconds_until_due(self) -> float:
         due = await self._keeper.do(self._store.next_due)
-        return POLL if due is None else max(due, self._breaker.wait(_clock.now()))
+        return self._calls.poll if due is None else max(due, self._breaker.wait(_clock.now()))
 
     async def _until_news(self, seconds: float) -> None:
         """Wait for news since they were last looked at, so long at the most."""
@@ -232,7 +225,7 @@ class Delivery:
         while len(term.requests) >= CONCURRENCY:
             await asyncio.wait(term.requests, return_when=asyncio.FIRST_COMPLETED)
         if not self._breaker.admits(_clock.now()):
-            await self._until_news(self._breaker.wait(_clock.now()) or POLL)
+            await self._until_news(self._breaker.wait(_clock.now()) or self._calls.poll)
             return
         probe = self._breaker.state is BreakerState.HALF_OPEN
         begun = False
@@ -263,6 +256,7 @@ class Delivery:
         items = [self._item(one) for one in claimed]
         good, closed = [item for item in items if item.refusal is None], list[Closed]()
         how: dict[str, Any] = {"priority": self._options.priority, "waited": waited, "tells": self._events}
+        how["is_late"] = term.is_late
         request = SharedRequest(self._account, good, permit, closed.append, **how)
         if term.over.cause is not None:
             request.stop.set(term.over.cause)
@@ -362,10 +356,10 @@ class Delivery:
             new = self._teller.add(outcome for outcome in map(outcome_of, untold) if outcome is not None)
             self._tends_at = now if new == UNTOLD_AT_ONCE else now + TELL_AGAIN
         if self._options.retention is not None and now >= self._prunes_at:
-            pruned = await self._keeper.do(partial(store.prune, self._options.retention, PRUNED_AT_ONCE))
+            pruned = await self._keeper.ask(partial(store.prune, self._options.retention, PRUNED_AT_ONCE))
             if pruned < PRUNED_AT_ONCE:
                 self._prunes_at = now + PRUNE_EVERY
-                await self._keeper.do(store.tidy)
+                await self._keeper.ask(store.tidy)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

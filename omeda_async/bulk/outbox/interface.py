@@ -1,11 +1,13 @@
-"""What keeps an outbox, in a file or later a database, and what it is given and tells: it sends nothing."""
+"""What keeps an outbox, in a file or a database, and what it is given and tells: it sends nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import attrs
+import orjson
 
 from omeda_async.bulk.journal.interface import Kept
+from omeda_async.errors import OutboxError
 
 if TYPE_CHECKING:
     from omeda_async.bulk.outbox.status import OutboxStatus
@@ -30,6 +32,20 @@ class Identity:
         """Return it as it is kept."""
         named = {"provider": self.provider, "operation": self.operation, "base_url": self.base_url}
         return {**named, "pii": self.pii, **self.scope}
+
+    def check(self, found: Mapping[str, Any], place: str, remedy: str) -> None:
+        """Check that an outbox is this one's.
+
+        Raises:
+            OutboxError: It is another's.
+        """
+        own = orjson.loads(orjson.dumps(self.kept()))
+        for name in [*own, *found]:
+            if own.get(name) != found.get(name):
+                raise OutboxError(
+                    f"the outbox {place} is another one: {name} is {found.get(name)!r} there and {own.get(name)!r} "
+                    f"here; {remedy}"
+                )
 
 
 class Opened(NamedTuple):
@@ -104,22 +120,32 @@ class Found(NamedTuple):
 class Store(Protocol):
     """Keeps an outbox.
 
-    Each method blocks: it is called in a thread of the outbox's own, one thing after the other. What it writes is
-    written durably, in one transaction, when it returns. It raises an OutboxError where it cannot do what it is to do;
-    nothing of it is done then, unless the error's ``sent`` is True: then a record that was put may be there. Times
-    are read from a clock of the store's, which all processes share.
+    Each method but ``put_within`` blocks: it is called in a thread of the outbox's own, one thing after the other. What
+    it writes is written durably, in one transaction, when it returns. It raises an OutboxError where it cannot do what
+    it is to do; nothing of it is done then, unless the error's ``sent`` is True: then it may be done. Times are read
+    from a clock of the store's, which all processes share.
 
     Many processes put, one delivers: who holds the lease, whose number (the fence) every write about deliveries names.
     A store of which many may deliver gives each the lease of its own claims.
     """
 
+    two_threads: bool
+    """Whether what concerns deliveries, and what does not, may each have a thread of its own.
+
+    The former are ``take``, ``renew``, ``release``, ``next_due``, ``claim``, ``end``, ``untold`` and ``told``.
+    """
+
     def open(self) -> Opened:
         """Open or create it, unless it is another's."""
 
-    def put(self, records: Sequence[NewRecord]) -> Sequence[Put]:
-        """Take records in; one whose key is under way already is not taken.
+    def put(self, records: Sequence[NewRecord]) -> Sequence[Put | OutboxError]:
+        """Take records in; one whose key is under way already is not taken. An error is of one of them alone."""
 
-        A store that can be written in a transaction of the caller's has a second such method, which takes that.
+    async def put_within(self, record: NewRecord, connection: object) -> Put:
+        """Take a record in by a transaction of the caller's, with which it counts or does not.
+
+        Raises:
+            ConfigurationError: It is no connection by which this store can be written.
         """
 
     def take(self, holder: str, seconds: float, attempt: float) -> int | None:
@@ -177,3 +203,34 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Close it; nothing happens where it is not open."""
+
+
+class Calls(Protocol):
+    """Tells of what other processes do to an outbox, as far as anything does, so that one seldom has to look."""
+
+    @property
+    def poll(self) -> float:
+        """Seconds after which one has to look at the latest, as things are now."""
+
+    def begin(self, on_call: Callable[[str], None]) -> None:
+        """Call something on this loop from now on, with what has happened: one of the words below, or any other."""
+
+    async def aclose(self) -> None:
+        """End it. Cancelling it ends it all the same."""
+
+
+PUT, ENDED, FREE = "put", "ended", "free"
+"""What has happened: a record was put, some have their outcome, the lease was given back."""
+
+
+@attrs.frozen
+class NoCalls:
+    """Nobody calls: one has to look."""
+
+    poll: float
+
+    def begin(self, on_call: Callable[[str], None]) -> None:
+        """Do nothing."""
+
+    async def aclose(self) -> None:
+        """Do nothing."""

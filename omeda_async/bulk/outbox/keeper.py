@@ -1,4 +1,4 @@
-"""A store as an event loop uses it: in a thread of its own, and what many put at the same time in one group."""
+"""A store as an event loop uses it: in threads of its own, and what many put at the same time in one group."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -9,13 +9,16 @@ from typing import TypeVar
 from omeda_async._thread import Worker
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk.outbox.interface import NewRecord, Opened, Put, Store
-from omeda_async.errors import ClosedError, OmedaAsyncError
+from omeda_async.bulk.outbox.status import OutboxStatus
+from omeda_async.errors import ClosedError, OmedaAsyncError, OutboxError
 
 T = TypeVar("T")
 
 
 class Keeper:
-    """Calls a store in a thread, one thing after the other.
+    """Calls a store in a thread, one thing after the other; or in one for deliveries, and others for the rest.
+
+    A lease has to be renewed while somebody puts what has to wait, or counts what there is.
 
     Args:
         store: Where the records are kept.
@@ -23,9 +26,11 @@ class Keeper:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._worker = Worker("omeda_async outbox")
+        self._worker = self._asks = self._surveys = Worker("omeda_async outbox")
+        if store.two_threads:
+            self._asks, self._surveys = Worker("omeda_async outbox, asked"), Worker("omeda_async outbox, status")
         self._asked: list[tuple[NewRecord, asyncio.Future[Put]]] = []
-        self._writing: asyncio.Future[Sequence[Put]] | None = None
+        self._writing: asyncio.Future[Sequence[Put | OutboxError]] | None = None
         self._is_open = False
 
     async def open(self) -> Opened:
@@ -43,8 +48,16 @@ class Keeper:
         return opened
 
     def do(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Call something in the thread. Cancelling the future does not break it off."""
+        """Call something in the thread for deliveries. Cancelling the future does not break it off."""
         return self._worker.do(work)
+
+    def ask(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Call something that is none of the deliveries'. Cancelling the future does not break it off."""
+        return self._asks.do(work)
+
+    def survey(self) -> asyncio.Future[OutboxStatus]:
+        """Look at all there is, which may take a while. Cancelling the future does not break it off."""
+        return self._surveys.do(self.store.status)
 
     def put(self, record: NewRecord) -> asyncio.Future[Put]:
         """Have a record written, with what others put meanwhile; the future is done when it is on disk.
@@ -72,26 +85,36 @@ class Keeper:
         await self._shut()
 
     async def _shut(self) -> None:
+        await asyncio.wait({worker.do(_nothing) for worker in (self._asks, self._surveys)})
         await self.do(self.store.close)
-        self._worker.end()
+        for worker in {self._worker, self._asks, self._surveys}:
+            worker.end()
 
     def _write(self) -> None:
         """Begin to write what was asked for."""
         group = [one for one in self._asked if not one[1].done()]
         self._asked, self._writing = [], None
         if group:
-            self._writing = self.do(partial(self.store.put, [record for record, _ in group]))
+            self._writing = self.ask(partial(self.store.put, [record for record, _ in group]))
             self._writing.add_done_callback(partial(self._wrote, [future for _, future in group]))
 
-    def _wrote(self, waiting: Sequence[asyncio.Future[Put]], writing: asyncio.Future[Sequence[Put]]) -> None:
+    def _wrote(
+        self, waiting: Sequence[asyncio.Future[Put]], writing: asyncio.Future[Sequence[Put | OutboxError]]
+    ) -> None:
         """Tell all who wait for a write, and begin the next."""
         error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
         done = [None] * len(waiting) if error is not None else writing.result()
         for future, put in zip(waiting, done, strict=True):
             if future.done():
                 continue
-            if put is not None:
+            if isinstance(put, OutboxError):
+                future.set_exception(put)
+            elif put is not None:
                 future.set_result(put)
             elif error is not None:  # each has its own: one that is raised in several places grows with each
                 future.set_exception(copy(error) if isinstance(error, OmedaAsyncError) else error)
         self._write()
+
+
+def _nothing() -> None:
+    """Do nothing, once what was asked for before is done."""

@@ -13,8 +13,8 @@ from omeda_async._generic import Receipt_co, Record
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._reader import read_item
 from omeda_async.bulk.journal.codec import Codec
-from omeda_async.bulk.outbox.delivery import POLL, Delivery
-from omeda_async.bulk.outbox.interface import NewRecord, Store
+from omeda_async.bulk.outbox.delivery import Delivery
+from omeda_async.bulk.outbox.interface import ENDED, PUT, Calls, NewRecord, Store
 from omeda_async.bulk.outbox.keeper import Keeper
 from omeda_async.bulk.outbox.options import DeliveryOptions
 from omeda_async.bulk.outbox.outcomes import Teller, Waiters
@@ -39,6 +39,7 @@ class Outbox(Generic[Record, Receipt_co]):
         sending: How they are read and sent when they are delivered.
         store: Where they are kept.
         options: How they are delivered.
+        calls: Who tells of what other processes do to it.
         on_outcome: Called with each outcome, at least once.
 
     Raises:
@@ -46,14 +47,22 @@ class Outbox(Generic[Record, Receipt_co]):
     """
 
     def __init__(
-        self, work: Work, sending: Work, store: Store, options: DeliveryOptions, on_outcome: OnOutcome | None
+        self,
+        work: Work,
+        sending: Work,
+        store: Store,
+        *,
+        options: DeliveryOptions,
+        calls: Calls,
+        on_outcome: OnOutcome | None,
     ) -> None:
         _check(work, options, on_outcome)
         self._work = work
         self._sending = sending
         self._keeper = Keeper(store)
         self._options = options
-        self._waiters = Waiters(self._keeper, POLL)
+        self._calls = calls
+        self._waiters = Waiters(self._keeper, calls)
         self._teller = Teller(self._keeper, on_outcome)
         self._codec = Codec()
         self._name: str | None = None
@@ -87,7 +96,9 @@ class Outbox(Generic[Record, Receipt_co]):
             options=self._options,
             waiters=self._waiters,
             teller=self._teller,
+            calls=self._calls,
         )
+        self._calls.begin(partial(self._called, self._delivery))
         return self
 
     async def __aexit__(
@@ -119,8 +130,11 @@ class Outbox(Generic[Record, Receipt_co]):
                 await asyncio.wait({self._closing}, timeout=CLOSE_TIMEOUT)
             raise
 
-    async def put(self, record: Record, *, key: str | int | None = None) -> str:
+    async def put(self, record: Record, *, key: str | int | None = None, connection: object = None) -> str:
         """Put a record on disk, to be delivered; return its ticket. It returns once a loss of power cannot undo it.
+
+        Or put it by a connection of the caller's, inside a transaction of the caller's: then it is delivered when that
+        is committed, and is not there when that is rolled back.
 
         A key names what the record is about. While a record with a key is under way, putting the same record with the
         same key again gives the same ticket; once it has its outcome, the same is put and sent anew.
@@ -128,8 +142,11 @@ class Outbox(Generic[Record, Receipt_co]):
         Args:
             record: An opt-out, or a mapping of its fields.
             key: The caller's name for it, which its outcome carries; by default the record's own ``key``.
+            connection: A connection to the database of an outbox in PostgreSQL, in a transaction: psycopg's
+                ``AsyncConnection``, or asyncpg's ``Connection``.
 
         Raises:
+            ConfigurationError: That is no such connection, or would commit by itself.
             InvalidRecord: It cannot be sent, or its key is under way for another record. Nothing was put.
             OutboxError: It could not be written; it is not in the outbox, unless the error's ``sent`` is True.
             ClosedError: The outbox is not open, or belongs to another event loop.
@@ -138,7 +155,8 @@ class Outbox(Generic[Record, Receipt_co]):
         """
         delivery = self._opened()
         self._work.account.transport.session()  # which refuses another loop's
-        put = await self._keeper.put(self._new(record, key))
+        new = self._new(record, key)
+        put = await (self._keeper.put(new) if connection is None else self._keeper.store.put_within(new, connection))
         if put.differs:
             raise InvalidRecord.of(
                 "key",
@@ -146,7 +164,8 @@ class Outbox(Generic[Record, Receipt_co]):
                 provider=self._work.account.provider,
                 operation=self._work.name,
             )
-        delivery.wake()
+        if connection is None:
+            delivery.wake()
         return f"{put.number}-{self._name}"
 
     async def outcome(self, ticket: str, *, timeout: float | None = None) -> Outcome[Record | None, Receipt_co]:  # noqa: ASYNC109 an answer, not a cancellation
@@ -188,7 +207,7 @@ class Outbox(Generic[Record, Receipt_co]):
             ClosedError: It is not open.
         """
         self._opened()
-        return await self._keeper.do(self._keeper.store.status)
+        return await self._keeper.survey()
 
     async def prune(self, older_than: float) -> int:
         """Remove records whose outcome is older, and has been told; return how many were removed.
@@ -206,17 +225,25 @@ class Outbox(Generic[Record, Receipt_co]):
         self._opened()
         pruned, last = 0, PRUNED_AT_ONCE
         while last == PRUNED_AT_ONCE:
-            last = await self._keeper.do(partial(self._keeper.store.prune, older_than, PRUNED_AT_ONCE))
+            last = await self._keeper.ask(partial(self._keeper.store.prune, older_than, PRUNED_AT_ONCE))
             pruned += last
-        await self._keeper.do(self._keeper.store.tidy)
+        await self._keeper.ask(self._keeper.store.tidy)
         return pruned
 
     async def _close(self, delivery: Delivery, timeout: float) -> None:  # noqa: ASYNC109 the same
         try:
+            await self._calls.aclose()
             await delivery.aclose(timeout)
         finally:
             self._waiters.close()
             await self._keeper.close()
+
+    def _called(self, delivery: Delivery, what: str) -> None:
+        """Look after what other processes have done, as far as it is this one's to do."""
+        if what != PUT and not (what == ENDED and delivery.holds):
+            self._waiters.wake()
+        if what != ENDED and not (what == PUT and not delivery.holds):
+            delivery.wake()
 
     def _opened(self) -> Delivery:
         if self._delivery is None or self._closing is not None:

@@ -12,13 +12,15 @@ import orjson
 from omeda_async import _clock
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk.journal.codec import record_of, result_of
-from omeda_async.bulk.outbox.interface import Found
+from omeda_async.bulk.outbox.interface import Calls, Found
 from omeda_async.bulk.outbox.keeper import Keeper
 from omeda_async.errors import ClosedError, OutboxError
 from omeda_async.events import logger
 from omeda_async.outcomes import Outcome
 
 TOLD_AT_ONCE = 100
+TOGETHER = 0.02
+"""Seconds in which outcomes are waited for that come at the same time."""
 TELL_AGAIN = 60.0
 """Seconds until an outcome is told again that the callback has failed with."""
 LETS_GO = 1.0
@@ -50,14 +52,19 @@ class Waiters:
 
     Args:
         keeper: Where outcomes are looked up.
-        poll: Seconds between two looks.
+        calls: Who tells of other processes.
     """
 
-    def __init__(self, keeper: Keeper, poll: float) -> None:
+    def __init__(self, keeper: Keeper, calls: Calls) -> None:
         self._keeper = keeper
-        self._poll = poll
+        self._calls = calls
+        self._news = asyncio.Event()
         self._waiting: dict[int, set[asyncio.Future[Outcome]]] = {}
         self._watcher: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Note that there may be outcomes."""
+        self._news.set()
 
     async def look(self, number: int) -> Outcome | None:
         """Look for an outcome once.
@@ -65,7 +72,7 @@ class Waiters:
         Raises:
             OutboxError: There is no such record; or it cannot be read.
         """
-        found = await self._keeper.do(partial(self._keeper.store.find, [number]))
+        found = await self._keeper.ask(partial(self._keeper.store.find, [number]))
         if not found:
             raise _unknown()
         return outcome_of(found[0])
@@ -107,6 +114,16 @@ class Waiters:
             if not future.done():
                 future.set_exception(ClosedError("the outbox was closed: ask again with the ticket, when it is open"))
 
+    async def _until_news(self) -> None:
+        self._news.clear()
+        try:
+            async with asyncio.timeout(self._calls.poll):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+        else:
+            await _clock.sleep(TOGETHER)
+
     def _give_up(self, numbers: Iterable[int]) -> None:
         """Tell those who wait for records that are gone."""
         for future in [future for number in numbers for future in self._waiting.get(number, ())]:
@@ -116,10 +133,10 @@ class Waiters:
     async def _watch(self) -> None:
         """Look for outcomes of what other processes deliver, as long as anybody waits."""
         while self._waiting:
-            await _clock.sleep(self._poll)
+            await self._until_news()
             try:
                 numbers = [*self._waiting]
-                found = await self._keeper.do(partial(self._keeper.store.find, numbers))
+                found = await self._keeper.ask(partial(self._keeper.store.find, numbers))
                 self.tell(map(outcome_of, found))
                 self._give_up({*numbers}.difference(one.number for one in found))
             except OutboxError as error:

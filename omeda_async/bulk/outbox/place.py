@@ -1,23 +1,23 @@
-"""Where outboxes are kept: so far in SQLite files."""
+"""Where outboxes are kept: in SQLite files, or in PostgreSQL."""
 
 from os import PathLike
-from pathlib import Path
 from typing import Any, Final, Unpack
 
 from omeda_async import _clock
-from omeda_async._checks import check_path
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._outbox_options import OutboxOptions
-from omeda_async.bulk.outbox.interface import Identity
+from omeda_async.bulk.outbox.interface import Calls, Identity, NoCalls, Store
 from omeda_async.bulk.outbox.options import DeliveryOptions
 from omeda_async.bulk.outbox.outbox import Outbox
-from omeda_async.bulk.outbox.sqlite import SqliteStore
+from omeda_async.bulk.outbox.url import OutboxUrl, Where, where_of
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import Priority
 
 LEASE: Final = 10.0
 MAX_DELAY: Final = 0.05
 RETENTION: Final = 30 * 86400.0
+POLL = 0.25
+"""Seconds after which a process looks at the latest whether others have put into a file or delivered from it."""
 
 
 def outbox_at(
@@ -26,7 +26,7 @@ def outbox_at(
     """Make an outbox, to be opened by ``async with``.
 
     Args:
-        where: The path of its file.
+        where: The path of its file, or ``postgresql://host/database?outbox=NAME``.
         work: How records are read when they are put.
         sending: How they are read and sent when they are delivered.
         options: See :class:`OutboxOptions`.
@@ -55,16 +55,22 @@ def outbox_at(
         retention=options.get("retention", RETENTION),
         give_up_after=options.get("give_up_after"),
     )
-    store = SqliteStore(_path(where), identity, _now)
-    return Outbox(work, sending, store, how, options.get("on_outcome"))
+    store, calls = _kept(where_of(where), identity)
+    return Outbox(work, sending, store, options=how, calls=calls, on_outcome=options.get("on_outcome"))
+
+
+def _kept(where: Where, identity: Identity) -> tuple[Store, Calls]:
+    """Make what keeps an outbox, and who tells of what others do to it."""
+    if isinstance(where, OutboxUrl):
+        from omeda_async.bulk.outbox.postgres import PostgresStore  # noqa: PLC0415 only a URL needs psycopg
+        from omeda_async.bulk.outbox.postgres_calls import PostgresCalls  # noqa: PLC0415 the same
+
+        store = PostgresStore(where, identity)
+        return store, PostgresCalls(where, lambda: store.channel)
+    from omeda_async.bulk.outbox.sqlite import SqliteStore  # noqa: PLC0415 only a file needs SQLite
+
+    return SqliteStore(where, identity, _now), NoCalls(POLL)
 
 
 def _now() -> float:
     return _clock.utc_now().timestamp()
-
-
-def _path(where: object) -> Path:
-    text = check_path("an outbox", where)
-    if "://" in text:
-        raise ConfigurationError("an outbox is kept in a file so far: give its path, and no URL")
-    return Path(text)

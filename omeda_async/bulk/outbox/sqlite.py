@@ -29,7 +29,7 @@ from omeda_async.bulk.outbox.sqlite_file import (
 from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, note, open_mark
 from omeda_async.bulk.outbox.sqlite_status import status_of
 from omeda_async.bulk.outbox.status import OutboxStatus
-from omeda_async.errors import OutboxError
+from omeda_async.errors import ConfigurationError, OutboxError
 
 T = TypeVar("T")
 
@@ -89,6 +89,7 @@ class SqliteStore:
         now: The calendar time in seconds, the same for all processes.
     """
 
+    two_threads = False
     _sql: sqlite3.Connection
     _files: Files
     _mark: int
@@ -111,6 +112,12 @@ class SqliteStore:
     def put(self, records: Sequence[NewRecord]) -> Sequence[Put]:
         """Take records in; one whose key is under way already is not taken."""
         return self._whole(partial(self._put, records))
+
+    async def put_within(self, record: NewRecord, connection: object) -> Put:  # noqa: ARG002 the protocol's signature
+        """Refuse it: a file of its own is written in no transaction of the caller's."""
+        raise ConfigurationError(
+            "connection= is for an outbox in PostgreSQL: this one is a file, with its own transactions"
+        )
 
     def take(self, holder: str, seconds: float, attempt: float) -> int | None:
         """Take the lease, if nobody has it; return its fence, or None."""

@@ -238,11 +238,5 @@ def _dumped(identity: Identity) -> str:
 
 def _checked(connection: sqlite3.Connection, path: Path, identity: Identity) -> Opened:
     found, opened = whose(connection)
-    own = orjson.loads(_dumped(identity))
-    for name in [*own, *found]:
-        if own.get(name) != found.get(name):
-            raise OutboxError(
-                f"the outbox {path} is another one: {name} is {found.get(name)!r} there and {own.get(name)!r} here; "
-                "give each its own file"
-            )
+    identity.check(found, str(path), "give each its own file")
     return opened

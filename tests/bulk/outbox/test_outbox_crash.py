@@ -11,25 +11,25 @@ from omeda_async.bulk.journal.interface import Kept
 from omeda_async.bulk.outbox.interface import Ended, LeaseLost
 from omeda_async.outbox import is_outbox, read_status
 from omeda_async.sandbox import Sandbox
-from tests.bulk.outbox_help import addresses, applied, client, crash, new, outbox_on, rows, slow, store_at
+from tests.bulk.outbox_help import Place, addresses, applied, client, crash, new, outbox_on, rows, slow, store_at
 from tests.bulk.sandboxed import manager_on
 
 DONE = Kept(OutcomeStatus.DONE, 1, '{"receipt":null,"error":null,"settled":false,"doubtful":false}')
 
 
 async def test_what_a_process_had_put_when_it_died_is_sent_by_the_next_once_the_lease_has_ended(
-    sandbox: Sandbox, path: Path
+    sandbox: Sandbox, place: Place
 ) -> None:
     """Ten seconds later, and no earlier: until then the other one might be alive."""
     loop = asyncio.get_running_loop()
     async with manager_on(sandbox) as manager:
-        outbox = await manager.omeda.opt_outs.outbox(path, max_delay=100.0).__aenter__()
+        outbox = await manager.omeda.opt_outs.outbox(place, max_delay=100.0).__aenter__()
         tickets = [await outbox.put(client(number)) for number in range(3)]
         await asyncio.sleep(2)
         await crash(manager, outbox)
     died = loop.time()
-    assert read_status(path).delivering is not None
-    async with outbox_on(sandbox, path) as outbox:
+    assert read_status(place).delivering is not None
+    async with outbox_on(sandbox, place) as outbox:
         outcomes = [await outbox.outcome(ticket, timeout=600) for ticket in tickets]
     assert {outcome.status for outcome in outcomes} == {OutcomeStatus.DONE}
     assert 6 < loop.time() - died < 12
@@ -37,19 +37,19 @@ async def test_what_a_process_had_put_when_it_died_is_sent_by_the_next_once_the_
 
 
 async def test_what_was_being_sent_is_sent_again_when_an_attempt_of_the_dead_can_have_ended(
-    sandbox: Sandbox, path: Path
+    sandbox: Sandbox, place: Place
 ) -> None:
     """It was applied, and its response died with the process: done, by two requests, and in doubt until then."""
     loop = asyncio.get_running_loop()
     arrived = slow(sandbox, 50.0)
     async with manager_on(sandbox, timeout=20.0) as manager:
-        outbox = await manager.omeda.opt_outs.outbox(path).__aenter__()
+        outbox = await manager.omeda.opt_outs.outbox(place).__aenter__()
         ticket = await outbox.put(client(1))
         await arrived.wait()
         await crash(manager, outbox)
     died = loop.time()
-    assert rows(path, "SELECT state, fence FROM entries") == [(1, 1)]
-    async with outbox_on(sandbox, path) as outbox:
+    assert rows(place, "SELECT state, fence FROM entries") == [(1, 1)]
+    async with outbox_on(sandbox, place) as outbox:
         fresh = await outbox.put(client(2))
         assert (await outbox.outcome(fresh, timeout=600)).status is OutcomeStatus.DONE
         assert loop.time() - died < 13  # what was never sent does not wait for that
@@ -110,12 +110,12 @@ async def test_a_new_outbox_in_the_place_of_one_that_was_removed_begins_anew(san
         read_status(path)
 
 
-async def test_many_processes_put_and_one_delivers(sandbox: Sandbox, path: Path) -> None:
+async def test_many_processes_put_and_one_delivers(sandbox: Sandbox, place: Place) -> None:
     """Each gets the outcomes of what it has put, whoever delivers; nothing is sent twice."""
     told: list[list[Outcome]] = [[], []]
     async with (
-        outbox_on(sandbox, path, on_outcome=told[0].append) as first,
-        outbox_on(sandbox, path, on_outcome=told[1].append) as second,
+        outbox_on(sandbox, place, on_outcome=told[0].append) as first,
+        outbox_on(sandbox, place, on_outcome=told[1].append) as second,
     ):
         outboxes = (first, second)
         tickets = [await outboxes[number % 2].put(client(number), key=number) for number in range(20)]
@@ -123,17 +123,17 @@ async def test_many_processes_put_and_one_delivers(sandbox: Sandbox, path: Path)
         assert [outcome.key for outcome in outcomes] == list(range(20))
         assert await second.put(client(99), key="x") == await second.put(client(99), key="x")
         status = await second.status()
-        assert status.delivering == read_status(path).delivering is not None
+        assert status.delivering == read_status(place).delivering is not None
         await asyncio.sleep(5)
     assert applied(sandbox) == addresses(*range(20), 99)
     assert sorted(map(len, told)) == [0, 21]
 
 
-async def test_when_the_one_that_delivers_is_closed_another_takes_over_at_once(sandbox: Sandbox, path: Path) -> None:
+async def test_when_the_one_that_delivers_is_closed_another_takes_over_at_once(sandbox: Sandbox, place: Place) -> None:
     """The lease is given back, and nobody waits for its end."""
     loop = asyncio.get_running_loop()
-    async with outbox_on(sandbox, path) as second:
-        async with outbox_on(sandbox, path) as first:
+    async with outbox_on(sandbox, place) as second:
+        async with outbox_on(sandbox, place) as first:
             await first.outcome(await first.put(client(1)), timeout=600)
         began = loop.time()
         ticket = await second.put(client(2))
@@ -141,24 +141,24 @@ async def test_when_the_one_that_delivers_is_closed_another_takes_over_at_once(s
         assert loop.time() - began < 2
 
 
-async def test_a_process_that_was_suspended_for_too_long_writes_nothing_more(sandbox: Sandbox, path: Path) -> None:
+async def test_a_process_that_was_suspended_for_too_long_writes_nothing_more(sandbox: Sandbox, place: Place) -> None:
     """Another delivers meanwhile, with a higher number; what the first was about to note is refused, and it is told."""
     arrived = slow(sandbox, 20.0)
-    async with outbox_on(sandbox, path, timeout=30.0, lease=3.0) as first:
+    async with outbox_on(sandbox, place, timeout=30.0, lease=3.0) as first:
         renew = first._keeper.store.renew
         first._keeper.store.renew = lambda _: True  # as if it slept: it takes the lease for its own
         ticket = await first.put(client(1))
         await arrived.wait()
-        async with outbox_on(sandbox, path, lease=3.0) as second:
+        async with outbox_on(sandbox, place, lease=3.0) as second:
             await asyncio.sleep(4)
             other = await second.put(client(2))
             assert (await second.outcome(other, timeout=600)).status is OutcomeStatus.DONE
-            fences = rows(path, "SELECT fence FROM lease")
+            fences = rows(place, "SELECT fence FROM lease")
             await asyncio.sleep(20)  # the response of the first comes
-            assert rows(path, "SELECT state, fence FROM entries ORDER BY id")[0] == (0, 1)
+            assert rows(place, "SELECT state, fence FROM entries ORDER BY id")[0] == (0, 1)
             first._keeper.store.renew = renew
             await asyncio.sleep(3)
-            assert rows(path, "SELECT fence FROM lease") == fences == [(2,)]
+            assert rows(place, "SELECT fence FROM lease") == fences == [(2,)]
             assert (await second.outcome(ticket, timeout=600)).status is OutcomeStatus.DONE
             assert (await first.outcome(ticket, timeout=600)).status is OutcomeStatus.DONE
 
@@ -245,21 +245,21 @@ def test_what_is_due_within_an_attempts_time_is_waited_for(path: Path) -> None:
     store.close()
 
 
-async def test_who_waits_for_a_record_that_is_pruned_elsewhere_is_told(sandbox: Sandbox, path: Path) -> None:
+async def test_who_waits_for_a_record_that_is_pruned_elsewhere_is_told(sandbox: Sandbox, place: Place) -> None:
     """Its outcome is never to be had again."""
-    async with outbox_on(sandbox, path, max_delay=1000.0) as outbox:
+    async with outbox_on(sandbox, place, max_delay=1000.0) as outbox:
         ticket = await outbox.put(client(1))
         waits = asyncio.create_task(outbox.outcome(ticket))
         await asyncio.sleep(1)
-        await outbox._keeper.do(lambda: outbox._keeper.store._sql.execute("DELETE FROM entries"))
+        rows(place, "DELETE FROM entries")
         with pytest.raises(OutboxError, match="it was pruned, or never put"):
             await waits
 
 
 @pytest.mark.real_clock
-async def test_a_put_from_another_loop_is_refused(sandbox: Sandbox, path: Path) -> None:
+async def test_a_put_from_another_loop_is_refused(sandbox: Sandbox, place: Place) -> None:
     """Nothing is written: nobody there could be told."""
-    async with outbox_on(sandbox, path) as outbox:
+    async with outbox_on(sandbox, place) as outbox:
         with pytest.raises(ClosedError, match="another event loop"):
             await asyncio.to_thread(asyncio.run, outbox.put(client(1)))
         assert (await outbox.status()).waiting == 0
