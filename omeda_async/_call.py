@@ -273,7 +273,7 @@ class Call(Generic[P, R]):
             if self.deadline is not None:
                 left = max(0.0, self.deadline - now - account.shortest_attempt)
             permit = await options.turn(account.limiter, left, account.retry.deadline)
-        self._is_late = _either(options.is_late, permit.is_over if permit.lapses else None)
+        self._is_late = options.lateness(permit)
         return permit
 
     async def _renew(self, refusal: ShutOut) -> OmedaAsyncError | None:
@@ -358,10 +358,6 @@ class Call(Generic[P, R]):
                 return False  # a hook that was told of the retry has stopped the run
             await _clock.sleep(seconds)
         return not self._stop.is_set
-
-
-def _either(one: Callable[[], bool] | None, other: Callable[[], bool] | None) -> Callable[[], bool] | None:
-    return (lambda: one() or other()) if one and other else one or other
 
 
 def _too_near(deadline: float) -> LimitWaitExceeded:

@@ -62,3 +62,8 @@ class CallOptions:
         except LimitWaitExceeded as error:
             text = error.message.replace(f"max_wait={left:g} s", f"the call's deadline of {deadline:g} s")
             raise LimitWaitExceeded(text, max_wait=left, next_slot_in=error.next_slot_in) from None
+
+    def lateness(self, permit: Permit) -> Callable[[], bool] | None:
+        """Return what tells right before an attempt whether it is too late for it; None where it never is."""
+        lapsed, is_late = permit.is_over if permit.lapses else None, self.is_late
+        return (lambda: is_late() or lapsed()) if is_late and lapsed else is_late or lapsed

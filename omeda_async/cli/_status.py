@@ -11,7 +11,7 @@ from rich.console import Console
 import omeda_async
 from omeda_async import ConfigurationError, OutcomeStatus, outbox
 from omeda_async.cli._again import Survey, write_again
-from omeda_async.cli._files import check_output, check_report, file_of, replacing
+from omeda_async.cli._files import check_output, check_report, replacing
 from omeda_async.cli._order import Format
 from omeda_async.cli._outbox import show_outbox
 from omeda_async.cli._report import STYLES, new_table, words

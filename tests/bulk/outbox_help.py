@@ -13,10 +13,11 @@ from typing import Any, TypeAlias
 import psycopg
 import pytest
 
-from omeda_async import ClientOptOut, SessionManager, _clock
+from omeda_async import ClientOptOut, SessionManager, _clock, _postgres_blocking
 from omeda_async._postgres_blocking import Connection
 from omeda_async.bulk.outbox import postgres_link
-from omeda_async.bulk.outbox.interface import Identity, NewRecord
+from omeda_async.bulk.outbox.interface import Identity, NewRecord, Store
+from omeda_async.bulk.outbox.postgres import PostgresStore
 from omeda_async.bulk.outbox.sqlite import SqliteStore
 from omeda_async.bulk.outbox.url import OutboxUrl, where_of
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
@@ -68,7 +69,7 @@ def rows(place: Place, sql: str) -> list[Any]:
     """What a query finds in the file, or in a database that holds no other outbox."""
     if isinstance(place, str):
         return rows_in_postgres(place, sql)
-    with closing(sqlite3.connect(place)) as connection:
+    with closing(sqlite3.connect(place, isolation_level=None)) as connection:
         return connection.execute(sql).fetchall()
 
 
@@ -84,13 +85,13 @@ def rows_in_postgres(url: str, sql: str) -> list[Any]:
 
 def follow_the_loop_in_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the server's clock go by the calendar here, in a schema that has the function for that."""
-    connect, opened = postgres_link.connect, postgres_link.Line._opened
+    connect, opened = _postgres_blocking.connect, postgres_link.Line._opened
 
     def told(connection: Connection) -> Connection:
         connection.execute("SELECT set_config('omeda.now', %s, false)", (str(_clock.utc_now().timestamp()),))
         return connection
 
-    monkeypatch.setattr(postgres_link, "connect", lambda url: told(connect(url)))
+    monkeypatch.setattr("omeda_async.bulk.outbox.postgres_link.connect", lambda url: told(connect(url)))
     monkeypatch.setattr(postgres_link.Line, "_opened", lambda line: told(opened(line)))
 
 
@@ -114,9 +115,14 @@ def identity(pii: str = "keep") -> Identity:
     )
 
 
-def store_at(path: Path, now: Callable[[], float], pii: str = "keep") -> SqliteStore:
-    """A store by itself, open."""
-    store = SqliteStore(path, identity(pii), now)
+def store_at(place: Place, now: Callable[[], float], pii: str = "keep") -> Store:
+    """A store by itself, open; one in PostgreSQL has the calendar's time."""
+    where = where_of(place)
+    store: Store
+    if isinstance(where, OutboxUrl):
+        store = PostgresStore(where, identity(pii))
+    else:
+        store = SqliteStore(where, identity(pii), now)
     store.open()
     return store
 

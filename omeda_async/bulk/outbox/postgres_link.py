@@ -18,14 +18,14 @@ T = TypeVar("T")
 
 WITHIN: Final = 10.0
 """Seconds that a statement may take."""
-PATIENCE: Final = 2.0
+PATIENCE = 2.0
 """Seconds that a lock is waited for: somebody else's transaction may be putting the same key."""
 DAMAGE: Final = (ValueError, TypeError, LookupError)
 """What reading rows may raise, besides errors of PostgreSQL, if somebody else has written them."""
-_SETTINGS: Final = f"""
+_SETTINGS: Final = """
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply';
 SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED;
-SET lock_timeout = {PATIENCE * 1000:.0f}; SET statement_timeout = {WITHIN * 1000:.0f};
+SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false);
 SET enable_seqscan = off; SET jit = off
 """
 """Tables that have just begun to grow have no statistics: other plans would be chosen, which read all of them."""
@@ -111,7 +111,7 @@ class Line:
             connection.within = WITHIN
             finalize(self, connection.close)  # also where nobody closes the outbox
             with failing(connection):
-                run(connection, _SETTINGS)
+                run(connection, _SETTINGS, (f"{PATIENCE * 1000:.0f}", f"{WITHIN * 1000:.0f}"))
         return self._connection
 
 

@@ -1,10 +1,13 @@
 """What the tests of the outbox share."""
 
+import secrets
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from omeda_async import _clock
 from omeda_async.bulk.outbox import place as place_of_outboxes, postgres_calls
 from omeda_async.sandbox import Sandbox
 from tests.bulk.outbox_help import Place, follow_the_loop, follow_the_loop_in_postgres, schema_of_its_own
@@ -33,6 +36,20 @@ def moved_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setattr(postgres_calls, name, place_of_outboxes.POLL)
     with schema_of_its_own(postgres_url()) as url:
         yield url
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Give the time in seconds, to be changed: a store in PostgreSQL reads it from the calendar."""
+    moment = [1000.0]
+    monkeypatch.setattr(_clock, "utc_now", lambda: datetime.fromtimestamp(moment[0], UTC))
+    return moment
+
+
+@pytest.fixture
+def url(database: str) -> str:
+    """Give the URL of an outbox that nobody has opened, in a database with others, by the server's own clock."""
+    return f"{database}&outbox=test-{secrets.token_hex(8)}"
 
 
 @pytest.fixture

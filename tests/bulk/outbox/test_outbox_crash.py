@@ -163,10 +163,10 @@ async def test_a_process_that_was_suspended_for_too_long_writes_nothing_more(san
             assert (await first.outcome(ticket, timeout=600)).status is OutcomeStatus.DONE
 
 
-def test_the_lease_is_taken_by_one_and_by_another_only_when_it_has_ended(path: Path) -> None:
+def test_the_lease_is_taken_by_one_and_by_another_only_when_it_has_ended(place: Place, now: list[float]) -> None:
     """Renewed it goes on; given back it is free; a later fence is higher; an earlier one may write nothing."""
-    now = [100.0]
-    one, other = store_at(path, lambda: now[0]), store_at(path, lambda: now[0])
+    now[0] = 100.0
+    one, other = store_at(place, lambda: now[0]), store_at(place, lambda: now[0])
     one.put([new(1), new(2)])
     first = one.take("one", 10.0, 5.0)
     assert first == 1
@@ -199,30 +199,30 @@ def ended(number: int) -> Ended:
     return Ended(number=number, kept=DONE, again_in=None, tries=0, doubtful=False, told=True)
 
 
-def test_a_clock_that_was_put_back_keeps_nobody_from_delivering(path: Path) -> None:
+def test_a_clock_that_was_put_back_keeps_nobody_from_delivering(place: Place, now: list[float]) -> None:
     """A lease that ends later than any can is none."""
-    now = [1e9]
-    store = store_at(path, lambda: now[0])
+    now[0] = 1e9
+    store = store_at(place, lambda: now[0])
     assert store.take("one", 10.0, 5.0) == 1
     now[0] = 1e6
     assert store.take("other", 10.0, 5.0) == 2
     store.close()
 
 
-def test_an_outcome_is_noted_once_under_the_fence_that_has_claimed_it(path: Path) -> None:
+def test_an_outcome_is_noted_once_under_the_fence_that_has_claimed_it(place: Place, now: list[float]) -> None:
     """A record that is not claimed under it is left as it is."""
-    store = store_at(path, lambda: 1.0)
+    store = store_at(place, lambda: now[0])
     store.put([new(1)])
     fence = store.take("one", 10.0, 5.0) or 0
     store.end(fence, [ended(1)])
-    assert rows(path, "SELECT state FROM entries") == [(0,)]
+    assert rows(place, "SELECT state FROM entries") == [(0,)]
     store.close()
 
 
-def test_a_clock_that_is_put_back_keeps_nothing_waiting(path: Path) -> None:
+def test_a_clock_that_is_put_back_keeps_nothing_waiting(place: Place, now: list[float]) -> None:
     """A record put, or one tried again, an hour ahead of the time is due at once: nothing waits so long."""
-    now = [4600.0]
-    store = store_at(path, lambda: now[0])
+    now[0] = 4600.0
+    store = store_at(place, lambda: now[0])
     store.put([new(1), new(2)])
     now[0] = 1000.0
     assert store.next_due() == 0.0
@@ -232,10 +232,10 @@ def test_a_clock_that_is_put_back_keeps_nothing_waiting(path: Path) -> None:
     store.close()
 
 
-def test_what_is_due_within_an_attempts_time_is_waited_for(path: Path) -> None:
+def test_what_is_due_within_an_attempts_time_is_waited_for(place: Place, now: list[float]) -> None:
     """It may be a record that a dead process was sending: an attempt may take long."""
-    now = [1000.0]
-    store = store_at(path, lambda: now[0])
+    now[0] = 1000.0
+    store = store_at(place, lambda: now[0])
     fence = store.take("dead", 10.0, 900.0)
     assert fence is not None
     store.put([new(1)])
