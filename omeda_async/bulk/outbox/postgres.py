@@ -103,6 +103,8 @@ class PostgresStore:
 
     def next_due(self) -> float | None:
         """Return the seconds until a record can be claimed; None where none waits."""
+        if self._unheard:
+            return 0.0
         [(seconds, attempt)] = self._delivers.rows(sql.NEXT, self._values)
         if seconds is None:
             return None
