@@ -2,7 +2,6 @@
 
 import asyncio
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from omeda_async import ClientOptOut, OmedaSettings, Outbox, Outcome, RateLimit, SessionManager
@@ -14,7 +13,7 @@ PUTS = 200
 """A child puts at the most."""
 
 
-async def child(tidings: Connection, url: str, path: Path, prefix: str, drain: bool) -> None:
+async def child(tidings: Connection, url: str, path: str, prefix: str, drain: bool) -> None:
     """Open the outbox, put, and tell of each acknowledgement and outcome; or deliver what is left."""
 
     def heard(event: Event) -> None:

@@ -7,18 +7,22 @@ outcomes in the outbox and with what the callbacks were told. The moments are dr
 acknowledgement, while a request is under way, and when its response has come.
 
     python -m benchmarks.outbox_kills                 200 kills
+    python -m benchmarks.outbox_kills --kills 60 --postgres postgresql://127.0.0.1/test
+                                                      with outboxes in that database, in a schema that is dropped then
 """
 
 import argparse
 import asyncio
 import json
 import multiprocessing
+import secrets
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -96,7 +100,8 @@ class Soak:
     kills: int
     rng: Random
     sandbox: Sandbox
-    folder: Path
+    place: str
+    """Where the outboxes are, with {} for the number of each."""
     tally: Tally = attrs.field(factory=Tally)
     life: Life = attrs.field(factory=Life)
     _acknowledged: set[str] = attrs.field(factory=set)
@@ -112,7 +117,7 @@ class Soak:
             self._acknowledged.clear()
             self._told.clear()
             number += 1
-            path = self.folder / f"{number}.sqlite3"
+            path = self.place.format(number)
             for place in range(min(KILLS_EACH, left)):
                 await self._live(path, f"k{number}x{place}", self.rng.choice(MOMENTS))
             await self._live(path, f"k{number}x", None)
@@ -125,7 +130,7 @@ class Soak:
     def _applied(self) -> Counter[str]:
         return Counter(one.email_address.partition("@")[0] for one in self.sandbox.omeda.opt_outs)
 
-    async def _live(self, path: Path, prefix: str, moment: str | None) -> None:
+    async def _live(self, path: str, prefix: str, moment: str | None) -> None:
         """Let a child put and deliver until the moment has come; without one, deliver all that is left."""
         self.life = life = Life()
         ours, theirs = PROCESSES.Pipe(duplex=False)
@@ -172,7 +177,7 @@ class Soak:
             self.tally.wrong += status != "done" or not applied[key]
             self._told.setdefault(key, applied[key])
 
-    def _check(self, path: Path) -> None:
+    def _check(self, path: str) -> None:
         applied, status, tally = self._applied(), read_status(path), self.tally
         done = sum(number for outcome, number in status.counts.items() if outcome.value == "done")
         tally.acknowledged += len(self._acknowledged)
@@ -186,15 +191,37 @@ class Soak:
         tally.repeats += sum(times - 1 for times in applied.values())
 
 
-async def soak(kills: int, rng: Random) -> Tally:
-    """Kill so many times against a sandbox in this process."""
+@contextmanager
+def folder() -> Iterator[str]:
+    """Give where outboxes in files are."""
+    with tempfile.TemporaryDirectory() as name:
+        yield f"{name}/{{}}.sqlite3"
+
+
+@contextmanager
+def schema(postgres: str) -> Iterator[str]:
+    """Give where outboxes in a database are: in a schema of their own."""
+    import psycopg  # noqa: PLC0415 who has files needs no extra
+
+    name = f"omeda_async_kills_{secrets.token_hex(6)}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}".encode())
+    try:
+        yield f"{postgres}{'&' if '?' in postgres else '?'}options=-csearch_path%3D{name}&outbox={{}}"
+    finally:
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute(f"DROP SCHEMA {name} CASCADE".encode())
+
+
+async def soak(kills: int, rng: Random, postgres: str | None = None) -> Tally:
+    """Kill so many times against a sandbox in this process; with outboxes in a database, or else in files."""
     began = time.monotonic()
     PROCESSES.set_forkserver_preload(
         ["benchmarks._outbox_killed", "omeda_async._transport", "omeda_async.bulk.outbox.place"]
     )
-    with tempfile.TemporaryDirectory() as folder:
+    with schema(postgres) if postgres else folder() as place:
         async with Sandbox(latency=LATENCY, keep_requests=100) as sandbox:
-            work = Soak(kills, rng, sandbox, Path(folder))
+            work = Soak(kills, rng, sandbox, place)
             await work.run()
     work.tally.seconds = round(time.monotonic() - began, 1)
     return work.tally
@@ -215,8 +242,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--postgres", metavar="URL", help="a database to keep the outboxes in")
     given = parser.parse_args()
-    tally = asyncio.run(soak(given.kills, Random(given.seed)))  # noqa: S311 it has to be repeatable
+    tally = asyncio.run(soak(given.kills, Random(given.seed), given.postgres))  # noqa: S311 it has to be repeatable
     print(json.dumps(attrs.asdict(tally), indent=2) if given.json else report(tally))
     sys.exit(bool(tally.lost or tally.wrong or tally.again))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from omeda_async.testing import run_moved
 from tests.cli.cli_scene import Scene
 
 
-async def filled(path: Path, *, waiting: bool) -> None:
+async def filled(path: Path | str, *, waiting: bool) -> None:
     """Put one that is done, one that is rejected, and perhaps one that fails."""
     async with Sandbox() as sandbox:
         settings = OmedaSettings(
@@ -31,12 +32,27 @@ async def filled(path: Path, *, waiting: bool) -> None:
                     await asyncio.sleep(0.1)
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, scene: Scene) -> Path | str:
+    """Give a place for an outbox, of each kind."""
+    if request.param == "sqlite":
+        return scene.directory / "opt-outs.sqlite3"
+    return f"{request.getfixturevalue('database')}&outbox=test-{secrets.token_hex(8)}"
+
+
+def fill(place: Path | str, *, waiting: bool) -> None:
+    """Fill an outbox; a database has a clock that does not move with ours."""
+    if isinstance(place, Path):
+        run_moved(filled(place, waiting=waiting), debug=False)
+    else:
+        asyncio.run(filled(place, waiting=waiting))
+
+
 @pytest.mark.parametrize("waiting", [True, False])
-def test_status_shows_what_an_outbox_holds(scene: Scene, *, waiting: bool) -> None:
+def test_status_shows_what_an_outbox_holds(scene: Scene, place: Path | str, *, waiting: bool) -> None:
     """Counts, causes in the provider's words, what waits and since when; no address."""
-    path = scene.directory / "opt-outs.sqlite3"
-    run_moved(filled(path, waiting=waiting), debug=False)
-    result = scene.give("status", path)
+    fill(place, waiting=waiting)
+    result = scene.give("status", place)
     assert result.exit_code == 1
     words = " ".join(result.stdout.replace("─", "").split())
     assert "omeda opt_outs.outbox at http://127.0.0.1" in words
@@ -47,16 +63,15 @@ def test_status_shows_what_an_outbox_holds(scene: Scene, *, waiting: bool) -> No
     assert ("the next of those that wait is due " in words) == waiting
     assert "nobody delivers it now" in words
     assert "@x.com" not in result.output.replace("b***@x.com", "")
-    found = json.loads(scene.give("status", path, "--format", "json").stdout)
+    found = json.loads(scene.give("status", place, "--format", "json").stdout)
     assert (found["next_due"] is not None) == waiting
     assert (found["counts"], found["waiting"], found["complete"]) == ({"done": 1, "rejected": 1}, waiting, not waiting)
 
 
-def test_the_failed_records_of_an_outbox_are_not_written(scene: Scene) -> None:
+def test_the_failed_records_of_an_outbox_are_not_written(scene: Scene, place: Path | str) -> None:
     """It tries them again by itself."""
-    path = scene.directory / "opt-outs.sqlite3"
-    run_moved(filled(path, waiting=False), debug=False)
-    result = scene.give("status", path, "--failed")
+    fill(place, waiting=False)
+    result = scene.give("status", place, "--failed")
     assert result.exit_code == 2
     assert "by itself" in " ".join(result.stderr.split())
 

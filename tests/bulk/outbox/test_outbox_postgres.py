@@ -31,11 +31,19 @@ def _nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_calls, "AGAIN", 0.01)
 
 
-@pytest.fixture
-def server() -> Iterator[OwnPostgres]:
-    """Give a server that a test may stop."""
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[OwnPostgres]:
+    """Give a server of our own."""
     with own_postgres() as server:
         yield server
+
+
+@pytest.fixture
+def server(own_server: OwnPostgres) -> OwnPostgres:
+    """Give a server that runs, and that a test may stop."""
+    if own_server.process.poll() is not None:
+        own_server.start()
+    return own_server
 
 
 def processes(outbox: Any) -> list[int]:
@@ -292,7 +300,6 @@ async def test_no_secret_of_the_url_and_no_address_is_shown(
         while "nobody can call the outbox" not in caplog.text:  # noqa: ASYNC110 the log is asked
             await asyncio.sleep(0.01)
         shown = [repr(outbox), repr(outbox._keeper.store._url), repr(status), str(caught.value), repr(caught.value)]
-    server.start()
     assert not [text for text in (*shown, caplog.text) if "hunter" in text or "@example.com" in text]
 
 
