@@ -149,7 +149,8 @@ class OptOuts:
         """Keep opt-outs on disk until they are delivered: what ``put`` has returned for is sent, whatever happens.
 
         Args:
-            path: An SQLite file; made if it does not exist, with mode 0600. Not on a network file system.
+            path: An SQLite file; made if it does not exist, with mode 0600. Not on a network file system. Or
+                ``postgresql://host/database?outbox=NAME``, for several hosts.
             max_entries: Records in one request at the most. Omeda publishes no limit: 500 is ours.
             max_bytes: Bytes of one request at the most; the default is ours too.
             allow_odd_addresses: Whether addresses are taken that nobody can have; by default the settings say so.
