@@ -66,7 +66,10 @@ def _kept(where: Where, identity: Identity) -> tuple[Store, Calls]:
         from omeda_async.bulk.outbox.postgres_calls import PostgresCalls  # noqa: PLC0415 the same
 
         store = PostgresStore(where, identity)
-        return store, PostgresCalls(where, lambda: store.channel)
+        try:
+            return store, PostgresCalls(where, lambda: store.channel)
+        except ValueError as error:
+            raise ConfigurationError(f"outbox: {error}") from None
     from omeda_async.bulk.outbox.sqlite import SqliteStore  # noqa: PLC0415 only a file needs SQLite
 
     return SqliteStore(where, identity, _now), NoCalls(POLL)

@@ -333,6 +333,10 @@ async def test_an_option_out_of_range_is_refused_by_name(
         for other in ("postgresql://localhost/x", "mysql://localhost/x?outbox=y", ""):
             with pytest.raises(ConfigurationError, match="outbox=NAME"):
                 manager.omeda.opt_outs.outbox(other)
+        for odd in ("postgresql://u:p@ss@localhost/x?outbox=y", "postgresql://localhost/x?outbox=y&colour=red"):
+            with pytest.raises(ConfigurationError, match="must read postgresql://") as caught:
+                manager.omeda.opt_outs.outbox(odd)
+            assert "p@ss" not in str(caught.value)
         _ = manager.omeda.opt_outs.outbox(place, priority=Priority.BULK)
     assert isinstance(place, str) or not is_outbox(place)
 

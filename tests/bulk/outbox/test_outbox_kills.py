@@ -1,13 +1,18 @@
 """Processes with an outbox are killed: nothing that was acknowledged is lost; and what is not so is noticed."""
 
+import asyncio
+import os
+import signal
+from multiprocessing.connection import Connection
 from random import Random
 from typing import Any
 
 import pytest
 
 from benchmarks import outbox_kills
+from benchmarks._outbox_killed import LEASE, TIMEOUT, in_child
 from omeda_async.sandbox import Sandbox
-from tests.bulk.outbox_help import Place, client, outbox_on
+from tests.bulk.outbox_help import Place, applied, client, outbox_on
 from tests.limits.postgres_service import postgres_url
 
 
@@ -20,6 +25,38 @@ async def test_what_was_acknowledged_before_a_kill_is_delivered_and_told(*, post
     assert tally.killed.total() == 1
     assert tally.acknowledged > 0
     assert (tally.lost, tally.wrong, tally.again) == (0, 0, 0)
+
+
+@pytest.mark.real_clock
+async def test_a_process_that_was_stopped_beyond_its_lease_sends_nothing_whose_outcome_was_seen(url: str) -> None:
+    """A real one gets SIGSTOP while it delivers, another delivers meanwhile, and it goes on beside that one."""
+    async with Sandbox(latency=outbox_kills.LATENCY) as sandbox:
+        ours, theirs = outbox_kills.PROCESSES.Pipe(duplex=False)
+        given = theirs, sandbox.url, url, "k", False
+        process = outbox_kills.PROCESSES.Process(target=in_child, args=given)
+        process.start()
+        try:
+            await heard(ours, "told", 5)
+            os.kill(process.pid or 0, signal.SIGSTOP)
+            async with outbox_on(sandbox, url, lease=LEASE, timeout=TIMEOUT) as outbox:
+                while not (await outbox.status()).complete:  # noqa: ASYNC110 the database is asked
+                    await asyncio.sleep(0.01)
+                seen = applied(sandbox)
+                os.kill(process.pid or 0, signal.SIGCONT)
+                await heard(ours, "put", 20)
+                again = {address: applied(sandbox)[address] for address in seen}
+        finally:
+            process.kill()
+            await asyncio.to_thread(process.join)
+    assert len(seen) >= 5
+    assert again == seen
+
+
+async def heard(tidings: Connection, what: str, times: int) -> None:
+    """Wait until a child has told something so many times more."""
+    async with asyncio.timeout(60):
+        while times:
+            times -= (await asyncio.to_thread(tidings.recv))[0] == what
 
 
 async def checked(sandbox: Sandbox, place: Place, acknowledged: set[str], told: dict[str, int]) -> Any:
