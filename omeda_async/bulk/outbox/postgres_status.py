@@ -21,8 +21,9 @@ SURVEY: Final = 600.0
 _STATUS: Final = """
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SELECT state, status, count(*) FROM omeda_async_outbox_records WHERE outbox = %(outbox)s GROUP BY state, status;
-SELECT min(put), coalesce(sum((tries > 0)::int), 0)::bigint FROM omeda_async_outbox_records
-    WHERE outbox = %(outbox)s AND state <> 2;
+SELECT min(put), coalesce(sum((tries > 0)::int), 0)::bigint,
+    greatest(min(due) FILTER (WHERE state = 0), CASE WHEN bool_or(state = 0) THEN clock_timestamp() END)
+    FROM omeda_async_outbox_records WHERE outbox = %(outbox)s AND state <> 2;
 SELECT count(*) FROM omeda_async_outbox_records WHERE outbox = %(outbox)s AND state = 2 AND NOT told;
 SELECT CASE WHEN until > clock_timestamp() THEN holder END FROM omeda_async_outboxes WHERE id = %(outbox)s;
 SELECT status, answer, count(*) FROM omeda_async_outbox_records
@@ -39,7 +40,7 @@ def read_status(url: OutboxUrl) -> OutboxStatus:
     """
     with reading(url, SURVEY) as (connection, box):
         values = {"outbox": box.id, "codes": [STATUS_CODES[status] for status in NOT_DONE]}
-        numbers, ((oldest, retrying),), ((untold,),), ((delivering,),), causes = run(connection, _STATUS, values)
+        numbers, ((oldest, retrying, due),), ((untold,),), ((delivering,),), causes = run(connection, _STATUS, values)
     states: Counter[int] = Counter()
     counts: Counter[OutcomeStatus] = Counter()
     for state, status, number in numbers:
@@ -59,6 +60,7 @@ def read_status(url: OutboxUrl) -> OutboxStatus:
         under_way=states[1],
         retrying=retrying,
         oldest=oldest and oldest.astimezone(UTC),
+        next_due=due and due.astimezone(UTC),
         counts={status: counts[status] for status in OutcomeStatus if status in counts},
         untold=untold,
         delivering=delivering,
