@@ -52,6 +52,8 @@ from omeda_async.settings import (
 if typing.TYPE_CHECKING:
     from omeda_async.bulk import Batcher, BatcherView, BulkRun
     from omeda_async.bulk.outbox.outbox import Outbox
+    from omeda_async.bulk.shared.reports import ChunkReport, ChunkStatus, RunFilled
+    from omeda_async.bulk.shared.run import SharedRun
     from omeda_async.providers.journey_manager.models import Transaction, TransactionCancel, TransactionReceipt
     from omeda_async.providers.ocamba.models import Campaign, CampaignCancel, CampaignReceipt
     from omeda_async.providers.omeda.models import (
@@ -88,6 +90,8 @@ __all__ = [
     "Campaign",
     "CampaignCancel",
     "CampaignReceipt",
+    "ChunkReport",
+    "ChunkStatus",
     "ClientOptOut",
     "ClosedError",
     "ConfigurationError",
@@ -127,11 +131,13 @@ __all__ = [
     "RateLimit",
     "RateLimited",
     "RetryPolicy",
+    "RunFilled",
     "Secret",
     "ServerError",
     "SessionAuth",
     "SessionLost",
     "SessionManager",
+    "SharedRun",
     "Tester",
     "TooLate",
     "Transaction",
@@ -152,6 +158,8 @@ _LATER = {
         "BulkRun",
     ),
     "bulk.outbox.outbox": ("Outbox",),
+    "bulk.shared.reports": ("ChunkReport", "ChunkStatus", "RunFilled"),
+    "bulk.shared.run": ("SharedRun",),
     "providers.journey_manager.models": (
         "Transaction",
         "TransactionCancel",

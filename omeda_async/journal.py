@@ -14,11 +14,28 @@ from collections.abc import Iterable, Iterator
 from os import PathLike
 
 from omeda_async.bulk.journal.place import reader_at
-from omeda_async.bulk.journal.status import NOT_DONE, JournalCause, JournalRecord, JournalRun, JournalStatus
+from omeda_async.bulk.journal.status import (
+    NOT_DONE,
+    JournalCause,
+    JournalChunks,
+    JournalRecord,
+    JournalRun,
+    JournalStatus,
+)
 from omeda_async.bulk.journal.url import where_of
 from omeda_async.outcomes import OutcomeStatus
 
-__all__ = ["JournalCause", "JournalRecord", "JournalRun", "JournalStatus", "read_not_done", "read_status"]
+__all__ = [
+    "JournalCause",
+    "JournalChunks",
+    "JournalRecord",
+    "JournalRun",
+    "JournalStatus",
+    "cancel_run",
+    "read_not_done",
+    "read_status",
+    "reopen_run",
+]
 
 
 def read_status(path: str | PathLike[str]) -> JournalStatus:
@@ -45,3 +62,36 @@ def read_not_done(path: str | PathLike[str], statuses: Iterable[OutcomeStatus] =
         ConfigurationError: It is neither a path nor a URL of PostgreSQL with the name of a run.
     """
     return reader_at(where_of(path)).not_done(frozenset(statuses))
+
+
+def cancel_run(url: str | PathLike[str]) -> None:
+    """Cancel a run that several processes share: no chunk is claimed any more, and who holds one stops.
+
+    Attempts in flight may end, and are noted. :func:`reopen_run` undoes it. It blocks, like :func:`read_status`.
+
+    Args:
+        url: ``postgresql://host/database?run=NAME``.
+
+    Raises:
+        JournalError: It cannot be written, or there is no such run.
+        ConfigurationError: It is no URL of PostgreSQL with the name of a run.
+    """
+    raise NotImplementedError
+
+
+def reopen_run(url: str | PathLike[str]) -> tuple[int, ...]:
+    """Have a shared run go on that was cancelled, and what failed or is unknown be tried again.
+
+    It blocks, like :func:`read_status`.
+
+    Args:
+        url: ``postgresql://host/database?run=NAME``.
+
+    Returns:
+        The numbers of the chunks that are to be performed.
+
+    Raises:
+        JournalError: It cannot be written, or there is no such run.
+        ConfigurationError: It is no URL of PostgreSQL with the name of a run.
+    """
+    raise NotImplementedError

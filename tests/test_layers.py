@@ -95,7 +95,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"providers\.omeda\._opt_outs", rf"errors|_operation|_account|_call|_result|_decide|bulk|{OWN}", r"attrs"),
     (
         r"providers\.[a-z_]+\.(client|_deployments)",
-        rf"errors|limits|outcomes|settings|_clock|_checks|_account|_single|bulk(\.outbox\.\w+)?|providers\._(models|cancels|pages)|{OWN}",
+        rf"errors|limits|outcomes|settings|_clock|_checks|_account|_single|bulk(\.(outbox|shared)\.\w+)?|providers\._(models|cancels|pages)|{OWN}",
         r"attrs",
     ),
     (
@@ -113,6 +113,11 @@ ROWS: list[tuple[str, str, str]] = [
         rf"errors|outcomes|events|limits|_(version|clock|checks|account|generic|result|stop|thread|postgres(_\w+)?)|bulk\._\w+|bulk\.journal\.\w+|{OWN}",
         r"attrs|orjson",
     ),
+    (
+        r"bulk\.shared(\.\w+)?",
+        rf"errors|outcomes|events|limits|_(clock|checks|generic|row|stop|thread)|bulk\._\w+|bulk\.journal\.\w+|{OWN}",
+        r"attrs|orjson",
+    ),
     (r"outbox", r"_checks|_clock|bulk\.outbox(\.(reading|status|url))?", r""),
     (r"journal", r"errors|outcomes|bulk\.journal(\..*)?", r"attrs"),
     (
@@ -120,7 +125,11 @@ ROWS: list[tuple[str, str, str]] = [
         r"errors|events|limits|settings|_(environment|activity|auth|checks|decide|hooks|proxies|secret|telling|transport|account)|providers\.[a-z_]+\.client",
         r"",
     ),
-    (r"", r"errors|outcomes|limits|settings|manager|bulk(\.outbox\.outbox)?|_version|providers\.[a-z_]+\.models", r""),
+    (
+        r"",
+        r"errors|outcomes|limits|settings|manager|bulk(\.outbox\.outbox|\.shared\.(run|reports))?|_version|providers\.[a-z_]+\.models",
+        r"",
+    ),
     # The sandbox: what the providers hold and do, their formats on top of it, and HTTP on top of that.
     (r"sandbox\._(callers|hiding|message|latency|windows|deployments|opt_outs|campaigns|transactions)", r"", r"attrs"),
     (r"sandbox\._(audit|faults)", r"sandbox\._message", r"attrs"),

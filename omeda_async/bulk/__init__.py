@@ -10,6 +10,7 @@ from omeda_async.bulk._job import Job, Work
 from omeda_async.bulk._one_by_one import OneByOne
 from omeda_async.bulk._outbox_options import OutboxOptions
 from omeda_async.bulk._run import BulkOptions, BulkRun
+from omeda_async.bulk._shared_options import SharedOptions
 
 __all__ = [
     "MAX_WAITING",
@@ -27,6 +28,7 @@ __all__ = [
     "OutboxOptions",
     "Part",
     "Records",
+    "SharedOptions",
     "Size",
     "Sizes",
     "Work",

@@ -45,6 +45,25 @@ class JournalCause:
 
 
 @attrs.frozen(kw_only=True)
+class JournalChunks:
+    """How it stands with the chunks of a run that several processes share."""
+
+    free: int
+    """Those that somebody has to perform; or that were left, or lost."""
+    held: int
+    """Those that a process performs now."""
+    done: int
+    filled: bool
+    """Has the input been read to its end?"""
+    cancelled: bool
+
+    @property
+    def complete(self) -> bool:
+        """Is every chunk done, and no further one to come?"""
+        return self.filled and not (self.free or self.held)
+
+
+@attrs.frozen(kw_only=True)
 class JournalStatus:
     """What a journal holds: always ``total == sum(counts.values()) + under_way``."""
 
@@ -73,6 +92,8 @@ class JournalStatus:
     """Why records are not done, the most frequent first, at most 20."""
     place: str = ""
     """Where it is: the file, or the URL without user and password."""
+    chunks: JournalChunks | None = None
+    """Of a run that several processes share; None of any other."""
 
     @property
     def complete(self) -> bool:

@@ -1,13 +1,13 @@
 """Temenos Journey Manager: transactions."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, Final, SupportsIndex, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex, TypeVar, Unpack, overload
 
 import attrs
 
 from omeda_async._account import Account
 from omeda_async._single import ClientOptions, SingleOptions, call
-from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records
+from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records, SharedOptions
 from omeda_async.limits import LimitsView
 from omeda_async.providers._cancels import item_of
 from omeda_async.providers._pages import Pages
@@ -20,6 +20,9 @@ from omeda_async.providers.journey_manager.models import (
     TransactionReceipt,
     TransactionRecord,
 )
+
+if TYPE_CHECKING:
+    from omeda_async.bulk.shared.run import SharedRun
 
 CancelT = TypeVar("CancelT", bound=str | TransactionCancel | Mapping[Any, Any])
 _ALWAYS_SHOWN: Final = ("submitKey", "formStatus")
@@ -181,14 +184,40 @@ class Transactions:
                 rejected, as its outcome says.
             TypeError: There is no such option.
         """
+        return BulkRun(self._cancels(reason, milestones, explain=explain), records, **options)
 
+    def shared_run(
+        self,
+        journal: str,
+        *,
+        reason: str | None = None,
+        milestones: str | None = None,
+        explain: bool = True,
+        **options: Unpack[SharedOptions],
+    ) -> "SharedRun[TransactionRecord, TransactionReceipt]":
+        """Cancel many transactions, as a run that several processes share: see :class:`SharedRun`.
+
+        Args:
+            journal: ``postgresql://host/database?run=NAME``: where it is kept.
+            reason: Why, where a record does not say.
+            milestones: A milestone to add, where a record names none.
+            explain: Query a transaction when the refusal does not say whether it is completed or abandoned.
+            options: See :class:`SharedOptions`.
+
+        Raises:
+            ConfigurationError: An option is out of range; the message names it.
+            TypeError: There is no such option.
+        """
+        from omeda_async.bulk.shared.place import shared_at  # noqa: PLC0415 who shares no run loads no psycopg
+
+        return shared_at(journal, self._cancels(reason, milestones, explain=explain), **options)
+
+    def _cancels(self, reason: str | None, milestones: str | None, *, explain: bool) -> OneByOne:
         def read(raw: Any) -> Item:
             record = cancel_from(raw, reason=reason, milestones=milestones)
             key = record.submit_key if record.key is None else record.key
             return item_of(_operations.CANCEL, raw, record, key=key, target=(record.submit_key,))
 
         scope = {"reason": reason, "milestones": milestones}
-        work = OneByOne(
-            self._account, "transactions.cancel_many", _operations.CANCEL, read, CONCURRENCY, explain, scope
-        )
-        return BulkRun(work, records, **options)
+        name = "transactions.cancel_many"
+        return OneByOne(self._account, name, _operations.CANCEL, read, CONCURRENCY, explain, scope)

@@ -1,19 +1,22 @@
 """Ocamba Hood: campaigns."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, Final, SupportsIndex, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex, TypeVar, Unpack, overload
 
 import attrs
 
 from omeda_async._account import Account
 from omeda_async._single import ClientOptions, SingleOptions, call
-from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records
+from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records, SharedOptions
 from omeda_async.limits import LimitsView
 from omeda_async.providers._cancels import item_of
 from omeda_async.providers._pages import Pages
 from omeda_async.providers.ocamba import _operations
 from omeda_async.providers.ocamba._converter import cancel_from
 from omeda_async.providers.ocamba.models import Campaign, CampaignCancel, CampaignQuery, CampaignReceipt, CampaignRecord
+
+if TYPE_CHECKING:
+    from omeda_async.bulk.shared.run import SharedRun
 
 CancelT = TypeVar("CancelT", bound=str | CampaignCancel | Mapping[Any, Any])
 CONCURRENCY: Final = 16
@@ -171,15 +174,40 @@ class Campaigns:
                 rejected, as its outcome says.
             TypeError: There is no such option.
         """
+        return BulkRun(self._cancels(reason, explain=explain), records, **options)
 
+    def shared_run(
+        self,
+        journal: str,
+        *,
+        reason: str | None = None,
+        explain: bool = True,
+        **options: Unpack[SharedOptions],
+    ) -> "SharedRun[CampaignRecord, CampaignReceipt]":
+        """Cancel many campaigns, as a run that several processes share: see :class:`SharedRun`.
+
+        Args:
+            journal: ``postgresql://host/database?run=NAME``: where it is kept.
+            reason: Why, where a record does not say.
+            explain: Read a campaign when the refusal does not say what is the matter.
+            options: See :class:`SharedOptions`.
+
+        Raises:
+            ConfigurationError: An option is out of range; the message names it.
+            TypeError: There is no such option.
+        """
+        from omeda_async.bulk.shared.place import shared_at  # noqa: PLC0415 who shares no run loads no psycopg
+
+        return shared_at(journal, self._cancels(reason, explain=explain), **options)
+
+    def _cancels(self, reason: str | None, *, explain: bool) -> OneByOne:
         def read(raw: Any) -> Item:
             record = cancel_from(raw, reason=reason)
             key = record.campaign_id if record.key is None else record.key
             return item_of(_operations.CANCEL, raw, record, key=key, target=(record.campaign_id,))
 
         name, scope = "campaigns.cancel_many", {"reason": reason}
-        work = OneByOne(self._account, name, _operations.CANCEL, read, CONCURRENCY, explain, scope)
-        return BulkRun(work, records, **options)
+        return OneByOne(self._account, name, _operations.CANCEL, read, CONCURRENCY, explain, scope)
 
 
 def _page_after(query: CampaignQuery, shown: int) -> CampaignQuery:

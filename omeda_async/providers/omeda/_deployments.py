@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, SupportsIndex, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex, TypeVar, Unpack, overload
 
 from omeda_async import _clock
 from omeda_async._account import Account
 from omeda_async._checks import check_flag
 from omeda_async._single import SingleOptions, call
-from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records
+from omeda_async.bulk import BulkOptions, BulkRun, Item, OneByOne, Records, SharedOptions
 from omeda_async.errors import ConfigurationError
 from omeda_async.providers._cancels import item_of
 from omeda_async.providers._models import to_id
@@ -25,6 +25,9 @@ from omeda_async.providers.omeda.models import (
     DeploymentUpdate,
 )
 from omeda_async.settings import OmedaSettings
+
+if TYPE_CHECKING:
+    from omeda_async.bulk.shared.run import SharedRun
 
 CancelT = TypeVar("CancelT", bound=str | DeploymentCancel | Mapping[Any, Any])
 CONCURRENCY: Final = 16
@@ -229,6 +232,33 @@ class Deployments:
                 rejected, as its outcome says.
             TypeError: There is no such option.
         """
+        return BulkRun(self._cancels(user_id, explain=explain), records, **options)
+
+    def shared_run(
+        self,
+        journal: str,
+        *,
+        user_id: str | None = None,
+        explain: bool = True,
+        **options: Unpack[SharedOptions],
+    ) -> "SharedRun[DeploymentRecord, DeploymentReceipt]":
+        """Cancel many deployments, as a run that several processes share: see :class:`SharedRun`.
+
+        Args:
+            journal: ``postgresql://host/database?run=NAME``: where it is kept.
+            user_id: In whose name, where a record names nobody; by default the settings' ``user_id``.
+            explain: Look up what an ambiguous refusal meant.
+            options: See :class:`SharedOptions`.
+
+        Raises:
+            ConfigurationError: The settings name no brand, or an option is out of range; the message names it.
+            TypeError: There is no such option.
+        """
+        from omeda_async.bulk.shared.place import shared_at  # noqa: PLC0415 who shares no run loads no psycopg
+
+        return shared_at(journal, self._cancels(user_id, explain=explain), **options)
+
+    def _cancels(self, user_id: str | None, *, explain: bool) -> OneByOne:
         brand = self._brand()
         user = self._settings.user_id if user_id is None else user_id
 
@@ -240,8 +270,7 @@ class Deployments:
             return item_of(_operations.CANCEL, raw, params, key=key, target=target, due=record.scheduled_for)
 
         name, scope = "deployments.cancel_many", {"brand": brand}
-        work = OneByOne(self._account, name, _operations.CANCEL, read, CONCURRENCY, explain, scope, LOOK_AHEAD)
-        return BulkRun(work, records, **options)
+        return OneByOne(self._account, name, _operations.CANCEL, read, CONCURRENCY, explain, scope, LOOK_AHEAD)
 
 
 def addresses_of(settings: OmedaSettings, insist: bool | None = None) -> Addresses:

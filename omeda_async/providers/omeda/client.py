@@ -8,7 +8,7 @@ import attrs
 
 from omeda_async._account import Account
 from omeda_async._single import ClientOptions, SingleOptions, call
-from omeda_async.bulk import MAX_WAITING, Batcher, BulkOptions, BulkRun, OutboxOptions, Records
+from omeda_async.bulk import MAX_WAITING, Batcher, BulkOptions, BulkRun, OutboxOptions, Records, SharedOptions
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import LimitsView, Priority
 from omeda_async.outcomes import Outcome
@@ -26,6 +26,7 @@ from omeda_async.settings import OmedaSettings
 
 if TYPE_CHECKING:
     from omeda_async.bulk.outbox.outbox import Outbox
+    from omeda_async.bulk.shared.run import SharedRun
 
 __all__ = ["Deployments", "OmedaClient", "OptOuts"]
 
@@ -224,6 +225,32 @@ class OptOuts:
             TypeError: There is no such option.
         """
         return BulkRun(self._work(max_entries, max_bytes, allow_odd_addresses), records, **options)
+
+    def shared_run(
+        self,
+        journal: str,
+        *,
+        max_entries: int = MAX_ENTRIES,
+        max_bytes: int = MAX_BYTES,
+        allow_odd_addresses: bool | None = None,
+        **options: Unpack[SharedOptions],
+    ) -> "SharedRun[OptOutRecord, OptOutReceipt]":
+        """Submit any number of opt-outs, as a run that several processes share: see :class:`SharedRun`.
+
+        Args:
+            journal: ``postgresql://host/database?run=NAME``: where it is kept.
+            max_entries: Records in one request at the most. Omeda publishes no limit: 500 is ours.
+            max_bytes: Bytes of one request at the most; the default is ours too.
+            allow_odd_addresses: Whether addresses are sent that nobody can have; by default the settings say so.
+            options: See :class:`SharedOptions`.
+
+        Raises:
+            ConfigurationError: The settings name no client, or an option is out of range; the message names it.
+            TypeError: There is no such option.
+        """
+        from omeda_async.bulk.shared.place import shared_at  # noqa: PLC0415 who shares no run loads no psycopg
+
+        return shared_at(journal, self._work(max_entries, max_bytes, allow_odd_addresses), **options)
 
     def _work(self, max_entries: int, max_bytes: int, allow_odd_addresses: bool | None) -> OptOutWork:
         addresses = addresses_of(self._settings, allow_odd_addresses)

@@ -1,0 +1,1 @@
+"""Runs that several processes share: the input is read once into a journal, and each performs chunks of it."""

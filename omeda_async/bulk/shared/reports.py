@@ -1,0 +1,56 @@
+"""What a shared run tells of itself."""
+
+import enum
+from collections.abc import Mapping
+
+import attrs
+
+from omeda_async.errors import OmedaAsyncError
+from omeda_async.outcomes import AsJson, OutcomeStatus
+
+
+class ChunkStatus(enum.StrEnum):
+    """How it stands with a chunk."""
+
+    DONE = "done"
+    """Each of its records has an outcome; nobody has to perform it any more."""
+    TAKEN = "taken"
+    """Another process performs it, or has been and may still have a request on its way: try after ``retry_in``."""
+    CANCELLED = "cancelled"
+    """The run was cancelled."""
+    LEFT = "left"
+    """It was stopped early, ``stopped_by`` says why: some of its records are not sent. Whoever performs it goes on."""
+
+
+@attrs.frozen(kw_only=True)
+class RunFilled(AsJson):
+    """What the journal of a shared run holds, once all of the input has been read into it."""
+
+    run: str
+    """The name of the run."""
+    place: str
+    """Its URL without user and password."""
+    chunks: range
+    """The numbers of all of its chunks, from 0, those of an earlier call of ``fill`` included."""
+    records: int
+    """Records that are sent, each once: they are in the chunks."""
+    repeats: int
+    """Records that ask for what an earlier one asks for, and share its outcome."""
+    refused: int
+    """Records that cannot be sent; the journal keeps the reasons."""
+
+
+@attrs.frozen(kw_only=True)
+class ChunkReport(AsJson):
+    """What has become of a chunk."""
+
+    number: int
+    status: ChunkStatus
+    counts: Mapping[OutcomeStatus, int] = attrs.field(factory=dict)
+    """The outcomes of its records, whoever has sent them; empty where it is another's or the run was cancelled."""
+    requests: int = 0
+    """HTTP requests made for it by this call."""
+    retry_in: float | None = None
+    """Seconds after which it may be claimed, where it is another's: its lease, and the time-out of an attempt."""
+    stopped_by: OmedaAsyncError | None = None
+    """Why it was left."""
