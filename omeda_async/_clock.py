@@ -50,6 +50,11 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
+def pause(seconds: float) -> None:
+    """Wait in a thread, which it blocks."""
+    time.sleep(seconds)
+
+
 async def sleep(seconds: float) -> None:
     """Wait on the running loop; cancelling it ends the wait."""
     await asyncio.sleep(seconds)

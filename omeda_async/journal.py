@@ -22,7 +22,7 @@ from omeda_async.bulk.journal.status import (
     JournalRun,
     JournalStatus,
 )
-from omeda_async.bulk.journal.url import where_of
+from omeda_async.bulk.journal.url import url_of, where_of
 from omeda_async.outcomes import OutcomeStatus
 
 __all__ = [
@@ -76,7 +76,9 @@ def cancel_run(url: str | PathLike[str]) -> None:
         JournalError: It cannot be written, or there is no such run.
         ConfigurationError: It is no URL of PostgreSQL with the name of a run.
     """
-    raise NotImplementedError
+    from omeda_async.bulk.journal.postgres_cancel import cancel  # noqa: PLC0415 only a URL needs psycopg
+
+    cancel(url_of(url))
 
 
 def reopen_run(url: str | PathLike[str]) -> tuple[int, ...]:
@@ -94,4 +96,6 @@ def reopen_run(url: str | PathLike[str]) -> tuple[int, ...]:
         JournalError: It cannot be written, or there is no such run.
         ConfigurationError: It is no URL of PostgreSQL with the name of a run.
     """
-    raise NotImplementedError
+    from omeda_async.bulk.journal.postgres_cancel import reopen  # noqa: PLC0415 the same
+
+    return reopen(url_of(url))

@@ -24,6 +24,7 @@ class NullJournal:
     """What a run without a journal has in its place; nobody hands it what is to be sent, or results."""
 
     remembers: Literal[False] = False
+    lapsed: None = None
 
     async def open(self, tally: Tally) -> tuple[int, float]:  # noqa: ARG002 what a journal keeps
         """Tell that earlier runs have made no requests."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -89,6 +90,7 @@ class Engine:
             tally=self.delivery.tally,
             stop=self.stop,
             run_id=options.run_id,
+            is_late=None if journal.lapsed is None else partial(self._has_lapsed, journal.lapsed),
         )
 
     @property
@@ -127,6 +129,12 @@ class Engine:
         """Whether the run's budget for isolating culprits allows one more request; it counts as spent."""
         self._isolation_left -= 1
         return self._isolation_left >= 0
+
+    def _has_lapsed(self, lapsed: Callable[[], bool]) -> bool:
+        """Stop where what was written down may not be sent any more."""
+        if lapsed():
+            self.stop.set(ClosedError("the lease has run out before this record was sent"))
+        return self.stop.is_set
 
     def _wake(self) -> None:
         for job in list(self._jobs):

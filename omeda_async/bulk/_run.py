@@ -26,6 +26,7 @@ from omeda_async.outcomes import BulkReport, Outcome, Plan
 
 if TYPE_CHECKING:
     from omeda_async.bulk.journal.identity import Identity
+    from omeda_async.bulk.journal.interface import Backend
     from omeda_async.bulk.journal.url import Where
     from omeda_async.bulk.journal.writer import Journal
 
@@ -63,18 +64,27 @@ class BulkRun(Generic[Record_co, Receipt_co]):
     the report. Leaving the loop, cancelling the task or :meth:`aclose` stop the run: nothing new is sent, attempts
     in flight may end, and every record that was read has its outcome in the report.
 
+    Args:
+        work: How records are read and sent.
+        records: The input.
+        backend: What keeps its journal, in the place of the option ``journal``.
+        options: See :class:`BulkOptions`.
+
     Raises:
         ConfigurationError: An option is out of range; the message names it.
         InvalidRecord: The records are no iterable of records: a string or a mapping is one record, not many.
         TypeError: There is no such option.
     """
 
-    def __init__(self, work: Work, records: Records[Any], **options: Unpack[BulkOptions]) -> None:
+    def __init__(
+        self, work: Work, records: Records[Any], *, backend: "Backend | None" = None, **options: Unpack[BulkOptions]
+    ) -> None:
         unknown = options.keys() - BulkOptions.__annotations__.keys()
         if unknown:
             raise TypeError(f"{work.name} has no option {', '.join(sorted(unknown))}")
         self._work = work
         self._records = many(records)
+        self._backend = backend
         self._journal = _where(options.get("journal"))
         self._journal_pii = options.get("journal_pii", "keep")
         self._on_progress = options.get("on_progress")
@@ -190,13 +200,16 @@ class BulkRun(Generic[Record_co, Receipt_co]):
                 if not self._driver.done():
                     logger.warning("%s: the run was closed before it had ended", self._work.name)
 
-    def stop(self) -> None:
+    def stop(self, cause: str = "the run was stopped") -> None:
         """Send nothing new, and let the iteration go on to the outcomes that remain.
 
         An input whose length is known is read to its end: what has not been sent is reported as such.
+
+        Args:
+            cause: Why, as the outcomes say.
         """
         if self._engine is not None:
-            self._engine.stop.set(ClosedError("the run was stopped"))
+            self._engine.stop.set(ClosedError(cause))
 
     async def _drained(self) -> BulkReport[Record_co, Receipt_co]:
         if self._ended is None or self._engine is None:
@@ -227,11 +240,15 @@ class BulkRun(Generic[Record_co, Receipt_co]):
         return engine
 
     def _made_journal(self) -> "Journal | NullJournal":
+        longest = self._work.account.settings.rate_limit.longest
+        if self._backend is not None:
+            from omeda_async.bulk.journal.writer import Journal  # noqa: PLC0415 the same
+
+            return Journal(self._backend, longest)
         if self._journal is None:
             return NullJournal()
         from omeda_async.bulk.journal.place import journal_at  # noqa: PLC0415 the same
 
-        longest = self._work.account.settings.rate_limit.longest
         return journal_at(self._journal, self._identity(), longest)
 
     async def _drive(self, engine: Engine, journal: "Journal | NullJournal") -> None:
@@ -266,16 +283,7 @@ class BulkRun(Generic[Record_co, Receipt_co]):
                 engine.stop.fail(error)
 
     def _identity(self) -> "Identity":
-        from omeda_async.bulk.journal.identity import Identity  # noqa: PLC0415 the same
-
-        account = self._work.account
-        return Identity(
-            provider=account.provider,
-            operation=self._work.name,
-            base_url=account.settings.url,
-            scope=self._work.scope,
-            pii=self._journal_pii,
-        )
+        return identity_of(self._work, self._journal_pii)
 
     async def _finish(self) -> None:
         if self._driver is None or self._engine is None:
@@ -298,6 +306,16 @@ class BulkRun(Generic[Record_co, Receipt_co]):
         if at_the_end or now - self._told >= PROGRESS_EVERY:
             self._told = now
             observe(self._on_progress, self.report)
+
+
+def identity_of(work: Work, pii: str) -> "Identity":
+    """Return whose run a journal remembers that does such work."""
+    from omeda_async.bulk.journal.identity import Identity  # noqa: PLC0415 the same
+
+    account = work.account
+    return Identity(
+        provider=account.provider, operation=work.name, base_url=account.settings.url, scope=work.scope, pii=pii
+    )
 
 
 def _where(journal: object) -> "Where | None":

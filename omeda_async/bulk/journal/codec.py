@@ -55,16 +55,7 @@ class Codec:
         """Return what is kept of records; of one that JSON cannot hold, its position only."""
         positions = [*map(_POSITION, items)]
         fingerprints = self.fingerprints(map(_FINGERPRINT, items))
-        try:
-            rows = [
-                (item.position, _plain_form(item.raw.__class__)(item.raw) if self.salt is None else None)
-                for item in items
-            ]
-            texts = _each_dumped(rows)
-        except Exception:  # noqa: BLE001 the records are the caller's: looking into them may raise anything
-            if len(items) > 1:
-                return Entries.joined([self.entries([item]) for item in items])
-            texts = [b"[%d,null]" % positions[0]]
+        texts = [b"[%d,null]" % position for position in positions] if self.salt is not None else texts_of(items)
         prints = chain.from_iterable(iter_unpack("16s", fingerprints))
         sums = chain.from_iterable(zip(map(crc32, prints), map(crc32, texts), strict=True))
         json = b",".join(texts).decode()
@@ -96,6 +87,16 @@ class Codec:
             "doubtful": result.doubtful,
         }
         return _dumped(stored if self.salt is None else _without_addresses(stored))
+
+
+def texts_of(items: Sequence[Item]) -> list[bytes]:
+    """Return ``[position, record]`` of each item as JSON; of one that JSON cannot hold, its position only."""
+    try:
+        return _each_dumped([(item.position, _plain_form(item.raw.__class__)(item.raw)) for item in items])
+    except Exception:  # noqa: BLE001 the records are the caller's: looking into them may raise anything
+        if len(items) > 1:
+            return [texts_of([item])[0] for item in items]
+        return [b"[%d,null]" % items[0].position]
 
 
 def result_of(kept: Kept) -> Result[Any]:

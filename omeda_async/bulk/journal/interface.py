@@ -123,6 +123,10 @@ class Backend(Protocol):
     place: str
     """Where it is kept, in words of the user's; no secret."""
 
+    @property
+    def lapsed(self) -> Callable[[], bool] | None:
+        """What tells, right before a request is written, that nothing may be sent any more; None: it always may."""
+
     def open(self) -> Opened:
         """Open or create the journal, unless it is in use or another run's, and note that a run begins."""
 

@@ -15,7 +15,9 @@ from omeda_async.errors import JournalError
 
 DAMAGE: Final = (ValueError, TypeError, LookupError)
 """What reading rows may raise, besides errors of PostgreSQL, if somebody else has written them."""
-_JOURNAL: Final = "SELECT id, identity, salt FROM omeda_async_journals WHERE name = %s"
+_JOURNAL: Final = """
+SELECT id, identity, salt, chunk, filled, cancelled FROM omeda_async_journals WHERE name = %s
+"""
 _FIND: Final = """
 SELECT place - 1, r.id, r.position, r.status, r.attempts, a.answer FROM generate_series(1, %(count)s) AS place
 JOIN omeda_async_journal_records AS r
@@ -34,6 +36,12 @@ class Stored(NamedTuple):
     id: int
     identity: dict[str, Any]
     salt: bytes | None
+    chunk: int | None
+    """How many records of a shared run are claimed at a time; None of any other."""
+    filled: bool
+    """Has the input of a shared run been read to its end?"""
+    cancelled: bool
+    """Was a shared run cancelled?"""
 
 
 @contextmanager
@@ -72,7 +80,7 @@ def opened(url: JournalUrl, within: float | None = None) -> Iterator[Connection]
 def stored_at(connection: Connection, url: JournalUrl) -> Stored | None:
     """Return the journal, if a run has begun it."""
     row = connection.execute(_JOURNAL, (url.run,)).fetchone()
-    return None if row is None else Stored(row[0], orjson.loads(row[1]), row[2])
+    return None if row is None else Stored(row[0], orjson.loads(row[1]), *row[2:])
 
 
 def check_identity(stored: Stored, identity: Identity, url: JournalUrl) -> None:

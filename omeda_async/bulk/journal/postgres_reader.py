@@ -16,7 +16,14 @@ from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
 from omeda_async.bulk.journal.postgres_link import Stored, check_identity, find, opened, stored_at, usable
 from omeda_async.bulk.journal.postgres_tables import check_format, format_of, ids_of
-from omeda_async.bulk.journal.status import NOT_DONE, JournalCause, JournalRecord, JournalRun, JournalStatus
+from omeda_async.bulk.journal.status import (
+    NOT_DONE,
+    JournalCause,
+    JournalChunks,
+    JournalRecord,
+    JournalRun,
+    JournalStatus,
+)
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
 from omeda_async.outcomes import OutcomeStatus
@@ -29,12 +36,15 @@ _RUNS: Final = """
 SELECT started, ended, requests, complete, counts, cause, version FROM omeda_async_journal_runs
 WHERE journal = %s ORDER BY number
 """
-_COUNTS: Final = """
-SELECT status, count(*) FROM (
-    SELECT status FROM omeda_async_journal_records WHERE id BETWEEN %(first)s AND %(last)s
-    UNION ALL SELECT status FROM omeda_async_journal_asides WHERE journal = %(journal)s
-) AS every GROUP BY status
+# Of a shared run, what a record repeats may have its outcome later.
+_EVERY: Final = """
+SELECT status, answer FROM omeda_async_journal_records WHERE id BETWEEN %(first)s AND %(last)s
+UNION ALL SELECT CASE WHEN a.repeated IS NULL THEN a.status ELSE r.status END,
+    CASE WHEN a.repeated IS NULL THEN a.answer ELSE r.answer END
+FROM omeda_async_journal_asides AS a LEFT JOIN omeda_async_journal_records AS r ON r.id = a.repeated
+WHERE a.journal = %(journal)s
 """
+_COUNTS: Final = "SELECT status, count(*) FROM (<every>) AS every GROUP BY status".replace("<every>", _EVERY)
 _REPEATS: Final = "SELECT count(*) FROM omeda_async_journal_asides WHERE journal = %s AND repeats"
 _RUNNING: Final = """
 SELECT EXISTS (
@@ -45,12 +55,10 @@ SELECT EXISTS (
 """
 _CAUSES: Final = """
 SELECT status, answers.answer, number FROM (
-    SELECT status, answer, count(*) AS number FROM (
-        SELECT status, answer FROM omeda_async_journal_records WHERE id BETWEEN %(first)s AND %(last)s
-        UNION ALL SELECT status, answer FROM omeda_async_journal_asides WHERE journal = %(journal)s
-    ) AS every WHERE status = ANY(%(codes)s) GROUP BY status, answer
+    SELECT status, answer, count(*) AS number FROM (<every>) AS every
+    WHERE status = ANY(%(codes)s) GROUP BY status, answer
 ) AS seen JOIN omeda_async_journal_answers AS answers ON answers.id = seen.answer
-"""
+""".replace("<every>", _EVERY)
 _NOT_DONE: Final = """
 SELECT position, record, coalesce(status, %(unknown)s), coalesce(attempts, 0), answers.answer FROM (
     SELECT position, record, status, attempts, answer FROM omeda_async_journal_records
@@ -59,6 +67,14 @@ SELECT position, record, coalesce(status, %(unknown)s), coalesce(attempts, 0), a
     WHERE journal = %(journal)s AND NOT repeats AND status = ANY(%(codes)s)
 ) AS every LEFT JOIN omeda_async_journal_answers AS answers ON answers.id = every.answer
 ORDER BY position
+"""
+_CHUNKS: Final = """
+SELECT count(*) FILTER (WHERE NOT done AND NOT held), count(*) FILTER (WHERE NOT done AND held),
+    count(*) FILTER (WHERE done), coalesce(sum(requests), 0)::bigint, max(seen)
+FROM (
+    SELECT done, requests, seen, coalesce(free_at > clock_timestamp(), false) AS held
+    FROM omeda_async_journal_chunks WHERE journal = %s
+) AS every
 """
 _LAST: Final = "SELECT coalesce(max(id), 0) FROM omeda_async_journal_records WHERE id BETWEEN %(first)s AND %(last)s"
 
@@ -74,9 +90,12 @@ class PostgresReader:
         with self._opened() as connection:
             stored = self._stored(connection)
             journal = {"journal": stored.id, **ids_of(stored.id)}
-            counts = Counter({STATUSES.get(code): number for code, number in connection.execute(_COUNTS, journal)})
+            counts = Counter(
+                {STATUSES.get(code): number for code, number in connection.execute(_COUNTS.encode(), journal)}
+            )
             runs = tuple(map(_run, connection.execute(_RUNS, (stored.id,))))
             identity = stored.identity
+            chunks, requests = _chunks(connection, stored)
             return JournalStatus(
                 path=None,
                 place=str(self._url),
@@ -85,14 +104,15 @@ class PostgresReader:
                 base_url=identity.pop("base_url"),
                 keeps_records=identity.pop("journal_pii") == "keep",
                 scope=identity,
-                running=_first(connection, _RUNNING, (stored.id,)),
+                running=_first(connection, _RUNNING, (stored.id,)) or (chunks is not None and chunks.held > 0),
                 total=counts.total(),
                 under_way=counts.pop(None, 0),
                 counts={status: counts[status] for status in OutcomeStatus if status in counts},
                 repeats=_first(connection, _REPEATS, (stored.id,)),
-                requests=sum(run.requests for run in runs),
+                requests=requests + sum(run.requests for run in runs),
                 runs=runs,
-                causes=tuple(_causes(connection.execute(_CAUSES, {**journal, "codes": _coded(NOT_DONE)}))),
+                causes=tuple(_causes(connection.execute(_CAUSES.encode(), {**journal, "codes": _coded(NOT_DONE)}))),
+                chunks=chunks,
             )
 
     def not_done(self, statuses: Collection[OutcomeStatus]) -> Iterator[JournalRecord]:
@@ -151,6 +171,24 @@ class PostgresReader:
 def _first(connection: Connection, sql: str, values: Any) -> Any:
     row = connection.execute(sql.encode(), values).fetchone()
     return row and row[0]
+
+
+def _chunks(connection: Connection, stored: Stored) -> tuple[JournalChunks | None, int]:
+    """Return how it stands with the chunks of a shared run, and the requests made for them."""
+    if stored.chunk is None:
+        return None, 0
+    free, held, done, requests, seen = connection.execute(_CHUNKS, (stored.id,)).fetchone() or (0, 0, 0, 0, None)
+    return (
+        JournalChunks(
+            free=free,
+            held=held,
+            done=done,
+            filled=stored.filled,
+            cancelled=stored.cancelled,
+            seen=seen and seen.astimezone(UTC),
+        ),
+        requests,
+    )
 
 
 def _coded(statuses: Iterable[OutcomeStatus]) -> list[int]:

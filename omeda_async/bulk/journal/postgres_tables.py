@@ -38,6 +38,20 @@ STEPS: Final[tuple[str, ...]] = (
         PRIMARY KEY (journal, position)
     )
     """,
+    # Runs that several processes share: what a record repeats has an outcome later, and chunks are claimed.
+    """
+    ALTER TABLE omeda_async_journals ADD COLUMN chunk integer, ADD COLUMN answers bigint NOT NULL DEFAULT 0,
+        ADD COLUMN filled boolean NOT NULL DEFAULT false, ADD COLUMN cancelled boolean NOT NULL DEFAULT false;
+    ALTER TABLE omeda_async_journal_asides ADD COLUMN repeated bigint,
+        ALTER COLUMN status DROP NOT NULL, ALTER COLUMN attempts DROP NOT NULL, ALTER COLUMN answer DROP NOT NULL;
+    CREATE TABLE omeda_async_journal_chunks (
+        journal integer NOT NULL, number integer NOT NULL, first bigint NOT NULL, last bigint NOT NULL,
+        fence bigint NOT NULL DEFAULT 0, done boolean NOT NULL DEFAULT false, holder text,
+        lease_until timestamptz, free_at timestamptz, seen timestamptz,
+        requests bigint NOT NULL DEFAULT 0, recent bigint NOT NULL DEFAULT 0,
+        PRIMARY KEY (journal, number)
+    ) WITH (fillfactor = 30)
+    """,
 )
 """What makes each format of the one before it."""
 _HAS: Final = "SELECT to_regclass('omeda_async_schemas')"

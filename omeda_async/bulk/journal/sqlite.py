@@ -92,6 +92,8 @@ class SqliteBackend:
     _mark: int
     _sql: sqlite3.Connection
     find: Callable[[bytes], Sequence[Known]]
+    lapsed: None = None
+    """A lock that dies with its holder does not lapse."""
     _last: int
     """The last record of earlier runs."""
     _next_record: int

@@ -56,6 +56,8 @@ class JournalChunks:
     filled: bool
     """Has the input been read to its end?"""
     cancelled: bool
+    seen: datetime | None = None
+    """When something was last noted of one; None while nothing was."""
 
     @property
     def complete(self) -> bool:
@@ -99,7 +101,8 @@ class JournalStatus:
     def complete(self) -> bool:
         """Has the last run read its input to the end, and is nothing left to try or to settle?"""
         left = (OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_SENT)
-        return bool(self.runs and self.runs[-1].complete) and not self.under_way and not any(map(self.counts.get, left))
+        through = bool(self.runs and self.runs[-1].complete) if self.chunks is None else self.chunks.complete
+        return through and not self.under_way and not any(map(self.counts.get, left))
 
 
 @attrs.frozen(kw_only=True)

@@ -54,6 +54,18 @@ def where_of(journal: object) -> Where:
     return url
 
 
+def url_of(journal: object) -> JournalUrl:
+    """Return where a journal is to be that several processes share.
+
+    Raises:
+        ConfigurationError: It is no URL of a database with the name of a run.
+    """
+    url = where_of(journal)
+    if not isinstance(url, JournalUrl):
+        raise ConfigurationError(f"journal: a run that several processes share is kept in PostgreSQL: {_FORM}")
+    return url
+
+
 def is_url(where: str | PathLike[str]) -> bool:
     """Whether something is in a database."""
     return _SCHEME.match(fspath(where)) is not None

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any, Final, Literal, TypeAlias
@@ -63,6 +63,11 @@ class Journal:
         self._wrote = asyncio.Event()
         self._next: asyncio.TimerHandle | None = None
         self._not_before = -math.inf
+
+    @property
+    def lapsed(self) -> Callable[[], bool] | None:
+        """What tells, right before a request is written, that nothing may be sent any more; None: it always may."""
+        return self._backend.lapsed
 
     async def open(self, tally: Tally) -> tuple[int, float]:
         """Open the journal, and note that a run begins; tell how many requests earlier runs made of late, and when.

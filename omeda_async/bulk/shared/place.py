@@ -1,14 +1,19 @@
 """Where shared runs are kept: in PostgreSQL."""
 
-from os import PathLike
-from typing import Any, Unpack
+from typing import Any, Final, Unpack
 
+from omeda_async._checks import check_duration
 from omeda_async.bulk._job import Work
+from omeda_async.bulk._run import BulkOptions, BulkRun
 from omeda_async.bulk._shared_options import SharedOptions
+from omeda_async.bulk.journal.chunks import Terms
+from omeda_async.bulk.journal.url import url_of
 from omeda_async.bulk.shared.run import SharedRun
 
+LEASE: Final = 30.0
 
-def shared_at(journal: str | PathLike[str], work: Work, **options: Unpack[SharedOptions]) -> SharedRun[Any, Any]:
+
+def shared_at(journal: str, work: Work, **options: Unpack[SharedOptions]) -> SharedRun[Any, Any]:
     """Make a shared run.
 
     Args:
@@ -20,4 +25,21 @@ def shared_at(journal: str | PathLike[str], work: Work, **options: Unpack[Shared
         ConfigurationError: It is no such URL, or an option is out of range; the message names it.
         TypeError: There is no such option.
     """
-    raise NotImplementedError
+    unknown = options.keys() - SharedOptions.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"a shared run of {work.name} has no option {', '.join(sorted(unknown))}")
+    lease = options.get("lease", LEASE)
+    check_duration("lease", lease)
+    how: BulkOptions = {"concurrency": options.get("concurrency")}
+    if "priority" in options:
+        how["priority"] = options["priority"]
+    if "max_isolation_requests" in options:
+        how["max_isolation_requests"] = options["max_isolation_requests"]
+    _ = BulkRun(work, (), **how)  # which checks them
+    account = work.account
+    terms = Terms(
+        lease=lease,
+        attempt=account.timeout + account.connect_timeout,
+        lookback=account.settings.rate_limit.longest,
+    )
+    return SharedRun(url_of(journal), work, terms, how)

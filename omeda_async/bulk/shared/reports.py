@@ -1,25 +1,14 @@
 """What a shared run tells of itself."""
 
-import enum
 from collections.abc import Mapping
 
 import attrs
 
+from omeda_async.bulk.journal.chunks import ChunkStatus
 from omeda_async.errors import OmedaAsyncError
 from omeda_async.outcomes import AsJson, OutcomeStatus
 
-
-class ChunkStatus(enum.StrEnum):
-    """How it stands with a chunk."""
-
-    DONE = "done"
-    """Each of its records has an outcome; nobody has to perform it any more."""
-    TAKEN = "taken"
-    """Another process performs it, or has been and may still have a request on its way: try after ``retry_in``."""
-    CANCELLED = "cancelled"
-    """The run was cancelled."""
-    LEFT = "left"
-    """It was stopped early, ``stopped_by`` says why: some of its records are not sent. Whoever performs it goes on."""
+__all__ = ["ChunkReport", "ChunkStatus", "RunFilled"]
 
 
 @attrs.frozen(kw_only=True)

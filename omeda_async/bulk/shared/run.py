@@ -1,19 +1,55 @@
 """A run that several processes share, on one journal in PostgreSQL."""
 
-from typing import Any, Generic, Literal
+import asyncio
+from functools import partial
+from typing import Any, Final, Generic, Literal
 
+from omeda_async import _clock
+from omeda_async._checks import check_whole
 from omeda_async._generic import Receipt_co, Record_co
+from omeda_async._thread import Worker
+from omeda_async.bulk._given import many
 from omeda_async.bulk._item import Records
+from omeda_async.bulk._job import Work
+from omeda_async.bulk._run import BulkOptions, identity_of
+from omeda_async.bulk.journal.chunks import ChunkStatus, NotClaimed, Terms
+from omeda_async.bulk.journal.postgres_chunk import CANCELLED
+from omeda_async.bulk.journal.postgres_fill import PostgresFill
+from omeda_async.bulk.journal.url import JournalUrl
+from omeda_async.bulk.shared.holder import Holder
+from omeda_async.bulk.shared.input import fill
 from omeda_async.bulk.shared.reports import ChunkReport, RunFilled
+from omeda_async.bulk.shared.whole import read_report
+from omeda_async.errors import ClosedError, ConfigurationError, JournalError, OmedaAsyncError
 from omeda_async.outcomes import BulkReport
+
+OUTAGE: Final = 60.0
+"""Seconds that a database may be away before a process gives up."""
+_RETRY: Final = 1.0
+_POLL: Final = 1.0
+"""Seconds after which a process looks at the latest whether there is something to do."""
 
 
 class SharedRun(Generic[Record_co, Receipt_co]):
     """A run that several processes share. Each makes one such object, on the same journal, with the same options.
 
-    One of them (or each: it is done once) reads the input by :meth:`fill`; then every process sends chunks of it: by
-    :meth:`work`, or chunk by chunk by :meth:`perform`, as an engine for jobs wants it. Nothing has to be closed.
+    One of them reads the input by :meth:`fill`; then every process sends chunks of it: by :meth:`work`, or chunk by
+    chunk by :meth:`perform`, as an engine for jobs wants it. Nothing has to be closed.
+
+    Args:
+        url: Where its journal is.
+        work: How records are read and sent.
+        terms: How chunks are held.
+        options: How they are performed.
     """
+
+    def __init__(self, url: JournalUrl, work: Work, terms: Terms, options: BulkOptions) -> None:
+        self._url, self._work, self._terms, self._options = url, work, terms, options
+        self._stopped_by: OmedaAsyncError | None = None
+        self._failure: OmedaAsyncError | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._work.name}: {self._url}>"
 
     async def fill(
         self, records: Records[Any], *, chunk: int = 500, journal_pii: Literal["keep", "hash"] = "keep"
@@ -25,17 +61,30 @@ class SharedRun(Generic[Record_co, Receipt_co]):
 
         Args:
             records: As for the bulk run.
-            chunk: Records that a process claims at a time.
+            chunk: Records that a process claims at a time; of a run that exists, its own number counts.
             journal_pii: ``"hash"`` keeps of a record only a salted hash, as soon as its outcome is there.
 
         Raises:
             JournalError: It cannot be written, another fills it, or it is another run's.
-            InvalidRecord: The records are no iterable of records.
+            InvalidRecord: The records are no iterable of records. One that is invalid by itself is no error.
             ConfigurationError: An option is out of range; the message names it.
 
         Cancelling it leaves a journal that the same call completes.
         """
-        raise NotImplementedError
+        given = many(records)
+        check_whole("chunk", chunk)
+        if journal_pii not in {"keep", "hash"}:
+            raise ConfigurationError("journal_pii must be 'keep' or 'hash'")
+        store = PostgresFill(self._url, identity_of(self._work, journal_pii), chunk)
+        filled = await fill(store, self._work, given)
+        return RunFilled(
+            run=self._url.run,
+            place=str(self._url),
+            chunks=range(filled.chunks),
+            records=filled.records,
+            repeats=filled.repeats,
+            refused=filled.refused,
+        )
 
     async def perform(self, number: int) -> ChunkReport:
         """Perform one chunk: claim it, settle what may have been sent before, send the rest, and give it back.
@@ -44,34 +93,101 @@ class SharedRun(Generic[Record_co, Receipt_co]):
             number: Of the chunk, from 0.
 
         Raises:
-            JournalError: The journal cannot be written, is another run's, or has no such chunk. What was sent before
-                is in it; where it was lost in the middle, whoever performs the chunk next settles it.
+            JournalError: The journal cannot be used, is another run's, or has no such chunk. What was sent before
+                is in it, and is settled by whoever performs the chunk next.
             ClosedError: The session manager is closed.
 
-        Cancelling it stops at once; what had been sent is noted, and the chunk is given back.
+        Cancelling it lets attempts in flight end, for 30 seconds at the most; cancelling it again stops at once. What
+        has become of the records is noted, and the chunk given back.
         """
-        raise NotImplementedError
+        check_whole("number", number, least=0)
+        holder = Holder(self._url, self._work, self._terms, self._options)
+        try:
+            found = await holder.perform(number)
+            if not isinstance(found, NotClaimed):
+                return found
+            counts = await holder.counts(number) if found.status is ChunkStatus.DONE else {}
+            return ChunkReport(number=number, status=found.status, counts=counts, retry_in=found.retry_in)
+        finally:
+            await holder.aclose()
 
     async def work(self) -> BulkReport[Record_co, Receipt_co]:
         """Perform whatever chunk is free, until none is left; give the report of the whole run.
 
-        It waits for chunks that other processes hold, and takes over those of processes that have died; also for
-        one that fills the run. It ends early where the run is cancelled, or a cause would meet every record.
+        It waits for chunks that other processes hold, and takes over those of processes that have died; also for one
+        that fills the run. It ends early where the run is cancelled, or a cause would meet every record: the report
+        is not complete then, and ``stopped_by`` says why.
 
         Raises:
             JournalError: The journal cannot be used, also after a minute of trying again.
             ClosedError: The session manager is closed.
 
-        Cancelling it stops at once; what had been sent is noted, and the chunk is given back.
+        Cancelling it lets attempts in flight end, for 30 seconds at the most; cancelling it again stops at once. What
+        has become of the records is noted, and the chunks given back.
         """
-        raise NotImplementedError
+        self._stopped_by = self._failure = None
+        first = Holder(self._url, self._work, self._terms, self._options)
+        try:
+            at_once = await first.at_once()
+        except BaseException:
+            await first.aclose()
+            raise
+        others = [Holder(self._url, self._work, self._terms, self._options) for _ in range(at_once - 1)]
+        async with asyncio.TaskGroup() as group:
+            for holder in (first, *others):
+                group.create_task(self._serve(holder))
+        if self._failure is not None:
+            raise self._failure
+        return await self.report()
 
     async def report(self) -> BulkReport[Record_co, Receipt_co]:
         """Give the report of the whole run, of all processes, as the journal knows it.
 
-        Records that nobody has sent yet count as ``not_sent``, those that may have been as ``unknown``.
+        Records that nobody has sent yet count as ``not_sent``, those that may have been as ``unknown``. Among the
+        failures are no repeats, and no receipts.
 
         Raises:
-            JournalError: The journal cannot be read.
+            JournalError: The journal cannot be read, or is none of a shared run.
         """
-        raise NotImplementedError
+        worker = Worker("omeda_async journal, read")
+        try:
+            return await worker.do(partial(read_report, self._url, self._work, self._stopped_by))
+        finally:
+            worker.end(wait=False)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._failure is not None or self._stopped_by is not None
+
+    async def _serve(self, holder: Holder) -> None:
+        """Perform chunks until none is left, or all is over."""
+        try:
+            reached = _clock.now()
+            while not self._is_over:
+                try:
+                    found = await holder.perform(None)
+                except OmedaAsyncError as error:
+                    away = isinstance(error, JournalError) and holder.line.was_open and holder.line.is_lost
+                    if not away or _clock.now() - reached > OUTAGE:
+                        self._failure = self._failure or error
+                        return
+                    await _clock.sleep(_RETRY)
+                else:
+                    reached = _clock.now()
+                    if not await self._goes_on(found):
+                        return
+        finally:
+            await holder.aclose()
+
+    async def _goes_on(self, found: ChunkReport | NotClaimed) -> bool:
+        """Take what came of a claim, and wait where it is another's; tell whether there may be more to do."""
+        if found.status is ChunkStatus.TAKEN:
+            await _clock.sleep(min(found.retry_in or _POLL, _POLL))
+        elif isinstance(found, NotClaimed):
+            if found.status is ChunkStatus.CANCELLED:
+                self._stopped_by = self._stopped_by or ClosedError(CANCELLED)
+            return False
+        elif found.status is not ChunkStatus.DONE:
+            self._stopped_by = self._stopped_by or found.stopped_by
+            return False
+        return True

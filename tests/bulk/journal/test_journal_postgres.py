@@ -7,7 +7,7 @@ import pytest
 
 from omeda_async import JournalError, OutcomeStatus
 from omeda_async._postgres_blocking import Connection
-from omeda_async.bulk.journal import postgres, postgres_link
+from omeda_async.bulk.journal import postgres_link, postgres_lock, postgres_results
 from omeda_async.bulk.journal.interface import Kept, WriteGroup
 from omeda_async.journal import read_not_done, read_status
 from tests.bulk.bulk_fakes import adds_up, positions
@@ -102,7 +102,7 @@ def test_who_has_lost_the_run_writes_nothing_more(journal_url: str, sql: str) ->
 
 def test_a_lock_is_free_as_soon_as_the_journal_is_closed(journal_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opened and closed many times in a row, with no patience at all."""
-    monkeypatch.setattr(postgres, "PATIENCE", 0.01)
+    monkeypatch.setattr(postgres_lock, "PATIENCE", 0.01)
     for number in range(5):
         backend = backend_at(journal_url)
         backend.open()
@@ -193,9 +193,9 @@ def test_a_group_costs_what_it_costs_where_nothing_is_known_of_its_run(journal_u
     prints = b"".join(name.encode().ljust(16) for name in names[:3])
     values = {"fingerprints": prints, "count": 3, "journal": backend._journal}
     for sql, given in (
-        (postgres._NOTE, [[last - 2], [last], [1], [1], [1]]),
+        (postgres_results.NOTE, [[last - 2], [last], [1], [1], [1]]),
         (postgres_link._FIND, values),
-        (postgres._FORGET, [[last]]),
+        (postgres_results.FORGET, [[last]]),
     ):
         told = [row[0] for row in backend._sql.execute(f"EXPLAIN (ANALYZE) {sql}".encode(), given)]
         assert [line for line in told if "actual time" in line]

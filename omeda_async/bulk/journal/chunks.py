@@ -1,0 +1,90 @@
+"""What claims of chunks are made of, and what they give: a shared run's journal is divided into them."""
+
+import enum
+import os
+import secrets
+import socket
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import attrs
+
+from omeda_async.bulk.journal.interface import Kept
+from omeda_async.outcomes import OutcomeStatus
+
+_TOKEN: Final = secrets.token_hex(4)
+"""Where each process is the first of its container, their numbers are the same."""
+
+
+def holder() -> str:
+    """Return who this process is, for others and for people to read."""
+    return f"{socket.gethostname()}, process {os.getpid()} ({_TOKEN})"
+
+
+class ChunkStatus(enum.StrEnum):
+    """How it stands with a chunk."""
+
+    DONE = "done"
+    """Each of its records has an outcome; nobody has to perform it any more."""
+    TAKEN = "taken"
+    """Another process performs it, or has been and may still have a request on its way: try after ``retry_in``."""
+    CANCELLED = "cancelled"
+    """The run was cancelled."""
+    LEFT = "left"
+    """It was stopped early, ``stopped_by`` says why: some of its records are not sent. Whoever performs it goes on."""
+
+
+class ChunkRow(NamedTuple):
+    """A record of a chunk that is to be sent."""
+
+    id: int
+    fingerprint: bytes
+    kept: Kept | None
+    """What is known of it; None: it may have been sent."""
+    record: str
+    """As JSON."""
+
+
+@attrs.frozen(kw_only=True)
+class Claimed:
+    """A chunk that this process may perform, as long as it holds it."""
+
+    journal: int
+    number: int
+    fence: int
+    """Whoever claims it next has a higher one."""
+    first: int
+    last: int
+    rows: Sequence[ChunkRow] = attrs.field(repr=False)
+    salt: bytes | None = attrs.field(repr=False)
+    requests: int
+    """Made for it before."""
+    recent: int
+    """Made for the run of late, by processes that this one has not heard of before."""
+    seconds_ago: float
+    """When the last of them was seen."""
+
+
+@attrs.frozen(kw_only=True)
+class NotClaimed:
+    """Why there is no chunk to perform."""
+
+    status: ChunkStatus
+    retry_in: float | None = None
+    """Seconds after which there may be one."""
+
+
+@attrs.frozen(kw_only=True)
+class Terms:
+    """How chunks are held."""
+
+    lease: float
+    """Seconds for which it is held, unless that is renewed."""
+    attempt: float
+    """Seconds that a request may be under way: for so long after the lease nobody else performs the chunk."""
+    lookback: float
+    """Seconds that requests count as made of late."""
+
+
+UNSETTLED: Final = (OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_SENT)
+"""What a claim goes on with, besides what may have been sent with no result noted."""

@@ -1,0 +1,153 @@
+"""Claiming the chunks of a shared run, and giving them back. All moments are the server's."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import attrs
+
+from omeda_async._postgres_blocking import Connection, failing, transaction
+from omeda_async.bulk.journal.chunks import UNSETTLED, ChunkRow, ChunkStatus, Claimed, NotClaimed, Terms, holder
+from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
+from omeda_async.bulk.journal.identity import Identity
+from omeda_async.bulk.journal.interface import Kept
+from omeda_async.bulk.journal.postgres_line import Line
+from omeda_async.bulk.journal.postgres_link import Stored, check_identity, usable
+from omeda_async.bulk.journal.postgres_lock import row_of
+from omeda_async.errors import JournalError
+from omeda_async.outcomes import OutcomeStatus
+
+_LEASE: Final = """lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
+    free_at = clock_timestamp() + make_interval(secs => %(lease)s + %(attempt)s)"""
+_CLAIM: Final = """
+WITH free AS (
+    SELECT number FROM omeda_async_journal_chunks
+    WHERE journal = %(journal)s AND NOT done AND (free_at IS NULL OR free_at <= clock_timestamp())
+        AND (%(number)s::integer IS NULL OR number = %(number)s)
+    ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+UPDATE omeda_async_journal_chunks AS c SET fence = fence + 1, holder = %(holder)s, <lease>
+FROM free WHERE c.journal = %(journal)s AND c.number = free.number
+    AND NOT (SELECT cancelled FROM omeda_async_journals WHERE id = %(journal)s)
+RETURNING c.number, c.fence, c.first, c.last, c.requests
+""".replace("<lease>", _LEASE)
+_ROWS: Final = """
+SELECT r.id, r.fingerprint, r.status, r.attempts, a.answer, r.record
+FROM omeda_async_journal_records AS r LEFT JOIN omeda_async_journal_answers AS a ON a.id = r.answer
+WHERE r.id BETWEEN %s AND %s AND (r.status IS NULL OR r.status = ANY(%s)) AND r.record IS NOT NULL ORDER BY r.id
+"""
+_RECENT: Final = """
+SELECT coalesce(sum(recent), 0)::bigint, coalesce(extract(epoch FROM clock_timestamp() - max(seen)), 0)::float8
+FROM omeda_async_journal_chunks
+WHERE journal = %(journal)s AND holder <> %(holder)s AND seen > clock_timestamp() - make_interval(secs => %(lookback)s)
+"""
+_ONE: Final = """
+SELECT done, extract(epoch FROM free_at - clock_timestamp())::float8 FROM omeda_async_journal_chunks
+WHERE journal = %(journal)s AND number = %(number)s
+"""
+_ALL: Final = """
+SELECT count(*) = 0, min(extract(epoch FROM free_at - clock_timestamp()))::float8
+FROM omeda_async_journal_chunks WHERE journal = %(journal)s AND NOT done
+"""
+HOLD: Final = """
+UPDATE omeda_async_journal_chunks SET <lease>,
+    requests = coalesce(%(requests)s, requests), recent = coalesce(%(recent)s, recent),
+    seen = CASE WHEN %(recent)s::bigint IS NULL THEN seen ELSE clock_timestamp() END
+WHERE journal = %(journal)s AND number = %(number)s AND fence = %(fence)s AND NOT done
+RETURNING (SELECT cancelled FROM omeda_async_journals WHERE id = %(journal)s)
+""".replace("<lease>", _LEASE).encode()
+"""Holds a chunk for longer, if it is still held; tells whether the run was cancelled."""
+_GIVE_BACK: Final = """
+UPDATE omeda_async_journal_chunks SET done = %(done)s, lease_until = NULL, free_at = NULL
+WHERE journal = %(journal)s AND number = %(number)s AND fence = %(fence)s
+"""
+_WIPE: Final = "UPDATE omeda_async_journal_records SET record = NULL WHERE id BETWEEN %s AND %s"
+_COUNTS: Final = "SELECT status, count(*) FROM omeda_async_journal_records WHERE id BETWEEN %s AND %s GROUP BY status"
+_BOUNDS: Final = "SELECT first, last FROM omeda_async_journal_chunks WHERE journal = %s AND number = %s"
+_SOON: Final = 0.05
+_known: Final[set[str]] = set()
+"""Runs whose requests of late this process has been told of; what it makes itself its limiter knows."""
+
+
+def claim(line: Line, identity: Identity, terms: Terms, number: int | None) -> Claimed | NotClaimed:
+    """Claim a chunk, or the first that is free.
+
+    Raises:
+        JournalError: The journal cannot be used, is another run's, or has no such chunk.
+    """
+    stored = line.stored()
+    check_identity(stored, attrs.evolve(identity, pii=stored.identity["journal_pii"]), line.url)
+    sql = line.connected()
+    values = {"journal": stored.id, "number": number, "holder": holder(), **attrs.asdict(terms)}
+    with usable(line.url), transaction(sql):
+        found = sql.execute(_CLAIM.encode(), values).fetchone()
+        if found is not None:
+            return _claimed(sql, line, stored, values, found)
+    with usable(line.url), failing(sql):
+        return _refusal(sql, line, stored, values)
+
+
+def _claimed(sql: Connection, line: Line, stored: Stored, values: Mapping[str, Any], found: tuple[Any, ...]) -> Claimed:
+    number, fence, first, last, requests = found
+    recent, seconds_ago = 0, 0.0
+    if str(line.url) not in _known:
+        recent, seconds_ago = row_of(sql, _RECENT, values)
+        _known.add(str(line.url))
+    codes = [STATUS_CODES[status] for status in UNSETTLED]
+    return Claimed(
+        journal=stored.id,
+        number=number,
+        fence=fence,
+        first=first,
+        last=last,
+        rows=[_row(row) for row in sql.execute(_ROWS, (first, last, codes))],
+        salt=stored.salt,
+        requests=requests,
+        recent=recent,
+        seconds_ago=max(0.0, seconds_ago),
+    )
+
+
+def _row(row: tuple[Any, ...]) -> ChunkRow:
+    record_id, fingerprint, code, attempts, stored, record = row
+    kept = None if code is None else Kept(STATUSES[code], attempts, stored)
+    return ChunkRow(record_id, bytes(fingerprint), kept, record)
+
+
+def _refusal(sql: Connection, line: Line, stored: Stored, values: Mapping[str, Any]) -> NotClaimed:
+    row = sql.execute(_ALL if values["number"] is None else _ONE, values).fetchone()
+    if row is None:
+        raise JournalError(f"the journal {line.url} has no chunk {values['number']}")
+    is_done, free_in = row
+    if is_done and (stored.filled or values["number"] is not None):
+        return NotClaimed(status=ChunkStatus.DONE)
+    if stored.cancelled:
+        return NotClaimed(status=ChunkStatus.CANCELLED)
+    return NotClaimed(status=ChunkStatus.TAKEN, retry_in=max(free_in or 0.0, _SOON))
+
+
+def give_back(line: Line, claimed: Claimed, *, done: bool) -> None:
+    """Let others have a chunk, if it is still held: it is done, or to be gone on with.
+
+    Nothing of it may be under way any more. Where records are not to be kept, those of a chunk that is done are gone.
+    """
+    sql = line.connected()
+    values = {"journal": claimed.journal, "number": claimed.number, "fence": claimed.fence, "done": done}
+    with usable(line.url), transaction(sql):
+        gone = sql.execute(_GIVE_BACK, values).rowcount == 0
+        if done and claimed.salt is not None and not gone:
+            sql.execute(_WIPE, (claimed.first, claimed.last))
+
+
+def counts_of(line: Line, number: int) -> dict[OutcomeStatus, int]:
+    """Return what has become of the records of a chunk; what may have been sent is unknown."""
+    sql, stored = line.connected(), line.stored()
+    with usable(line.url), failing(sql):
+        return _counted(sql.execute(_COUNTS, row_of(sql, _BOUNDS, (stored.id, number))))
+
+
+def _counted(rows: Iterable[tuple[int | None, int]]) -> dict[OutcomeStatus, int]:
+    counts: dict[OutcomeStatus, int] = {}
+    for code, number in rows:
+        status = OutcomeStatus.UNKNOWN if code is None else STATUSES[code]
+        counts[status] = counts.get(status, 0) + number
+    return counts

@@ -1,0 +1,83 @@
+"""A process's connection to the journal of a shared run, which is made anew where it is lost."""
+
+from contextlib import ExitStack, suppress
+from typing import Final
+
+from omeda_async._postgres_blocking import Connection, PostgresFailed, failing
+from omeda_async.bulk.journal.postgres_link import Stored, opened, stored_at, usable
+from omeda_async.bulk.journal.postgres_lock import check_server
+from omeda_async.bulk.journal.postgres_tables import check_format, format_of
+from omeda_async.bulk.journal.url import JournalUrl
+from omeda_async.errors import JournalError
+
+# Who is suspended in the middle of a transaction must not keep others from its chunk.
+_IDLE: Final = "SELECT set_config('idle_in_transaction_session_timeout', %s, false)"
+
+
+class Line:
+    """A connection to the journal of a shared run. Each method blocks, and raises a JournalError where it fails.
+
+    Args:
+        url: Where.
+        idle: Seconds that a transaction may rest.
+        within: Seconds that a statement may take, if others than usual.
+    """
+
+    def __init__(self, url: JournalUrl, idle: float, within: float | None = None) -> None:
+        self.url = url
+        self.was_open = False
+        """Whether it was ever there."""
+        self._idle, self._within = idle, within
+        self._stack = ExitStack()
+        self._sql: Connection | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether there is no connection: another try may find one."""
+        return self._sql is None or self._sql.closed
+
+    def connected(self) -> Connection:
+        """Return the connection; a new one where there is none."""
+        if self._sql is None or self._sql.closed:
+            self.close()
+            connection = self._stack.enter_context(opened(self.url, self._within))
+            try:
+                with usable(self.url), failing(connection):
+                    check_server(connection)
+                    check_format(format_of(connection), self.url)
+                    connection.execute(_IDLE, (f"{max(1.0, self._idle * 1000):.0f}ms",))
+            except BaseException:
+                self.close()
+                raise
+            self._sql, self.was_open = connection, True
+        return self._sql
+
+    def stored(self) -> Stored:
+        """Return the shared run that it is.
+
+        Raises:
+            JournalError: There is none.
+        """
+        connection = self.connected()
+        with usable(self.url), failing(connection):
+            return shared_at(connection, self.url)
+
+    def close(self) -> None:
+        """Close it; it may be opened again."""
+        self._sql = None
+        with suppress(JournalError, PostgresFailed):
+            self._stack.close()
+
+
+def shared_at(connection: Connection, url: JournalUrl) -> Stored:
+    """Return the shared run that is kept there.
+
+    Raises:
+        JournalError: There is none.
+    """
+    stored = stored_at(connection, url) if format_of(connection) else None
+    if stored is None:
+        raise JournalError(f"there is no journal {url}: nobody has filled a run of this name there")
+    if stored.chunk is None:
+        raise JournalError(f"the journal {url} is that of a plain run, which one process performs: resume it as such")
+    return stored

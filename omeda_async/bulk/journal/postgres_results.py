@@ -1,0 +1,62 @@
+"""What became of records, as it is written to PostgreSQL: answers once for all that share one."""
+
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Final
+
+from omeda_async._postgres_blocking import Connection
+from omeda_async.bulk.journal.codec import STATUS_CODES
+from omeda_async.bulk.journal.interface import Kept
+from omeda_async.bulk.journal.ranges import ranges
+
+NOTE: Final = """
+UPDATE omeda_async_journal_records AS r SET status = t.status, attempts = t.attempts, answer = t.answer
+FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::int[], %s::bigint[])
+    AS t (first, last, status, attempts, answer)
+WHERE r.id BETWEEN t.first AND t.last
+"""
+FORGET: Final = """
+UPDATE omeda_async_journal_records SET status = NULL, attempts = NULL, answer = NULL WHERE id = ANY(%s)
+"""
+_INSERT_ANSWERS: Final = """
+INSERT INTO omeda_async_journal_answers (id, answer) SELECT t.* FROM unnest(%s::bigint[], %s::text[]) AS t
+ON CONFLICT DO NOTHING
+"""
+_STORED_REMEMBERED: Final = 1000
+
+
+class Results:
+    """Writes down what became of records.
+
+    Args:
+        numbers: Gives the first of so many numbers for answers, which nobody else gets.
+    """
+
+    def __init__(self, numbers: Callable[[int], int]) -> None:
+        self._numbers_for = numbers
+        self._numbers: dict[str, int] = {}
+        """Of answers."""
+
+    def note(self, connection: Connection, results: Sequence[tuple[Sequence[int], Kept]]) -> None:
+        """Write what became of records, by their numbers."""
+        self.store(connection, [kept.stored for _, kept in results])
+        rows = [
+            (first, last, STATUS_CODES[kept.status], kept.attempts, self._numbers[kept.stored])
+            for records, kept in results
+            for first, last in ranges(records)
+        ]
+        if rows:
+            connection.execute(NOTE, [*map(list, zip(*rows, strict=True))])
+
+    def store(self, connection: Connection, texts: Sequence[str]) -> None:
+        """Write what is stored of results, each text once."""
+        if len(self._numbers) > _STORED_REMEMBERED:
+            self._numbers.clear()
+        if new := [text for text in dict.fromkeys(texts) if text not in self._numbers]:
+            first = self._numbers_for(len(new))
+            connection.execute(_INSERT_ANSWERS, (list(range(first, first + len(new))), new))
+            self._numbers.update(zip(new, count(first)))
+
+    def number_of(self, text: str) -> int:
+        """Return the number of a text that was stored right before."""
+        return self._numbers[text]

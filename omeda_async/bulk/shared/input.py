@@ -1,0 +1,77 @@
+"""Reading the input of a shared run into its journal."""
+
+import asyncio
+from functools import partial
+from typing import Any, Final
+
+from omeda_async._thread import Worker
+from omeda_async.bulk._item import Item, Records, refused
+from omeda_async.bulk._job import Work
+from omeda_async.bulk._outlast import outlast
+from omeda_async.bulk._reader import BREATHE_EVERY, iterate, read_item
+from omeda_async.bulk.journal.codec import Codec, texts_of
+from omeda_async.bulk.journal.interface import Aside
+from omeda_async.bulk.journal.postgres_fill import Batch, Filled, PostgresFill
+from omeda_async.errors import InvalidRecord
+
+AT_ONCE: Final = 2000
+"""Records that are written in one transaction."""
+
+
+async def fill(store: PostgresFill, work: Work, records: Records[Any]) -> Filled:
+    """Read the input to its end, and write it while the next of it is read.
+
+    Raises:
+        JournalError: It cannot be written, or is another run's.
+
+    Cancelling it leaves what has been written; the connection is closed.
+    """
+    worker = Worker("omeda_async fill")
+    try:
+        codec = Codec(await worker.do(store.open))
+        writing: asyncio.Future[None] | None = None
+        items: list[Item] = []
+        position = 0
+        async for record in iterate(records):
+            items.append(read_item(work, record, position))
+            position += 1
+            if len(items) == AT_ONCE:
+                if writing is not None:
+                    await writing
+                batch, items = _batch(work, codec, items), []
+                writing = worker.do(partial(store.add, batch))
+            if position % BREATHE_EVERY == 0:
+                await asyncio.sleep(0)
+        if writing is not None:
+            await writing
+        await worker.do(partial(store.add, _batch(work, codec, items)))
+        return await worker.do(store.end)
+    finally:
+        await outlast(_close(worker, store))
+
+
+async def _close(worker: Worker, store: PostgresFill) -> None:
+    await worker.do(store.close)
+    worker.end()
+
+
+def _batch(work: Work, codec: Codec, items: list[Item]) -> Batch:
+    """Say what is kept of records: all of one that can be sent, as others have to send it."""
+    good = [item for item in items if item.refusal is None]
+    texts = [text[text.index(b",") + 1 : -1].decode() for text in texts_of(good)]
+    for item, text in zip(good, texts, strict=True):
+        if text == "null":
+            item.refusal = InvalidRecord.of(None, "cannot be kept as JSON: give an id, a mapping or a model")
+            item.refusal.provider, item.refusal.operation = work.account.provider, work.name
+    kept = [(item, text) for item, text in zip(good, texts, strict=True) if item.refusal is None]
+    return Batch(
+        positions=[item.position for item, _ in kept],
+        fingerprints=codec.fingerprints(item.fingerprint for item, _ in kept),
+        texts=[text for _, text in kept],
+        refused=[
+            Aside(item.position, stored, codec.entries([item]).json[1:-1])
+            for item in items
+            if item.refusal is not None
+            for _, stored in codec.kept([(item, refused(item))])
+        ],
+    )

@@ -1,0 +1,49 @@
+"""The report of a whole shared run, as its journal knows it."""
+
+from collections import Counter
+from itertools import islice
+
+from omeda_async import _clock
+from omeda_async.bulk._job import Work
+from omeda_async.bulk._reader import read_item
+from omeda_async.bulk.journal.postgres_reader import PostgresReader
+from omeda_async.bulk.journal.status import NOT_DONE, JournalRecord, JournalStatus
+from omeda_async.bulk.journal.url import JournalUrl
+from omeda_async.errors import JournalError, OmedaAsyncError
+from omeda_async.outcomes import FAILURES_KEPT, BulkReport, Outcome, OutcomeStatus
+
+
+def read_report(url: JournalUrl, work: Work, stopped_by: OmedaAsyncError | None) -> BulkReport:
+    """Read it; this blocks.
+
+    Raises:
+        JournalError: It cannot be read, or is none of a shared run.
+    """
+    reader = PostgresReader(url)
+    status = reader.status()
+    if status.chunks is None:
+        raise JournalError(f"the journal {url} is that of a plain run")
+    counts = Counter(status.counts)
+    counts[OutcomeStatus.UNKNOWN] += status.under_way
+    return BulkReport(
+        total=status.total,
+        counts=dict(+counts),
+        requests=status.requests,
+        duration=_duration(status),
+        failures=tuple(_outcome(work, one) for one in islice(reader.not_done(NOT_DONE), FAILURES_KEPT)),
+        complete=status.chunks.complete,
+        stopped_by=stopped_by,
+    )
+
+
+def _duration(status: JournalStatus) -> float:
+    """Return the seconds from the first record read to the last that was noted; to now, where it goes on."""
+    if status.chunks is None or not status.runs:
+        return 0.0
+    until = status.chunks.seen if status.chunks.complete else None
+    return max(0.0, ((until or _clock.utc_now()) - status.runs[0].started).total_seconds())
+
+
+def _outcome(work: Work, one: JournalRecord) -> Outcome:
+    key = None if one.record is None else read_item(work, one.record, one.position).key
+    return Outcome(one.record, key, one.position, one.status, one.attempts, None, one.error)
