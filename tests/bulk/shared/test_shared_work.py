@@ -1,0 +1,236 @@
+"""Several processes perform the chunks of one run; here, several runs in one process."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from omeda_async import ClosedError, JournalError, OutcomeStatus
+from omeda_async._result import Result
+from omeda_async.bulk import Item, Job
+from omeda_async.errors import AuthenticationFailed
+from omeda_async.journal import cancel_run, read_not_done, read_status, reopen_run
+from tests.bulk.bulk_fakes import refusal
+from tests.bulk.journal_help import Work, asked
+from tests.bulk.postgres_journals import at
+from tests.bulk.shared_help import Abandoned, names, shared, standing, statuses, work_of
+
+S = OutcomeStatus
+
+
+async def test_several_share_a_run_and_each_record_is_sent_once(journal_url: str) -> None:
+    """Both do some of it, and both give the same report, which adds up."""
+    works = [work_of(concurrency=2), work_of(concurrency=2)]
+    records = [*names(60), "record 7", "bad"]
+    await shared(journal_url).fill(records, chunk=10)
+    reports = await asyncio.gather(*(shared(journal_url, work).work() for work in works))
+    assert all(work.sent for work in works)
+    assert sorted(works[0].sent + works[1].sent) == sorted(names(60))
+    for report in reports:
+        assert report.counts == {S.DONE: 61, S.REJECTED: 1}
+        assert (report.total, report.complete, report.requests) == (62, True, 12)
+        assert [(one.position, one.key) for one in report.failures] == [(61, None)]
+    assert read_status(journal_url).complete
+    assert read_status(journal_url).requests == 12
+
+
+async def test_chunks_are_performed_one_by_one(journal_url: str) -> None:
+    """As an engine for jobs wants it: each tells how it stands, and a second time does nothing."""
+    work = work_of()
+    run = shared(journal_url, work)
+    filled = await run.fill(names(25), chunk=10)
+    reports = [await run.perform(number) for number in (*filled.chunks, 1)]
+    assert statuses(reports) == ["done"] * 4
+    assert [report.counts for report in reports] == [{S.DONE: 10}, {S.DONE: 10}, {S.DONE: 5}, {S.DONE: 10}]
+    assert [report.requests for report in reports] == [2, 2, 1, 0]
+    assert sorted(work.sent) == sorted(names(25))
+    assert (await run.report()).complete
+
+
+async def test_a_chunk_that_another_performs_says_when_to_try_again(journal_url: str) -> None:
+    """Its lease, and the time-out of an attempt."""
+    await shared(journal_url).fill(names(3))
+    slow = asyncio.create_task(shared(journal_url, work_of(answer_time=lambda _: 3.0)).perform(0))
+    await asyncio.sleep(1.0)
+    taken = await shared(journal_url).perform(0)
+    assert taken.status == "taken"
+    assert taken.retry_in is not None
+    assert 4.0 < taken.retry_in <= 5.3
+    chunks = read_status(journal_url).chunks
+    assert chunks is not None
+    assert (chunks.held, read_status(journal_url).running) == (1, True)
+    assert (await slow).status == "done"
+
+
+async def test_what_a_dead_process_had_intended_is_settled_after_its_lease(journal_url: str) -> None:
+    """Not before the lease and the time-out of an attempt; the rest is sent as new."""
+    await shared(journal_url).fill(names(6))
+    work = work_of()
+    with Abandoned(journal_url) as dead:
+        dead.intend(1, 4)
+        assert standing(journal_url) == {"not_sent": 4, "begun": 2}
+        taken = await shared(journal_url, work).perform(0)
+    assert taken.status == "taken"
+    assert not work.sent
+    assert taken.retry_in is not None
+    assert 0.0 < taken.retry_in <= 0.7
+    report = await shared(journal_url, work).work()
+    assert report.counts == {S.DONE: 6}
+    assert sorted(work.doubtful) == ["record 1", "record 4"]
+    assert sorted(work.sent) == names(6)
+
+
+async def test_a_process_thought_dead_writes_nothing_more(journal_url: str) -> None:
+    """Neither intents nor outcomes, nor does it renew its lease; what its successor has written stands."""
+    await shared(journal_url).fill(names(6))
+    with Abandoned(journal_url) as dead:
+        dead.intend(0, 1)
+        report = await shared(journal_url).work()
+        assert dead.refused_to_write()
+        dead.backend.renew(dead.line)
+        assert dead.told
+        with pytest.raises(JournalError, match="another process"):
+            dead.backend.end(1, {}, None)
+    assert standing(journal_url) == {"done": 6}
+    assert report.counts == {S.DONE: 6}
+
+
+async def test_a_lease_that_has_run_out_lets_nothing_be_sent(journal_url: str) -> None:
+    """By this process's own clock, from when it was asked for; a renewal is asked for in time or is none."""
+    await shared(journal_url).fill(names(6))
+    with Abandoned(journal_url) as held:
+        held.time = 0.39
+        assert not held.backend.lapsed()
+        held.backend.renew(held.line)
+        held.time = 0.78
+        assert not held.backend.lapsed()
+        held.time = 0.8
+        assert held.backend.lapsed()
+
+
+async def test_a_run_is_cancelled_from_anywhere_and_goes_on(journal_url: str) -> None:
+    """Who holds a chunk stops, with what is in flight noted; no further one is claimed until it is reopened."""
+    work = work_of(concurrency=1, answer_time=at(2, lambda: cancel_run(journal_url)))
+    await shared(journal_url).fill(names(40), chunk=20)
+    report = await shared(journal_url, work).work()
+    assert str(report.stopped_by) == "the run was cancelled"
+    assert report.counts == {S.DONE: len(work.applied), S.NOT_SENT: 40 - len(work.applied)}
+    assert len(work.applied) < 20
+    assert (await shared(journal_url).perform(1)).status == "cancelled"
+    assert str((await shared(journal_url).work()).stopped_by) == "the run was cancelled"
+    assert await asyncio.to_thread(reopen_run, journal_url) == (0, 1)
+    assert (await shared(journal_url, work).work()).counts == {S.DONE: 40}
+    assert sorted(work.sent) == sorted(names(40))
+
+
+async def test_a_reopened_run_tries_again_what_failed(journal_url: str) -> None:
+    """Only that; what may have been carried out is settled by the operation's rule."""
+    failed = Result[Any](error=refusal(), known=S.FAILED, attempts=2)
+    unknown = Result[Any](error=refusal(), known=S.UNKNOWN, attempts=1, doubtful=True)
+    work = work_of(max_entries=1, endings={"record 1": failed, "record 3": unknown})
+    await shared(journal_url).fill([*names(6), "record 1"], chunk=3)
+    report = await shared(journal_url, work).work()
+    assert report.counts == {S.DONE: 4, S.FAILED: 2, S.UNKNOWN: 1}
+    assert [(one.position, one.record, one.status) for one in report.failures] == [
+        (1, "record 1", S.FAILED),
+        (3, "record 3", S.UNKNOWN),
+    ]
+    assert [one.record for one in read_not_done(journal_url)] == ["record 1", "record 3"]
+    assert reopen_run(journal_url) == (0, 1)
+    again = work_of()
+    assert (await shared(journal_url, again).work()).counts == {S.DONE: 7}
+    assert (sorted(again.sent), again.doubtful) == (["record 1", "record 3"], ["record 3"])
+    assert reopen_run(journal_url) == ()
+
+
+async def test_a_process_with_other_settings_sends_nothing(journal_url: str) -> None:
+    """Records that read differently there are not what was asked for; others may perform the chunk at once."""
+
+    class Other(Work):
+        def read(self, raw: Any) -> Item:
+            item = super().read(raw)
+            item.fingerprint += b"?"
+            return item
+
+    await shared(journal_url).fill(names(3))
+    other = Other(account=work_of().account)
+    with pytest.raises(JournalError, match="read differently here"):
+        await shared(journal_url, other).perform(0)
+    assert not other.sent
+    assert (await shared(journal_url).perform(0)).counts == {S.DONE: 3}
+
+
+async def test_a_cause_that_meets_everyone_stops_the_run(journal_url: str) -> None:
+    """No further chunk is claimed; the report says why, and the same call goes on later."""
+
+    class Stopping(Work):
+        async def perform(self, items: list[Item], job: Job) -> None:
+            await super().perform(items, job)
+            job.stop.set(AuthenticationFailed("wrong token", status=401))
+
+    work = Stopping(account=work_of().account, max_entries=5, concurrency=1)
+    work.answer = lambda items: Result(error=refusal(), known=S.FAILED, attempts=len(items))
+    await shared(journal_url).fill(names(30), chunk=10)
+    report = await shared(journal_url, work).work()
+    assert isinstance(report.stopped_by, AuthenticationFailed)
+    assert (report.counts, report.complete) == ({S.FAILED: 5, S.NOT_SENT: 25}, False)
+    assert (await shared(journal_url).work()).counts == {S.DONE: 30}
+
+
+async def test_closing_the_manager_gives_the_chunks_back(journal_url: str) -> None:
+    """At once, for others to go on."""
+    work = work_of(concurrency=1, answer_time=lambda _: 0.5)
+    await shared(journal_url).fill(names(20), chunk=20)
+    task = asyncio.create_task(shared(journal_url, work).work())
+    await asyncio.sleep(0.7)
+    work.account.activity.stop()
+    await work.account.activity.aclose(5.0)
+    report = await task
+    assert isinstance(report.stopped_by, ClosedError)
+    assert report.counts == {S.DONE: len(work.applied), S.NOT_SENT: 20 - len(work.applied)}
+    with pytest.raises(ClosedError):
+        await shared(journal_url, work).work()
+    assert (await shared(journal_url).perform(0)).status == "done"
+
+
+@pytest.mark.parametrize("twice", [False, True])
+async def test_cancelled_at_any_moment_nothing_is_lost_or_left_held(journal_url: str, *, twice: bool) -> None:
+    """Whatever was under way: the next goes on at once, and what may have been sent is settled, not guessed."""
+    sent: list[tuple[Any, bool]] = []
+
+    def note(items: list[Item]) -> float:
+        sent.extend((item.raw, item.doubtful) for item in items)
+        return 0.003
+
+    await shared(journal_url).fill(names(120), chunk=2)
+    for passes in range(40):
+        work = work_of(max_entries=1, concurrency=2, answer_time=note)
+        task = asyncio.create_task(shared(journal_url, work, lease=600.0).work())
+        for _ in range(passes):
+            await asyncio.sleep(0.001)
+        task.cancel()
+        if twice:
+            await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.wait({task})
+        chunks = read_status(journal_url).chunks
+        assert chunks is not None
+        assert chunks.held == 0
+    report = await shared(journal_url, work_of(answer_time=note)).work()
+    assert report.counts == {S.DONE: 120}
+    assert {raw for raw, _ in sent} == set(names(120))
+    assert max(Counter(raw for raw, doubtful in sent if not doubtful).values()) == 1
+
+
+async def test_a_connection_that_is_lost_is_made_anew(journal_url: str) -> None:
+    """In the middle of a chunk: it is gone on with, each record is sent once, and nothing is in doubt."""
+    name = f"ours-{journal_url[-16:]}"
+    url = f"{journal_url}&application_name={name}"
+    cut = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = %(name)s AND pid <> pg_backend_pid()"""
+    work = work_of(concurrency=1, answer_time=at(2, lambda: asked(url, cut, name=name)))
+    await shared(url).fill(names(30), chunk=10)
+    report = await shared(url, work).work()
+    assert report.counts == {S.DONE: 30}
+    assert (sorted(work.sent), work.doubtful) == (sorted(names(30)), [])
