@@ -54,8 +54,8 @@ class ChunkBackend:
         self.place = str(line.url)
         self.is_lost = False
         """Whether another process has it."""
-        self.is_over = False
-        """Whether it was given back."""
+        self.done: bool | None = None
+        """Whether it was given back as done, or to be gone on with; None while it was not given back."""
         self.has_lapsed = False
         """Whether something was not sent as the lease may have run out."""
         self._line, self._claimed, self._terms, self._now, self._tell = line, claimed, terms, now, tell
@@ -119,7 +119,7 @@ class ChunkBackend:
         self._hold["requests"] = self._claimed.requests + requests
         self._persist(lambda: self._write(WriteGroup()))
         self._persist(lambda: give_back(self._line, self._claimed, done=cause is None))
-        self.is_over = True
+        self.done = cause is None
 
     def close(self) -> None:
         """Leave the connection to whoever made it."""

@@ -56,8 +56,9 @@ WHERE journal = %(journal)s AND number = %(number)s AND fence = %(fence)s AND NO
 RETURNING (SELECT cancelled FROM omeda_async_journals WHERE id = %(journal)s)
 """.replace("<lease>", _LEASE).encode()
 """Holds a chunk for longer, if it is still held; tells whether the run was cancelled."""
+# A renewal that comes late must not hold what nobody holds: the fence is another.
 _GIVE_BACK: Final = """
-UPDATE omeda_async_journal_chunks SET done = %(done)s, lease_until = NULL, free_at = NULL
+UPDATE omeda_async_journal_chunks SET done = %(done)s, fence = fence + 1, lease_until = NULL, free_at = NULL
 WHERE journal = %(journal)s AND number = %(number)s AND fence = %(fence)s
 """
 _WIPE: Final = "UPDATE omeda_async_journal_records SET record = NULL WHERE id BETWEEN %s AND %s"

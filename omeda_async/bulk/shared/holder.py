@@ -131,26 +131,25 @@ class Holder:
             failure = error
         finally:
             beat.end()
-            has_ended = failure is not None or run.report.complete
-            if has_ended and not (backend.is_over or backend.is_lost):
+            has_ended = failure is not None or run.report.complete  # else something may be under way: it has to lapse
+            if has_ended and backend.done is None and not backend.is_lost:
                 await outlast(self._give_back(claimed))
-        if backend.is_lost or (backend.has_lapsed and failure is None):
-            retry_in = self._terms.lease + self._terms.attempt if backend.is_lost else _AT_LEAST
-            return ChunkReport(
-                number=claimed.number, status=ChunkStatus.TAKEN, requests=run.report.requests, retry_in=retry_in
-            )
+        if backend.done is None and backend.is_lost:
+            return self._taken(claimed, run, self._terms.lease + self._terms.attempt)
         if failure is not None:
             raise failure
-        return await self._report(claimed.number, run, CANCELLED in stopped)
-
-    async def _report(self, number: int, run: BulkRun, was_cancelled: bool) -> ChunkReport:
-        status = ChunkStatus.DONE
-        if run.stopped_by is not None:
-            status = ChunkStatus.CANCELLED if was_cancelled else ChunkStatus.LEFT
+        if backend.has_lapsed:
+            return self._taken(claimed, run, _AT_LEAST)
+        status = ChunkStatus.CANCELLED if CANCELLED in stopped else ChunkStatus.LEFT
         return ChunkReport(
-            number=number,
-            status=status,
-            counts=await self.counts(number),
+            number=claimed.number,
+            status=ChunkStatus.DONE if backend.done else status,
+            counts=await self.counts(claimed.number),
             requests=run.report.requests,
-            stopped_by=run.stopped_by,
+            stopped_by=None if backend.done else run.stopped_by,
+        )
+
+    def _taken(self, claimed: Claimed, run: BulkRun, retry_in: float) -> ChunkReport:
+        return ChunkReport(
+            number=claimed.number, status=ChunkStatus.TAKEN, requests=run.report.requests, retry_in=retry_in
         )

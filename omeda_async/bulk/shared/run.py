@@ -46,7 +46,7 @@ class SharedRun(Generic[Record_co, Receipt_co]):
     def __init__(self, url: JournalUrl, work: Work, terms: Terms, options: BulkOptions) -> None:
         self._url, self._work, self._terms, self._options = url, work, terms, options
         self._stopped_by: OmedaAsyncError | None = None
-        self._failure: OmedaAsyncError | None = None
+        self._failure: Exception | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._work.name}: {self._url}>"
@@ -166,7 +166,7 @@ class SharedRun(Generic[Record_co, Receipt_co]):
             while not self._is_over:
                 try:
                     found = await holder.perform(None)
-                except OmedaAsyncError as error:
+                except Exception as error:  # noqa: BLE001 whatever it is, it is raised once all have ended
                     away = isinstance(error, JournalError) and holder.line.was_open and holder.line.is_lost
                     if not away or _clock.now() - reached > OUTAGE:
                         self._failure = self._failure or error

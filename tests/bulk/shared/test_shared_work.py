@@ -9,6 +9,8 @@ import pytest
 from omeda_async import ClosedError, JournalError, OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import Item, Job
+from omeda_async.bulk.journal.postgres_chunk import ChunkBackend
+from omeda_async.bulk.journal.postgres_line import Line
 from omeda_async.errors import AuthenticationFailed
 from omeda_async.journal import cancel_run, read_not_done, read_status, reopen_run
 from tests.bulk.bulk_fakes import refusal
@@ -107,6 +109,37 @@ async def test_a_lease_that_has_run_out_lets_nothing_be_sent(journal_url: str) -
         assert not held.backend.lapsed()
         held.time = 0.8
         assert held.backend.lapsed()
+
+
+async def test_a_renewal_that_comes_late_holds_nothing(journal_url: str) -> None:
+    """The chunk was given back: it is the next one's at once."""
+    await shared(journal_url).fill(names(3))
+    with Abandoned(journal_url) as held:
+        held.backend.end(0, {}, "stopped")
+        held.backend.renew(held.line)
+    chunks = read_status(journal_url).chunks
+    assert chunks is not None
+    assert (chunks.free, chunks.held) == (1, 0)
+    assert (await shared(journal_url).perform(0)).status == "done"
+
+
+async def test_a_chunk_is_held_for_longer_than_a_lease_as_it_is_renewed(
+    journal_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three times in each, by a connection of its own, while nothing is written for a while."""
+    renew, lines = ChunkBackend.renew, list[Line]()
+
+    def noted(backend: ChunkBackend, line: Line) -> None:
+        lines.append(line)
+        renew(backend, line)
+        assert not backend.lapsed()
+
+    monkeypatch.setattr(ChunkBackend, "renew", noted)
+    await shared(journal_url).fill(names(3))
+    work = work_of(answer_time=lambda _: 19.5)
+    report = await shared(journal_url, work, lease=3.0).perform(0)
+    assert (report.status, report.counts) == ("done", {S.DONE: 3})
+    assert (len(lines), len(set(map(id, lines)))) == (19, 1)
 
 
 async def test_a_run_is_cancelled_from_anywhere_and_goes_on(journal_url: str) -> None:
