@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
 from importlib import import_module
@@ -9,7 +10,7 @@ from itertools import chain, repeat
 from numbers import Integral
 from operator import attrgetter
 from struct import iter_unpack, pack
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 from zlib import crc32
 
 import attrs
@@ -131,7 +132,13 @@ def _revived(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     fields = {name: _revived(one) for name, one in value.items() if name != _CLASS}
-    return _class_of(value[_CLASS])(**fields) if _CLASS in value else fields
+    if _CLASS not in value:
+        return fields
+    cls = _class_of(value[_CLASS])
+    for name in _moments(cls):
+        if isinstance(fields.get(name), str):
+            fields[name] = datetime.fromisoformat(fields[name])
+    return cls(**fields)
 
 
 def _dumped(value: Any) -> str:
@@ -192,6 +199,12 @@ def _class_of(path: Any) -> Any:
     if not (isinstance(cls, type) and attrs.has(cls)):
         raise ValueError(f"{path} is no class that a journal may hold")
     return cls
+
+
+@lru_cache(maxsize=256)
+def _moments(cls: Any) -> tuple[str, ...]:
+    """Return the fields of a class that hold a date, which JSON has as texts."""
+    return tuple(field.name for field in attrs.fields(cls) if datetime in {field.type, *get_args(field.type)})
 
 
 def _without_addresses(value: Any) -> Any:

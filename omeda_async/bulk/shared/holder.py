@@ -74,7 +74,7 @@ class Holder:
         """
         stored = await self._worker.do(self.line.stored)
         concurrency = self._options.get("concurrency") or self._work.concurrency
-        return max(1, concurrency * self._work.max_entries // (stored.chunk or 1))
+        return min(concurrency, max(1, concurrency * self._work.max_entries // (stored.chunk or 1)))
 
     async def aclose(self) -> None:
         """Close the connection; a cancellation is put off until that is done."""

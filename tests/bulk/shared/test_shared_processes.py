@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from omeda_async import OutcomeStatus, SharedRun
+from omeda_async import JournalError, OutcomeStatus, SharedRun
 from omeda_async.journal import read_status
 from omeda_async.sandbox import Sandbox
+from tests.bulk.postgres_journals import at
 from tests.bulk.sandboxed import manager_on
 from tests.bulk.shared_help import adds_up, names, shared, standing, work_of
 from tests.limits.postgres_service import OwnPostgres
@@ -115,3 +116,18 @@ async def test_a_database_that_is_away_for_some_seconds_is_waited_for(server: Ow
     twice = {name for name, times in Counter(work.sent).items() if times > 1}
     assert twice <= set(work.doubtful)
     assert adds_up(url, 60)
+
+
+async def test_a_database_that_does_not_come_back_ends_the_chunk(server: OwnPostgres) -> None:
+    """After the lease: it says so, nothing is sent that is not noted, and what was in flight is settled later."""
+    url = f"{server.url}?connect_timeout=2&run=gone"
+    await shared(url).fill(names(20))
+    work = work_of(concurrency=1, answer_time=at(2, lambda: server.stop(signal.SIGKILL)))
+    with pytest.raises(JournalError, match="cannot be used"):
+        await shared(url, work, lease=0.5).perform(0)
+    assert len(work.sent) <= 15
+    server.start()
+    assert standing(url)["done"] >= 5
+    again = work_of()
+    assert (await shared(url, again).work()).counts == {S.DONE: 20}
+    assert set(again.sent) & set(work.sent) <= set(again.doubtful)

@@ -1,0 +1,72 @@
+"""Shared runs of every provider: what another process makes of the records is what was asked for."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from omeda_async import (
+    BrandOptOut,
+    CampaignCancel,
+    ClientOptOut,
+    DeploymentCancel,
+    DeploymentTypeOptOut,
+    OutcomeStatus,
+    TransactionCancel,
+)
+from omeda_async._row import Row
+from omeda_async.journal import read_not_done
+from omeda_async.sandbox import Sandbox
+from tests.bulk.sandboxed import manager_on
+
+S = OutcomeStatus
+SOON = datetime(2031, 5, 1, 12, tzinfo=UTC)
+OPT_OUTS = [
+    ClientOptOut("a@omeda.com", key=1),
+    BrandOptOut("b@omeda.com", brand_ids=["XXG", "XXH"], source="Company STU", key="two"),
+    DeploymentTypeOptOut("c@omeda.com", deployment_type_ids=[4194, 4804]),
+    {"email_address": "d@omeda.com", "brand_ids": ("XXG",), "key": 4},
+    Row(7, {"email_address": "e@omeda.com", "brand_ids": ["XXG"]}),
+    BrandOptOut("f@omeda.com", brand_ids=["NOPE"]),
+    Row(8, ValueError("no")),
+]
+DEPLOYMENTS = [
+    "FOO1",
+    DeploymentCancel("FOO2", user_id="omailAccount1", scheduled_for=SOON, key="k"),
+    {"track_id": "FOO3", "scheduled_for": SOON, "user_id": None},
+    "FOO9",
+]
+CAMPAIGNS = ["1", CampaignCancel("2", "enough", key=5), {"campaign_id": 3, "reason": "other"}, "9"]
+TRANSACTIONS = ["k1", TransactionCancel("k2", reason="why", milestones="Gone"), {"submit_key": "k3", "key": 4}, "k9"]
+
+
+def seed(sandbox: Sandbox) -> None:
+    """Let the sandbox have what is to be cancelled."""
+    for number in range(1, 4):
+        sandbox.omeda.seed_deployment(f"FOO{number}")
+        sandbox.ocamba.seed_campaign(str(number), status="scheduled")
+        sandbox.journey_manager.seed_transaction(f"k{number}")
+
+
+@pytest.mark.parametrize(
+    ("provider", "client", "records", "options", "counts"),
+    [
+        ("omeda", "opt_outs", OPT_OUTS, {}, {S.DONE: 5, S.REJECTED: 2}),
+        ("omeda", "deployments", DEPLOYMENTS, {}, {S.DONE: 3, S.REJECTED: 1}),
+        ("ocamba", "campaigns", CAMPAIGNS, {"reason": "all"}, {S.DONE: 3, S.REJECTED: 1}),
+        ("journey_manager", "transactions", TRANSACTIONS, {"reason": "all"}, {S.DONE: 3, S.REJECTED: 1}),
+    ],
+)
+async def test_records_of_any_kind_are_sent_by_another(  # noqa: PLR0917 a row of the table
+    journal_url: str, provider: str, client: str, records: list[Any], options: dict[str, Any], counts: dict[S, int]
+) -> None:
+    """Models, mappings, rows of files and ids, with keys and dates: as in a plain run, and with the same positions."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as here, manager_on(sandbox) as there:
+        seed(sandbox)
+        filling = getattr(getattr(here, provider), client).shared_run(journal_url, **options)
+        await filling.fill(records, chunk=3)
+        report = await getattr(getattr(there, provider), client).shared_run(journal_url, **options).work()
+    assert report.counts == counts
+    assert report.complete
+    assert [one.position for one in report.failures] == [one.position for one in read_not_done(journal_url)]
+    assert report.failures[-1].position == len(records) - 1
