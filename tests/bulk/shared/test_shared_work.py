@@ -237,7 +237,7 @@ async def test_cancelled_at_any_moment_nothing_is_lost_or_left_held(journal_url:
         return 0.003
 
     await shared(journal_url).fill(names(120), chunk=2)
-    for passes in range(40):
+    for passes in range(30):
         work = work_of(max_entries=1, concurrency=2, answer_time=note)
         task = asyncio.create_task(shared(journal_url, work, lease=600.0).work())
         for _ in range(passes):
