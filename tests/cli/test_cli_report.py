@@ -95,9 +95,9 @@ def test_what_was_waited_for_is_told_apart(scene: Scene) -> None:
     scene.sandbox.faults.add(Fault("503", "before", times=2))
     found = page_after(scene, "cancel-campaigns", campaigns(scene, 30), "--yes", "--reason", "x", code=1)
     waits = found["timeline"]["waits"]
-    assert waits["pauses"]["longest"] == pytest.approx(7, abs=1)
+    assert 6 < waits["pauses"]["longest"] < 12  # a 503 asks for one as well, which may prolong it
     assert sum(found["timeline"]["paused"]) == pytest.approx(waits["pauses"]["seconds"], abs=0.05)
-    assert waits["asked"]["longest"] == pytest.approx(7, abs=1.5)
+    assert 6 < waits["asked"]["longest"] < 12
     assert sum(found["timeline"]["answers"]["limited"]) == 1
     assert waits["retries"]["ServerError"]["times"] >= 1
     assert found["steps"] == []
