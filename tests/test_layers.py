@@ -175,8 +175,13 @@ ROWS: list[tuple[str, str, str]] = [
     (r"report\._timeline", r"events|limits|_clock", r"attrs"),
     (r"report\._journal", rf"errors|journal|outcomes|_masking|{OWN}", r""),
     (
+        r"worker(\..*)?",
+        rf"errors|outcomes|events|manager|journal|_(masking|clock|checks|hooks|postgres_blocking)|bulk(\.shared\.reports|\.journal\.url)?|rows(\._file)?|{OWN}",
+        r"attrs|procrastinate(\..*)?",
+    ),
+    (
         r"cli(\..*)?|__main__",
-        rf"errors|outcomes|events|limits|settings|_environment|sandbox|journal|outbox|report\..*|rows(\._formulas)?|cli(\._process)?||{OWN}",
+        rf"errors|outcomes|events|limits|settings|_environment|sandbox|journal|outbox|report\..*|worker(\._(operations|places))?|rows(\._formulas)?|cli(\._process)?||{OWN}",
         r"attrs|typer|rich(\..*)?",
     ),
 ]
@@ -189,6 +194,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"aiolimiter.*", r"limits\._limiter"),
     (r"psycopg(\..*)?", r"_postgres(_blocking|_callers)?"),
     (r"sqlite3.*", r"bulk\.(journal|outbox)\.sqlite(_\w+)?|limits\._sqlite_file"),
+    (r"procrastinate(\..*)?", r"worker\..*"),
     (r"redis(\..*)?", r"limits\._redis_(link|store)"),
     (r"(cattrs|orjson)(\..*)?", r"(?!limits\.).*|limits\._stored"),
     (r"os\.(environ|getenv|environb|putenv)", r"_environment|cli\..*"),
@@ -196,7 +202,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"time(\..*)?", r"_clock"),
     (
         r"(asyncio\.)?(sleep|create_task|ensure_future)",
-        r"_clock|_auth|_postgres|limits\._(store_limiter|redis_link|redis_store)|sandbox\._(exchange|sums)|bulk\..*|cli\..*",
+        r"_clock|_auth|_postgres|limits\._(store_limiter|redis_link|redis_store)|sandbox\._(exchange|sums)|bulk\..*|worker\._running|cli\..*",
     ),
     (
         r"asyncio(\..*)?",

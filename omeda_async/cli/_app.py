@@ -135,6 +135,67 @@ def status(  # noqa: PLR0917 its parameters become the command's
 
 
 @app.command(cls=Command)
+def worker(
+    database: Annotated[
+        str,
+        typer.Argument(
+            metavar="postgresql://…", help="The database with the queue and the journals, without ?run=NAME."
+        ),
+    ],
+    *,
+    concurrency: Annotated[int, typer.Option(min=1, help="Chunks of runs performed at a time.")] = 2,
+    grace: Annotated[
+        float,
+        typer.Option(min=0.001, metavar="SECONDS", help="What requests under way have to end, once it is stopped."),
+    ] = 20.0,
+    once: Annotated[bool, typer.Option("--once", help="Exit when there is nothing to do now.")] = False,
+    share_limits: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE",
+            help="Where the limits are shared with other processes: by default in that database; a folder of this "
+            "host, another URL, or 'alone' for a worker that nobody else sends beside.",
+        ),
+    ] = None,
+    proxy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Go out through it, not through HTTPS_PROXY: that is the place for one with a password.",
+        ),
+    ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.pem", help="Trust these authorities besides the system's, such as a proxy's."),
+    ] = None,
+) -> None:
+    """Send what bulk commands have enqueued, until interrupted; on as many hosts as you like.
+
+    Settings come from the environment, of every provider whose runs are enqueued. Interrupted, it lets requests under
+    way end, and gives back the rest for others to send.
+    """
+    from omeda_async.cli._worker import Way, work  # noqa: PLC0415 only this command works on a queue
+
+    way = Way(share_limits=share_limits, proxy=proxy, ca_file=ca_file)
+    work(database, way, concurrency=concurrency, grace=grace, once=once)
+
+
+@app.command("cancel-run", cls=Command)
+def cancel_run(
+    journal: Annotated[
+        str, typer.Argument(metavar="postgresql://…?run=NAME", help="The journal of a run that was enqueued.")
+    ],
+) -> None:
+    """Cancel a run that was enqueued: nothing new of it is sent, by any worker.
+
+    What is under way may end. The bulk command with --enqueue --reopen goes on with it.
+    """
+    from omeda_async.cli._worker import cancel  # noqa: PLC0415 the same
+
+    cancel(journal)
+
+
+@app.command(cls=Command)
 def demo(
     journal: Annotated[
         Path,

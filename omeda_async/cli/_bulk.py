@@ -12,7 +12,7 @@ from omeda_async import ConfigurationError, Plan, RateLimit
 from omeda_async._environment import settings_from_env
 from omeda_async.cli._files import check_output, check_report
 from omeda_async.cli._input import opened
-from omeda_async.cli._order import Asked, Format, Order
+from omeda_async.cli._order import Asked, Format, Order, check_extra
 from omeda_async.cli._outcomes import as_dict
 from omeda_async.cli._report import CUT, levels_in_words, show_plan
 from omeda_async.cli._screen import Exit, complaints, counted, fitting, notes, print_json, results, say
@@ -31,6 +31,7 @@ def perform(order: Order) -> None:
     """Do what was asked for, and exit with the code that says how it went."""
     with complaints(), opened(order.kind, order.asked) as rows:
         _check_outputs(order.asked)
+        _check_enqueued(order.asked)
         settings, order = _settings(order)
         _check_user(order, rows, settings)
         host = urlsplit(settings.url).netloc
@@ -42,13 +43,39 @@ def perform(order: Order) -> None:
         if order.asked.plan:
             code = _plan(order, rows, settings, host)
         elif order.asked.yes or _confirmed(order, rows, settings, host):
-            from omeda_async.cli._sending import send  # noqa: PLC0415 a plan needs no bars and no results
-
-            code = send(order, rows, settings, host)
+            code = _perform(order, rows, settings, host)
         else:
             say(notes(), "Nothing was sent.", "bold")
             code = Exit.NOT_ALL_DONE
     raise typer.Exit(code)
+
+
+def _perform(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
+    if order.asked.enqueue:
+        from omeda_async.cli._enqueue import enqueue  # noqa: PLC0415 it needs an extra
+
+        return enqueue(order, rows, settings, host)
+    from omeda_async.cli._sending import send  # noqa: PLC0415 a plan needs no bars and no results
+
+    return send(order, rows, settings, host)
+
+
+def _check_enqueued(asked: Asked) -> None:
+    if not asked.enqueue:
+        for name, given in (("--priority", asked.priority), ("--reopen", asked.reopen)):
+            if given:
+                raise ConfigurationError(f"{name} is for what is enqueued: give --enqueue, or leave it out")
+        return
+    check_extra()
+    if asked.journal is None or "://" not in asked.journal:
+        raise ConfigurationError(
+            "--enqueue needs a journal that workers can reach: --journal 'postgresql://host/database?run=NAME'"
+        )
+    for name in ("output", "deadline", "rate", "share_limits", "proxy", "ca_file"):
+        if getattr(asked, name) is not None:
+            raise ConfigurationError(
+                f"--{name.replace('_', '-')} is for who sends, and with --enqueue workers do: leave it out"
+            )
 
 
 def _check_outputs(asked: Asked) -> None:

@@ -93,6 +93,19 @@ def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
         Path | None,
         typer.Option(metavar="FILE.pem", help="Trust these authorities besides the system's, such as a proxy's."),
     ] = None,
+    enqueue: Annotated[
+        bool,
+        typer.Option(
+            "--enqueue",
+            help="Send nothing here: read FILE into the journal, a PostgreSQL URL with ?run=NAME, for 'omeda-async "
+            "worker' to send.",
+        ),
+    ] = False,
+    priority: Annotated[int, typer.Option(help="With --enqueue: workers send what has more of it first.")] = 0,
+    reopen: Annotated[
+        bool,
+        typer.Option("--reopen", help="With --enqueue: go on with a cancelled run, and try again what failed."),
+    ] = False,
 ) -> None:
     """Declare them: the parameters of Asked."""
 

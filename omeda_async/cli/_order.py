@@ -3,6 +3,7 @@
 import enum
 import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -71,6 +72,9 @@ class Asked:
     share_limits: str | None = attrs.field(default=None, repr=False)
     proxy: str | None = attrs.field(default=None, repr=False)
     ca_file: Path | None = None
+    enqueue: bool = False
+    priority: int = 0
+    reopen: bool = False
 
 
 Make: TypeAlias = "Callable[[SessionManager, RowFile, dict[str, Any]], BulkRun]"
@@ -105,7 +109,7 @@ class Order:
         """
         from omeda_async import SessionManager  # noqa: PLC0415 whoever only asks for help needs none
 
-        context = None if self.asked.ca_file is None else _trusting(self.asked.ca_file)
+        context = None if self.asked.ca_file is None else trusting(self.asked.ca_file)
         options = {self.provider.setting: settings, "proxy": self.asked.proxy, "ssl": context}
         return SessionManager(**options, hooks=hooks, log_events=False, share_limits=self.asked.share_limits)
 
@@ -116,7 +120,24 @@ class Order:
         return self.make(manager, rows, options)
 
 
-def _trusting(path: Path) -> ssl.SSLContext:
+def check_extra() -> None:
+    """Check that the queue can be used.
+
+    Raises:
+        ConfigurationError: What it needs is not installed.
+    """
+    from omeda_async import ConfigurationError  # noqa: PLC0415 the same
+
+    if find_spec("procrastinate") is None:
+        raise ConfigurationError("what is enqueued needs an extra: pip install 'omeda-async[worker]'")
+
+
+def trusting(path: Path) -> ssl.SSLContext:
+    """Return what trusts the authorities of a file besides the system's.
+
+    Raises:
+        ConfigurationError: It cannot be read, or holds none.
+    """
     from omeda_async import ConfigurationError  # noqa: PLC0415 the same
 
     context = ssl.create_default_context()

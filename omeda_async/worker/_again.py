@@ -1,0 +1,60 @@
+"""Whether a job comes again, and when: decided from what it met with, without I/O."""
+
+import asyncio
+from typing import Final
+
+from procrastinate import BaseRetryStrategy, RetryDecision
+from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import Job
+
+from omeda_async.errors import (
+    ClosedError,
+    JournalError,
+    LimitWaitExceeded,
+    RateLimited,
+    ServerError,
+    TransportError,
+    UnreadableAnswer,
+)
+
+FIRST, LONGEST = 15.0, 900.0
+"""Seconds until a job comes again that met with what passes; each time twice as long, and never longer."""
+OFTEN: Final = 100
+"""How often a job comes again for such a cause at the most: for about a day."""
+_PASSES: Final = (
+    *(TransportError, ServerError, RateLimited, UnreadableAnswer, LimitWaitExceeded),
+    *(JournalError, ConnectorException, OSError),
+)
+
+
+class Taken(Exception):  # not raised to anybody but the engine
+    """A chunk is another's, or was and may still have a request on its way."""
+
+    def __init__(self, retry_in: float) -> None:
+        super().__init__(f"the chunk is held by another process; looked at again in {retry_in:.0f} s")
+        self.retry_in = retry_in
+
+
+def seconds_until_again(error: BaseException, attempts: int) -> float | None:
+    """Return the seconds after which a job comes again; None: never, as it would meet with the same.
+
+    Args:
+        error: What it met with.
+        attempts: How often it has come before.
+    """
+    if isinstance(error, Taken):
+        return error.retry_in
+    if isinstance(error, ClosedError | asyncio.CancelledError):  # this worker was told to stop
+        return 0.0
+    if not isinstance(error, _PASSES) or attempts >= OFTEN:
+        return None
+    return float(min(FIRST * 2 ** min(attempts, 10), LONGEST))
+
+
+class Again(BaseRetryStrategy):
+    """The same for procrastinate."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
+        """Decide whether a job comes again."""
+        seconds = seconds_until_again(exception, job.attempts)
+        return None if seconds is None else RetryDecision(retry_in={"milliseconds": round(seconds * 1000)})

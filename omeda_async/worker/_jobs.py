@@ -1,0 +1,255 @@
+"""Bulk runs as jobs: deferred, performed by any worker, cancelled, reported."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Self
+
+from procrastinate import App, JobContext, PsycopgConnector
+from procrastinate.exceptions import TaskAlreadyRegistered
+
+from omeda_async._checks import check_duration, check_whole
+from omeda_async.bulk import Records
+from omeda_async.bulk.shared.reports import ChunkReport
+from omeda_async.errors import ConfigurationError, JournalError
+from omeda_async.journal import JournalStatus, cancel_run, read_status, reopen_run
+from omeda_async.manager import SessionManager
+from omeda_async.rows._file import RowOptions
+from omeda_async.worker._again import Again
+from omeda_async.worker._managers import Managers
+from omeda_async.worker._operations import check_options, operation_of
+from omeda_async.worker._performing import Performing
+from omeda_async.worker._places import check_database, database_of, journal_of
+from omeda_async.worker._queue import PERFORM, SWEEP, Queue
+from omeda_async.worker._reports import Deferred
+from omeda_async.worker._running import GRACE, Running, prepare
+from omeda_async.worker._source import Source, rows_at
+
+STALLED_AFTER = 30.0
+"""Seconds without a heartbeat after which a worker counts as gone."""
+SWEEP_FIRST = 1_000_000
+"""The priority of the sweep: before any chunk."""
+_FILLING = frozenset({"chunk", "journal_pii"})
+
+
+class BulkJobs:
+    """Bulk runs as jobs of a procrastinate app. Make one wherever runs are deferred, and wherever they are performed.
+
+    It registers two tasks with the app: one that performs a chunk, and a periodic one that gives the jobs of workers
+    that are gone to others.
+
+    Args:
+        app: With a ``PsycopgConnector``; it has to be open for whatever is awaited here.
+        manager_factory: Makes a session manager, such as ``SessionManager.from_env``. All jobs of a process that run
+            at the same time use one. So that several workers keep to one budget, it has to have ``share_limits``.
+        journal: The database in which the journals are: ``postgresql://host/database``. None: the app's own.
+        queue: The name of the queue.
+        stalled_after: Seconds without a heartbeat after which a worker counts as gone.
+        sweep_every: Seconds between two looks for such workers, from 1 to 59.
+        on_chunk: Called with the name of the run and a ``ChunkReport``, whenever a job was performed. It must not
+            block.
+
+    Raises:
+        ConfigurationError: An argument is of the wrong kind, or the app has such jobs already; the message says which.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        manager_factory: Callable[[], SessionManager],
+        *,
+        journal: str | None = None,
+        queue: str = "omeda_async",
+        stalled_after: float = STALLED_AFTER,
+        sweep_every: int = 10,
+        on_chunk: Callable[[str, ChunkReport], Any] | None = None,
+    ) -> None:
+        if not isinstance(app, App) or not callable(manager_factory):
+            raise ConfigurationError("BulkJobs takes an App of procrastinate, and what makes a SessionManager")
+        check_duration("stalled_after", stalled_after)
+        check_whole("sweep_every", sweep_every)
+        self._app = app
+        self._journal = None if journal is None else check_database(journal)
+        self._queue = Queue(app=app, name=queue)
+        self._stalled_after = stalled_after
+        self._performing = Performing(
+            managers=Managers(manager_factory), queue=self._queue, journal=self._url, on_chunk=on_chunk
+        )
+        self._register(sweep_every)
+
+    def _register(self, sweep_every: int) -> None:
+        queue = self._queue.name
+        perform = self._app.task(name=PERFORM, queue=queue, retry=Again(), pass_context=True)
+        # Without a lock: the sweep of a worker that is gone would keep all others away.
+        sweep = self._app.task(
+            name=SWEEP, queue=queue, priority=SWEEP_FIRST, queueing_lock=f"{SWEEP} {queue}", pass_context=True
+        )
+        try:
+            perform(self._performing.perform)
+            self._app.periodic(cron=f"* * * * * */{sweep_every}", periodic_id=queue)(sweep(self._sweep))
+        except TaskAlreadyRegistered:
+            raise ConfigurationError("this app has BulkJobs already: use them") from None
+
+    @classmethod
+    @asynccontextmanager
+    async def at(
+        cls, database: str, manager_factory: Callable[[], SessionManager], **options: Any
+    ) -> AsyncIterator[Self]:
+        """Open a queue in a database, for those who have no app of their own.
+
+        procrastinate's tables are made where they are missing.
+
+        Args:
+            database: ``postgresql://host/database``; journals are kept there, too.
+            manager_factory: As for the class.
+            options: Those of the class.
+
+        Raises:
+            ConfigurationError: It is no such URL, or cannot be used.
+        """
+        app = App(connector=PsycopgConnector(conninfo=check_database(database), min_size=1, max_size=10))
+        jobs = cls(app, manager_factory, journal=database, **options)
+        async with prepare(app, database):
+            yield jobs
+
+    async def defer_file(
+        self, source: Source, operation: str, *, run: str, priority: int = 0, reopen: bool = False, **options: Any
+    ) -> Deferred:
+        """Read a file into a run's journal, and make a job for each chunk of it. Nothing is sent here.
+
+        The same call again changes nothing, but for making jobs of what has none: it goes on where it was broken off,
+        or where a cause has stopped the run.
+
+        Args:
+            source: A path, a ``file:`` URL, or anything with ``open("rb")`` whose file can be sought, such as a
+                ``UPath("s3://…")``.
+            operation: ``"opt-out"``, ``"cancel-deployments"``, ``"cancel-campaigns"`` or ``"cancel-transactions"``.
+            run: The name of the run.
+            priority: Of its jobs: those with more go first.
+            reopen: Go on with a run that was cancelled, and try again what failed or is unknown.
+            options: Those of :class:`RowFile` (``columns``, ``encoding``, ``limit`` …), those of the operation's
+                ``shared_run`` (``reason``, ``user_id``, ``max_entries`` …), ``chunk`` and ``journal_pii``.
+
+        Raises:
+            ConfigurationError: The file cannot be read, or an option is wrong; the message says which.
+            JournalError: The journal cannot be written, is another run's, or the run was cancelled.
+            ConnectorException: procrastinate cannot reach its database.
+
+        Cancelling it leaves a run that the same call completes.
+        """
+        reading: Any = {name: options.pop(name) for name in RowOptions.__annotations__ if name in options}
+        rows = await asyncio.to_thread(partial(rows_at, source, operation_of(operation).rows, **reading))
+        return await self.defer_rows(rows, operation, run=run, priority=priority, reopen=reopen, **options)
+
+    async def defer_rows(
+        self,
+        records: Records[Any],
+        operation: str,
+        *,
+        run: str,
+        priority: int = 0,
+        reopen: bool = False,
+        **options: Any,
+    ) -> Deferred:
+        """Read records into a run's journal, and make a job for each chunk of them; see :meth:`defer_file`.
+
+        Args:
+            records: As for the bulk method of that operation: any iterable or async iterable.
+            operation: As for a file, and so is the rest.
+            run: The name of the run.
+            priority: Of its jobs: those with more go first.
+            reopen: Go on with a run that was cancelled, and try again what failed or is unknown.
+            options: Those of the operation's ``shared_run``, ``chunk`` and ``journal_pii``.
+
+        Raises:
+            ConfigurationError: An option is wrong; the message says which.
+            InvalidRecord: The records are no iterable of records.
+            JournalError: The journal cannot be written, is another run's, or the run was cancelled.
+            ConnectorException: procrastinate cannot reach its database.
+
+        Cancelling it leaves a run that the same call completes.
+        """
+        filling: Any = {name: options.pop(name) for name in _FILLING if name in options}
+        check_options(options)
+        async with self._performing.managers.one() as manager:
+            shared = self._performing.shared_run(manager, run, operation, options)
+            filled = await shared.fill(records, **filling)
+        if reopen:
+            chunks = await asyncio.to_thread(reopen_run, self._url(run))
+        elif filled.cancelled:
+            raise JournalError(f"the run {filled.place} was cancelled: give reopen=True to go on with it")
+        else:
+            chunks = filled.open
+        made = await self._queue.add(run, chunks, operation, options, priority)
+        return Deferred(
+            run=run,
+            place=filled.place,
+            records=filled.records,
+            repeats=filled.repeats,
+            refused=filled.refused,
+            chunks=len(filled.chunks),
+            jobs=made,
+        )
+
+    async def status(self, run: str) -> JournalStatus:
+        """Return how it stands with a run: counts, causes, chunks. Any process can ask.
+
+        Raises:
+            JournalError: There is no such run, or it cannot be read.
+        """
+        return await asyncio.to_thread(read_status, self._url(run))
+
+    async def cancel(self, run: str) -> int:
+        """Cancel a run: nothing new of it is sent, whoever performs a chunk stops, and its jobs leave the queue.
+
+        Returns:
+            The number of jobs that have left it.
+
+        Raises:
+            JournalError: There is no such run, or it cannot be written.
+            ConnectorException: procrastinate cannot reach its database; the run is cancelled all the same.
+        """
+        await asyncio.to_thread(cancel_run, self._url(run))
+        return await self._queue.remove(run)
+
+    async def run_worker(
+        self, *, concurrency: int = 2, grace: float = GRACE, wait: bool = True, **options: Any
+    ) -> None:
+        """Perform jobs until cancelled. Several workers may do so, on any hosts.
+
+        Where the database goes away it begins anew once that is back.
+
+        Args:
+            concurrency: Chunks performed at a time. They share the limits of the account.
+            grace: Seconds that attempts in flight have to end, once it is cancelled. Their chunks are given back.
+            wait: False: return when no job is left that may begin now.
+            options: Further ones of procrastinate's ``run_worker_async``.
+
+        Raises:
+            ConfigurationError: ``manager_factory`` cannot make a manager, or an argument is out of range.
+
+        Cancelling it stops in order: no job is begun, attempts in flight may end, and jobs go back to the queue.
+        """
+        check_whole("concurrency", concurrency)
+        check_duration("grace", grace)
+        given = {
+            "queues": [self._queue.name],
+            "concurrency": concurrency,
+            "delete_jobs": "successful",  # what they did is in the journal
+            "update_heartbeat_interval": self._stalled_after / 3,
+            "stalled_worker_timeout": self._stalled_after,
+            "wait": wait,
+            **options,
+        }
+        async with self._performing.managers.one() as manager:
+            await Running(app=self._app, manager=manager, grace=grace, options=given).run()
+
+    def _url(self, run: str) -> str:
+        if not isinstance(run, str) or not run.strip():
+            raise ConfigurationError("run must be the name of a run")
+        return journal_of(self._journal or database_of(self._app), run)
+
+    async def _sweep(self, context: JobContext, timestamp: int) -> None:
+        del timestamp
+        await self._queue.sweep(self._stalled_after, context.job.id)

@@ -1,0 +1,84 @@
+"""The jobs of runs in procrastinate's queue: one for each chunk."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import attrs
+from procrastinate import App, exceptions
+from procrastinate.jobs import Job, Status
+
+from omeda_async.events import logger
+
+PERFORM: Final = "omeda_async.perform_chunk"
+SWEEP: Final = "omeda_async.sweep"
+"""The names of the tasks. They stand in the database: jobs that wait there are found by them."""
+
+
+@attrs.frozen(kw_only=True)
+class Queue:
+    """The queue, as far as it is ours."""
+
+    app: App
+    name: str
+
+    async def add(
+        self, run: str, chunks: Iterable[int], operation: str, options: Mapping[str, Any], priority: int
+    ) -> int:
+        """Make jobs for chunks that have none; return how many were made."""
+        under_way = {job.task_kwargs["chunk"] for job in await self.jobs(run, Status.DOING)}
+        made = 0
+        for chunk in chunks:
+            if chunk in under_way:
+                continue
+            lock = f"{self.name} {run} {chunk}"
+            task = self.app.configure_task(PERFORM, queue=self.name, priority=priority, queueing_lock=lock)
+            try:
+                await task.defer_async(run=run, chunk=chunk, operation=operation, options=dict(options))
+            except exceptions.AlreadyEnqueued:
+                continue
+            made += 1
+        return made
+
+    async def jobs(self, run: str, status: Status) -> list[Job]:
+        """Return the jobs of a run that are in that state."""
+        found = await self.app.job_manager.list_jobs_async(queue=self.name, task=PERFORM, status=status.value)
+        return [job for job in found if job.task_kwargs.get("run") == run]
+
+    async def remove(self, run: str) -> int:
+        """Take the jobs of a run that wait out of the queue; return how many there were."""
+        removed = [await self._cancel(job) for job in await self.jobs(run, Status.TODO)]
+        return sum(removed)
+
+    async def _cancel(self, job: Job) -> bool:
+        return job.id is not None and await self.app.job_manager.cancel_job_by_id_async(job.id)
+
+    async def sweep(self, stalled_after: float, own: int | None) -> int:
+        """Give back the jobs of workers that are not heard of any more; return how many there were.
+
+        Args:
+            stalled_after: Seconds since they were heard of.
+            own: The job that does so, which is no such one.
+        """
+        given_back = 0
+        for task in (PERFORM, SWEEP):
+            stalled = await self.app.job_manager.get_stalled_jobs(
+                queue=self.name, task_name=task, seconds_since_heartbeat=stalled_after
+            )
+            for job in stalled:
+                if job.id != own:
+                    given_back += await self._give_back(job, again=task == PERFORM)
+        return given_back
+
+    async def _give_back(self, job: Job, *, again: bool) -> bool:
+        jobs = self.app.job_manager
+        try:
+            if again:
+                await jobs.retry_job(job)
+                logger.warning("%s: its worker is gone, and the job is given to another one", job.call_string)
+                return True
+            await jobs.finish_job(job, Status.FAILED, delete_job=True)
+        except exceptions.UniqueViolation:  # another job waits for the same chunk
+            await jobs.finish_job(job, Status.FAILED, delete_job=True)
+        except exceptions.ConnectorException as error:  # it has ended meanwhile, or another sweep was first
+            logger.debug("%s was not given back: %s", job.call_string, error)
+        return False

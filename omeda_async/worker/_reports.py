@@ -1,0 +1,25 @@
+"""What deferring a run tells."""
+
+import attrs
+
+from omeda_async.outcomes import AsJson
+
+
+@attrs.frozen(kw_only=True)
+class Deferred(AsJson):
+    """A run that has been read into its journal, and whose chunks have jobs."""
+
+    run: str
+    """Its name."""
+    place: str
+    """Its URL without user and password: ``omeda-async status`` takes it, with them."""
+    records: int
+    """Records that are sent, each once."""
+    repeats: int
+    """Records that ask for what an earlier one asks for, and share its outcome."""
+    refused: int
+    """Records that cannot be sent; the journal keeps the reasons."""
+    chunks: int
+    """Its chunks, those that are done included."""
+    jobs: int
+    """Jobs that were made by this call; those that were there already are not."""

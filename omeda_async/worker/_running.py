@@ -1,0 +1,105 @@
+"""A worker, from its start to its orderly end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import attrs
+from procrastinate import App
+from procrastinate.exceptions import ConnectorException
+
+from omeda_async import _clock
+from omeda_async._postgres_blocking import PostgresFailed, connect
+from omeda_async.errors import ConfigurationError
+from omeda_async.events import logger
+from omeda_async.manager import SessionManager
+
+GRACE: Final = 20.0
+"""Seconds that attempts in flight have to end."""
+LAST_WORDS: Final = 5.0
+"""Seconds that jobs have beyond that to go back to the queue."""
+ANEW: Final = 5.0
+"""Seconds until a worker begins anew whose database went away."""
+
+
+@asynccontextmanager
+async def prepare(app: App, database: str) -> AsyncIterator[None]:
+    """Open an app for as long as the block lasts, and make its tables where they are missing.
+
+    Raises:
+        ConfigurationError: The database cannot be used.
+    """
+    await asyncio.to_thread(_look, database)  # a pool would try again and again
+    await app.open_async()
+    try:
+        await _make_tables(app)
+        yield
+    finally:
+        await app.close_async()
+
+
+def _look(database: str) -> None:
+    try:
+        connect(database).close()
+    except PostgresFailed as error:
+        raise ConfigurationError(f"the database of the queue cannot be used: {error}") from None
+
+
+async def _make_tables(app: App) -> None:
+    try:
+        if not await app.check_connection_async():
+            await app.schema_manager.apply_schema_async()
+    except ConnectorException as error:
+        if not await app.check_connection_async():  # another one has not made them at the same time
+            raise ConfigurationError(f"the tables of the queue cannot be made: {_why(error)}") from None
+
+
+def _why(error: BaseException) -> str:
+    return " ".join(str(error.__cause__ or error).split())[:200]
+
+
+@attrs.frozen(kw_only=True)
+class Running:
+    """A worker of procrastinate's, begun anew where its database was away."""
+
+    app: App
+    manager: SessionManager
+    grace: float
+    options: Mapping[str, Any]
+
+    async def run(self) -> None:
+        """Run it until it is cancelled, or has nothing left to do and is not to wait."""
+        while True:
+            worker = asyncio.create_task(self._worker(), name="omeda_async worker")
+            try:
+                await asyncio.wait({worker})
+            finally:
+                if not worker.done():
+                    await self._end(worker)
+            if self._is_over(worker):
+                return
+            await _clock.sleep(ANEW)
+
+    async def _worker(self) -> None:
+        # Without waiting, what is under way when no job is left may take its time.
+        grace = self.grace if self.options["wait"] else None
+        given: Any = {"shutdown_graceful_timeout": grace} | dict(self.options)
+        await self.app.run_worker_async(install_signal_handlers=False, **given)
+
+    async def _end(self, worker: asyncio.Task[None]) -> None:
+        """Let it begin nothing, let attempts in flight end, and jobs go back to the queue."""
+        worker.cancel()
+        await self.manager.aclose(timeout=self.grace)
+        await asyncio.wait({worker}, timeout=self.grace + LAST_WORDS)
+        if not worker.done():
+            logger.warning("the worker was left before its jobs had gone back to the queue: they are swept from there")
+
+    def _is_over(self, worker: asyncio.Task[None]) -> bool:
+        error = worker.exception()
+        if error is not None and not isinstance(error, ConnectorException):
+            raise error
+        if error is None and not self.options["wait"]:
+            return True
+        logger.warning("the worker's database was away, and it begins anew: %s", "" if error is None else _why(error))
+        return False

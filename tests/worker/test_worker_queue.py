@@ -1,0 +1,226 @@
+"""Jobs of chunks on a real queue: made once, performed, given back, swept, taken out; the runs are scripted."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from procrastinate.jobs import Status
+
+from omeda_async import (
+    AuthenticationFailed,
+    ChunkReport,
+    ChunkStatus,
+    ClosedError,
+    ConfigurationError,
+    ConnectionFailed,
+    OcambaSettings,
+    SessionManager,
+)
+from tests.worker.worker_help import Script, carry_out, opened, scripted, states, until, working
+
+pytestmark = pytest.mark.real_clock  # the queue is another process's
+OPERATION = "cancel-campaigns"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    with scripted(monkeypatch) as script:
+        yield script
+
+
+@pytest.fixture
+def run() -> str:
+    return f"run-{secrets.token_hex(4)}"
+
+
+async def test_each_chunk_is_a_job_and_each_job_is_performed_once(database: str, script: Script, run: str) -> None:
+    """Two workers share them; what is done is not kept in the queue."""
+    async with opened(database) as jobs:
+        deferred = await jobs.defer_rows(map(str, range(10)), OPERATION, run=run)
+        assert (deferred.chunks, deferred.jobs) == (10, 10)
+        async with working(jobs), working(jobs):
+            await until(lambda: len(script.performed) == 10)
+        assert sorted(script.performed) == [(run, number) for number in range(10)]
+        assert await states(jobs, run) == {}
+
+
+async def test_a_second_defer_of_the_same_run_makes_no_job_twice(database: str, script: Script, run: str) -> None:
+    """Neither of what waits, nor of what is being performed, nor of what is done."""
+    held = asyncio.Event()
+    script.before = lambda number: held.wait() if number == 1 else None
+    async with opened(database) as jobs:
+        await jobs.defer_rows(map(str, range(4)), OPERATION, run=run)
+        assert (await jobs.defer_rows(map(str, range(4)), OPERATION, run=run)).jobs == 0
+        async with working(jobs, concurrency=1):
+            await until(lambda: (run, 1) in script.performed)
+            assert await states(jobs, run) == {1: "doing", 2: "todo", 3: "todo"}
+            assert (await jobs.defer_rows(map(str, range(5)), OPERATION, run=run)).jobs == 1
+            held.set()
+            await until(lambda: len(script.performed) == 5)
+    assert sorted(number for _, number in script.performed) == list(range(5))
+
+
+async def test_jobs_with_more_priority_go_first(database: str, script: Script, run: str) -> None:
+    """Whoever defers later with a higher one is served first."""
+    async with opened(database) as jobs:
+        await jobs.defer_rows(map(str, range(3)), OPERATION, run=run)
+        await jobs.defer_rows(map(str, range(3)), OPERATION, run=f"{run}-urgent", priority=5)
+        await jobs.run_worker(concurrency=1, wait=False)
+    assert [name for name, _ in script.performed] == [f"{run}-urgent"] * 3 + [run] * 3
+
+
+async def test_a_job_whose_chunk_is_anothers_comes_again_when_that_may_be_over(
+    database: str, script: Script, run: str
+) -> None:
+    """Not before, and as often as it takes."""
+    taken = ChunkReport(number=0, status=ChunkStatus.TAKEN, retry_in=0.3)
+    script.answers[0] = [taken, taken]
+    async with opened(database) as jobs:
+        await jobs.defer_rows(["1"], OPERATION, run=run)
+        began = asyncio.get_running_loop().time()
+        async with working(jobs):
+            await until(lambda: len(script.performed) == 3)
+        assert asyncio.get_running_loop().time() - began >= 0.6
+
+
+@pytest.mark.parametrize("error", [AuthenticationFailed("401: no", status=401), ConfigurationError("no token")])
+async def test_what_would_meet_every_chunk_takes_the_run_out_of_the_queue(
+    database: str, script: Script, run: str, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One job fails, the others are not tried; a line of the log says so, and deferring again goes on."""
+    left = ChunkReport(number=0, status=ChunkStatus.LEFT, stopped_by=error)  # type: ignore[arg-type]  # both are ours
+    script.answers[0] = [left]
+    async with opened(database) as jobs:
+        await jobs.defer_rows(map(str, range(3)), OPERATION, run=run)
+        with caplog.at_level(logging.ERROR, "omeda_async"):
+            async with working(jobs, concurrency=1):
+                await until(lambda: "Defer it again" in caplog.text)
+        assert await states(jobs, run) == {0: "failed", 1: "cancelled", 2: "cancelled"}
+        assert script.performed == [(run, 0)]
+        assert f"{run} is stopped, and 2 jobs" in caplog.text
+        assert (await jobs.defer_rows(map(str, range(3)), OPERATION, run=run)).jobs == 3
+        await jobs.run_worker(wait=False)
+    assert script.done == {0, 1, 2}
+
+
+async def test_what_passes_is_tried_again_later(database: str, script: Script, run: str) -> None:
+    """A provider that is away leaves the job in the queue, for a while ahead."""
+    script.answers[0] = [
+        ChunkReport(number=0, status=ChunkStatus.LEFT, stopped_by=ConnectionFailed("no way there")),
+    ]
+    async with opened(database) as jobs:
+        await jobs.defer_rows(["1"], OPERATION, run=run)
+        await jobs.run_worker(wait=False)
+        (job,) = await jobs._queue.jobs(run, Status.TODO)
+        assert job.attempts == 1
+        assert job.scheduled_at is not None
+
+
+async def test_a_chunk_that_was_given_back_is_for_the_next_worker_at_once(
+    database: str, script: Script, run: str
+) -> None:
+    """As a worker does that is stopped."""
+    script.answers[0] = [ChunkReport(number=0, status=ChunkStatus.LEFT, stopped_by=ClosedError("stopped"))]
+    async with opened(database) as jobs:
+        await jobs.defer_rows(["1"], OPERATION, run=run)
+        await jobs.run_worker(wait=False)
+        assert script.performed == [(run, 0)] * 2
+
+
+async def test_the_job_of_a_worker_that_is_gone_is_swept_and_performed_by_another(
+    database: str, script: Script, run: str
+) -> None:
+    """Its heartbeat has stopped; nobody has to write a task for that. What waits twice then is made one."""
+    async with opened(database, stalled_after=1.0) as jobs:
+        await jobs.defer_rows(map(str, range(2)), OPERATION, run=run)
+        carry_out(
+            database,
+            "WITH gone AS (INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 hour') "
+            "RETURNING id) UPDATE procrastinate_jobs SET status = 'doing', worker_id = gone.id FROM gone WHERE queue_name = %s",
+            jobs._queue.name,
+        )
+        assert await states(jobs, run) == {0: "doing", 1: "doing"}
+        async with working(jobs):
+            await until(lambda: len(script.performed) == 2)
+        assert await states(jobs, run) == {}
+
+
+async def test_a_swept_job_for_whose_chunk_another_waits_goes_away(database: str, script: Script, run: str) -> None:
+    """Two jobs never wait for one chunk."""
+    async with opened(database, stalled_after=1.0) as jobs:
+        await jobs.defer_rows(["1"], OPERATION, run=run)
+        carry_out(database, "UPDATE procrastinate_jobs SET status = 'doing' WHERE queue_name = %s", jobs._queue.name)
+        await jobs._queue.sweep(1.0, None)
+        carry_out(
+            database,
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status) "
+            "SELECT queue_name, task_name, args, 'doing' FROM procrastinate_jobs WHERE queue_name = %s",
+            jobs._queue.name,
+        )
+        carry_out(
+            database,
+            "UPDATE procrastinate_jobs SET queueing_lock = %s WHERE queue_name = %s AND status = 'doing'",
+            f"{jobs._queue.name} {run} 0",
+            jobs._queue.name,
+        )
+        await jobs._queue.sweep(1.0, None)
+        rows = carry_out(database, "SELECT status FROM procrastinate_jobs WHERE queue_name = %s", jobs._queue.name)
+        assert rows == [("todo",)]
+    assert script.performed == []
+
+
+async def test_a_worker_goes_on_when_the_database_was_away(
+    database: str, script: Script, run: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The one of procrastinate ends then; it is begun anew, and a line of the log says so."""
+    monkeypatch.setattr("omeda_async.worker._running.ANEW", 0.05)
+    async with opened(database, stalled_after=0.3) as jobs:
+        update = jobs._app.job_manager.update_heartbeat
+        failures = [OSError("the database is away")]
+
+        async def fails_once(worker_id: int) -> None:
+            if failures:
+                raise failures.pop()
+            await update(worker_id)
+
+        monkeypatch.setattr(jobs._app.job_manager, "update_heartbeat", fails_once)
+        async with working(jobs):
+            await until(lambda: "begins anew" in caplog.text)
+            await jobs.defer_rows(["1"], OPERATION, run=run)
+            await until(lambda: script.performed)
+
+
+async def test_a_worker_without_a_manager_does_not_begin(database: str, script: Script, run: str) -> None:
+    """What the factory raises is told at once, and no job is taken."""
+
+    def factory() -> SessionManager:
+        raise ConfigurationError("set OCAMBA_TOKEN")
+
+    async with opened(database) as jobs, opened(database, factory, queue=jobs._queue.name) as lame:
+        await jobs.defer_rows(["1"], OPERATION, run=run)
+        with pytest.raises(ConfigurationError, match="OCAMBA_TOKEN"):
+            await lame.run_worker()
+        assert await states(jobs, run) == {0: "todo"}
+    assert script.performed == []
+
+
+async def test_a_worker_that_is_cancelled_closes_its_manager_and_gives_back_its_job(
+    database: str, script: Script, run: str
+) -> None:
+    """What it performs is told by the manager's end, within the grace; what heeds nothing is cancelled after it."""
+    made: list[SessionManager] = []
+    script.before = lambda _: asyncio.sleep(1000)
+
+    def factory() -> SessionManager:
+        made.append(SessionManager(ocamba=OcambaSettings(token="t")))
+        return made[-1]
+
+    async with opened(database, factory) as jobs:
+        await jobs.defer_rows(["1"], OPERATION, run=run)
+        async with working(jobs, grace=0.2):
+            await until(lambda: script.performed)
+        assert await states(jobs, run) == {0: "todo"}
+    assert len(made) == 2  # one for the reading, and one for the worker and all that it does
+    assert all(one._activity.closing.is_set for one in made)
