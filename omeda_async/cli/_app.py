@@ -171,8 +171,7 @@ def worker(
 ) -> None:
     """Send what bulk commands have enqueued, until interrupted; on as many hosts as you like.
 
-    Settings come from the environment, of every provider whose runs are enqueued. Interrupted, it lets requests under
-    way end, and gives back the rest for others to send.
+    Settings come from the environment. Interrupted, it lets requests under way end, and leaves the rest to others.
     """
     from omeda_async.cli._worker import Way, work  # noqa: PLC0415 only this command works on a queue
 

@@ -138,7 +138,8 @@ async def test_the_job_of_a_worker_that_is_gone_is_swept_and_performed_by_anothe
         carry_out(
             database,
             "WITH gone AS (INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 hour') "
-            "RETURNING id) UPDATE procrastinate_jobs SET status = 'doing', worker_id = gone.id FROM gone WHERE queue_name = %s",
+            "RETURNING id) UPDATE procrastinate_jobs SET status = 'doing', worker_id = gone.id FROM gone "
+            "WHERE queue_name = %s",
             jobs._queue.name,
         )
         assert await states(jobs, run) == {0: "doing", 1: "doing"}

@@ -1,6 +1,7 @@
 """Queues of a test's own, and runs that do as they are told."""
 
 import asyncio
+import inspect
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -35,11 +36,14 @@ async def opened(
         yield jobs
 
 
-async def until(happened: Callable[[], Any]) -> None:
-    """Wait until something has happened, in this process or another."""
-    async with asyncio.timeout(WITHIN):
-        while not happened():  # noqa: ASYNC110 another process does it
-            await asyncio.sleep(0.01)
+async def until(happened: Callable[[], Any], within: float = WITHIN) -> None:
+    """Wait until something has happened, in this process or another; it may have to be awaited to know."""
+    async with asyncio.timeout(within):
+        while True:
+            found = happened()
+            if await found if inspect.isawaitable(found) else found:
+                return
+            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

@@ -1,0 +1,211 @@
+"""Runs that workers share, end to end: a real queue, a real journal, and the sandbox."""
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import attrs
+import pytest
+
+from omeda_async import ConfigurationError, JournalError, OmedaSettings, OutcomeStatus, SessionManager
+from omeda_async.journal import JournalStatus
+from omeda_async.sandbox import Latency, Sandbox
+from omeda_async.worker import BulkJobs
+from tests.worker.worker_help import carry_out, opened, states, until, working
+from tests.worker.worker_process import LEASE, STALLED_AFTER, manager_at
+
+pytestmark = pytest.mark.real_clock  # the database is another process's
+S = OutcomeStatus
+DEPLOYMENTS = "cancel-deployments"
+
+
+def run_name() -> str:
+    return f"run-{secrets.token_hex(4)}"
+
+
+@asynccontextmanager
+async def serving(latency: float = 0.0) -> AsyncIterator[Sandbox]:
+    async with Sandbox(latency=Latency(latency)) as sandbox:
+        yield sandbox
+
+
+def seeded(sandbox: Sandbox, count: int) -> list[str]:
+    ids = [f"FOO{number:05}" for number in range(count)]
+    for track_id in ids:
+        sandbox.omeda.seed_deployment(track_id)
+    return ids
+
+
+def cancels(sandbox: Sandbox) -> Counter[str]:
+    """Count the cancels that arrived, by deployment."""
+    return Counter(one.path.rsplit("/", 2)[-2] for one in sandbox.requests if one.operation == "deployments.cancel")
+
+
+async def settled(jobs: BulkJobs, run: str) -> JournalStatus:
+    """Wait until a run is complete."""
+    status: list[JournalStatus] = []
+
+    async def complete() -> bool:
+        status[:] = [await jobs.status(run)]
+        return status[0].complete
+
+    await until(complete, 40)
+    return status[0]
+
+
+async def at_rest(jobs: BulkJobs, run: str, *others: str) -> None:
+    """Wait until no job of a run is performed, or in one of the other states."""
+
+    async def rests() -> bool:
+        return not {"doing", *others} & {str(one) for one in (await states(jobs, run)).values()}
+
+    await until(rests)
+
+
+async def test_a_file_is_deferred_and_two_workers_send_each_record_once(database: str, tmp_path: Path) -> None:
+    """Its repeats and its bad rows are accounted for, and the sums hold."""
+    file = tmp_path / "unsubscribed.csv"
+    rows = [f"person{number}@example.com,XXG" for number in range(1000)]
+    file.write_text("\n".join(["email,brand_ids", *rows, rows[0], "no address,XXG"]) + "\n")
+    async with serving() as sandbox, opened(database, partial(manager_at, sandbox.url)) as jobs:
+        run = run_name()
+        deferred = await jobs.defer_file(file, "opt-out", run=run, chunk=100, max_entries=50)
+        assert (deferred.records, deferred.repeats, deferred.refused) == (1000, 1, 1)
+        assert (deferred.chunks, deferred.jobs) == (10, 10)
+        assert len(sandbox.requests) == 0
+        async with working(jobs), working(jobs):
+            status = await settled(jobs, run)
+        assert status.counts == {S.DONE: 1001, S.REJECTED: 1}
+        assert status.requests == len(sandbox.requests) == 20
+        assert set(sandbox.omeda.opt_outs.counter().values()) == {1}
+
+
+async def test_a_second_defer_of_the_same_run_changes_nothing(database: str) -> None:
+    """Neither before it is sent nor after."""
+    async with serving() as sandbox, opened(database, partial(manager_at, sandbox.url)) as jobs:
+        ids, run = seeded(sandbox, 30), run_name()
+        first = await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=10)
+        second = await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=10)
+        assert second == attrs.evolve(first, jobs=0)
+        async with working(jobs):
+            await settled(jobs, run)
+        third = await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=10)
+        assert third == second
+        assert await states(jobs, run) == {}
+        assert set(cancels(sandbox).values()) == {1}
+
+
+async def test_a_cancelled_run_sends_nothing_new_and_goes_on_only_when_that_is_said(database: str) -> None:
+    """Who performs a chunk stops; deferring it again without a word is refused."""
+    async with serving(latency=0.02) as sandbox, opened(database, partial(manager_at, sandbox.url)) as jobs:
+        ids, run = seeded(sandbox, 400), run_name()
+        await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=100, lease=LEASE)
+        async with working(jobs, concurrency=1):
+            await until(lambda: len(cancels(sandbox)) >= 20)
+            assert await jobs.cancel(run) == 3
+            await at_rest(jobs, run)
+            sent = len(cancels(sandbox))
+            assert sent < 200
+            with pytest.raises(JournalError, match="was cancelled"):
+                await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=100, lease=LEASE)
+            assert len(cancels(sandbox)) == sent
+            again = await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=100, lease=LEASE, reopen=True)
+            assert again.jobs == 4
+            status = await settled(jobs, run)
+        assert status.counts == {S.DONE: 400}
+        assert set(cancels(sandbox).values()) == {1}
+
+
+async def test_refused_credentials_stop_a_run_and_the_right_ones_let_it_go_on(database: str) -> None:
+    """The provider is not asked again and again; the status says why, and deferring it again goes on."""
+
+    def wrong(url: str) -> SessionManager:
+        settings = OmedaSettings(app_id="wrong", brand="FOO", user_id="omailAccount1", base_url=url)
+        return SessionManager(omeda=settings, log_events=False)
+
+    async with serving() as sandbox, opened(database, partial(manager_at, sandbox.url)) as jobs:
+        ids, run = seeded(sandbox, 200), run_name()
+        await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=20)
+        async with opened(database, partial(wrong, sandbox.url), queue=jobs._queue.name) as lame, working(lame):
+            await at_rest(jobs, run, "todo")
+        assert len(sandbox.requests) < 100
+        assert "failed" in (await states(jobs, run)).values()
+        assert (await jobs.status(run)).causes[0].error == "AuthenticationFailed"
+        await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=20)
+        async with working(jobs):
+            status = await settled(jobs, run)
+        assert status.counts == {S.DONE: 200}
+
+
+async def test_an_option_that_is_none_is_told_when_the_run_is_deferred(database: str) -> None:
+    """Not when its first job is performed."""
+    async with opened(database, partial(manager_at, "http://127.0.0.1:9")) as jobs:
+        with pytest.raises(TypeError, match="raison"):
+            await jobs.defer_rows(["1"], DEPLOYMENTS, run=run_name(), raison="none")
+        with pytest.raises(ConfigurationError, match="run must be the name"):
+            await jobs.defer_rows(["1"], DEPLOYMENTS, run=" ")
+
+
+async def test_the_chunk_of_a_killed_worker_is_swept_and_finished_by_another(database: str) -> None:
+    """Nothing is lost, and nothing is sent again whose outcome was noted."""
+    async with (
+        serving(latency=0.01) as sandbox,
+        opened(database, partial(manager_at, sandbox.url), stalled_after=STALLED_AFTER) as jobs,
+    ):
+        ids, run = seeded(sandbox, 300), run_name()
+        await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=100, lease=LEASE)
+        victim = subprocess.Popen(  # noqa: ASYNC220, S603 our own words
+            [
+                sys.executable,
+                str(Path(__file__).with_name("worker_process.py")),
+                database,
+                jobs._queue.name,
+                sandbox.url,
+            ],
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        try:
+            await until(lambda: len(cancels(sandbox)) >= 40)
+            victim.send_signal(signal.SIGKILL)
+        finally:
+            victim.kill()
+            await asyncio.to_thread(victim.wait)
+        assert "doing" in (await states(jobs, run)).values()
+        known = await jobs.status(run)
+        async with working(jobs):
+            status = await settled(jobs, run)
+        assert sum(status.counts.values()) == 300
+        assert all(one.is_done for one in status.counts)
+        assert {one.status for one in sandbox.omeda.deployments.values()} == {"Cancelled"}
+        assert sum(cancels(sandbox).values()) <= 300 + known.under_way
+
+
+async def test_nothing_of_a_record_is_in_the_queue_and_with_a_hash_nothing_in_the_end(database: str) -> None:
+    """``journal_pii="hash"``: what is done leaves no address; a job never holds one."""
+    async with serving() as sandbox, opened(database, partial(manager_at, sandbox.url)) as jobs:
+        run = run_name()
+        records = [{"email_address": f"person{number}@hidden-{run}.com"} for number in range(20)]
+        await jobs.defer_rows(records, "opt-out", run=run, chunk=10, journal_pii="hash")
+        kept = carry_out(database, "SELECT args::text FROM procrastinate_jobs WHERE queue_name = %s", jobs._queue.name)
+        assert len(kept) >= 2
+        assert "person" not in json.dumps(kept)
+        async with working(jobs):
+            status = await settled(jobs, run)
+        assert status.counts == {S.DONE: 20}
+        assert not status.keeps_records
+        for (table,) in carry_out(
+            database,
+            "SELECT quote_ident(table_name) FROM information_schema.tables WHERE table_schema = current_schema()",
+        ):
+            sql = f"SELECT count(*) FROM {table} AS t WHERE t::text LIKE %s"  # noqa: S608 its own tables
+            (found,) = carry_out(database, sql, f"%{run}.com%")
+            assert found == (0,), table
