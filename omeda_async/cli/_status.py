@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, Final
 
+import attrs
 import typer
 from rich.console import Console
 
@@ -16,7 +17,7 @@ from omeda_async.cli._order import Format
 from omeda_async.cli._outbox import show_outbox
 from omeda_async.cli._report import STYLES, new_table, words
 from omeda_async.cli._screen import Exit, complaints, counted, notes, print_json, results, say, shown
-from omeda_async.journal import JournalRun, JournalStatus, read_status
+from omeda_async.journal import JournalChunks, JournalRun, JournalStatus, read_status
 from omeda_async.outbox import is_outbox
 
 _STOPS: Final = {"the run was stopped": "by a signal, or by its program"}
@@ -97,8 +98,19 @@ def _show(console: Console, status: JournalStatus) -> None:
         say(console, text, STYLES.get(cause.status, "red"))
     if status.causes:
         say(console, "")
+    if status.chunks is not None:
+        say(console, _chunks_in_words(status.chunks))
     for number, run in enumerate(status.runs, 1):
         say(console, _run_in_words(number, run, running=status.running and number == len(status.runs)), "dim")
+
+
+def _chunks_in_words(chunks: JournalChunks) -> str:
+    parts = [(chunks.done, "done"), (chunks.held, "under way"), (chunks.free, "to be sent")]
+    text = counted(chunks.done + chunks.held + chunks.free, "chunk")
+    text += "".join(f"{', ' if place else ': '}{count:,} {what}" for place, (count, what) in enumerate(parts))
+    if chunks.cancelled:
+        return f"{text}; cancelled, so that nothing more is sent"
+    return text if chunks.filled else f"{text}; the input has not been read to its end"
 
 
 def _run_in_words(number: int, run: JournalRun, *, running: bool) -> str:
@@ -134,6 +146,7 @@ def _document(status: JournalStatus) -> dict[str, Any]:
         "under_way": status.under_way,
         "repeats": status.repeats,
         "requests": status.requests,
+        "chunks": None if status.chunks is None else attrs.asdict(status.chunks),
         "causes": [
             {"status": one.status.value, "error": one.error, "message": one.message, "records": one.records}
             for one in status.causes

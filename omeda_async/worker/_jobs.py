@@ -11,6 +11,7 @@ from procrastinate.exceptions import TaskAlreadyRegistered
 
 from omeda_async._checks import check_duration, check_whole
 from omeda_async.bulk import Records
+from omeda_async.bulk.journal.postgres_todo import to_do
 from omeda_async.bulk.shared.reports import ChunkReport
 from omeda_async.errors import ConfigurationError, JournalError
 from omeda_async.journal import JournalStatus, cancel_run, read_status, reopen_run
@@ -177,10 +178,10 @@ class BulkJobs:
             filled = await shared.fill(records, **filling)
         if reopen:
             chunks = await asyncio.to_thread(reopen_run, self._url(run))
-        elif filled.cancelled:
-            raise JournalError(f"the run {filled.place} was cancelled: give reopen=True to go on with it")
         else:
-            chunks = filled.open
+            chunks, is_cancelled = await asyncio.to_thread(to_do, self._url(run))
+            if is_cancelled:
+                raise JournalError(f"the run {filled.place} was cancelled: give reopen=True to go on with it")
         made = await self._queue.add(run, chunks, operation, options, priority)
         return Deferred(
             run=run,

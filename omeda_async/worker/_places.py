@@ -17,7 +17,7 @@ def check_database(url: object) -> str:
     if isinstance(url, str) and any(part.startswith("run=") for part in _query(url).split("&")):
         raise ConfigurationError("the URL of the database must not name a run: leave run=… out")
     if not isinstance(url, str) or not isinstance(where_of(journal_of(url, "any")), JournalUrl):
-        raise ConfigurationError("the database must be given as postgresql://user@host:5432/database")
+        raise ConfigurationError("the database must be given as postgresql://host:5432/database")
     return url
 
 

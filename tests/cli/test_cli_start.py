@@ -53,7 +53,7 @@ def test_help_loads_nothing_that_works() -> None:
     loaded = loaded_by(OURS, "--help")
     assert "omeda_async.cli._app" in loaded
     assert loaded & (SERVERS | JOURNALS | SENDING) == set()
-    assert loaded & {"cattrs", "aiolimiter", "omeda_async.cli._bulk", "omeda_async.cli._demo"} == set()
+    assert loaded & {"cattrs", "aiolimiter", "procrastinate", "omeda_async.cli._bulk", "omeda_async.cli._demo"} == set()
     assert providers_in(loaded) == set()
 
 

@@ -10,7 +10,7 @@ import pytest
 import omeda_async
 from benchmarks import importing
 
-UNUSED = {"aiohttp", "aiolimiter", "cattrs", "email_validator"}
+UNUSED = {"aiohttp", "aiolimiter", "cattrs", "email_validator", "procrastinate", "psycopg"}
 
 
 def _loaded_by(script: str) -> set[str]:

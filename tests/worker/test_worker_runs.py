@@ -7,7 +7,6 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -45,9 +44,9 @@ def seeded(sandbox: Sandbox, count: int) -> list[str]:
     return ids
 
 
-def cancels(sandbox: Sandbox) -> Counter[str]:
-    """Count the cancels that arrived, by deployment."""
-    return Counter(one.path.rsplit("/", 2)[-2] for one in sandbox.requests if one.operation == "deployments.cancel")
+def cancels(sandbox: Sandbox) -> int:
+    """Count the cancels that arrived."""
+    return sum(one.operation == "deployments.cancel" for one in sandbox.requests)
 
 
 async def settled(jobs: BulkJobs, run: str) -> JournalStatus:
@@ -74,17 +73,17 @@ async def at_rest(jobs: BulkJobs, run: str, *others: str) -> None:
 async def test_a_file_is_deferred_and_two_workers_send_each_record_once(database: str, tmp_path: Path) -> None:
     """Its repeats and its bad rows are accounted for, and the sums hold."""
     file = tmp_path / "unsubscribed.csv"
-    rows = [f"person{number}@example.com,XXG" for number in range(1000)]
+    rows = [f"person{number}@example.com,XXG" for number in range(400)]
     file.write_text("\n".join(["email,brand_ids", *rows, rows[0], "no address,XXG"]) + "\n")
     async with serving() as sandbox, opened(database, partial(manager_at, sandbox.url)) as jobs:
         run = run_name()
-        deferred = await jobs.defer_file(file, "opt-out", run=run, chunk=100, max_entries=50)
-        assert (deferred.records, deferred.repeats, deferred.refused) == (1000, 1, 1)
+        deferred = await jobs.defer_file(file, "opt-out", run=run, chunk=40, max_entries=20)
+        assert (deferred.records, deferred.repeats, deferred.refused) == (400, 1, 1)
         assert (deferred.chunks, deferred.jobs) == (10, 10)
         assert len(sandbox.requests) == 0
         async with working(jobs), working(jobs):
             status = await settled(jobs, run)
-        assert status.counts == {S.DONE: 1001, S.REJECTED: 1}
+        assert status.counts == {S.DONE: 401, S.REJECTED: 1}
         assert status.requests == len(sandbox.requests) == 20
         assert set(sandbox.omeda.opt_outs.counter().values()) == {1}
 
@@ -101,28 +100,28 @@ async def test_a_second_defer_of_the_same_run_changes_nothing(database: str) -> 
         third = await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=10)
         assert third == second
         assert await states(jobs, run) == {}
-        assert set(cancels(sandbox).values()) == {1}
+        assert cancels(sandbox) == len(ids)
 
 
 async def test_a_cancelled_run_sends_nothing_new_and_goes_on_only_when_that_is_said(database: str) -> None:
     """Who performs a chunk stops; deferring it again without a word is refused."""
     async with serving(latency=0.02) as sandbox, opened(database, partial(manager_at, sandbox.url)) as jobs:
-        ids, run = seeded(sandbox, 400), run_name()
-        await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=100, lease=LEASE)
+        ids, run = seeded(sandbox, 160), run_name()
+        await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=40, lease=LEASE)
         async with working(jobs, concurrency=1):
-            await until(lambda: len(cancels(sandbox)) >= 20)
+            await until(lambda: cancels(sandbox) >= 10)
             assert await jobs.cancel(run) == 3
             await at_rest(jobs, run)
-            sent = len(cancels(sandbox))
-            assert sent < 200
+            sent = cancels(sandbox)
+            assert sent < 80
             with pytest.raises(JournalError, match="was cancelled"):
-                await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=100, lease=LEASE)
-            assert len(cancels(sandbox)) == sent
-            again = await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=100, lease=LEASE, reopen=True)
+                await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=40, lease=LEASE)
+            assert cancels(sandbox) == sent
+            again = await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=40, lease=LEASE, reopen=True)
             assert again.jobs == 4
             status = await settled(jobs, run)
-        assert status.counts == {S.DONE: 400}
-        assert set(cancels(sandbox).values()) == {1}
+        assert status.counts == {S.DONE: 160}
+        assert cancels(sandbox) == len(ids)
 
 
 async def test_refused_credentials_stop_a_run_and_the_right_ones_let_it_go_on(database: str) -> None:
@@ -133,17 +132,17 @@ async def test_refused_credentials_stop_a_run_and_the_right_ones_let_it_go_on(da
         return SessionManager(omeda=settings, log_events=False)
 
     async with serving() as sandbox, opened(database, partial(manager_at, sandbox.url)) as jobs:
-        ids, run = seeded(sandbox, 200), run_name()
+        ids, run = seeded(sandbox, 100), run_name()
         await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=20)
         async with opened(database, partial(wrong, sandbox.url), queue=jobs._queue.name) as lame, working(lame):
             await at_rest(jobs, run, "todo")
-        assert len(sandbox.requests) < 100
+        assert len(sandbox.requests) < 60
         assert "failed" in (await states(jobs, run)).values()
         assert (await jobs.status(run)).causes[0].error == "AuthenticationFailed"
         await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=20)
         async with working(jobs):
             status = await settled(jobs, run)
-        assert status.counts == {S.DONE: 200}
+        assert status.counts == {S.DONE: 100}
 
 
 async def test_an_option_that_is_none_is_told_when_the_run_is_deferred(database: str) -> None:
@@ -161,8 +160,8 @@ async def test_the_chunk_of_a_killed_worker_is_swept_and_finished_by_another(dat
         serving(latency=0.01) as sandbox,
         opened(database, partial(manager_at, sandbox.url), stalled_after=STALLED_AFTER) as jobs,
     ):
-        ids, run = seeded(sandbox, 300), run_name()
-        await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=100, lease=LEASE)
+        ids, run = seeded(sandbox, 120), run_name()
+        await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=40, lease=LEASE)
         victim = subprocess.Popen(  # noqa: ASYNC220, S603 our own words
             [
                 sys.executable,
@@ -174,7 +173,7 @@ async def test_the_chunk_of_a_killed_worker_is_swept_and_finished_by_another(dat
             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         )
         try:
-            await until(lambda: len(cancels(sandbox)) >= 40)
+            await until(lambda: cancels(sandbox) >= 20)
             victim.send_signal(signal.SIGKILL)
         finally:
             victim.kill()
@@ -183,10 +182,10 @@ async def test_the_chunk_of_a_killed_worker_is_swept_and_finished_by_another(dat
         known = await jobs.status(run)
         async with working(jobs):
             status = await settled(jobs, run)
-        assert sum(status.counts.values()) == 300
+        assert sum(status.counts.values()) == 120
         assert all(one.is_done for one in status.counts)
         assert {one.status for one in sandbox.omeda.deployments.values()} == {"Cancelled"}
-        assert sum(cancels(sandbox).values()) <= 300 + known.under_way
+        assert cancels(sandbox) <= 120 + known.under_way
 
 
 async def test_nothing_of_a_record_is_in_the_queue_and_with_a_hash_nothing_in_the_end(database: str) -> None:

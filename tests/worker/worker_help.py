@@ -13,11 +13,12 @@ import pytest
 from procrastinate.jobs import Job
 
 from omeda_async import ChunkReport, ChunkStatus, OcambaSettings, SessionManager
+from omeda_async.bulk.journal.postgres_todo import ToDo
 from omeda_async.rows import CAMPAIGNS
-from omeda_async.worker import BulkJobs, _operations
+from omeda_async.worker import BulkJobs, _jobs, _operations
 from omeda_async.worker._operations import Operation
 
-WITHIN = 20.0
+WITHIN = 30.0
 """Seconds that what is waited for may take on a busy machine."""
 
 
@@ -77,12 +78,10 @@ class Filled:
     """What filling has told."""
 
     chunks: range
-    open: tuple[int, ...]
     place: str = "postgresql://…"
     records: int = 0
     repeats: int = 0
     refused: int = 0
-    cancelled: bool = False
 
 
 @attrs.define(eq=False)
@@ -93,9 +92,14 @@ class Script:
     """What comes of a chunk, time by time; done, when there is nothing said."""
     performed: list[tuple[str, int]] = attrs.field(factory=list)
     options: dict[str, Any] = attrs.field(factory=dict)
+    chunks: range = range(0)
     done: set[int] = attrs.field(factory=set)
     before: Callable[[int], Any] = attrs.field(default=lambda _: None)
     """Called before a chunk; what it returns is awaited, if there is anything."""
+
+    def to_do(self, _: str) -> ToDo:
+        """Tell what is not done."""
+        return ToDo(tuple(one for one in self.chunks if one not in self.done), is_cancelled=False)
 
     def shared_run(self, journal: str, **options: Any) -> "ScriptedRun":
         """Make a run."""
@@ -112,8 +116,8 @@ class ScriptedRun:
 
     async def fill(self, records: Any, *, chunk: int = 1) -> Filled:
         """Count the records."""
-        chunks = range(-(-len(list(records)) // chunk))
-        return Filled(chunks, tuple(one for one in chunks if one not in self.script.done))
+        self.script.chunks = range(-(-len(list(records)) // chunk))
+        return Filled(self.script.chunks)
 
     async def perform(self, number: int) -> ChunkReport:
         """Do as the script says."""
@@ -137,4 +141,5 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
     scripted = Operation(rows=CAMPAIGNS, client=lambda _: script)
     with monkeypatch.context() as patched:
         patched.setattr(_operations, "OPERATIONS", dict(_operations.OPERATIONS) | {"cancel-campaigns": scripted})
+        patched.setattr(_jobs, "to_do", script.to_do)
         yield script

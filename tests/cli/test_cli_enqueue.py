@@ -1,0 +1,46 @@
+"""What has to be right before anything is enqueued or sent by workers; the rest is tested with them."""
+
+import pytest
+
+from tests.cli.cli_scene import Scene
+
+ROWS = "email,brand_ids\na@x.com,XXG\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["opt-out", "FILE", "--enqueue"], "--enqueue needs a journal"),
+        (["opt-out", "FILE", "--enqueue", "--journal", "run.sqlite3"], "--enqueue needs a journal"),
+        (["opt-out", "FILE", "--enqueue", "--journal", "URL", "--output", "o.csv"], "--output is for who sends"),
+        (["opt-out", "FILE", "--enqueue", "--journal", "URL", "--rate", "1/1"], "--rate is for who sends"),
+        (["opt-out", "FILE", "--priority", "3"], "give --enqueue"),
+        (["opt-out", "FILE", "--reopen"], "give --enqueue"),
+        (["worker", "URL"], "must not name a run"),
+        (["worker", "run.sqlite3"], "must be given as postgresql://"),
+        (["worker", "postgresql://a:hunter2@127.0.0.1:1/none"], "database of the queue cannot be used"),
+        (["cancel-run", "URL"], "there is no"),
+        (["cancel-run", "run.sqlite3"], "kept in PostgreSQL"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_is_told_before_anything_is_done(
+    scene: Scene, journal_url: str, command: list[str], words: str
+) -> None:
+    """In a sentence that says what to give, and no password."""
+    names = {"FILE": str(scene.file("in.csv", ROWS)), "URL": journal_url}
+    result = scene.give(*(names.get(one, one) for one in command))
+    assert result.exit_code == 2, result.output
+    assert words in " ".join(result.output.split())
+    assert "hunter2" not in result.output
+    assert len(scene.sandbox.requests) == 0
+
+
+def test_what_is_enqueued_needs_an_extra(scene: Scene, monkeypatch: pytest.MonkeyPatch, journal_url: str) -> None:
+    """Without it the package to install is named."""
+    monkeypatch.setattr("omeda_async.cli._order.find_spec", lambda _: None)
+    enqueue = ["opt-out", str(scene.file("in.csv", ROWS)), "--enqueue", "--journal", journal_url]
+    for command in (enqueue, ["worker", "postgresql://h/d"]):
+        result = scene.give(*command)
+        assert result.exit_code == 2
+        assert "omeda-async[worker]" in result.output
