@@ -4,9 +4,10 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from procrastinate.jobs import Status
+from procrastinate.jobs import JobDeferrer, Status
 
 from omeda_async import (
     AuthenticationFailed,
@@ -225,3 +226,42 @@ async def test_a_worker_that_is_cancelled_closes_its_manager_and_gives_back_its_
         assert await states(jobs, run) == {0: "todo"}
     assert len(made) == 2  # one for the reading, and one for the worker and all that it does
     assert all(one._activity.closing.is_set for one in made)
+
+
+async def test_a_worker_that_procrastinate_starts_performs_jobs_as_well(
+    database: str, script: Script, run: str
+) -> None:
+    """As its command line does; each job then has a manager for as long as it takes."""
+    async with opened(database) as jobs:
+        await jobs.defer_rows(map(str, range(3)), OPERATION, run=run)
+        await jobs._app.run_worker_async(wait=False, install_signal_handlers=False)
+    assert script.done == {0, 1, 2}
+
+
+@pytest.mark.usefixtures("script")
+@pytest.mark.parametrize("after", [0, 1, 2])
+async def test_a_defer_that_is_cancelled_between_two_jobs_is_completed_by_the_same_call(
+    database: str, run: str, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has a job keeps it."""
+    made: list[int] = []
+    defer = JobDeferrer.defer_async
+
+    async def slow(deferrer: JobDeferrer, **given: Any) -> int:
+        if len(made) == after:
+            await asyncio.sleep(1000)
+        made.append(await defer(deferrer, **given))
+        return made[-1]
+
+    async with opened(database) as jobs:
+        with monkeypatch.context() as patched:
+            patched.setattr(JobDeferrer, "defer_async", slow)
+            deferring = asyncio.create_task(jobs.defer_rows(map(str, range(3)), OPERATION, run=run))
+            await until(lambda: len(made) == after and not deferring.done())
+            await asyncio.sleep(0.05)
+            deferring.cancel()
+            await asyncio.wait({deferring})
+            assert deferring.cancelled()
+        assert len(await states(jobs, run)) == after
+        assert (await jobs.defer_rows(map(str, range(3)), OPERATION, run=run)).jobs == 3 - after
+        assert await states(jobs, run) == dict.fromkeys(range(3), "todo")

@@ -17,8 +17,10 @@ import pytest
 
 from omeda_async import ConfigurationError, JournalError, OmedaSettings, OutcomeStatus, SessionManager
 from omeda_async.journal import JournalStatus
+from omeda_async.providers.omeda._deployments import CONCURRENCY
 from omeda_async.sandbox import Latency, Sandbox
 from omeda_async.worker import BulkJobs
+from tests.limits.postgres_service import own_postgres
 from tests.worker.worker_help import carry_out, opened, states, until, working
 from tests.worker.worker_process import LEASE, STALLED_AFTER, manager_at
 
@@ -57,7 +59,7 @@ async def settled(jobs: BulkJobs, run: str) -> JournalStatus:
         status[:] = [await jobs.status(run)]
         return status[0].complete
 
-    await until(complete, 40)
+    await until(complete, 60)
     return status[0]
 
 
@@ -208,3 +210,47 @@ async def test_nothing_of_a_record_is_in_the_queue_and_with_a_hash_nothing_in_th
             sql = f"SELECT count(*) FROM {table} AS t WHERE t::text LIKE %s"  # noqa: S608 its own tables
             (found,) = carry_out(database, sql, f"%{run}.com%")
             assert found == (0,), table
+
+
+async def test_a_defer_that_is_cancelled_while_it_reads_is_completed_by_the_same_call(database: str) -> None:
+    """What had been read is not read into further chunks."""
+
+    async def stalls() -> AsyncIterator[str]:
+        for track_id in ids[:15]:
+            yield track_id
+        await asyncio.sleep(1000)
+
+    async with serving() as sandbox, opened(database, partial(manager_at, sandbox.url)) as jobs:
+        ids, run = seeded(sandbox, 20), run_name()
+        deferring = asyncio.create_task(jobs.defer_rows(stalls(), DEPLOYMENTS, run=run, chunk=10))
+        await asyncio.sleep(0.3)
+        deferring.cancel()
+        await asyncio.wait({deferring})
+        assert deferring.cancelled()
+        deferred = await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=10)
+        assert (deferred.records, deferred.chunks) == (20, 2)
+        async with working(jobs):
+            status = await settled(jobs, run)
+        assert status.counts == {S.DONE: 20}
+        assert cancels(sandbox) == 20
+
+
+async def test_workers_go_on_when_the_database_was_stopped_and_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each record has its outcome in the end, and nothing was sent again but what was in doubt."""
+    monkeypatch.setattr("omeda_async.worker._running.ANEW", 0.2)
+    monkeypatch.setattr("omeda_async.worker._again.FIRST", 0.2)
+    with own_postgres() as server:
+        async with (
+            serving(latency=0.02) as sandbox,
+            opened(server.url, partial(manager_at, sandbox.url), stalled_after=STALLED_AFTER) as jobs,
+        ):
+            ids, run = seeded(sandbox, 120), run_name()
+            await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=40, lease=LEASE)
+            async with working(jobs):
+                await until(lambda: cancels(sandbox) >= 20)
+                await asyncio.to_thread(server.stop, signal.SIGQUIT)
+                await asyncio.to_thread(server.start)
+                status = await settled(jobs, run)
+            assert status.total == 120
+            assert all(one.is_done for one in status.counts)
+            assert cancels(sandbox) <= 120 + 2 * CONCURRENCY  # noted as about to be sent, in two chunks
