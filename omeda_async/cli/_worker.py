@@ -1,6 +1,7 @@
 """A worker in the foreground, and runs that are cancelled."""
 
 import asyncio
+import logging
 from functools import partial
 from pathlib import Path
 
@@ -65,6 +66,7 @@ def cancel(run: str) -> None:
 async def _worked(database: str, way: Way, *, concurrency: int, grace: float, once: bool) -> None:
     from omeda_async.worker import BulkJobs  # noqa: PLC0415 it needs an extra
 
+    logging.getLogger("procrastinate").setLevel(logging.CRITICAL)  # what its jobs meet with is told as ours
     asked = 0
     main = asyncio.current_task()
 

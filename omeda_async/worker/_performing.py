@@ -50,8 +50,7 @@ class Performing:
         try:
             report = await self._performed(run, chunk, operation, options)
         except Exception as error:
-            if seconds_until_again(error, context.job.attempts) is None:
-                await self._stop(run, error)
+            await self._failed(run, chunk, error, context.job.attempts)
             raise
         return report.status.value
 
@@ -67,8 +66,17 @@ class Performing:
             raise report.stopped_by or ClosedError("the chunk was left")
         return report
 
-    async def _stop(self, run: str, error: Exception) -> None:
-        waiting = await self.queue.remove(run)
+    async def _failed(self, run: str, chunk: int, error: Exception, attempts: int) -> None:
         cause = str(error) if isinstance(error, OmedaAsyncError) else type(error).__name__
-        text = "%s is stopped, and %d jobs of it were taken out of the queue: %s. Defer it again to go on"
-        logger.error(text, run, waiting, cause)
+        seconds = seconds_until_again(error, attempts)
+        if seconds is None:
+            await self._stop(run, cause)
+        elif seconds and not isinstance(error, Taken):
+            logger.warning("%s: chunk %d is tried again in %.0f s: %s", run, chunk, seconds, cause)
+
+    async def _stop(self, run: str, cause: str) -> None:
+        waiting = await self.queue.remove(run)
+        text = (
+            "%s is stopped, as all records would meet this: %s (jobs that left the queue: %d; defer it again to go on)"
+        )
+        logger.error(text, run, cause, waiting)

@@ -97,17 +97,19 @@ async def test_what_would_meet_every_chunk_takes_the_run_out_of_the_queue(
         await jobs.defer_rows(map(str, range(3)), OPERATION, run=run)
         with caplog.at_level(logging.ERROR, "omeda_async"):
             async with working(jobs, concurrency=1):
-                await until(lambda: "Defer it again" in caplog.text)
+                await until(lambda: "defer it again" in caplog.text)
         assert await states(jobs, run) == {0: "failed", 1: "cancelled", 2: "cancelled"}
         assert script.performed == [(run, 0)]
-        assert f"{run} is stopped, and 2 jobs" in caplog.text
+        assert "jobs that left the queue: 2" in caplog.text
         assert (await jobs.defer_rows(map(str, range(3)), OPERATION, run=run)).jobs == 3
         await jobs.run_worker(wait=False)
     assert script.done == {0, 1, 2}
 
 
-async def test_what_passes_is_tried_again_later(database: str, script: Script, run: str) -> None:
-    """A provider that is away leaves the job in the queue, for a while ahead."""
+async def test_what_passes_is_tried_again_later(
+    database: str, script: Script, run: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A provider that is away leaves the job in the queue, for a while ahead; a line of the log says so."""
     script.answers[0] = [
         ChunkReport(number=0, status=ChunkStatus.LEFT, stopped_by=ConnectionFailed("no way there")),
     ]
@@ -117,6 +119,7 @@ async def test_what_passes_is_tried_again_later(database: str, script: Script, r
         (job,) = await jobs._queue.jobs(run, Status.TODO)
         assert job.attempts == 1
         assert job.scheduled_at is not None
+    assert f"{run}: chunk 0 is tried again in 15 s: no way there" in caplog.text
 
 
 async def test_a_chunk_that_was_given_back_is_for_the_next_worker_at_once(
