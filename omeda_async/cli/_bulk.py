@@ -71,7 +71,7 @@ def _check_enqueued(asked: Asked) -> None:
         raise ConfigurationError(
             "--enqueue needs a journal that workers can reach: --journal 'postgresql://host/database?run=NAME'"
         )
-    for name in ("output", "deadline", "rate", "share_limits", "proxy", "ca_file"):
+    for name in ("output", "report", "deadline", "rate", "share_limits", "proxy", "ca_file"):
         if getattr(asked, name) is not None:
             raise ConfigurationError(
                 f"--{name.replace('_', '-')} is for who sends, and with --enqueue workers do: leave it out"

@@ -14,6 +14,7 @@ ROWS = "email,brand_ids\na@x.com,XXG\n"
         (["opt-out", "FILE", "--enqueue", "--journal", "run.sqlite3"], "--enqueue needs a journal"),
         (["opt-out", "FILE", "--enqueue", "--journal", "URL", "--output", "o.csv"], "--output is for who sends"),
         (["opt-out", "FILE", "--enqueue", "--journal", "URL", "--rate", "1/1"], "--rate is for who sends"),
+        (["opt-out", "FILE", "--enqueue", "--journal", "URL", "--report", "r.html"], "--report is for who sends"),
         (["opt-out", "FILE", "--priority", "3"], "give --enqueue"),
         (["opt-out", "FILE", "--reopen"], "give --enqueue"),
         (["worker", "URL"], "must not name a run"),

@@ -7,7 +7,7 @@ from functools import partial
 from omeda_async import OmedaSettings, RateLimit, RetryPolicy, SessionManager
 from omeda_async.worker import BulkJobs
 
-TIMEOUT = 1.0
+TIMEOUT = 3.0
 STALLED_AFTER = 1.0
 LEASE = 1.0
 
