@@ -1,4 +1,4 @@
-"""One connection to a PostgreSQL server, on which nothing takes longer than it may; the only imports of psycopg.
+"""One connection to a PostgreSQL server, for an event loop, on which nothing takes longer than it may.
 
 Statements go as plain text, several at a time, and nothing is kept at the server between two of them, so that they
 pass a pooler in transaction mode. What is late is not cancelled, as that would wait for the server: its socket is cut.

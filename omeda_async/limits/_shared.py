@@ -1,4 +1,4 @@
-"""What the limiters of one account have in common, whatever loop and thread each of them works on.
+"""What the limiters of one account in one process have in common, whatever loop and thread each of them works on.
 
 The state is stepped under a lock. Each limiter keeps its own queue, dispatcher and timer; before it takes a slot it
 lets those go first who have waited longer, or wait in the lane whose turn it is, and calls them. Who does not answer is

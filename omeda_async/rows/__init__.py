@@ -1,4 +1,4 @@
-"""Rows of a text file as records for a bulk run: CSV with a header row, JSON Lines, or one id a line.
+"""Rows of a file as records for a bulk run: CSV or a workbook with a header row, JSON, or one id a line.
 
 A row is converted when the run reads it. One that cannot be converted becomes the outcome of that row, with the
 column and the reason, and the rest goes on. What is wrong with the file as a whole is said before anything is sent.

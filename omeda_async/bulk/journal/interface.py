@@ -1,4 +1,4 @@
-"""What keeps journals, in a file or later a database, and what it is given and tells: it knows no run."""
+"""What keeps journals, in a file or a database, and what it is given and tells: it knows no run."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
