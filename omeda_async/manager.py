@@ -131,7 +131,7 @@ class SessionManager:
         log_events: bool = True,
         share_limits: str | os.PathLike[str] | None = None,
     ) -> Self:
-        """Make a manager of the providers that the environment names (see the README for the variables).
+        """Make a manager of the providers that the environment names (``docs/settings.md`` has the variables).
 
         The arguments are those of the class; without ``share_limits``, ``OMEDA_ASYNC_SHARE_LIMITS`` says it.
 

@@ -1,7 +1,7 @@
 """Spans and metrics for OpenTelemetry, by its semantic conventions for HTTP clients. Needs the extra ``otel``.
 
-``docs/events.md`` shows which spans and which metrics. Like all events, they hold no record, address, id or secret:
-``url.full`` has the names of ids in place of ids.
+``docs/howto/opentelemetry.md`` shows which spans and which metrics. Like all events, they hold no record, address, id
+or secret: ``url.full`` has the names of ids in place of ids.
 """
 
 from collections.abc import Callable, MutableSequence, Sequence
