@@ -1,8 +1,9 @@
-"""The wheel: what is in it, what it says of itself, and that it imports without the extras."""
+"""Wheel and sdist: what is in them, what the wheel says of itself, and that it imports without the extras."""
 
 import importlib.util
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from email.message import Message
@@ -16,17 +17,21 @@ import omeda_async
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
-    """The wheel, built from the checkout; where the backend is installed, that needs no network."""
-    target = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(target), str(ROOT)]
+def _build(kind: str, target: Path) -> Path:
+    """Build one from the checkout; where the backend is installed, that needs no network."""
+    command = [sys.executable, "-m", "build", f"--{kind}", "--outdir", str(target), str(ROOT)]
     if importlib.util.find_spec("hatchling") is not None:
         command.insert(4, "--no-isolation")
     done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 our own words
     assert done.returncode == 0, done.stdout + done.stderr
-    (path,) = target.glob("*.whl")
-    with zipfile.ZipFile(path) as opened:
+    (path,) = target.iterdir()
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+    """The wheel."""
+    with zipfile.ZipFile(_build("wheel", tmp_path_factory.mktemp("dist"))) as opened:
         yield opened
 
 
@@ -59,6 +64,18 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel: zipfile.ZipFile) -
     }
 
 
+def test_the_sdist_holds_what_its_tests_and_documents_need(tmp_path: Path) -> None:
+    """Package, tests, benchmarks, documents and what makes a site of them, the gate, what stands beside them."""
+    folders = ("omeda_async", "tests", "docs", "benchmarks", ".ci")
+    kept = [*ROOT.glob("*.md"), *(path for folder in folders for path in ROOT.glob(f"{folder}/**/*") if path.is_file())]
+    made = {"__pycache__", "_build"}
+    wanted = {path.relative_to(ROOT).as_posix() for path in kept if made.isdisjoint(path.parts)}
+    with tarfile.open(_build("sdist", tmp_path)) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
+    assert {name for name in wanted - names if not name.endswith(".sqlite3")} == set()
+    assert {"pyproject.toml", "LICENSE"} <= names
+
+
 def test_the_licence_is_in_it(wheel: zipfile.ZipFile, about: Message) -> None:
     """MIT, as the file says."""
     assert about["License-Expression"] == "MIT"
@@ -85,7 +102,7 @@ def test_the_metadata_names_the_library(about: Message) -> None:
         "yarl",
     }
     assert set(about.get_all("Provides-Extra", [])) >= {"cli", "dev"}
-    assert "Typing :: Typed" in about.get_all("Classifier", [])
+    assert {"Typing :: Typed", "Framework :: AsyncIO"} <= set(about.get_all("Classifier", []))
     assert about["Description-Content-Type"] == "text/markdown"
     assert str(about.get_payload()).startswith("# ")
 
@@ -118,7 +135,7 @@ print("imported")
 
 def test_the_wheel_imports_without_the_extras(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
     """Unpacked anywhere, with neither the command line's nor the developers' packages, it works."""
-    wheel.extractall(tmp_path)
+    wheel.extractall(tmp_path)  # noqa: S202 it is our own
     command = [sys.executable, "-c", IMPORTS, str(tmp_path)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)  # noqa: S603 our own words
     assert done.returncode == 0, done.stderr
