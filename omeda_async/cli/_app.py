@@ -15,7 +15,7 @@ app = typer.Typer(
     name="omeda-async",
     cls=Group,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_show_locals=False,
     epilog="Settings come from the environment. Exit codes: 0 all done, 1 some record is not done, "
     "2 usage or configuration, 3 the journal failed on the way, 130 interrupted.",

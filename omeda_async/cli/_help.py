@@ -5,17 +5,21 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from omeda_async.cli._examples import EXAMPLES
+
 ROOM = 80
 """Columns below which a box would cut the names of options."""
 
 
 class Command(TyperCommand):
-    """A command with such help."""
+    """A command with such help, and with examples at its end."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of the command."""
         self.rich_markup_mode = _mode()
         super().format_help(ctx, formatter)
+        lines = "".join(f"  {one}\n" for one in EXAMPLES.get(self.name or "", ()))
+        formatter.write(f"\nExamples:\n{lines}")
 
 
 class Group(TyperGroup):

@@ -2,6 +2,8 @@
 
 import enum
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,8 +42,12 @@ def notes() -> Console:
 
 
 def _console(file: TextIO) -> Console:
-    # A file or a pipe has no width: nothing in it may be cut or wrapped.
-    return Console(file=file, highlight=False, width=None if file.isatty() else BOUNDLESS)
+    if not file.isatty():  # a file or a pipe has no width: nothing in it may be cut or wrapped
+        return Console(file=file, highlight=False, width=BOUNDLESS)
+    if os.environ.get("TERM", "").lower() in {"dumb", "unknown"}:  # rich takes it to be 80 wide, and asks only others
+        width, height = shutil.get_terminal_size()
+        return Console(file=file, highlight=False, width=width, height=height)
+    return Console(file=file, highlight=False)
 
 
 def counted(count: int, thing: str) -> str:
