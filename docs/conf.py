@@ -29,14 +29,17 @@ python_use_unqualified_type_names = True
 maximum_signature_line_length = 100
 
 nitpicky = True
-_ELSEWHERE = "aiohttp|aioresponses|asyncio|collections|contextlib|datetime|opentelemetry|os|pathlib|ssl|types"
+_ELSEWHERE = (
+    "aiohttp|aioresponses|asyncio|collections|contextlib|datetime|opentelemetry|os|pathlib|procrastinate|ssl|types"
+)
 _TYPE_VARIABLES = "Record|Receipt|Record_co|Receipt_co|CancelT|OptOutT|RowT|AnyOptOut|ApiErrorT|T"
 nitpick_ignore_regex = [
     (r"py:.*", rf"({_ELSEWHERE})(\..*)?"),  # looking them up would take the network
     (
         r"py:class",
-        r"Backend|(Deployment|Campaign|Transaction)Record|SSLContext|ClientSession|AbstractContextManager|TakesHooks|.*\.TakesHooks",
+        r"Backend|(Deployment|Campaign|Transaction)Record|SSLContext|ClientSession|AbstractContextManager|PathLike|Opens|TakesHooks|.*\.TakesHooks",
     ),
+    (r"py:exc", r"ConnectorException"),
     (r"py:class", rf"omeda_async\..*\.({_TYPE_VARIABLES})"),
     (r"py:class", r"omeda_async\.bulk\.(_job\.Work|(journal|outbox)\..*)"),
     (r"py:class", r"omeda_async\.sandbox\._(deployment_rules|message|opt_outs|windows)\..*"),

@@ -10,7 +10,7 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 ABOVE, TREE, BELOW = PAGE.split("```", 2)
 FOLDERS = re.compile(r" *((?:\w+/ +)+)")
 IN_TREE = re.compile(r"(?<![\w.`/])(?:\w*_\w+|\w+\.(?:py|js|css|html))(?![\w.`/(=])")
-IN_TEXT = re.compile(r"[\w/]+\.(?:py|js|css|html|lua)\b|`\w[\w/]*/`")
+IN_TEXT = re.compile(r"\.?[\w/]+\.(?:py|js|css|html|lua)\b|`\w[\w/]*/`")
 
 
 def in_tree() -> Iterator[Path]:

@@ -26,6 +26,11 @@ EXAMPLES: Final = {
         "omeda-async status run.sqlite3 --failed --only failed --only not_sent --output again.csv",
         "omeda-async status 'postgresql://db.example.com/jobs?run=spring'",
     ),
+    "worker": (
+        "omeda-async worker postgresql://db.example.com/jobs",
+        "omeda-async worker postgresql://db.example.com/jobs --share-limits redis://cache.example.com",
+    ),
+    "cancel-run": ("omeda-async cancel-run 'postgresql://db.example.com/jobs?run=spring'",),
     "demo": ("omeda-async demo", "omeda-async demo --journal /tmp/demo"),
     "sandbox": (
         "omeda-async sandbox --demo-data input > sandbox.env",
