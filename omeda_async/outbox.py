@@ -40,4 +40,5 @@ def is_outbox(path: str | PathLike[str]) -> bool:
     Raises:
         ConfigurationError: It is neither a path nor a URL.
     """
-    return names_outbox(path) or reading.is_file_of_outbox(Path(check_path("an outbox", path, WANTED)))
+    text = check_path("an outbox", path, WANTED)
+    return names_outbox(text) or reading.is_file_of_outbox(Path(text))

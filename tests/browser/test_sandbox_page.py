@@ -227,7 +227,7 @@ def test_a_record_is_found_by_its_id(running: Running, visits: Visits) -> None:
 def test_markup_in_data_is_shown_as_text(running: Running, visits: Visits) -> None:
     """Whatever stands in ids, names, states and faults makes no element."""
     markup = "<img src=x onerror=console.error(1)>"
-    running.sandbox.ocamba.seed_campaign("0-markup", markup, name=markup)
+    running.sandbox.ocamba.seed_campaign("0-markup", name=markup).status = markup
     running.sandbox.fault(Fault("500", match=markup))
     page = _open(running, visits)
     page.get_by_text("Look at campaigns").click()

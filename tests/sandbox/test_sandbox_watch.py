@@ -101,7 +101,8 @@ async def test_addresses_are_masked_and_credentials_shown_nowhere(api: Any) -> N
         sandbox.omeda.seed_deployment(secret, secret, name=f"for {secret}")
         await api.get(f"/v1/hood/campaigns/{secret}")
         sandbox.fault(Fault("500", match=f"id-{secret}"))
-    sandbox.ocamba.seed_campaign("ann.lee@example.com", "of ben.kay%40example.com", name="dora\uff20example.com")
+    campaign = sandbox.ocamba.seed_campaign("ann.lee@example.com", name="dora\uff20example.com")
+    campaign.status = "of ben.kay%40example.com"
     sandbox.fault(Fault("500", match="cleo.ray@example.com"))
     sandbox.fault(Fault("500", match=lambda _: False))
     body = {"ClientOptOut": [{"EmailAddress": "eve.oak@example.com"}]}
@@ -265,7 +266,8 @@ async def test_many_states_and_odd_ones_are_summed() -> None:
     """The most frequent are shown, and what is no text at all is counted too."""
     sandbox = Sandbox()
     for number in range(40):
-        sandbox.ocamba.seed_campaign(str(number), f"state {number}" if number < 20 else "running")
+        campaign = sandbox.ocamba.seed_campaign(str(number))
+        campaign.status = f"state {number}" if number < 20 else "running"
     sandbox.omeda.seed_deployment("T", ["no", "status"])  # type: ignore[arg-type]  # as a seed from outside may be
     sums = _sums.Sums(sandbox._state)
     await sums.refresh()
