@@ -1,6 +1,7 @@
 """One call under way: it carries out what ``_decide`` says, and knows at any moment what is certain."""
 
 import logging
+import math
 from asyncio import get_running_loop
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
@@ -10,7 +11,7 @@ import attrs
 from omeda_async import _clock, events
 from omeda_async._account import Account
 from omeda_async._auth import Headers
-from omeda_async._call_options import CallOptions
+from omeda_async._call_options import CallOptions, too_near
 from omeda_async._decide import (
     Ended,
     Event,
@@ -183,7 +184,7 @@ class Call(Generic[P, R]):
         left = self.deadline - sent
         if left < account.shortest_attempt:
             account.limiter.release(permit, sent=False)
-            return _too_near(account.retry.deadline)
+            return too_near(account.retry.deadline)
         self._headers = account.credentials.headers
         self._count()
         self._awaits_response = True
@@ -257,7 +258,7 @@ class Call(Generic[P, R]):
         deadline = self.deadline if self.deadline is not None else self._now() + account.retry.deadline
         seconds = deadline - self._now() - account.shortest_attempt
         if seconds <= 0:
-            raise _too_near(account.retry.deadline)
+            raise too_near(account.retry.deadline)
         return seconds
 
     def _count(self, requests: int = 1) -> None:
@@ -269,11 +270,16 @@ class Call(Generic[P, R]):
         options = self._options
         permit = options.permit
         if permit is None or permit.done:
-            account, left = self._account, float("inf")
+            account, max_wait, left = self._account, options.max_wait, math.inf
             if self.deadline is not None:
                 left = max(0.0, self.deadline - now - account.shortest_attempt)
-            permit = await options.turn(account.limiter, left, account.retry.deadline)
-        self._is_late = options.lateness(permit)
+                max_wait = left if max_wait is None else min(left, max_wait)
+            try:
+                permit = await account.limiter.acquire(priority=options.priority, max_wait=max_wait)
+            except LimitWaitExceeded as error:
+                raise options.explained(error, left, account.retry.deadline) from None
+        lapses = permit.is_over if permit.lapses else None
+        self._is_late = lapses if options.is_late is None else options.lateness(lapses)
         return permit
 
     async def _renew(self, refusal: ShutOut) -> OmedaAsyncError | None:
@@ -358,10 +364,6 @@ class Call(Generic[P, R]):
                 return False  # a hook that was told of the retry has stopped the run
             await _clock.sleep(seconds)
         return not self._stop.is_set
-
-
-def _too_near(deadline: float) -> LimitWaitExceeded:
-    return LimitWaitExceeded("the call's deadline is too near for another attempt", max_wait=deadline)
 
 
 def read_response(

@@ -2,16 +2,12 @@
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from omeda_async._quick import quick
 from omeda_async._stop import Stop
 from omeda_async.errors import LimitWaitExceeded
 from omeda_async.limits import Permit, Priority
 from omeda_async.outcomes import Tally
-
-if TYPE_CHECKING:  # a plan needs none
-    from omeda_async.limits import Limiter
 
 
 @quick(kw_only=True, eq=False, repr=False)
@@ -44,26 +40,25 @@ class CallOptions:
     is_late: Callable[[], bool] | None = None
     """Asked right before the first byte of each attempt: whether it must not be written; it sets ``stop`` then."""
 
-    async def turn(self, limiter: "Limiter", left: float, deadline: float) -> Permit:
-        """Wait for a turn at a limiter.
+    def explained(self, error: LimitWaitExceeded, left: float, deadline: float) -> LimitWaitExceeded:
+        """Return the error of a limiter, which knows one wait, in words for who has set two.
 
         Args:
-            limiter: The account's.
-            left: Seconds that the call's deadline leaves for the wait; infinity where it has not begun.
+            error: What the limiter has raised.
+            left: Seconds that the call's deadline left for the wait; infinity where it has not begun.
             deadline: What the deadline is, in seconds, as the caller has said it.
-
-        Raises:
-            LimitWaitExceeded: ``max_wait`` or the deadline would be passed; it says which.
         """
         if left == math.inf or (self.max_wait is not None and self.max_wait <= left):
-            return await limiter.acquire(priority=self.priority, max_wait=self.max_wait)
-        try:
-            return await limiter.acquire(priority=self.priority, max_wait=left)
-        except LimitWaitExceeded as error:
-            text = error.message.replace(f"max_wait={left:g} s", f"the call's deadline of {deadline:g} s")
-            raise LimitWaitExceeded(text, max_wait=left, next_slot_in=error.next_slot_in) from None
+            return error
+        text = error.message.replace(f"max_wait={left:g} s", f"the call's deadline of {deadline:g} s")
+        return LimitWaitExceeded(text, max_wait=left, next_slot_in=error.next_slot_in)
 
-    def lateness(self, permit: Permit) -> Callable[[], bool] | None:
-        """Return what tells right before an attempt whether it is too late for it; None where it never is."""
-        lapsed, is_late = permit.is_over if permit.lapses else None, self.is_late
-        return (lambda: is_late() or lapsed()) if is_late and lapsed else is_late or lapsed
+    def lateness(self, lapses: Callable[[], bool] | None) -> Callable[[], bool] | None:
+        """Return what tells right before an attempt whether it is too late for it, also as its permit has lapsed."""
+        is_late = self.is_late
+        return (lambda: is_late() or lapses()) if is_late and lapses else is_late or lapses
+
+
+def too_near(deadline: float) -> LimitWaitExceeded:
+    """Return the error of a call whose deadline, of so many seconds, leaves no time for an attempt."""
+    return LimitWaitExceeded("the call's deadline is too near for another attempt", max_wait=deadline)

@@ -198,7 +198,11 @@ def first_text(fields: Mapping[str, Any], *names: str) -> str | None:
 
 def lowered(value: Any) -> dict[str, Any]:
     """Return an object with its keys in lower case; an empty one for anything else."""
-    return {key.casefold(): item for key, item in value.items()} if isinstance(value, dict) else {}
+    fields = {}
+    if isinstance(value, dict):
+        for key, item in value.items():
+            fields[key.casefold()] = item
+    return fields
 
 
 def texts_in(value: Any, *names: str) -> tuple[str, ...]:

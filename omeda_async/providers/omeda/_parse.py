@@ -128,7 +128,7 @@ def _content_of(body: bytes) -> Content | None:
     value = load_json(body)
     if not isinstance(value, dict):
         return None
-    if (receipt := _plain_receipt(value)) is not None:
+    if "ResponseInfo" in value and (receipt := _plain_receipt(value)) is not None:
         return Content(value, lowered(receipt), is_plain=True)
     fields = lowered(value)
     found = [fields.get("errors"), fields.get("error")]
