@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 DOCUMENTS = [
     ROOT / "README.md",
-    # In the recipes it is other libraries whose types are wanting: pandas has none, and Litestar's fit no httpx.
-    *(path for path in sorted((ROOT / "docs").rglob("*.md")) if path.name != "recipes.md"),
+    # In the how-tos it is other libraries whose types are wanting: pandas and Celery have none.
+    *(path for path in sorted((ROOT / "docs").rglob("*.md")) if path.parent.name != "howto"),
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BEGINNING = """\
