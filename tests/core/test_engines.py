@@ -1,0 +1,200 @@
+"""The programs that perform a shared run on other engines (extra ``recipes``; arq by hand, see docs/engines.md)."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from omeda_async.journal import read_status
+from omeda_async.sandbox import Sandbox
+from tests.core.web_load import EXAMPLES
+from tests.limits.redis_service import OwnServer
+
+pytestmark = pytest.mark.real_clock
+FOLDER = EXAMPLES / "engines"
+IDS = [str(number) for number in range(1, 31)]
+CHUNK = 10
+WORKERS = {
+    "arq": "arq arq_cancels.WorkerSettings",
+    "celery": "celery -A celery_cancels worker --concurrency 2",
+    "saq": "saq saq_cancels.settings",
+    "taskiq": "taskiq worker taskiq_cancels:broker --workers 1 --max-async-tasks 2 --wait-tasks-timeout 0.5 "
+    "--shutdown-timeout 40",
+}
+NEEDED = {"arq": "arq", "celery": "celery", "saq": "saq", "taskiq": "taskiq_redis"}
+
+
+@attrs.frozen
+class Engine:
+    """An engine, and the run that its workers perform."""
+
+    name: str
+    sandbox: Sandbox
+    journal: str
+    env: dict[str, str]
+
+    async def start(self, *command: str) -> asyncio.subprocess.Process:
+        """Start a program in a group of processes of its own."""
+        return await asyncio.create_subprocess_exec(
+            *command, env=self.env, cwd=FOLDER, start_new_session=True, stderr=asyncio.subprocess.DEVNULL
+        )
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Give a worker; whatever is left of it in the end is killed."""
+        program, *options = WORKERS[self.name].split()
+        process = await self.start(str(Path(sys.executable).parent / program), *options)
+        try:
+            yield process
+        finally:
+            kill(process)
+            await process.wait()
+
+    async def enqueue(self, ids: Path) -> None:
+        """Make jobs of the run."""
+        process = await self.start(sys.executable, f"{self.name}_cancels.py", str(ids))
+        assert await process.wait() == 0
+
+    async def until(self, done: Callable[["Engine"], bool]) -> None:
+        """Wait for something to be so."""
+        async with asyncio.timeout(90):
+            while not await asyncio.to_thread(done, self):
+                await asyncio.sleep(0.1)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all records are."""
+        return read_status(self.journal).counts.get("done", 0) == len(IDS)
+
+    def accepted(self) -> Counter[str]:
+        """Return how often each cancel was."""
+        return Counter(request.path for request in self.sandbox.requests if request.status == 204)
+
+
+def kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a worker with all of its processes."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def env_of(sandbox: Sandbox, journal: str, broker: str) -> dict[str, str]:
+    """Return the environment of the programs: with short times."""
+    times = {"CHUNK": str(CHUNK), "CHUNK_AT_MOST": "8", "LEASE": "1.5", "TIMEOUT": "1", "HEARTBEAT": "3"}
+    return sandbox.settings_env() | times | {"JOURNAL": journal, "BROKER": broker, "OCAMBA_RATE_LIMIT": "10/1,parallel=4"}
+
+
+@pytest.fixture(params=sorted(WORKERS))
+async def engine(
+    request: pytest.FixtureRequest, database: str, journal_url: str, tmp_path: Path
+) -> AsyncIterator[Engine]:
+    """An engine with a job for each chunk of a run."""
+    name = request.param
+    pytest.importorskip(NEEDED[name], reason=f"{NEEDED[name]} is not installed: it comes with the extra recipes")
+    (tmp_path / "ids.txt").write_text("\n".join(IDS), "utf-8")
+    server = None if name == "saq" else OwnServer(tmp_path)
+    try:
+        async with Sandbox(latency=0.05) as sandbox:
+            sandbox.ocamba.seed_campaigns(IDS)
+            env = env_of(sandbox, journal_url, database if server is None else server.url)
+            path = os.pathsep.join([str(FOLDER), os.environ.get("PYTHONPATH", "")])
+            made = Engine(name, sandbox, journal_url, os.environ | env | {"PYTHONPATH": path})
+            await made.enqueue(tmp_path / "ids.txt")
+            yield made
+    finally:
+        if server is not None:
+            server.kill()
+
+
+def has_begun(engine: Engine) -> bool:
+    """Whether some cancels were accepted, and others were not."""
+    return len(engine.accepted()) > 3
+
+
+async def test_a_worker_that_is_stopped_leaves_the_rest_to_another(engine: Engine) -> None:
+    """And no cancel is accepted twice."""
+    async with engine.worker() as first:
+        await engine.until(has_begun)
+        first.terminate()
+        async with asyncio.timeout(45):
+            await first.wait()
+    assert not engine.is_done
+    async with engine.worker():
+        await engine.until(lambda engine: engine.is_done)
+    assert engine.accepted().keys() == {f"/v1/hood/campaigns/{one}/cancel" for one in IDS}
+    assert set(engine.accepted().values()) == {1}
+
+
+@pytest.mark.parametrize("engine", ["saq", "taskiq"], indirect=True)
+async def test_what_a_killed_worker_held_is_performed_by_another(engine: Engine) -> None:
+    """As the engine finds its jobs; no cancel is accepted twice. (arq and Celery need longer for it.)"""
+    async with engine.worker() as first:
+        await engine.until(has_begun)
+        kill(first)
+        async with engine.worker():
+            await engine.until(lambda engine: engine.is_done)
+    assert set(engine.accepted().values()) == {1}
+
+
+@pytest.fixture
+async def temporal(journal_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Any, Any]]:
+    """The program for Temporal, and the environment of an activity: there is no server."""
+    testing = pytest.importorskip("temporalio.testing", reason="temporalio comes with the extra recipes")
+    (tmp_path / "ids.txt").write_text("\n".join(IDS), "utf-8")
+    async with Sandbox() as sandbox:
+        sandbox.ocamba.seed_campaigns(IDS)
+        for name, value in env_of(sandbox, journal_url, "").items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.syspath_prepend(FOLDER)
+        for name in ("cancels", "temporal_cancels"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        program = import_module("temporal_cancels")
+        assert len(await program.cancels.fill(str(tmp_path / "ids.txt"))) == 3
+        yield program, testing.ActivityEnvironment()
+        for name in ("cancels", "temporal_cancels"):
+            sys.modules.pop(name, None)
+
+
+async def test_an_activity_performs_a_chunk_and_comes_again_where_another_holds_it(
+    temporal: tuple[Any, Any], journal_url: str
+) -> None:
+    """When, is in its error; while it is performed, it is heard of."""
+    program, environment = temporal
+    beats: list[Any] = []
+    environment.on_heartbeat = beats.append
+    async with program.cancels.manager() as manager, program.cancels.manager() as other:
+        activities = program.Activities(manager)
+        await environment.run(activities.perform, 0)
+        assert read_status(journal_url).counts == {"done": 10}
+        holder = asyncio.create_task(program.cancels.perform(other, 1))
+        while not read_status(journal_url).under_way:
+            await asyncio.sleep(0.02)
+        with pytest.raises(program.ApplicationError) as caught:
+            await environment.run(activities.perform, 1)
+        assert await holder is None
+    assert timedelta(0) < caught.value.next_retry_delay <= timedelta(seconds=3.5)
+
+
+async def test_an_activity_that_is_cancelled_gives_its_chunk_back(temporal: tuple[Any, Any], journal_url: str) -> None:
+    """Another performs it at once."""
+    program, environment = temporal
+    async with program.cancels.manager() as manager, program.cancels.manager() as other:
+        performing = asyncio.create_task(environment.run(program.Activities(manager).perform, 0))
+        while not read_status(journal_url).under_way:
+            await asyncio.sleep(0.02)
+        performing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await performing
+        assert await program.cancels.perform(other, 0) is None
+    assert read_status(journal_url).counts == {"done": 10}
