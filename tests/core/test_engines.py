@@ -67,7 +67,7 @@ class Engine:
 
     async def until(self, done: Callable[["Engine"], bool]) -> None:
         """Wait for something to be so."""
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(60):
             while not await asyncio.to_thread(done, self):
                 await asyncio.sleep(0.1)
 
@@ -92,29 +92,28 @@ def kill(process: asyncio.subprocess.Process) -> None:
 def env_of(sandbox: Sandbox, journal: str, broker: str) -> dict[str, str]:
     """Return the environment of the programs: with short times."""
     times = {"CHUNK": str(CHUNK), "CHUNK_AT_MOST": "8", "LEASE": "1.5", "TIMEOUT": "1", "HEARTBEAT": "3"}
-    return sandbox.settings_env() | times | {"JOURNAL": journal, "BROKER": broker, "OCAMBA_RATE_LIMIT": "10/1,parallel=4"}
+    return (
+        sandbox.settings_env() | times | {"JOURNAL": journal, "BROKER": broker, "OCAMBA_RATE_LIMIT": "10/1,parallel=4"}
+    )
 
 
 @pytest.fixture(params=sorted(WORKERS))
-async def engine(
-    request: pytest.FixtureRequest, database: str, journal_url: str, tmp_path: Path
-) -> AsyncIterator[Engine]:
+async def engine(request: pytest.FixtureRequest, journal_url: str, tmp_path: Path) -> AsyncIterator[Engine]:
     """An engine with a job for each chunk of a run."""
     name = request.param
     pytest.importorskip(NEEDED[name], reason=f"{NEEDED[name]} is not installed: it comes with the extra recipes")
     (tmp_path / "ids.txt").write_text("\n".join(IDS), "utf-8")
-    server = None if name == "saq" else OwnServer(tmp_path)
+    server = OwnServer(tmp_path)
     try:
         async with Sandbox(latency=0.05) as sandbox:
             sandbox.ocamba.seed_campaigns(IDS)
-            env = env_of(sandbox, journal_url, database if server is None else server.url)
+            env = env_of(sandbox, journal_url, server.url)
             path = os.pathsep.join([str(FOLDER), os.environ.get("PYTHONPATH", "")])
             made = Engine(name, sandbox, journal_url, os.environ | env | {"PYTHONPATH": path})
             await made.enqueue(tmp_path / "ids.txt")
             yield made
     finally:
-        if server is not None:
-            server.kill()
+        server.kill()
 
 
 def has_begun(engine: Engine) -> bool:
