@@ -1,9 +1,10 @@
 """What a job does on any engine: it performs one chunk of a run that all workers share, under one budget.
 
-In the environment: ``JOURNAL`` (``postgresql://…?run=NAME``), ``OMEDA_ASYNC_SHARE_LIMITS`` (where the budget is shared),
-``BROKER`` (the engine's server), and the settings of Ocamba (see the README). ``docs/engines.md`` tells the rest.
+In the environment: ``JOURNAL`` (``postgresql://…?run=NAME``), ``BROKER`` (the engine's server),
+``OMEDA_ASYNC_SHARE_LIMITS`` (where the budget is shared), and ``OCAMBA_TOKEN``. ``docs/engines.md`` tells the rest.
 """
 
+import asyncio
 import logging
 import os
 from pathlib import Path
@@ -54,8 +55,9 @@ def shared(manager: SessionManager) -> SharedRun:
 
 async def fill(file: str) -> range:
     """Read the ids into the journal, once however often it is called; return the numbers of the chunks."""
+    ids = await asyncio.to_thread(Path(file).read_text, "utf-8")
     async with manager() as found:
-        return (await shared(found).fill(Path(file).read_text("utf-8").split(), chunk=CHUNK)).chunks
+        return (await shared(found).fill(ids.split(), chunk=CHUNK)).chunks
 
 
 async def perform(manager: SessionManager, chunk: int) -> float | None:
