@@ -100,7 +100,7 @@ async def under_way(journal: str) -> None:
 
 def env_of(sandbox: Sandbox, journal: str, broker: str) -> dict[str, str]:
     """Return the environment of the programs: with short times."""
-    times = {"CHUNK": str(CHUNK), "CHUNK_AT_MOST": "8", "LEASE": "1.5", "TIMEOUT": "1", "HEARTBEAT": "3"}
+    times = {"CHUNK": str(CHUNK), "CHUNK_AT_MOST": "8", "LEASE": "1.5", "TIMEOUT": "1", "HEARTBEAT": "12"}
     return sandbox.settings_env() | times | {"JOURNAL": journal, "BROKER": broker, "OCAMBA_RATE_LIMIT": "10/1"}
 
 
