@@ -34,11 +34,12 @@ class Job:
 
     kind: str
     number: int
+    size: int = attrs.field(default=attrs.Factory(lambda self: SIZES[self.kind], takes_self=True))
 
     @property
     def names(self) -> list[str]:
         """Return the ids of its records."""
-        size = SIZES[self.kind]
+        size = self.size
         found = [f"{self.kind[0].upper()}{self.number}x{place}" for place in range(size)]
         found[size // 2], found[-1] = found[0], found[1]
         found[size // 3], found[size // 4] = f"missing-{self.number}", f"gone-{self.number}"
@@ -57,12 +58,16 @@ class Job:
             return frozenset({"rejected"})
         return DONE
 
+    @property
+    def opt_outs(self) -> list[BrandOptOut]:
+        """Return its records, of a job about opt-outs."""
+        return [BrandOptOut(f"{name}@example.com", brand_ids=_brands(name)) for name in self.names]
+
     def run(self, manager: SessionManager, journal: Path | str) -> BulkRun:
         """Make the run; the same call resumes it."""
         match self.kind:
             case "opt-outs":
-                records = [BrandOptOut(f"{name}@example.com", brand_ids=_brands(name)) for name in self.names]
-                return manager.omeda.opt_outs.submit_many(records, max_entries=ENTRIES, journal=journal)
+                return manager.omeda.opt_outs.submit_many(self.opt_outs, max_entries=ENTRIES, journal=journal)
             case "deployments":
                 return manager.omeda.deployments.cancel_many(self.names, journal=journal)
             case "campaigns":

@@ -57,6 +57,20 @@ def _performed(url: str) -> tuple[int, float, float]:
     return done, began, time.monotonic()
 
 
+def measured(url: str, records: int, processes: int) -> tuple[float, float]:
+    """Return the records a second of reading them into a run, and of performing it by so many processes.
+
+    Raises:
+        Failed: The run does not hold what it must.
+    """
+    fill = asyncio.run(_filled(url, records))
+    with ProcessPoolExecutor(processes) as pool:
+        numbers, begins, ends = zip(*pool.map(_performed, [url] * processes), strict=True)
+    _harness.check("performed", sum(numbers), records)
+    _harness.check("counts", dict(read_status(url).counts), {OutcomeStatus.DONE: records})
+    return fill, records / (max(ends) - min(begins))
+
+
 def main() -> None:
     """Read the arguments, measure, and print a table."""
     parser = argparse.ArgumentParser(description="Measure how many records a second a shared run takes.")
@@ -64,13 +78,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=50_000)
     parser.add_argument("--processes", type=int, default=1)
     given = parser.parse_args()
-    fill = asyncio.run(_filled(given.url, given.records))
-    with ProcessPoolExecutor(given.processes) as pool:
-        numbers, begins, ends = zip(*pool.map(_performed, [given.url] * given.processes), strict=True)
-    done = sum(numbers)
-    perform = done / (max(ends) - min(begins))
-    _harness.check("performed", done, given.records)
-    _harness.check("counts", dict(read_status(given.url).counts), {OutcomeStatus.DONE: given.records})
+    fill, perform = measured(given.url, given.records, given.processes)
     rows = [["fill", f"{fill:,.0f}"], [f"perform, {given.processes} processes", f"{perform:,.0f}"]]
     print(_harness.table(("what", "records a second"), rows))
 

@@ -19,6 +19,7 @@ from omeda_async import OcambaSettings, RateLimit
 from omeda_async._account import account_key
 from omeda_async.limits._store import Ask
 from omeda_async.limits._where import open_store
+from omeda_async.settings import ProviderSettings
 from tests.limits.postgres_service import OwnPostgres, own_postgres
 from tests.limits.redis_service import OwnServer, own_server
 
@@ -103,10 +104,10 @@ class RedisPlace:
         asyncio.run(self.server.says("FLUSHALL"))
 
     def edit(self, change: Callable[[str], str]) -> None:
-        """Change the only state."""
-        (key,) = [line for line in self._said("KEYS", "*") if line.startswith("omeda-async")]
-        text = next(line for line in self._said("GET", key) if line.startswith("{"))
-        assert self._said("SET", key, change(text))[0] == "+OK"
+        """Change every state."""
+        for key in [line for line in self._said("KEYS", "*") if line.startswith("omeda-async")]:
+            text = next(line for line in self._said("GET", key) if line.startswith("{"))
+            assert self._said("SET", key, change(text))[0] == "+OK"
 
     def _said(self, *command: str) -> list[str]:
         return asyncio.run(self.server.says(*command)).decode().split("\r\n")
@@ -158,8 +159,15 @@ def make_known(store: Place, limit: str, url: str) -> None:
     """Begin the state anew, and let it be one that has been in use for long: nothing is held, nothing used."""
     with contextlib.suppress(Exception):  # there is none yet
         store.lose()
-    settings = OcambaSettings(token="test", base_url=url, account=ACCOUNT)  # noqa: S106 no secret
-    asyncio.run(_turn(store.where, account_key("ocamba", settings, None), RateLimit.parse(limit)))
+    limits = RateLimit.parse(limit)
+    settings = OcambaSettings(token="test", base_url=url, account=ACCOUNT, rate_limit=limits)  # noqa: S106 no secret
+    know(store, ocamba=settings)
+
+
+def know(store: Place, **accounts: ProviderSettings) -> None:
+    """Let accounts be in use for long, each by the name of its provider: nothing is held, nothing used."""
+    for provider, settings in accounts.items():
+        asyncio.run(_turn(store.where, account_key(provider, settings, None), settings.rate_limit))
     store.edit(_without_hold)
 
 

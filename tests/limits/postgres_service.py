@@ -56,15 +56,17 @@ def free_port() -> int:
 class OwnPostgres:
     """A server of a test's own, whose data is on disk as far as it is ever on disk."""
 
-    def __init__(self, folder: Path) -> None:
-        """Make it, and start it on a free port."""
-        self.folder, self.port = folder / "data", free_port()
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
+        """Make it, and start it on a free port; at another address of this machine it trusts whoever reaches that."""
+        self.folder, self.port, self.host = folder / "data", free_port(), host
         self._user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
         if self._user:
             shutil.chown(folder, "postgres")
         make = [program("initdb"), "--auth=trust", "--username=postgres", "--no-sync", "-D", str(self.folder)]
         subprocess.run([*self._user, *make], check=True, capture_output=True, cwd="/")  # noqa: S603 our own words
-        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        self.url = f"postgresql://postgres@{host}:{self.port}/postgres"
+        with (self.folder / "pg_hba.conf").open("a", encoding="ascii") as rules:
+            rules.write(f"host all all {host}/24 trust\n")
         self.start()
 
     def start(self) -> None:
@@ -72,8 +74,8 @@ class OwnPostgres:
         options = [
             f"-p{self.port}",
             "-cunix_socket_directories=",
-            "-clisten_addresses=127.0.0.1",
-            "-cmax_connections=50",
+            f"-clisten_addresses={self.host}",
+            "-cmax_connections=100",
         ]
         command = [*self._user, program("postgres"), "-D", str(self.folder), *options]
         with (self.folder.parent / "log").open("ab") as log:
@@ -108,19 +110,21 @@ class OwnPostgres:
 
 
 def children_of(parent: int) -> list[int]:
-    """Return the processes that a process has started."""
-    return [int(one) for one in Path(f"/proc/{parent}/task/{parent}/children").read_text("ascii").split()]
+    """Return the processes that a process has started; none where it is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        return [int(one) for one in Path(f"/proc/{parent}/task/{parent}/children").read_text("ascii").split()]
+    return []
 
 
 @contextlib.contextmanager
-def own_postgres() -> Iterator[OwnPostgres]:
+def own_postgres(host: str = "127.0.0.1") -> Iterator[OwnPostgres]:
     """Give a server in a folder of its own, and stop it at the end.
 
     Not in a folder of pytest's, or where root keeps its files: PostgreSQL runs as a user then who may not see it.
     """
     where = "/tmp" if os.geteuid() == 0 else None  # noqa: S108 the folder in it is of this run alone
     with tempfile.TemporaryDirectory(prefix="omeda-async-postgres-", dir=where, ignore_cleanup_errors=True) as folder:
-        server = OwnPostgres(Path(folder))
+        server = OwnPostgres(Path(folder), host)
         try:
             yield server
         finally:

@@ -45,15 +45,15 @@ def free_port() -> int:
 class OwnServer:
     """A server of a test's own, without persistence: killed, it has lost everything."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        """Start it on a free port."""
+    def __init__(self, folder: Path, *options: str, host: str = "127.0.0.1") -> None:
+        """Start it on a free port; at another address of this machine it serves whoever reaches that."""
         program = shutil.which("redis-server") or shutil.which("valkey-server")
         if program is None:
             missing("no redis-server to start: install one")
         self.port = free_port()
-        self._command = [str(program), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)]
-        self._command += ["--save", "", "--appendonly", "no", *options]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._command = [str(program), "--port", str(self.port), "--dir", str(folder), "--protected-mode", "no"]
+        self._command += ["--bind", *dict.fromkeys(("127.0.0.1", host)), "--save", "", "--appendonly", "no", *options]
+        self.url = f"redis://{host}:{self.port}/0"
         self.start()
 
     def start(self) -> None:
@@ -91,9 +91,9 @@ class OwnServer:
             await writer.wait_closed()
 
 
-def own_server(folder: Path, *options: str) -> Iterator[OwnServer]:
+def own_server(folder: Path, *options: str, host: str = "127.0.0.1") -> Iterator[OwnServer]:
     """Give a server, and kill it at the end."""
-    server = OwnServer(folder, *options)
+    server = OwnServer(folder, *options, host=host)
     try:
         yield server
     finally:
