@@ -81,7 +81,7 @@ class BulkJobs:
 
     def _register(self, sweep_every: int) -> None:
         queue = self._queue.name
-        perform = self._app.task(name=PERFORM, queue=queue, retry=Again(), pass_context=True)
+        perform = self._app.task(name=PERFORM, queue=queue, retry=Again())
         # Without a lock: the sweep of a worker that is gone would keep all others away.
         sweep = self._app.task(
             name=SWEEP, queue=queue, priority=SWEEP_FIRST, queueing_lock=f"{SWEEP} {queue}", pass_context=True

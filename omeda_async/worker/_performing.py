@@ -1,18 +1,18 @@
 """What a job does: it performs one chunk, and tells the queue what follows from that."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import attrs
-from procrastinate import JobContext
 
 from omeda_async._hooks import observe
 from omeda_async.bulk.shared.reports import ChunkReport, ChunkStatus
 from omeda_async.errors import ClosedError, OmedaAsyncError
 from omeda_async.events import logger
 from omeda_async.manager import SessionManager
-from omeda_async.worker._again import Taken, seconds_until_again
+from omeda_async.worker._again import Later, seconds_until_again, taken
 from omeda_async.worker._managers import Managers
 from omeda_async.worker._operations import operation_of
 from omeda_async.worker._queue import Queue
@@ -27,6 +27,8 @@ class Performing:
     journal: Callable[[str], str]
     """Finds the journal of a run."""
     on_chunk: Callable[[str, ChunkReport], Any] | None
+    _failures: Counter[tuple[str, int]] = attrs.field(factory=Counter, init=False)
+    """How often chunks have failed here for what passes."""
 
     def shared_run(self, manager: SessionManager, run: str, operation: str, options: Mapping[str, Any]) -> Any:
         """Make the part of a run that this process has in it.
@@ -37,21 +39,28 @@ class Performing:
         """
         return operation_of(operation).client(manager).shared_run(self.journal(run), **options)
 
-    async def perform(
-        self, context: JobContext, *, run: str, chunk: int, operation: str, options: dict[str, Any]
-    ) -> str:
+    async def perform(self, *, run: str, chunk: int, operation: str, options: dict[str, Any]) -> str:
         """Perform a chunk; return how it stands with it then.
 
         Raises:
-            Taken: It is another's; the job comes again.
-            Exception: What it met with. Where that passes, the job comes again; else it is what would meet the other
-                chunks, too, and their jobs leave the queue.
+            Later: It is another's, or has met with what passes; the job comes again.
+            Exception: What it met with, and would meet the other chunks, too: their jobs leave the queue.
         """
         try:
             report = await self._performed(run, chunk, operation, options)
-        except Exception as error:
-            await self._failed(run, chunk, error, context.job.attempts)
+        except Later:
             raise
+        except Exception as error:
+            seconds = seconds_until_again(error, self._failures[run, chunk])
+            cause = str(error) if isinstance(error, OmedaAsyncError) else type(error).__name__
+            if seconds is None:
+                await self._stop(run, cause)
+                raise
+            if seconds:
+                self._failures[run, chunk] += 1
+                logger.warning("%s: chunk %d is tried again in %.0f s: %s", run, chunk, seconds, cause)
+            raise Later(cause, seconds) from error
+        del self._failures[run, chunk]
         return report.status.value
 
     async def _performed(self, run: str, chunk: int, operation: str, options: dict[str, Any]) -> ChunkReport:
@@ -61,18 +70,10 @@ class Performing:
         if self.on_chunk is not None:
             observe(partial(self.on_chunk, run), report)
         if report.status is ChunkStatus.TAKEN:
-            raise Taken(report.retry_in or 1.0)
+            raise taken(report.retry_in or 1.0)
         if report.status is ChunkStatus.LEFT:
             raise report.stopped_by or ClosedError("the chunk was left")
         return report
-
-    async def _failed(self, run: str, chunk: int, error: Exception, attempts: int) -> None:
-        cause = str(error) if isinstance(error, OmedaAsyncError) else type(error).__name__
-        seconds = seconds_until_again(error, attempts)
-        if seconds is None:
-            await self._stop(run, cause)
-        elif seconds and not isinstance(error, Taken):
-            logger.warning("%s: chunk %d is tried again in %.0f s: %s", run, chunk, seconds, cause)
 
     async def _stop(self, run: str, cause: str) -> None:
         waiting = await self.queue.remove(run)

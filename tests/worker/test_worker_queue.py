@@ -19,6 +19,7 @@ from omeda_async import (
     OcambaSettings,
     SessionManager,
 )
+from omeda_async.worker._again import FIRST, Later
 from tests.worker.worker_help import Script, carry_out, opened, scripted, states, until, working
 
 pytestmark = pytest.mark.real_clock  # the queue is another process's
@@ -120,6 +121,39 @@ async def test_what_passes_is_tried_again_later(
         assert job.attempts == 1
         assert job.scheduled_at is not None
     assert f"{run}: chunk 0 is tried again in 15 s: no way there" in caplog.text
+
+
+async def test_how_often_a_job_came_for_other_reasons_does_not_count(
+    database: str, script: Script, run: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After many kills and stops, a provider that is away for a moment stops no run, and is not waited for longer."""
+    script.answers[0] = [
+        ChunkReport(number=0, status=ChunkStatus.LEFT, stopped_by=ConnectionFailed("no way there")),
+    ]
+    async with opened(database) as jobs:
+        await jobs.defer_rows(["1"], OPERATION, run=run)
+        (job,) = await jobs._queue.jobs(run, Status.TODO)
+        carry_out(database, "UPDATE procrastinate_jobs SET attempts = 500 WHERE id = %s", job.id)
+        await jobs.run_worker(wait=False)
+        assert await states(jobs, run) == {0: "todo"}
+    assert f"{run}: chunk 0 is tried again in 15 s: no way there" in caplog.text
+
+
+async def test_a_chunk_is_waited_for_longer_each_time_until_it_was_performed(
+    database: str, script: Script, run: str
+) -> None:
+    """Another one does not wait for that."""
+    error = ConnectionFailed("no way there")
+    done = ChunkReport(number=0, status=ChunkStatus.DONE)
+    script.answers = {0: [error, error, done, error], 1: [error]}
+    waits: list[float] = []
+    async with opened(database) as jobs:
+        for chunk in (0, 0, 1, 0, 0):
+            try:
+                await jobs._performing.perform(run=run, chunk=chunk, operation=OPERATION, options={})
+            except Later as later:
+                waits.append(later.retry_in)
+    assert waits == [FIRST, 2 * FIRST, FIRST, FIRST]
 
 
 async def test_a_chunk_that_was_given_back_is_for_the_next_worker_at_once(

@@ -25,7 +25,7 @@ from omeda_async import (
 )
 from omeda_async.rows import CAMPAIGNS
 from omeda_async.worker import BulkJobs
-from omeda_async.worker._again import FIRST, LONGEST, OFTEN, Taken, seconds_until_again
+from omeda_async.worker._again import FIRST, LONGEST, OFTEN, seconds_until_again, taken
 from omeda_async.worker._managers import Managers
 from omeda_async.worker._operations import check_options, operation_of
 from omeda_async.worker._places import check_database, journal_of, split
@@ -85,7 +85,7 @@ def test_what_a_stopped_worker_gives_back_comes_again_at_once(error: BaseExcepti
 
 def test_a_chunk_of_anothers_is_looked_at_when_its_lease_may_be_over() -> None:
     """As often as it takes."""
-    assert seconds_until_again(Taken(42.0), 10 * OFTEN) == 42
+    assert seconds_until_again(taken(42.0), 10 * OFTEN) == 42
 
 
 def test_a_file_may_be_a_path_a_url_of_one_or_what_opens_itself(tmp_path: Path) -> None:
