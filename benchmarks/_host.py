@@ -18,8 +18,9 @@ import attrs
 
 _NEW_NETWORK = 0x40000000
 """What setns(2) enters: CLONE_NEWNET."""
-# What is on another's disk cannot be read there: /tmp is the disk, and the name is the host's.
-_ENTER = 'hostname "$1" && mount --bind "$2" /tmp && shift 2 && exec "$@"'
+DISK = "/mnt"
+"""Where a host has its disk; what is on another's cannot be seen there."""
+_ENTER = f'hostname "$1" && mount --bind "$2" {DISK} && mount -t tmpfs none "$3" && shift 3 && exec "$@"'
 
 
 def _ip(*words: str) -> None:
@@ -41,11 +42,11 @@ class Host:
         if self.namespace is None:
             return list(words)
         enter = ["ip", "netns", "exec", self.namespace, "unshare", "--mount", "--uts"]
-        return [*enter, "sh", "-c", _ENTER, "sh", self.name, str(self.disk), *words]
+        return [*enter, "sh", "-c", _ENTER, "sh", self.name, str(self.disk), str(self.disk.parent), *words]
 
     def environment(self) -> dict[str, str]:
         """Return the variables of programs on this host."""
-        folder = "/tmp" if self.namespace else str(self.disk)  # noqa: S108 it is the host's own
+        folder = DISK if self.namespace else str(self.disk)
         return os.environ | {"TMPDIR": folder, "HOME": folder}
 
     def listening(self, port: int) -> socket.socket | None:

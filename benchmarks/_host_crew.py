@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import signal
 import subprocess
@@ -53,7 +54,7 @@ class Place:
     """Of its host."""
     name: str
     worker: int = 0
-    """Its process."""
+    """Its process; 0 while that is being killed."""
     since: float = 0.0
     spared_until: float = 0.0
 
@@ -116,7 +117,7 @@ class Crew:
     def restart_ended(self) -> None:
         """Start those again that have ended by themselves, as a service's manager does."""
         for place in self.places:
-            if not _lives(place.worker):
+            if place.worker and not _lives(place.worker):
                 without_database = self._is_away or place.since < self._back
                 self.faults.refused += without_database
                 self.faults.ended += not without_database
@@ -125,18 +126,22 @@ class Crew:
     async def kill_one(self) -> None:
         """Kill one, half of the time soon after a request of it has arrived; and start it again."""
         place = self.rng.choice([one for one in self.places if one.spared_until < time.monotonic()])
+        place.spared_until = math.inf
         if self.rng.random() < 0.5:
             await self._until_sending(place.name)
             await asyncio.sleep(self.rng.uniform(0.0, 2 * self.latency))
-        os.kill(place.worker, signal.SIGKILL)
+        await until(lambda: _lives(place.worker))  # one that has ended by itself is started again
+        worker, place.worker = place.worker, 0
+        os.kill(worker, signal.SIGKILL)
         self.faults.killed[self._doing(place)] += 1
-        await until(lambda: not _lives(place.worker))
+        await until(lambda: not _lives(worker))
         self._start(place)
+        place.spared_until = 0.0
 
     async def suspend_one(self) -> None:
         """Let one that holds a chunk stand still until another one has it, and go on."""
         place, chunk = await self._holder()
-        place.spared_until = float("inf")
+        place.spared_until = math.inf
         os.kill(place.worker, signal.SIGSTOP)
         journal, number, fence = chunk
         await asyncio.sleep(LEASE + TIMEOUT + CONNECT)
