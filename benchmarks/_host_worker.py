@@ -38,7 +38,7 @@ class Given:
 
     name: str
     database: str
-    share_limits: str
+    share_limits: str | None
     url: str
     """The sandbox's."""
     account: str

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -266,6 +267,7 @@ def main() -> None:
     parser.add_argument("--log", type=Path, help="where to keep what the workers write")
     parser.add_argument("--write", action="store_true", help="put the tables into the README of the benchmarks")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # namespaces and stores go with it
     plan, began, loads = SHORT if given.short else FULL, time.monotonic(), [os.getloadavg()[0]]
     with scene(given.log) as place:
         tally, faults = asyncio.run(prove(place, plan, Random(given.seed)))  # noqa: S311 it has to be repeatable
