@@ -101,5 +101,6 @@ class Running:
             raise error
         if error is None and not self.options["wait"]:
             return True
-        logger.warning("the worker's database was away, and it begins anew: %s", "" if error is None else _why(error))
+        # Its database was away, or others have taken it for gone while it stood still.
+        logger.warning("the worker lost its queue, and begins anew: %s", "it ended" if error is None else _why(error))
         return False
