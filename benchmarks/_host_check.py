@@ -24,6 +24,7 @@ CREATE TRIGGER notice AFTER UPDATE OF status ON omeda_async_journal_records
     FOR EACH ROW WHEN (NEW.status IS NOT NULL) EXECUTE FUNCTION notice();
 """
 """Has the database say by itself when each outcome was written: what is rolled back was not."""
+NOTICE_NO_MORE: Final = "DROP TRIGGER notice ON omeda_async_journal_records"
 _OUTCOMES: Final = """
 SELECT r.position, r.status FROM omeda_async_journal_records AS r JOIN omeda_async_journals AS j ON j.id = r.journal
 WHERE j.name = '{0}'

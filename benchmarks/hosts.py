@@ -29,7 +29,7 @@ from aiohttp import web
 
 from benchmarks import _harness, shared_runs
 from benchmarks._host import Host, hosts
-from benchmarks._host_check import NOTICE, Seen, Tally, check
+from benchmarks._host_check import NOTICE, NOTICE_NO_MORE, Seen, Tally, check
 from benchmarks._host_crew import MOMENTS, Crew, Faults, uncaught, until
 from benchmarks._host_worker import LEASE, Given
 from benchmarks._killed import Job
@@ -48,7 +48,7 @@ SLOW = 0.25
 
 WORDS = {
     "suspended": "suspended (SIGSTOP) until another worker had its chunk, and let go on",
-    "stops": "stops of the database, for 5 s",
+    "stops": "stops of the database, for 5 s after it had shut down",
     "refused": "workers started while there was no database, which ended, and were started again",
     "ended": "workers that ended by themselves otherwise",
     "files": "files on the disks of the hosts, in the end",
@@ -229,6 +229,7 @@ async def scaled(scene: Scene, workers: int, records: int) -> float:
 
 def others(scene: Scene, plan: Plan) -> str:
     """Measure what is no promise: the journal's throughput, and what more workers bring."""
+    scene.database.says(NOTICE_NO_MORE)
     rows = []
     for processes in (1, 4):
         url = f"{scene.database.url}?run=measured-{processes}"
@@ -259,6 +260,12 @@ def failures(tally: Tally, faults: Faults, plan: Plan) -> list[str]:
     return found
 
 
+def headed(seconds: float, *, apart: bool, loads: list[float]) -> str:
+    """Say where it was, and how long it took."""
+    where = "two network namespaces" if apart else "**one network, as this machine permits no namespaces**"
+    return f"Four workers in {where}, {seconds:.0f} s, on a machine with a load of {statistics.mean(loads):.0f}:"
+
+
 def main() -> None:
     """Read the arguments, play it, and print tables; exit with 1 where something is not as promised."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -274,13 +281,11 @@ def main() -> None:
         seconds = time.monotonic() - began
         loads.append(os.getloadavg()[0])
         apart = place.hosts[0].namespace is not None
-        text = f"{shown(tally, faults)}"
+        text = shown(tally, faults)
         errors = uncaught(place.log)
         if plan.scaling:
             text += f"\n\n{others(place, plan)}"
-    where = "two network namespaces" if apart else "**one network, as this machine permits no namespaces**"
-    load = f"{statistics.mean(loads):.0f}"
-    text = f"Four workers in {where}, {seconds:.0f} s, on a machine with a load of {load}:\n\n{text}"
+    text = f"{headed(seconds, apart=apart, loads=loads)}\n\n{text}"
     print(text)
     if given.write:
         _harness.write_section("hosts", text)
