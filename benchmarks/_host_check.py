@@ -96,6 +96,8 @@ class Tally:
     again: int = 0
     """Records that arrived once more after their outcome had been written."""
     refusals: int = 0
+    over: list[str] = attrs.field(factory=list)
+    """Spans of arrivals, wherever they begin, in which there was more than a window allows."""
     repeats: int = 0
     """Applied, or refused as done, once more before an outcome was written: allowed, and without effect."""
 
