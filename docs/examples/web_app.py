@@ -1,6 +1,6 @@
 """A web app that takes opt-outs, and cancels campaigns: FastAPI on uvicorn, several workers, one account.
 
-Run it with the settings of the providers in the environment (see the README), and::
+Run it with the settings of the providers in the environment (``docs/settings.md``), and::
 
     OMEDA_ASYNC_SHARE_LIMITS=/run/omeda OUTBOX=/var/lib/app/opt-outs.sqlite3 \
         uvicorn web_app:app --workers 4 --timeout-graceful-shutdown 10
