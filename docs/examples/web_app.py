@@ -82,6 +82,7 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         ):
             app.state.tools = Tools(manager, batcher, outbox)
             yield
+            await batcher.aclose(timeout=20.0)  # which the limiter, in a hold, may keep longer than any deadline
 
 
 def tools_of(request: Request) -> Tools:
