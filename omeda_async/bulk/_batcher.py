@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self
+from typing import Any, Generic, Self, cast
 
 from omeda_async import _clock
 from omeda_async._account import Account
@@ -77,7 +77,7 @@ class Batcher(Generic[Record, Receipt_co]):
         self._taken: dict[Item, asyncio.Future[Outcome]] = {}
         self._senders: set[asyncio.Task[None]] = set()
         self._requests: set[SharedRequest] = set()
-        self._idle_senders = 0
+        self._idle: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._position = 0
         self._closed = False
@@ -197,6 +197,7 @@ class Batcher(Generic[Record, Receipt_co]):
                 if left is not None and left <= 0:
                     break
                 self._flush()
+                self._let_go()
                 await asyncio.wait(self._senders, timeout=left)
         finally:
             if self._timer is not None:
@@ -239,6 +240,12 @@ class Batcher(Generic[Record, Receipt_co]):
                 self._events.count(NOT_SENT)
                 raise too_long(max_wait, soonest)
 
+    def _let_go(self) -> None:
+        """Let senders go for whom nothing can come any more: a limiter may hold them for long."""
+        if self._closed and not self._waiting:
+            for task in self._idle:
+                task.cancel()
+
     def _expire(self, item: Item, max_wait: float) -> None:
         """End the wait of a record that no request has taken."""
         future = self._waiting.get(item)
@@ -247,6 +254,7 @@ class Batcher(Generic[Record, Receipt_co]):
             self._probe_is_gone(item)
             future.set_exception(too_long(max_wait, self._account.limiter.view().next_slot_in))
             self._events.count(NOT_SENT)
+            self._let_go()
 
     def _forsaken(self, item: Item, future: asyncio.Future[Outcome]) -> None:
         """Note that a caller has gone: what its record ends with is nobody's, if it has not ended already."""
@@ -255,6 +263,7 @@ class Batcher(Generic[Record, Receipt_co]):
             gone = ClosedError("whoever waited for this record was cancelled before it was sent")
             self._unclaimed.add(item.outcome(not_sent(gone)))
             self._events.count(NOT_SENT)
+            self._let_go()
         elif future.done() and not future.cancelled():  # it came in the same moment
             error = future.exception()
             unsent = item.outcome(not_sent(error)) if isinstance(error, OmedaAsyncError) else None
@@ -268,7 +277,7 @@ class Batcher(Generic[Record, Receipt_co]):
 
     def _arrange(self) -> None:
         """See to it that a sender or a timer will take what waits."""
-        expected = self._idle_senders * self._work.max_entries
+        expected = len(self._idle) * self._work.max_entries
         if len(self._waiting) - expected >= self._work.max_entries:
             self._flush()
         elif len(self._waiting) > expected and self._timer is None:
@@ -278,11 +287,11 @@ class Batcher(Generic[Record, Receipt_co]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._waiting and len(self._waiting) > self._idle_senders * self._work.max_entries:
-            self._idle_senders += 1
+        if self._waiting and len(self._waiting) > len(self._idle) * self._work.max_entries:
             task = asyncio.create_task(self._send(), name="omeda_async batcher")
-            self._senders.add(task)
-            task.add_done_callback(self._senders.discard)
+            for tasks in (self._senders, self._idle):
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
 
     async def _send(self) -> None:
         """Wait for the limiter, and only then see which records the request will hold."""
@@ -296,7 +305,7 @@ class Batcher(Generic[Record, Receipt_co]):
             self._refuse(ClosedError("the batcher was closed before this record was sent"))
             raise
         finally:
-            self._idle_senders -= 1
+            self._idle.discard(cast("asyncio.Task[None]", asyncio.current_task()))
         try:
             if items := self._take():
                 await self._perform(items, permit, _clock.now() - asked)

@@ -51,6 +51,25 @@ async def test_a_record_waits_no_longer_for_the_limit_than_it_may() -> None:
         assert sorted(one.email_address for one in sandbox.omeda.opt_outs) == ["a0@example.com", "a2@example.com"]
 
 
+@pytest.mark.parametrize("gone", ["refused", "cancelled", "cancelled while it closes"])
+async def test_a_batcher_in_which_nothing_waits_closes_at_once(gone: str) -> None:
+    """Whoever waited has gone, and a limiter that grants nothing for long holds nobody up."""
+    loop = asyncio.get_running_loop()
+    async with Sandbox() as sandbox, manager_on(sandbox, limits=NARROW) as manager:
+        batcher = manager.omeda.opt_outs.batcher(max_delay=0.0, max_entries=1)
+        await batcher.add(client(0))
+        began = loop.time()
+        adding = [asyncio.create_task(batcher.add(client(number), max_wait=12.0)) for number in (1, 2)]
+        await asyncio.sleep(13.0 if gone == "refused" else 11.0)
+        closing = asyncio.create_task(batcher.aclose()) if gone == "cancelled while it closes" else None
+        await asyncio.sleep(0.2)
+        adding[1].cancel()
+        await asyncio.gather(*adding, return_exceptions=True)
+        await (closing or batcher.aclose())
+        assert loop.time() - began < 14.0
+        assert [one.email_address for one in sandbox.omeda.opt_outs] == ["a0@example.com", "a1@example.com"]
+
+
 async def test_a_record_that_may_not_wait_goes_where_there_is_room() -> None:
     """``max_wait=0`` refuses a wait for the limit, not the time that it takes to gather others."""
     async with (
