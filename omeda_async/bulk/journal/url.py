@@ -94,7 +94,12 @@ def read_url(text: str, what: str, parameter: str, whose: str, form: str) -> tup
     except ValueError:
         raise _unread(what, form) from None
     hosts = parts.netloc.rpartition("@")[2]
-    if parts.fragment or _PORT.sub("", hosts) or not (_HOSTS.fullmatch(hosts) and _DATABASE.fullmatch(parts.path)):
+    if (
+        parts.fragment
+        or parts.netloc.count("@") > 1
+        or _PORT.sub("", hosts)
+        or not (_HOSTS.fullmatch(hosts) and _DATABASE.fullmatch(parts.path))
+    ):
         raise _unread(what, form)
     if len(names) != 1 or not names[0].strip() or len(names[0]) > _LONGEST or not names[0].isprintable():
         raise ConfigurationError(

@@ -95,6 +95,7 @@ def test_a_url_is_taken_apart(url: str, name: str) -> None:
         f"postgresql://u:hunter2@h/d?run={'x' * 201}",
         "postgresql://u:hunter2/3@h/d?run=x",
         "postgresql://u:12?hunter2@h/d?run=x",
+        "postgresql://u:12@hunter2@h/d?run=x",
         "postgresql://u:hunter2#3@h/d?run=x",
         "postgresql://u:hunter2@h:port/d?run=x",
         "postgresql:/u:hunter2@h/d?run=x",
