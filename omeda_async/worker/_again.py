@@ -21,10 +21,6 @@ FIRST, LONGEST = 15.0, 900.0
 """Seconds until a job comes again that met with what passes; each time twice as long, and never longer."""
 OFTEN: Final = 100
 """How often one worker tries a chunk again for such a cause at the most: for about a day."""
-_PASSES: Final = (
-    *(TransportError, ServerError, RateLimited, UnreadableAnswer, LimitWaitExceeded),
-    *(JournalError, ConnectorException, OSError),
-)
 
 
 class Later(Exception):
@@ -38,6 +34,16 @@ class Later(Exception):
 def taken(retry_in: float) -> Later:
     """Say that a chunk is another's, or was and may still have a request on its way."""
     return Later(f"the chunk is held by another process; looked at again in {retry_in:.0f} s", retry_in)
+
+
+class OtherVersion(Exception):  # nor is this raised to anybody else
+    """A job was made by another version, for what this one does not know: there may be a worker that does."""
+
+
+_PASSES: Final = (
+    *(TransportError, ServerError, RateLimited, UnreadableAnswer, LimitWaitExceeded),
+    *(JournalError, ConnectorException, OSError, OtherVersion),
+)
 
 
 def seconds_until_again(error: BaseException, failures: int) -> float | None:

@@ -19,7 +19,7 @@ from omeda_async.manager import SessionManager
 from omeda_async.rows._file import RowOptions
 from omeda_async.worker._again import Again
 from omeda_async.worker._managers import Managers
-from omeda_async.worker._operations import check_options, operation_of
+from omeda_async.worker._operations import check_name, check_options, operation_of
 from omeda_async.worker._performing import Performing
 from omeda_async.worker._places import check_database, database_of, journal_of
 from omeda_async.worker._queue import PERFORM, SWEEP, Queue
@@ -171,6 +171,7 @@ class BulkJobs:
 
         Cancelling it leaves a run that the same call completes.
         """
+        check_name(run)
         filling: Any = {name: options.pop(name) for name in _FILLING if name in options}
         check_options(options)
         async with self._performing.managers.one() as manager:

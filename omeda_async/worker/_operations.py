@@ -53,3 +53,13 @@ def check_options(options: Mapping[str, Any]) -> None:
             )
         if isinstance(value, str) and has_address(value):
             raise ConfigurationError(f"{name} holds an e-mail address, and jobs are logged: give it with each record")
+
+
+def check_name(run: object) -> None:
+    """Check that the name of a run may stand in a job.
+
+    Raises:
+        ConfigurationError: It holds an e-mail address.
+    """
+    if isinstance(run, str) and has_address(run):
+        raise ConfigurationError("run holds an e-mail address, and jobs are logged: give the run another name")

@@ -12,9 +12,9 @@ from omeda_async.bulk.shared.reports import ChunkReport, ChunkStatus
 from omeda_async.errors import ClosedError, OmedaAsyncError
 from omeda_async.events import logger
 from omeda_async.manager import SessionManager
-from omeda_async.worker._again import Later, seconds_until_again, taken
+from omeda_async.worker._again import Later, OtherVersion, seconds_until_again, taken
 from omeda_async.worker._managers import Managers
-from omeda_async.worker._operations import operation_of
+from omeda_async.worker._operations import OPERATIONS, operation_of
 from omeda_async.worker._queue import Queue
 
 
@@ -52,7 +52,7 @@ class Performing:
             raise
         except Exception as error:
             seconds = seconds_until_again(error, self._failures[run, chunk])
-            cause = str(error) if isinstance(error, OmedaAsyncError) else type(error).__name__
+            cause = str(error) if isinstance(error, OmedaAsyncError | OtherVersion) else type(error).__name__
             if seconds is None:
                 await self._stop(run, cause)
                 raise
@@ -65,7 +65,7 @@ class Performing:
 
     async def _performed(self, run: str, chunk: int, operation: str, options: dict[str, Any]) -> ChunkReport:
         async with self.managers.one() as manager:
-            report: ChunkReport = await self.shared_run(manager, run, operation, options).perform(chunk)
+            report: ChunkReport = await self._part(manager, run, operation, options).perform(chunk)
         logger.info("%s: chunk %d: %s", run, chunk, report.status)
         if self.on_chunk is not None:
             observe(partial(self.on_chunk, run), report)
@@ -74,6 +74,14 @@ class Performing:
         if report.status is ChunkStatus.LEFT:
             raise report.stopped_by or ClosedError("the chunk was left")
         return report
+
+    def _part(self, manager: SessionManager, run: str, operation: str, options: Mapping[str, Any]) -> Any:
+        if operation not in OPERATIONS:
+            raise OtherVersion(f"this version of omeda-async knows no operation {operation}")
+        try:
+            return self.shared_run(manager, run, operation, options)
+        except TypeError as error:
+            raise OtherVersion(f"this version of omeda-async cannot perform it: {error}") from error
 
     async def _stop(self, run: str, cause: str) -> None:
         waiting = await self.queue.remove(run)

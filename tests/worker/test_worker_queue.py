@@ -107,6 +107,15 @@ async def test_what_would_meet_every_chunk_takes_the_run_out_of_the_queue(
     assert script.done == {0, 1, 2}
 
 
+async def test_a_run_whose_name_holds_an_address_is_not_deferred(database: str, script: Script) -> None:
+    """Jobs are stored and logged by whoever runs the queue; the error does not show it."""
+    async with opened(database) as jobs:
+        with pytest.raises(ConfigurationError, match="run holds an e-mail address") as caught:
+            await jobs.defer_rows(["1"], OPERATION, run="for ada@example.com")
+        assert "ada" not in str(caught.value)
+    assert not script.chunks
+
+
 async def test_what_passes_is_tried_again_later(
     database: str, script: Script, run: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -154,6 +163,28 @@ async def test_a_chunk_is_waited_for_longer_each_time_until_it_was_performed(
             except Later as later:
                 waits.append(later.retry_in)
     assert waits == [FIRST, 2 * FIRST, FIRST, FIRST]
+
+
+@pytest.mark.parametrize("other", ["an option", "an operation"])
+async def test_a_job_of_another_version_is_left_to_a_worker_that_knows_it(
+    database: str, script: Script, run: str, other: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The run's other jobs stay in the queue."""
+    async with opened(database) as jobs:
+        await jobs.defer_rows(["1", "2"], OPERATION, run=run)
+        if other == "an option":
+            script.unknown = "no option speed"
+        else:
+            carry_out(
+                database,
+                """UPDATE procrastinate_jobs SET args = args || '{"operation": "mend"}'
+                WHERE args ->> 'run' = %s""",
+                run,
+            )
+        await jobs.run_worker(wait=False)
+        assert await states(jobs, run) == {0: "todo", 1: "todo"}
+    assert not script.performed
+    assert f"{run}: chunk 0 is tried again in 15 s: this version of omeda-async" in caplog.text
 
 
 async def test_a_chunk_that_was_given_back_is_for_the_next_worker_at_once(

@@ -92,6 +92,8 @@ class Script:
     """What comes of a chunk, time by time; done, when there is nothing said."""
     performed: list[tuple[str, int]] = attrs.field(factory=list)
     options: dict[str, Any] = attrs.field(factory=dict)
+    unknown: str = ""
+    """What is said of an option that there is not."""
     chunks: range = range(0)
     done: set[int] = attrs.field(factory=set)
     before: Callable[[int], Any] = attrs.field(default=lambda _: None)
@@ -104,6 +106,8 @@ class Script:
     def shared_run(self, journal: str, **options: Any) -> "ScriptedRun":
         """Make a run."""
         self.options = options
+        if self.unknown:
+            raise TypeError(self.unknown)
         return ScriptedRun(self, journal.rpartition("run=")[2])
 
 
