@@ -70,6 +70,7 @@ class NotClaimed:
     """Why there is no chunk to perform."""
 
     status: ChunkStatus
+    """``LEFT``: the input was not read to its end, and nobody reads it."""
     retry_in: float | None = None
     """Seconds after which there may be one."""
 

@@ -8,7 +8,7 @@ from omeda_async._postgres_blocking import failing, transaction
 from omeda_async.bulk.journal.chunks import Claimed, Terms
 from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES
 from omeda_async.bulk.journal.interface import AGAIN, SETTLED, Known, Opened, WriteGroup, Written
-from omeda_async.bulk.journal.postgres_chunks import HOLD, give_back
+from omeda_async.bulk.journal.postgres_chunks import HOLD, give_back, is_news
 from omeda_async.bulk.journal.postgres_line import Line
 from omeda_async.bulk.journal.postgres_link import usable
 from omeda_async.bulk.journal.postgres_lock import row_of
@@ -98,7 +98,8 @@ class ChunkBackend:
     def open(self) -> Opened:
         """Tell what is known of earlier requests."""
         claimed = self._claimed
-        return Opened(claimed.salt, claimed.recent, claimed.seconds_ago, len(claimed.rows))
+        recent = claimed.recent if is_news(self._line.url) else 0
+        return Opened(claimed.salt, recent, claimed.seconds_ago, len(claimed.rows))
 
     def write(self, group: WriteGroup) -> Written:
         """Write a group in one transaction, if the chunk is still held; also by another connection, if one is lost."""

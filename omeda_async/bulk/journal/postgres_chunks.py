@@ -1,5 +1,6 @@
 """Claiming the chunks of a shared run, and giving them back. All moments are the server's."""
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -12,7 +13,8 @@ from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Kept
 from omeda_async.bulk.journal.postgres_line import Line
 from omeda_async.bulk.journal.postgres_link import Stored, check_identity, usable
-from omeda_async.bulk.journal.postgres_lock import row_of
+from omeda_async.bulk.journal.postgres_lock import IS_HELD, row_of
+from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
 from omeda_async.outcomes import OutcomeStatus
 
@@ -67,6 +69,7 @@ _BOUNDS: Final = "SELECT first, last FROM omeda_async_journal_chunks WHERE journ
 _SOON: Final = 0.05
 _known: Final[set[str]] = set()
 """Runs whose requests of late this process has been told of; what it makes itself its limiter knows."""
+os.register_at_fork(after_in_child=_known.clear)
 
 
 def claim(line: Line, identity: Identity, terms: Terms, number: int | None) -> Claimed | NotClaimed:
@@ -89,10 +92,7 @@ def claim(line: Line, identity: Identity, terms: Terms, number: int | None) -> C
 
 def _claimed(sql: Connection, line: Line, stored: Stored, values: Mapping[str, Any], found: tuple[Any, ...]) -> Claimed:
     number, fence, first, last, requests = found
-    recent, seconds_ago = 0, 0.0
-    if str(line.url) not in _known:
-        recent, seconds_ago = row_of(sql, _RECENT, values)
-        _known.add(str(line.url))
+    recent, seconds_ago = (0, 0.0) if str(line.url) in _known else row_of(sql, _RECENT, values)
     codes = [STATUS_CODES[status] for status in UNSETTLED]
     return Claimed(
         journal=stored.id,
@@ -106,6 +106,17 @@ def _claimed(sql: Connection, line: Line, stored: Stored, values: Mapping[str, A
         recent=recent,
         seconds_ago=max(0.0, seconds_ago),
     )
+
+
+def is_news(url: JournalUrl) -> bool:
+    """Whether nobody here knows yet what others made of late for a run; from now on somebody does.
+
+    Apart from the claim: of one that fails, or that nobody wants any more, nobody has learnt anything.
+    """
+    if str(url) in _known:
+        return False
+    _known.add(str(url))
+    return True
 
 
 def _row(row: tuple[Any, ...]) -> ChunkRow:
@@ -123,6 +134,8 @@ def _refusal(sql: Connection, line: Line, stored: Stored, values: Mapping[str, A
         return NotClaimed(status=ChunkStatus.DONE)
     if stored.cancelled:
         return NotClaimed(status=ChunkStatus.CANCELLED)
+    if is_done and row_of(sql, IS_HELD, (stored.id,)) == (False,):
+        return NotClaimed(status=ChunkStatus.LEFT)
     return NotClaimed(status=ChunkStatus.TAKEN, retry_in=max(free_in or 0.0, _SOON))
 
 

@@ -61,7 +61,7 @@ INSERT INTO omeda_async_journal_chunks (journal, number, first, last)
 SELECT %s, t.* FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS t
 """
 _NUMBERS: Final = "UPDATE omeda_async_journals SET answers = answers + %s WHERE id = %s RETURNING answers - %s + 1"
-_FILLED: Final = "UPDATE omeda_async_journals SET filled = true WHERE id = %s"
+_FILLED: Final = "UPDATE omeda_async_journals SET filled = %s WHERE id = %s"
 _DROP_ASIDES: Final = "DELETE FROM omeda_async_journal_asides WHERE journal = %s AND run <> %s"
 _ASIDES: Final = """
 SELECT count(*) FILTER (WHERE repeats), count(*) FILTER (WHERE NOT repeats)
@@ -107,6 +107,7 @@ class PostgresFill:
     _cut: int
     """The last one that is in a chunk."""
     _chunks: int
+    _is_filled: bool
 
     def __init__(self, url: JournalUrl, identity: Identity, chunk: int) -> None:
         self._url, self._identity, self._chunk = url, identity, chunk
@@ -137,7 +138,7 @@ class PostgresFill:
             self._cut_off(self._last)
             note_so_far(self._sql, self._so_far, now=False)
             self._sql.execute(_DROP_ASIDES, (self._journal, self._run))
-            self._sql.execute(_FILLED, (self._journal,))
+            self._sql.execute(_FILLED, (True, self._journal))
             end_run(self._sql, self._journal, self._run, {}, None)
             repeats, refused = row_of(self._sql, _ASIDES, (self._journal,))
             return Filled(self._chunks, self._last - self._journal * SPAN, repeats, refused)
@@ -148,7 +149,7 @@ class PostgresFill:
 
     def _open(self) -> bytes | None:
         stored = locked(self._sql, self._url, self._identity)
-        self._journal = stored.id
+        self._journal, self._is_filled = stored.id, stored.filled
         if stored.chunk is not None:
             self._chunk = stored.chunk
         elif not self._sql.execute(_SHARE, (self._chunk, stored.id)).rowcount:
@@ -177,6 +178,9 @@ class PostgresFill:
                 self._last += 1
                 seen[fingerprint] = self._last
                 new.append((self._last, fingerprint, position, text))
+        if new and self._is_filled:  # an earlier input was read to its end, of this one nobody knows
+            self._sql.execute(_FILLED, (False, self._journal))
+            self._is_filled = False
         if new:
             self._sql.execute(_INSERT, (self._journal, STATUS_CODES[OutcomeStatus.NOT_SENT], *_columns(new)))
         if moved:

@@ -22,6 +22,14 @@ SELECT pg_is_in_recovery(), current_setting('server_encoding'), current_setting(
 """
 _BEGIN: Final = "INSERT INTO omeda_async_journals (name, identity, salt) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
 _LOCK: Final = "SELECT pg_advisory_lock('omeda_async_journals'::regclass::oid::bigint::bit(32)::int, %s)"
+IS_HELD: Final = """
+SELECT EXISTS (
+    SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND classid = 'omeda_async_journals'::regclass::oid AND objid = %s::bigint::oid
+)
+"""
+"""Whether a run holds the lock of a journal; of a shared one, who fills it."""
 _UNLOCK: Final = "SELECT pg_advisory_unlock_all()"
 _BEGIN_RUN: Final = """
 INSERT INTO omeda_async_journal_runs (journal, number, server_process, version)

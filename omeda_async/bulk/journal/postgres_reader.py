@@ -15,6 +15,7 @@ from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES, record_of, re
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
 from omeda_async.bulk.journal.postgres_link import Stored, check_identity, find, opened, stored_at, usable
+from omeda_async.bulk.journal.postgres_lock import IS_HELD
 from omeda_async.bulk.journal.postgres_tables import check_format, format_of, ids_of
 from omeda_async.bulk.journal.status import (
     NOT_DONE,
@@ -46,13 +47,6 @@ WHERE a.journal = %(journal)s
 """
 _COUNTS: Final = "SELECT status, count(*) FROM (<every>) AS every GROUP BY status".replace("<every>", _EVERY)
 _REPEATS: Final = "SELECT count(*) FROM omeda_async_journal_asides WHERE journal = %s AND repeats"
-_RUNNING: Final = """
-SELECT EXISTS (
-    SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND classid = 'omeda_async_journals'::regclass::oid AND objid = %s::bigint::oid
-)
-"""
 _CAUSES: Final = """
 SELECT status, answers.answer, number FROM (
     SELECT status, answer, count(*) AS number FROM (<every>) AS every
@@ -104,7 +98,7 @@ class PostgresReader:
                 base_url=identity.pop("base_url"),
                 keeps_records=identity.pop("journal_pii") == "keep",
                 scope=identity,
-                running=_first(connection, _RUNNING, (stored.id,)) or (chunks is not None and chunks.held > 0),
+                running=_first(connection, IS_HELD, (stored.id,)) or (chunks is not None and chunks.held > 0),
                 total=counts.total(),
                 under_way=counts.pop(None, 0),
                 counts={status: counts[status] for status in OutcomeStatus if status in counts},

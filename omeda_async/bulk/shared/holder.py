@@ -41,6 +41,12 @@ class Holder:
         self._worker = Worker("omeda_async chunks")
         self._owed: Claimed | None = None
         """What could not be given back as the connection was lost."""
+        self._was_lost = False
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the last chunk was not performed as the connection was lost; it may be there again by now."""
+        return self.line.was_open and (self.line.is_lost or self._was_lost)
 
     async def perform(self, number: int | None) -> ChunkReport | NotClaimed:
         """Perform a chunk, or the first that is free.
@@ -51,7 +57,7 @@ class Holder:
 
         Cancelling it gives the chunk back, with what became of it.
         """
-        now = _clock.that_never_rests(asyncio.get_running_loop())
+        now, self._was_lost = _clock.that_never_rests(asyncio.get_running_loop()), False
         asked, claiming = now(), self._worker.do(partial(self._claim, number))
         try:
             claimed = await asyncio.shield(claiming)
@@ -128,7 +134,7 @@ class Holder:
         try:
             await run
         except (JournalError, ClosedError) as error:
-            failure = error
+            failure, self._was_lost = error, self.line.is_lost
         finally:
             beat.end()
             has_ended = failure is not None or run.report.complete  # else something may be under way: it has to lapse

@@ -115,8 +115,8 @@ class SharedRun(Generic[Record_co, Receipt_co]):
         """Perform whatever chunk is free, until none is left; give the report of the whole run.
 
         It waits for chunks that other processes hold, and takes over those of processes that have died; also for one
-        that fills the run. It ends early where the run is cancelled, or a cause would meet every record: the report
-        is not complete then, and ``stopped_by`` says why.
+        that fills the run. It ends early where the run is cancelled, a cause would meet every record, or nobody has
+        filled the run to its end for a minute: the report is not complete then, and ``stopped_by`` says why.
 
         Raises:
             JournalError: The journal cannot be used, also after a minute of trying again.
@@ -167,22 +167,33 @@ class SharedRun(Generic[Record_co, Receipt_co]):
                 try:
                     found = await holder.perform(None)
                 except Exception as error:  # noqa: BLE001 whatever it is, it is raised once all have ended
-                    away = isinstance(error, JournalError) and holder.line.was_open and holder.line.is_lost
+                    away = isinstance(error, JournalError) and holder.is_away
                     if not away or _clock.now() - reached > OUTAGE:
                         self._failure = self._failure or error
                         return
                     await _clock.sleep(_RETRY)
                 else:
-                    reached = _clock.now()
-                    if not await self._goes_on(found):
+                    if not _is_unread(found):
+                        reached = _clock.now()
+                    if not await self._goes_on(found, reached + OUTAGE):
                         return
         finally:
             await holder.aclose()
 
-    async def _goes_on(self, found: ChunkReport | NotClaimed) -> bool:
-        """Take what came of a claim, and wait where it is another's; tell whether there may be more to do."""
-        if found.status is ChunkStatus.TAKEN:
+    async def _goes_on(self, found: ChunkReport | NotClaimed, give_up: float) -> bool:
+        """Take what came of a claim, and wait where it is another's; tell whether there may be more to do.
+
+        Args:
+            found: What came of it.
+            give_up: When an input that nobody reads to its end is waited for no more.
+        """
+        if found.status is ChunkStatus.TAKEN or (_is_unread(found) and _clock.now() < give_up):
             await _clock.sleep(min(found.retry_in or _POLL, _POLL))
+        elif _is_unread(found):
+            self._stopped_by = self._stopped_by or JournalError(
+                f"the input of the journal {self._url} was not read to its end, and nobody reads it: call fill again"
+            )
+            return False
         elif isinstance(found, NotClaimed):
             if found.status is ChunkStatus.CANCELLED:
                 self._stopped_by = self._stopped_by or ClosedError(CANCELLED)
@@ -191,3 +202,8 @@ class SharedRun(Generic[Record_co, Receipt_co]):
             self._stopped_by = self._stopped_by or found.stopped_by
             return False
         return True
+
+
+def _is_unread(found: ChunkReport | NotClaimed) -> bool:
+    """Whether there is nothing to do, but the input was not read to its end, and nobody reads it."""
+    return isinstance(found, NotClaimed) and found.status is ChunkStatus.LEFT

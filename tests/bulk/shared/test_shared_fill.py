@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from omeda_async import ConfigurationError, InvalidRecord, JournalError, OutcomeStatus
-from omeda_async.bulk.shared import input as reading
+from omeda_async.bulk.shared import input as reading, run as shared_run
 from omeda_async.journal import read_not_done, read_status
 from tests.bulk.bulk_fakes import InputBrokeError, Watched
 from tests.bulk.journal_help import asked, journalled, kept_records, trace
@@ -70,6 +70,25 @@ async def test_a_fill_that_breaks_off_is_completed_by_the_same_call(
         WHERE c.journal = %(journal)s GROUP BY c.number ORDER BY c.number""",
     )
     assert sizes == [(number, 4) for number in range(6)]
+
+
+async def test_input_that_grows_and_breaks_off_leaves_the_run_incomplete(
+    journal_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read of it last is in no chunk yet: nobody may take the run for done."""
+    monkeypatch.setattr(reading, "AT_ONCE", 7)
+    monkeypatch.setattr(shared_run, "OUTAGE", 2.0)
+    run = shared(journal_url, work_of(concurrency=1))
+    await run.fill(names(4), chunk=4)
+    assert (await run.work()).complete
+    with pytest.raises(InputBrokeError):
+        await run.fill(Watched(names(20), fail_at=15), chunk=4)
+    report = await run.work()
+    assert (report.complete, report.counts) == (False, {OutcomeStatus.DONE: 12, OutcomeStatus.NOT_SENT: 2})
+    assert "call fill again" in str(report.stopped_by)
+    await run.fill(names(20), chunk=4)
+    report = await run.work()
+    assert (report.complete, report.counts) == (True, {OutcomeStatus.DONE: 20})
 
 
 async def test_a_fill_cancelled_at_any_of_its_waits_is_completed(

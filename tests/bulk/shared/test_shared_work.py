@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,11 +10,17 @@ import pytest
 from omeda_async import ClosedError, JournalError, OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import Item, Job
+from omeda_async.bulk._run import identity_of
+from omeda_async.bulk.journal import postgres_chunk, postgres_chunks
+from omeda_async.bulk.journal.chunks import Claimed, Terms
+from omeda_async.bulk.journal.interface import WriteGroup
 from omeda_async.bulk.journal.postgres_chunk import ChunkBackend
 from omeda_async.bulk.journal.postgres_line import Line
+from omeda_async.bulk.journal.url import url_of
+from omeda_async.bulk.shared import input as reading, run as shared_run
 from omeda_async.errors import AuthenticationFailed
 from omeda_async.journal import cancel_run, read_not_done, read_status, reopen_run
-from tests.bulk.bulk_fakes import refusal
+from tests.bulk.bulk_fakes import InputBrokeError, Watched, refusal
 from tests.bulk.journal_help import Work, asked
 from tests.bulk.postgres_journals import at
 from tests.bulk.shared_help import Abandoned, names, shared, standing, statuses, work_of
@@ -267,3 +274,63 @@ async def test_a_connection_that_is_lost_is_made_anew(journal_url: str) -> None:
     report = await shared(url, work).work()
     assert report.counts == {S.DONE: 30}
     assert (sorted(work.sent), work.doubtful) == (sorted(names(30)), [])
+
+
+async def test_a_connection_that_is_lost_beyond_the_lease_and_back_is_no_failure(
+    journal_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chunk is given back by a new connection, and claimed again; what was under way is in doubt."""
+    monkeypatch.setattr(postgres_chunk, "OUT", -1.0)
+    url = f"{journal_url}&application_name=ours-{journal_url[-16:]}"
+    cut = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = %(name)s AND pid <> pg_backend_pid()"""
+    work = work_of(concurrency=1, answer_time=at(2, lambda: asked(url, cut, name=url[-21:])))
+    await shared(url).fill(names(30), chunk=10)
+    report = await shared(url, work).work()
+    assert report.counts == {S.DONE: 30}
+    assert {name for name, times in Counter(work.sent).items() if times > 1} <= set(work.doubtful)
+
+
+@pytest.mark.parametrize("read", [0, 6])
+async def test_a_run_that_nobody_fills_to_its_end_is_not_waited_for_without_end(
+    journal_url: str, monkeypatch: pytest.MonkeyPatch, read: int
+) -> None:
+    """What is there is sent; the report says what to do. While somebody fills it, it is waited for."""
+    monkeypatch.setattr(reading, "AT_ONCE", 3)
+    monkeypatch.setattr(shared_run, "OUTAGE", 4.0)
+    with pytest.raises(InputBrokeError):
+        await shared(journal_url).fill(Watched(names(9), fail_at=read), chunk=3)
+    began = asyncio.get_running_loop().time()
+    report = await shared(journal_url, work_of(concurrency=1)).work()
+    assert asyncio.get_running_loop().time() - began > 4.0
+    assert (report.counts.get(S.DONE, 0), report.complete) == (read, False)
+    assert "nobody reads it: call fill again" in str(report.stopped_by)
+
+    async def slowly() -> AsyncIterator[str]:
+        for name in names(9):
+            await asyncio.sleep(0.8)
+            yield name
+
+    working = asyncio.create_task(shared(journal_url, work_of(concurrency=1)).work())
+    await shared(journal_url).fill(slowly(), chunk=3)
+    report = await working
+    assert (report.counts, report.complete, report.stopped_by) == ({S.DONE: 9}, True, None)
+
+
+def test_a_claim_that_comes_to_nothing_does_not_hide_what_others_made_of_late(
+    journal_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first chunk that is performed here has the limiter told of it, and no further one."""
+    asyncio.run(shared(journal_url).fill(names(2), chunk=1))
+    terms, line = Terms(lease=30.0, attempt=0.0, lookback=60.0), Line(url_of(journal_url), 30.0)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(postgres_chunks, "holder", lambda: "another process")
+        with Abandoned(journal_url, terms, 0) as other:
+            other.backend.write(WriteGroup(requests=5, recent=5))
+    for _ in range(2):
+        claimed = postgres_chunks.claim(line, identity_of(work_of(), "keep"), terms, 1)
+        assert isinstance(claimed, Claimed)
+        postgres_chunks.give_back(line, claimed, done=False)
+    line.close()
+    with Abandoned(journal_url, terms, 1) as mine:
+        assert (mine.backend.open().requests, mine.backend.open().requests) == (5, 0)
