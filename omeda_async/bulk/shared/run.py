@@ -138,7 +138,7 @@ class SharedRun(Generic[Record_co, Receipt_co]):
                 group.create_task(self._serve(holder))
         if self._failure is not None:
             raise self._failure
-        return await self.report()
+        return await self._last_report()
 
     async def report(self) -> BulkReport[Record_co, Receipt_co]:
         """Give the report of the whole run, of all processes, as the journal knows it.
@@ -154,6 +154,17 @@ class SharedRun(Generic[Record_co, Receipt_co]):
             return await worker.do(partial(read_report, self._url, self._work, self._stopped_by))
         finally:
             worker.end(wait=False)
+
+    async def _last_report(self) -> BulkReport[Record_co, Receipt_co]:
+        """Give the report after the work, also where the database is away at that moment."""
+        give_up = _clock.now() + OUTAGE
+        while True:
+            try:
+                return await self.report()
+            except JournalError:
+                if _clock.now() > give_up:
+                    raise
+            await _clock.sleep(_RETRY)
 
     @property
     def _is_over(self) -> bool:

@@ -17,7 +17,7 @@ from omeda_async.bulk.journal.interface import WriteGroup
 from omeda_async.bulk.journal.postgres_chunk import ChunkBackend
 from omeda_async.bulk.journal.postgres_line import Line
 from omeda_async.bulk.journal.url import url_of
-from omeda_async.bulk.shared import input as reading, run as shared_run
+from omeda_async.bulk.shared import input as reading, run as shared_run, whole
 from omeda_async.errors import AuthenticationFailed
 from omeda_async.journal import cancel_run, read_not_done, read_status, reopen_run
 from tests.bulk.bulk_fakes import InputBrokeError, Watched, refusal
@@ -289,6 +289,31 @@ async def test_a_connection_that_is_lost_beyond_the_lease_and_back_is_no_failure
     report = await shared(url, work).work()
     assert report.counts == {S.DONE: 30}
     assert {name for name, times in Counter(work.sent).items() if times > 1} <= set(work.doubtful)
+
+
+@pytest.mark.parametrize("times", [2, 1000])
+async def test_a_database_that_is_away_when_all_is_done_is_waited_for(
+    journal_url: str, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """The report comes all the same; where it does not come back, the error does, and the work is done."""
+    monkeypatch.setattr(shared_run, "OUTAGE", 3.0)
+    tries, read = 0, whole.read_report
+
+    def away(*given: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries <= times:
+            raise JournalError("the connection was lost")
+        return read(*given)
+
+    monkeypatch.setattr(shared_run, "read_report", away)
+    await shared(journal_url).fill(names(3))
+    if times == 2:
+        assert (await shared(journal_url).work()).counts == {S.DONE: 3}
+    else:
+        with pytest.raises(JournalError, match="was lost"):
+            await shared(journal_url).work()
+    assert read_status(journal_url).complete
 
 
 @pytest.mark.parametrize("read", [0, 6])
