@@ -10,6 +10,7 @@ _PHRASES: Final = (
     ("give ssl=ssl.create_default_context(cafile=...) (--ca-file)", "give --ca-file FILE"),
     ("give http_session= with a connector of the package aiohttp-socks, or name", "name"),
     ("give user_id=, or set it in OmedaSettings", "give --user-id, or set OMEDA_USER_ID"),
+    ("give reopen=True to", "give --reopen to"),
     ("allow_odd_addresses=True sends", "--allow-odd-addresses sends"),
     ("(--encoding, encoding= in Python)", "(--encoding)"),
 )

@@ -22,6 +22,7 @@ NOT_BY_A_COMMAND = re.compile(
 HARMLESS = (
     *("parallel=10", "sep=", "dtype=str", "tzinfo=UTC", "named=True", "http_session expects", "cafile=…"),
     *("max_wait=x s", "sslmode=", "is a plain string", "--column {field}=NAME"),
+    *("leave run=… out", "?run=NAME", "give BulkJobs("),
 )
 """What a file or an option holds, what tells who reads rows in Python, and contexts that no command makes."""
 

@@ -12,7 +12,7 @@ from omeda_async._checks import check_path
 from omeda_async.bulk.journal.url import is_url, read_url
 from omeda_async.errors import ConfigurationError
 
-_FORM: Final = "postgresql://user@host:5432/database?outbox=NAME"
+_FORM: Final = "postgresql://host:5432/database?outbox=NAME"
 WANTED: Final = f"the path of a file, or {_FORM}"
 """What names an outbox."""
 
