@@ -105,7 +105,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (
         r"bulk\.journal(\.\w+)?",
-        rf"errors|outcomes|_checks|_masking|_version|_clock|_thread|_postgres_blocking|_result|_row|bulk\._(item|outlast)|{OWN}",
+        rf"errors|outcomes|_checks|_masking|_version|_clock|_thread|_postgres_(blocking|tables)|_result|_row|bulk\._(item|outlast)|{OWN}",
         r"attrs|orjson",
     ),
     (

@@ -7,7 +7,7 @@ import typer
 
 from omeda_async import OutcomeStatus, __version__
 from omeda_async.cli._help import Command, Group
-from omeda_async.cli._options import bulk_command
+from omeda_async.cli._options import CaFile, Proxy, bulk_command
 from omeda_async.cli._order import JOURNEY_MANAGER, OCAMBA, OMEDA_DEPLOYMENTS, OMEDA_OPT_OUTS, Format, Make
 from omeda_async.rows import CAMPAIGNS, DEPLOYMENTS, OPT_OUTS, TRANSACTIONS
 
@@ -157,17 +157,8 @@ def worker(
             "host, another URL, or 'alone' for a worker that nobody else sends beside.",
         ),
     ] = None,
-    proxy: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Go out through it, not through HTTPS_PROXY: that is the place for one with a password.",
-        ),
-    ] = None,
-    ca_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.pem", help="Trust these authorities besides the system's, such as a proxy's."),
-    ] = None,
+    proxy: Proxy = None,
+    ca_file: CaFile = None,
 ) -> None:
     """Send what bulk commands have enqueued, until interrupted; on as many hosts as you like.
 

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -21,6 +21,18 @@ def _file(kind: RowKind) -> Any:
         text = "CSV with a header row, JSON Lines, a JSON array, .xlsx, or - for standard input; also .gz."
         text += f" In a list with one a line, let the first line be {kind.short}."
     return Annotated[str, typer.Argument(metavar="FILE", help=text)]
+
+
+Proxy: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="Go out through it, not through HTTPS_PROXY: that is the place for one with a password."
+    ),
+]
+CaFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.pem", help="Trust these authorities besides the system's, such as a proxy's."),
+]
 
 
 def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
@@ -82,17 +94,8 @@ def _shared(  # noqa: PLR0917 its parameters become the command's, in this order
             help="Share the limits with other processes: in a folder of this host, or at a redis: or postgresql: URL.",
         ),
     ] = None,
-    proxy: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Go out through it, not through HTTPS_PROXY: that is the place for one with a password.",
-        ),
-    ] = None,
-    ca_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.pem", help="Trust these authorities besides the system's, such as a proxy's."),
-    ] = None,
+    proxy: Proxy = None,
+    ca_file: CaFile = None,
     enqueue: Annotated[
         bool,
         typer.Option(

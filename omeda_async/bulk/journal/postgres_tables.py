@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from omeda_async import _postgres_tables
 from omeda_async._postgres_blocking import Connection
 from omeda_async._version import __version__
 from omeda_async.errors import JournalError
@@ -54,16 +55,6 @@ STEPS: Final[tuple[str, ...]] = (
     """,
 )
 """What makes each format of the one before it."""
-_HAS: Final = "SELECT to_regclass('omeda_async_schemas')"
-_MAKE_FORMATS: Final = """
-CREATE TABLE IF NOT EXISTS omeda_async_schemas (part text PRIMARY KEY, version integer NOT NULL)
-"""
-_FORMAT: Final = "SELECT version FROM omeda_async_schemas WHERE part = %s"
-_LOCK: Final = 0x6F6D6A6C
-"""What two runs that make the tables at once wait for."""
-_ENTER: Final = """
-INSERT INTO omeda_async_schemas VALUES (%s, %s) ON CONFLICT (part) DO UPDATE SET version = EXCLUDED.version
-"""
 
 
 def ids_of(journal: int) -> dict[str, int]:
@@ -73,10 +64,7 @@ def ids_of(journal: int) -> dict[str, int]:
 
 def format_of(connection: Connection) -> int:
     """Return the format of the tables; 0 where there are none."""
-    if connection.execute(_HAS).fetchone() == (None,):
-        return 0
-    row = connection.execute(_FORMAT, (PART,)).fetchone()
-    return row[0] if row else 0
+    return _postgres_tables.format_of(connection, PART)
 
 
 def check_format(found: int, place: object) -> None:
@@ -100,13 +88,6 @@ def make_tables(connection: Connection, place: object) -> None:
     Raises:
         JournalError: A newer version has made them.
     """
-    if (found := format_of(connection)) == len(STEPS):
-        return
+    found = _postgres_tables.make_tables(connection, PART, STEPS)
     if found > len(STEPS):
         check_format(found, place)
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        connection.execute(_MAKE_FORMATS)
-        for step in STEPS[format_of(connection) :]:
-            connection.execute(step.encode())
-        connection.execute(_ENTER, (PART, len(STEPS)))
