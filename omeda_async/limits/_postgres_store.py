@@ -22,8 +22,8 @@ LOOK_AGAIN, LOOK_SOON = 1.0, 0.25
 """Seconds after which a client looks again without having been called: while it can be called, and while not."""
 ATTEMPTS: Final = 3
 _UNDEFINED: Final = "42P01"
-_LOCK: Final = 0x6F6D6C73
-"""What two clients that make the tables at once wait for."""
+_LOCK: Final = 0x6F6D6A6C
+"""What all that make tables at once wait for, whatever their part: ``_postgres_tables`` has the same."""
 
 _MAKE: Final = """
 BEGIN ISOLATION LEVEL READ COMMITTED;

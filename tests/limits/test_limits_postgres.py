@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from omeda_async import _postgres_tables
 from omeda_async._postgres import Address, Link, late_ones
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import Priority, RateLimit, Window, _postgres_store as module
@@ -527,3 +528,8 @@ def test_the_password_is_in_no_error() -> None:
     """Also where the server, or libpq, says it."""
     address = Address("postgresql://me:hunter2@host/db")
     assert str(address.explained(psycopg.OperationalError("cannot parse hunter2"))) == "cannot parse ***"
+
+
+def test_all_that_make_tables_wait_for_one_another() -> None:
+    """Limits, journals and outboxes enter their formats into one table, which the first of them makes."""
+    assert module._LOCK == _postgres_tables._LOCK
