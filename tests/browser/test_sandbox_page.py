@@ -257,5 +257,5 @@ def test_who_finds_all_places_taken_is_told(running: Running, visits: Visits, mo
     expect(page.locator("#connection")).to_have_text("Not let in: trying again")
     monkeypatch.undo()
     expect(page.locator("#connection")).to_have_text("Live", timeout=10_000)
-    assert all("503" in one for one in visits.complaints)
+    assert all("status of 503" in one for one in visits.complaints)
     visits.complaints.clear()

@@ -58,7 +58,7 @@ def test_status_shows_what_an_outbox_holds(scene: Scene, place: Path | str, *, w
     assert "omeda opt_outs.outbox at http://127.0.0.1" in words
     assert f"done 1 rejected 1 {'waiting 1 all 3' if waiting else 'all 2'}" in words
     assert "1 rejected: BrandOptOut submission (ZZZ)" in words
-    assert ("503" in words) == waiting
+    assert ("answered 503" in words) == waiting
     assert ("1 are tried again" in words) == waiting
     assert ("the next of those that wait is due " in words) == waiting
     assert "nobody delivers it now" in words
