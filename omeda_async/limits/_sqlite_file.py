@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
 from typing import Final, TypeAlias
+from weakref import finalize
 
 import attrs
 
@@ -131,7 +132,7 @@ class LimitsFile:
     def close(self) -> None:
         """Let go of the file."""
         if self._connection is not None:
-            self._connection.close()
+            self._close()
             self._connection = None
 
     @contextmanager
@@ -185,6 +186,7 @@ class LimitsFile:
                 raise
             connection.execute("PRAGMA busy_timeout = 0")  # who may wait says so
             self._connection = connection
+            self._close = finalize(self, connection.close)  # also where nobody closes the file
         return self._connection
 
     def _made(self) -> _Inode:
@@ -261,7 +263,7 @@ class LimitsFile:
         self._is_lost = True
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            self._close()
 
     def _step(self, connection: sqlite3.Connection, ask: Ask) -> Reply:
         version = connection.execute(_VERSION).fetchone()[0]

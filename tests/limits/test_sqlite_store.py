@@ -506,8 +506,6 @@ async def test_a_store_that_is_closed_is_away_and_its_thread_ends(tmp_path: Path
     await SqliteStore(tmp_path / "limits.sqlite3", "spring", middle).aclose()
 
 
-@pytest.mark.filterwarnings("ignore:.*unclosed database")  # which CPython says from 3.13 on, and is so
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_loop_that_ends_without_closing_its_store_leaves_no_thread(tmp_path: Path) -> None:
     """As under a job queue whose tasks each run a loop of their own."""
     path = tmp_path / "limits.sqlite3"

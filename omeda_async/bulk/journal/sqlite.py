@@ -110,8 +110,9 @@ class SqliteBackend:
     def open(self) -> Opened:
         """Open or create the file, lock it, and note that a run begins."""
         self._sql, self._files, self._begun, opened = self._stack.enter_context(self._opening)
+        self._stack.callback(finalize(self, self._sql.close))  # also where nobody closes the journal
         self._mark = open_mark(self._path)
-        self._stack.callback(finalize(self, os.close, self._mark))  # also where nobody closes the journal
+        self._stack.callback(finalize(self, os.close, self._mark))
         os.write(self._mark, MARK.pack(*self._begun, 0))
         self._stack.callback(self._tidy)
         run = self._run = self._begun[1]

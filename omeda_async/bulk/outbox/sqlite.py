@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from weakref import finalize
 from zlib import crc32
 
 import orjson
@@ -105,6 +106,7 @@ class SqliteStore:
     def open(self) -> Opened:
         """Open or create the file."""
         self._sql, self._files, opened = open_file(self._path, self._identity)
+        finalize(self, self._sql.close)  # also where nobody closes the outbox
         self._mark, self._name = open_mark(self._path), opened.name
         note(self._mark, self._sql, self._name)
         return opened
