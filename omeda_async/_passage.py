@@ -66,20 +66,25 @@ class Passage:
         request.send = partial(self._send, request.send, later)  # type: ignore[method-assign]
         if later:
             request.write_bytes = partial(self._write, request.write_bytes)  # type: ignore[method-assign]
-        while True:
-            self.reuses = connector is not None and _has_quiet(connector, request.connection_key)
-            self._spoken_to = False
-            try:
-                response = await handler(request)
-            except Exception as error:  # noqa: BLE001 each goes on as it is, or as ours
-                if not self._spoken_to:
-                    raise self._told(error, request.url.scheme) from None
-            else:
-                if not self._spoken_to:
-                    return response
-                response.close()
-            if self.lapsed or not self.reuses:
-                raise SpokenTo
+        try:
+            while True:
+                self.reuses = connector is not None and _has_quiet(connector, request.connection_key)
+                self._spoken_to = False
+                try:
+                    response = await handler(request)
+                except Exception as error:  # noqa: BLE001 each goes on as it is, or as ours
+                    if not self._spoken_to:
+                        raise self._told(error, request.url.scheme) from None
+                else:
+                    if not self._spoken_to:
+                        return response
+                    response.close()
+                if self.lapsed or not self.reuses:
+                    raise SpokenTo
+        finally:  # else the request would hold itself, and its answer, until the collector comes by
+            del request.send
+            if later:
+                del request.write_bytes
 
     async def _send(self, send: _Send, later: bool, connection: Connection) -> aiohttp.ClientResponse:
         protocol = connection.protocol
