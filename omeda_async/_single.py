@@ -85,9 +85,13 @@ async def call(
     _check_session(account, operation)
     with account.activity:
         result = await Call(account, operation, params, how).run()
-    if result.error is not None:
-        raise result.error
-    return result.receipt  # type: ignore[return-value]  # a result without an error has its receipt
+    error, receipt = result.error, result.receipt
+    if error is None:
+        return receipt  # type: ignore[return-value]  # a result without an error has its receipt
+    try:
+        raise error
+    finally:
+        del error, result  # its traceback leads here: it would hold itself, and all that the caller has at hand
 
 
 def _check_session(account: Account, operation: Operation[P, R]) -> None:

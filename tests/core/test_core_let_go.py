@@ -10,7 +10,9 @@ import aiohttp
 import attrs
 import pytest
 
-from omeda_async import OmedaAsyncError
+from omeda_async import NotFound, OmedaAsyncError
+from omeda_async.sandbox import Sandbox
+from tests.bulk.sandboxed import manager_on
 from tests.core.raw import GET, OK, POST, Talk, says, send, serving, transporting
 
 LONG = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000
@@ -55,3 +57,13 @@ async def test_a_request_is_let_go_with_its_end(talk: Talk, method: str) -> None
             left = [one for one in gc.get_objects() if isinstance(one, kinds)]
             assert len(server.requests) == 5
             assert left == []
+
+
+async def test_an_error_is_let_go_when_it_has_been_handled() -> None:
+    """And with it what the frames had at hand through which it went."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        with no_collector():
+            for _ in range(5):
+                with pytest.raises(NotFound):
+                    await manager.ocamba.campaigns.cancel("none", reason="over")
+            assert not [one for one in gc.get_objects() if isinstance(one, NotFound)]
