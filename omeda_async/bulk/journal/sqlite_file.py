@@ -4,7 +4,7 @@ import os
 import secrets
 import sqlite3
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from operator import attrgetter
 from pathlib import Path
@@ -16,7 +16,7 @@ from omeda_async import _clock
 from omeda_async._version import __version__
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Opened
-from omeda_async.bulk.journal.sqlite_mark import check_log, check_mark, goes_by_its_log, mark_of, noted
+from omeda_async.bulk.journal.sqlite_mark import check_log, check_mark, goes_by_its_log, has_log, mark_of, noted
 from omeda_async.bulk.journal.sqlite_sums import (
     ASIDE_SUM,
     DAMAGE,
@@ -115,6 +115,32 @@ def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
     """Open an SQLite file that exists; statements commit by themselves unless a transaction was begun."""
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
+def connect_to_read(path: Path, check: Callable[[sqlite3.Connection, Path], bool]) -> sqlite3.Connection:
+    """Open an SQLite file that exists, to read it; one whose maker was killed in the midst of it is empty.
+
+    Only who writes can bring that to its end. Then there is a -journal beside it, and later never again.
+
+    Args:
+        path: Where it is.
+        check: Whether a file has its tables.
+    """
+    for _ in range(2):  # others may have brought it to its end meanwhile
+        connection = connect(path, mode="ro")
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except sqlite3.Error as error:
+            connection.close()
+            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+        else:
+            return connection
+        connection = connect(path, mode="ro&immutable=1")
+        if not (has_log(path) or check(connection, path)):
+            return connection
+        connection.close()
+    raise sqlite3.OperationalError("the -journal beside it is not its own")
 
 
 def check_format(connection: sqlite3.Connection, path: Path) -> bool:
@@ -276,7 +302,7 @@ def _check(path: Path, identity: Identity) -> None:
     if not path.stat().st_size:
         mark_of(path).unlink(missing_ok=True)  # of one that was removed
         return
-    with closing(connect(path, mode="ro")) as connection:
+    with closing(connect_to_read(path, check_format)) as connection:
         filled = check_format(connection, path)
         check_mark(connection, path, mark, filled=filled)
         if filled:

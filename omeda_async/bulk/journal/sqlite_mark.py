@@ -64,8 +64,7 @@ def check_log(path: Path) -> None:
     Raises:
         JournalError: It is another's.
     """
-    log = Path(f"{path.resolve()}-wal")
-    if _size(log) and _mode(path) == _NO_LOG and _size(log):
+    if has_log(path) and _mode(path) == _NO_LOG and has_log(path):
         raise damaged(path, "the -wal beside it is not its own")
 
 
@@ -74,15 +73,17 @@ def goes_by_its_log(path: Path, application: int, schema: int) -> bool:
 
     Until that has ended, even what its header says of its size need not be so: only both together are whole.
     """
-    if not _size(Path(f"{path.resolve()}-wal")):
+    if not has_log(path):
         return False
     with path.open("rb") as file:
         head = file.read(_WHOSE.size)
     return head.startswith(_MAGIC) and len(head) == _WHOSE.size and _WHOSE.unpack(head) == (schema, application)
 
 
-def _size(log: Path) -> int:
-    return log.stat().st_size if log.exists() else 0
+def has_log(path: Path) -> bool:
+    """Whether there is a log beside a file, and something in it."""
+    log = Path(f"{path.resolve()}-wal")
+    return log.exists() and log.stat().st_size > 0
 
 
 def _mode(path: Path) -> bytes:

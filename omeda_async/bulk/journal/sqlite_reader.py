@@ -15,7 +15,7 @@ import orjson
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES, record_of, result_of
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
-from omeda_async.bulk.journal.sqlite_file import check_format, check_untouched, connect, in_use, unusable, whose
+from omeda_async.bulk.journal.sqlite_file import check_format, check_untouched, connect_to_read, in_use, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
 from omeda_async.bulk.journal.sqlite_mark import check_mark, noted
 from omeda_async.bulk.journal.sqlite_sums import DAMAGE, check_texts, check_whole, has_sums
@@ -124,7 +124,10 @@ class SqliteReader:
         if not self._path.exists() or not self._path.stat().st_size:
             yield None, lambda _: ()
             return
-        with self._opened() as connection:
+        with self._begun() as connection:
+            if connection is None:
+                yield None, lambda _: ()
+                return
             found, salt = whose(connection, self._path)
             identity.check(found, salt, self._path)
             last = connection.execute("SELECT ifnull(max(id), 0) FROM records").fetchone()[0]
@@ -134,19 +137,26 @@ class SqliteReader:
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         """Open it to read what it holds at this moment, whatever a run writes meanwhile."""
+        with self._begun() as connection:
+            if connection is None:
+                raise JournalError(f"the journal {self._path} is empty: no run has begun it")
+            yield connection
+
+    @contextmanager
+    def _begun(self) -> Iterator[sqlite3.Connection | None]:
+        """Open it likewise; None where no run has come to the point of writing anything into it."""
         if not self._path.is_file():
             raise JournalError(f"there is no journal {self._path}")
         with self._usable():
             check_untouched(self._path)
             mark = noted(self._path)  # before what is read, which may be written meanwhile
-            with closing(connect(self._path, mode="ro")) as connection:
+            with closing(connect_to_read(self._path, check_format)) as connection:
                 connection.execute("BEGIN")
                 filled = check_format(connection, self._path)
                 check_mark(connection, self._path, mark, filled=filled or not self._path.stat().st_size)
-                if not filled:
-                    raise JournalError(f"the journal {self._path} is empty: no run has begun it")
-                check_whole(connection, self._path)
-                yield connection
+                if filled:
+                    check_whole(connection, self._path)
+                yield connection if filled else None
 
     @contextmanager
     def _usable(self) -> Iterator[None]:

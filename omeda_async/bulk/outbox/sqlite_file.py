@@ -12,7 +12,14 @@ from zlib import crc32
 import orjson
 
 from omeda_async._version import __version__
-from omeda_async.bulk.journal.sqlite_file import APPLICATION as JOURNAL, INODE, ONE_BYTE, Files, connect
+from omeda_async.bulk.journal.sqlite_file import (
+    APPLICATION as JOURNAL,
+    INODE,
+    ONE_BYTE,
+    Files,
+    connect,
+    connect_to_read,
+)
 from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
 from omeda_async.bulk.outbox.interface import Identity, Opened
 from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, Mark, has_come_as_far, mark_of, noted
@@ -66,6 +73,7 @@ def open_file(path: Path, identity: Identity) -> tuple[sqlite3.Connection, Files
         if not path.stat().st_size:
             mark_of(path).unlink(missing_ok=True)  # of one that was removed
         mark = noted(path)  # before what is read, which others may write meanwhile
+        connect_to_read(path, check_format).close()  # a -journal of another's would be taken for its own
         connection = connect(path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from omeda_async.bulk.journal.codec import STATUSES
-from omeda_async.bulk.journal.sqlite_file import connect
+from omeda_async.bulk.journal.sqlite_file import connect, connect_to_read
 from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
 from omeda_async.bulk.journal.status import JournalCause
 from omeda_async.bulk.outbox.sqlite_file import (
@@ -66,7 +66,7 @@ def read_status(path: Path, now: float) -> OutboxStatus:
     try:
         check_untouched(path)
         mark = noted(path)  # before what is read, which may be written meanwhile
-        with closing(connect(path, mode="ro")) as connection:
+        with closing(connect_to_read(path, check_format)) as connection:
             connection.execute("BEGIN")
             if not check_format(connection, path):
                 raise OutboxError(
