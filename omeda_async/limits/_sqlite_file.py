@@ -5,11 +5,13 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final, TypeAlias
-from weakref import finalize
+from weakref import WeakSet, finalize
 
 import attrs
 
@@ -46,6 +48,11 @@ _FOR_NOW: Final = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_NOMEM,
 }
+_making: Final = threading.Lock()
+"""Held while a file is made: who closes one lets go of all locks that the process has on it."""
+_files: Final[WeakSet["LimitsFile"]] = WeakSet()
+_stopped: Final[list["LimitsFile"]] = []
+"""Those that nobody may use for now, as the process forks."""
 
 
 class LimitsFile:
@@ -76,6 +83,10 @@ class LimitsFile:
         """The last permit that the file is known to have had: it never has fewer, unless it is an older one."""
         self._is_lost = False
         """Whether what the file had may be lost, and no turn has said so yet."""
+        self.at_work = threading.RLock()
+        """Held while something is done with the connection."""
+        with _making:
+            _files.add(self)
 
     def turn(self, ask: Ask) -> Reply:
         """Step the state.
@@ -84,7 +95,7 @@ class LimitsFile:
             StoreAway: The file is locked, or cannot be written for now.
             StoreRefused: It cannot be used for this.
         """
-        with self._errors():
+        with self.at_work, self._errors():
             for _ in range(ATTEMPTS):
                 connection = self._opened()
                 connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
@@ -101,7 +112,7 @@ class LimitsFile:
         """Step the state where that takes no time: nobody has the file locked, and it is open; None otherwise."""
         if self._connection is None:
             return None
-        with self._errors():
+        with self.at_work, self._errors():
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
@@ -117,7 +128,7 @@ class LimitsFile:
         """Whether a permit waits for a client in the file."""
         if self._connection is None or self._is_gone():
             return True
-        with self._errors():
+        with self.at_work, self._errors():
             if (version := self._connection.execute(_VERSION).fetchone()[0]) == self._seen:
                 return False
             self._seen = version
@@ -131,9 +142,10 @@ class LimitsFile:
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._connection is not None:
-            self._close()
-            self._connection = None
+        with self.at_work:
+            if self._connection is not None:
+                self._close()
+                self._connection = None
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -198,16 +210,19 @@ class LimitsFile:
                 f"it is on a network file system ({network}), where SQLite's locks do not hold: "
                 "give a folder on a disk of this host, or redis:// or postgresql:// for several hosts"
             )
-        file = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
-                raise StoreRefused("its folder cannot be written, and SQLite needs files beside it")
-            found = os.fstat(file)
-            if found.st_size == 1:  # which SQLite takes for an empty file of its own
-                raise StoreRefused("it is no SQLite file: give another one, or a folder")
-            return _INODE(found)
-        finally:
-            os.close(file)
+        real = self._path.resolve()
+        with _making, suppress(FileExistsError):
+            os.close(os.open(real, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        # One that is there is not opened here: closing it would let go of the locks that this process has on it.
+        found = real.stat()
+        if not S_ISREG(found.st_mode) or found.st_size == 1:  # which SQLite takes for an empty file of its own
+            raise StoreRefused("it is no SQLite file: give another one, or a folder")
+        if not _may(real, os.R_OK | os.W_OK):
+            reads_only = os.statvfs(real).f_flag & os.ST_RDONLY
+            raise OSError(code := errno.EROFS if reads_only else errno.EACCES, os.strerror(code))
+        if not _may(folder, os.W_OK | os.X_OK):
+            raise StoreRefused("its folder cannot be written, and SQLite needs files beside it")
+        return _INODE(found)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         # In one transaction: somebody else may be making the tables.
@@ -306,3 +321,32 @@ class LimitsFile:
                     "two hosts use it: give a folder that only this host has, or redis:// or postgresql:// for several"
                 )
         connection.execute("INSERT OR IGNORE INTO hosts VALUES (?, ?)", row)
+
+
+def _may(path: Path, how: int) -> bool:
+    """Whether this user may do that with a file or folder."""
+    return os.access(path, how, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _stop_all() -> None:
+    """Let nobody be in the middle of anything when the process forks."""
+    _making.acquire()
+    while late := [file for file in _files if file not in _stopped]:
+        _making.release()
+        for file in late:
+            _stopped.append(file)
+            file.at_work.acquire()
+        _making.acquire()
+
+
+def _go_on(*, is_child: bool = False) -> None:
+    """Let everybody go on after a fork; the child lets go of what SQLite may not take across one."""
+    _making.release()
+    while _stopped:
+        file = _stopped.pop()
+        if is_child:
+            file.close()
+        file.at_work.release()
+
+
+os.register_at_fork(before=_stop_all, after_in_parent=_go_on, after_in_child=partial(_go_on, is_child=True))

@@ -7,6 +7,8 @@ import os
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 import weakref
 from contextlib import suppress
@@ -520,3 +522,77 @@ def test_a_loop_that_ends_without_closing_its_store_leaves_no_thread(tmp_path: P
     if thread is not None:
         thread.join(10.0)
         assert not thread.is_alive()
+
+
+def in_another_process(path: Path, what: str) -> None:
+    """Have another program take one turn, and leave."""
+    code = (
+        "import sys; from pathlib import Path; from tests.limits.test_sqlite_store import Client;"
+        f"client = Client(Path(sys.argv[1]), {what!r}); client.turn(leaves=True); client.file.close()"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)  # noqa: S603 our own words
+
+
+def test_a_second_manager_in_a_process_leaves_the_first_ones_locks_alone(path: Path) -> None:
+    """Whoever closes a file lets go of all locks of its process; SQLite's log would go with the next that leaves."""
+    first, second = Client(path, "first"), Client(path, "second")
+    first.turn()
+    second.turn()
+    in_another_process(path, "a command")
+    assert first.turn(interactive=1).held_for == second.turn().held_for == 0
+    for client in (first, second):
+        client.file.close()
+
+
+def exit_code_of(child: int) -> int:
+    """Wait until a child has ended."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_child_of_a_process_that_has_the_file_open_opens_it_anew(path: Path) -> None:
+    """SQLite's connections cannot be taken across a fork: the child's would be without a lock."""
+    parent = Client(path, "parent")
+    parent.turn()
+    (hear, tell), (listen, answer), child = os.pipe(), os.pipe(), os.fork()
+    if not child:
+        try:
+            mine = Client(path, "child")
+            granted = len(mine.turn(interactive=1).permits)
+            os.write(answer, b"1")
+            os.read(hear, 1)
+            granted += len(mine.turn(interactive=1).permits)
+            os._exit(2 - granted)
+        finally:
+            os._exit(3)
+    os.read(listen, 1)
+    assert len(parent.turn(interactive=1).permits) == 1
+    parent.file.close()  # who leaves last takes SQLite's log along
+    os.write(tell, b"1")
+    assert exit_code_of(child) == 0
+    for end in (hear, tell, listen, answer):
+        os.close(end)
+
+
+def test_a_fork_waits_for_what_a_thread_does_with_the_file(path: Path) -> None:
+    """What is locked in the middle of a turn would stay locked in the child for ever."""
+    client, is_in_turn = Client(path), threading.Event()
+    client.turn()
+
+    def clock() -> float:
+        is_in_turn.set()
+        while client.file not in module._stopped:
+            pass
+        return Client.now
+
+    client.file.clock = clock
+    thread = threading.Thread(target=client.turn)
+    thread.start()
+    assert is_in_turn.wait(10)
+    child = os.fork()
+    if not child:
+        os._exit(0 if client.file.at_work.acquire(blocking=False) else 1)
+    assert exit_code_of(child) == 0
+    thread.join()
+    client.file.clock = lambda: Client.now
+    assert client.turn(interactive=1).held_for == 0
+    client.file.close()
