@@ -40,10 +40,11 @@ def held_back(max_wait: float, store: str, held_for: float) -> LimitWaitExceeded
     )
 
 
-def away(max_wait: float, store: str) -> LimitWaitExceeded:
+def away(max_wait: float, store: str, why: str) -> LimitWaitExceeded:
     """Make the error for a wait that ended while the store that shares the limit did not answer."""
+    because = f": {why}" if why else ""
     return LimitWaitExceeded(
         f"the wait for the limit has passed max_wait={max_wait:g} s: {store}, which shares it with other processes, "
-        "does not answer",
+        f"does not answer{because}",
         max_wait=max_wait,
     )

@@ -80,6 +80,8 @@ class StoreLimiter:
         self._asked_at = math.inf
         """When the turn began that is under way."""
         self._is_away = self._closed = self._gone = self._warned = False
+        self._why = ""
+        """Why the store was away last."""
         self._failure: str | None = None
         """Why the store cannot be used at all."""
 
@@ -221,7 +223,7 @@ class StoreLimiter:
             return closed()
         now = loop.time()
         if not self._told.answered or not self._is_reachable(now):
-            return away(max_wait, self._store.name)
+            return away(max_wait, self._store.name, self._why if self._is_away else "")
         if held_for := self._times.held_for(now):
             return held_back(max_wait, self._store.name, held_for)
         return too_long(max_wait, max(0.0, self._times.earliest[priority] - now) or None)
@@ -308,8 +310,9 @@ class StoreLimiter:
         try:
             reply = await self._store.turn(ask)
         except StoreAway as error:
-            logger.debug("%s does not answer: %s", self._store.name, error)
-            self._is_away = True
+            told = logger.debug if self._is_away else logger.warning
+            told("%s does not answer, and nothing goes until it does: %s", self._store.name, error)
+            self._is_away, self._why = True, str(error)
             self._times.failed(loop.time())
             self._due = True
         except StoreRefused as error:

@@ -244,14 +244,18 @@ async def test_who_does_not_wait_at_all_waits_for_no_slow_store() -> None:
     await limiter.aclose()
 
 
-async def test_while_the_store_is_away_everybody_waits_and_then_it_goes_on() -> None:
-    """Who has no more time says which store it was; the others get their permits when it is back."""
+async def test_while_the_store_is_away_everybody_waits_and_then_it_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    """Who has no more time says which store it was, and why; the log says so once; the others get their permits."""
     server = await known()
     limiter = limiter_at(server)
     server.away = True
     waits = asyncio.create_task(limiter.acquire(max_wait=60.0))
-    with pytest.raises(LimitWaitExceeded, match=r"max_wait=3 s: the fake store, .* does not answer") as caught:
+    with pytest.raises(
+        LimitWaitExceeded, match=r"max_wait=3 s: the fake store, .* does not answer: away, as"
+    ) as caught:
         await limiter.acquire(max_wait=3.0)
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert said == ["the fake store does not answer, and nothing goes until it does: away, as the test wants it"]
     assert (caught.value.sent, limiter.view().store_reachable) == (False, False)
     await asyncio.sleep(20.0)
     server.away = False
