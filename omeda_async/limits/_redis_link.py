@@ -45,6 +45,7 @@ class Address:
         """Read an address."""
         try:
             self._options: dict[str, Any] = dict(redis_connection.parse_url(url))
+            int(self._options.get("protocol", 2))  # which not every redis-py looks at
         except ValueError:
             raise ValueError(
                 "it must read redis://host:6379/0, rediss://… for TLS, or unix:///path/to/the.socket"
