@@ -6,13 +6,14 @@ from typing import ClassVar
 import attrs
 
 from omeda_async.limits._rate_limit import RateLimit
+from omeda_async.limits._slots import DRIFT
 from omeda_async.limits._state import Permit
 from omeda_async.limits._store import Ask, Ended, Reply
 
-DRIFT = 0.01
-"""How far the store's clock may run ahead of ours, in parts of the time."""
+RUNS_AHEAD = 2 * DRIFT
+"""By how much the store's clock may run faster than ours, in parts of the time."""
 STEP = 0.25
-"""Seconds by which it may do so besides."""
+"""Seconds by which it may get ahead besides, in however many steps."""
 
 
 @attrs.define(eq=False)
@@ -53,13 +54,13 @@ class Conversation:
     """How many were begun."""
     _ended: list[Ended] = attrs.field(factory=list, init=False)
     """What the store has not acknowledged."""
-    _last: tuple[float, float] | None = attrs.field(default=None, init=False)
-    """When the last turn began by our clock, and what the store's showed in it."""
+    _ahead: tuple[float, float] | None = attrs.field(default=None, init=False)
+    """When a turn began by our clock, and how far ahead of that the store's was at the most; the least of all turns."""
 
     @property
     def answered(self) -> bool:
         """Whether the store has ever answered."""
-        return self._last is not None
+        return self._ahead is not None
 
     @property
     def has_news(self) -> bool:
@@ -98,8 +99,7 @@ class Conversation:
         """
         arrived = self.clock()
         del self._ended[: len(ask.ended)]
-        self.distrusts = self._is_outrun(reply, arrived)
-        self._last = began, reply.clock
+        self.distrusts = self._is_outrun(reply.clock, began, arrived)
         permits = list[LeasedPermit]()
         for number, lane in reply.permits:
             permit = LeasedPermit(lane, now, number=number, until=began + self.use_within, clock=self.clock)
@@ -110,8 +110,14 @@ class Conversation:
                 permits.append(permit)
         return permits
 
-    def _is_outrun(self, reply: Reply, arrived: float) -> bool:
-        if self._last is None:
-            return False
-        began, clock = self._last
-        return reply.clock - clock > (arrived - began) * (1 + DRIFT) + STEP
+    def _is_outrun(self, clock: float, began: float, arrived: float) -> bool:
+        """Whether the store's clock has got ahead of ours, since it was furthest behind."""
+        most = clock - began
+        if self._ahead is not None:
+            since, least = self._ahead
+            if clock - arrived > least + (arrived - since) * RUNS_AHEAD + STEP:
+                self._ahead = began, most
+                return True
+            most = min(most, least + (began - since) * RUNS_AHEAD)
+        self._ahead = began, most
+        return False

@@ -458,6 +458,31 @@ async def test_a_store_whose_clock_outruns_ours_is_not_believed() -> None:
     await limiter.aclose()
 
 
+async def test_a_store_whose_clock_gets_ahead_bit_by_bit_is_not_believed() -> None:
+    """No turn alone tells; a minute of its would be shorter than one of ours all the same."""
+    server = await known()
+    limiter = limiter_at(server)
+    for _ in range(2):
+        limiter.release(await limiter.acquire(max_wait=1.0), status=204)
+        await asyncio.sleep(1.0)
+        server.skew += 0.2
+    with pytest.raises(LimitWaitExceeded, match="does not know what was sent before"):
+        await limiter.acquire(max_wait=1.0)
+    await limiter.aclose()
+
+
+async def test_a_store_whose_clock_runs_a_little_faster_is_believed() -> None:
+    """As far as slots are kept longer for that."""
+    server = await known()
+    limiter = limiter_at(server)
+    for _ in range(1000):
+        limiter.release(await limiter.acquire(), status=204)
+        await asyncio.sleep(1.0)
+        server.skew += 0.001
+    assert not any(ask.distrusts for ask in server.turns)
+    await limiter.aclose()
+
+
 async def test_a_store_whose_clock_is_set_back_is_believed() -> None:
     """It only gives less."""
     server = await known()
