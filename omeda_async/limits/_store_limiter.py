@@ -170,8 +170,8 @@ class StoreLimiter:
             await asyncio.wait({parting}, timeout=PARTING)
         finally:
             for task in (parting, self._turns, self._listens):
-                if task is not None:
-                    task.cancel()  # whether it listens or not: nobody waits for it
+                if task is not None:  # nobody waits for it, whether it listens or not; but it has to have begun
+                    asyncio.get_running_loop().call_soon(task.cancel)
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._failure is not None:
@@ -310,11 +310,10 @@ class StoreLimiter:
         try:
             reply = await self._store.turn(ask)
         except StoreAway as error:
-            told = logger.debug if self._is_away else logger.warning
-            told("%s does not answer, and nothing goes until it does: %s", self._store.name, error)
-            self._is_away, self._why = True, str(error)
-            self._times.failed(loop.time())
-            self._due = True
+            self._is_away = self._due = True
+            self._why = str(error)
+            tell = logger.warning if self._times.failed(loop.time()) else logger.debug
+            tell("%s does not answer, and nothing goes until it does: %s", self._store.name, error)
         except StoreRefused as error:
             self._fail(str(error))
         else:
@@ -368,9 +367,9 @@ class StoreLimiter:
 
     async def _part(self) -> None:
         """Let the turn end that is under way, and tell the store that nothing is wanted any more."""
-        if self._turns is not None:
-            await asyncio.wait({self._turns})
         try:
+            if self._turns is not None:
+                await asyncio.wait({self._turns})
             if self._told.turns and self._failure is None:
                 await self._store.turn(self._told.ask(leaves=True))
         except Exception as error:  # noqa: BLE001 it finds out by itself that nobody is there

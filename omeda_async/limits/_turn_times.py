@@ -76,10 +76,12 @@ class TurnTimes:
         for lane, seconds in zip((Priority.INTERACTIVE, Priority.BULK), reply.earliest, strict=True):
             self.earliest[lane] = asked + seconds if seconds > 0 else -math.inf
 
-    def failed(self, now: float) -> None:
-        """Note that the store has not answered."""
+    def failed(self, now: float) -> bool:
+        """Note that the store has not answered; return whether it has been so for some turns by now, once."""
         self._retry_at = now + self._pause
+        was_short = self._pause < LONGEST_PAUSE
         self._pause = min(LONGEST_PAUSE, 2 * self._pause)
+        return was_short and self._pause == LONGEST_PAUSE
 
     def held_for(self, now: float) -> float:
         """Return the seconds of a hold that are left."""

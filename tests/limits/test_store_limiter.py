@@ -576,6 +576,46 @@ async def test_a_dispatcher_that_somebody_cancels_keeps_nobody() -> None:
     assert in_flight(server) == 0
 
 
+@pytest.mark.parametrize("steps", range(6))
+async def test_closing_that_is_cancelled_at_any_moment_lets_go_of_the_store(steps: int) -> None:
+    """Its connections would stay open, and what listens there would go on."""
+    server = await known()
+    store = FakeStore(server)
+    limiter = StoreLimiter(LIMIT, store, lease=LEASE)
+    limiter.release(await limiter.acquire(), status=204)
+    server.hangs = True
+    waits = asyncio.create_task(limiter.acquire())
+    await asyncio.sleep(0.1)
+    closes = asyncio.create_task(limiter.aclose())
+    await asyncio.sleep(0)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    closes.cancel()
+    await asyncio.wait({closes, waits})
+    assert isinstance(waits.exception(), ClosedError)
+    await until_idle()
+    assert store.closed
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_store_that_hangs_is_let_go_of() -> None:
+    """When the time for saying good-bye is over."""
+    server = await known()
+    store = FakeStore(server)
+    limiter = StoreLimiter(LIMIT, store, lease=LEASE)
+    limiter.release(await limiter.acquire(), status=204)
+    server.hangs = True
+    waits = asyncio.create_task(limiter.acquire())
+    await asyncio.sleep(0.1)
+    began = asyncio.get_running_loop().time()
+    await limiter.aclose()
+    assert asyncio.get_running_loop().time() - began == pytest.approx(PARTING, abs=0.001)
+    with pytest.raises(ClosedError):
+        await waits
+    await until_idle()
+    assert store.closed
+
+
 async def test_a_limiter_belongs_to_one_loop() -> None:
     """And says so."""
     server = await known()
