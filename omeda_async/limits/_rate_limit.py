@@ -84,7 +84,7 @@ def _read(part: str, windows: list[Window], others: dict[str, Any]) -> None:
     check(f"RateLimit.{name}", others[name])
 
 
-def _implies(one: Window, other: Window) -> bool:
+def implies(one: Window, other: Window) -> bool:
     """Whether a client that keeps to ``one`` can never break ``other``."""
     laps = math.ceil(other.seconds / one.seconds * (1 - 1e-9))
     return one.calls * laps <= other.calls
@@ -95,7 +95,7 @@ def _check_windows(windows: tuple[object, ...]) -> None:
         if not isinstance(window, Window):
             raise ConfigurationError(f"RateLimit.windows must be Window(calls, seconds), not {shown(window)}")
         for binding in (*windows[:position], *windows[position + 1 :]):
-            if isinstance(binding, Window) and _implies(binding, window):
+            if isinstance(binding, Window) and implies(binding, window):
                 raise ConfigurationError(
                     f"RateLimit.windows: {window} can never bind, as {binding} is always the tighter one"
                 )
@@ -180,7 +180,7 @@ class RateLimit:
         for window in (*self.windows, *other.windows):
             calls[window.seconds] = min(window.calls, calls.get(window.seconds, window.calls))
         windows = [Window(count, seconds) for seconds, count in calls.items()]
-        binding = [one for one in windows if not any(_implies(two, one) for two in windows if two is not one)]
+        binding = [one for one in windows if not any(implies(two, one) for two in windows if two is not one)]
         return type(self)(
             *binding,
             parallel=min((one.parallel for one in (self, other) if one.parallel is not None), default=None),

@@ -14,7 +14,7 @@ from omeda_async.limits._caution import CAREFUL, Caution, middle
 from omeda_async.limits._gate import Gate
 from omeda_async.limits._header_evidence import HeaderEvidence, Reading
 from omeda_async.limits._headers import Advice
-from omeda_async.limits._rate_limit import Priority, RateLimit, Window
+from omeda_async.limits._rate_limit import Priority, RateLimit, Window, implies
 from omeda_async.limits._reserve import GRANTS, MEMORY, SHORT, Demand, Reserve
 from omeda_async.limits._slots import Slots
 from omeda_async.limits._view import LimitsView
@@ -176,8 +176,13 @@ class LimiterState:
     def tighten(self, rate_limit: RateLimit, now: float) -> None:
         """Keep to a tighter limit from now on."""
         self.rate_limit = self._caution.rate_limit = rate_limit
+        named = {window.seconds for window in rate_limit.windows}
         known = {gate.slots.window.seconds: gate for gate in self._gates}
-        self._gates = [self._tightened(known.get(window.seconds), window, now) for window in rate_limit.windows]
+        # What the new windows imply has its past all the same: more may have gone in it than they would have let go.
+        passed = [gate.slots.window for gate in self._gates if gate.slots.window.seconds not in named]
+        implied = [old for old in passed if any(implies(window, old) for window in rate_limit.windows)]
+        windows = (*rate_limit.windows, *implied)
+        self._gates = [self._tightened(known.get(window.seconds), window, now) for window in windows]
         self._readings = tuple([gate.evidence.last for gate in self._gates])
         self._tightened_at = self._grants
         caps = [cap for cap in (self._caution.parallel, rate_limit.parallel) if cap is not None]

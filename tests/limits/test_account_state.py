@@ -235,6 +235,25 @@ def test_the_tightest_of_what_the_clients_name_holds_until_who_named_it_has_left
     assert len(bench.turn("a", interactive=5).permits) == 1
 
 
+def test_what_has_gone_counts_in_a_long_window_though_a_tighter_short_one_implies_it() -> None:
+    """The short one says nothing of what went before it was named."""
+    bench = Bench(RateLimit(Window(10, 1.0), Window(20, 60.0), interactive_reserve=0))
+    began = bench.now
+    for _ in range(2):
+        assert len(bench.turn("a", interactive=10).permits) == 10
+        bench.turn("a", *[Ended(number, sent=True, status=204) for number in sorted(bench.held["a"])])
+        bench.now += 1.1
+    assert bench.turn("b", rate_limit=RateLimit(Window(1, 3.0))).rate_limit.windows == (Window(1, 3.0),)
+    bench.now = began + 59.9
+    assert bench.turn("b", rate_limit=RateLimit(Window(1, 3.0)), interactive=1).permits == ()
+    bench.now = began + 60.1
+    assert len(bench.turn("b", rate_limit=RateLimit(Window(1, 3.0)), interactive=1).permits) == 1
+    bench.turn("b", leaves=True)
+    assert len(bench.state.limits._gates) == 3
+    bench.turn("a")
+    assert [gate.slots.window for gate in bench.state.limits._gates] == [Window(10, 1.0), Window(20, 60.0)]
+
+
 def test_a_clock_that_is_set_back_stands_still() -> None:
     """Slots come back later then, never earlier."""
     bench = Bench(RateLimit(Window(1, 10.0), interactive_reserve=0))

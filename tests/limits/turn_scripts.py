@@ -17,6 +17,7 @@ LIMITS = [
     RateLimit(Window(14, 3.0), interactive_reserve=4, parallel=8),
     RateLimit(Window(4, 1.0), Window(12, 6.0), parallel=5),
     RateLimit(Window(20, 6.0), interactive_reserve=0),
+    RateLimit(Window(2, 3.0), interactive_reserve=0),
     RateLimit(Window(6, 2.5), pace=0.25),
     RateLimit(parallel=2, pace=0.05),
     RateLimit(pace=0.5),
@@ -83,7 +84,7 @@ class Script:
             self._take(party, ask, reply)
 
     def _party(self, name: str) -> Party:
-        limit = self._limit if self._orderly or self.chance.random() < 0.9 else self.chance.choice(LIMITS)
+        limit = self._limit if self._orderly or self.chance.random() < 0.75 else self.chance.choice(LIMITS)
         return Party(name, limit, self.chance.choice([2.0, 12.5, 40.0]))
 
     def _pass_time(self) -> None:

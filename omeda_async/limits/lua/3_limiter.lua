@@ -147,7 +147,15 @@ function Limits.tighten(limits, rate_limit, now)
   limits.rate_limit, limits._caution.rate_limit = rate_limit, rate_limit
   local known, gates = {}, {}
   for _, gate in ipairs(limits._gates) do known[gate.slots.window.seconds] = gate end
-  for i, window in ipairs(rate_limit.windows) do gates[i] = tightened(limits, known[window.seconds], window, now) end
+  local named = {}
+  for i, window in ipairs(rate_limit.windows) do
+    gates[i], named[window.seconds] = tightened(limits, known[window.seconds], window, now), true
+  end
+  for _, gate in ipairs(limits._gates) do
+    local old, implied = gate.slots.window, false
+    for _, window in ipairs(rate_limit.windows) do implied = implied or implies(window, old) end
+    if implied and not named[old.seconds] then gates[#gates + 1] = tightened(limits, gate, old, now) end
+  end
   limits._gates = gates
   read_all(limits)
   limits._tightened_at = limits._grants
