@@ -82,7 +82,9 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         ):
             app.state.tools = Tools(manager, batcher, outbox)
             yield
-            await batcher.aclose(timeout=20.0)  # which the limiter, in a hold, may keep longer than any deadline
+            await batcher.aclose(
+                timeout=20.0
+            )  # a deadline for the turn at the limiter, and one for the calls, may be more
 
 
 def tools_of(request: Request) -> Tools:

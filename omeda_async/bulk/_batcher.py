@@ -12,7 +12,7 @@ from omeda_async._checks import check_duration, check_one_of, check_whole
 from omeda_async._generic import Receipt_co, Record
 from omeda_async._result import Result
 from omeda_async._telling import CallEvents
-from omeda_async.bulk._batcher_view import BatcherView, too_long
+from omeda_async.bulk._batcher_view import BatcherView, passed, too_long
 from omeda_async.bulk._breaker import Breaker, BreakerState
 from omeda_async.bulk._chunks import Chunker
 from omeda_async.bulk._item import Closed, Item, not_sent, refused
@@ -104,7 +104,8 @@ class Batcher(Generic[Record, Receipt_co]):
 
         Args:
             record: An opt-out, or a mapping of its fields.
-            max_wait: Seconds that the limiter may keep it waiting, after ``max_delay``; None for any time.
+            max_wait: Seconds that the limiter may keep it waiting, after ``max_delay``. The ``deadline`` of calls bounds
+                that too: then the outcome is ``NOT_SENT`` with a ``LimitWaitExceeded``.
 
         Raises:
             ClosedError: The batcher is closed.
@@ -149,9 +150,8 @@ class Batcher(Generic[Record, Receipt_co]):
         future: asyncio.Future[Outcome] = loop.create_future()
         self._waiting[item] = future
         self._arrange()
-        patience = None
-        if max_wait is not None:
-            patience = loop.call_later(self._max_delay + max(max_wait, _LEAST_WAIT), self._expire, item, max_wait)
+        longest = self._account.retry.deadline if max_wait is None else min(max_wait, self._account.retry.deadline)
+        patience = loop.call_later(self._max_delay + max(longest, _LEAST_WAIT), self._expire, item, max_wait)
         try:
             return await future
         except asyncio.CancelledError:
@@ -159,8 +159,7 @@ class Batcher(Generic[Record, Receipt_co]):
             raise
         finally:
             self._calls.pop(item, None)
-            if patience is not None:
-                patience.cancel()
+            patience.cancel()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
@@ -246,13 +245,17 @@ class Batcher(Generic[Record, Receipt_co]):
             for task in self._idle:
                 task.cancel()
 
-    def _expire(self, item: Item, max_wait: float) -> None:
+    def _expire(self, item: Item, max_wait: float | None) -> None:
         """End the wait of a record that no request has taken."""
-        future = self._waiting.get(item)
+        future, deadline = self._waiting.get(item), self._account.retry.deadline
         if future is not None and not future.done():
             del self._waiting[item]
             self._probe_is_gone(item)
-            future.set_exception(too_long(max_wait, self._account.limiter.view().next_slot_in))
+            next_slot_in = self._account.limiter.view().next_slot_in
+            if max_wait is not None and max_wait <= deadline:
+                future.set_exception(too_long(max_wait, next_slot_in))
+            else:
+                future.set_result(item.outcome(not_sent(passed(deadline, next_slot_in))))
             self._events.count(NOT_SENT)
             self._let_go()
 

@@ -24,9 +24,16 @@ class BatcherView:
 
 def too_long(max_wait: float, next_slot_in: float | None) -> LimitWaitExceeded:
     """Return the error of a record that would wait for the limit for longer than it may."""
+    said = f"would pass max_wait={max_wait:g} s: {_next(next_slot_in)}"
+    return LimitWaitExceeded(f"the record's wait for the limit {said}", max_wait=max_wait, next_slot_in=next_slot_in)
+
+
+def passed(deadline: float, next_slot_in: float | None) -> LimitWaitExceeded:
+    """Return the error of a record that has waited for the limit for as long as a call may take."""
+    said = f"has passed the call's deadline of {deadline:g} s: {_next(next_slot_in)}"
+    return LimitWaitExceeded(f"the record's wait for the limit {said}", max_wait=deadline, next_slot_in=next_slot_in)
+
+
+def _next(next_slot_in: float | None) -> str:
     free = "hangs on answers to come" if next_slot_in is None else f"is free in {next_slot_in:.3f} s at the earliest"
-    return LimitWaitExceeded(
-        f"the record's wait for the limit would pass max_wait={max_wait:g} s: the next slot {free}",
-        max_wait=max_wait,
-        next_slot_in=next_slot_in,
-    )
+    return f"the next slot {free}"

@@ -51,6 +51,28 @@ async def test_a_record_waits_no_longer_for_the_limit_than_it_may() -> None:
         assert sorted(one.email_address for one in sandbox.omeda.opt_outs) == ["a0@example.com", "a2@example.com"]
 
 
+async def test_the_deadline_of_its_calls_bounds_the_wait_for_the_limit() -> None:
+    """Each record has as long, whenever it came: then it is not sent, and says why. What fits goes."""
+    loop = asyncio.get_running_loop()
+    async with Sandbox() as sandbox, manager_on(sandbox, limits=NARROW) as manager:
+        opt_outs = manager.omeda.with_options(deadline=6.0).opt_outs
+        async with opt_outs.batcher(max_delay=0.0) as batcher:
+            await batcher.add(client(0))
+            began = loop.time()
+            early = asyncio.create_task(batcher.add(client(1), max_wait=60.0))
+            await asyncio.sleep(5.0)
+            later = asyncio.create_task(batcher.add(client(2)))
+            late = await early
+            assert late.status is OutcomeStatus.NOT_SENT
+            assert loop.time() - began == pytest.approx(6.0, abs=0.1)
+            assert isinstance(late.error, LimitWaitExceeded)
+            assert "wait for the limit has passed the call's deadline of 6 s: the next slot is free" in str(late.error)
+            assert 3.5 < (late.error.next_slot_in or 0) < 4.5
+            assert (await later).status is OutcomeStatus.DONE
+            assert loop.time() - began < 10.2
+        assert sorted(one.email_address for one in sandbox.omeda.opt_outs) == ["a0@example.com", "a2@example.com"]
+
+
 @pytest.mark.parametrize("gone", ["refused", "cancelled", "cancelled while it closes"])
 async def test_a_batcher_in_which_nothing_waits_closes_at_once(gone: str) -> None:
     """Whoever waited has gone, and a limiter that grants nothing for long holds nobody up."""
