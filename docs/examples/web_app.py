@@ -82,9 +82,7 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         ):
             app.state.tools = Tools(manager, batcher, outbox)
             yield
-            await batcher.aclose(
-                timeout=20.0
-            )  # a deadline for the turn at the limiter, and one for the calls, may be more
+            await batcher.aclose(timeout=20.0)  # a turn at the limiter, and the calls after it, may take longer
 
 
 def tools_of(request: Request) -> Tools:

@@ -104,8 +104,8 @@ class Batcher(Generic[Record, Receipt_co]):
 
         Args:
             record: An opt-out, or a mapping of its fields.
-            max_wait: Seconds that the limiter may keep it waiting, after ``max_delay``. The ``deadline`` of calls bounds
-                that too: then the outcome is ``NOT_SENT`` with a ``LimitWaitExceeded``.
+            max_wait: Seconds that the limiter may keep it waiting, after ``max_delay``. The ``deadline`` of calls
+                bounds that too: then the outcome is ``NOT_SENT`` with a ``LimitWaitExceeded``.
 
         Raises:
             ClosedError: The batcher is closed.

@@ -40,6 +40,13 @@ _INODE: Final = attrgetter("st_dev", "st_ino")
 _Inode: TypeAlias = tuple[int, int]
 _SHORT_OF: Final = {errno.ENOENT, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """What somebody else may have taken, and may give back; and a folder that has vanished a moment ago."""
+_NO_FOLDER: Final = "; what it is to be in is a file: give a folder"
+_HINTS: Final = {
+    errno.EACCES: "; it and its folder have to be this user's to write to: run as their owner, or give another folder",
+    errno.EROFS: "; give a folder on a disk that can be written to",
+    errno.EEXIST: _NO_FOLDER,
+    errno.ENOTDIR: _NO_FOLDER,
+}
 _FOR_NOW: Final = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -161,7 +168,7 @@ class LimitsFile:
                 raise self._told(error) from None
             if isinstance(error, OSError):
                 kind = StoreAway if error.errno in _SHORT_OF else StoreRefused
-                raise kind(f"it cannot be used: {error.strerror or error}") from None
+                raise kind(f"it cannot be used: {error.strerror or error}{_HINTS.get(error.errno or 0, '')}") from None
             raise
 
     def _told(self, error: sqlite3.Error) -> StoreAway | StoreRefused:

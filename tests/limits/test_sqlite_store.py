@@ -352,8 +352,28 @@ def test_what_is_used_up_for_now_is_away(path: Path, monkeypatch: pytest.MonkeyP
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     """It says why."""
     (tmp_path / "file").touch()
-    with pytest.raises(StoreRefused, match="it cannot be used: "):
+    with pytest.raises(
+        StoreRefused, match="it cannot be used: File exists; what it is to be in is a file: give a folder"
+    ):
         Client(tmp_path / "file" / "limits.sqlite3").turn()
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        (0, "Permission denied; it and its folder have to be this user's"),
+        (os.ST_RDONLY, "Read-only file system; give a folder on a disk"),
+    ],
+)
+def test_a_file_that_may_not_be_written_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch, flag: int, said: str
+) -> None:
+    """It says what to do."""
+    access = os.access
+    monkeypatch.setattr("os.access", lambda place, *how, **more: place != path and access(place, *how, **more))
+    monkeypatch.setattr("os.statvfs", lambda _: os.statvfs_result([0, 0, 0, 0, 0, 0, 0, 0, flag, 255]))
+    with pytest.raises(StoreRefused, match=said):
+        Client(path).turn()
 
 
 def test_a_network_file_system_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
