@@ -351,7 +351,7 @@ HELD: list[sqlite3.Connection] = []
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait for a lock for long."""
-    monkeypatch.setattr("omeda_async.bulk.journal.sqlite_file.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("omeda_async.bulk.journal.sqlite_connection.BUSY_SECONDS", 0.05)
 
 
 @pytest.mark.usefixtures("hurried")

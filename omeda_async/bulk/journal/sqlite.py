@@ -29,7 +29,8 @@ from omeda_async.bulk.journal.interface import (
     Written,
 )
 from omeda_async.bulk.journal.ranges import ranges
-from omeda_async.bulk.journal.sqlite_file import INODE, Files, displaced, journal_file, unusable
+from omeda_async.bulk.journal.sqlite_connection import INODE
+from omeda_async.bulk.journal.sqlite_file import Files, displaced, journal_file, unusable
 from omeda_async.bulk.journal.sqlite_find import Finder
 from omeda_async.bulk.journal.sqlite_mark import MARK, mark_of, open_mark
 from omeda_async.bulk.journal.sqlite_sums import ASIDE_SUM, RESULT_SUM, sum_of, sums

@@ -4,9 +4,8 @@ import os
 import secrets
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -16,7 +15,8 @@ from omeda_async import _clock
 from omeda_async._version import __version__
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Opened
-from omeda_async.bulk.journal.sqlite_mark import check_log, check_mark, goes_by_its_log, has_log, mark_of, noted
+from omeda_async.bulk.journal.sqlite_connection import INODE, connect, connect_to_read
+from omeda_async.bulk.journal.sqlite_mark import check_log, check_mark, goes_by_its_log, mark_of, noted
 from omeda_async.bulk.journal.sqlite_sums import (
     ASIDE_SUM,
     DAMAGE,
@@ -32,7 +32,6 @@ from omeda_async.errors import JournalError
 
 APPLICATION: Final = 0x6F6D6A6C
 SCHEMA: Final = 2
-BUSY_SECONDS: Final = 5.0
 _LOCK: Final = "-lock"
 _PEEK_MILLISECONDS: Final = 250  # whoever only looks whether it is locked is gone by then
 # What a checkpoint costs is paid once in so many pages of 4 KiB.
@@ -106,41 +105,8 @@ _SET_LATE_REPEATS_ASIDE: Final = (
 
 Files: TypeAlias = Mapping[Path, tuple[int, int]]
 """The files of a journal that is open, and what they are."""
-INODE: Final = attrgetter("st_dev", "st_ino")
 ONE_BYTE: Final = 1
 """A file of so much is somebody else's, and SQLite takes it for an empty one of its own."""
-
-
-def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
-    """Open an SQLite file that exists; statements commit by themselves unless a transaction was begun."""
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-
-
-def connect_to_read(path: Path, check: Callable[[sqlite3.Connection, Path], bool]) -> sqlite3.Connection:
-    """Open an SQLite file that exists, to read it; one whose maker was killed in the midst of it is empty.
-
-    Only who writes can bring that to its end. Then there is a -journal beside it, and later never again.
-
-    Args:
-        path: Where it is.
-        check: Whether a file has its tables.
-    """
-    for _ in range(2):  # others may have brought it to its end meanwhile
-        connection = connect(path, mode="ro")
-        try:
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        except sqlite3.Error as error:
-            connection.close()
-            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
-                raise
-        else:
-            return connection
-        connection = connect(path, mode="ro&immutable=1")
-        if not (has_log(path) or check(connection, path)):
-            return connection
-        connection.close()
-    raise sqlite3.OperationalError("the -journal beside it is not its own")
 
 
 def check_format(connection: sqlite3.Connection, path: Path) -> bool:

@@ -2,10 +2,12 @@
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from struct import Struct
 from typing import Any, Final
 
+from omeda_async.bulk.journal.sqlite_connection import connect, has_log, head_of
 from omeda_async.bulk.journal.sqlite_sums import damaged
 from omeda_async.errors import JournalError
 
@@ -64,7 +66,7 @@ def check_log(path: Path) -> None:
     Raises:
         JournalError: It is another's.
     """
-    if has_log(path) and _mode(path) == _NO_LOG and has_log(path):
+    if has_log(path) and (head_of(path, 20) or b"")[18:] == _NO_LOG and has_log(path):
         raise damaged(path, "the -wal beside it is not its own")
 
 
@@ -75,17 +77,11 @@ def goes_by_its_log(path: Path, application: int, schema: int) -> bool:
     """
     if not has_log(path):
         return False
-    with path.open("rb") as file:
-        head = file.read(_WHOSE.size)
+    head = head_of(path, _WHOSE.size)
+    if head is None:
+        with closing(connect(path, mode="ro")) as connection:  # which this process has opened, so that it is whole
+            found = tuple(
+                connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "application_id")
+            )
+        return found == (schema, application)
     return head.startswith(_MAGIC) and len(head) == _WHOSE.size and _WHOSE.unpack(head) == (schema, application)
-
-
-def has_log(path: Path) -> bool:
-    """Whether there is a log beside a file, and something in it."""
-    log = Path(f"{path.resolve()}-wal")
-    return log.exists() and log.stat().st_size > 0
-
-
-def _mode(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(20)[18:]

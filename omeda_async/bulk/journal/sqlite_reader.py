@@ -15,7 +15,8 @@ import orjson
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES, record_of, result_of
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
-from omeda_async.bulk.journal.sqlite_file import check_format, check_untouched, connect_to_read, in_use, unusable, whose
+from omeda_async.bulk.journal.sqlite_connection import connect_to_read
+from omeda_async.bulk.journal.sqlite_file import check_format, check_untouched, in_use, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
 from omeda_async.bulk.journal.sqlite_mark import check_mark, noted
 from omeda_async.bulk.journal.sqlite_sums import DAMAGE, check_texts, check_whole, has_sums

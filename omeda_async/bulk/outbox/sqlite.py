@@ -14,7 +14,8 @@ import orjson
 
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
 from omeda_async.bulk.journal.interface import Kept
-from omeda_async.bulk.journal.sqlite_file import INODE, Files
+from omeda_async.bulk.journal.sqlite_connection import INODE
+from omeda_async.bulk.journal.sqlite_file import Files
 from omeda_async.bulk.outbox.again import LONGEST_WAIT
 from omeda_async.bulk.outbox.interface import Claimed, Ended, Found, Identity, LeaseLost, NewRecord, Opened, Put
 from omeda_async.bulk.outbox.sqlite_file import (

@@ -12,14 +12,8 @@ from zlib import crc32
 import orjson
 
 from omeda_async._version import __version__
-from omeda_async.bulk.journal.sqlite_file import (
-    APPLICATION as JOURNAL,
-    INODE,
-    ONE_BYTE,
-    Files,
-    connect,
-    connect_to_read,
-)
+from omeda_async.bulk.journal.sqlite_connection import INODE, connect, connect_to_read
+from omeda_async.bulk.journal.sqlite_file import APPLICATION as JOURNAL, ONE_BYTE, Files
 from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
 from omeda_async.bulk.outbox.interface import Identity, Opened
 from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, Mark, has_come_as_far, mark_of, noted

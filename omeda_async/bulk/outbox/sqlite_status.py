@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from omeda_async.bulk.journal.codec import STATUSES
-from omeda_async.bulk.journal.sqlite_file import connect, connect_to_read
+from omeda_async.bulk.journal.sqlite_connection import connect, connect_to_read
 from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
 from omeda_async.bulk.journal.status import JournalCause
 from omeda_async.bulk.outbox.sqlite_file import (

@@ -12,7 +12,7 @@ import pytest
 from omeda_async import AnswerLost, BrandOptOut, BulkRun, DeploymentSearch, OutcomeStatus, RateLimit, Window
 from omeda_async._result import Result
 from omeda_async.bulk import Item
-from omeda_async.bulk.journal import sqlite_file
+from omeda_async.bulk.journal import sqlite_connection, sqlite_file
 from omeda_async.bulk.journal.interface import WriteGroup, Written
 from omeda_async.bulk.journal.sqlite import SqliteBackend
 from omeda_async.journal import read_status
@@ -37,7 +37,7 @@ class Statements:
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> Statements:
-    noted, connect = Statements(), sqlite_file.connect
+    noted, connect = Statements(), sqlite_connection.connect
 
     def traced(*given: Any, **named: Any) -> sqlite3.Connection:
         connection = connect(*given, **named)

@@ -12,7 +12,7 @@ import pytest
 
 from omeda_async import BulkRun, JournalError, Outcome, OutcomeStatus
 from omeda_async.bulk import Item
-from omeda_async.bulk.journal import sqlite_file
+from omeda_async.bulk.journal import sqlite_connection, sqlite_file
 from omeda_async.bulk.journal.sqlite import SqliteBackend
 from omeda_async.bulk.journal.sqlite_find import Finder
 from tests.bulk.bulk_fakes import adds_up, positions
@@ -24,7 +24,7 @@ RECORDS = [f"record {number}" for number in range(600)]
 
 @pytest.fixture(autouse=True)
 def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_connection, "BUSY_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def at(number: int, change: Callable[[], Any]) -> Callable[[list[Item]], float]:
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Give what lets the disk be full."""
-    connect, made = sqlite_file.connect, list[sqlite3.Connection]()
+    connect, made = sqlite_connection.connect, list[sqlite3.Connection]()
 
     def noted(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
         made.append(connect(path, mode=mode))

@@ -15,7 +15,7 @@ import pytest
 
 from omeda_async import BulkRun, ConfigurationError, JournalError, Outcome, OutcomeStatus
 from omeda_async.bulk import Item
-from omeda_async.bulk.journal import sqlite_file
+from omeda_async.bulk.journal import sqlite_connection, sqlite_file
 from omeda_async.journal import read_not_done, read_status
 from omeda_async.outcomes import Tally
 from tests.bulk.bulk_fakes import adds_up, collect, positions
@@ -111,7 +111,7 @@ async def test_a_file_system_that_is_read_only_is_told_before_anything_is_sent(
     def refuse(*_: Any) -> int:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    connect = sqlite_file.connect
+    connect = sqlite_connection.connect
     with monkeypatch.context() as patched:
         patched.setattr("omeda_async.bulk.journal.sqlite_file.os.open", refuse)
         assert "Read-only file system" in await refused(path, Work())
@@ -253,7 +253,7 @@ async def test_an_ended_run_leaves_one_file_and_its_lock(path: Path) -> None:
 
 def limit_pages(monkeypatch: pytest.MonkeyPatch, pages: int) -> None:
     """Let the disk be full for a journal beyond so many pages."""
-    connect = sqlite_file.connect
+    connect = sqlite_connection.connect
 
     def small(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
         connection = connect(path, mode=mode)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from omeda_async import ClientOptOut, ClosedError, OutboxError, OutcomeStatus
-from omeda_async.bulk.journal.sqlite_file import connect
+from omeda_async.bulk.journal.sqlite_connection import connect
 from omeda_async.bulk.outbox import sqlite_file
 from omeda_async.outbox import is_outbox, read_status
 from omeda_async.sandbox import Fault, FaultKind, Sandbox

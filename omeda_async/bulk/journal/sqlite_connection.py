@@ -1,0 +1,85 @@
+"""Connections to the SQLite files of journals and outboxes, and how such a file is looked at beside them.
+
+A process that closes a file lets go of all locks that it has on it, those of SQLite's connections among them
+(https://www.sqlite.org/howtocorrupt.html, 2.2): so only SQLite opens what this process has open.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from operator import attrgetter
+from pathlib import Path
+from typing import Final
+from weakref import WeakSet
+
+BUSY_SECONDS: Final = 5.0
+INODE: Final = attrgetter("st_dev", "st_ino")
+
+
+class _Connection(sqlite3.Connection):
+    """One that is known to be open, and on which file."""
+
+    inode: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        """Close it."""
+        super().close()
+        self.inode = None
+
+
+_connections: Final[WeakSet[_Connection]] = WeakSet()
+_looking: Final = threading.Lock()
+"""Held while a file is looked at or opened, so that the one never comes within the other."""
+
+
+def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
+    """Open an SQLite file that exists; statements commit by themselves unless a transaction was begun."""
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    with _looking:
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=_Connection
+        )
+        connection.inode = INODE(path.stat())
+        _connections.add(connection)
+    return connection
+
+
+def connect_to_read(path: Path, check: Callable[[sqlite3.Connection, Path], bool]) -> sqlite3.Connection:
+    """Open an SQLite file that exists, to read it; one whose maker was killed in the midst of it is empty.
+
+    Only who writes can bring that to its end. Then there is a -journal beside it, and later never again.
+
+    Args:
+        path: Where it is.
+        check: Whether a file has its tables.
+    """
+    for _ in range(2):  # others may have brought it to its end meanwhile
+        connection = connect(path, mode="ro")
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except sqlite3.Error as error:
+            connection.close()
+            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+        else:
+            return connection
+        connection = connect(path, mode="ro&immutable=1")
+        if not (has_log(path) or check(connection, path)):
+            return connection
+        connection.close()
+    raise sqlite3.OperationalError("the -journal beside it is not its own")
+
+
+def head_of(path: Path, length: int) -> bytes | None:
+    """Return how a file begins; None where this process has it open."""
+    with _looking:
+        if any(one.inode == INODE(path.stat()) for one in _connections):
+            return None
+        with path.open("rb") as file:
+            return file.read(length)
+
+
+def has_log(path: Path) -> bool:
+    """Whether there is a log beside a file, and something in it."""
+    log = Path(f"{path.resolve()}-wal")
+    return log.exists() and log.stat().st_size > 0
