@@ -42,6 +42,10 @@ class Work(Protocol):
     def scope(self) -> Mapping[str, Any]:
         """What holds for every record of the run (brand, client, reason …): a journal belongs to one such."""
 
+    @property
+    def reading(self) -> Mapping[str, Any]:
+        """What else decides how records read: it has to be the same in all parts of a run that processes share."""
+
     def read(self, raw: Any) -> Item:
         """Turn a record into an item.
 

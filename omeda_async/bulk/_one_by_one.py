@@ -29,6 +29,7 @@ class OneByOne:
     look_ahead: int = 0
     max_entries: int = 1
     max_bytes: int = 2**31
+    reading: Mapping[str, Any] = attrs.field(factory=dict)
     sizes: Sizes = attrs.field(factory=Sizes, init=False, repr=False)
     _common: CommonCause = attrs.field(init=False)
 

@@ -308,14 +308,13 @@ class BulkRun(Generic[Record_co, Receipt_co]):
             observe(self._on_progress, self.report)
 
 
-def identity_of(work: Work, pii: str) -> "Identity":
-    """Return whose run a journal remembers that does such work."""
+def identity_of(work: Work, pii: str, *, shared: bool = False) -> "Identity":
+    """Return whose run a journal remembers that does such work; of a shared one, also how all its parts read."""
     from omeda_async.bulk.journal.identity import Identity  # noqa: PLC0415 the same
 
     account = work.account
-    return Identity(
-        provider=account.provider, operation=work.name, base_url=account.settings.url, scope=work.scope, pii=pii
-    )
+    scope = {**work.scope, **work.reading} if shared else work.scope
+    return Identity(provider=account.provider, operation=work.name, base_url=account.settings.url, scope=scope, pii=pii)
 
 
 def _where(journal: object) -> "Where | None":

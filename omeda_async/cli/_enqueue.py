@@ -41,4 +41,9 @@ def _show(order: Order, deferred: Deferred, host: str) -> None:
         if number:
             what += f"; {number:,} {name}"
     say(results(), f"{what}; {counted(deferred.jobs, 'new job')}.")
+    if deferred.added < deferred.records:
+        say(results(), f"Of these records, {deferred.records - deferred.added:,} were there before.")
+    if deferred.absent:
+        text = f"Not in this file, but in an earlier one: {counted(deferred.absent, 'record')}, sent all the same."
+        say(notes(), f"{text} A file of its own needs a run=NAME of its own.", "yellow")
     say(notes(), f"'omeda-async worker' sends them; 'omeda-async status {deferred.place}' shows how it stands.", "dim")

@@ -192,6 +192,8 @@ class BulkJobs:
             refused=filled.refused,
             chunks=len(filled.chunks),
             jobs=made,
+            added=filled.added,
+            absent=filled.absent,
         )
 
     async def status(self, run: str) -> JournalStatus:

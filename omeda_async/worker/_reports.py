@@ -23,3 +23,7 @@ class Deferred(AsJson):
     """Its chunks, those that are done included."""
     jobs: int
     """Jobs that were made by this call; those that were there already are not."""
+    added: int = 0
+    """Of ``records``, those that this call has added; the others an earlier one had."""
+    absent: int = 0
+    """Of ``records``, those that this input does not hold, but an earlier one did. They are sent all the same."""

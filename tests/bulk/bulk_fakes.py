@@ -117,6 +117,7 @@ class FakeWork:
     peak: int = 0
     reads: int = 0
     scope: dict[str, Any] = attrs.field(factory=dict)
+    reading: dict[str, Any] = attrs.field(factory=dict)
 
     def read(self, raw: Any) -> Item:
         """Turn a record into an item."""

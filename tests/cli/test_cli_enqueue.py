@@ -37,6 +37,23 @@ def test_what_cannot_be_is_told_before_anything_is_done(
     assert len(scene.sandbox.requests) == 0
 
 
+def test_another_file_under_the_same_name_is_added_and_told(scene: Scene, journal_url: str) -> None:
+    """What was there before, and what of it this file does not hold: it is sent, too."""
+    enqueue = ("--enqueue", "--yes", "--journal", journal_url)
+    first = scene.give("opt-out", scene.file("first.csv", "email,brand_ids\na@x.com,XXG\nb@x.com,XXG\n"), *enqueue)
+    assert (first.exit_code, "before" in first.output, "earlier" in first.output) == (0, False, False)
+    other = scene.give("opt-out", scene.file("other.csv", "email,brand_ids\nc@x.com,XXG\nb@x.com,XXG\n"), *enqueue)
+    said = " ".join(other.output.split())
+    assert "3 records in 2 chunks" in said
+    assert "Of these records, 2 were there before." in said
+    assert "Not in this file, but in an earlier one: 1 record, sent all the same." in said
+    refused = scene.give(
+        "opt-out", scene.file("odd.csv", "email,brand_ids\nc@x.com,XXG\n"), *enqueue, "--allow-odd-addresses"
+    )
+    assert refused.exit_code == 2
+    assert "allow_odd_addresses is not given there and True here" in " ".join(refused.output.split())
+
+
 def test_what_is_enqueued_needs_an_extra(scene: Scene, monkeypatch: pytest.MonkeyPatch, journal_url: str) -> None:
     """Without it the package to install is named."""
     monkeypatch.setattr("omeda_async.cli._order.find_spec", lambda _: None)

@@ -82,6 +82,8 @@ class Filled:
     records: int = 0
     repeats: int = 0
     refused: int = 0
+    added: int = 0
+    absent: int = 0
 
 
 @attrs.define(eq=False)

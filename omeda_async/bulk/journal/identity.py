@@ -39,11 +39,18 @@ class Identity:
         for name in [*own, *found]:
             if own.get(name) != found.get(name):
                 hidden = salt is not None and name in self.scope
-                both = "is another one" if hidden else f"is {found.get(name)!r} there and {own.get(name)!r} here"
+                both = (
+                    "is another one" if hidden else f"is {_said(found.get(name))} there and {_said(own.get(name))} here"
+                )
                 own_place = "file" if isinstance(where, Path) else "name"
                 raise JournalError(
-                    f"the journal {where} belongs to another run: {name} {both}; give each run its own {own_place}"
+                    f"the journal {where} belongs to another run: {name} {both}; give it as it is there, or each "
+                    f"run its own {own_place}"
                 )
+
+
+def _said(value: object) -> str:
+    return "not given" if value is None else repr(value)
 
 
 def _hashed(value: object, salt: bytes) -> str:

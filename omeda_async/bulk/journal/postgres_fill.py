@@ -88,6 +88,8 @@ class Filled(NamedTuple):
     records: int
     repeats: int
     refused: int
+    added: int
+    absent: int
 
 
 class PostgresFill:
@@ -108,11 +110,14 @@ class PostgresFill:
     """The last one that is in a chunk."""
     _chunks: int
     _is_filled: bool
+    _met: bytearray
+    """For each record whether this input holds it."""
 
     def __init__(self, url: JournalUrl, identity: Identity, chunk: int) -> None:
         self._url, self._identity, self._chunk = url, identity, chunk
         self._stack = ExitStack()
         self._results = Results(self._numbers_for)
+        self._added = 0
 
     def open(self) -> bytes | None:
         """Begin, or go on; give the salt of fingerprints."""
@@ -141,7 +146,7 @@ class PostgresFill:
             self._sql.execute(_FILLED, (True, self._journal))
             end_run(self._sql, self._journal, self._run, {}, None)
             repeats, refused = row_of(self._sql, _ASIDES, (self._journal,))
-            return Filled(self._chunks, self._last - self._journal * SPAN, repeats, refused)
+            return Filled(self._chunks, len(self._met), repeats, refused, self._added, self._met.count(0))
 
     def close(self) -> None:
         """Let go of the lock, and of the connection."""
@@ -155,6 +160,7 @@ class PostgresFill:
         elif not self._sql.execute(_SHARE, (self._chunk, stored.id)).rowcount:
             raise JournalError(f"the journal {self._url} is that of a plain run: give the shared one a name of its own")
         self._last, self._cut, self._chunks = row_of(self._sql, _SO_FAR, {"journal": stored.id, **ids_of(stored.id)})
+        self._met = bytearray(self._last - stored.id * SPAN)
         self._run = begin_run(self._sql, stored.id)
         self._so_far = {"journal": stored.id, "run": self._run, "requests": 0, "recent": 0}
         return stored.salt
@@ -168,7 +174,7 @@ class PostgresFill:
             fingerprint = batch.fingerprints[FINGERPRINT_BYTES * place : FINGERPRINT_BYTES * (place + 1)]
             if place in found:
                 record, stands = found[place]
-                if position > stands:
+                if self._has_met(record):
                     repeats.append((position, record, None, None, None, None))
                 elif position < stands:
                     moved.append((record, position))
@@ -176,17 +182,25 @@ class PostgresFill:
                 repeats.append((position, first, None, None, None, None))
             else:
                 self._last += 1
+                self._met.append(1)
                 seen[fingerprint] = self._last
                 new.append((self._last, fingerprint, position, text))
         if new and self._is_filled:  # an earlier input was read to its end, of this one nobody knows
             self._sql.execute(_FILLED, (False, self._journal))
             self._is_filled = False
+        self._added += len(new)
         if new:
             self._sql.execute(_INSERT, (self._journal, STATUS_CODES[OutcomeStatus.NOT_SENT], *_columns(new)))
         if moved:
             self._sql.execute(_MOVE, _columns(moved))
         if asides := [*repeats, *self._refused(batch.refused)]:
             self._sql.execute(_SET_ASIDE, (self._journal, self._run, *_columns(asides)))
+
+    def _has_met(self, record: int) -> bool:
+        """Whether this input has held it before, wherever an earlier one did."""
+        place = record - self._journal * SPAN - 1
+        before, self._met[place] = self._met[place], 1
+        return bool(before)
 
     def _refused(self, asides: Sequence[Aside]) -> list[tuple[Any, ...]]:
         self._results.store(self._sql, [one.kept.stored for one in asides])

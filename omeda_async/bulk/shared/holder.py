@@ -90,7 +90,7 @@ class Holder:
         if self._owed is not None:
             give_back(self.line, self._owed, done=False)
             self._owed = None
-        return claim(self.line, identity_of(self._work, "keep"), self._terms, number)
+        return claim(self.line, identity_of(self._work, "keep", shared=True), self._terms, number)
 
     async def _undo(self, claiming: "asyncio.Future[_Claim]") -> None:
         """Give back what was being claimed when nobody wanted it any more."""

@@ -27,6 +27,10 @@ class RunFilled(AsJson):
     """Records that ask for what an earlier one asks for, and share its outcome."""
     refused: int
     """Records that cannot be sent; the journal keeps the reasons."""
+    added: int = 0
+    """Of ``records``, those that this call has added; the others an earlier one had."""
+    absent: int = 0
+    """Of ``records``, those that this input does not hold, but an earlier one did. They are sent all the same."""
 
 
 @attrs.frozen(kw_only=True)

@@ -56,8 +56,9 @@ class SharedRun(Generic[Record_co, Receipt_co]):
     ) -> RunFilled:
         """Read the input once, into the journal; nothing is sent.
 
-        The same call again changes nothing; one that was broken off is gone on with. Input that has grown at its end
-        makes further chunks. Others may perform chunks while it goes on.
+        The same call again changes nothing; one that was broken off is gone on with. Records that the run does not hold
+        make further chunks, as in a run that is resumed with another input; what is returned says how many, and how
+        many of an earlier input this one does not hold. Others may perform chunks while it goes on.
 
         Args:
             records: As for the bulk run.
@@ -65,7 +66,9 @@ class SharedRun(Generic[Record_co, Receipt_co]):
             journal_pii: ``"hash"`` keeps of a record only a salted hash, as soon as its outcome is there.
 
         Raises:
-            JournalError: It cannot be written, another fills it, or it is another run's.
+            JournalError: It cannot be written, another fills it, or it is another run's: of another operation or
+                account, or filled with other options (``reason``, ``user_id``, ``allow_odd_addresses`` …). The message
+                names the option.
             InvalidRecord: The records are no iterable of records. One that is invalid by itself is no error.
             ConfigurationError: An option is out of range; the message names it.
 
@@ -75,7 +78,7 @@ class SharedRun(Generic[Record_co, Receipt_co]):
         check_whole("chunk", chunk)
         if journal_pii not in {"keep", "hash"}:
             raise ConfigurationError("journal_pii must be 'keep' or 'hash'")
-        store = PostgresFill(self._url, identity_of(self._work, journal_pii), chunk)
+        store = PostgresFill(self._url, identity_of(self._work, journal_pii, shared=True), chunk)
         filled = await fill(store, self._work, given)
         return RunFilled(
             run=self._url.run,
@@ -84,6 +87,8 @@ class SharedRun(Generic[Record_co, Receipt_co]):
             records=filled.records,
             repeats=filled.repeats,
             refused=filled.refused,
+            added=filled.added,
+            absent=filled.absent,
         )
 
     async def perform(self, number: int) -> ChunkReport:

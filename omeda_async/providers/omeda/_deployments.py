@@ -270,7 +270,8 @@ class Deployments:
             return item_of(_operations.CANCEL, raw, params, key=key, target=target, due=record.scheduled_for)
 
         name, scope = "deployments.cancel_many", {"brand": brand}
-        return OneByOne(self._account, name, _operations.CANCEL, read, CONCURRENCY, explain, scope, LOOK_AHEAD)
+        cancel, reading = _operations.CANCEL, {"user_id": user}
+        return OneByOne(self._account, name, cancel, read, CONCURRENCY, explain, scope, LOOK_AHEAD, reading=reading)
 
 
 def addresses_of(settings: OmedaSettings, insist: bool | None = None) -> Addresses:

@@ -61,6 +61,11 @@ class OptOutWork:
         """Return what holds for every record."""
         return {"client": self.client}
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Return what else decides how records read."""
+        return {"allow_odd_addresses": True if self.addresses is Addresses.ODD else None}
+
     def read(self, raw: Any) -> Item:
         """Turn a record into an item.
 

@@ -43,7 +43,7 @@ async def refused(place: Place, work: Work, **options: Any) -> str:
         (Work(name="fakes.undo_many"), {}, ("fakes.do_many", "fakes.undo_many")),
         (Work(account=Account(provider="other")), {}, ("'fake'", "'other'")),
         (Work(account=Account(settings=Settings(url="https://b.example.com"))), {}, ("fake.example", "b.example")),
-        (Work(scope={"reason": "tired"}), {}, ("reason", "None", "tired")),
+        (Work(scope={"reason": "tired"}), {}, ("reason", "not given", "tired")),
         (Work(), {"journal_pii": "hash"}, ("keep", "hash")),
     ],
     ids=["operation", "provider", "base URL", "reason", "what is kept"],

@@ -11,6 +11,7 @@ from omeda_async import (
     ClientOptOut,
     DeploymentCancel,
     DeploymentTypeOptOut,
+    JournalError,
     OutcomeStatus,
     TransactionCancel,
 )
@@ -46,6 +47,33 @@ def seed(sandbox: Sandbox) -> None:
         sandbox.omeda.seed_deployment(f"FOO{number}")
         sandbox.ocamba.seed_campaign(str(number), status="scheduled")
         sandbox.journey_manager.seed_transaction(f"k{number}")
+
+
+@pytest.mark.parametrize(
+    ("provider", "client", "records", "name", "values"),
+    [
+        ("omeda", "opt_outs", OPT_OUTS, "allow_odd_addresses", (None, True)),
+        ("omeda", "deployments", DEPLOYMENTS, "user_id", ("omailAccount1", "omailAccount2")),
+        ("ocamba", "campaigns", CAMPAIGNS, "reason", (None, "other")),
+        ("journey_manager", "transactions", TRANSACTIONS, "reason", ("one", "other")),
+        ("journey_manager", "transactions", TRANSACTIONS, "milestones", ("one", None)),
+    ],
+)
+@pytest.mark.parametrize("pii", ["keep", "hash"])
+async def test_a_run_is_not_filled_with_other_options(  # noqa: PLR0917 a row of the table
+    journal_url: str, provider: str, client: str, records: list[Any], name: str, values: tuple[Any, Any], pii: str
+) -> None:
+    """They would make other records of the same input, each sent once more: the option is named, and what to do."""
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        first, other = (
+            getattr(getattr(manager, provider), client).shared_run(journal_url, **{name: value}) for value in values
+        )
+        filled = await first.fill(records, journal_pii=pii)
+        for use in (lambda: other.fill(records, journal_pii=pii), other.work):
+            with pytest.raises(JournalError, match=f"{name} is .*; give it as it is there, or each run its own name"):
+                await use()
+        assert (await first.fill(records, journal_pii=pii)).added == 0
+        assert (await first.report()).total == filled.records + filled.repeats + filled.refused
 
 
 @pytest.mark.parametrize(

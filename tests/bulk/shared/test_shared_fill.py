@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import attrs
 import pytest
 
 from omeda_async import ConfigurationError, InvalidRecord, JournalError, OutcomeStatus
@@ -40,12 +41,14 @@ async def test_the_same_call_again_changes_nothing(journal_url: str) -> None:
     """Nor does another size of chunks; input that has grown at its end makes further chunks."""
     records = [*names(7), "record 2", "bad"]
     first = await shared(journal_url).fill(records, chunk=3)
-    assert await shared(journal_url).fill(records, chunk=100) == first
+    assert (first.added, first.absent) == (7, 0)
+    assert await shared(journal_url).fill(records, chunk=100) == attrs.evolve(first, added=0)
     grown = await shared(journal_url).fill([*records, "record 7", "record 8", "record 3"], chunk=3)
     assert (grown.chunks, grown.records, grown.repeats, grown.refused) == (range(4), 9, 2, 1)
+    assert (grown.added, grown.absent) == (2, 0)
     assert (await shared(journal_url).work()).counts == {S.DONE: 11, S.REJECTED: 1}
     again = await shared(journal_url).fill(records, chunk=3)
-    assert (again.records, again.repeats) == (9, 1)
+    assert (again.records, again.repeats, again.added, again.absent) == (9, 1, 0, 2)
     assert adds_up(journal_url, 11)
 
 
@@ -167,6 +170,28 @@ async def test_another_run_is_refused(journal_url: str) -> None:
         await shared(f"{journal_url}-other").work()
     with pytest.raises(JournalError, match="has no chunk 1"):
         await shared(journal_url, work_of(scope={"reason": "one"})).perform(1)
+
+
+async def test_other_input_is_added_and_that_is_told(journal_url: str) -> None:
+    """As where a plain run is resumed with another file: what the first one held is sent, too, and each counts once."""
+    run = shared(journal_url)
+    await run.fill(names(6), chunk=2)
+    filled = await run.fill(["new", "record 4", "record 2", "new", "record 4", "record 0"], chunk=2)
+    assert (filled.records, filled.repeats, filled.added, filled.absent) == (7, 2, 1, 3)
+    report = await run.work()
+    assert (report.counts, report.total, report.complete) == ({S.DONE: 9}, 9, True)
+
+
+async def test_input_that_has_grown_at_its_head_has_no_repeats(
+    journal_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its records have moved down, and are themselves; also what was read in another group."""
+    monkeypatch.setattr(reading, "AT_ONCE", 3)
+    run = shared(journal_url)
+    await run.fill(names(6))
+    filled = await run.fill(["new", *names(6), "record 1"])
+    assert (filled.records, filled.repeats, filled.added, filled.absent) == (7, 1, 1, 0)
+    assert (await run.work()).counts == {S.DONE: 8}
 
 
 async def test_two_do_not_fill_a_run_at_once(journal_url: str) -> None:
