@@ -100,6 +100,10 @@ def _show(console: Console, status: JournalStatus) -> None:
         say(console, "")
     if status.chunks is not None:
         say(console, _chunks_in_words(status.chunks))
+        if missing := status.missing + status.chunks.missing:
+            say(
+                console, f"Damaged: {counted(missing, 'record')} missing, as rows were removed from the journal.", "red"
+            )
     for number, run in enumerate(status.runs, 1):
         say(console, _run_in_words(number, run, running=status.running and number == len(status.runs)), "dim")
 
@@ -144,6 +148,7 @@ def _document(status: JournalStatus) -> dict[str, Any]:
         "total": status.total,
         "counts": {outcome.value: count for outcome, count in status.counts.items()},
         "under_way": status.under_way,
+        "missing": status.missing,
         "repeats": status.repeats,
         "requests": status.requests,
         "chunks": None if status.chunks is None else attrs.asdict(status.chunks),

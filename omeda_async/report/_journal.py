@@ -109,6 +109,9 @@ def _notes(status: JournalStatus) -> Iterator[str]:
     elif status.under_way:
         yield f"{status.under_way:,} records were begun and not heard of since; they are listed as unknown."
 
+    if status.missing:
+        yield f"{status.missing:,} records are not there any more: somebody has removed rows from the journal."
+
 
 def steps(status: JournalStatus) -> Iterator[Step]:
     """Return the commands that go on from what a journal holds."""

@@ -1,7 +1,10 @@
 """What has to be right before anything is enqueued or sent by workers; the rest is tested with them."""
 
+import json
+
 import pytest
 
+from tests.bulk.journal_help import asked
 from tests.cli.cli_scene import Scene
 
 ROWS = "email,brand_ids\na@x.com,XXG\n"
@@ -52,6 +55,17 @@ def test_another_file_under_the_same_name_is_added_and_told(scene: Scene, journa
     )
     assert refused.exit_code == 2
     assert "allow_odd_addresses is not given there and True here" in " ".join(refused.output.split())
+
+
+def test_rows_that_were_removed_from_a_run_are_told(scene: Scene, journal_url: str) -> None:
+    """The status of such a run is never that all is done."""
+    file = scene.file("in.csv", "email,brand_ids\na@x.com,XXG\nb@x.com,XXG\n")
+    assert scene.give("opt-out", file, "--enqueue", "--yes", "--journal", journal_url).exit_code == 0
+    asked(journal_url, "DELETE FROM omeda_async_journal_records WHERE journal = %(journal)s AND position = 1")
+    status = scene.give("status", journal_url)
+    assert (status.exit_code, "Damaged: 1 record missing" in status.output) == (1, True)
+    found = json.loads(scene.give("status", journal_url, "--format", "json").stdout)
+    assert (found["missing"], found["complete"]) == (1, False)
 
 
 def test_what_is_enqueued_needs_an_extra(scene: Scene, monkeypatch: pytest.MonkeyPatch, journal_url: str) -> None:

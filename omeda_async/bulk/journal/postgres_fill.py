@@ -23,6 +23,7 @@ from omeda_async.bulk.journal.postgres_lock import (
 )
 from omeda_async.bulk.journal.postgres_results import Results
 from omeda_async.bulk.journal.postgres_tables import SPAN, ids_of, make_tables
+from omeda_async.bulk.journal.postgres_whole import missing_of, note_whole
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
 from omeda_async.outcomes import OutcomeStatus
@@ -135,6 +136,7 @@ class PostgresFill:
         with usable(self._url), transaction(self._sql, at_once=True):
             self._add(batch)
             self._cut_off(self._last - (self._last - self._cut) % self._chunk)
+            note_whole(self._sql, self._journal, len(self._met))
             note_so_far(self._sql, self._so_far, now=False)
 
     def end(self) -> Filled:
@@ -146,6 +148,7 @@ class PostgresFill:
             self._sql.execute(_FILLED, (True, self._journal))
             end_run(self._sql, self._journal, self._run, {}, None)
             repeats, refused = row_of(self._sql, _ASIDES, (self._journal,))
+            note_whole(self._sql, self._journal, len(self._met), repeats + refused)
             return Filled(self._chunks, len(self._met), repeats, refused, self._added, self._met.count(0))
 
     def close(self) -> None:
@@ -159,6 +162,11 @@ class PostgresFill:
             self._chunk = stored.chunk
         elif not self._sql.execute(_SHARE, (self._chunk, stored.id)).rowcount:
             raise JournalError(f"the journal {self._url} is that of a plain run: give the shared one a name of its own")
+        if any(missing := missing_of(self._sql, stored)):
+            raise JournalError(
+                f"the journal {self._url} is damaged, and nothing is added to it: {missing}. What became of them "
+                "nobody can tell: restore it from a backup, or give the run another name"
+            )
         self._last, self._cut, self._chunks = row_of(self._sql, _SO_FAR, {"journal": stored.id, **ids_of(stored.id)})
         self._met = bytearray(self._last - stored.id * SPAN)
         self._run = begin_run(self._sql, stored.id)

@@ -17,6 +17,7 @@ from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
 from omeda_async.bulk.journal.postgres_link import Stored, check_identity, find, opened, stored_at, usable
 from omeda_async.bulk.journal.postgres_lock import IS_HELD
 from omeda_async.bulk.journal.postgres_tables import check_format, format_of, ids_of
+from omeda_async.bulk.journal.postgres_whole import Missing, missing_of
 from omeda_async.bulk.journal.status import (
     NOT_DONE,
     JournalCause,
@@ -89,7 +90,8 @@ class PostgresReader:
             )
             runs = tuple(map(_run, connection.execute(_RUNS, (stored.id,))))
             identity = stored.identity
-            chunks, requests = _chunks(connection, stored)
+            missing = missing_of(connection, stored) if stored.chunk is not None else Missing(0, 0)
+            chunks, requests = _chunks(connection, stored, missing)
             return JournalStatus(
                 path=None,
                 place=str(self._url),
@@ -107,6 +109,7 @@ class PostgresReader:
                 runs=runs,
                 causes=tuple(_causes(connection.execute(_CAUSES.encode(), {**journal, "codes": _coded(NOT_DONE)}))),
                 chunks=chunks,
+                missing=missing.records,
             )
 
     def not_done(self, statuses: Collection[OutcomeStatus]) -> Iterator[JournalRecord]:
@@ -167,7 +170,7 @@ def _first(connection: Connection, sql: str, values: Any) -> Any:
     return row and row[0]
 
 
-def _chunks(connection: Connection, stored: Stored) -> tuple[JournalChunks | None, int]:
+def _chunks(connection: Connection, stored: Stored, missing: Missing) -> tuple[JournalChunks | None, int]:
     """Return how it stands with the chunks of a shared run, and the requests made for them."""
     if stored.chunk is None:
         return None, 0
@@ -179,6 +182,7 @@ def _chunks(connection: Connection, stored: Stored) -> tuple[JournalChunks | Non
             done=done,
             filled=stored.filled,
             cancelled=stored.cancelled,
+            missing=missing.in_chunks,
             seen=seen and seen.astimezone(UTC),
         ),
         requests,

@@ -53,6 +53,10 @@ STEPS: Final[tuple[str, ...]] = (
         PRIMARY KEY (journal, number)
     ) WITH (fillfactor = 30)
     """,
+    # How much was read into a shared run, so that rows that were removed since are missed.
+    """
+    ALTER TABLE omeda_async_journals ADD COLUMN records bigint, ADD COLUMN asides bigint
+    """,
 )
 """What makes each format of the one before it."""
 

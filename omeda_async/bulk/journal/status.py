@@ -58,11 +58,13 @@ class JournalChunks:
     cancelled: bool
     seen: datetime | None = None
     """When something was last noted of one; None while nothing was."""
+    missing: int = 0
+    """Records that were in one which is not there any more, as somebody has removed it."""
 
     @property
     def complete(self) -> bool:
         """Is every chunk done, and no further one to come?"""
-        return self.filled and not (self.free or self.held)
+        return self.filled and not (self.free or self.held or self.missing)
 
 
 @attrs.frozen(kw_only=True)
@@ -96,13 +98,15 @@ class JournalStatus:
     """Where it is: the file, or the URL without user and password."""
     chunks: JournalChunks | None = None
     """Of a run that several processes share; None of any other."""
+    missing: int = 0
+    """Records of such a run that were read, and are not there any more, as somebody has removed their rows."""
 
     @property
     def complete(self) -> bool:
         """Has the last run read its input to the end, and is nothing left to try or to settle?"""
         left = (OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_SENT)
         through = bool(self.runs and self.runs[-1].complete) if self.chunks is None else self.chunks.complete
-        return through and not self.under_way and not any(map(self.counts.get, left))
+        return through and not (self.under_way or self.missing) and not any(map(self.counts.get, left))
 
 
 @attrs.frozen(kw_only=True)

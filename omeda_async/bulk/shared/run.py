@@ -148,7 +148,8 @@ class SharedRun(Generic[Record_co, Receipt_co]):
     async def report(self) -> BulkReport[Record_co, Receipt_co]:
         """Give the report of the whole run, of all processes, as the journal knows it.
 
-        Records that nobody has sent yet count as ``not_sent``, those that may have been as ``unknown``. Among the
+        Records that nobody has sent yet count as ``not_sent``, those that may have been as ``unknown``. Those of
+        which somebody has removed the rows do, too: it is not complete then, and ``stopped_by`` says so. Among the
         failures are no repeats, and no receipts.
 
         Raises:

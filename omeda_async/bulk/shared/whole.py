@@ -7,6 +7,7 @@ from omeda_async import _clock
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._reader import read_item
 from omeda_async.bulk.journal.postgres_reader import PostgresReader
+from omeda_async.bulk.journal.postgres_whole import Missing
 from omeda_async.bulk.journal.status import NOT_DONE, JournalRecord, JournalStatus
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError, OmedaAsyncError
@@ -24,14 +25,19 @@ def read_report(url: JournalUrl, work: Work, stopped_by: OmedaAsyncError | None)
     if status.chunks is None:
         raise JournalError(f"the journal {url} is that of a plain run")
     counts = Counter(status.counts)
-    counts[OutcomeStatus.UNKNOWN] += status.under_way
+    counts[OutcomeStatus.UNKNOWN] += status.under_way + status.missing
+    if any(missing := Missing(status.missing, status.chunks.missing)):
+        stopped_by = stopped_by or JournalError(
+            f"the journal {url} is damaged: {missing}. Restore it from a backup; what became of records that are not "
+            "there nobody can tell"
+        )
     return BulkReport(
-        total=status.total,
+        total=status.total + status.missing,
         counts=dict(+counts),
         requests=status.requests,
         duration=_duration(status),
         failures=tuple(_outcome(work, one) for one in islice(reader.not_done(NOT_DONE), FAILURES_KEPT)),
-        complete=status.chunks.complete,
+        complete=status.chunks.complete and not status.missing,
         stopped_by=stopped_by,
     )
 

@@ -157,7 +157,8 @@ async def test_a_journal_of_the_first_format_is_resumed(server: OwnPostgres) -> 
     url = at_database(server, "first")
     before = (
         "ALTER TABLE omeda_async_journals DROP COLUMN chunk, DROP COLUMN answers, DROP COLUMN filled, "
-        "DROP COLUMN cancelled; ALTER TABLE omeda_async_journal_asides DROP COLUMN repeated; "
+        "DROP COLUMN cancelled, DROP COLUMN records, DROP COLUMN asides; "
+        "ALTER TABLE omeda_async_journal_asides DROP COLUMN repeated; "
         "DROP TABLE omeda_async_journal_chunks; UPDATE omeda_async_schemas SET version = 1"
     )
     await journalled(url, ["a", "a", "bad"])
