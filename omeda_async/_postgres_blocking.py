@@ -1,5 +1,6 @@
 """Connections to a PostgreSQL server for threads: each call blocks, and none for longer than it may."""
 
+import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Final, TypeVar
@@ -23,6 +24,11 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "tcp_user_timeout": round(WITHIN * 1000),
 }
 """What holds where the address does not say otherwise."""
+_REFUSED: Final = re.compile(r"FATAL|password|certificate|SSL error|sslmode")
+_BUSY: Final = re.compile(
+    r"starting up|shutting down|in recovery mode|not yet accepting|too many|connection slots|cannot connect|try again"
+)
+_SHUT_DOWN: Final = frozenset({"57P01", "57P02", "57P03"})
 _SECRET: Final = ("password", "sslpassword")
 
 
@@ -32,11 +38,12 @@ class PostgresFailed(Exception):
     Args:
         text: Why; it holds nothing of an address's secrets, and of no row.
         code: The SQLSTATE; empty where there is none.
+        is_away: Whether it may be there again in a while.
     """
 
-    def __init__(self, text: str, code: str = "") -> None:
+    def __init__(self, text: str, code: str = "", *, is_away: bool = False) -> None:
         super().__init__(text)
-        self.code = code
+        self.code, self.is_away = code, is_away
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -88,7 +95,12 @@ def connect(url: str) -> Connection:
         text = words(error)
         for secret in filter(None, map(options.get, _SECRET)):
             text = text.replace(str(secret), "***")
-        raise PostgresFailed(text, getattr(error, "sqlstate", None) or "") from None
+        raise PostgresFailed(text, getattr(error, "sqlstate", None) or "", is_away=_is_away(text)) from None
+
+
+def _is_away(text: str) -> bool:
+    """Whether a server that gives no connection may give one in a while; libpq tells its refusals by words alone."""
+    return not _REFUSED.search(text) or _BUSY.search(text) is not None
 
 
 @contextmanager
@@ -100,9 +112,11 @@ def failing(connection: Connection) -> Iterator[None]:
     try:
         yield
     except (psycopg.Error, OSError) as error:
-        if isinstance(error, psycopg.OperationalError | OSError) and not getattr(error, "sqlstate", None):
+        code = getattr(error, "sqlstate", None) or ""
+        is_lost = isinstance(error, psycopg.OperationalError | OSError) and not code
+        if is_lost:
             connection.close()
-        raise PostgresFailed(words(error), getattr(error, "sqlstate", None) or "") from None
+        raise PostgresFailed(words(error), code, is_away=is_lost or code in _SHUT_DOWN) from None
 
 
 @contextmanager

@@ -95,7 +95,7 @@ class BulkJobs:
     @classmethod
     @asynccontextmanager
     async def at(
-        cls, database: str, manager_factory: Callable[[], SessionManager], **options: Any
+        cls, database: str, manager_factory: Callable[[], SessionManager], *, patience: float = 0.0, **options: Any
     ) -> AsyncIterator[Self]:
         """Open a queue in a database, for those who have no app of their own.
 
@@ -104,14 +104,16 @@ class BulkJobs:
         Args:
             database: ``postgresql://host/database``; journals are kept there, too.
             manager_factory: As for the class.
+            patience: Seconds that the database is waited for where it is away; a line of the log says so.
             options: Those of the class.
 
         Raises:
             ConfigurationError: It is no such URL, or cannot be used.
         """
+        check_duration("patience", patience, zero=True)
         app = App(connector=PsycopgConnector(conninfo=check_database(database), min_size=1, max_size=10))
         jobs = cls(app, manager_factory, journal=database, **options)
-        async with prepare(app, database):
+        async with prepare(app, database, patience):
             yield jobs
 
     async def defer_file(

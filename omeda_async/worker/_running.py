@@ -23,14 +23,23 @@ ANEW: Final = 5.0
 """Seconds until a worker begins anew whose database went away."""
 
 
+RETRY: Final = 1.0
+"""Seconds between two tries of a database that is away at first."""
+
+
 @asynccontextmanager
-async def prepare(app: App, database: str) -> AsyncIterator[None]:
+async def prepare(app: App, database: str, patience: float) -> AsyncIterator[None]:
     """Open an app for as long as the block lasts, and make its tables where they are missing.
+
+    Args:
+        app: The app.
+        database: Where its queue is.
+        patience: Seconds that it is waited for where it is away.
 
     Raises:
         ConfigurationError: The database cannot be used.
     """
-    await asyncio.to_thread(_look, database)  # a pool would try again and again
+    await _reach(database, patience)  # a pool would try again and again, and say nothing
     await app.open_async()
     try:
         await _make_tables(app)
@@ -39,11 +48,21 @@ async def prepare(app: App, database: str) -> AsyncIterator[None]:
         await app.close_async()
 
 
-def _look(database: str) -> None:
-    try:
-        connect(database).close()
-    except PostgresFailed as error:
-        raise ConfigurationError(f"the database of the queue cannot be used: {error}") from None
+async def _reach(database: str, patience: float) -> None:
+    give_up, is_told = _clock.now() + patience, False
+    while True:
+        try:
+            await asyncio.to_thread(lambda: connect(database).close())
+        except PostgresFailed as error:
+            if not error.is_away or _clock.now() >= give_up:
+                raise ConfigurationError(f"the database of the queue cannot be used: {error}") from None
+            if not is_told:
+                text = "the database of the queue is away, and waited for, for %.0f s at the most: %s"
+                logger.warning(text, patience, error)
+                is_told = True
+        else:
+            return
+        await _clock.sleep(RETRY)
 
 
 async def _make_tables(app: App) -> None:

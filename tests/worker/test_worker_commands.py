@@ -16,6 +16,7 @@ import pytest
 
 from omeda_async.journal import read_status
 from omeda_async.sandbox import Latency, Sandbox
+from tests.limits.postgres_service import free_port
 from tests.worker.worker_help import carry_out, until
 
 pytestmark = pytest.mark.real_clock  # each command is a process
@@ -148,3 +149,20 @@ async def test_a_worker_that_is_stopped_gives_its_chunk_to_the_next(shell: Shell
         assert len(shell.sandbox.requests) == 100
         assert set(shell.sandbox.omeda.opt_outs.counter().values()) == {1}
     assert read_status(shell.journal).complete
+
+
+async def test_a_worker_whose_database_is_away_waits_until_it_is_stopped(shell: Shell) -> None:
+    """It says so once, and ends in order."""
+    away = f"postgresql://127.0.0.1:{free_port()}/x"
+    async with shell.sandbox:
+        worker = await shell.begin(sys.executable, "-m", "omeda_async", "worker", away, "--share-limits", "alone")
+        assert worker.stderr is not None
+        said = await worker.stderr.readline()
+        assert b"is away, and waited for" in said
+        assert b"Connection refused" in said
+        await asyncio.sleep(1.5)  # it tries again
+        worker.send_signal(signal.SIGTERM)
+        _, err = await worker.communicate()
+        assert worker.returncode == 0, err
+        assert b"Stopped" in err
+        assert b"waited for" not in err

@@ -23,13 +23,15 @@ from omeda_async import (
     SessionManager,
     UnreadableAnswer,
 )
+from omeda_async._postgres_blocking import connect
 from omeda_async.rows import CAMPAIGNS
-from omeda_async.worker import BulkJobs
+from omeda_async.worker import BulkJobs, _running
 from omeda_async.worker._again import FIRST, LONGEST, OFTEN, seconds_until_again, taken
 from omeda_async.worker._managers import Managers
 from omeda_async.worker._operations import check_options, operation_of
 from omeda_async.worker._places import check_database, journal_of, split
 from omeda_async.worker._source import rows_at
+from tests.limits.postgres_service import free_port
 
 DATABASE = "postgresql://ops@db.example.com/jobs"
 
@@ -174,3 +176,36 @@ async def test_a_factory_of_something_else_is_told_so() -> None:
     with pytest.raises(ConfigurationError, match="manager_factory must make a SessionManager, not dict"):
         async with Managers(dict).one():  # type: ignore[arg-type]  # that is the point
             pass
+
+
+@pytest.mark.parametrize("times", [0, 3])
+async def test_a_queue_whose_database_is_away_at_first_is_waited_for(
+    database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, times: int
+) -> None:
+    """For as long as that is asked for; one line of the log says so."""
+    tries = 0
+
+    def away(url: str) -> object:
+        nonlocal tries
+        tries += 1
+        return connect(f"postgresql://127.0.0.1:{free_port()}/x" if tries <= times else url)
+
+    monkeypatch.setattr(_running, "connect", away)
+    if times:
+        with pytest.raises(ConfigurationError, match="Connection refused"):
+            async with BulkJobs.at(database, manager):
+                pass
+        tries = 0
+    async with BulkJobs.at(database, manager, patience=60.0):
+        assert tries == times + 1
+    assert caplog.text.count("is away, and waited for, for 60 s at the most") == bool(times)
+
+
+async def test_a_queue_whose_database_stays_away_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    """After as long as was asked for, with the reason; what no waiting would change is told at once."""
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(ConfigurationError, match="Connection refused"):
+        async with BulkJobs.at(f"postgresql://127.0.0.1:{free_port()}/x", manager, patience=30.0):
+            pass
+    assert asyncio.get_running_loop().time() - began >= 30.0
+    assert caplog.text.count("waited for") == 1

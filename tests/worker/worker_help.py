@@ -33,7 +33,8 @@ async def opened(
 ) -> AsyncIterator[BulkJobs]:
     """Open jobs on a queue that nobody else has."""
     queue = f"test-{secrets.token_hex(6)}"
-    async with BulkJobs.at(database, factory, **{"queue": queue, "sweep_every": 1} | options) as jobs:
+    given: dict[str, Any] = {"queue": queue, "sweep_every": 1} | options
+    async with BulkJobs.at(database, factory, **given) as jobs:
         yield jobs
 
 

@@ -4,7 +4,7 @@ from contextlib import ExitStack, suppress
 from typing import Final
 
 from omeda_async._postgres_blocking import Connection, PostgresFailed, failing
-from omeda_async.bulk.journal.postgres_link import Stored, opened, stored_at, usable
+from omeda_async.bulk.journal.postgres_link import Stored, linked, stored_at, usable
 from omeda_async.bulk.journal.postgres_lock import check_server
 from omeda_async.bulk.journal.postgres_tables import check_format, format_of
 from omeda_async.bulk.journal.url import JournalUrl
@@ -27,6 +27,8 @@ class Line:
         self.url = url
         self.was_open = False
         """Whether it was ever there."""
+        self.is_away = False
+        """Whether the server was away when a connection was last to be made."""
         self._idle, self._within = idle, within
         self._stack = ExitStack()
         self._sql: Connection | None = None
@@ -40,17 +42,26 @@ class Line:
         """Return the connection; a new one where there is none."""
         if self._sql is None or self._sql.closed:
             self.close()
-            connection = self._stack.enter_context(opened(self.url, self._within))
             try:
-                with usable(self.url), failing(connection):
-                    check_server(connection)
-                    check_format(format_of(connection), self.url)
-                    connection.execute(_IDLE, (f"{max(1.0, self._idle * 1000):.0f}ms",))
+                with usable(self.url):
+                    self._sql, self.is_away = self._connected(), False
             except BaseException:
                 self.close()
                 raise
-            self._sql, self.was_open = connection, True
+            self.was_open = True
         return self._sql
+
+    def _connected(self) -> Connection:
+        try:
+            connection = self._stack.enter_context(linked(self.url, self._within))
+            with failing(connection):
+                check_server(connection)
+                check_format(format_of(connection), self.url)
+                connection.execute(_IDLE, (f"{max(1.0, self._idle * 1000):.0f}ms",))
+        except PostgresFailed as error:
+            self.is_away = error.is_away
+            raise
+        return connection
 
     def stored(self) -> Stored:
         """Return the shared run that it is.

@@ -69,16 +69,22 @@ def opened(url: JournalUrl, within: float | None = None) -> Iterator[Connection]
         url: Where.
         within: Seconds that a statement may take, if others than usual.
     """
-    with usable(url):
-        connection = connect(url.server)
-        if within is not None:
-            connection.within = within
-        try:
-            with failing(connection):
-                connection.execute(f"{_PLANS}; {_ALIVE}".encode())
-                yield connection
-        finally:
-            connection.close()
+    with usable(url), linked(url, within) as connection:
+        yield connection
+
+
+@contextmanager
+def linked(url: JournalUrl, within: float | None = None) -> Iterator[Connection]:
+    """Do the same; errors are PostgresFailed."""
+    connection = connect(url.server)
+    if within is not None:
+        connection.within = within
+    try:
+        with failing(connection):
+            connection.execute(f"{_PLANS}; {_ALIVE}".encode())
+            yield connection
+    finally:
+        connection.close()
 
 
 def stored_at(connection: Connection, url: JournalUrl) -> Stored | None:

@@ -45,8 +45,8 @@ class Holder:
 
     @property
     def is_away(self) -> bool:
-        """Whether the last chunk was not performed as the connection was lost; it may be there again by now."""
-        return self.line.was_open and (self.line.is_lost or self._was_lost)
+        """Whether there was no connection, or the last chunk's was lost; there may be one by now."""
+        return self.line.is_away or (self.line.was_open and (self.line.is_lost or self._was_lost))
 
     async def perform(self, number: int | None) -> ChunkReport | NotClaimed:
         """Perform a chunk, or the first that is free.

@@ -21,6 +21,7 @@ from omeda_async.bulk.shared.input import fill
 from omeda_async.bulk.shared.reports import ChunkReport, RunFilled
 from omeda_async.bulk.shared.whole import read_report
 from omeda_async.errors import ClosedError, ConfigurationError, JournalError, OmedaAsyncError
+from omeda_async.events import logger
 from omeda_async.outcomes import BulkReport
 
 OUTAGE: Final = 60.0
@@ -124,7 +125,7 @@ class SharedRun(Generic[Record_co, Receipt_co]):
         filled the run to its end for a minute: the report is not complete then, and ``stopped_by`` says why.
 
         Raises:
-            JournalError: The journal cannot be used, also after a minute of trying again.
+            JournalError: The journal cannot be used; where its database is away, also after a minute of trying again.
             ClosedError: The session manager is closed.
 
         Cancelling it lets attempts in flight end, for 30 seconds at the most; cancelling it again stops at once. What
@@ -133,7 +134,7 @@ class SharedRun(Generic[Record_co, Receipt_co]):
         self._stopped_by = self._failure = None
         first = Holder(self._url, self._work, self._terms, self._options)
         try:
-            at_once = await first.at_once()
+            at_once = await self._at_once(first)
         except BaseException:
             await first.aclose()
             raise
@@ -160,6 +161,20 @@ class SharedRun(Generic[Record_co, Receipt_co]):
             return await worker.do(partial(read_report, self._url, self._work, self._stopped_by))
         finally:
             worker.end(wait=False)
+
+    async def _at_once(self, holder: Holder) -> int:
+        """Find out how many chunks are to be performed at once, also where the database is away at first."""
+        give_up, is_told = _clock.now() + OUTAGE, False
+        while True:
+            try:
+                return await holder.at_once()
+            except JournalError as error:
+                if not holder.is_away or _clock.now() > give_up:
+                    raise
+                if not is_told:
+                    logger.warning("the database is away, and waited for, for %.0f s at the most: %s", OUTAGE, error)
+                    is_told = True
+            await _clock.sleep(_RETRY)
 
     async def _last_report(self) -> BulkReport[Record_co, Receipt_co]:
         """Give the report after the work, also where the database is away at that moment."""
