@@ -177,8 +177,12 @@ class ProviderUnavailable(OmedaAsyncError):
     """Seconds until another request is tried; 0 when one is on its way."""
 
 
+@attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
 class JournalError(OmedaAsyncError):
     """A journal cannot be used: nothing was sent; or it failed during the run: nothing more was."""
+
+    missing: Literal["journal", "chunk"] | None = attrs.field(default=None, kw_only=True)
+    """What there is not, of a run that several processes share: no further try would find it."""
 
 
 class OutboxError(OmedaAsyncError):

@@ -9,7 +9,7 @@ import attrs
 
 from omeda_async._hooks import observe
 from omeda_async.bulk.shared.reports import ChunkReport, ChunkStatus
-from omeda_async.errors import ClosedError, OmedaAsyncError
+from omeda_async.errors import ClosedError, JournalError, OmedaAsyncError
 from omeda_async.events import logger
 from omeda_async.manager import SessionManager
 from omeda_async.worker._again import Later, OtherVersion, seconds_until_again, taken
@@ -54,7 +54,10 @@ class Performing:
             seconds = seconds_until_again(error, self._failures[run, chunk])
             cause = str(error) if isinstance(error, OmedaAsyncError | OtherVersion) else type(error).__name__
             if seconds is None:
-                await self._stop(run, cause)
+                if isinstance(error, JournalError) and error.missing == "chunk":  # the others may be there
+                    logger.error("%s: the job of chunk %d ends: %s", run, chunk, cause)
+                else:
+                    await self._stop(run, cause)
                 raise
             if seconds:
                 self._failures[run, chunk] += 1

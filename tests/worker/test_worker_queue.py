@@ -16,11 +16,12 @@ from omeda_async import (
     ClosedError,
     ConfigurationError,
     ConnectionFailed,
+    JournalError,
     OcambaSettings,
     SessionManager,
 )
 from omeda_async.worker._again import FIRST, Later
-from tests.worker.worker_help import Script, carry_out, opened, scripted, states, until, working
+from tests.worker.worker_help import Script, carry_out, opened, scripted, states, told, until, working
 
 pytestmark = pytest.mark.real_clock  # the queue is another process's
 OPERATION = "cancel-campaigns"
@@ -105,6 +106,20 @@ async def test_what_would_meet_every_chunk_takes_the_run_out_of_the_queue(
         assert (await jobs.defer_rows(map(str, range(3)), OPERATION, run=run)).jobs == 3
         await jobs.run_worker(wait=False)
     assert script.done == {0, 1, 2}
+
+
+@pytest.mark.parametrize("missing", ["journal", "chunk"])
+async def test_jobs_of_what_was_removed_end_at_once(
+    database: str, script: Script, run: str, missing: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the reason; those of a run's other chunks only where there is no run any more."""
+    script.answers[0] = [JournalError("there is none", missing=missing)]
+    async with opened(database) as jobs:
+        await jobs.defer_rows(map(str, range(3)), OPERATION, run=run)
+        await jobs.run_worker(concurrency=1, wait=False)
+        left = {"journal": {0: "failed", 1: "cancelled", 2: "cancelled"}, "chunk": {0: "failed"}}
+        assert await states(jobs, run) == left[missing]
+    assert len([one for one in told(caplog) if "there is none" in one]) == 1
 
 
 async def test_a_run_whose_name_holds_an_address_is_not_deferred(database: str, script: Script) -> None:

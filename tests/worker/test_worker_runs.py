@@ -21,7 +21,7 @@ from omeda_async.providers.omeda._deployments import CONCURRENCY
 from omeda_async.sandbox import Latency, Sandbox
 from omeda_async.worker import BulkJobs
 from tests.limits.postgres_service import own_postgres
-from tests.worker.worker_help import carry_out, opened, states, until, working
+from tests.worker.worker_help import carry_out, opened, states, told, until, working
 from tests.worker.worker_process import LEASE, STALLED_AFTER, manager_at
 
 pytestmark = pytest.mark.real_clock  # the database is another process's
@@ -254,3 +254,19 @@ async def test_workers_go_on_when_the_database_was_stopped_and_started(monkeypat
             assert status.total == 120
             assert all(one.is_done for one in status.counts)
             assert cancels(sandbox) <= 120 + 2 * CONCURRENCY  # noted as about to be sent, in two chunks
+
+
+async def test_the_jobs_of_a_journal_that_was_removed_end_at_once(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are not tried again and again; deferred anew, the run begins anew."""
+    async with serving() as sandbox, opened(database, partial(manager_at, sandbox.url)) as jobs:
+        ids, run = seeded(sandbox, 30), run_name()
+        await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=10)
+        carry_out(database, "DELETE FROM omeda_async_journals WHERE name = %s", run)
+        await jobs.run_worker(concurrency=1, wait=False)
+        assert await states(jobs, run) == {0: "failed", 1: "cancelled", 2: "cancelled"}
+        assert len([one for one in told(caplog) if "there is no journal" in one]) == 1
+        assert (await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=10)).jobs == 3
+        await jobs.run_worker(wait=False)
+        assert (await jobs.status(run)).complete

@@ -67,6 +67,11 @@ async def states(jobs: BulkJobs, run: str) -> dict[int, str | None]:
     return {int(str(one.task_kwargs["chunk"])): one.status for one in found if one.task_kwargs.get("run") == run}
 
 
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the lines of our log; procrastinate writes one of its own."""
+    return [record.getMessage() for record in caplog.records if record.name == "omeda_async"]
+
+
 def carry_out(database: str, sql: str, *values: object) -> list[tuple[Any, ...]]:
     """Carry out a statement beside everybody."""
     with psycopg.connect(database, autocommit=True) as connection:

@@ -128,7 +128,7 @@ def _row(row: tuple[Any, ...]) -> ChunkRow:
 def _refusal(sql: Connection, line: Line, stored: Stored, values: Mapping[str, Any]) -> NotClaimed:
     row = sql.execute(_ALL if values["number"] is None else _ONE, values).fetchone()
     if row is None:
-        raise JournalError(f"the journal {line.url} has no chunk {values['number']}")
+        raise JournalError(f"the journal {line.url} has no chunk {values['number']}", missing="chunk")
     is_done, free_in = row
     if is_done and (stored.filled or values["number"] is not None):
         return NotClaimed(status=ChunkStatus.DONE)

@@ -88,7 +88,9 @@ def shared_at(connection: Connection, url: JournalUrl) -> Stored:
     """
     stored = stored_at(connection, url) if format_of(connection) else None
     if stored is None:
-        raise JournalError(f"there is no journal {url}: nobody has filled a run of this name there")
+        text = f"there is no journal {url}: nobody has filled a run of this name there, or it was removed"
+        raise JournalError(text, missing="journal")
     if stored.chunk is None:
-        raise JournalError(f"the journal {url} is that of a plain run, which one process performs: resume it as such")
+        text = f"the journal {url} is that of a plain run, which one process performs: resume it as such"
+        raise JournalError(text, missing="journal")
     return stored
