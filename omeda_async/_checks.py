@@ -26,6 +26,7 @@ MOST_SECONDS: Final = 1e9
 MOST: Final = sys.maxsize
 """The largest count: more than that neither a queue nor a store takes."""
 _LONGEST_SHOWN: Final = 60
+_HALF: Final = re.compile(r"[\ud800-\udfff]")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -53,6 +54,28 @@ def _check_printable(name: str, value: object) -> None:
         raise ConfigurationError(f"{name} is missing: it must be a non-empty string")
     if not value.isprintable():
         raise ConfigurationError(f"{name} holds characters that no header can carry")
+
+
+def check_kept(name: str, value: object, *, nul: bool = True) -> None:
+    """Check a free text that is kept somewhere.
+
+    Args:
+        name: What it is called in an error.
+        value: The text; what is none is not looked at.
+        nul: Whether it may hold a NUL.
+
+    Raises:
+        ConfigurationError: It holds a character that cannot be kept.
+    """
+    if not isinstance(value, str) or (nul and value.isascii()):
+        return
+    if (half := _HALF.search(value)) is not None:
+        what, place = f"U+{ord(half[0]):04X}, half a surrogate pair,", half.start() + 1
+    elif not nul and "\0" in value:
+        what, place = "a NUL", value.index("\0") + 1
+    else:
+        return
+    raise ConfigurationError(f"{name} holds {what} at character {place}, which cannot be kept: remove it")
 
 
 def check_token(owner: object, field: str, value: object) -> None:

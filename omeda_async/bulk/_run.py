@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypedDict, Unpack
 import attrs
 
 from omeda_async import _clock
-from omeda_async._checks import check_duration, check_one_of, check_whole
+from omeda_async._checks import check_duration, check_kept, check_one_of, check_whole
 from omeda_async._generic import Receipt_co, Record_co
 from omeda_async._hooks import is_async, observe
 from omeda_async.bulk._delivery import NullJournal
@@ -86,6 +86,8 @@ class BulkRun(Generic[Record_co, Receipt_co]):
         self._records = many(records)
         self._backend = backend
         self._journal = _where(options.get("journal"))
+        if self._journal is not None:
+            check_scope(work)
         self._journal_pii = options.get("journal_pii", "keep")
         self._on_progress = options.get("on_progress")
         if self._on_progress is not None and (not callable(self._on_progress) or is_async(self._on_progress)):
@@ -315,6 +317,18 @@ def identity_of(work: Work, pii: str, *, shared: bool = False) -> "Identity":
     account = work.account
     scope = {**work.scope, **work.reading} if shared else work.scope
     return Identity(provider=account.provider, operation=work.name, base_url=account.settings.url, scope=scope, pii=pii)
+
+
+def check_scope(work: Work) -> None:
+    """Check that a journal can keep what holds for every record.
+
+    Raises:
+        ConfigurationError: It cannot; the message names the option.
+    """
+    for name, value in {**work.scope, **work.reading}.items():
+        if value is not None and not isinstance(value, str | bool):
+            raise ConfigurationError(f"{name} must be a text, not {type(value).__name__}")
+        check_kept(name, value)
 
 
 def _where(journal: object) -> "Where | None":

@@ -17,6 +17,8 @@ from omeda_async.cli._signals import handle_signals
 from omeda_async.limits import check_where
 
 ALONE = "alone"
+PATIENCE = 60.0
+"""Seconds for which a database that is away at first is waited for, as a shared run does."""
 TOLD = {
     ChunkStatus.DONE: "green",
     ChunkStatus.LEFT: "yellow",
@@ -64,8 +66,7 @@ def cancel(run: str) -> None:
 
 
 async def _worked(database: str, way: Way, *, concurrency: int, grace: float, once: bool) -> None:
-    from omeda_async.bulk.shared.run import OUTAGE  # noqa: PLC0415 it needs an extra
-    from omeda_async.worker import BulkJobs  # noqa: PLC0415 the same
+    from omeda_async.worker import BulkJobs  # noqa: PLC0415 it needs an extra
 
     logging.getLogger("procrastinate").setLevel(logging.CRITICAL)  # what its jobs meet with is told as ours
     asked = 0
@@ -82,7 +83,7 @@ async def _worked(database: str, way: Way, *, concurrency: int, grace: float, on
 
     handle_signals(stop)
     try:
-        async with BulkJobs.at(database, partial(way.manager, database), patience=OUTAGE, on_chunk=_tell) as jobs:
+        async with BulkJobs.at(database, partial(way.manager, database), patience=PATIENCE, on_chunk=_tell) as jobs:
             say(notes(), f"Working, {counted(concurrency, 'chunk')} at a time.", "bold")
             await jobs.run_worker(concurrency=concurrency, grace=grace, wait=not once)
     except asyncio.CancelledError:

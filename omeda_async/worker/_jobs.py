@@ -68,6 +68,8 @@ class BulkJobs:
     ) -> None:
         if not isinstance(app, App) or not callable(manager_factory):
             raise ConfigurationError("BulkJobs takes an App of procrastinate, and what makes a SessionManager")
+        if not isinstance(queue, str) or not queue.strip() or not queue.isprintable():
+            raise ConfigurationError("queue must be the name of a queue, of characters that can be printed")
         check_duration("stalled_after", stalled_after)
         check_whole("sweep_every", sweep_every)
         self._app = app
@@ -252,8 +254,8 @@ class BulkJobs:
             await Running(app=self._app, manager=manager, grace=grace, options=given).run()
 
     def _url(self, run: str) -> str:
-        if not isinstance(run, str) or not run.strip():
-            raise ConfigurationError("run must be the name of a run")
+        if not isinstance(run, str) or not run.strip() or not run.isprintable():
+            raise ConfigurationError("run must be the name of a run, of characters that can be printed")
         return journal_of(self._journal or database_of(self._app), run)
 
     async def _sweep(self, context: JobContext, timestamp: int) -> None:

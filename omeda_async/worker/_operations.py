@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import attrs
 
+from omeda_async._checks import check_kept
 from omeda_async._masking import has_address
 from omeda_async.errors import ConfigurationError
 from omeda_async.manager import SessionManager
@@ -44,13 +45,14 @@ def check_options(options: Mapping[str, Any]) -> None:
     """Check that options may stand in a job, which is stored and logged.
 
     Raises:
-        ConfigurationError: One is no plain value, or holds an e-mail address.
+        ConfigurationError: One is no plain value, or holds an e-mail address, or what a job cannot hold.
     """
     for name, value in options.items():
         if value is not None and not isinstance(value, str | int | float):
             raise ConfigurationError(
                 f"{name} must be a text, a number, or a flag, as it is kept in jobs: not {type(value).__name__}"
             )
+        check_kept(name, value, nul=False)
         if isinstance(value, str) and has_address(value):
             raise ConfigurationError(f"{name} holds an e-mail address, and jobs are logged: give it with each record")
 

@@ -95,7 +95,8 @@ def read_url(text: str, what: str, parameter: str, whose: str, form: str) -> tup
         raise _unread(what, form) from None
     hosts = parts.netloc.rpartition("@")[2]
     if (
-        parts.fragment
+        not text.isprintable()
+        or parts.fragment
         or parts.netloc.count("@") > 1
         or _PORT.sub("", hosts)
         or not (_HOSTS.fullmatch(hosts) and _DATABASE.fullmatch(parts.path))

@@ -4,7 +4,7 @@ from typing import Any, Final, Unpack
 
 from omeda_async._checks import check_duration
 from omeda_async.bulk._job import Work
-from omeda_async.bulk._run import BulkOptions, BulkRun
+from omeda_async.bulk._run import BulkOptions, BulkRun, check_scope
 from omeda_async.bulk._shared_options import SharedOptions
 from omeda_async.bulk.journal.chunks import Terms
 from omeda_async.bulk.journal.url import url_of
@@ -36,6 +36,7 @@ def shared_at(journal: str, work: Work, **options: Unpack[SharedOptions]) -> Sha
     if "max_isolation_requests" in options:
         how["max_isolation_requests"] = options["max_isolation_requests"]
     _ = BulkRun(work, (), **how)  # which checks them
+    check_scope(work)
     account = work.account
     terms = Terms(
         lease=lease,
