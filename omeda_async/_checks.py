@@ -135,6 +135,16 @@ def check_duration(name: str, value: object, *, zero: bool = False) -> None:
         raise ConfigurationError(f"{name} must be {wanted}{most}, not {shown(value)}")
 
 
+def check_between(name: str, value: object, least: float, most: float) -> None:
+    """Check a duration that has bounds of its own.
+
+    Raises:
+        ConfigurationError: It is no number, or not between them.
+    """
+    if not is_number(value, most) or value < least:
+        raise ConfigurationError(f"{name} must be from {least:g} to {most:,g} seconds, not {shown(value)}")
+
+
 def is_number(value: object, most: float, *, zero: bool = False) -> TypeGuard[float]:
     """Whether a value is a number above 0, or 0 where that is allowed, up to a bound; neither True nor NaN is."""
     if not isinstance(value, int | float) or isinstance(value, bool):

@@ -15,4 +15,5 @@ class SharedOptions(TypedDict, total=False):
     max_isolation_requests: int
     """Requests that finding the culprits of refused batches may cost in each chunk."""
     lease: float
-    """Seconds after which a chunk is another process's, when this one is not heard of any more; 30 by default."""
+    """Seconds after which a chunk is another process's, when this one is not heard of any more; 30 by default, from 0.1
+    to 86,400."""

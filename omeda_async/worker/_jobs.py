@@ -9,7 +9,7 @@ from typing import Any, Self
 from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.exceptions import TaskAlreadyRegistered
 
-from omeda_async._checks import check_duration, check_whole
+from omeda_async._checks import check_between, check_duration, check_flag, check_whole
 from omeda_async.bulk import Records
 from omeda_async.bulk.journal.postgres_todo import to_do
 from omeda_async.bulk.shared.reports import ChunkReport
@@ -29,6 +29,9 @@ from omeda_async.worker._source import Source, rows_at
 
 STALLED_AFTER = 30.0
 """Seconds without a heartbeat after which a worker counts as gone."""
+STALLED_BOUNDS = 0.1, 86400.0
+MOST_CONCURRENCY = 1000
+"""Chunks performed at a time: each has a thread and two connections to the database."""
 SWEEP_FIRST = 1_000_000
 """The priority of the sweep: before any chunk."""
 _FILLING = frozenset({"chunk", "journal_pii"})
@@ -70,8 +73,8 @@ class BulkJobs:
             raise ConfigurationError("BulkJobs takes an App of procrastinate, and what makes a SessionManager")
         if not isinstance(queue, str) or not queue.strip() or not queue.isprintable():
             raise ConfigurationError("queue must be the name of a queue, of characters that can be printed")
-        check_duration("stalled_after", stalled_after)
-        check_whole("sweep_every", sweep_every)
+        check_between("stalled_after", stalled_after, *STALLED_BOUNDS)
+        check_whole("sweep_every", sweep_every, most=59)
         self._app = app
         self._journal = None if journal is None else check_database(journal)
         self._queue = Queue(app=app, name=queue)
@@ -131,7 +134,7 @@ class BulkJobs:
                 ``UPath("s3://…")``.
             operation: ``"opt-out"``, ``"cancel-deployments"``, ``"cancel-campaigns"`` or ``"cancel-transactions"``.
             run: The name of the run.
-            priority: Of its jobs: those with more go first.
+            priority: Of its jobs: those with more go first; below a million, and above minus a million.
             reopen: Go on with a run that was cancelled, and try again what failed or is unknown.
             options: Those of :class:`RowFile` (``columns``, ``encoding``, ``limit`` …), those of the operation's
                 ``shared_run`` (``reason``, ``user_id``, ``max_entries`` …), ``chunk`` and ``journal_pii``.
@@ -176,6 +179,8 @@ class BulkJobs:
         Cancelling it leaves a run that the same call completes.
         """
         check_name(run)
+        check_whole("priority", priority, least=1 - SWEEP_FIRST, most=SWEEP_FIRST - 1)
+        check_flag("reopen", reopen)
         filling: Any = {name: options.pop(name) for name in _FILLING if name in options}
         check_options(options)
         async with self._performing.managers.one() as manager:
@@ -239,7 +244,7 @@ class BulkJobs:
 
         Cancelling it stops in order: no job is begun, attempts in flight may end, and jobs go back to the queue.
         """
-        check_whole("concurrency", concurrency)
+        check_whole("concurrency", concurrency, most=MOST_CONCURRENCY)
         check_duration("grace", grace)
         given = {
             "queues": [self._queue.name],

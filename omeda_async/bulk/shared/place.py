@@ -2,7 +2,7 @@
 
 from typing import Any, Final, Unpack
 
-from omeda_async._checks import check_duration
+from omeda_async._checks import check_between
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._run import BulkOptions, BulkRun, check_scope
 from omeda_async.bulk._shared_options import SharedOptions
@@ -11,6 +11,8 @@ from omeda_async.bulk.journal.url import url_of
 from omeda_async.bulk.shared.run import SharedRun
 
 LEASE: Final = 30.0
+SHORTEST, LONGEST = 0.1, 86400.0
+"""Of leases: a shorter one is renewed without rest, and for so long a chunk may be nobody's that a dead process had."""
 
 
 def shared_at(journal: str, work: Work, **options: Unpack[SharedOptions]) -> SharedRun[Any, Any]:
@@ -29,7 +31,7 @@ def shared_at(journal: str, work: Work, **options: Unpack[SharedOptions]) -> Sha
     if unknown:
         raise TypeError(f"a shared run of {work.name} has no option {', '.join(sorted(unknown))}")
     lease = options.get("lease", LEASE)
-    check_duration("lease", lease)
+    check_between("lease", lease, SHORTEST, LONGEST)
     how: BulkOptions = {"concurrency": options.get("concurrency")}
     if "priority" in options:
         how["priority"] = options["priority"]

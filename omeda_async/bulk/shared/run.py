@@ -26,6 +26,8 @@ from omeda_async.outcomes import BulkReport
 
 OUTAGE: Final = 60.0
 """Seconds that a database may be away before a process gives up."""
+MOST_IN_CHUNK: Final = 1_000_000
+LAST_CHUNK: Final = 2**31 - 1
 _RETRY: Final = 1.0
 _POLL: Final = 1.0
 """Seconds after which a process looks at the latest whether there is something to do."""
@@ -63,7 +65,8 @@ class SharedRun(Generic[Record_co, Receipt_co]):
 
         Args:
             records: As for the bulk run.
-            chunk: Records that a process claims at a time; of a run that exists, its own number counts.
+            chunk: Records that a process claims at a time, a million at the most; of a run that exists, its own number
+                counts.
             journal_pii: ``"hash"`` keeps of a record only a salted hash, as soon as its outcome is there.
 
         Raises:
@@ -76,7 +79,7 @@ class SharedRun(Generic[Record_co, Receipt_co]):
         Cancelling it leaves a journal that the same call completes.
         """
         given = many(records)
-        check_whole("chunk", chunk)
+        check_whole("chunk", chunk, most=MOST_IN_CHUNK)
         if journal_pii not in {"keep", "hash"}:
             raise ConfigurationError("journal_pii must be 'keep' or 'hash'")
         store = PostgresFill(self._url, identity_of(self._work, journal_pii, shared=True), chunk)
@@ -106,7 +109,7 @@ class SharedRun(Generic[Record_co, Receipt_co]):
         Cancelling it lets attempts in flight end, for 30 seconds at the most; cancelling it again stops at once. What
         has become of the records is noted, and the chunk given back.
         """
-        check_whole("number", number, least=0)
+        check_whole("number", number, least=0, most=LAST_CHUNK)
         holder = Holder(self._url, self._work, self._terms, self._options)
         try:
             found = await holder.perform(number)
