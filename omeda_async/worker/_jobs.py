@@ -79,6 +79,7 @@ class BulkJobs:
         self._journal = None if journal is None else check_database(journal)
         self._queue = Queue(app=app, name=queue)
         self._stalled_after = stalled_after
+        self._is_sweeping = False
         self._performing = Performing(
             managers=Managers(manager_factory), queue=self._queue, journal=self._url, on_chunk=on_chunk
         )
@@ -265,4 +266,10 @@ class BulkJobs:
 
     async def _sweep(self, context: JobContext, timestamp: int) -> None:
         del timestamp
-        await self._queue.sweep(self._stalled_after, context.job.id)
+        if self._is_sweeping:  # two would leave no room for chunks, and meet at the same jobs
+            return
+        self._is_sweeping = True
+        try:
+            await self._queue.sweep(self._stalled_after, context.job.id)
+        finally:
+            self._is_sweeping = False

@@ -1,6 +1,7 @@
 """The jobs of runs in procrastinate's queue: one for each chunk."""
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 import attrs
@@ -12,6 +13,9 @@ from omeda_async.events import logger
 PERFORM: Final = "omeda_async.perform_chunk"
 SWEEP: Final = "omeda_async.sweep"
 """The names of the tasks. They stand in the database: jobs that wait there are found by them."""
+
+AT_ONCE: Final = 200
+"""Jobs that one sweep gives back: that takes about a second."""
 
 
 @attrs.frozen(kw_only=True)
@@ -53,18 +57,20 @@ class Queue:
         return job.id is not None and await self.app.job_manager.cancel_job_by_id_async(job.id)
 
     async def sweep(self, stalled_after: float, own: int | None) -> int:
-        """Give back the jobs of workers that are not heard of any more; return how many there were.
+        """Give back jobs of workers that are not heard of any more; return how many there were.
+
+        Of thousands only some, so that the sweep keeps no chunk waiting for long: the next one goes on.
 
         Args:
             stalled_after: Seconds since they were heard of.
             own: The job that does so, which is no such one.
         """
         given_back = 0
-        for task in (PERFORM, SWEEP):
+        for task in (SWEEP, PERFORM):
             stalled = await self.app.job_manager.get_stalled_jobs(
                 queue=self.name, task_name=task, seconds_since_heartbeat=stalled_after
             )
-            for job in stalled:
+            for job in islice(stalled, AT_ONCE):
                 if job.id != own:
                     given_back += await self._give_back(job, again=task == PERFORM)
         return given_back

@@ -20,6 +20,7 @@ from omeda_async import (
     OcambaSettings,
     SessionManager,
 )
+from omeda_async.worker import _queue
 from omeda_async.worker._again import FIRST, Later
 from tests.worker.worker_help import Script, carry_out, opened, scripted, states, told, until, working
 
@@ -254,6 +255,47 @@ async def test_a_swept_job_for_whose_chunk_another_waits_goes_away(database: str
         rows = carry_out(database, "SELECT status FROM procrastinate_jobs WHERE queue_name = %s", jobs._queue.name)
         assert rows == [("todo",)]
     assert script.performed == []
+
+
+async def test_a_sweep_of_thousands_of_jobs_is_done_bit_by_bit(
+    database: str, script: Script, run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each gives some of them back, and those of dead sweeps first; the last one the rest."""
+    monkeypatch.setattr(_queue, "AT_ONCE", 40)
+    async with opened(database, stalled_after=1.0) as jobs:
+        await jobs.defer_rows(map(str, range(100)), OPERATION, run=run)
+        carry_out(database, "UPDATE procrastinate_jobs SET status = 'doing' WHERE queue_name = %s", jobs._queue.name)
+        assert [await jobs._queue.sweep(1.0, None) for _ in range(4)] == [40, 40, 20, 0]
+        assert set((await states(jobs, run)).values()) == {"todo"}
+        await jobs._queue.remove(run)
+    assert not script.performed
+
+
+@pytest.mark.usefixtures("script")
+async def test_one_sweep_goes_on_in_a_worker_at_a_time(
+    database: str, run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second ends at once, so that a chunk can be performed beside the first."""
+    held, begun = asyncio.Event(), list[str]()
+
+    async def sweep(*_: Any) -> int:
+        begun.append("sweep")
+        await held.wait()
+        return 0
+
+    monkeypatch.setattr(_queue.Queue, "sweep", sweep)
+    async with opened(database) as jobs, working(jobs, concurrency=2):
+        await until(lambda: begun)
+        await asyncio.sleep(2.5)  # two more were due meanwhile
+        await jobs.defer_rows(["1"], OPERATION, run=run)
+        await until(lambda: not_one_left(database, jobs._queue.name, "omeda_async.perform_chunk"), within=5.0)
+        assert begun == ["sweep"]
+        held.set()
+
+
+def not_one_left(database: str, queue: str, task: str) -> bool:
+    sql = "SELECT FROM procrastinate_jobs WHERE queue_name = %s AND task_name = %s"
+    return not carry_out(database, sql, queue, task)
 
 
 async def test_a_worker_goes_on_when_the_database_was_away(

@@ -207,5 +207,5 @@ async def test_a_queue_whose_database_stays_away_is_given_up(caplog: pytest.LogC
     with pytest.raises(ConfigurationError, match="Connection refused"):
         async with BulkJobs.at(f"postgresql://127.0.0.1:{free_port()}/x", manager, patience=30.0):
             pass
-    assert asyncio.get_running_loop().time() - began >= 30.0
+    assert asyncio.get_running_loop().time() - began > 29.0
     assert caplog.text.count("waited for") == 1
