@@ -92,6 +92,12 @@ class Delivery:
         """Whether this process delivers."""
         return self._term is not None
 
+    @property
+    def held_for(self) -> float:
+        """Seconds for which this process sends nothing, whatever is due: a hold, a pause, a provider that is away."""
+        limits = self._account.limiter.view()
+        return max(limits.held_for or 0.0, limits.paused_for, self._breaker.wait(_clock.now())) if self.holds else 0.0
+
     def wake(self) -> None:
         """Note that there is something new to deliver."""
         self._news.set()

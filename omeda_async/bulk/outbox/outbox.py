@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeAlias
 
+import attrs
 import orjson
 
+from omeda_async import _clock
 from omeda_async._checks import check_duration, check_one_of, check_whole
 from omeda_async._generic import Receipt_co, Record
 from omeda_async.bulk._job import Work
@@ -202,12 +205,18 @@ class Outbox(Generic[Record, Receipt_co]):
     async def status(self) -> OutboxStatus:
         """Return what the outbox holds.
 
+        Where this process delivers, ``next_due`` is when something goes: not before a hold of the limits has ended, a
+        pause that the provider asked for, or the time for which it counts as away. Who only reads does not know these.
+
         Raises:
             OutboxError: It cannot be read.
             ClosedError: It is not open.
         """
-        self._opened()
-        return await self._keeper.survey()
+        delivery = self._opened()
+        status = await self._keeper.survey()
+        if status.next_due is None or not (held_for := delivery.held_for):
+            return status
+        return attrs.evolve(status, next_due=max(status.next_due, _clock.utc_now() + timedelta(seconds=held_for)))
 
     async def prune(self, older_than: float) -> int:
         """Remove records whose outcome is older, and has been told; return how many were removed.

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
+import attrs
 import pytest
 
-from omeda_async import BrandOptOut, ClientOptOut, Outcome, OutcomeStatus
+from omeda_async import BrandOptOut, ClientOptOut, Outcome, OutcomeStatus, _clock
 from omeda_async._result import Result
 from omeda_async.bulk.journal.interface import SETTLED
 from omeda_async.bulk.outbox import delivery, place as place_of_outboxes
@@ -267,3 +269,41 @@ async def test_no_address_is_in_a_log(sandbox: Sandbox, place: Place, caplog: py
             outcome = await box.outcome(ticket, timeout=600)
             assert "private@" not in repr(outcome)
     assert "private@" not in caplog.text
+
+
+async def test_what_is_due_in_a_hold_goes_when_that_ends(
+    sandbox: Sandbox, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The status says so where the process delivers: not that it is due now."""
+    async with outbox_on(sandbox, place) as box:
+        limiter, loop = box._sending.account.limiter, asyncio.get_running_loop()
+        ends, view, acquire = loop.time() + 120.0, type(limiter).view, type(limiter).acquire
+
+        async def held(given: Any, **options: Any) -> Any:
+            await asyncio.sleep(max(0.0, ends - loop.time()))
+            return await acquire(given, **options)
+
+        left = lambda given: attrs.evolve(view(given), held_for=max(0.0, ends - loop.time()))  # noqa: E731 as short
+        monkeypatch.setattr(type(limiter), "view", left)
+        monkeypatch.setattr(type(limiter), "acquire", held)
+        ticket = await box.put(client(1))
+        await asyncio.sleep(20.0)
+        status = await box.status()
+        assert abs((status.next_due - _clock.utc_now()).total_seconds() - 100.0) < 5.0
+        read = read_status(place).next_due
+        assert read is not None
+        assert read <= _clock.utc_now() + timedelta(seconds=1)  # who only reads does not know
+        assert (await box.outcome(ticket, timeout=200.0)).status is OutcomeStatus.DONE
+        assert (await box.status()).next_due is None
+
+
+async def test_what_is_due_while_a_provider_is_away_goes_with_the_next_try(sandbox: Sandbox, place: Place) -> None:
+    """Nothing goes before the breaker lets it."""
+    sandbox.fault(Fault(FaultKind.UNAVAILABLE, times=None))
+    async with outbox_on(sandbox, place) as box:
+        await box.put(client(1))
+        while (wait := box._delivery._breaker.wait(_clock.now())) < 10.0:  # noqa: ASYNC110 the clock is moved
+            await asyncio.sleep(1.0)
+        await box.put(client(2))
+        status = await box.status()
+        assert (status.next_due - _clock.utc_now()).total_seconds() > wait - 2.0
