@@ -123,7 +123,8 @@ def _run_in_words(number: int, run: JournalRun, *, running: bool) -> str:
         until += f" ({shown(_cause_in_words(run.cause))})" if run.cause else ""
     else:
         until = "under way" if running else "killed"
-    return f"run {number}: {_moment(run.started)} {until}; {counted(run.requests, 'request')}"
+    least = "at least " if until == "killed" else ""  # what was in flight then was not noted
+    return f"run {number}: {_moment(run.started)} {until}; {least}{counted(run.requests, 'request')}"
 
 
 def _cause_in_words(cause: str) -> str:

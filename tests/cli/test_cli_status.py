@@ -2,6 +2,8 @@
 
 import json
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,16 @@ def test_the_same_command_with_a_journal_sends_nothing_twice(scene: Scene) -> No
     assert found["requests"] == 0
     assert sorted(one["row"] for one in found["failures"]) == [3, 5]
     assert len(scene.sandbox.requests) == sent > 0
+
+
+def test_requests_of_a_run_that_was_killed_are_at_least_those_that_were_noted(scene: Scene) -> None:
+    """What was in flight may have been made, too."""
+    journal = opted_out(scene)
+    with closing(sqlite3.connect(journal)) as connection:
+        connection.execute("UPDATE runs SET ended = NULL")
+        connection.commit()
+    words = " ".join(scene.give("status", journal).stdout.split())
+    assert "killed; at least " in words
 
 
 def test_status_shows_counts_causes_and_runs(scene: Scene) -> None:

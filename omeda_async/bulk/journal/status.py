@@ -21,7 +21,7 @@ class JournalRun:
     ended: datetime | None
     """None: it is under way, or was killed."""
     requests: int
-    """HTTP requests made, as far as they were noted."""
+    """HTTP requests made, as far as they were noted: by a run that was killed, at least so many."""
     complete: bool
     """Did it read its input to the end?"""
     counts: Mapping[OutcomeStatus, int]
@@ -90,7 +90,9 @@ class JournalStatus:
     repeats: int
     """Of the total, those that ask for what an earlier record asks for."""
     requests: int
-    """HTTP requests of all runs."""
+    """HTTP requests of all runs and processes, as far as they were noted. That is done with the intents and outcomes of
+    records: of a process that was killed those since its last write are missing, which are what was in flight, and its
+    retries. Nothing goes by it: neither limits, nor what is sent again."""
     runs: tuple[JournalRun, ...]
     causes: tuple[JournalCause, ...]
     """Why records are not done, the most frequent first, at most 20."""

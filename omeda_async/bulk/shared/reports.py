@@ -42,7 +42,7 @@ class ChunkReport(AsJson):
     counts: Mapping[OutcomeStatus, int] = attrs.field(factory=dict)
     """The outcomes of its records, whoever has sent them; empty where it is another's or the run was cancelled."""
     requests: int = 0
-    """HTTP requests made for it by this call."""
+    """HTTP requests made for it by this call; those of others, also of one that was killed, are not among them."""
     retry_in: float | None = None
     """Seconds after which it may be claimed, where it is another's: its lease, and the time-out of an attempt."""
     stopped_by: OmedaAsyncError | None = None

@@ -154,7 +154,8 @@ class SharedRun(Generic[Record_co, Receipt_co]):
 
         Records that nobody has sent yet count as ``not_sent``, those that may have been as ``unknown``. Those of
         which somebody has removed the rows do, too: it is not complete then, and ``stopped_by`` says so. Among the
-        failures are no repeats, and no receipts.
+        failures are no repeats, and no receipts. ``requests`` are those that were noted: of a process
+        that was killed, those since its last write are missing.
 
         Raises:
             JournalError: The journal cannot be read, or is none of a shared run.
