@@ -29,6 +29,16 @@ _BUSY: Final = re.compile(
     r"starting up|shutting down|in recovery mode|not yet accepting|too many|connection slots|cannot connect|try again"
 )
 _SHUT_DOWN: Final = frozenset({"57P01", "57P02", "57P03"})
+PARTED: Final = (
+    "a pooler stands between that hands out the server's connections by transaction: give an address of the server "
+    "itself, or of a pooler of sessions (PgBouncer: pool_mode = session)"
+)
+_UNPASSED: Final = "unsupported startup parameter"
+_INSTEAD: Final = (
+    " (a pooler that passes no options= on: leave them out, and give the role its search_path by ALTER ROLE … SET)"
+)
+_whole_sessions: Final[set[str]] = set()
+"""Addresses of poolers that leave a connection to its client."""
 _SECRET: Final = ("password", "sslpassword")
 
 
@@ -95,6 +105,8 @@ def connect(url: str) -> Connection:
         text = words(error)
         for secret in filter(None, map(options.get, _SECRET)):
             text = text.replace(str(secret), "***")
+        if _UNPASSED in text:
+            text += _INSTEAD
         raise PostgresFailed(text, getattr(error, "sqlstate", None) or "", is_away=_is_away(text)) from None
 
 
@@ -137,6 +149,35 @@ def transaction(connection: Connection, *, at_once: bool = False) -> Iterator[No
             with suppress(psycopg.Error, OSError):
                 connection.execute("ROLLBACK")
             raise
+
+
+def parts_sessions(connection: Connection, url: str) -> bool:
+    """Whether what stands between hands out the server's connections by transaction, as far as that can be seen.
+
+    A pooler tells a process number of its own; then another client is made to need a connection meanwhile. Of one that
+    leaves it to its client for a session, that is asked once in a process.
+    """
+    own = _process_of(connection)
+    if own == connection.info.backend_pid or url in _whole_sessions:
+        return False
+    with suppress(PostgresFailed):
+        other = connect(url)
+        other.within = 2.0  # a pool that is used up gives it none
+        try:
+            with failing(other):
+                other.execute("BEGIN")
+                if _process_of(other) == own or _process_of(connection) != own:
+                    return True
+        finally:
+            other.close()
+    _whole_sessions.add(url)
+    return False
+
+
+def _process_of(connection: Connection) -> int:
+    with failing(connection):
+        (number,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
+    return int(number)
 
 
 def run(connection: Connection, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Rows]:

@@ -10,7 +10,7 @@ from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 
 from omeda_async import _clock
-from omeda_async._postgres_blocking import PostgresFailed, connect
+from omeda_async._postgres_blocking import PARTED, PostgresFailed, connect, parts_sessions
 from omeda_async.errors import ConfigurationError
 from omeda_async.events import logger
 from omeda_async.manager import SessionManager
@@ -52,7 +52,7 @@ async def _reach(database: str, patience: float) -> None:
     give_up, is_told = _clock.now() + patience, False
     while True:
         try:
-            await asyncio.to_thread(lambda: connect(database).close())
+            await asyncio.to_thread(_look, database)
         except PostgresFailed as error:
             if not error.is_away or _clock.now() >= give_up:
                 raise ConfigurationError(f"the database of the queue cannot be used: {error}") from None
@@ -63,6 +63,15 @@ async def _reach(database: str, patience: float) -> None:
         else:
             return
         await _clock.sleep(RETRY)
+
+
+def _look(database: str) -> None:
+    connection = connect(database)
+    try:
+        if parts_sessions(connection, database):  # the journals, which are there, too, could not be opened
+            raise PostgresFailed(PARTED)
+    finally:
+        connection.close()
 
 
 async def _make_tables(app: App) -> None:

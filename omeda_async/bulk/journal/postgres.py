@@ -115,7 +115,7 @@ class PostgresBackend:
         self._stack.callback(unlock, self._sql)
         finalize(self, self._sql.close)  # also where nobody closes the journal
         with usable(self._url), failing(self._sql):
-            check_server(self._sql)
+            check_server(self._sql, self._url)
             make_tables(self._sql, self._url)
         with usable(self._url), transaction(self._sql):
             return self._open()

@@ -126,7 +126,7 @@ class PostgresFill:
         self._stack.callback(unlock, self._sql)
         finalize(self, self._sql.close)
         with usable(self._url), failing(self._sql):
-            check_server(self._sql)
+            check_server(self._sql, self._url)
             make_tables(self._sql, self._url)
         with usable(self._url), transaction(self._sql):
             return self._open()

@@ -55,7 +55,7 @@ class Line:
         try:
             connection = self._stack.enter_context(linked(self.url, self._within))
             with failing(connection):
-                check_server(connection)
+                check_server(connection, self.url)
                 check_format(format_of(connection), self.url)
                 connection.execute(_IDLE, (f"{max(1.0, self._idle * 1000):.0f}ms",))
         except PostgresFailed as error:

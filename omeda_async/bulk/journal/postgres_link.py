@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from omeda_async._postgres_blocking import Connection, PostgresFailed, connect, failing
+from omeda_async._postgres_blocking import Connection, PostgresFailed, connect, failing, parts_sessions
 from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUSES
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Kept, Known
@@ -81,7 +81,8 @@ def linked(url: JournalUrl, within: float | None = None) -> Iterator[Connection]
         connection.within = within
     try:
         with failing(connection):
-            connection.execute(f"{_PLANS}; {_ALIVE}".encode())
+            if not parts_sessions(connection, url.server):  # else the next client would have them
+                connection.execute(f"{_PLANS}; {_ALIVE}".encode())
             yield connection
     finally:
         connection.close()

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from omeda_async._postgres_blocking import Connection, PostgresFailed, failing
+from omeda_async._postgres_blocking import PARTED, Connection, PostgresFailed, failing, parts_sessions
 from omeda_async._version import __version__
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.postgres_link import Stored, check_identity, stored_at
@@ -59,8 +59,10 @@ def row_of(connection: Connection, sql: str, values: Any) -> tuple[Any, ...]:
     return row
 
 
-def check_server(connection: Connection) -> None:
+def check_server(connection: Connection, url: JournalUrl) -> None:
     """Check that the server can keep a journal, and have each commit wait for its disk."""
+    if parts_sessions(connection, url.server):
+        raise PostgresFailed(PARTED)
     standby, encoding, commit = connection.execute(_SERVER).fetchone() or (True, "", "")
     if standby:
         raise PostgresFailed("the server is a standby, which cannot be written: give the address of its primary")
@@ -118,10 +120,7 @@ def note_so_far(connection: Connection, so_far: Mapping[str, Any], *, now: bool)
         PostgresFailed: It is not the one that may write any more.
     """
     if connection.execute(_SO_FAR, {**so_far, "now": now}).fetchone() is None:
-        raise PostgresFailed(
-            "another run has begun it meanwhile, or it was removed, or what stands between hands out the server's "
-            "connections by transaction: give an address of the server itself, or of a pooler of sessions"
-        )
+        raise PostgresFailed(f"another run has begun it meanwhile, or it was removed, or {PARTED}")
 
 
 def end_run(connection: Connection, journal: int, run: int, counts: Mapping[str, int], cause: str | None) -> None:

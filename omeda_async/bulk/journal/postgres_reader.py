@@ -161,7 +161,8 @@ class PostgresReader:
     def _stored(self, connection: Connection) -> Stored:
         stored = stored_at(connection, self._url) if format_of(connection) else None
         if stored is None:
-            raise JournalError(f"there is no journal {self._url}: no run of this name has begun there")
+            text = f"there is no journal {self._url}: no run of this name has begun there, or it was removed"
+            raise JournalError(text, missing="journal")
         return stored
 
 

@@ -8,7 +8,17 @@ from weakref import finalize
 
 import orjson
 
-from omeda_async._postgres_blocking import Connection, PostgresFailed, Rows, connect, failing, is_open, run
+from omeda_async._postgres_blocking import (
+    PARTED,
+    Connection,
+    PostgresFailed,
+    Rows,
+    connect,
+    failing,
+    is_open,
+    parts_sessions,
+    run,
+)
 from omeda_async.bulk.outbox.interface import Identity
 from omeda_async.bulk.outbox.postgres_tables import has_tables, make
 from omeda_async.bulk.outbox.url import OutboxUrl
@@ -110,6 +120,9 @@ class Line:
             self._connection = connection = connect(self._url.server)
             connection.within = WITHIN
             finalize(self, connection.close)  # also where nobody closes the outbox
+            if parts_sessions(connection, self._url.server):
+                connection.close()
+                raise PostgresFailed(PARTED)
             with failing(connection):
                 run(connection, _SETTINGS, (f"{PATIENCE * 1000:.0f}", f"{WITHIN * 1000:.0f}"))
         return self._connection
