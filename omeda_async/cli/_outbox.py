@@ -39,8 +39,7 @@ def _show(console: Console, status: OutboxStatus) -> None:
         since = _in_words(status.oldest)
         say(console, f"the oldest without an outcome was put at {since}; {status.retrying:,} are tried again", "dim")
     if status.next_due is not None:
-        when = f"the next of those that wait is due at {_in_words(status.next_due)}"
-        say(console, f"{when}; it goes then, or once the limits let it: after a hold, which is not known here", "dim")
+        say(console, f"the next of those that wait is due at {_in_words(status.next_due)}", "dim")
     if status.untold:
         say(console, f"{status.untold:,} outcomes have still to be told to on_outcome", "dim")
     say(console, f"delivered by {shown(status.delivering)}" if status.delivering else "nobody delivers it now", "dim")

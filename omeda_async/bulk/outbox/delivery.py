@@ -206,7 +206,7 @@ class Delivery:
             await _clock.sleep(self._options.lease / 3)
             asked = self._clock()
             try:
-                if not await self._keeper.do(partial(self._store.renew, term.fence)):
+                if not await self._keeper.do(partial(self._store.renew, term.fence, self.held_for)):
                     break
                 term.until = asked + self._options.lease
             except OutboxError as error:

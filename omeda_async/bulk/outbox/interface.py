@@ -160,8 +160,13 @@ class Store(Protocol):
             attempt: Seconds that an attempt of this holder may take.
         """
 
-    def renew(self, fence: int) -> bool:
-        """Have the lease last for its seconds from now; False where it is another's."""
+    def renew(self, fence: int, held_for: float = 0.0) -> bool:
+        """Have the lease last for its seconds from now; False where it is another's.
+
+        Args:
+            fence: Of the lease.
+            held_for: Seconds for which nothing is sent, whatever is due: for who reads the status.
+        """
 
     def release(self, fence: int) -> None:
         """Give the lease back; what is claimed under it and has not ended is in doubt."""

@@ -205,8 +205,8 @@ class Outbox(Generic[Record, Receipt_co]):
     async def status(self) -> OutboxStatus:
         """Return what the outbox holds.
 
-        Where this process delivers, ``next_due`` is when something goes: not before a hold of the limits has ended, a
-        pause that the provider asked for, or the time for which it counts as away. Who only reads does not know these.
+        ``next_due`` is when something goes: not before a hold of the limits has ended, a pause that the provider asked
+        for, or the time for which it counts as away. Other processes know these some seconds after they have begun.
 
         Raises:
             OutboxError: It cannot be read.

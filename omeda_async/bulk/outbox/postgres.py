@@ -93,9 +93,9 @@ class PostgresStore:
         [taken] = self._delivers.said(sql.TAKE, values)
         return int(taken[0][0]) if taken else None
 
-    def renew(self, fence: int) -> bool:
+    def renew(self, fence: int, held_for: float = 0.0) -> bool:
         """Have the lease last for its seconds from now; False where it is another's."""
-        return bool(self._delivers.rows(sql.RENEW, {**self._values, "fence": fence}))
+        return bool(self._delivers.rows(sql.RENEW, {**self._values, "fence": fence, "held_for": held_for}))
 
     def release(self, fence: int) -> None:
         """Give the lease back; what is claimed under it and has not ended is in doubt."""

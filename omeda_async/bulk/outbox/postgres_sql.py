@@ -32,7 +32,8 @@ SELECT count(*) > 0, coalesce(bool_and(NOT {_FREE}), false) FROM omeda_async_out
 # What is about to be sent under a lower fence has to be taken back; looked for once the lock is held.
 TAKE: Final = f"""
 UPDATE omeda_async_outboxes SET fence = fence + 1, holder = %(holder)s, seconds = %(seconds)s,
-    until = clock_timestamp() + make_interval(secs => %(seconds)s), attempt_before = attempt, attempt = %(attempt)s
+    until = clock_timestamp() + make_interval(secs => %(seconds)s), attempt_before = attempt, attempt = %(attempt)s,
+    held_until = NULL
 WHERE id = %(outbox)s AND {_FREE} RETURNING fence;
 UPDATE omeda_async_outbox_records AS r SET state = 0, doubt = true,
     due = greatest(due, clock_timestamp() + make_interval(secs => box.attempt_before))
@@ -40,7 +41,8 @@ FROM omeda_async_outboxes AS box
 WHERE box.id = %(outbox)s AND r.outbox = box.id AND r.state = 1 AND r.fence < box.fence
 """
 RENEW: Final = """
-UPDATE omeda_async_outboxes SET until = clock_timestamp() + make_interval(secs => seconds)
+UPDATE omeda_async_outboxes SET until = clock_timestamp() + make_interval(secs => seconds),
+    held_until = clock_timestamp() + make_interval(secs => nullif(%(held_for)s::float8, 0))
 WHERE id = %(outbox)s AND fence = %(fence)s RETURNING id
 """
 RELEASE: Final = """

@@ -22,7 +22,9 @@ _STATUS: Final = """
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SELECT state, status, count(*) FROM omeda_async_outbox_records WHERE outbox = %(outbox)s GROUP BY state, status;
 SELECT min(put), coalesce(sum((tries > 0)::int), 0)::bigint,
-    greatest(min(due) FILTER (WHERE state = 0), CASE WHEN bool_or(state = 0) THEN clock_timestamp() END)
+    CASE WHEN bool_or(state = 0) THEN greatest(min(due) FILTER (WHERE state = 0), clock_timestamp(), (
+        SELECT held_until FROM omeda_async_outboxes WHERE id = %(outbox)s AND until > clock_timestamp()
+    )) END
     FROM omeda_async_outbox_records WHERE outbox = %(outbox)s AND state <> 2;
 SELECT count(*) FROM omeda_async_outbox_records WHERE outbox = %(outbox)s AND state = 2 AND NOT told;
 SELECT CASE WHEN until > clock_timestamp() THEN holder END FROM omeda_async_outboxes WHERE id = %(outbox)s;

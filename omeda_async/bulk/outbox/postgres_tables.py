@@ -32,6 +32,8 @@ STEPS: Final[tuple[str, ...]] = (
     CREATE INDEX omeda_async_outbox_untold ON omeda_async_outbox_records (outbox, id) WHERE state = 2 AND NOT told;
     CREATE INDEX omeda_async_outbox_ended ON omeda_async_outbox_records (outbox, ended) WHERE state = 2 AND told
     """,
+    # Until when who delivers sends nothing, whatever is due.
+    "ALTER TABLE omeda_async_outboxes ADD COLUMN held_until timestamptz",
 )
 """What makes each format of the one before it."""
 

@@ -44,6 +44,8 @@ _SAME_KEY: Final = "SELECT id, fingerprint FROM entries WHERE key = ? AND state 
 _LEASE: Final = "SELECT fence, until, seconds, attempt FROM lease"
 _TAKE: Final = "UPDATE lease SET fence = ?, holder = ?, until = ?, seconds = ?, attempt = ?"
 _RENEW: Final = "UPDATE lease SET until = ? + seconds WHERE fence = ?"
+_HOLD: Final = "INSERT OR REPLACE INTO meta VALUES ('held_until', ?)"
+_HOLD_NO_MORE: Final = "DELETE FROM meta WHERE name = 'held_until'"
 _RELEASE: Final = "UPDATE lease SET until = 0, holder = '' WHERE fence = ?"
 _TAKE_BACK: Final = """
 UPDATE entries SET state = 0, doubt = 1, due = max(due, ?) WHERE state = 1
@@ -129,9 +131,9 @@ class SqliteStore:
                 return None  # without having anybody wait for it
         return self._whole(partial(self._take, holder, seconds, attempt))
 
-    def renew(self, fence: int) -> bool:
+    def renew(self, fence: int, held_for: float = 0.0) -> bool:
         """Have the lease last for its seconds from now; False where it is another's."""
-        return self._whole(lambda: self._sql.execute(_RENEW, (self._now(), fence)).rowcount == 1)
+        return self._whole(partial(self._renew, fence, held_for))
 
     def release(self, fence: int) -> None:
         """Give the lease back; what is claimed under it and has not ended is in doubt."""
@@ -213,8 +215,19 @@ class SqliteStore:
             return None
         fence, now = lease[0] + 1, self._now()
         self._sql.execute(_TAKE_BACK, (now + lease[3],))
+        self._sql.execute(_HOLD_NO_MORE)
         self._sql.execute(_TAKE, (fence, holder, now + seconds, seconds, attempt))
         return int(fence)
+
+    def _renew(self, fence: int, held_for: float) -> bool:
+        now = self._now()
+        if self._sql.execute(_RENEW, (now, fence)).rowcount != 1:
+            return False
+        if held_for:
+            self._sql.execute(_HOLD, (now + held_for,))
+        else:
+            self._sql.execute(_HOLD_NO_MORE)
+        return True
 
     def _release(self, fence: int) -> None:
         found, _, _, attempt = self._sql.execute(_LEASE).fetchone()

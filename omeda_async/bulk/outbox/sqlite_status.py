@@ -31,7 +31,11 @@ from omeda_async.outcomes import OutcomeStatus
 
 _COUNTS: Final = "SELECT state, status, count(*) FROM entries GROUP BY state, status"
 _OLDEST: Final = "SELECT min(put), ifnull(sum(tries > 0), 0) FROM entries WHERE state != 2"
-_NEXT: Final = "SELECT max(min(due), ?) FROM entries WHERE state = 0"
+_NEXT: Final = """
+SELECT max(min(due), :now, ifnull((
+    SELECT value FROM meta WHERE name = 'held_until' AND (SELECT until FROM lease) > :now
+), 0)) FROM entries WHERE state = 0
+"""
 _UNTOLD: Final = "SELECT count(*) FROM entries WHERE state = 2 AND NOT told"
 _CAUSES: Final = """
 SELECT status, json_extract(answer, '$.error.__class__'), ifnull(json_extract(answer, '$.error.message'), ''), count(*)
@@ -101,7 +105,7 @@ def status_of(connection: sqlite3.Connection, path: Path, now: float) -> OutboxS
         under_way=states[INTENDED],
         retrying=retrying,
         oldest=_moment(oldest),
-        next_due=_moment(connection.execute(_NEXT, (now,)).fetchone()[0]),
+        next_due=_moment(connection.execute(_NEXT, {"now": now}).fetchone()[0]),
         counts={status: counts[status] for status in OutcomeStatus if status in counts},
         untold=connection.execute(_UNTOLD).fetchone()[0],
         delivering=holder if until > now else None,

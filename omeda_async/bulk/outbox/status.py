@@ -41,7 +41,7 @@ class OutboxStatus:
     next_due: datetime | None = None
     """When the first of the records that wait is due, the time of looking where that is past; it goes then, or as soon
     after as somebody delivers, the limit has room and the provider is not known to be away; a hold of the limits is
-    known to the process that delivers. None where none waits."""
+    counted in, some seconds after it has begun. None where none waits."""
     causes: tuple[JournalCause, ...]
     """Why records are not done, or were tried in vain, the most frequent first, at most 20."""
 
