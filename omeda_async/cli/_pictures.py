@@ -1,7 +1,5 @@
 """A run in pictures, for --report: what is collected while it goes on, and the page."""
 
-import re
-import shlex
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -10,10 +8,11 @@ import attrs
 from omeda_async import BulkReport, Outcome, __version__
 from omeda_async.cli._files import refusing, replacing
 from omeda_async.cli._order import Order
-from omeda_async.cli._outcomes import advice, masked, reason
+from omeda_async.cli._outcomes import advice, reason
 from omeda_async.cli._screen import notes, say, shown
 from omeda_async.report._failures import Failures, names_of
 from omeda_async.report._journal import AGAIN, again, story_of
+from omeda_async.report._lines import step
 from omeda_async.report._page import page_of
 from omeda_async.report._story import Step, Story
 from omeda_async.report._timeline import Timeline
@@ -21,9 +20,6 @@ from omeda_async.rows import Row
 
 PRIVATE: Final = 0o600
 """A new page can be read by its owner: it names records."""
-HIDDEN: Final = "HIDDEN"
-_LOGIN: Final = re.compile(r"(?<=://)[^\s]*@")
-_SECRET: Final = re.compile(r"(?i)([?&;](?:ssl)?(?:password|passwd|secret|token|key)=)[^&;\s]*")
 
 
 @attrs.define
@@ -108,22 +104,10 @@ class Pictures:
         if journal is None or not (left or self.failures.total):
             return
         if not left:
-            yield again(without_secrets(journal))
+            yield again(journal)
             return
-        words = ["omeda-async", *self.order.words]
-        safe = [*map(without_secrets, words)]
-        note = "" if safe == words else f"Some of it is not shown ({HIDDEN} or ***): put in what was there."
-        if self.order.asked.file == "-":
-            note = f"{note} Its input came on standard input: give it again.".strip()
-        yield Step(
-            why="Go on where the run stopped: what is settled is not sent again.", line=shlex.join(safe), note=note
-        )
-
-
-def without_secrets(word: str) -> str:
-    """Return a word of a command line without logins, passwords and addresses."""
-    hidden = _SECRET.sub(rf"\1{HIDDEN}", _LOGIN.sub(f"{HIDDEN}@", word))
-    return shown(masked(hidden) if hidden == word else hidden)
+        note = "Its input came on standard input: give it again." if self.order.asked.file == "-" else ""
+        yield step("Go on where the run stopped: what is settled is not sent again.", self.order.words, note)
 
 
 def write_journal(journal: str, report: str) -> None:

@@ -65,7 +65,7 @@ class Failures:
         self.counts[cause] += 1
         if self.total < LISTED:
             self._rows += b"," * bool(self._rows) + orjson.dumps(
-                [number, _whole(shown[0]) if shown else "", attempts, cause]
+                [number, whole(shown[0]) if shown else "", attempts, cause]
             )
         self.total += 1
 
@@ -76,7 +76,7 @@ class Failures:
 
     def causes(self) -> list[list[str]]:
         """Return each cause: status, class of the error, message."""
-        return [[_whole(part) for part in cause] for cause in self._causes]
+        return [[whole(part) for part in cause] for cause in self._causes]
 
     def rows(self) -> Iterator[str]:
         """Return the records as JSON, in pieces: number, name, attempts and the number of the cause."""
@@ -105,6 +105,6 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
-def _whole(text: str) -> str:
+def whole(text: str) -> str:
     """Return a text that UTF-8 can hold: half a surrogate is spelt out."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -1,16 +1,15 @@
 """A story of what a journal holds."""
 
-import shlex
 from collections.abc import Callable, Iterator
 from os import PathLike
 from typing import Final
 from urllib.parse import urlsplit
 
-from omeda_async._masking import readable
 from omeda_async.errors import OmedaAsyncError
 from omeda_async.journal import JournalRun, JournalStatus, read_not_done, read_status
 from omeda_async.outcomes import OutcomeStatus
 from omeda_async.report._failures import Failures, names_of
+from omeda_async.report._lines import step
 from omeda_async.report._story import RunLine, Step, Story
 
 TITLES: Final = {
@@ -122,23 +121,16 @@ def steps(status: JournalStatus) -> Iterator[Step]:
         options = [(name, status.scope[name]) for name in _OPTIONS if name in status.scope and status.keeps_records]
         words = [command, "FILE", "--journal", status.place]
         words += [word for name, value in options for word in (f"--{name}", str(value))]
-        line = shlex.join(["omeda-async", *map(readable, words)])
-        yield Step(
-            why="Go on where the run stopped: what is settled is not sent again.",
-            line=line,
-            note="FILE is the input, and all options are as they were in the first command: a journal does not keep "
-            "them.",
-        )
+        note = "FILE is the input, and all options are as they were in the first command: a journal does not keep them."
+        yield step("Go on where the run stopped: what is settled is not sent again.", words, note)
     elif not all(one.is_done for one in status.counts):
         yield again(status.place)
 
 
 def again(journal: str) -> Step:
     """Return what writes the records that are not done as input again."""
-    words = ["omeda-async", "status", journal, "--failed", "--output", "again.jsonl"]
+    words = ["status", journal, "--failed", "--output", "again.jsonl"]
     note = "Then give that file to the command, with a journal of its own."
     if "://" in journal:
         note += " The user and the password of the database are left out here."
-    return Step(
-        why="Write the records that are not done as input again, to be corrected.", line=shlex.join(words), note=note
-    )
+    return step("Write the records that are not done as input again, to be corrected.", words, note)

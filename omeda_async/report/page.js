@@ -31,7 +31,8 @@
     const whole = Math.round(seconds);
     if (whole < 60) return `${whole} s`;
     if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-    return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+    if (whole < 172800) return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+    return `${amount(Math.floor(whole / 86400))} d ${Math.floor((whole % 86400) / 3600)} h`;
   }
   const moment = (text) => text.replace("T", " ").replace(/(\.\d+)?(\+00:00|Z)$/, " UTC");
 
@@ -47,6 +48,7 @@
     }
     const counts = Object.keys(WORDS).map((kind) => [kind, kind === "left" ? data.under_way : data.counts[kind] || 0]);
     const all = counts.reduce((sum, [, count]) => sum + count, 0);
+    byId("plain").remove();  // what a browser shows that lets no script run
     const tiles = byId("tiles");
     const tile = (text, figure, kind) => {
       const item = make("li", kind ? {"data-kind": kind} : {}, make("b", {}, figure), text);
@@ -120,6 +122,7 @@
   }
   const plus = (one, other) => one + other;
   const larger = (one, other) => Math.max(one, other);
+  const smaller = (one, other) => Math.min(one, other);
 
   function ticks(seconds, room) {
     const steps = [0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400];
@@ -131,6 +134,7 @@
 
   function tickText(seconds) {
     if (seconds < 60) return `${Math.round(seconds * 100) / 100} s`;
+    if (seconds >= 86400 && seconds % 86400 === 0) return `${amount(seconds / 86400)} d`;
     if (seconds < 3600) return seconds % 60 ? `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s` : `${seconds / 60} min`;
     const minutes = Math.round(seconds / 60);
     return minutes % 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes / 60} h`;
@@ -260,27 +264,30 @@
 
   function runsChart(width) {
     const runs = data.runs, at = (text) => Date.parse(text) / 1000;
-    const begin = at(runs[0].started), last = runs[runs.length - 1];
-    const seconds = Math.max(1, ...runs.map((run) => at(run.ended || run.started) - begin));
-    const shown = runs.slice(-40), height = TOP + BOTTOM + shown.length * 22;
+    const shown = runs.slice(-RUNS_SHOWN), last = runs[runs.length - 1];
+    const begin = shown.map((run) => at(run.started)).reduce(smaller);  // a clock that is set back lets a later run begin earlier
+    const end = shown.map((run) => at(run.ended || run.started)).reduce(larger);
+    const seconds = Math.max(1, end - begin), height = TOP + BOTTOM + shown.length * 22;
     const told = `${counted(runs.length, "run")}; the last one is ${last.state}.`;
     const {svg, x} = frame(width, height, seconds, 0, told);
     shown.forEach((run, row) => {
-      const left = x(at(run.started) - begin), right = x(at(run.ended || run.started) - begin);
+      const left = x(at(run.started) - begin), right = x(Math.max(begin, at(run.ended || run.started)) - begin);
       svg.append(draw("text", {x: LEFT - 6, y: TOP + row * 22 + 12, "text-anchor": "end"}, `${runs.length - shown.length + row + 1}`));
       svg.append(draw("rect", {x: left, y: TOP + row * 22, width: Math.max(4, right - left), height: 16, rx: 2, "data-kind": RUNS[run.state]}));
     });
-    byId("charts").append(make("p", {class: "quiet"}, "When the runs of this journal began and ended. Single requests are not known."), svg, runsList());
+    byId("charts").append(make("p", {class: "quiet"}, `When ${runs.length > shown.length ? `the latest ${shown.length} of the ${amount(runs.length)}` : "the"} runs of this journal began and ended. Single requests are not known.`), svg, runsList(shown));
   }
 
+  const RUNS_SHOWN = 40;
   const RUNS = {complete: "done", stopped: "too_late", killed: "unknown", "under way": "use"};
 
-  function runsList() {
-    const list = make("ol", {class: "runs"});
-    for (const run of data.runs) {
+  function runsList(shown) {
+    const list = make("ol", {class: "runs", start: data.runs.length - shown.length + 1});
+    for (const run of shown) {
       const seconds = run.ended ? (Date.parse(run.ended) - Date.parse(run.started)) / 1000 : 0;
       const rate = seconds >= 1 ? `, ${(run.requests / seconds).toFixed(1)} per second on average` : "";
-      const took = run.ended ? `${run.state} after ${duration(seconds)}` : run.state === "killed" ? "killed, not known when" : run.state;
+      const after = seconds < 0 ? ", with its clock set back" : ` after ${duration(seconds)}`;
+      const took = run.ended ? `${run.state}${after}` : run.state === "killed" ? "killed, not known when" : run.state;
       const item = make("li", {}, make("span", {class: "swatch", "data-kind": RUNS[run.state]}),
         `began ${moment(run.started)}, ${took}; ${counted(run.requests, "request")}${rate}`);
       if (run.cause) item.append(make("span", {class: "quiet"}, ` ${run.cause}`));
@@ -290,11 +297,11 @@
   }
 
   function charts() {
+    byId("time").hidden = !data.timeline && !data.runs.length;
     const width = Math.max(240, byId("charts").clientWidth);
     byId("charts").replaceChildren();
     if (data.timeline) timeline(width);
     else if (data.runs.length) runsChart(width);
-    else byId("time").hidden = true;
   }
 
   // ---- waits
@@ -355,7 +362,8 @@
 
   // ---- the table of records
 
-  const NUMBER = 0, NAME = 1, ATTEMPTS = 2, CAUSE = 3;
+  const NUMBER = 0, NAME = 1, ATTEMPTS = 2, CAUSE = 3, PLAIN = 4;
+  const plain = (text) => text.normalize().toLowerCase().replace(/\s+/g, " ").trim();  // as it reads, however it is written
   const chosen = {text: "", status: "", cause: null, by: "number", down: false, page: 0};
   const collator = new Intl.Collator("en", {numeric: true});
   const order = Object.keys(WORDS);
@@ -377,11 +385,11 @@
   let found = rows, sorted = "";  // they come in the order of their outcomes
 
   function fits() {
-    const text = chosen.text.toLowerCase();
-    const told = causes.map(([kind, ...texts]) => [WORDS[kind], ...texts].join(" ").toLowerCase().includes(text));
+    const text = plain(chosen.text), number = text.replace(/(?<=\d),(?=\d)/g, "");  // as numbers stand in the table
+    const told = causes.map(([kind, ...texts]) => plain([WORDS[kind], ...texts].join(" ")).includes(text));
     return (row) => (chosen.cause === null || row[CAUSE] === chosen.cause) &&
       (!chosen.status || causes[row[CAUSE]][0] === chosen.status) &&
-      (!text || told[row[CAUSE]] || row[NAME].toLowerCase().includes(text) || `${row[NUMBER]}` === text);
+      (!text || told[row[CAUSE]] || (row[PLAIN] ??= plain(row[NAME])).includes(text) || `${row[NUMBER]}` === number);
   }
 
   function refresh() {
@@ -420,7 +428,7 @@
   }
 
   function table() {
-    byId("records").hidden = !rows.length;
+    byId("records").hidden = byId("skip").hidden = !rows.length;
     if (!rows.length) return;
     for (const [by, [text]] of Object.entries(COLUMNS)) {
       const button = make("button", {type: "button"}, text);
@@ -435,7 +443,7 @@
     for (const kind of order) {
       if (causes.some((cause) => cause[0] === kind)) byId("status").append(make("option", {value: kind}, WORDS[kind]));
     }
-    byId("search").addEventListener("input", (event) => { chosen.text = event.target.value.trim(); refresh(); });
+    byId("search").addEventListener("input", (event) => { chosen.text = event.target.value; refresh(); });
     byId("status").addEventListener("change", (event) => { chosen.status = event.target.value; refresh(); });
     byId("clear").addEventListener("click", () => { chosen.cause = null; byId("clear").hidden = true; refresh(); byId("search").focus(); });
     byId("previous").addEventListener("click", () => { chosen.page -= 1; page(); });

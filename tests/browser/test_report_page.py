@@ -132,6 +132,87 @@ def test_what_a_journal_does_not_know_is_not_drawn(visits: Visits, tmp_path: Pat
     assert (barriers(opened), sideways(opened)) == ([], 0)
 
 
+def test_without_a_script_the_sums_can_be_read(visits: Visits, tmp_path: Path, width: int) -> None:
+    """And no heading stands over nothing."""
+    opened = visits.open(written(tmp_path, 12), width=width, java_script_enabled=False)
+    expect(opened.get_by_text("7 done")).to_be_visible()
+    expect(opened.get_by_text(LINE)).to_be_visible()
+    expect(opened.get_by_role("heading")).to_have_text(["Cancel campaigns at Ocamba", "What became of the records"])
+    expect(opened.get_by_role("link")).to_have_count(0)
+
+
+def test_who_magnifies_the_page_need_not_scroll_sideways(visits: Visits, tmp_path: Path) -> None:
+    """At 320 pixels, which is 1,280 four times as large; with figures that are long."""
+    long = {"times": 10**7, "seconds": 1e9, "longest": 1e7}
+    waits = TIMELINE | {"waits": {"limit": long, "asked": long, "pauses": long, "answers": long, "retries": {}}}
+    opened = visits.open(written(tmp_path, 12, timeline=waits, seconds=9e7, requests=10**9), width=320)
+    expect(opened.get_by_text("1,041 d 16 h")).to_be_visible()
+    assert sideways(opened) == 0
+    tiles = opened.locator("#tiles li")
+    assert tiles.evaluate_all("tiles => tiles.filter(one => one.scrollWidth > one.clientWidth).length") == 0
+
+
+def test_a_printed_page_can_be_read(visits: Visits, tmp_path: Path) -> None:
+    """Dark on light whatever its reader prefers, with the heads of the table, and without what cannot be pressed."""
+    opened = visits.open(written(tmp_path, 60), scheme="dark")
+    opened.emulate_media(media="print", color_scheme="dark")
+    expect(opened.locator("body")).to_have_css("color", "rgb(27, 31, 36)")
+    expect(opened.get_by_role("button", name="Outcome")).to_be_visible()
+    expect(opened.locator("#page")).to_have_text("Page 1 of 2")
+    expect(opened.locator("#page")).to_be_visible()
+    for name in ("Copy the command", "Next"):
+        expect(opened.get_by_role("button", name=name)).to_be_hidden()
+
+
+def test_the_colours_of_a_legend_are_seen_where_colours_are_forced(visits: Visits, tmp_path: Path) -> None:
+    """They are what it tells of."""
+    opened = visits.open(written(tmp_path, 3), forced_colors="active")
+    expect(opened.locator(".swatch[data-kind=done]").first).to_have_css("background-color", "rgb(26, 127, 55)")
+
+
+def test_a_line_can_be_copied_without_a_clipboard(visits: Visits, tmp_path: Path) -> None:
+    """It is selected; and the page says whether it has been copied, or how to."""
+    refused = (
+        "navigator.clipboard.writeText = async () => { throw new Error('no'); }; document.execCommand = () => false;"
+    )
+    opened = visits.open(written(tmp_path, 3), init=refused)
+    opened.get_by_role("button", name="Copy the command").click()
+    expect(opened.locator("#copied")).to_have_text("It is selected: copy it with your keyboard.")
+    assert opened.evaluate("getSelection().toString()") == LINE
+
+
+@pytest.mark.parametrize("sought", ["12,347", "12347", "ZOE\u0308   de", " campaign 9"])
+def test_what_is_sought_may_be_written_otherwise(visits: Visits, tmp_path: Path, sought: str) -> None:
+    """Numbers as the table shows them, accents apart from their letters, blanks of any kind."""
+    failures = Failures(word="row")
+    for number, name in ((12347, "Zo\u00eb\nde"), (3, "other")):
+        words = "no\tcampaign  9" if number > 3 else "broken"
+        failures.add(OutcomeStatus.FAILED, number, names=(name,), attempts=1, error="E", message=words)
+    if not sought.startswith("1"):
+        failures.add(OutcomeStatus.FAILED, 12346, names=("other",), attempts=1, error="E", message="broken")
+    path = tmp_path / "run.html"
+    path.write_text(page(failures), encoding="utf-8")
+    opened = visits.open(path.as_uri())
+    opened.get_by_label("Search").fill(sought)
+    expect(opened.locator("#found")).to_contain_text("1 of ")
+    expect(opened.locator("#table tbody tr")).to_contain_text("12,347")
+
+
+def test_runs_whose_clock_went_back_stand_within_the_time_line(visits: Visits, tmp_path: Path) -> None:
+    """Of very many, the latest are shown."""
+    run = {"started": "2026-01-01T10:00:00+00:00", "requests": 70, "cause": "", "state": "complete"}
+    runs = [run | {"ended": "2026-01-01T10:01:00+00:00"}] * 100
+    runs += [run | {"ended": "2026-01-01T09:00:00+00:00"}]
+    runs += [run | {"started": "2025-06-01T10:00:00+00:00", "ended": "2025-06-01T10:02:00+00:00"}]
+    opened = visits.open(written(tmp_path, 2, timeline=None, runs=runs, seconds=None))
+    expect(opened.get_by_text("complete, with its clock set back; 70 requests")).to_be_visible()
+    expect(opened.locator("ol.runs li")).to_have_count(40)
+    expect(opened.get_by_text("the latest 40 of the 102 runs")).to_be_visible()
+    drawn = opened.locator("#charts rect").evaluate_all("all => all.map(one => Number(one.getAttribute('x')))")
+    assert min(drawn) >= 0
+    assert "-" not in opened.locator("ol.runs").inner_text().replace("2026-01-01", "").replace("2025-06-01", "")
+
+
 def test_a_run_with_nothing_left_is_short(visits: Visits, tmp_path: Path) -> None:
     """No causes, no records, no command; and no window where the limit is a pace."""
     empty = TIMELINE | {"windows": []}

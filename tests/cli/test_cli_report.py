@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from omeda_async.cli._pictures import without_secrets
 from omeda_async.report import report_page
+from omeda_async.report._lines import without_secrets
 from omeda_async.sandbox import Fault
 from tests.cli.cli_scene import Scene
 from tests.cli.test_cli_ending import send
@@ -118,6 +118,27 @@ def test_a_page_names_no_address_and_no_secret(scene: Scene) -> None:
         assert secret not in text
 
 
+def test_the_line_of_a_journals_page_shows_no_address(scene: Scene) -> None:
+    """Neither of a file's name nor of anything else, and it says that something is to be put in; nor do other texts."""
+    journal = scene.directory / "bert@x.com.sqlite3"
+    page_after(scene, "cancel-campaigns", campaigns(scene, 3), "--yes", "--reason", "x", "--journal", journal, code=1)
+    text = report_page(journal)
+    (step,) = data_in(text)["steps"]
+    assert "bert@" not in text
+    assert "***@x.com.sqlite3' --failed" in step["line"]
+    assert step["note"].endswith("Some of it is not shown (HIDDEN or ***): put in what was there.")
+
+
+def test_a_page_can_be_made_of_a_journal_whose_name_is_no_text(scene: Scene) -> None:
+    """As Linux allows: what cannot be written in UTF-8 is spelt out, and in a line it is not shown."""
+    journal = scene.directory / "run\udcff.sqlite3"
+    page_after(scene, "cancel-campaigns", campaigns(scene, 3), "--yes", "--reason", "x", "--journal", journal, code=1)
+    assert scene.give("status", journal, "--report", scene.directory / "of.html").exit_code == 1
+    found = data_of(scene.directory / "of.html")
+    assert "run\\udcff.sqlite3" in found["notes"][0]
+    assert "run\ufffd.sqlite3' --failed" in found["steps"][0]["line"]
+
+
 @pytest.mark.parametrize(
     ("word", "shown"),
     [
@@ -129,6 +150,9 @@ def test_a_page_names_no_address_and_no_secret(scene: Scene) -> None:
             "postgresql://db/x?run=y&password=HIDDEN&sslpassword=HIDDEN",
         ),
         ("wrong for bert@x.com", "wrong for b***@x.com"),
+        ("postgresql://db/x?run=bert%40x.com&password=p", "postgresql://db/x?run=b***%40x.com&password=HIDDEN"),
+        ("postgresql://me:pass@db/x?run=bert%40x.com", "postgresql://HIDDEN@db/x?run=b***%40x.com"),
+        ("lists\udcff/\u202ea.csv", "lists\ufffd/\ufffda.csv"),
     ],
 )
 def test_a_word_of_a_command_shows_no_secret(word: str, shown: str) -> None:

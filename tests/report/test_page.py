@@ -35,6 +35,28 @@ def test_no_text_of_the_data_can_end_their_element() -> None:
     assert "alert(1)</" not in text
 
 
+def test_a_text_about_the_run_is_not_shown_without_end() -> None:
+    """Masked first, so that no half of an address is left; of a line for a shell, all."""
+    text = f"{'bert@x.com ' * 10_000}ada@x.com"
+    line = f"omeda-async {'x' * 10_000}"
+    found = data_in(page(failed(), notes=[text], cause=text, place=text, title=text, steps=[Step(why="x", line=line)]))
+    assert [len(one) for one in (found["notes"][0], found["cause"], found["place"])] == [4_001] * 3
+    assert found["notes"][0].startswith("b***@x.com b***@x.com")
+    assert found["steps"][0]["line"] == line
+
+
+def test_without_a_script_the_sums_are_in_the_page() -> None:
+    """As text: how it ended, what became of the records, and the line that goes on."""
+    steps = [Step(why="Go on.", line="omeda-async x 'a<b'")]
+    more = {"cause": "<b>no", "under_way": 2, "place": "<i>", "requests": 1234}
+    (plain,) = re.findall('<div id="plain">(.*?)</div>', page(failed("x"), steps=steps, **more), re.DOTALL)
+    assert "<p>&lt;i&gt; · stopped</p>" in plain
+    assert "Ended early: &lt;b&gt;no" in plain
+    sums = ("10 records", "7 done", "1 rejected", "2 without an outcome", "1,234 requests")
+    assert re.findall("<li>(.*?)</li>", plain) == [*sums]
+    assert "<pre>omeda-async x &#x27;a&lt;b&#x27;</pre>" in plain
+
+
 def test_a_title_is_text_as_well() -> None:
     """It stands in the page's own HTML, too."""
     assert "<title>&lt;b&gt;x</title>" in page(failed(), title="<b>x")
