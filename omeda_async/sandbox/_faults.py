@@ -122,8 +122,8 @@ def _member(kind: type[E], text: str, what: str) -> E:
 
 
 def _at_least_once(_fault: object, _field: object, times: int | None) -> None:
-    if times is not None and times < 1:
-        raise ValueError(f"times must be at least 1, or None for always, not {times}")
+    if times is not None and (not isinstance(times, int) or times < 1):
+        raise ValueError(f"times must be a whole number of at least 1, or None for always, not {times}")
 
 
 def _from_zero(_fault: object, field: "attrs.Attribute[float]", number: float) -> None:
@@ -134,6 +134,12 @@ def _from_zero(_fault: object, field: "attrs.Attribute[float]", number: float) -
 def _up_to_one(_fault: object, field: "attrs.Attribute[float]", number: float) -> None:
     if not 0 <= number <= 1:
         raise ValueError(f"{field.name} must be a number from 0 to 1, not {number}")
+
+
+def _header(_fault: object, field: "attrs.Attribute[Any]", value: Any) -> None:
+    text = "" if value is None else str(value)
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError(f"{field.name} must be what a header can hold: ASCII that can be printed, in one line")
 
 
 @attrs.frozen(eq=False)
@@ -151,7 +157,7 @@ class Fault:
     """Chance that it happens to a request that matches, drawn from the sandbox's seed."""
     seconds: float = attrs.field(default=1.0, kw_only=True, validator=_from_zero)
     """The delay of ``slow``, ``stray`` and ``later``."""
-    retry_after: float | str | None = attrs.field(default=1, kw_only=True)
+    retry_after: float | str | None = attrs.field(default=1, kw_only=True, validator=_header)
     """For 503 and 429: seconds, or an HTTP date; None: no header."""
 
     def __attrs_post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable
 from itertools import islice
+from math import isfinite
 from typing import Any
 
 import attrs
@@ -161,6 +162,6 @@ def _opened(submission: OptOutSubmission) -> Iterable[dict[str, Any]]:
 
 
 def _shown(state: State, cell: object) -> Any:
-    if isinstance(cell, int | float) or cell is None:
+    if cell is None or (isinstance(cell, int | float) and isfinite(cell)):  # JSON has no other numbers
         return cell
     return shown(str(cell), state.secrets)

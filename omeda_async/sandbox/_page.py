@@ -17,18 +17,18 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
-_SAFE = {
+SAFE = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _HEADERS = {
-    **_SAFE,
+    **SAFE,
     "Content-Security-Policy": _POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
 }
-STREAM_HEADERS = {**_SAFE, "Content-Type": "text/event-stream"}
+STREAM_HEADERS = {**SAFE, "Content-Type": "text/event-stream"}
 ONLY_GET = json_response(405, {"error": "use GET"}, {"Allow": "GET"})
 
 

@@ -67,14 +67,14 @@ class Server:
             await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        incoming = Incoming(method=request.method, target=request.raw_path, headers=request.headers)
+        refusal = self._refusal(request, incoming)
+        if refusal is not None:  # whatever else it would send
+            return _sent(refusal)
         try:
-            body = await request.content.read()
+            incoming.body = await request.content.read()
         except (ConnectionError, web.RequestPayloadError):
             return web.Response(status=400)
-        incoming = Incoming(method=request.method, target=request.raw_path, headers=request.headers, body=body)
-        refusal = self._refusal(request, incoming)
-        if refusal is not None:
-            return _sent(refusal)
         api = self.exchange.state.api_of(incoming)
         if api is not None:
             return await self._exchanged(api, request, incoming)
@@ -87,7 +87,7 @@ class Server:
         if incoming.path in _page.FILES:
             return _page.respond(incoming)
         if incoming.segments[0] == "_sandbox":
-            return _control.respond(self.exchange.state, incoming)
+            return _control.respond(self.exchange.state, incoming).with_headers(_page.SAFE)
         return json_response(404, {"error": "no provider has this path"})
 
     async def _exchanged(self, api: Api, request: web.BaseRequest, incoming: Incoming) -> web.StreamResponse:

@@ -1,5 +1,6 @@
 """Who may call a sandbox: a browser on the same machine is no way in for other people's pages."""
 
+import asyncio
 from typing import Any
 
 import aiohttp
@@ -87,3 +88,17 @@ async def test_a_page_of_its_own_and_programs_may(api: Any) -> None:
     """Programs say nothing of a site; a page that it would serve has its own origin."""
     for headers in ({}, {"Origin": api.sandbox.url, "Sec_Fetch_Site": "same-origin"}, {"Sec_Fetch_Site": "none"}):
         assert await status(api.sandbox, "POST", "/_sandbox/reset", **headers) == 200
+
+
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}], ids=str)
+async def test_who_may_not_call_is_told_so_before_a_body_is_read(headers: dict[str, str]) -> None:
+    """A page of another site cannot fill the sandbox's memory with a body that never ends."""
+    async with Sandbox() as sandbox:
+        host, port = sandbox.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        sent = {"Host": "localhost", "Content-Length": "1000000"} | headers
+        lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+        writer.write(f"POST /_sandbox/reset HTTP/1.1\r\n{lines}\r\n{{".encode())
+        async with asyncio.timeout(5):
+            assert await reader.readline() == b"HTTP/1.1 403 Forbidden\r\n"
+        writer.close()

@@ -368,3 +368,17 @@ def test_a_predicate_is_given_the_request() -> None:
     assert incoming.query == {"page": "1,10", "q": ""}
     assert incoming.json is None
     assert "{" not in repr(incoming)
+
+
+@pytest.mark.parametrize("times", [float("inf"), 1.5, 0, "3"])
+def test_a_fault_happens_a_whole_number_of_times(times: Any) -> None:
+    """JSON that a program sends may hold ``1e400``, which no page could read when it is told again."""
+    with pytest.raises(ValueError, match="times must be a whole number of at least 1, or None for always"):
+        Fault("500", times=times)
+
+
+@pytest.mark.parametrize("retry_after", ["1\r\nSet-Cookie: a=b", "\u2028", "\x00"])
+def test_a_retry_after_is_what_a_header_can_hold(retry_after: str) -> None:
+    """Else the answer could not be sent."""
+    with pytest.raises(ValueError, match="retry_after must be what a header can hold"):
+        Fault("429", retry_after=retry_after)

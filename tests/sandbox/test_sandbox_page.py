@@ -1,5 +1,6 @@
 """The sandbox's page as files: what a browser is told of them, and who gets them."""
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -125,3 +126,19 @@ def test_this_machine_is_what_loops_back(peer: object, local: bool) -> None:
 def test_a_text_is_shown_without_what_nobody_may_see(text: str, seen: str) -> None:
     """Addresses however they are written, credentials, what turns or hides text, and what has no end."""
     assert shown(text, ["sandbox-token", "en"]) == seen
+
+
+@pytest.mark.parametrize("path", ["/_sandbox/state", "/_sandbox/opt-outs", "/_sandbox/none", "/_sandbox/fault"])
+async def test_other_sites_pages_get_nothing_of_what_the_sandbox_tells(api: Any, path: str) -> None:
+    """Not as a script or a picture of theirs either, which a browser fetches without asking."""
+    reply = await api.get(path)
+    assert reply.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert reply.headers["X-Content-Type-Options"] == "nosniff"
+    assert reply.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_number_that_json_has_not_leaves_the_list_of_records_readable(api: Any) -> None:
+    """As text, whoever put it there."""
+    api.sandbox.ocamba.seed_campaign("1", name=float("inf"))
+    text = (await api.get("/_sandbox/records?kind=campaigns")).body.decode()
+    assert json.loads(text, parse_constant=pytest.fail)[0]["name"] == "inf"
