@@ -10,9 +10,11 @@ At least one block must run, or this check would check nothing.
 """
 
 import ast
+import contextlib
 import itertools
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -49,18 +51,36 @@ def run(name: str, code: str) -> tuple[int, str]:
         script = Path(folder) / name
         script.write_text(code, "utf-8")
         command = [sys.executable, "-W", "error"] if name.endswith(".py") else ["bash", "-u"]
-        done = subprocess.run(
-            [*command, str(script)],
-            cwd=folder,
-            env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-    return done.returncode, done.stdout
+        with (
+            tempfile.TemporaryFile(
+                "w+", encoding="utf-8"
+            ) as printed,  # no pipe: it would wait for what is left running
+            subprocess.Popen(
+                [*command, str(script)],
+                cwd=folder,
+                env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            ) as process,
+        ):
+            try:
+                process.wait(SECONDS)
+                late = ""
+            except subprocess.TimeoutExpired:
+                late = f"\nnot over after {SECONDS} seconds\n"
+            finally:
+                end_all(process)
+            printed.seek(0)
+            return process.returncode, printed.read() + late
+
+
+def end_all(process: subprocess.Popen[bytes]) -> None:
+    """End a script, and all that it has started and left running."""
+    with contextlib.suppress(ProcessLookupError):  # nothing is left of its group
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def trouble_of(block: Block) -> str | None:
