@@ -25,7 +25,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except _process.OutputLost as lost:
-        sys.stderr.write(f"Error: {lost}\n")
+        sys.stderr.write(f"Error: {lost}\n" if str(lost) else "")
         sys.exit(1)
     finally:
         _process.handle(signal.SIG_IGN)  # it has ended, and its exit code stands

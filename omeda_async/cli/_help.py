@@ -6,6 +6,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from omeda_async.cli._examples import EXAMPLES
+from omeda_async.cli._process import may_be_read_in_part
 
 ROOM = 80
 """Columns below which a box would cut the names of options."""
@@ -16,6 +17,7 @@ class Command(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of the command."""
+        may_be_read_in_part()
         self.rich_markup_mode = _mode()
         super().format_help(ctx, formatter)
         lines = "".join(f"  {one}\n" for one in EXAMPLES.get(self.name or "", ()))
@@ -27,6 +29,7 @@ class Group(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of the program."""
+        may_be_read_in_part()
         self.rich_markup_mode = _mode()
         super().format_help(ctx, formatter)
 

@@ -1,5 +1,6 @@
 """What a process has around a command: streams that may be full, closed or gone, and signals at any moment."""
 
+import errno
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ INTERRUPTED = 130
 
 
 class OutputLost(Exception):
-    """Standard output cannot be written any more; the message says why."""
+    """Standard output cannot be written any more; the message says why, and is empty where nobody needs to know."""
 
 
 class Output:
@@ -31,6 +32,11 @@ class Output:
         self._closed = file is None
         self._file = file or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 as long as the process
         self._quiet = quiet
+        self._in_part = False
+
+    def may_be_read_in_part(self) -> None:
+        """Say nothing from now on where a reader goes who has seen enough, as of help."""
+        self._in_part = True
 
     def write(self, text: str) -> int:
         """Write as the stream does."""
@@ -48,7 +54,7 @@ class Output:
             encoding = self._file.encoding
             return self._file.write(text.encode(encoding, "backslashreplace").decode(encoding))
         except OSError as problem:
-            self._lose(problem.strerror)
+            self._lose(problem.strerror, problem.errno)
             return len(text)
 
     def flush(self) -> None:
@@ -56,19 +62,26 @@ class Output:
         try:
             self._file.flush()
         except OSError as problem:
-            self._lose(problem.strerror)
+            self._lose(problem.strerror, problem.errno)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
-    def _lose(self, reason: str | None) -> None:
+    def _lose(self, reason: str | None, number: int | None = None) -> None:
         if not self._closed:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._file.fileno())  # what waits in buffers is not to fail once more at the very end
             os.close(nowhere)
         self._closed = False
         if not self._quiet:
-            raise OutputLost(f"standard output cannot be written: {reason}") from None
+            enough = self._in_part and number == errno.EPIPE
+            raise OutputLost("" if enough else f"standard output cannot be written: {reason}") from None
+
+
+def may_be_read_in_part() -> None:
+    """Let a reader of standard output go who has seen enough: what is written now is no result."""
+    if isinstance(sys.stdout, Output):
+        sys.stdout.may_be_read_in_part()
 
 
 def guard_streams() -> None:
