@@ -76,6 +76,11 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     """Open all that a worker needs on its own loop; leaving waits for what is under way, 20 seconds at the most."""
     async with SessionManager.from_env() as manager:
         opt_outs = manager.omeda.with_options(timeout=10.0, deadline=20.0).opt_outs
+        shared = {
+            manager.omeda.limits.shared_by,
+            manager.ocamba.limits.shared_by,
+        }  # without their settings, it ends here
+        logger.info("limits are shared by %s", ", ".join(sorted(shared)))
         async with (
             opt_outs.batcher(max_waiting=1_000, on_outcome=unheard) as batcher,
             opt_outs.outbox(os.environ["OUTBOX"], on_outcome=delivered) as outbox,
@@ -100,6 +105,7 @@ async def come_back(_request: Request, error: OmedaAsyncError) -> JSONResponse:
     """Say when to come back: a limit or a queue is full, or the provider is away or has refused."""
     known = (getattr(error, name, None) for name in ("retry_in", "next_slot_in", "retry_after"))
     seconds = max(1, math.ceil(next(filter(None, known), 5.0)))
+    logger.warning("503: %s", error)  # whose text has addresses masked
     detail = "it may have been done: look before you try again" if error.sent else "try again later"
     return JSONResponse({"detail": detail}, 503, headers={"Retry-After": str(seconds)})
 

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import pytest
 
+from omeda_async import ConfigurationError
 from omeda_async.sandbox import Fault, Sandbox
 from tests.core.web_load import EXAMPLES, applied
 
@@ -55,6 +56,37 @@ async def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             httpx.AsyncClient(transport=transport, base_url="http://app") as browser,
         ):
             yield Scene(module.app, browser, sandbox)
+
+
+@pytest.mark.parametrize(
+    ("gone", "told"),
+    [
+        ("OMEDA_", "Omeda is not configured: .*set OMEDA_APP_ID"),
+        ("OCAMBA_", "Ocamba is not configured: .*set OCAMBA_TOKEN"),
+    ],
+)
+async def test_an_app_without_its_settings_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str, told: str
+) -> None:
+    """Whoever starts it reads which are missing, in the library's words, and no reader meets a 503."""
+    async with Sandbox() as sandbox:
+        for name, value in sandbox.settings_env().items():
+            if not name.startswith(gone):
+                monkeypatch.setenv(name, value)
+        monkeypatch.setenv("OUTBOX", str(tmp_path / "opt-outs.sqlite3"))
+        module = _example()
+        with pytest.raises(ConfigurationError, match=told):
+            async with module.lifespan(module.app):
+                pytest.fail("it has started")
+
+
+async def test_why_a_reader_was_sent_away_is_logged(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    """And no address with it."""
+    scene.sandbox.fault(Fault("503", times=None, retry_after=None))
+    reply = await scene.browser.post("/campaigns/1/cancel", params={"reason": "x"})
+    assert reply.status_code == 503
+    (line,) = (one.getMessage() for one in caplog.records if one.name == "unsubscribe")
+    assert line.startswith("503: ")
 
 
 async def test_an_opt_out_is_answered_when_it_is_done(scene: Scene) -> None:
