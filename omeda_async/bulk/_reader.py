@@ -30,11 +30,12 @@ def read_item(work: Work, raw: Any, position: int) -> Item:
     try:
         item = work.read(raw)
     except Exception as error:  # noqa: BLE001 the record is the caller's: reading it may raise anything
-        refusal = _refusal_of(work, error)
+        refusal = _placed(_refusal_of(work, error), raw)
         return Item(raw, _key_of(raw), params=None, fingerprint=b"", position=position, refusal=refusal)
     item.position = position
     if item.refusal is not None:
         item.refusal.provider, item.refusal.operation = work.account.provider, work.name
+        _placed(item.refusal, raw)
     return item
 
 
@@ -274,6 +275,13 @@ def _key_of(raw: Any) -> Any:
         return raw.get("key") if isinstance(raw, Mapping) else getattr(raw, "key", None)
     except Exception:  # noqa: BLE001 the record is the caller's: looking into it may raise anything
         return None
+
+
+def _placed(refusal: InvalidRecord, raw: Any) -> InvalidRecord:
+    """Have a refused row of a file say which of the file's columns it is, wherever its message goes."""
+    if refusal.field and isinstance(raw, Row):
+        refusal.message = f"{raw.place(refusal.field)}: {refusal.reason}"
+    return refusal
 
 
 def _refusal_of(work: Work, error: Exception) -> InvalidRecord:

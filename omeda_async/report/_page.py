@@ -50,7 +50,7 @@ def _plain_sums(story: Story) -> str:
     return "".join(
         (
             f"<p>{_html(story.place)} · {_html(story.state)}</p>",
-            f'<p class="cause">Ended early: {_html(story.cause)}</p>' if story.cause else "",
+            f"<p>Ended early: {_html(story.cause)}</p>" if story.cause else "",
             f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>",
             *(f"<p>{_html(step.why)}</p><pre>{escape(whole(step.line))}</pre>" for step in story.steps),
             "<p>The rest of this page is drawn from the data it holds: its script has to be allowed to run.</p>",

@@ -10,6 +10,7 @@ import pytest
 
 from omeda_async.rows import OPT_OUTS, RowFile
 from tests.cli.cli_scene import Scene
+from tests.report.pages import data_of
 
 ROWS = "email,brand_ids,deployment_type_ids\na@x.com,XXG,\nb@x.com,ZZZ|QQQ,\nc@x.com,,23\nd@x.com,XXG\n"
 
@@ -52,6 +53,31 @@ def test_status_shows_counts_causes_and_runs(scene: Scene) -> None:
     assert "run 1: " in words
     assert "complete" in words
     assert "b@x.com" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("in.csv", "E-Mail,brand_ids\nno address,XXG\n", "column E-Mail: holds U+0020 space"),
+        (
+            "in.jsonl",
+            '{"email_address": "no address", "brand_ids": ["XXG"]}\n',
+            "field email_address: holds U+0020 space",
+        ),
+    ],
+)
+def test_a_row_is_refused_in_the_same_words_wherever_they_are_read(
+    scene: Scene, name: str, text: str, told: str
+) -> None:
+    """By the command itself, from its journal, and in a page of either: with the file's own name of the column."""
+    journal, pages = scene.directory / "run.sqlite3", [scene.directory / "run.html", scene.directory / "status.html"]
+    given = scene.give("opt-out", scene.file(name, text), "--yes", "--journal", journal, "--report", pages[0])
+    shown = scene.give("status", journal, "--report", pages[1])
+    for output in (given.stdout, shown.stdout):
+        assert f"rejected: {told}" in " ".join(output.split())
+    for page in pages:
+        ((_, _, message),) = data_of(page)["failures"]["causes"]
+        assert message.startswith(told)
 
 
 def test_status_as_json_is_one_document(scene: Scene) -> None:
