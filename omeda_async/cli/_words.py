@@ -1,6 +1,7 @@
 """What errors advise who writes Python, in the words of who gives a command: options and variables."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _PHRASES: Final = (
@@ -24,6 +25,7 @@ _OPTION: Final = re.compile(
 """An option that an error begins with."""
 
 
+@lru_cache(maxsize=1024)
 def in_command(text: str, provider: str | None = None) -> str:
     """Return an error's message with what a command calls its options and settings.
 

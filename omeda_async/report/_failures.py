@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import attrs
 import orjson
 
-from omeda_async._masking import readable
+from omeda_async._masking import has_address, readable
 from omeda_async._row import mapping_of
 from omeda_async.outcomes import OutcomeStatus
 
@@ -56,17 +57,17 @@ class Failures:
             error: The class of the error.
             message: The provider's words, or ours. The record's own names in them are left out, as causes are grouped.
         """
-        shown = [_cut(readable(name)) for name in names]
-        message = _cut(readable(message))
-        for name in shown:
-            if len(name) >= _SHORT:
-                message = message.replace(name, "…")
+        shown = _shown(names[0]) if names else ""
+        message = _readable(message)
+        named = has_address(message)
+        for name in names:
+            if name in message if name.isalnum() else named or not has_address(name):
+                other = _shown(name)
+                message = message.replace(other, "…") if len(other) >= _SHORT else message
         cause = self._cause(status.value, error, message)
         self.counts[cause] += 1
         if self.total < LISTED:
-            self._rows += b"," * bool(self._rows) + orjson.dumps(
-                [number, whole(shown[0]) if shown else "", attempts, cause]
-            )
+            self._rows += b"," * bool(self._rows) + orjson.dumps([number, whole(shown), attempts, cause])
         self.total += 1
 
     def _cause(self, *cause: str) -> int:
@@ -85,11 +86,20 @@ class Failures:
         yield "]"
 
 
+def _shown(name: str) -> str:
+    return name if len(name) <= LONGEST and name.isalnum() else _cut(readable(name))  # most names are ids
+
+
+@lru_cache(maxsize=1024)
+def _readable(message: str) -> str:
+    return _cut(readable(message))
+
+
 def names_of(record: Any, key: Any = None) -> list[str]:
     """Return what a record is called: its key, its id, its address; what there is of them, not masked."""
     if isinstance(record, str | int):
         return [str(record)]
-    fields = record if isinstance(record, Mapping) else mapping_of(record)
+    fields = record if isinstance(record, dict | Mapping) else mapping_of(record)  # a dict is known at once
     found = {} if key is None else {str(key): None}
     for name in _NAMES:
         try:

@@ -1,14 +1,19 @@
 """The page: one file that asks nobody for anything, and in which no text of the data is anything but text."""
 
+import asyncio
 import re
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from omeda_async import ClientOptOut, JournalError, OutcomeStatus, report
+from omeda_async import ClientOptOut, JournalError, OmedaSettings, OutcomeStatus, SessionManager, report
 from omeda_async._row import Row
+from omeda_async.bulk.journal import sqlite_reader
+from omeda_async.bulk.journal.codec import result_of
+from omeda_async.bulk.journal.interface import Kept
 from omeda_async.report import _failures
 from omeda_async.report._failures import Failures, names_of
 from omeda_async.report._story import Step
@@ -148,3 +153,47 @@ def test_the_journal_that_is_not_there_is_told(tmp_path: Path) -> None:
     """As whoever reads one is told."""
     with pytest.raises(JournalError, match="there is no journal"):
         report.report_page(tmp_path / "run.sqlite3")
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "told"),
+    [
+        ("k1234", "no k1234 here", "no … here"),
+        ("k12", "no k12 here", "no k12 here"),
+        ("a@b", "no a@b here", "no … here"),
+        ("ann@x.com", "no ann%40x.com, ann@x.com", "no a***%40x.com, …"),
+        ("ann@x.com", "no such brand", "no such brand"),
+        ("my-key", "no my-key here", "no … here"),
+        ("my\u202ekey", "no my\u202ekey here", "no … here"),
+        ("ключ", "no ключ here", "no … here"),
+    ],
+)
+def test_a_records_own_name_in_a_cause_is_left_out(name: str, words: str, told: str) -> None:
+    """As both are shown: masked, and without what turns a text; a short one may stand there by chance."""
+    found = Failures()
+    for more in ("zzzz", name):
+        found.add(OutcomeStatus.FAILED, 1, names=("first", more), attempts=1, error="E", message=words)
+    assert found.causes()[-1] == ["failed", "E", told]
+
+
+def test_a_reason_that_many_records_share_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of 100,000 of them is made in a second or two."""
+    made: list[Kept] = []
+
+    def counted(kept: Kept) -> Any:
+        made.append(kept)
+        return result_of(kept)
+
+    monkeypatch.setattr(sqlite_reader, "result_of", counted)
+    journal = tmp_path / "run.sqlite3"
+    asyncio.run(refused(journal, 300))
+    found = data_in(report.report_page(journal))["failures"]
+    assert (found["total"], len(found["causes"]), len(made)) == (300, 1, 1)
+
+
+async def refused(journal: Path, count: int) -> None:
+    """Have records refused, and kept in a journal."""
+    settings = OmedaSettings(app_id="an-app-id", client="c", base_url="http://127.0.0.1:9")
+    records = [{"email_address": f"no address{number:03}"} for number in range(count)]
+    async with SessionManager(omeda=settings) as manager:
+        await manager.omeda.opt_outs.submit_many(records, journal=journal)

@@ -31,6 +31,9 @@ FINGERPRINT_BYTES: Final = 16
 STATUS_CODES: Final = {status: code for code, status in enumerate(OutcomeStatus, start=1)}
 STATUSES: Final = {code: status for status, code in STATUS_CODES.items()}
 _CLASS: Final = "__class__"
+_NESTED: Final = (list, dict)
+RESULTS_REMEMBERED: Final = 1024
+"""Results that are not read again, as those of many records are the same."""
 _HOMES: Final = ("omeda_async.errors", "omeda_async.providers.")
 _HIDDEN: Final = "***"
 _WORD: Final = re.compile(r"\S+")
@@ -131,7 +134,7 @@ def _revived(value: Any) -> Any:
         return tuple(map(_revived, value))
     if not isinstance(value, dict):
         return value
-    fields = {name: _revived(one) for name, one in value.items() if name != _CLASS}
+    fields = {name: _revived(one) if one.__class__ in _NESTED else one for name, one in value.items() if name != _CLASS}
     if _CLASS not in value:
         return fields
     cls = _class_of(value[_CLASS])

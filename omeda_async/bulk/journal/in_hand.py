@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
 from omeda_async._result import Result
 from omeda_async.bulk._item import Closed, Item, still_doubtful
-from omeda_async.bulk.journal.codec import result_of
+from omeda_async.bulk.journal.codec import RESULTS_REMEMBERED, result_of
 from omeda_async.bulk.journal.interface import AGAIN, SETTLED, Kept, Known
 from omeda_async.outcomes import OutcomeStatus
-
-_RESULTS_REMEMBERED: Final = 1000
 
 
 @attrs.define
@@ -30,7 +28,7 @@ class InHand:
     _taken: set[int] = attrs.field(factory=set)
     """Records of earlier runs that an item is under way for."""
     # Records of one request share their receipt again.
-    _result: Callable[[Kept], Result[Any]] = attrs.field(factory=lambda: lru_cache(_RESULTS_REMEMBERED)(result_of))
+    _result: Callable[[Kept], Result[Any]] = attrs.field(factory=lambda: lru_cache(RESULTS_REMEMBERED)(result_of))
 
     def begin(self, items: Sequence[Item], records: Sequence[int], known: Sequence[Known | None]) -> list[Closed]:
         """Take items that are written down now; give those that are settled, with their results.

@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import attrs
 import orjson
 
 from omeda_async._postgres_blocking import Connection, failing
-from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES, record_of, result_of
+from omeda_async.bulk.journal.codec import RESULTS_REMEMBERED, STATUS_CODES, STATUSES, record_of, result_of
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
 from omeda_async.bulk.journal.postgres_link import Stored, check_identity, find, opened, stored_at, usable
@@ -122,9 +122,10 @@ class PostgresReader:
                 "codes": _coded(statuses),
                 "unknown": STATUS_CODES[OutcomeStatus.UNKNOWN],
             }
+            results = lru_cache(RESULTS_REMEMBERED)(result_of)  # many failed for one reason
             with connection.cursor("not_done") as cursor:
                 for position, record, code, attempts, stored in cursor.execute(_NOT_DONE, values):
-                    error = None if stored is None else result_of(Kept(STATUSES[code], attempts, stored)).error
+                    error = None if stored is None else results(Kept(STATUSES[code], attempts, stored)).error
                     yield JournalRecord(
                         position=position,
                         record=record_of(f"[{position},{record or 'null'}]"),

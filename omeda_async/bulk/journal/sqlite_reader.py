@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 import orjson
 
-from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES, record_of, result_of
+from omeda_async.bulk.journal.codec import RESULTS_REMEMBERED, STATUS_CODES, STATUSES, record_of, result_of
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
 from omeda_async.bulk.journal.sqlite_connection import connect_to_read
@@ -106,12 +106,13 @@ class SqliteReader:
     def not_done(self, statuses: Collection[OutcomeStatus]) -> Iterator[JournalRecord]:
         """Return the records that ended so, in the order of the input; repeats of one are left out."""
         values = {"codes": _coded(statuses), "unknown": STATUS_CODES[OutcomeStatus.UNKNOWN]}
+        results = lru_cache(RESULTS_REMEMBERED)(result_of)  # many failed for one reason
         with self._opened() as connection:
             for position, entry, entry_sum, code, attempts, stored, stored_sum in connection.execute(
                 _summed(connection, _NOT_DONE), values
             ):
                 check_texts([(entry, entry_sum), (stored, stored_sum)], self._path)
-                error = None if stored == "null" else result_of(Kept(STATUSES[code], attempts, stored)).error
+                error = None if stored == "null" else results(Kept(STATUSES[code], attempts, stored)).error
                 yield JournalRecord(
                     position=position, record=record_of(entry), status=STATUSES[code], attempts=attempts, error=error
                 )
