@@ -1,6 +1,8 @@
 """Wheel and sdist: what is in them, what the wheel says of itself, and that it imports without the extras."""
 
 import importlib.util
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -17,9 +19,9 @@ import omeda_async
 ROOT = Path(__file__).parent.parent
 
 
-def _build(kind: str, target: Path) -> Path:
+def _build(kind: str, target: Path, project: Path = ROOT) -> Path:
     """Build one from the checkout; where the backend is installed, that needs no network."""
-    command = [sys.executable, "-m", "build", f"--{kind}", "--outdir", str(target), str(ROOT)]
+    command = [sys.executable, "-m", "build", f"--{kind}", "--outdir", str(target), str(project)]
     if importlib.util.find_spec("hatchling") is not None:
         command.insert(4, "--no-isolation")
     done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 our own words
@@ -105,6 +107,44 @@ def test_the_metadata_names_the_library(about: Message) -> None:
     assert {"Typing :: Typed", "Framework :: AsyncIO"} <= set(about.get_all("Classifier", []))
     assert about["Description-Content-Type"] == "text/markdown"
     assert str(about.get_payload()).startswith("# ")
+
+
+def test_without_the_address_of_its_source_nothing_is_published(tmp_path: Path) -> None:
+    """And the README is as it stands in the repository, with links to the files beside it."""
+    path = _build("wheel", tmp_path)
+    done = _checked(path)
+    assert done.returncode == 1
+    assert "project.urls in pyproject.toml has no https address for Source" in done.stdout
+    assert "the README links to docs/tutorial.md" in done.stdout
+
+
+def test_with_the_address_of_its_source_the_readme_leads_there(tmp_path: Path) -> None:
+    """Each link to a file and each picture, at the tag of this version; nothing else of it changes."""
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in ("README.md", "LICENSE", "pyproject.toml"):
+        shutil.copy(ROOT / name, project)
+    for name in (".ci", "omeda_async"):
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    names = ("Source", "Documentation", "Issues", "Changelog")
+    urls = "\n".join(f'{name} = "https://example.com/me/it"' for name in names)
+    settings = project / "pyproject.toml"
+    settings.write_text(f"{settings.read_text('utf-8')}\n[project.urls]\n{urls}\n", "utf-8")
+    path = _build("wheel", tmp_path / "dist", project)
+    done = _checked(path)
+    assert (done.returncode, done.stdout) == (0, "1 may be published\n")
+    with zipfile.ZipFile(path) as opened:
+        text = str(Parser().parsestr(_metadata(opened, "METADATA")).get_payload())
+    tag = f"v{omeda_async.__version__}"
+    assert f"](https://example.com/me/it/blob/{tag}/docs/settings.md#limits)" in text
+    assert f"](https://example.com/me/it/raw/{tag}/docs/demo.svg)" in text
+    bare = re.sub(rf"https://example\.com/me/it/(?:blob|raw)/{re.escape(tag)}/", "", text)
+    assert bare.strip() == (ROOT / "README.md").read_text("utf-8").strip()
+
+
+def _checked(wheel: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / ".ci" / "check_release.py"), str(wheel)]
+    return subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 our own words
 
 
 def test_the_command_is_the_only_entry_point(wheel: zipfile.ZipFile) -> None:
