@@ -6,7 +6,8 @@
   the other in one shell, and a ``text`` block after one is what it prints: ``…`` stands for anything, and any blanks
   for one.
 
-At least one block must run, or this check would check nothing.
+Every block names its language, so that none is passed over, and at least one must run, or this check would check
+nothing.
 """
 
 import ast
@@ -22,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELL = "<!-- run: shell -->"
 ENDED = "=== a block has ended ==="
 SECONDS = 60
@@ -85,6 +86,8 @@ def end_all(process: subprocess.Popen[bytes]) -> None:
 
 def trouble_of(block: Block) -> str | None:
     """Return what is wrong with a block that stands for itself."""
+    if not block.language:
+        return "name its language: python, py, sh, bash, or text where it is no program"
     if block.language == "python":
         code, printed = run("block.py", block.code)
         return printed or f"exit code {code}" if code else None
@@ -123,7 +126,7 @@ def troubles(path: Path) -> Iterator[tuple[Block, str | None]]:
     blocks = [Block(text.count("\n", 0, one.start()) + 1, one[1], one[2]) for one in FENCED.finditer(text)]
     in_shell = SHELL in text
     for block in blocks:
-        if block.language in {"python", "py", "bash"} or (block.language == "sh" and not in_shell):
+        if block.language in {"", "python", "py", "bash"} or (block.language == "sh" and not in_shell):
             yield block, trouble_of(block)
     if in_shell:
         yield from troubles_in_shell(blocks)

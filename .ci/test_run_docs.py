@@ -48,6 +48,14 @@ def test_nothing_of_a_block_is_left_running(monkeypatch: pytest.MonkeyPatch, cod
     assert gone(int(number))
 
 
+def test_a_block_without_a_language_is_refused(tmp_path: Path) -> None:
+    """It may be a program that nobody has run."""
+    path = tmp_path / "page.md"
+    path.write_text("```\nls\n```\n```text\nls\n```\n")
+    ((block, trouble),) = run_docs.troubles(path)
+    assert (block.line, trouble) == (1, "name its language: python, py, sh, bash, or text where it is no program")
+
+
 def test_a_step_in_a_shell_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The steps before it are well."""
     monkeypatch.setattr(run_docs, "SECONDS", 2)

@@ -3,6 +3,7 @@
 import json
 
 from tests.cli.cli_scene import Scene
+from tests.report.pages import data_of
 
 ROWS = "email,brand_ids\na@x.com,XXG\nb@x.com,ZZZ\nc@x.com,XXG\n"
 
@@ -20,6 +21,22 @@ def test_the_same_command_goes_on_with_a_journal_in_postgresql(scene: Scene, jou
     assert "run 2: " in shown.stdout
     again = scene.give("status", journal_url, "--failed")
     assert again.stdout == "email_address,brand_ids\nb@x.com,ZZZ\n"
+
+
+def test_a_journal_in_postgresql_has_a_page(scene: Scene, journal_url: str) -> None:
+    """With counts, causes, runs and the line that goes on; a user, a password and addresses are in none of it."""
+    secret = journal_url.replace("@", ":hunter2@", 1) if "@" in journal_url else journal_url
+    page = scene.directory / "run.html"
+    scene.give("opt-out", scene.file("in.csv", ROWS), "--yes", "--journal", secret)
+    assert scene.give("status", secret, "--report", page).exit_code == 1
+    text, found = page.read_text("utf-8"), data_of(page)
+    assert found["counts"] == {"done": 2, "rejected": 1}
+    assert [row[:2] for row in found["failures"]["rows"]] == [[2, "b***@x.com"]]
+    assert [run["state"] for run in found["runs"]] == ["complete"]
+    assert found["runs"][0]["started"].endswith("+00:00")
+    assert found["steps"][0]["line"].endswith("--failed --output again.jsonl")
+    assert "hunter2" not in text
+    assert "b@x.com" not in text
 
 
 def test_a_status_as_json_names_the_place_without_the_password(scene: Scene, journal_url: str) -> None:
