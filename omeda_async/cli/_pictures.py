@@ -10,6 +10,7 @@ from omeda_async.cli._files import refusing, replacing
 from omeda_async.cli._order import Order
 from omeda_async.cli._outcomes import advice, reason
 from omeda_async.cli._screen import notes, say, shown
+from omeda_async.cli._words import cause_in_words
 from omeda_async.report._failures import Failures, names_of
 from omeda_async.report._journal import AGAIN, again, story_of
 from omeda_async.report._lines import step
@@ -112,7 +113,9 @@ class Pictures:
 
 def write_journal(journal: str, report: str) -> None:
     """Write the page of a journal."""
-    write_page(story_of(journal, advice), report)
+    story = story_of(journal, advice)
+    runs = [attrs.evolve(run, cause=cause_in_words(run.cause)) for run in story.runs]
+    write_page(attrs.evolve(story, cause=cause_in_words(story.cause), runs=runs), report)
 
 
 def write_page(story: Story, report: str) -> None:

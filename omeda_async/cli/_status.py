@@ -9,7 +9,6 @@ import attrs
 import typer
 from rich.console import Console
 
-import omeda_async
 from omeda_async import ConfigurationError, OutcomeStatus, outbox
 from omeda_async.cli._again import Survey, write_again
 from omeda_async.cli._files import check_output, check_report, replacing
@@ -17,10 +16,10 @@ from omeda_async.cli._order import Format
 from omeda_async.cli._outbox import show_outbox
 from omeda_async.cli._report import STYLES, new_table, words
 from omeda_async.cli._screen import Exit, complaints, counted, notes, print_json, results, say, shown
+from omeda_async.cli._words import cause_in_words
 from omeda_async.journal import JournalChunks, JournalRun, JournalStatus, read_status
 from omeda_async.outbox import is_outbox
 
-_STOPS: Final = {"the run was stopped": "by a signal, or by its program"}
 _NOT_DONE: Final = [status for status in OutcomeStatus if not status.is_done]
 
 
@@ -120,18 +119,11 @@ def _chunks_in_words(chunks: JournalChunks) -> str:
 def _run_in_words(number: int, run: JournalRun, *, running: bool) -> str:
     if run.ended is not None:
         until = f"to {_moment(run.ended)}, {'complete' if run.complete else 'stopped'}"
-        until += f" ({shown(_cause_in_words(run.cause))})" if run.cause else ""
+        until += f" ({shown(cause_in_words(run.cause))})" if run.cause else ""
     else:
         until = "under way" if running else "killed"
     least = "at least " if until == "killed" else ""  # what was in flight then was not noted
     return f"run {number}: {_moment(run.started)} {until}; {least}{counted(run.requests, 'request')}"
-
-
-def _cause_in_words(cause: str) -> str:
-    """Return why a run ended without the name of an error of ours: that is for programs."""
-    name, _, text = cause.partition(": ")
-    ours = text and isinstance(getattr(omeda_async, name, None), type)
-    return _STOPS.get(text, text) if ours else cause
 
 
 def _moment(moment: datetime) -> str:
@@ -163,7 +155,7 @@ def _document(status: JournalStatus) -> dict[str, Any]:
                 "ended": None if run.ended is None else run.ended.isoformat(),
                 "complete": run.complete,
                 "requests": run.requests,
-                "cause": None if run.cause is None else _cause_in_words(run.cause),
+                "cause": None if run.cause is None else cause_in_words(run.cause),
             }
             for run in status.runs
         ],

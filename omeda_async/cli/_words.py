@@ -4,6 +4,9 @@ import re
 from functools import lru_cache
 from typing import Final
 
+import omeda_async
+
+_STOPS: Final = {"the run was stopped": "by a signal, or by its program"}
 _PHRASES: Final = (
     ("give proxy='http://host:port' (--proxy)", "give --proxy http://host:port"),
     ("check proxy= (--proxy) or HTTPS_PROXY, or http_session's own", "check --proxy or HTTPS_PROXY"),
@@ -39,3 +42,10 @@ def in_command(text: str, provider: str | None = None) -> str:
     if option := _OPTION.match(text):
         text = f"--{option[0].replace('_', '-')}{text[option.end() :]}"
     return text.replace("base_url", f"{provider.upper()}_BASE_URL") if provider else text
+
+
+def cause_in_words(cause: str) -> str:
+    """Return why a run ended without the name of an error of ours: that is for programs."""
+    name, _, text = cause.partition(": ")
+    ours = text and isinstance(getattr(omeda_async, name, None), type)
+    return _STOPS.get(text, text) if ours else cause

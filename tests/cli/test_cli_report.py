@@ -67,6 +67,8 @@ def test_an_interrupted_run_tells_the_line_that_goes_on(scene: Scene) -> None:
         f"omeda-async cancel-campaigns {file} --reason 'it'\"'\"'s wrong' --journal {journal} --yes --report {report} "
         "--concurrency 3"
     )
+    of_it = page_after(scene, "status", journal, code=1)
+    assert (of_it["cause"], of_it["runs"][0]["cause"]) == ("by a signal, or by its program",) * 2
     assert found["state"] == "interrupted"
     assert found["failures"]["total"] == found["counts"]["not_sent"] > 50
 
