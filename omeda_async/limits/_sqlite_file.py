@@ -225,7 +225,7 @@ class LimitsFile:
         if not S_ISREG(found.st_mode) or found.st_size == 1:  # which SQLite takes for an empty file of its own
             raise StoreRefused("it is no SQLite file: give another one, or a folder")
         if not _may(real, os.R_OK | os.W_OK):
-            reads_only = os.statvfs(real).f_flag & os.ST_RDONLY
+            reads_only = hasattr(os, "statvfs") and os.statvfs(real).f_flag & os.ST_RDONLY
             raise OSError(code := errno.EROFS if reads_only else errno.EACCES, os.strerror(code))
         if not _may(folder, os.W_OK | os.X_OK):
             raise StoreRefused("its folder cannot be written, and SQLite needs files beside it")
@@ -356,4 +356,5 @@ def _go_on(*, is_child: bool = False) -> None:
         file.at_work.release()
 
 
-os.register_at_fork(before=_stop_all, after_in_parent=_go_on, after_in_child=partial(_go_on, is_child=True))
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(before=_stop_all, after_in_parent=_go_on, after_in_child=partial(_go_on, is_child=True))
