@@ -3,9 +3,9 @@
 Mutants are made by cosmic-ray's operators (of arithmetic, only the opposite of each) and two of ours: ``max`` for
 ``min``, and a statement left out; declarations of classes and fields stay as they are, and so does a lone ``*`` among
 parameters, which is no multiplication. Each is put into a copy of the tree, in which the tests run that concern its
-module, until one fails or its time is over: then it is killed. Survivors are shown with their diffs; those that change
-nothing that can be seen stand in ``mutants_explained.toml`` with the reason, and are not counted. Less than 95 %
-killed, and the exit code is 1.
+module, until one fails twice or its time is over: then it is killed. Survivors are shown with their diffs; those that
+change nothing that can be seen stand in ``mutants_explained.toml`` with the reason, and are not counted. Less than
+95 % killed, and the exit code is 1.
 
 Usage: ``python -m benchmarks.mutants [--module limits/_slots.py ...] [--sample 60] [--seed 1] [--list]``
 """
@@ -48,6 +48,32 @@ TESTS = {
     "bulk/_chunks.py": ["tests/bulk/test_sizes.py", "tests/bulk/test_bulk_units.py"],
 }
 """The tests that concern a module, those first that are likely to notice."""
+FIRST = {
+    "limits/_account_state.py": ["account_state", "limits_lua"],
+    "limits/_caution.py": ["account_state", "limits_lua"],
+    "limits/_conversation.py": ["store_limiter"],
+    "limits/_gate.py": ["limits_slots", "limits_evidence", "limits_reserve", "limits_property"],
+    "limits/_header_evidence.py": ["limits_evidence", "limits_property", "account_state"],
+    "limits/_host.py": ["sqlite_store"],
+    "limits/_limiter.py": ["limits_deadlines", "limits_overtaking", "limits_lanes", "limits_caution", "limits_reserve"],
+    "limits/_postgres_store.py": ["limits_postgres"],
+    "limits/_rate_limit.py": ["limits_rules"],
+    "limits/_redis_link.py": ["limits_redis"],
+    "limits/_redis_store.py": ["limits_redis"],
+    "limits/_refusals.py": ["limits_deadlines", "limits_caution", "store_limiter"],
+    "limits/_sqlite_file.py": ["sqlite_store"],
+    "limits/_sqlite_store.py": ["sqlite_store"],
+    "limits/_state.py": ["limits_slots", "limits_evidence", "limits_reserve", "limits_caution", "account_state"],
+    "limits/_store.py": ["account_state", "store_limiter"],
+    "limits/_store_limiter.py": ["store_limiter"],
+    "limits/_stored.py": ["account_state", "sqlite_store"],
+    "limits/_turn_times.py": ["store_limiter", "account_state"],
+    "limits/_view.py": ["limits_slots", "limits_evidence", "limits_shared", "account_state"],
+    "limits/_where.py": ["store_limiter", "sqlite_store"],
+}
+"""Those in ``tests/limits`` that are likely to notice a change of a module: they run before the others."""
+LAST = [f"tests/limits/test_{name}.py" for name in ("sqlite_processes", "shared_limits_proof")]
+"""Processes at work in real time, for minutes: they run after the others."""
 KINDS = re.compile(
     r"core/(?:ReplaceBinaryOperator_(?:Add_Sub|Sub_Add|Mul_Div|Div_Mul|FloorDiv_Mul|Mod_Mul|Pow_Mul)"
     r"|ReplaceComparisonOperator_(?:Lt_LtE|Lt_GtE|LtE_Lt|LtE_Gt|Gt_GtE|Gt_LtE|GtE_Gt|GtE_Lt|Eq_NotEq|NotEq_Eq"
@@ -58,6 +84,8 @@ KINDS = re.compile(
 DECLARES = re.compile(r"^@|attrs\.field\(|^if TYPE_CHECKING|^$")
 CALLS_OR_SETS = re.compile(r"\w+(?:\.|\[)")
 """How a statement begins that can be left out."""
+FAILED = re.compile(r"^FAILED (.+?)(?: - .*)?$", re.MULTILINE)
+"""What pytest says of a test that has failed."""
 Fate = Literal["killed", "timed out", "survived", "explained"]
 FATES: tuple[Fate, ...] = get_args(Fate)
 
@@ -171,14 +199,21 @@ def modules_of(words: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def tests_of(module: str) -> list[str]:
-    """Return the tests that concern a module; the one that has its name goes first."""
+def tests_of(module: str) -> list[list[str]]:
+    """Return the tests that concern a module, in the order in which they run: those first that are likely to notice."""
     tests = next((tests for start, tests in TESTS.items() if module.startswith(start)), None)
     if tests is None:
         raise SystemExit(f"no tests are named for {module}: see TESTS")
     folder, _, name = module.removesuffix(".py").rpartition("/")
-    own = f"tests/{folder}/test_{folder}{name}.py"
-    return [own, *tests] if (ROOT / own).is_file() else tests
+    likely = [f"{folder}{name}", *FIRST.get(module, ())]
+    own = _there(f"tests/{folder}/test_{one}.py" for one in likely)
+    last = _there(LAST) if folder == "limits" else []
+    stages = [own, [*tests, *(f"--ignore={one}" for one in last)], last]
+    return [stage for stage in stages if stage]
+
+
+def _there(names: Iterable[str]) -> list[str]:
+    return [name for name in names if (ROOT / name).is_file()]
 
 
 def explanations() -> dict[tuple[str, str, str], str]:
@@ -192,7 +227,7 @@ class Copy:
     """A copy of the tree, in which mutants live."""
 
     place: Path
-    _times: dict[str, float] = attrs.field(factory=dict)
+    _times: dict[tuple[str, ...], float] = attrs.field(factory=dict)
 
     def fill(self) -> None:
         """Copy what the tests need. What is compiled is known by its contents, not by its time."""
@@ -207,39 +242,59 @@ class Copy:
 
     def try_out(self, mutant: Mutant) -> Fate:
         """Say whether a test notices a mutant; first, the tests have to pass without it."""
-        tests, path = tests_of(mutant.module), self.place / "omeda_async" / mutant.module
-        if mutant.module not in self._times:
-            began = time.monotonic()
-            if self._run(tests, None) != "survived":
-                raise SystemExit(f"the tests of {mutant.module} fail without any mutant")
-            self._times[mutant.module] = time.monotonic() - began
-        path.write_text(mutant.changed, "utf-8")
-        seconds = LEAST_PATIENCE + PATIENCE * self._times[mutant.module]
-        try:
-            fate = self._run(tests, seconds)
-            # A machine that was busy meanwhile has noticed nothing.
-            return self._run(tests, AGAIN * seconds) if fate == "timed out" else fate
-        finally:
-            path.write_text(mutant.source, "utf-8")
+        path = self.place / "omeda_async" / mutant.module
+        for tests in tests_of(mutant.module):
+            seconds = LEAST_PATIENCE + PATIENCE * self._time_of(tests, mutant.module)
+            path.write_text(mutant.changed, "utf-8")
+            try:
+                fate = self._fate(tests, seconds)
+                if fate == "timed out":  # a machine that was busy meanwhile has noticed nothing
+                    fate = self._fate(tests, AGAIN * seconds)
+            finally:
+                path.write_text(mutant.source, "utf-8")
+            if fate != "survived":
+                return fate
+        return "survived"
 
-    def _run(self, tests: Sequence[str], seconds: float | None) -> Fate:
+    def _time_of(self, tests: Sequence[str], module: str) -> float:
+        if (known := self._times.get(tuple(tests))) is not None:
+            return known
+        began = time.monotonic()
+        if self._fate(tests, None) != "survived":
+            raise SystemExit(f"the tests of {module} fail without any mutant: {' '.join(tests)}")
+        return self._times.setdefault(tuple(tests), time.monotonic() - began)
+
+    def _fate(self, tests: Sequence[str], seconds: float | None) -> Fate:
+        """Run tests; one that fails, and alone passes, was kept from its time by the machine, and does not count."""
+        passes_alone: list[str] = []
+        while True:
+            fate, failed = self._run([*tests, *(f"--deselect={one}" for one in passes_alone)], seconds)
+            if fate != "killed" or not failed or self._run([failed], seconds)[0] != "survived":
+                return fate
+            passes_alone.append(failed)
+
+    def _run(self, tests: Sequence[str], seconds: float | None) -> tuple[Fate, str]:
+        """Run tests until one fails, and return which."""
         words = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests]
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-        try:
-            subprocess.run(  # noqa: S603 our own interpreter
-                [sys.executable, *words],
-                cwd=self.place,
-                env=environment,
-                timeout=seconds,
-                check=True,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        except subprocess.TimeoutExpired:
-            return "timed out"
-        except subprocess.CalledProcessError:
-            return "killed"
-        return "survived"
+        with tempfile.TemporaryFile() as said:  # no pipe: what a test has left behind may hold it open
+            try:
+                subprocess.run(  # noqa: S603 our own interpreter
+                    [sys.executable, *words],
+                    cwd=self.place,
+                    env=environment,
+                    timeout=seconds,
+                    check=True,
+                    stdout=said,
+                    stderr=subprocess.DEVNULL,
+                )
+            except subprocess.TimeoutExpired:
+                return "timed out", ""
+            except subprocess.CalledProcessError:
+                said.seek(0)
+                failed = FAILED.search(said.read().decode(errors="replace"))
+                return "killed", failed[1] if failed else ""
+        return "survived", ""
 
 
 def chosen(changes: Sequence[Change], sample: int | None, seed: int) -> Iterator[Mutant]:

@@ -123,6 +123,20 @@ def test_tests_that_fail_without_a_mutant_are_no_measure(tree: Path) -> None:
         copy.try_out(Mutant("limits/x.py", SOURCE, SOURCE))
 
 
+def test_a_test_that_fails_once_and_passes_alone_does_not_count(tree: Path) -> None:
+    """A machine that is busy fails tests of real time; a mutant that no other test notices survives."""
+    place, source = tree / "copy", SOURCE.replace("from a import b\n", "")
+    place.mkdir()
+    once = "def test_once():\n    path = Path('failed')\n    seen = path.exists()\n    path.touch()\n    assert seen\n"
+    test = tree / "tests/limits/test_limitsx.py"
+    test.write_text(f"from pathlib import Path\n\n\n{once}\n\n{test.read_text()}")
+    copy = Copy(place)
+    copy.fill()
+    assert copy.try_out(Mutant("limits/x.py", source, source.replace("max(1", "min(1"))) == "survived"
+    (place / "failed").unlink()
+    assert copy.try_out(Mutant("limits/x.py", source, source.replace("return text", "return 5"))) == "killed"
+
+
 def test_the_score_leaves_out_what_is_explained() -> None:
     """It changes nothing that can be seen, and cannot be killed."""
     assert mutants.score(["killed", "timed out", "explained", "survived"]) == pytest.approx(2 / 3)
@@ -134,8 +148,15 @@ def test_the_modules_and_the_tests_named_are_there() -> None:
     modules = mutants.modules_of(mutants.TESTS)
     assert {"_decide.py", "limits/_slots.py", "bulk/_isolate.py"} <= set(modules)
     for module in modules:
-        assert [test for test in mutants.tests_of(module) if not (mutants.ROOT / test).exists()] == []
-    assert mutants.tests_of("limits/_slots.py") == ["tests/limits/test_limits_slots.py", "tests/limits"]
+        tests = [word.removeprefix("--ignore=") for stage in mutants.tests_of(module) for word in stage]
+        assert [test for test in tests if not (mutants.ROOT / test).exists()] == []
+    assert set(mutants.FIRST) <= set(modules)
+    first = [f"tests/limits/test_{name}.py" for names in mutants.FIRST.values() for name in names]
+    assert [test for test in first if not (mutants.ROOT / test).exists()] == []
+    own, rest, last = mutants.tests_of("limits/_slots.py")
+    assert own == ["tests/limits/test_limits_slots.py"]
+    assert rest == ["tests/limits", *(f"--ignore={test}" for test in last)]
+    assert last == mutants.LAST
     with pytest.raises(SystemExit, match="no module"):
         mutants.modules_of(["nothing"])
     with pytest.raises(SystemExit, match="no tests"):
