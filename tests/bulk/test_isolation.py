@@ -211,6 +211,22 @@ def test_a_request_that_is_too_large_is_cut_until_it_fits(size: int, most: int) 
     assert len(oracle.processed) == size
 
 
+@pytest.mark.parametrize(("fits", "status"), [(False, OutcomeStatus.FAILED), (True, REJECTED)])
+def test_a_record_that_is_too_large_alone_is_refused_once_another_goes_through(
+    fits: bool, status: OutcomeStatus
+) -> None:
+    """As long as none does, its size says nothing of it. Each request that it was in counts."""
+
+    def send(group: Group) -> Result[str]:
+        if fits and [part.item.key for part in group.parts] == ["r1"]:
+            return Result(receipt="taken", attempts=1)
+        return Result(error=ApiError("too large", status=413), attempts=1)
+
+    results, _ = isolate(batch(2), Oracle(frozenset()), send=send)
+    assert (results["r0"].status, results["r1"].status) == (status, DONE if fits else status)
+    assert [result.attempts for result in results.values()] == [2, 2]
+
+
 def test_the_size_that_went_through_is_remembered() -> None:
     """The second batch is cut before it is sent: none of its requests is refused for its size."""
     evidence, oracle = Evidence(), Oracle(frozenset(), max_records=30)

@@ -218,6 +218,13 @@ def test_without_a_usable_retry_after_the_back_off_counts(asked: float | None) -
     assert next_of(REPEATABLE, error) == Wait(0.5, Send(), Finish(error=error, doubtful=True))
 
 
+def test_a_pause_is_by_the_latest_failure() -> None:
+    """What an earlier one has asked for is over, and a later one that asks for nothing waits as long as any."""
+    asks, unspoken = _server(503, 100.0), _server(503)
+    pauses = [next_of(REPEATABLE, *history) for history in ((asks, unspoken), (unspoken, asks), (asks, _limited()))]
+    assert [step.seconds for step in pauses if isinstance(step, Wait)] == [1.0, 100.0, 0.0]
+
+
 @pytest.mark.parametrize("asked", [None, 5.0, -1.0])
 def test_a_429_leaves_the_wait_to_the_limiter(asked: float | None) -> None:
     """The whole account is held back there; the call adds nothing of its own."""

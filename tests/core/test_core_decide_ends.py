@@ -324,6 +324,7 @@ def test_a_page_in_the_place_of_the_answer_stays_in_doubt_while_credentials_are_
         ((LOST,), False, Finish(error=LOST, doubtful=True)),
         ((unsent(),), True, Finish(error=LOST, doubtful=True)),
         ((REFUSED,), False, Finish(error=REFUSED, known=FAILED)),
+        ((unsent(), REFUSED), False, Finish(error=REFUSED, known=FAILED)),
         ((LOST, NOT_DONE, REFUSED), False, Finish(error=LOST, doubtful=True)),
     ],
 )

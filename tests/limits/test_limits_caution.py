@@ -45,6 +45,13 @@ async def test_jitter_only_makes_a_pause_longer() -> None:
     assert pauses == pytest.approx([5.5, 51.0])
 
 
+async def test_without_a_source_of_chance_a_pause_is_longer_by_half_of_that() -> None:
+    """It is the same each time, and no longer than any may be."""
+    pauses: list[float] = []
+    await refuse(make_limiter(LIMIT, on_pause=pauses.append), "5")
+    assert pauses == pytest.approx([5.25])
+
+
 async def test_without_retry_after_the_pauses_double() -> None:
     """Refused again and again, the account waits 1, 2, 4 … seconds, a minute at most."""
     limiter, pauses = limiter_without_jitter()

@@ -1,12 +1,15 @@
 """What headers may do: tighten always, loosen only as confirmed."""
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 
 import pytest
 
 from omeda_async.errors import LimitWaitExceeded
 from omeda_async.limits import Limiter, RateLimit, Window, make_limiter
+from omeda_async.limits._header_evidence import HeaderEvidence, Reading
+from omeda_async.limits._headers import Advice
 from tests.limits.limits_help import advice, attempt, take_all, until_idle
 
 LIMIT = RateLimit(Window(10, 1.0), Window(40, 60.0), parallel=10)
@@ -34,6 +37,23 @@ async def spend(limiter: Limiter, count: int, say: Callable[[int, float], Mappin
 def truth(count: int, rest: float) -> dict[str, str]:
     """Say how it is, in whole seconds."""
     return advice(40 - count, limit=40, reset=str(round(rest)))
+
+
+@pytest.mark.parametrize(("sooner", "state"), [(True, "doubted"), (False, "advice")])
+def test_a_window_ends_at_the_earliest_moment_that_its_reset_allows(sooner: bool, state: str) -> None:
+    """A counter that begins anew then is believed, and one that does so the least bit sooner is not."""
+
+    def reading(counted: int, at: float, known: int) -> Reading:
+        return Reading(counted, 40 - counted, at, at, grants=known, in_flight=0, released=known, known=known)
+
+    evidence, first = HeaderEvidence(60.0), reading(5, 0.0, 0)
+    evidence.learn(first, None, possible=0, known=1)
+    evidence.learn_reset(first, Advice(40, 35, reset=30.0, slack=1.0))
+    assert evidence.state(0.0) == "advice"
+    earliest = 30.0 - (1.0 + 60.0 * 0.001)
+    at = math.nextafter(earliest, 0.0) if sooner else earliest
+    evidence.learn(reading(1, at, 5), first, possible=5, known=6)
+    assert evidence.state(at) == state
 
 
 async def test_true_headers_give_the_next_minute_as_soon_as_it_begins() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from omeda_async import BasicAuth, BearerAuth, JourneyManagerSettings, OcambaSettings, OmedaSettings, SessionManager
 from omeda_async._account import account_key
-from omeda_async.limits import Limiter, Priority, RateLimit, Window, forget, make_limiter
+from omeda_async.limits import Limiter, LimitsView, Priority, RateLimit, Window, forget, make_limiter
 from omeda_async.limits._lanes import Lanes
 from omeda_async.limits._shared import PATIENCE, Member, share
 from omeda_async.testing import run_moved
@@ -85,6 +85,16 @@ def on_threads(server: Server, account: str | None) -> None:
 
 
 WAYS = [at_once, one_after_the_other, on_threads]
+
+
+def test_a_view_is_of_a_limiter_alone_unless_it_says_otherwise() -> None:
+    """As one may make one for a test of one's own."""
+    view = LimitsView(
+        windows=(), waiting={}, in_flight=1, parallel=2, next_slot_in=0.0, paused_for=0.0, refusals=0, pace=None
+    )
+    assert (view.clients, view.shared_by, view.store_reachable) == (1, "process", True)
+    assert (view.held_for, view.next_bulk_in, view.interactive_reserve, view.spacing) == (0.0, 0.0, 0, 0.0)
+    assert (view.used, view.free, view.seconds_for(100)) == (1, 1, 0.0)
 
 
 @pytest.mark.parametrize("way", WAYS)

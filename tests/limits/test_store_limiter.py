@@ -14,6 +14,7 @@ from omeda_async.limits._conversation import LeasedPermit
 from omeda_async.limits._store import Ask, Reply, StoreAway, StoreRefused
 from omeda_async.limits._store_limiter import GRACE, LINGER, PARTING, StoreLimiter
 from omeda_async.limits._where import lease_of
+from omeda_async.testing import run_moved
 from tests.limits.fake_store import FakeServer, FakeStore
 from tests.limits.limits_help import attempt, timers, until_idle
 
@@ -178,6 +179,24 @@ async def test_a_turn_whose_reply_never_comes_keeps_nobody_longer_than_max_wait(
         await waits
 
 
+async def test_while_a_store_says_nothing_each_wait_ends_at_its_own_time() -> None:
+    """Not only that of whoever waits the shortest."""
+    server = await known()
+    server.hangs = True
+    limiter, loop, ended = limiter_at(server), asyncio.get_running_loop(), []
+
+    async def wait(max_wait: float) -> None:
+        with pytest.raises(LimitWaitExceeded):
+            await limiter.acquire(max_wait=max_wait)
+        ended.append(loop.time() - began)
+
+    began = loop.time()
+    async with asyncio.timeout(60.0):
+        await asyncio.gather(*map(wait, (3.0, 1.0, 2.0)))
+    assert ended == pytest.approx([1.0, 2.0, 3.0], abs=0.01)
+    await limiter.aclose()
+
+
 async def test_a_cancellation_that_a_store_swallows_keeps_nobody() -> None:
     """As some libraries do now and then."""
     server = await known()
@@ -217,6 +236,27 @@ async def test_a_wait_that_is_bound_to_be_too_long_is_refused_at_once() -> None:
     assert asyncio.get_running_loop().time() - began < 0.01
     assert caught.value.next_slot_in == pytest.approx(1.0, abs=0.05)
     assert isinstance(await limiter.acquire(max_wait=1.5), Permit)
+    await limiter.aclose()
+
+
+@pytest.mark.parametrize(("less", "turns", "error"), [(0.0, 0, TimeoutError), (0.01, 1, LimitWaitExceeded)])
+async def test_who_may_wait_as_long_as_it_takes_behind_another_costs_no_turn(
+    less: float, turns: int, error: type[Exception]
+) -> None:
+    """The store was told that somebody waits; who would wait too short a while is refused by a turn."""
+    server = await known()
+    limiter, loop = limiter_at(server), asyncio.get_running_loop()
+    for permit in [await limiter.acquire() for _ in range(10)]:
+        limiter.release(permit, status=204)
+    first = asyncio.create_task(limiter.acquire())
+    await asyncio.sleep(0.1)
+    before, opens_at = len(server.turns), limiter._times.earliest[Priority.INTERACTIVE]
+    with pytest.raises(error):
+        async with asyncio.timeout(0.1):
+            await limiter.acquire(max_wait=opens_at - loop.time() - less)
+    assert len(server.turns) - before == turns
+    first.cancel()
+    await asyncio.wait({first})
     await limiter.aclose()
 
 
@@ -340,6 +380,39 @@ async def test_closing_refuses_who_waits_and_tells_the_store_what_ends_after_it(
     await limiter.aclose()
 
 
+async def test_a_limiter_that_is_closed_tells_what_ends_after_it_at_once() -> None:
+    """Others get the slot, also where nobody waits until it has said good-bye."""
+    server = await known(ONE)
+    limiter = limiter_at(server, ONE)
+    permit = await limiter.acquire()
+    limiter.close()
+    await asyncio.sleep(1.0)
+    limiter.release(permit, status=204)
+    await asyncio.sleep(0.1)
+    assert in_flight(server) == 0
+    await limiter.aclose()
+
+
+async def test_nobody_listens_to_the_store_for_whom_nobody_waits() -> None:
+    """Whoever gave up leaves no listener behind."""
+    server = await known(ONE)
+    one, two = limiter_at(server, ONE), limiter_at(server, ONE)
+    permit = await one.acquire()
+    waits = asyncio.create_task(two.acquire())
+
+    def listeners() -> int:
+        return sum(getattr(task.get_coro(), "__name__", "") == "_listen" for task in asyncio.all_tasks())
+
+    await asyncio.sleep(0.1)
+    assert listeners() == 1
+    waits.cancel()
+    await asyncio.sleep(0.1)
+    assert listeners() == 0
+    one.release(permit, status=204)
+    await one.aclose()
+    await two.aclose()
+
+
 async def test_an_attempt_may_take_longer_than_a_lease() -> None:
     """Three times in a lease the store hears of it."""
     server = await known()
@@ -404,13 +477,42 @@ async def test_calls_one_after_the_other_make_one_turn_each_where_there_is_room(
     await limiter.aclose()
 
 
-async def test_a_reply_that_cannot_be_taken_ends_the_waits_and_is_told() -> None:
-    """Nobody waits for ever because of a mistake of ours, or of a store's."""
+async def test_what_ends_one_after_the_other_is_told_together() -> None:
+    """One timer rings for all of it, and none is left when the limiter is closed before."""
+    server = await known()
+    limiter = limiter_at(server)
+    permits = [await limiter.acquire() for _ in range(3)]
+    for permit in permits:
+        limiter.release(permit, status=204)
+    assert sum(abs(timer.when() - asyncio.get_running_loop().time() - LINGER) < 1e-6 for timer in timers()) == 1
+    limiter.close()
+    assert all(timer.when() - asyncio.get_running_loop().time() > LINGER for timer in timers())
+    await limiter.aclose()
+
+
+def test_what_ends_after_its_loop_is_given_back_without_a_word() -> None:
+    """Nobody is there who could tell the store: the lease runs out."""
+    given: list[tuple[StoreLimiter, Permit]] = []
+
+    async def main() -> None:
+        limiter = limiter_at(await known())
+        given.append((limiter, await limiter.acquire()))
+
+    run_moved(main())
+    ((limiter, permit),) = given
+    limiter.release(permit, status=204)
+    assert permit.done
+
+
+async def test_a_reply_that_cannot_be_taken_ends_the_waits_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody waits for ever because of a mistake of ours, or of a store's; the log says what it was."""
     server = await known()
     limiter = limiter_at(server)
     limiter._take = lambda *_: 1 / 0  # type: ignore[method-assign,assignment]
     with pytest.raises(ConfigurationError, match="cannot share limits: ZeroDivisionError, see the log"):
         await limiter.acquire()
+    assert [record.message for record in caplog.records] == ["sharing limits has failed"]
+    assert "ZeroDivisionError" in caplog.text
     await limiter.aclose()
 
 
