@@ -23,6 +23,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import unified_diff
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -36,7 +37,7 @@ LEAST_PATIENCE = 10.0
 PATIENCE = 3.0
 """A mutant's tests get so many times what they take without one, and these seconds besides."""
 AGAIN = 4.0
-"""One that did not end in that time gets so many times as much, before it is believed not to end."""
+"""Where they did not end in that time, and it is not known which test was under way, they get so many times as much."""
 TESTS = {
     "_decide.py": [f"tests/core/test_core_{name}.py" for name in ("decide", "decide_ends", "doubt", "call", "reads")],
     "limits/": ["tests/limits"],
@@ -86,6 +87,8 @@ CALLS_OR_SETS = re.compile(r"\w+(?:\.|\[)")
 """How a statement begins that can be left out."""
 FAILED = re.compile(r"^FAILED (.+?)(?: - .*)?$", re.MULTILINE)
 """What pytest says of a test that has failed."""
+UNDER_WAY = re.compile(r"^(\S+\.py::.+?) *\Z", re.MULTILINE)
+"""And of one that it has begun."""
 Fate = Literal["killed", "timed out", "survived", "explained"]
 FATES: tuple[Fate, ...] = get_args(Fate)
 
@@ -248,8 +251,6 @@ class Copy:
             path.write_text(mutant.changed, "utf-8")
             try:
                 fate = self._fate(tests, seconds)
-                if fate == "timed out":  # a machine that was busy meanwhile has noticed nothing
-                    fate = self._fate(tests, AGAIN * seconds)
             finally:
                 path.write_text(mutant.source, "utf-8")
             if fate != "survived":
@@ -265,17 +266,22 @@ class Copy:
         return self._times.setdefault(tuple(tests), time.monotonic() - began)
 
     def _fate(self, tests: Sequence[str], seconds: float | None) -> Fate:
-        """Run tests; one that fails, and alone passes, was kept from its time by the machine, and does not count."""
+        """Run tests; one that fails or does not end, and passes alone, was kept from its time, and is left out."""
         passes_alone: list[str] = []
         while True:
-            fate, failed = self._run([*tests, *(f"--deselect={one}" for one in passes_alone)], seconds)
-            if fate != "killed" or not failed or self._run([failed], seconds)[0] != "survived":
+            fate, which = self._run([*tests, *(f"--deselect={one}" for one in passes_alone)], seconds)
+            if fate == "timed out" and not which:
+                return self._run(tests, AGAIN * (seconds or 0.0))[0]
+            if fate == "survived" or not which:
                 return fate
-            passes_alone.append(failed)
+            alone, _ = self._run([which], seconds)
+            if alone != "survived":
+                return alone
+            passes_alone.append(which)
 
     def _run(self, tests: Sequence[str], seconds: float | None) -> tuple[Fate, str]:
-        """Run tests until one fails, and return which."""
-        words = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests]
+        """Run tests until one fails, and return which, or which one was under way when their time was over."""
+        words = ["-m", "pytest", "-x", "-v", "-p", "no:cacheprovider", "--no-header", *tests]
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         with tempfile.TemporaryFile() as said:  # no pipe: what a test has left behind may hold it open
             try:
@@ -288,12 +294,11 @@ class Copy:
                     stdout=said,
                     stderr=subprocess.DEVNULL,
                 )
-            except subprocess.TimeoutExpired:
-                return "timed out", ""
-            except subprocess.CalledProcessError:
+            except subprocess.SubprocessError as error:
                 said.seek(0)
-                failed = FAILED.search(said.read().decode(errors="replace"))
-                return "killed", failed[1] if failed else ""
+                is_late = isinstance(error, subprocess.TimeoutExpired)
+                found = (UNDER_WAY if is_late else FAILED).search(said.read().decode(errors="replace"))
+                return "timed out" if is_late else "killed", found[1] if found else ""
         return "survived", ""
 
 
@@ -332,11 +337,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--module", action="append", help="below omeda_async, or the start of some; all named in TESTS")
     parser.add_argument("--sample", type=int, help="so many of the mutants; all without it")
     parser.add_argument("--seed", type=int, default=1, help="which of them")
+    parser.add_argument("--skip", type=int, default=0, help="leave out so many at the beginning, tried before")
     parser.add_argument("--list", action="store_true", help="show them, and try out none")
     options = parser.parse_args(arguments)
     modules = {name: ROOT / "omeda_async" / name for name in modules_of(options.module or TESTS)}
     changes = [one for name, path in modules.items() for one in changes_of(name, path.read_text("utf-8"))]
-    mutants = chosen(changes, options.sample, options.seed)
+    mutants = islice(chosen(changes, options.sample, options.seed), options.skip, None)
     if options.list:
         print("\n\n".join(one.diff for one in mutants))
         return 0

@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -110,6 +111,23 @@ def test_a_mutant_that_does_not_end_is_told_as_such(tree: Path, monkeypatch: pyt
     assert waited[1] >= mutants.LEAST_PATIENCE
     assert waited[2:] == [mutants.AGAIN * waited[1]]
     assert (tree / "omeda_async/limits/x.py").read_text() == SOURCE
+
+
+def test_of_tests_that_do_not_end_the_one_under_way_is_tried_alone(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets the time of all of them: a machine that was busy meanwhile has noticed nothing."""
+    under_way = "tests/limits/test_limitsx.py::test_it[a b]"
+    words: list[list[str]] = []
+
+    def run(command: list[str], *, timeout: float | None, stdout: IO[bytes], **_how: object) -> None:
+        words.append([word for word in command if ".py" in word])
+        if timeout is not None and (len(words) == 2 or under_way in command):
+            stdout.write(f"tests/limits/test_limitsx.py::test_that PASSED [ 50%]\n{under_way} ".encode())
+            raise subprocess.TimeoutExpired("pytest", timeout)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert Copy(tree).try_out(changed("text -= 1", "text -= 0")) == "timed out"
+    own = "tests/limits/test_limitsx.py"
+    assert words == [[own], [own], [under_way]]
 
 
 def test_tests_that_fail_without_a_mutant_are_no_measure(tree: Path) -> None:
