@@ -67,6 +67,15 @@ def test_a_store_that_is_new_is_held_for_a_lease_and_the_longest_window() -> Non
     assert len(bench.turn("a", interactive=20).permits) == 10
 
 
+def test_a_turn_that_is_made_twice_gives_nothing_and_keeps_nobody_away() -> None:
+    """Its first reply was lost: the next turn says what there is, and until then nobody waits in vain."""
+    bench = Bench()
+    assert len(bench.turn("a", interactive=1).permits) == 1
+    again = bench.turn("a", number=bench.numbers["a"], interactive=1)
+    assert (again.permits, again.calls, again.scarce, again.clock) == ((), (), False, bench.now)
+    assert (again.again_in, again.earliest, again.paused_for, again.held_for) == (None, (0.0, 0.0), 0.0, 0.0)
+
+
 @pytest.mark.parametrize("how", ["life", "distrust"])
 def test_what_was_known_and_is_lost_is_held_too(how: str) -> None:
     """Another life of the store, or a client that has seen its clock outrun its own."""

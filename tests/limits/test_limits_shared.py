@@ -221,7 +221,6 @@ def test_what_a_closed_loop_never_gave_back_is_counted_as_lost() -> None:
 
 def test_moved_clocks_share_with_nobody() -> None:
     """Neither with a real clock nor with the moved clock of another loop: their time is their own."""
-
     limit = RateLimit(Window(10, 3600.0))  # so long that a busy machine makes no difference
 
     async def use() -> int:

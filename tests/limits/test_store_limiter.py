@@ -611,20 +611,32 @@ async def test_limits_that_differ_are_warned_of_once(caplog: pytest.LogCaptureFi
     await two.aclose()
 
 
-async def test_a_pause_that_the_provider_asks_for_holds_for_all_and_is_told() -> None:
+@pytest.mark.parametrize(("status", "refusals"), [(429, 1), (503, 0)])
+async def test_a_pause_that_the_provider_asks_for_holds_for_all_and_is_told(status: int, refusals: int) -> None:
     """To the hook of who was refused."""
     server, told = await known(), list[float]()
     one, two = limiter_at(server, on_pause=told.append), limiter_at(server)
-    one.release(await one.acquire(), status=429, headers={"Retry-After": "30"})
+    one.release(await one.acquire(), status=status, headers={"Retry-After": "30"})
     await asyncio.sleep(0.1)
     assert told == [pytest.approx(30.5, abs=1.0)]
     with pytest.raises(LimitWaitExceeded, match=r"is free in (29|30)\.\d+ s"):
         await two.acquire(max_wait=5.0)
     assert two.view().paused_for == pytest.approx(30.0, abs=1.0)
-    assert two.view().refusals == 1
+    assert two.view().refusals == refusals
     assert (two.view().clients, two.view().used) == (2, 1)
     await one.aclose()
     await two.aclose()
+
+
+@pytest.mark.parametrize("status", [200, 404, 430, 502, 504])
+async def test_a_wait_that_another_status_asks_for_is_the_call_s_own(status: int) -> None:
+    """The account goes on."""
+    server = await known()
+    limiter = limiter_at(server)
+    limiter.release(await limiter.acquire(), status=status, headers={"Retry-After": "30"})
+    limiter.release(await limiter.acquire(max_wait=0.1), status=204)
+    assert limiter.view().paused_for == 0.0
+    await limiter.aclose()
 
 
 async def test_a_view_says_what_shares_the_limits() -> None:
