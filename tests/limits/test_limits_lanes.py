@@ -9,6 +9,7 @@ import pytest
 
 from omeda_async.errors import ClosedError, ConfigurationError, LimitWaitExceeded
 from omeda_async.limits import Limiter, Priority, RateLimit, Window, make_limiter
+from omeda_async.limits._lanes import Lanes
 from omeda_async.testing import run_moved
 from tests.limits.limits_help import attempt, take_all, timers, until_idle
 
@@ -297,3 +298,19 @@ def test_a_limiter_says_so_when_it_is_used_from_another_loop() -> None:
     run_moved(take_all(limiter, 1))
     with pytest.raises(ConfigurationError, match="another event loop"):
         run_moved(take_all(limiter, 1))
+
+
+@pytest.mark.parametrize(
+    ("interactive", "bulk", "in_a_row", "before_bulk"),
+    [(5, 0, 0, 5), (20, 0, 0, 9), (20, 0, 4, 5), (20, 0, 9, 0), (20, 1, 0, 19), (3, 2, 0, 5), (20, 1, 9, 10)],
+)
+async def test_bulk_knows_how_many_certainly_go_before_it(
+    interactive: int, bulk: int, in_a_row: int, before_bulk: int
+) -> None:
+    """All of bulk that came before, and nine interactive ones for each and for it; those that have gone count."""
+    lanes, loop = Lanes(), asyncio.get_running_loop()
+    for lane, count in ((Priority.INTERACTIVE, interactive), (Priority.BULK, bulk)):
+        for _ in range(count):
+            lanes.join(loop.create_future(), lane, 60.0)
+    assert lanes.ahead(Priority.BULK, in_a_row) == before_bulk
+    assert lanes.ahead(Priority.INTERACTIVE, in_a_row) == interactive
