@@ -39,13 +39,30 @@ def truth(count: int, rest: float) -> dict[str, str]:
     return advice(40 - count, limit=40, reset=str(round(rest)))
 
 
+def reading(counted: int, at: float, known: int) -> Reading:
+    """Make what a response says that came as soon as its attempt left, with no other in flight."""
+    return Reading(counted, 40 - counted, at, at, grants=known, in_flight=0, released=known, known=known)
+
+
+@pytest.mark.parametrize(("sooner", "state"), [(True, "doubted"), (False, "trusted")])
+def test_a_counter_begins_anew_no_more_often_than_once_in_a_window(sooner: bool, state: str) -> None:
+    """By clocks that run apart by a thousandth, both: one that does so the least bit sooner is not believed."""
+    evidence, before = HeaderEvidence(60.0), None
+    for count in range(1, 11):
+        now = reading(count, float(count), count - 1)
+        evidence.learn(now, before, possible=1, known=count)
+        before = now
+    evidence.learn(reading(1, 50.0, 10), before, possible=1, known=11)
+    assert evidence.state(50.0) == "trusted"
+    begins = 10.0 + 60.0 * (1 - 2 * 0.001)
+    at = math.nextafter(begins, 0.0) if sooner else begins
+    evidence.learn(reading(1, at, 12), reading(1, 50.0, 10), possible=1, known=13)
+    assert evidence.state(at) == state
+
+
 @pytest.mark.parametrize(("sooner", "state"), [(True, "doubted"), (False, "advice")])
 def test_a_window_ends_at_the_earliest_moment_that_its_reset_allows(sooner: bool, state: str) -> None:
     """A counter that begins anew then is believed, and one that does so the least bit sooner is not."""
-
-    def reading(counted: int, at: float, known: int) -> Reading:
-        return Reading(counted, 40 - counted, at, at, grants=known, in_flight=0, released=known, known=known)
-
     evidence, first = HeaderEvidence(60.0), reading(5, 0.0, 0)
     evidence.learn(first, None, possible=0, known=1)
     evidence.learn_reset(first, Advice(40, 35, reset=30.0, slack=1.0))
