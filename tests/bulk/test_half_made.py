@@ -1,4 +1,4 @@
-"""A process may be killed while SQLite makes its file: whoever comes next begins there."""
+"""A process may be killed while SQLite makes its file, or notes that it has a log: whoever comes next goes on there."""
 
 import sqlite3
 import struct
@@ -102,3 +102,52 @@ async def test_nor_near_an_outbox(tmp_path: Path) -> None:
             async with outbox_on(sandbox, path):
                 pass
     assert path.read_bytes() == before
+
+
+def _page_taken_back(path: Path, page: bytes, *, with_log: bool, pages: int | None = None) -> bytes:
+    """What SQLite writes down before it notes in a file's first page that it has a log, or none."""
+    had = page[:18] + (b"\2\2" if with_log else b"\1\1") + page[20:]
+    had = had[:24] + struct.pack(">I", struct.unpack_from(">I", had, 24)[0] - 1) + had[28:]
+    pages = path.stat().st_size // 4096 if pages is None else pages
+    head = HOT[:8] + struct.pack(">5I", 1, 7, pages, 512, 4096) + bytes(484)
+    return head + struct.pack(">I", 1) + had + struct.pack(">I", 7 + sum(had[4096 - 200 : 0 : -200]))
+
+
+@pytest.mark.parametrize("length", [512, 514, 516, 2000, 4612, 4616])
+@pytest.mark.parametrize("with_log", [True, False])
+async def test_a_journal_goes_on_where_a_run_was_killed_as_it_began_or_ended(
+    tmp_path: Path, length: int, *, with_log: bool
+) -> None:
+    """It is whole then, and is read as it is; a run has SQLite put it in order."""
+    path = tmp_path / "run.sqlite3"
+    await journalled(path, ["a", "b"])
+    _log(path).write_bytes(_page_taken_back(path, path.read_bytes()[:4096], with_log=with_log)[:length])
+    before = path.read_bytes(), _log(path).read_bytes()
+    assert read_journal(path).counts == {"done": 2}
+    assert (await journalled(path, ["a", "b", "c"]).plan()).settled == 2
+    assert (path.read_bytes(), _log(path).read_bytes()) == before
+    work = Work()
+    await journalled(path, ["a", "b", "c"], work)
+    assert work.sent == ["c"]
+    assert not _log(path).exists()
+    assert read_journal(path).counts == {"done": 3}
+
+
+@pytest.mark.parametrize("which", ["other content", "fewer pages", "more pages to take back"])
+async def test_nor_where_it_looks_like_that(tmp_path: Path, which: str) -> None:
+    """Whatever SQLite would put back has to be what is there."""
+    path = tmp_path / "run.sqlite3"
+    await journalled(path, ["a", "b"])
+    page = path.read_bytes()[:4096]
+    log = _page_taken_back(path, page, with_log=True)
+    if which == "other content":
+        log = _page_taken_back(path, page[:200] + bytes([page[200] ^ 1]) + page[201:], with_log=True)
+    elif which == "fewer pages":
+        log = _page_taken_back(path, page, with_log=True, pages=2)
+    else:
+        log += log[512:]
+    _log(path).write_bytes(log)
+    with pytest.raises(JournalError, match="the -journal beside it is not its own"):
+        read_journal(path)
+    with pytest.raises(JournalError, match="the -journal beside it is not its own"):
+        await journalled(path, ["a", "b"])

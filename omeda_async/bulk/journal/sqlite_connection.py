@@ -7,12 +7,16 @@ A process that closes a file lets go of all locks that it has on it, those of SQ
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
 from weakref import WeakSet
 
+from omeda_async.bulk.journal.sqlite_rollback import HEAD, is_harmless, longest, rollback_of, size_of_pages
+
 BUSY_SECONDS: Final = 5.0
+_AS_IT_IS: Final = "immutable=1"
 INODE: Final = attrgetter("st_dev", "st_ino")
 
 
@@ -30,6 +34,8 @@ class _Connection(sqlite3.Connection):
 _connections: Final[WeakSet[_Connection]] = WeakSet()
 _looking: Final = threading.Lock()
 """Held while a file is looked at or opened, so that the one never comes within the other."""
+_judging: Final = threading.Lock()
+"""Held while a file is opened to be read, so that others who do so do not keep it from being looked at."""
 
 
 def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
@@ -39,35 +45,47 @@ def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
         connection = sqlite3.connect(
             uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=_Connection
         )
-        connection.inode = INODE(path.stat())
-        _connections.add(connection)
+        if not mode.endswith(_AS_IT_IS):  # which takes no locks
+            connection.inode = INODE(path.stat())
+            _connections.add(connection)
     return connection
 
 
 def connect_to_read(path: Path, check: Callable[[sqlite3.Connection, Path], bool]) -> sqlite3.Connection:
     """Open an SQLite file that exists, to read it; one whose maker was killed in the midst of it is empty.
 
-    Only who writes can bring that to its end. Then there is a -journal beside it, and later never again.
+    Only who writes can bring that to its end. Then there is a -journal beside it, and later where a run was killed as
+    it began or ended: it notes there that the file has a log, or has none any more.
 
     Args:
         path: Where it is.
         check: Whether a file has its tables.
     """
-    for _ in range(2):  # others may have brought it to its end meanwhile
-        connection = connect(path, mode="ro")
-        try:
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        except sqlite3.Error as error:
+    with _judging:
+        for _ in range(2):  # others may have brought it to its end meanwhile
+            connection = connect(path, mode="ro")
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            except sqlite3.Error as error:
+                connection.close()
+                if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                    raise
+            else:
+                return connection
+            connection = connect(path, mode=f"ro&{_AS_IT_IS}")
+            if not has_log(path) and (not check(connection, path) or _takes_nothing_back(path)):
+                return connection
             connection.close()
-            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
-                raise
-        else:
-            return connection
-        connection = connect(path, mode="ro&immutable=1")
-        if not (has_log(path) or check(connection, path)):
-            return connection
-        connection.close()
     raise sqlite3.OperationalError("the -journal beside it is not its own")
+
+
+def _takes_nothing_back(path: Path) -> bool:
+    """Whether a file stays what it is if the -journal beside it is believed."""
+    page_size = size_of_pages(head_of(path, HEAD) or bytes(HEAD))
+    first_page = head_of(path, page_size)
+    with suppress(FileNotFoundError), rollback_of(path).open("rb") as file:
+        return first_page is not None and is_harmless(file.read(longest(page_size)), first_page, path.stat().st_size)
+    return False
 
 
 def head_of(path: Path, length: int) -> bytes | None:
