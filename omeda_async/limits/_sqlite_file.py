@@ -240,7 +240,8 @@ class LimitsFile:
             raise StoreRefused("it is an SQLite file of something else: give another one, or a folder")
         if application and schema != SCHEMA:
             raise StoreRefused(f"another version of omeda-async uses it (format {schema}, and this one's is {SCHEMA})")
-        connection.execute("PRAGMA journal_mode = WAL")
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+            raise StoreAway("SQLite cannot make its log beside it; see that the disk has room, and is one of this host")
         connection.execute("PRAGMA synchronous = OFF")  # a crash of the host is another boot, after which all is held
         connection.execute("BEGIN IMMEDIATE")
         if not connection.execute(_MARKS[-1]).fetchone()[0]:

@@ -616,3 +616,22 @@ def test_a_fork_waits_for_what_a_thread_does_with_the_file(path: Path) -> None:
     client.file.clock = lambda: Client.now
     assert client.turn(interactive=1).held_for == 0
     client.file.close()
+
+
+class _WithoutLog(sqlite3.Connection):
+    """One that SQLite does not come to keep a log for, as on a disk that is full."""
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        """Do it, but for that."""
+        return super().execute(sql.replace(" = WAL", ""), *values)
+
+
+def test_a_file_without_a_log_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said is what to look for; that the file was removed again and again was not so."""
+    client = Client(tmp_path / "limits.sqlite3")
+    with monkeypatch.context() as patch:
+        connect = sqlite3.connect
+        patch.setattr(sqlite3, "connect", lambda *args, **how: connect(*args, factory=_WithoutLog, **how))
+        with pytest.raises(StoreAway, match="SQLite cannot make its log beside it; see that the disk has room"):
+            client.turn()
+    assert client.turn().held_for == pytest.approx(HOLD)

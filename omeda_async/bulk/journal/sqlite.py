@@ -32,7 +32,7 @@ from omeda_async.bulk.journal.ranges import ranges
 from omeda_async.bulk.journal.sqlite_connection import INODE
 from omeda_async.bulk.journal.sqlite_file import Files, displaced, journal_file, unusable
 from omeda_async.bulk.journal.sqlite_find import Finder
-from omeda_async.bulk.journal.sqlite_mark import MARK, mark_of, open_mark
+from omeda_async.bulk.journal.sqlite_mark import MARK, close_mark, mark_of, open_mark
 from omeda_async.bulk.journal.sqlite_sums import ASIDE_SUM, RESULT_SUM, sum_of, sums
 
 T = TypeVar("T")
@@ -112,8 +112,16 @@ class SqliteBackend:
         """Open or create the file, lock it, and note that a run begins."""
         self._sql, self._files, self._begun, opened = self._stack.enter_context(self._opening)
         self._stack.callback(finalize(self, self._sql.close))  # also where nobody closes the journal
+        try:
+            self._start()
+        except (sqlite3.Error, OSError) as error:
+            raise unusable(self._path, error) from error
+        return opened
+
+    def _start(self) -> None:
+        """Note how far it has come, and where it goes on."""
         self._mark = open_mark(self._path)
-        self._stack.callback(finalize(self, os.close, self._mark))
+        self._stack.callback(finalize(self, close_mark, self._mark))
         os.write(self._mark, MARK.pack(*self._begun, 0))
         self._stack.callback(self._tidy)
         run = self._run = self._begun[1]
@@ -122,7 +130,6 @@ class SqliteBackend:
         self._last, stored = self._sql.execute(_HIGHEST).fetchone()
         self._next_record, self._next_stored = self._last + 1, stored + 1
         self.find = Finder(self._sql, self._last, self._path).find
-        return opened
 
     def write(self, group: WriteGroup) -> Written:
         """Write a group in one transaction."""
@@ -155,7 +162,7 @@ class SqliteBackend:
 
     def _tidy(self) -> None:
         """Make it a single file, unless someone is reading it, or what is beside it may be another's."""
-        with suppress(sqlite3.OperationalError, OSError):
+        with suppress(sqlite3.Error, OSError):
             if [*map(INODE, map(os.stat, self._files))] == [*self._files.values()]:
                 self._sql.execute("PRAGMA busy_timeout = 0")
                 if self._sql.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",):

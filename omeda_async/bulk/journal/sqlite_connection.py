@@ -51,6 +51,14 @@ def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
     return connection
 
 
+def keep_log(connection: sqlite3.Connection) -> None:
+    """Have SQLite keep a log beside the file; where it cannot, it goes on without one and does not say so."""
+    if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+        raise sqlite3.OperationalError(
+            "SQLite cannot make its log beside it; see that the disk has room, and is one of this host"
+        )
+
+
 def connect_to_read(path: Path, check: Callable[[sqlite3.Connection, Path], bool]) -> sqlite3.Connection:
     """Open an SQLite file that exists, to read it; one whose maker was killed in the midst of it is empty.
 

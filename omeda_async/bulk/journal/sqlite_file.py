@@ -15,7 +15,7 @@ from omeda_async import _clock
 from omeda_async._version import __version__
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Opened
-from omeda_async.bulk.journal.sqlite_connection import INODE, connect, connect_to_read
+from omeda_async.bulk.journal.sqlite_connection import INODE, connect, connect_to_read, keep_log
 from omeda_async.bulk.journal.sqlite_mark import check_log, check_mark, goes_by_its_log, mark_of, noted
 from omeda_async.bulk.journal.sqlite_sums import (
     ASIDE_SUM,
@@ -251,7 +251,7 @@ def _is_busy(error: sqlite3.Error) -> bool:
 
 def _prepare(connection: sqlite3.Connection, path: Path, identity: Identity) -> None:
     path.chmod(0o600)  # what SQLite makes beside it gets the same mode
-    connection.execute("PRAGMA journal_mode = WAL")
+    keep_log(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cache_size = -8000")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")

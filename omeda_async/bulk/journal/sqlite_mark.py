@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from struct import Struct
 from typing import Any, Final
@@ -31,6 +31,12 @@ def mark_of(path: Path) -> Path:
 def open_mark(path: Path) -> int:
     """Open the file in which a run notes how far it has come."""
     return os.open(mark_of(path), os.O_CREAT | os.O_RDWR, 0o600)
+
+
+def close_mark(file: int) -> None:
+    """Close it; what was written counts, whatever that says."""
+    with suppress(OSError):
+        os.close(file)
 
 
 def noted(path: Path) -> tuple[Any, ...] | None:

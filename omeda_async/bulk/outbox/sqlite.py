@@ -16,6 +16,7 @@ from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
 from omeda_async.bulk.journal.interface import Kept
 from omeda_async.bulk.journal.sqlite_connection import INODE
 from omeda_async.bulk.journal.sqlite_file import Files
+from omeda_async.bulk.journal.sqlite_mark import close_mark
 from omeda_async.bulk.outbox.again import LONGEST_WAIT
 from omeda_async.bulk.outbox.interface import Claimed, Ended, Found, Identity, LeaseLost, NewRecord, Opened, Put
 from omeda_async.bulk.outbox.sqlite_file import (
@@ -110,8 +111,9 @@ class SqliteStore:
         """Open or create the file."""
         self._sql, self._files, opened = open_file(self._path, self._identity)
         finalize(self, self._sql.close)  # also where nobody closes the outbox
-        self._mark, self._name = open_mark(self._path), opened.name
-        note(self._mark, self._sql, self._name)
+        with self._usable():
+            self._mark, self._name = open_mark(self._path), opened.name
+            note(self._mark, self._sql, self._name)
         return opened
 
     def put(self, records: Sequence[NewRecord]) -> Sequence[Put]:
@@ -176,7 +178,7 @@ class SqliteStore:
 
     def tidy(self) -> None:
         """Empty the log beside the file, which holds what was removed, unless somebody is reading it."""
-        with suppress(sqlite3.OperationalError):
+        with suppress(sqlite3.Error):  # whoever needs what cannot be read says so
             self._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def status(self) -> OutboxStatus:
@@ -189,7 +191,7 @@ class SqliteStore:
         if hasattr(self, "_sql"):
             self._sql.close()
         if hasattr(self, "_mark"):
-            os.close(self._mark)
+            close_mark(self._mark)
             del self._mark
 
     def _put(self, records: Sequence[NewRecord]) -> list[Put]:

@@ -12,7 +12,7 @@ from zlib import crc32
 import orjson
 
 from omeda_async._version import __version__
-from omeda_async.bulk.journal.sqlite_connection import INODE, connect, connect_to_read
+from omeda_async.bulk.journal.sqlite_connection import INODE, connect, connect_to_read, keep_log
 from omeda_async.bulk.journal.sqlite_file import APPLICATION as JOURNAL, ONE_BYTE, Files
 from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
 from omeda_async.bulk.outbox.interface import Identity, Opened
@@ -69,7 +69,7 @@ def open_file(path: Path, identity: Identity) -> tuple[sqlite3.Connection, Files
         mark = noted(path)  # before what is read, which others may write meanwhile
         connect_to_read(path, check_format).close()  # a -journal of another's would be taken for its own
         connection = connect(path)
-        connection.execute("PRAGMA journal_mode = WAL")
+        keep_log(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute("BEGIN IMMEDIATE")
