@@ -1,15 +1,17 @@
 """A thread of one's own: what blocks is done there, one thing after the other."""
 
 import asyncio
+import os
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from omeda_async import _clock
+from omeda_async.errors import ClosedError
 
 T = TypeVar("T")
 _Task: TypeAlias = tuple[asyncio.Future[Any], Callable[[], Any]]
@@ -22,10 +24,12 @@ class Worker:
     """
 
     def __init__(self, name: str) -> None:
-        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
-        self._thread = Thread(target=_work, args=(self._tasks,), name=name, daemon=True)
+        tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._tasks: SimpleQueue[_Task | None] | _Elsewhere = tasks
+        self._thread = Thread(target=_work, args=(tasks,), name=name, daemon=True)
         # Who forgets to end it leaves no thread behind.
-        weakref.finalize(self, self._tasks.put, None).atexit = False
+        weakref.finalize(self, tasks.put, None).atexit = False
+        _workers.add(self)
 
     def do(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Call something in the thread; the future gets what it returns or raises.
@@ -39,12 +43,44 @@ class Worker:
             self._thread.start()
         return future
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has a thread."""
+        return self._thread.ident is not None
+
     def end(self, *, wait: bool = True) -> None:
         """End the thread when it has done what it was given; wait for that only where it has nothing to do."""
         if self._thread.ident is not None:
             self._tasks.put(None)
             if wait:
                 self._thread.join()
+
+    def leave(self) -> None:
+        """Leave its thread to the process from which this one was forked, and do nothing any more."""
+        self._tasks = _Elsewhere()
+
+
+class _Elsewhere:
+    """Tasks that no thread of this process takes."""
+
+    def put(self, task: _Task | None) -> None:
+        """Refuse one."""
+        if task is not None:
+            _clock.outside.discard(task[0])
+            before = "it was opened before this process was forked: open it after the fork only"
+            task[0].set_exception(ClosedError(f"{before}, or use a process that is started anew"))
+
+
+_workers: Final[weakref.WeakSet[Worker]] = weakref.WeakSet()
+
+
+def _leave_all() -> None:
+    for worker in [*_workers]:
+        if worker.has_begun:
+            worker.leave()
+
+
+os.register_at_fork(after_in_child=_leave_all)
 
 
 def _work(tasks: SimpleQueue[_Task | None]) -> None:

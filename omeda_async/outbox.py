@@ -39,6 +39,7 @@ def is_outbox(path: str | PathLike[str]) -> bool:
 
     Raises:
         ConfigurationError: It is neither a path nor a URL.
+        OutboxError: This process was forked from one that had it open.
     """
     text = check_path("an outbox", path, WANTED)
     return names_outbox(text) or reading.is_file_of_outbox(Path(text))

@@ -20,7 +20,7 @@ OWN = "<own package>"
 # "omeda_async."; OWN is the rest of the module's own package. The standard library is free but for SPECIAL below.
 ROWS: list[tuple[str, str, str]] = [
     (r"_masking|_secret|_version|_clock|_retry_after", r"", r""),
-    (r"_thread", r"_clock", r""),
+    (r"_thread", r"errors|_clock", r""),
     (r"_postgres", r"", r"psycopg(\..*)?"),
     (r"_postgres_blocking", r"_clock", r"psycopg(\..*)?"),
     (r"_postgres_callers", r"_postgres_blocking", r"psycopg(\..*)?"),

@@ -4,6 +4,7 @@ A process that closes a file lets go of all locks that it has on it, those of SQ
 (https://www.sqlite.org/howtocorrupt.html, 2.2): so only SQLite opens what this process has open.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -13,11 +14,17 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakSet
 
+import attrs
+
 from omeda_async.bulk.journal.sqlite_rollback import HEAD, is_harmless, longest, rollback_of, size_of_pages
 
 BUSY_SECONDS: Final = 5.0
 _AS_IT_IS: Final = "immutable=1"
 INODE: Final = attrgetter("st_dev", "st_ino")
+
+
+class ForkedError(sqlite3.OperationalError):
+    """A file was open in the process from which this one was forked."""
 
 
 class _Connection(sqlite3.Connection):
@@ -26,22 +33,35 @@ class _Connection(sqlite3.Connection):
     inode: tuple[int, int] | None = None
 
     def close(self) -> None:
-        """Close it."""
-        super().close()
-        self.inode = None
+        """Close it, unless it is that of a process from which this one was forked."""
+        if self.inode not in _inherited:
+            super().close()
+            self.inode = None
 
 
+@attrs.define
+class _Locks:
+    looking: threading.Lock = attrs.field(factory=threading.Lock)
+    """Held while a file is looked at or opened, so that the one never comes within the other."""
+    judging: threading.Lock = attrs.field(factory=threading.Lock)
+    """Held while a file is opened to be read, so that others who do so do not keep it from being looked at."""
+
+
+_locks: Final = _Locks()
 _connections: Final[WeakSet[_Connection]] = WeakSet()
-_looking: Final = threading.Lock()
-"""Held while a file is looked at or opened, so that the one never comes within the other."""
-_judging: Final = threading.Lock()
-"""Held while a file is opened to be read, so that others who do so do not keep it from being looked at."""
+_inherited: Final[set[tuple[int, int] | None]] = set()
+"""What was open when this process was forked: of that, SQLite takes the locks of the other process for its own."""
 
 
 def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
     """Open an SQLite file that exists; statements commit by themselves unless a transaction was begun."""
     uri = f"{path.absolute().as_uri()}?mode={mode}"
-    with _looking:
+    if _inherited and not mode.endswith(_AS_IT_IS) and path.exists() and INODE(path.stat()) in _inherited:
+        raise ForkedError(
+            "this process was forked from one that had it open: open it after the fork only, or use a process that is "
+            "started anew"
+        )
+    with _locks.looking:
         connection = sqlite3.connect(
             uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=_Connection
         )
@@ -69,7 +89,7 @@ def connect_to_read(path: Path, check: Callable[[sqlite3.Connection, Path], bool
         path: Where it is.
         check: Whether a file has its tables.
     """
-    with _judging:
+    with _locks.judging:
         for _ in range(2):  # others may have brought it to its end meanwhile
             connection = connect(path, mode="ro")
             try:
@@ -98,7 +118,7 @@ def _takes_nothing_back(path: Path) -> bool:
 
 def head_of(path: Path, length: int) -> bytes | None:
     """Return how a file begins; None where this process has it open."""
-    with _looking:
+    with _locks.looking:
         if any(one.inode == INODE(path.stat()) for one in _connections):
             return None
         with path.open("rb") as file:
@@ -109,3 +129,18 @@ def has_log(path: Path) -> bool:
     """Whether there is a log beside a file, and something in it."""
     log = Path(f"{path.resolve()}-wal")
     return log.exists() and log.stat().st_size > 0
+
+
+def _leave() -> None:
+    """Leave to the process from which this one was forked what that has open."""
+    _locks.looking, _locks.judging = threading.Lock(), threading.Lock()
+    if left := [one for one in _connections if one.inode is not None]:
+        from ctypes import py_object, pythonapi  # noqa: PLC0415 only a child needs it
+
+        for one in left:
+            _inherited.add(one.inode)
+            pythonapi.Py_IncRef(py_object(one))  # a thread that is not here may be in it: who closes it waits forever
+        _connections.clear()
+
+
+os.register_at_fork(after_in_child=_leave)

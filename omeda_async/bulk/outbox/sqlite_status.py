@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from omeda_async.bulk.journal.codec import STATUSES
-from omeda_async.bulk.journal.sqlite_connection import connect, connect_to_read
+from omeda_async.bulk.journal.sqlite_connection import ForkedError, connect, connect_to_read
 from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
 from omeda_async.bulk.journal.status import JournalCause
 from omeda_async.bulk.outbox.sqlite_file import (
@@ -46,7 +46,11 @@ _LEASE: Final = "SELECT holder, until FROM lease"
 
 
 def is_outbox(path: Path) -> bool:
-    """Whether a file is an outbox; nothing about it is changed."""
+    """Whether a file is an outbox; nothing about it is changed.
+
+    Raises:
+        OutboxError: This process was forked from one that had it open.
+    """
     # All of a young one may be in the log beside it, which is not read where nothing may change.
     modes = ("ro&immutable=1", "ro") if Path(f"{path.resolve()}-wal").exists() else ("ro&immutable=1",)
     for mode in modes:
@@ -54,6 +58,8 @@ def is_outbox(path: Path) -> bool:
             with closing(connect(path, mode=mode)) as connection:
                 if found := connection.execute("PRAGMA application_id").fetchone()[0]:
                     return bool(found == APPLICATION)
+        except ForkedError as error:
+            raise unusable(path, error) from error
         except sqlite3.Error:
             break  # while a log is copied into it, the file alone is not whole
     return path.is_file() and goes_by_its_log(path, APPLICATION, SCHEMA)
