@@ -224,6 +224,8 @@ class LimitsFile:
         found = real.stat()
         if not S_ISREG(found.st_mode) or found.st_size == 1:  # which SQLite takes for an empty file of its own
             raise StoreRefused("it is no SQLite file: give another one, or a folder")
+        if found.st_nlink > 1:
+            raise StoreRefused("it has another name as well, a hard link, by which nobody sees this one's turns")
         if not _may(real, os.R_OK | os.W_OK):
             reads_only = hasattr(os, "statvfs") and os.statvfs(real).f_flag & os.ST_RDONLY
             raise OSError(code := errno.EROFS if reads_only else errno.EACCES, os.strerror(code))

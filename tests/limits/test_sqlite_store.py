@@ -635,3 +635,14 @@ def test_a_file_without_a_log_is_not_used(tmp_path: Path, monkeypatch: pytest.Mo
         with pytest.raises(StoreAway, match="SQLite cannot make its log beside it; see that the disk has room"):
             client.turn()
     assert client.turn().held_for == pytest.approx(HOLD)
+
+
+def test_a_file_with_two_names_is_refused_by_either(path: Path) -> None:
+    """SQLite's log goes by the name: who uses the one would not see what is sent by the other."""
+    other = path.with_name("other.sqlite3")
+    os.link(path, other)
+    for name in (path, other):
+        with pytest.raises(StoreRefused, match="it has another name as well, a hard link"):
+            Client(name).turn()
+    other.unlink()
+    assert len(Client(path).turn(interactive=1).permits) == 1

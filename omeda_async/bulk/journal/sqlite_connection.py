@@ -19,6 +19,9 @@ import attrs
 from omeda_async.bulk.journal.sqlite_rollback import HEAD, is_harmless, longest, rollback_of, size_of_pages
 
 BUSY_SECONDS: Final = 5.0
+TWO_NAMES: Final = (
+    "it has another name as well, a hard link, by which SQLite does not find its log: remove that, or give a copy"
+)
 _AS_IT_IS: Final = "immutable=1"
 INODE: Final = attrgetter("st_dev", "st_ino")
 

@@ -15,7 +15,7 @@ from omeda_async import _clock
 from omeda_async._version import __version__
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Opened
-from omeda_async.bulk.journal.sqlite_connection import INODE, connect, connect_to_read, keep_log
+from omeda_async.bulk.journal.sqlite_connection import INODE, TWO_NAMES, connect, connect_to_read, keep_log
 from omeda_async.bulk.journal.sqlite_mark import check_log, check_mark, goes_by_its_log, mark_of, noted
 from omeda_async.bulk.journal.sqlite_sums import (
     ASIDE_SUM,
@@ -190,6 +190,8 @@ def check_untouched(path: Path) -> None:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise JournalError(f"{path} is no file, and cannot be a journal; give the path of a file")
+    if found.st_nlink > 1:
+        raise JournalError(f"the journal {path} cannot be used: {TWO_NAMES}")
     if found.st_size == ONE_BYTE:
         raise JournalError(f"{path} is no journal of this library; give another file")
     if found.st_size:

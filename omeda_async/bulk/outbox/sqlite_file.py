@@ -12,7 +12,7 @@ from zlib import crc32
 import orjson
 
 from omeda_async._version import __version__
-from omeda_async.bulk.journal.sqlite_connection import INODE, connect, connect_to_read, keep_log
+from omeda_async.bulk.journal.sqlite_connection import INODE, TWO_NAMES, connect, connect_to_read, keep_log
 from omeda_async.bulk.journal.sqlite_file import APPLICATION as JOURNAL, ONE_BYTE, Files
 from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
 from omeda_async.bulk.outbox.interface import Identity, Opened
@@ -163,6 +163,8 @@ def check_untouched(path: Path) -> None:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise OutboxError(f"{path} is no file, and cannot be an outbox; give the path of a file")
+    if found.st_nlink > 1:
+        raise OutboxError(f"the outbox {path} cannot be used: {TWO_NAMES}")
     if found.st_size == ONE_BYTE:
         raise OutboxError(f"{path} is no outbox of this library; give another file")
     if found.st_size:
