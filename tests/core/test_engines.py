@@ -1,4 +1,4 @@
-"""The programs that perform a shared run on other engines (extra ``recipes``; arq by hand, see docs/engines.md)."""
+"""The programs that perform a shared run on other engines (extra ``recipes``)."""
 
 import asyncio
 import os
@@ -27,10 +27,11 @@ CHUNK = 10
 WORKERS = {
     "arq": "arq arq_cancels.WorkerSettings",
     "celery": "celery -A celery_cancels worker --concurrency 2",
-    "saq": "saq saq_cancels.settings",
+    "saq": "saq --verbose saq_cancels.settings",
     "taskiq": "taskiq worker taskiq_cancels:broker --workers 1 --max-async-tasks 2 --wait-tasks-timeout 0.5 "
     "--shutdown-timeout 40",
 }
+REQUIRED = os.environ.get("OMEDA_ASYNC_TEST_ENGINES") == "required"
 NEEDED = {"arq": "arq", "celery": "celery", "saq": "saq", "taskiq": "taskiq_redis"}
 
 
@@ -42,12 +43,14 @@ class Engine:
     sandbox: Sandbox
     journal: str
     env: dict[str, str]
+    log: Path
 
     async def start(self, *command: str) -> asyncio.subprocess.Process:
-        """Start a program in a group of processes of its own."""
-        return await asyncio.create_subprocess_exec(
-            *command, env=self.env, cwd=FOLDER, start_new_session=True, stderr=asyncio.subprocess.DEVNULL
-        )
+        """Start a program in a group of processes of its own; what it writes is kept."""
+        with self.log.open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                *command, env=self.env, cwd=FOLDER, start_new_session=True, stdout=log, stderr=log
+            )
 
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[asyncio.subprocess.Process]:
@@ -81,6 +84,17 @@ class Engine:
         return Counter(request.path for request in self.sandbox.requests if request.status == 204)
 
 
+def needed(module: str) -> Any:
+    """Return a module; without it, the test is skipped, or fails where nothing may be missing."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        what = f"{error}: it comes with the extra recipes"
+    if REQUIRED:
+        pytest.fail(f"{what} (OMEDA_ASYNC_TEST_ENGINES=required)")
+    pytest.skip(what)
+
+
 def done(journal: str) -> int:
     """Return how many records are done."""
     return sum(number for status, number in read_status(journal).counts.items() if status.is_done)
@@ -108,19 +122,21 @@ def env_of(sandbox: Sandbox, journal: str, broker: str) -> dict[str, str]:
 async def engine(request: pytest.FixtureRequest, journal_url: str, tmp_path: Path) -> AsyncIterator[Engine]:
     """An engine with a job for each chunk of a run."""
     name = request.param
-    pytest.importorskip(NEEDED[name], reason=f"{NEEDED[name]} is not installed: it comes with the extra recipes")
+    needed(NEEDED[name])
     (tmp_path / "ids.txt").write_text("\n".join(IDS), "utf-8")
-    server = OwnServer(tmp_path)
+    server, log = OwnServer(tmp_path), tmp_path / "log"
+    log.touch()
     try:
         async with Sandbox(latency=0.05) as sandbox:
             sandbox.ocamba.seed_campaigns(IDS)
             env = env_of(sandbox, journal_url, server.url)
             path = os.pathsep.join([str(FOLDER), os.environ.get("PYTHONPATH", "")])
-            made = Engine(name, sandbox, journal_url, os.environ | env | {"PYTHONPATH": path})
+            made = Engine(name, sandbox, journal_url, os.environ | env | {"PYTHONPATH": path}, log)
             await made.enqueue(tmp_path / "ids.txt")
             yield made
     finally:
         server.kill()
+        sys.stdout.write(log.read_text("utf-8", "replace")[-10_000:])  # shown where a test fails
 
 
 def has_begun(engine: Engine) -> bool:
@@ -153,10 +169,24 @@ async def test_what_a_killed_worker_held_is_performed_by_another(engine: Engine)
     assert set(engine.accepted().values()) == {1}
 
 
+@pytest.mark.parametrize("engine", ["saq"], indirect=True)
+async def test_a_job_that_was_lost_with_a_sweep_is_found_again(engine: Engine) -> None:
+    """SAQ's sweep takes a job out of all lists, and puts it back after 5 s: not if its worker has died by then."""
+    queue = import_module("saq").Queue.from_url(engine.env["BROKER"], name="cancels")
+    await queue.connect()
+    job = await queue.dequeue(timeout=5)
+    await queue.abort(job, "swept")
+    assert [await queue.count(kind) for kind in ("incomplete", "active", "queued")] == [2, 0, 2]
+    await queue.disconnect()
+    async with engine.worker():
+        await engine.until(lambda engine: engine.is_done)
+    assert set(engine.accepted().values()) == {1}
+
+
 @pytest.fixture
 async def temporal(journal_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Any, Any]]:
     """The program for Temporal, and the environment of an activity: there is no server."""
-    testing = pytest.importorskip("temporalio.testing", reason="temporalio comes with the extra recipes")
+    testing = needed("temporalio.testing")
     (tmp_path / "ids.txt").write_text("\n".join(IDS), "utf-8")
     async with Sandbox() as sandbox:
         sandbox.ocamba.seed_campaigns(IDS)

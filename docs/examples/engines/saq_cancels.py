@@ -7,12 +7,13 @@
 """
 
 import asyncio
+import logging
 import os
 import sys
 from typing import Any
 
 import cancels
-from saq import Job, Queue
+from saq import Job, Queue, Status
 
 HEARTBEAT = int(os.environ.get("HEARTBEAT", "30"))
 """Seconds after which a job is given to another worker, when this one is not heard of."""
@@ -44,13 +45,25 @@ async def perform(context: dict[str, Any], *, chunk: int) -> None:
         raise ComeAgain
 
 
+async def looking() -> None:
+    """Enqueue again what no worker will find: the sweep of a worker that died then had it in hand."""
+    while True:
+        await asyncio.sleep(HEARTBEAT)
+        try:
+            async for job in queue.iter_jobs([Status.QUEUED, Status.ACTIVE, Status.ABORTING]):
+                await queue.enqueue(job)  # nothing comes of it where the job is not lost
+        except Exception:
+            logging.getLogger(__name__).exception("lost jobs are looked for again later")
+
+
 async def start(context: dict[str, Any]) -> None:
     """Make what this worker sends by."""
-    context["manager"] = cancels.manager()
+    context["manager"], context["looking"] = cancels.manager(), asyncio.create_task(looking())
 
 
 async def stop(context: dict[str, Any]) -> None:
     """Let what is on its way end."""
+    context["looking"].cancel()
     await context["manager"].aclose()
 
 
