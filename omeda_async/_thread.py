@@ -80,7 +80,8 @@ def _leave_all() -> None:
             worker.leave()
 
 
-os.register_at_fork(after_in_child=_leave_all)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_leave_all)
 
 
 def _work(tasks: SimpleQueue[_Task | None]) -> None:

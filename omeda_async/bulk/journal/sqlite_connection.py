@@ -20,7 +20,8 @@ from omeda_async.bulk.journal.sqlite_rollback import HEAD, is_harmless, longest,
 
 BUSY_SECONDS: Final = 5.0
 TWO_NAMES: Final = (
-    "it has another name as well, a hard link, by which SQLite does not find its log: remove that, or give a copy"
+    "it is a hard link of a file that may have a log beside its other name, where SQLite does not find it: give that "
+    "name, or a copy"
 )
 _AS_IT_IS: Final = "immutable=1"
 INODE: Final = attrgetter("st_dev", "st_ino")
@@ -146,4 +147,5 @@ def _leave() -> None:
         _connections.clear()
 
 
-os.register_at_fork(after_in_child=_leave)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_leave)

@@ -147,6 +147,7 @@ def journal_file(
     """
     try:
         _create(path)
+        check_name(path)
         with _locked(path):
             _check(path, identity)
             with closing(connect(path)) as connection:
@@ -190,8 +191,6 @@ def check_untouched(path: Path) -> None:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise JournalError(f"{path} is no file, and cannot be a journal; give the path of a file")
-    if found.st_nlink > 1:
-        raise JournalError(f"the journal {path} cannot be used: {TWO_NAMES}")
     if found.st_size == ONE_BYTE:
         raise JournalError(f"{path} is no journal of this library; give another file")
     if found.st_size:
@@ -202,6 +201,16 @@ def check_untouched(path: Path) -> None:
         check_log(path)
     elif hasattr(os, "geteuid") and found.st_uid != os.geteuid():
         raise JournalError(f"{path} is an empty file of another user; give another file")
+
+
+def check_name(path: Path) -> None:
+    """Check that a file has no other name, or that this is the one by which runs have written it.
+
+    Raises:
+        JournalError: SQLite would find nothing of what is in the log beside the other one.
+    """
+    if path.stat().st_nlink > 1 and not _guarding(path).exists():
+        raise JournalError(f"the journal {path} cannot be used: {TWO_NAMES}")
 
 
 def _create(path: Path) -> None:

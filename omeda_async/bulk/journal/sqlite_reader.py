@@ -16,7 +16,7 @@ from omeda_async.bulk.journal.codec import RESULTS_REMEMBERED, STATUS_CODES, STA
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
 from omeda_async.bulk.journal.sqlite_connection import connect_to_read
-from omeda_async.bulk.journal.sqlite_file import check_format, check_untouched, in_use, unusable, whose
+from omeda_async.bulk.journal.sqlite_file import check_format, check_name, check_untouched, in_use, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
 from omeda_async.bulk.journal.sqlite_mark import check_mark, noted
 from omeda_async.bulk.journal.sqlite_sums import DAMAGE, check_texts, check_whole, has_sums
@@ -151,6 +151,7 @@ class SqliteReader:
             raise JournalError(f"there is no journal {self._path}")
         with self._usable():
             check_untouched(self._path)
+            check_name(self._path)
             mark = noted(self._path)  # before what is read, which may be written meanwhile
             with closing(connect_to_read(self._path, check_format)) as connection:
                 connection.execute("BEGIN")

@@ -163,7 +163,7 @@ def check_untouched(path: Path) -> None:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise OutboxError(f"{path} is no file, and cannot be an outbox; give the path of a file")
-    if found.st_nlink > 1:
+    if found.st_nlink > 1 and not mark_of(path).exists():  # which is beside the name by which it was written
         raise OutboxError(f"the outbox {path} cannot be used: {TWO_NAMES}")
     if found.st_size == ONE_BYTE:
         raise OutboxError(f"{path} is no outbox of this library; give another file")
