@@ -38,6 +38,11 @@ def no_collector() -> Iterator[None]:
         gc.enable()
 
 
+def alive(*kinds: type) -> int:
+    """How many there are, those of other tests included."""
+    return sum(isinstance(one, kinds) for one in gc.get_objects())
+
+
 @pytest.mark.parametrize("method", ["POST", "GET", "PUT"])
 @pytest.mark.parametrize("talk", ANSWERS.values(), ids=ANSWERS)
 async def test_a_request_is_let_go_with_its_end(talk: Talk, method: str) -> None:
@@ -48,22 +53,22 @@ async def test_a_request_is_let_go_with_its_end(talk: Talk, method: str) -> None
     request = GET if method == "GET" else attrs.evolve(POST, method=method)
     async with serving(talk) as server, transporting() as transport:
         with no_collector():
+            before = alive(aiohttp.ClientRequest, aiohttp.ClientResponse)
             for _ in range(5):
                 with contextlib.suppress(OmedaAsyncError):
                     await send(transport, server.url, request)
             for _ in range(20):
                 await asyncio.sleep(0)
-            kinds = aiohttp.ClientRequest, aiohttp.ClientResponse
-            left = [one for one in gc.get_objects() if isinstance(one, kinds)]
             assert len(server.requests) == 5
-            assert left == []
+            assert alive(aiohttp.ClientRequest, aiohttp.ClientResponse) == before
 
 
 async def test_an_error_is_let_go_when_it_has_been_handled() -> None:
     """And with it what the frames had at hand through which it went."""
     async with Sandbox() as sandbox, manager_on(sandbox) as manager:
         with no_collector():
+            before = alive(NotFound)
             for _ in range(5):
                 with pytest.raises(NotFound):
                     await manager.ocamba.campaigns.cancel("none", reason="over")
-            assert not [one for one in gc.get_objects() if isinstance(one, NotFound)]
+            assert alive(NotFound) == before
