@@ -5,10 +5,12 @@ import struct
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from omeda_async import JournalError, OutboxError
+from omeda_async.bulk.journal import sqlite_connection
 from omeda_async.journal import read_status as read_journal
 from omeda_async.outbox import read_status as read_outbox
 from omeda_async.sandbox import Sandbox
@@ -151,3 +153,31 @@ async def test_nor_where_it_looks_like_that(tmp_path: Path, which: str) -> None:
         read_journal(path)
     with pytest.raises(JournalError, match="the -journal beside it is not its own"):
         await journalled(path, ["a", "b"])
+
+
+@pytest.mark.parametrize("moment", ["its kind", "its place"])
+def test_a_connection_that_nobody_gets_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """Where what is there is found to be another's, or is gone by then."""
+    path = tmp_path / "run.sqlite3"
+    with_its_first_page(path)
+    made, real = list[sqlite3.Connection](), sqlite3.connect
+
+    def noted(*given: Any, **named: Any) -> sqlite3.Connection:
+        made.append(real(*given, **named))
+        return made[-1]
+
+    def refuse(*_: object) -> bool:
+        raise JournalError("no")
+
+    def vanish(_: object) -> tuple[int, int]:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    if moment == "its place":
+        monkeypatch.setattr(sqlite_connection, "INODE", vanish)
+    with pytest.raises((JournalError, FileNotFoundError)):
+        sqlite_connection.connect_to_read(path, refuse)
+    assert made
+    for connection in made:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")

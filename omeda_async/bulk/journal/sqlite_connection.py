@@ -70,7 +70,11 @@ def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
             uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=_Connection
         )
         if not mode.endswith(_AS_IT_IS):  # which takes no locks
-            connection.inode = INODE(path.stat())
+            try:
+                connection.inode = INODE(path.stat())
+            except OSError:
+                connection.close()
+                raise
             _connections.add(connection)
     return connection
 
@@ -105,9 +109,14 @@ def connect_to_read(path: Path, check: Callable[[sqlite3.Connection, Path], bool
             else:
                 return connection
             connection = connect(path, mode=f"ro&{_AS_IT_IS}")
-            if not has_log(path) and (not check(connection, path) or _takes_nothing_back(path)):
+            is_whole = False
+            try:
+                is_whole = not has_log(path) and (not check(connection, path) or _takes_nothing_back(path))
+            finally:
+                if not is_whole:
+                    connection.close()
+            if is_whole:
                 return connection
-            connection.close()
     raise sqlite3.OperationalError("the -journal beside it is not its own")
 
 
@@ -123,7 +132,8 @@ def _takes_nothing_back(path: Path) -> bool:
 def head_of(path: Path, length: int) -> bytes | None:
     """Return how a file begins; None where this process has it open."""
     with _locks.looking:
-        if any(one.inode == INODE(path.stat()) for one in _connections):
+        inode = INODE(path.stat())
+        if any(one.inode == inode for one in _connections):
             return None
         with path.open("rb") as file:
             return file.read(length)
