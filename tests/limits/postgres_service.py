@@ -12,8 +12,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import psycopg
 import pytest
+
+from omeda_async._postgres_blocking import Connection, connect
 
 URL = os.environ.get("OMEDA_ASYNC_TEST_POSTGRES", "postgresql://127.0.0.1:5432/postgres")
 REQUIRED = os.environ.get("OMEDA_ASYNC_TEST_SERVICES") == "required"
@@ -51,6 +54,19 @@ def free_port() -> int:
         with socket.socket() as free, contextlib.suppress(OSError):
             free.bind(("127.0.0.1", port))
             return port
+
+
+@attrs.define
+class AwayAtFirst:
+    """Connects, and finds nobody there so many times."""
+
+    times: int
+    tries: int = 0
+
+    def __call__(self, url: str) -> Connection:
+        """Connect."""
+        self.tries += 1
+        return connect(f"postgresql://127.0.0.1:{free_port()}/x" if self.tries <= self.times else url)
 
 
 class OwnPostgres:

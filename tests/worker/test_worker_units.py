@@ -23,7 +23,6 @@ from omeda_async import (
     SessionManager,
     UnreadableAnswer,
 )
-from omeda_async._postgres_blocking import connect
 from omeda_async.rows import CAMPAIGNS
 from omeda_async.worker import BulkJobs, _running
 from omeda_async.worker._again import FIRST, LONGEST, OFTEN, seconds_until_again, taken
@@ -31,7 +30,7 @@ from omeda_async.worker._managers import Managers
 from omeda_async.worker._operations import check_options, operation_of
 from omeda_async.worker._places import check_database, journal_of, split
 from omeda_async.worker._source import rows_at
-from tests.limits.postgres_service import free_port
+from tests.limits.postgres_service import AwayAtFirst, free_port
 
 DATABASE = "postgresql://ops@db.example.com/jobs"
 
@@ -183,21 +182,15 @@ async def test_a_queue_whose_database_is_away_at_first_is_waited_for(
     database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, times: int
 ) -> None:
     """For as long as that is asked for; one line of the log says so."""
-    tries = 0
-
-    def away(url: str) -> object:
-        nonlocal tries
-        tries += 1
-        return connect(f"postgresql://127.0.0.1:{free_port()}/x" if tries <= times else url)
-
+    away = AwayAtFirst(times)
     monkeypatch.setattr(_running, "connect", away)
     if times:
         with pytest.raises(ConfigurationError, match="Connection refused"):
             async with BulkJobs.at(database, manager):
                 pass
-        tries = 0
+        away.tries = 0
     async with BulkJobs.at(database, manager, patience=60.0):
-        assert tries == times + 1
+        assert away.tries == times + 1
     assert caplog.text.count("is away, and waited for, for 60 s at the most") == bool(times)
 
 

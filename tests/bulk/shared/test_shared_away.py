@@ -12,7 +12,7 @@ from omeda_async.bulk.journal import postgres_link
 from omeda_async.bulk.shared import run as shared_run
 from tests.bulk.postgres_journals import at_database
 from tests.bulk.shared_help import names, shared
-from tests.limits.postgres_service import OwnPostgres, free_port
+from tests.limits.postgres_service import AwayAtFirst, OwnPostgres
 
 S = OutcomeStatus
 
@@ -23,14 +23,7 @@ async def test_a_database_that_is_away_at_first_is_waited_for(
 ) -> None:
     """One line of the log says so, and all is sent."""
     await shared(journal_url).fill(names(6), chunk=2)
-    tries = 0
-
-    def away(server: str) -> object:
-        nonlocal tries
-        tries += 1
-        return connect(f"postgresql://127.0.0.1:{free_port()}/x" if tries <= times else server)
-
-    monkeypatch.setattr(postgres_link, "connect", away)
+    monkeypatch.setattr(postgres_link, "connect", AwayAtFirst(times))
     with caplog.at_level(logging.WARNING, "omeda_async"):
         report = await shared(journal_url).work()
     assert (report.counts, report.complete) == ({S.DONE: 6}, True)
