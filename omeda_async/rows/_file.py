@@ -89,13 +89,13 @@ class RowFile(Iterable[Row]):
         try:
             file = opened()
         except OSError as problem:
-            raise ConfigurationError(f"{name} cannot be read: {problem.strerror}") from problem
+            raise ConfigurationError(f"{name} cannot be read: {_reason(problem)}") from problem
         try:
             self._open(Source(file, name), encoding, known_delimiter(delimiter), sheet)
             self._all = self._counted()
         except (OSError, UnicodeError, csv.Error) as problem:
             written = encoding or "UTF-8 or UTF-16"
-            reason = problem.strerror if isinstance(problem, OSError) else f"it is no text in {written}"
+            reason = _reason(problem) if isinstance(problem, OSError) else f"it is no text in {written}"
             raise ConfigurationError(f"{name} cannot be read: {reason}") from problem
         if not self._all:
             raise ConfigurationError(f"{name} holds no rows below its header")
@@ -261,3 +261,7 @@ class RowFile(Iterable[Row]):
             if len(self) < self._all
             else ""
         )
+
+
+def _reason(problem: OSError) -> str:
+    return problem.strerror or type(problem).__name__  # what opens elsewhere may give no more

@@ -131,8 +131,8 @@ class BulkJobs:
         or where a cause has stopped the run.
 
         Args:
-            source: A path, a ``file:`` URL, or anything with ``open("rb")`` whose file can be sought, such as a
-                ``UPath("s3://…")``.
+            source: A path, a ``file:`` URL, or what opens itself with ``open("rb")`` where it is, and can be sought,
+                such as ``UPath("s3://…")``; or what ``fsspec.open("s3://…")`` makes.
             operation: ``"opt-out"``, ``"cancel-deployments"``, ``"cancel-campaigns"`` or ``"cancel-transactions"``.
             run: The name of the run.
             priority: Of its jobs: those with more go first; below a million, and above minus a million.

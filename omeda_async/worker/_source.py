@@ -1,8 +1,10 @@
 """Where the rows of a deferred file come from: a path, a ``file:`` URL, or anything that opens like one."""
 
+from collections.abc import Callable
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeAlias, Unpack
+from typing import Any, BinaryIO, Protocol, TypeAlias, Unpack
 from urllib.parse import unquote, urlsplit
 
 from omeda_async.errors import ConfigurationError
@@ -11,7 +13,7 @@ from omeda_async.rows._file import RowFile, RowOptions
 
 
 class Opens(Protocol):
-    """What opens itself for reading bytes, at any position: a ``UPath``, a ``zipfile.Path``, a file of ``fsspec``."""
+    """What opens itself for reading bytes, at any position: a ``UPath``, a ``zipfile.Path``."""
 
     def open(self, mode: str, /) -> BinaryIO:
         """Open it."""
@@ -26,19 +28,20 @@ def rows_at(source: Source, kind: RowKind, **options: Unpack[RowOptions]) -> Row
     Raises:
         ConfigurationError: It cannot be read, or not as rows of this kind; or the URL is none that can be opened.
     """
-    if isinstance(source, str | Path):
+    if isinstance(source, str):
         return RowFile.at(kind, _path(source), **options)
-    if hasattr(source, "open"):  # also what has a path of its own, but opens it elsewhere
-        opens = source.open
-        return RowFile(kind, lambda: opens("rb"), _name(source), **options)
+    if type(source) is type(Path()):
+        return RowFile.at(kind, source, **options)
+    if hasattr(source, "open"):  # also what is a Path, or has one of its own, but opens it elsewhere
+        return RowFile(kind, _opener(source), _name(source), **options)
     if isinstance(source, PathLike):
         return RowFile.at(kind, fspath(source), **options)
     raise ConfigurationError(f"a file must be a path, or have open('rb'): not {type(source).__name__}")
 
 
-def _path(source: str | Path) -> str | Path:
-    scheme, is_url, _ = str(source).partition("://")
-    if not is_url or isinstance(source, Path):
+def _path(source: str) -> str:
+    scheme, is_url, _ = source.partition("://")
+    if not is_url:
         return source
     if scheme != "file":
         raise ConfigurationError(
@@ -48,6 +51,16 @@ def _path(source: str | Path) -> str | Path:
     return unquote(urlsplit(source).path)
 
 
+def _opener(source: Any) -> Callable[[], BinaryIO]:
+    mode = getattr(source, "mode", None)
+    if not isinstance(mode, str):
+        return partial(source.open, "rb")
+    if mode != "rb":  # fsspec's OpenFile was told when it was made, and its open takes none
+        raise ConfigurationError(f"a file must be opened for reading bytes, with mode 'rb': not {mode!r}")
+    opens: Callable[[], BinaryIO] = source.open
+    return opens
+
+
 def _name(source: object) -> str:
-    name = getattr(source, "name", None)
-    return name if isinstance(name, str) and name else type(source).__name__
+    names = (getattr(source, name, None) for name in ("name", "path"))
+    return next((name for name in names if isinstance(name, str) and name), type(source).__name__)

@@ -1,9 +1,7 @@
-"""What jobs are made of, without a queue: when they come again, what a file may be, what may stand in them."""
+"""What jobs are made of, without a queue: when they come again, what may stand in them."""
 
 import asyncio
-import io
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 from procrastinate import App, PsycopgConnector
@@ -23,13 +21,11 @@ from omeda_async import (
     SessionManager,
     UnreadableAnswer,
 )
-from omeda_async.rows import CAMPAIGNS
 from omeda_async.worker import BulkJobs, _running
 from omeda_async.worker._again import FIRST, LONGEST, OFTEN, seconds_until_again, taken
 from omeda_async.worker._managers import Managers
 from omeda_async.worker._operations import check_options, operation_of
 from omeda_async.worker._places import check_database, journal_of, split
-from omeda_async.worker._source import rows_at
 from tests.limits.postgres_service import AwayAtFirst, free_port
 
 DATABASE = "postgresql://ops@db.example.com/jobs"
@@ -87,31 +83,6 @@ def test_what_a_stopped_worker_gives_back_comes_again_at_once(error: BaseExcepti
 def test_a_chunk_of_anothers_is_looked_at_when_its_lease_may_be_over() -> None:
     """As often as it takes."""
     assert seconds_until_again(taken(42.0), 10 * OFTEN) == 42
-
-
-def test_a_file_may_be_a_path_a_url_of_one_or_what_opens_itself(tmp_path: Path) -> None:
-    """The rows are the same."""
-    path = tmp_path / "with a blank.txt"
-    path.write_text("1\n2\n")
-
-    class Elsewhere:
-        name = "ids.txt"
-
-        def open(self, mode: str) -> BinaryIO:
-            assert mode == "rb"
-            return io.BytesIO(b"1\n2\n")
-
-    for source in (path, str(path), path.as_uri(), Elsewhere()):
-        rows = rows_at(source, CAMPAIGNS, limit=1)
-        assert [row.record for row in rows] == [{"campaign_id": "1"}]
-    assert rows_at(Elsewhere(), CAMPAIGNS).name == "ids.txt"
-
-
-@pytest.mark.parametrize("source", ["https://example.com/ids.txt", "s3://bucket/ids.txt", 7, None])
-def test_a_url_that_is_not_opened_here_is_refused_with_what_to_give(source: object) -> None:
-    """Nothing is fetched."""
-    with pytest.raises(ConfigurationError, match=r"open\('rb'\)|opens itself"):
-        rows_at(source, CAMPAIGNS)  # type: ignore[arg-type]  # that is the point
 
 
 def test_an_operation_that_is_none_is_told_which_there_are() -> None:
