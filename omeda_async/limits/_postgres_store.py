@@ -190,10 +190,11 @@ class PostgresStore:
         (((is_standby, process, version, is_known),),) = await link.run(_CHECK, within=self._within)
         if is_standby:
             raise PostgresError("it is a standby: give the server that may be written to", "read-only")
+        if version is None:  # a journal or an outbox has made what all parts have in common
+            raise PostgresError("the tables of limits are missing", "mistaken", _UNDEFINED)
         if version != SCHEMA:
-            found = "of an unknown format" if version is None else f"of format {version}"
             raise StoreRefused(
-                f"another version of omeda-async uses its tables, which are {found}; this one's is {SCHEMA}"
+                f"another version of omeda-async uses its tables, which are of format {version}; this one's is {SCHEMA}"
             )
         # A pooler that parts connections among clients would not pass on what one of them listens to.
         self._is_called = process == link.process

@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from omeda_async import _postgres_tables
 from omeda_async._postgres import Address, Link, late_ones
+from omeda_async._postgres_blocking import connect
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import Priority, RateLimit, Window, _postgres_store as module
 from omeda_async.limits._postgres_store import PostgresStore
@@ -147,6 +148,15 @@ async def test_clients_that_come_first_at_the_same_time_make_the_tables_once(acc
     view = clients[0].store.view()
     assert view is not None
     assert view.clients == 6
+
+
+async def test_tables_are_made_where_a_journal_was_first(account: Account) -> None:
+    """As where a run is enqueued in a new database, and its workers share their limits there."""
+    with contextlib.closing(connect(account.url)) as connection:
+        _postgres_tables.make_tables(connection, "journal", ["CREATE TABLE beside (name text)"])
+    await account.past_the_hold(account.client("a"))
+    assert len((await account.client("b").ask(bulk=1)).permits) == 1
+    assert account.sql("SELECT part FROM omeda_async_schemas ORDER BY 1") == [("journal",), ("limits",)]
 
 
 async def test_who_is_next_is_woken_and_nobody_else(account: Account) -> None:
