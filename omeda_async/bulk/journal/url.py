@@ -109,7 +109,9 @@ def read_url(text: str, what: str, parameter: str, whose: str, form: str) -> tup
         )
     options = "&".join(option for option in parts.query.split("&") if not option.startswith(f"{parameter}="))
     shown = f"postgresql://{hosts}{parts.path}?{parameter}={quote(names[0])}"
-    return parts._replace(query=options).geturl(), names[0], shown
+    # Not by urlunsplit, which leaves the two slashes out where no host is named: a socket of this machine.
+    server = f"{parts.scheme}://{parts.netloc}{parts.path}{'?' if options else ''}{options}"
+    return server, names[0], shown
 
 
 def _unread(what: str, form: str) -> ConfigurationError:

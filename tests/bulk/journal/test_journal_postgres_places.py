@@ -66,22 +66,30 @@ def _repeating(*_: object, **options: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "name"),
+    ("url", "server", "name"),
     [
-        ("postgresql://u:p%40w@h:5/d?run=a%20b&sslmode=require", "postgresql://h:5/d?run=a%20b"),
-        ("postgres://h/d?run=x", "postgresql://h/d?run=x"),
-        ("postgresql://?run=x", "postgresql://?run=x"),
-        ("postgresql://u@[::1]:5,h2/d?sslmode=require&run=x", "postgresql://[::1]:5,h2/d?run=x"),
-        ("postgresql://%2Fvar%2Frun/d?run=x", "postgresql://%2Fvar%2Frun/d?run=x"),
+        (
+            "postgresql://u:p%40w@h:5/d?run=a%20b&sslmode=require",
+            "postgresql://u:p%40w@h:5/d?sslmode=require",
+            "postgresql://h:5/d?run=a%20b",
+        ),
+        ("postgres://h/d?run=x", "postgres://h/d", "postgresql://h/d?run=x"),
+        ("postgresql://?run=x", "postgresql://", "postgresql://?run=x"),
+        ("postgresql:///d?run=x", "postgresql:///d", "postgresql:///d?run=x"),
+        ("postgresql:///?host=/tmp&run=x", "postgresql:///?host=/tmp", "postgresql:///?run=x"),
+        (
+            "postgresql://u@[::1]:5,h2/d?sslmode=require&run=x",
+            "postgresql://u@[::1]:5,h2/d?sslmode=require",
+            "postgresql://[::1]:5,h2/d?run=x",
+        ),
+        ("postgresql://%2Fvar%2Frun/d?run=x", "postgresql://%2Fvar%2Frun/d", "postgresql://%2Fvar%2Frun/d?run=x"),
     ],
 )
-def test_a_url_is_taken_apart(url: str, name: str) -> None:
-    """The run is ours, the rest is for libpq, and what is shown has no user."""
+def test_a_url_is_taken_apart(url: str, server: str, name: str) -> None:
+    """The run is ours, the rest is for libpq, and what is shown has no user; without a host it is this machine's."""
     where = where_of(url)
     assert isinstance(where, JournalUrl)
-    assert str(where) == name
-    assert "run=" not in where.server
-    assert ("sslmode=require" in url) == ("sslmode=require" in where.server)
+    assert (str(where), where.server) == (name, server)
     assert "p%40w" not in repr(where)
 
 
