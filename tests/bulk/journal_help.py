@@ -106,7 +106,7 @@ def asked(url: str, sql: str, **values: Any) -> list[Any]:
     with psycopg.connect(where.server, autocommit=True) as connection:
         row = connection.execute("SELECT id FROM omeda_async_journals WHERE name = %s", (where.run,)).fetchone()
         cursor = connection.execute(sql.encode(), {"journal": row and row[0], **values})
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if cursor.description is not None else []
 
 
 def is_there(place: Place) -> bool:
@@ -114,7 +114,7 @@ def is_there(place: Place) -> bool:
     if isinstance(place, Path):
         return place.exists() and place.stat().st_size > 0
     made = asked_of_server(place, "SELECT to_regclass('omeda_async_journals') IS NOT NULL")
-    return made == [(True,)] and bool(asked(place, "SELECT FROM omeda_async_journals WHERE id = %(journal)s"))
+    return made == [(True,)] and bool(asked(place, "SELECT 1 FROM omeda_async_journals WHERE id = %(journal)s"))
 
 
 def asked_of_server(url: str, sql: str) -> list[Any]:
@@ -123,7 +123,7 @@ def asked_of_server(url: str, sql: str) -> list[Any]:
     assert isinstance(where, JournalUrl)
     with psycopg.connect(where.server, autocommit=True) as connection:
         cursor = connection.execute(sql.encode())
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if cursor.description is not None else []
 
 
 def kept_records(place: Place) -> set[Any]:

@@ -80,7 +80,7 @@ def rows_in_postgres(url: str, sql: str) -> list[Any]:
     with psycopg.connect(where.server, autocommit=True) as connection:
         connection.execute(_VIEWS)
         cursor = connection.execute(sql.encode())
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if cursor.description is not None else []
 
 
 def follow_the_loop_in_postgres(monkeypatch: pytest.MonkeyPatch) -> None:

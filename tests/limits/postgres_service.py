@@ -111,7 +111,7 @@ class OwnPostgres:
         """Carry out a statement."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             cursor = connection.execute(sql.encode())
-            return cursor.fetchall() if cursor.description else []
+            return cursor.fetchall() if cursor.description is not None else []
 
     def stop(self, by: signal.Signals = signal.SIGINT) -> None:
         """Stop it, and wait until it is gone."""

@@ -69,7 +69,7 @@ class Account:
         """Carry out a statement."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             cursor = connection.execute(text.encode())
-            return cursor.fetchall() if cursor.description else []
+            return cursor.fetchall() if cursor.description is not None else []
 
     def client(self, name: str, *, url: str | None = None, within: float = 5.0) -> Client:
         """Add a client."""

@@ -294,7 +294,7 @@ async def test_one_sweep_goes_on_in_a_worker_at_a_time(
 
 
 def not_one_left(database: str, queue: str, task: str) -> bool:
-    sql = "SELECT FROM procrastinate_jobs WHERE queue_name = %s AND task_name = %s"
+    sql = "SELECT 1 FROM procrastinate_jobs WHERE queue_name = %s AND task_name = %s"
     return not carry_out(database, sql, queue, task)
 
 

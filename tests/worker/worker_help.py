@@ -76,7 +76,7 @@ def carry_out(database: str, sql: str, *values: object) -> list[tuple[Any, ...]]
     """Carry out a statement beside everybody."""
     with psycopg.connect(database, autocommit=True) as connection:
         cursor = connection.execute(sql.encode(), values)
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if cursor.description is not None else []
 
 
 @attrs.define
