@@ -16,12 +16,15 @@ import pytest
 
 from omeda_async.journal import read_status
 from omeda_async.sandbox import Latency, Sandbox
-from tests.limits.postgres_service import free_port
+from omeda_async.worker._places import journal_of
+from tests.limits.postgres_service import free_port, own_postgres, program
 from tests.worker.worker_help import carry_out, until
 
 pytestmark = pytest.mark.real_clock  # each command is a process
 ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"<!-- command: hosts -->\n```sh\n(.*?)```", re.DOTALL)
+HOSTS = ROOT / "docs" / "hosts.md"
+BLOCKS = re.compile(r"<!-- command: (database|hosts) -->\n```sh\n(.*?)```", re.DOTALL)
+SUDO = '#!/bin/sh\n[ "$1 $2" = "-u postgres" ] && shift 2 && PGUSER=postgres exec "$@"\n'
 
 
 @attrs.define
@@ -32,11 +35,13 @@ class Shell:
     database: str
     folder: Path
     run: str = attrs.field(factory=lambda: f"cli-{secrets.token_hex(6)}")
+    environment: dict[str, str] = attrs.field(factory=dict)
+    """What else the programs are told."""
 
     @property
     def journal(self) -> str:
         """The journal of a run of its own."""
-        return f"{self.database}&run={self.run}"
+        return journal_of(self.database, self.run)
 
     def file(self, records: int) -> str:
         """Write so many opt-outs."""
@@ -57,6 +62,13 @@ class Shell:
         assert process.returncode == code, (out, err)
         return out.decode(), err.decode()
 
+    async def type(self, line: str) -> str:
+        """Type a line as it stands in a document, and return what it says on standard output."""
+        process = await self.begin("sh", "-ec", line)
+        out, err = await process.communicate()
+        assert process.returncode == 0, (out, err)
+        return out.decode()
+
     async def enqueue(self, *options: str, code: int = 0) -> dict[str, Any]:
         """Enqueue the file, and return what came of it."""
         command = ("opt-out", "unsubscribed.csv", "--yes", "--enqueue", "--journal", self.journal, "--format", "json")
@@ -69,9 +81,10 @@ class Shell:
         return ("worker", self.database, "--share-limits", "alone", *options)
 
     def _environment(self) -> dict[str, str]:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        places = [self.folder, Path(sys.executable).parent, Path(program("createuser")).parent, os.environ["PATH"]]
+        path = os.pathsep.join(map(str, places))
         ours = {"PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "OMEDA_RATE_LIMIT": "1000/1,parallel=4"}
-        return os.environ | self.sandbox.settings_env() | ours
+        return os.environ | self.sandbox.settings_env() | ours | self.environment
 
 
 @pytest.fixture
@@ -82,31 +95,111 @@ def shell(database: str, tmp_path: Path) -> Shell:
     return Shell(Sandbox(), database, tmp_path)
 
 
-async def test_the_two_commands_of_the_document_send_a_file(shell: Shell) -> None:
-    """As they stand there, but for the database and the hold of limits that nobody has shared before."""
-    found = BLOCK.search((ROOT / "docs" / "hosts.md").read_text("utf-8"))
-    assert found is not None
-    first, second = found[1].strip().splitlines()
-    assert all("postgresql:///postgres" in line for line in (first, second))
+async def test_the_two_commands_of_the_document_send_a_file(tmp_path: Path) -> None:
+    """As they stand there, with the line before them that makes the role and the database of a new server."""
+    lines = {found[1]: found[2].strip().splitlines() for found in BLOCKS.finditer(HOSTS.read_text("utf-8"))}
+    ((make,), (first, second)) = lines["database"], lines["hosts"]
+    (tmp_path / "sudo").write_text(SUDO)
+    (tmp_path / "sudo").chmod(0o755)
+    with own_postgres() as server:
+        place = {"PGHOST": server.host, "PGPORT": str(server.port), "PGUSER": "ops", "USER": "ops"}
+        database = f"postgresql://ops@{server.host}:{server.port}/bulk"
+        shell = Shell(Sandbox(), database, tmp_path, "spring-cleaning", place)
+        async with shell.sandbox:
+            shell.file(60)
+            await shell.type(make)
+            assert "60 records in 1 chunk; 1 new job." in await shell.type(first)
+            sending = await shell.begin("sh", "-ec", f"exec {second}")
+            await until(lambda: limits_are_there(database))
+            assert not shell.sandbox.requests  # held, as nobody knows what was sent before
+            end_hold(database)
+            await until(lambda: read_status(shell.journal).complete)
+            sending.send_signal(signal.SIGTERM)
+            _, err = await sending.communicate()
+            assert sending.returncode == 0, err
+            assert "spring-cleaning: chunk 0 done: 60 done" in err.decode()
+            assert set(shell.sandbox.omeda.opt_outs.counter().values()) == {1}
+            assert len(shell.sandbox.omeda.opt_outs.applied()) == 60
+            assert "done" in await shell.type("omeda-async status 'postgresql:///bulk?run=spring-cleaning'")
+
+
+def limits_are_there(database: str) -> bool:
+    """Whether somebody has asked for a permit."""
+    there = carry_out(database, "SELECT to_regclass('omeda_async_limits') IS NOT NULL") == [(True,)]
+    return there and bool(carry_out(database, "SELECT 1 FROM omeda_async_limits WHERE state <> ''"))
+
+
+def end_hold(database: str) -> None:
+    """Let the hold be over that limits begin with which nobody has shared before."""
+    change = "regexp_replace(state, '\"hold_until\": *[0-9.]+', '\"hold_until\":0.0')"
+    carry_out(database, f"UPDATE omeda_async_limits SET step = 'test', state = {change}")  # noqa: S608 our own
+
+
+def asked_for(sandbox: Sandbox, command: str) -> dict[str, str | None]:
+    """Return what a command has done once to which records at the provider, and the reason that it was given."""
+    found: dict[str, dict[str, str | None]] = {
+        "opt-out": {address: None for (_, address, _), times in sandbox.omeda.opt_outs.counter().items() if times == 1},
+        "cancel-deployments": {one.track_id: None for one in sandbox.omeda.deployments.values() if one.cancels == 1},
+        "cancel-campaigns": {one.id: one.reason for one in sandbox.ocamba.campaigns.values() if one.cancels == 1},
+        "cancel-transactions": {
+            key: one.reason for key, one in sandbox.journey_manager.transactions.items() if one.cancels == 1
+        },
+    }
+    return found[command]
+
+
+def seeded(sandbox: Sandbox, *ids: str) -> None:
+    """Let there be a deployment, a campaign and a transaction of each id."""
+    for one in ids:
+        sandbox.omeda.seed_deployment(one)
+        sandbox.ocamba.seed_campaign(one)
+        sandbox.journey_manager.seed_transaction(one)
+
+
+async def test_what_each_command_enqueues_a_worker_sends(shell: Shell) -> None:
+    """With its own option, which the job keeps until then; the status of each run says that all is done."""
+    commands = {
+        "opt-out": ("email", None),
+        "cancel-deployments": ("track_id", None),
+        "cancel-campaigns": ("campaign_id", "Wrong audience"),
+        "cancel-transactions": ("submit_key", "Wrong form"),
+    }
+    ids = {command: [f"A{number}" for number in range(3)] for command in commands}
+    ids["opt-out"] = [f"{one}@example.com" for one in ids["opt-out"]]
+    journals = {command: f"{shell.journal}-{command}" for command in commands}
+
+    async def enqueue(command: str, header: str, reason: str | None) -> None:
+        (shell.folder / f"{command}.csv").write_text("\n".join([header, *ids[command], ""]))
+        own = [] if reason is None else ["--reason", reason]
+        where = ["--yes", "--enqueue", "--journal", journals[command]]
+        await shell.give(command, f"{command}.csv", *where, *own)
+
     async with shell.sandbox:
-        shell.file(60)
-        enqueuing = await shell.begin(
-            "sh", "-ec", first.replace("postgresql:///postgres?run=spring-cleaning", shell.journal)
-        )
-        out, err = await enqueuing.communicate()
-        assert enqueuing.returncode == 0, err
-        assert b"60 records in 1 chunk; 1 new job." in out
-        sending = await shell.begin(
-            "sh", "-ec", f"exec {second.replace('postgresql:///postgres', repr(shell.database))} --share-limits alone"
-        )
-        await until(lambda: len(shell.sandbox.omeda.opt_outs.applied()) == 60)
-        await until(lambda: read_status(shell.journal).complete)
-        sending.send_signal(signal.SIGTERM)
-        _, err = await sending.communicate()
-        assert sending.returncode == 0, err
-        assert f"{shell.run}: chunk 0 done: 60 done" in err.decode()
-        out, _ = (text.encode() for text in await shell.give("status", shell.journal))
-        assert b"done" in out
+        seeded(shell.sandbox, *ids["cancel-campaigns"])
+        await asyncio.gather(*(enqueue(command, *rest) for command, rest in commands.items()))
+        assert not shell.sandbox.requests
+        await shell.give(*shell.worker("--once"))
+        await asyncio.gather(*(shell.give("status", journal) for journal in journals.values()))
+        for command, (_, reason) in commands.items():
+            assert asked_for(shell.sandbox, command) == dict.fromkeys(ids[command], reason)
+
+
+async def test_what_failed_of_an_enqueued_run_is_input_again(shell: Shell) -> None:
+    """``status --failed`` writes it, and a run of it sends what is left."""
+    async with shell.sandbox:
+        seeded(shell.sandbox, "1", "3")
+        (shell.folder / "in.csv").write_text("campaign_id\n1\n2\n3\n")
+        await shell.give("cancel-campaigns", "in.csv", "--yes", "--enqueue", "--journal", shell.journal)
+        await shell.give(*shell.worker("--once"))
+        await shell.give("status", shell.journal, "--failed", "--output", "again.csv")
+        header, *rows = (shell.folder / "again.csv").read_text().splitlines()
+        assert (header.split(",")[0], [row.split(",")[0] for row in rows]) == ("campaign_id", ["2"])
+        seeded(shell.sandbox, "2")
+        again = f"{shell.journal}-again"
+        await shell.give("cancel-campaigns", "again.csv", "--yes", "--enqueue", "--journal", again)
+        await shell.give(*shell.worker("--once"))
+        await shell.give("status", again)
+        assert asked_for(shell.sandbox, "cancel-campaigns") == dict.fromkeys("123")
 
 
 async def test_enqueued_twice_is_sent_once_and_a_cancelled_run_goes_on_when_that_is_said(shell: Shell) -> None:
