@@ -89,6 +89,25 @@ async def test_a_job_whose_chunk_is_anothers_comes_again_when_that_may_be_over(
         assert asyncio.get_running_loop().time() - began >= 0.6
 
 
+async def test_whoever_asks_is_told_what_came_of_each_chunk(database: str, script: Script, run: str) -> None:
+    """With its run, also where the chunk comes again; what that raises keeps no job from its end."""
+    script.answers[1] = [ChunkReport(number=1, status=ChunkStatus.TAKEN, retry_in=0.1)]
+    heard: list[tuple[str, int, ChunkStatus]] = []
+
+    def tell(name: str, report: ChunkReport) -> None:
+        heard.append((name, report.number, report.status))
+        raise RuntimeError("nobody listens")
+
+    async with opened(database, on_chunk=tell) as jobs:
+        await jobs.defer_rows(map(str, range(2)), OPERATION, run=run)
+        async with working(jobs, concurrency=1):
+            await until(lambda: len(heard) == 3)
+            await until(lambda: not_one_left(database, jobs._queue.name, "omeda_async.perform_chunk"))
+    done = ChunkStatus.DONE
+    assert heard == [(run, 0, done), (run, 1, ChunkStatus.TAKEN), (run, 1, done)]
+    assert script.done == {0, 1}
+
+
 @pytest.mark.parametrize("error", [AuthenticationFailed("401: no", status=401), ConfigurationError("no token")])
 async def test_what_would_meet_every_chunk_takes_the_run_out_of_the_queue(
     database: str, script: Script, run: str, error: Exception, caplog: pytest.LogCaptureFixture

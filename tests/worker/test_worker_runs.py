@@ -7,19 +7,23 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
+from procrastinate import App, PsycopgConnector
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from omeda_async import ConfigurationError, JournalError, OmedaSettings, OutcomeStatus, SessionManager
-from omeda_async.journal import JournalStatus
+from omeda_async.journal import JournalStatus, read_status
 from omeda_async.providers.omeda._deployments import CONCURRENCY
 from omeda_async.sandbox import Latency, Sandbox
 from omeda_async.worker import BulkJobs
+from omeda_async.worker._places import journal_of
 from tests.limits.postgres_service import own_postgres
 from tests.worker.worker_help import carry_out, opened, states, told, until, working
 from tests.worker.worker_process import LEASE, STALLED_AFTER, manager_at
@@ -88,6 +92,60 @@ async def test_a_file_is_deferred_and_two_workers_send_each_record_once(database
         assert status.counts == {S.DONE: 401, S.REJECTED: 1}
         assert status.requests == len(sandbox.requests) == 20
         assert set(sandbox.omeda.opt_outs.counter().values()) == {1}
+
+
+@asynccontextmanager
+async def own_app(**pool: Any) -> AsyncIterator[App]:
+    """Open an app as its owner does, who has made its tables."""
+    app = App(connector=PsycopgConnector(**pool))
+    async with app.open_async():
+        if not await app.check_connection_async():
+            await app.schema_manager.apply_schema_async()
+        yield app
+
+
+@pytest.mark.parametrize("is_told", [False, True], ids=["at the app's", "where that is said"])
+async def test_an_app_of_ones_own_defers_works_tells_and_cancels(
+    database: str, tmp_path: Path, *, is_told: bool
+) -> None:
+    """Its journals are where its queue is, if it was given as a URL, or where ``journal=`` says."""
+    place: dict[str, Any] = {"kwargs": conninfo_to_dict(database)} if is_told else {"conninfo": database}
+    journal, queue, run, other = (database if is_told else None), f"test-{run_name()}", run_name(), run_name()
+    file = tmp_path / "ids.txt"
+    async with serving() as sandbox, own_app(**place) as app:
+        jobs = BulkJobs(app, partial(manager_at, sandbox.url), journal=journal, queue=queue)
+        file.write_text("\n".join(seeded(sandbox, 30)))
+        assert (await jobs.defer_file(file, DEPLOYMENTS, run=run, chunk=10)).jobs == 3
+        assert (await jobs.defer_rows(["FOO00000"], DEPLOYMENTS, run=other)).jobs == 1
+        assert await jobs.cancel(other) == 1
+        async with working(jobs):
+            status = await settled(jobs, run)
+        assert (status.counts, cancels(sandbox)) == ({S.DONE: 30}, 30)
+        kept = await asyncio.to_thread(read_status, journal_of(database, run))
+        assert kept == status
+        assert not (await jobs.status(other)).complete
+
+
+@pytest.mark.parametrize("way", ["words", "a function", "parameters"])
+async def test_an_app_whose_database_is_no_url_is_told_what_to_give(database: str, way: str) -> None:
+    """Before anything is read, and without the password."""
+    words = make_conninfo(database, password="hunter2")
+    places: dict[str, dict[str, Any]] = {
+        "words": {"conninfo": words},
+        "a function": {"conninfo": lambda: words},
+        "parameters": {"kwargs": conninfo_to_dict(words)},
+    }
+    async with own_app(**places[way]) as app:
+        jobs = BulkJobs(app, partial(manager_at, "http://127.0.0.1:9"))
+        with pytest.raises(ConfigurationError, match="cannot be told from the app: give BulkJobs") as caught:
+            await jobs.defer_rows(iter_nothing(), DEPLOYMENTS, run=run_name())
+        assert "hunter2" not in str(caught.value)
+
+
+def iter_nothing() -> Iterator[str]:
+    """Fail where it is read."""
+    pytest.fail("it was read")
+    yield ""
 
 
 async def test_a_second_defer_of_the_same_run_changes_nothing(database: str) -> None:
