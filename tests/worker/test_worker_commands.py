@@ -14,8 +14,10 @@ from typing import Any
 import attrs
 import pytest
 
+from omeda_async import OcambaSettings, SessionManager
 from omeda_async.journal import read_status
 from omeda_async.sandbox import Latency, Sandbox
+from omeda_async.worker import BulkJobs
 from omeda_async.worker._places import journal_of
 from tests.limits.postgres_service import free_port, own_postgres, program
 from tests.worker.worker_help import carry_out, until
@@ -89,9 +91,10 @@ class Shell:
 
 @pytest.fixture
 def shell(database: str, tmp_path: Path) -> Shell:
-    """Of the database, whose queue is left as empty as it was."""
-    if carry_out(database, "SELECT to_regclass('procrastinate_jobs') IS NOT NULL") == [(True,)]:
-        carry_out(database, "TRUNCATE procrastinate_jobs CASCADE")
+    """Of the database, with an empty queue, and where nobody shares limits."""
+    for table in ("procrastinate_jobs", "omeda_async_limits"):
+        if carry_out(database, "SELECT to_regclass(%s) IS NOT NULL", table) == [(True,)]:
+            carry_out(database, f"TRUNCATE {table} CASCADE")
     return Shell(Sandbox(), database, tmp_path)
 
 
@@ -110,7 +113,7 @@ async def test_the_two_commands_of_the_document_send_a_file(tmp_path: Path) -> N
             await shell.type(make)
             assert "60 records in 1 chunk; 1 new job." in await shell.type(first)
             sending = await shell.begin("sh", "-ec", f"exec {second}")
-            await until(lambda: limits_are_there(database))
+            await until(lambda: limits_at(database))
             assert not shell.sandbox.requests  # held, as nobody knows what was sent before
             end_hold(database)
             await until(lambda: read_status(shell.journal).complete)
@@ -123,10 +126,11 @@ async def test_the_two_commands_of_the_document_send_a_file(tmp_path: Path) -> N
             assert "done" in await shell.type("omeda-async status 'postgresql:///bulk?run=spring-cleaning'")
 
 
-def limits_are_there(database: str) -> bool:
-    """Whether somebody has asked for a permit."""
-    there = carry_out(database, "SELECT to_regclass('omeda_async_limits') IS NOT NULL") == [(True,)]
-    return there and bool(carry_out(database, "SELECT 1 FROM omeda_async_limits WHERE state <> ''"))
+def limits_at(database: str) -> list[dict[str, Any]]:
+    """Return the states of the accounts whose limits are shared there; those of other tests are gone."""
+    if carry_out(database, "SELECT to_regclass('omeda_async_limits') IS NULL") == [(True,)]:
+        return []
+    return [json.loads(state) for (state,) in carry_out(database, "SELECT state FROM omeda_async_limits") if state]
 
 
 def end_hold(database: str) -> None:
@@ -219,6 +223,33 @@ async def test_enqueued_twice_is_sent_once_and_a_cancelled_run_goes_on_when_that
         assert len(shell.sandbox.omeda.opt_outs.applied()) == 30
         out, _ = await shell.give("status", shell.journal)
         assert "1 chunk: 1 done, 0 under way, 0 to be sent" in out
+
+
+async def test_two_workers_share_one_budget_without_being_told(shell: Shell) -> None:
+    """By the database where the journals are: at the real pace of the provider, it refuses nothing."""
+    ids = [f"C{number}" for number in range(36)]
+    async with shell.sandbox:
+        seeded(shell.sandbox, *ids)
+        token, url = shell.sandbox.ocamba_token, shell.sandbox.url
+
+        def manager() -> SessionManager:
+            return SessionManager(ocamba=OcambaSettings(token=token, base_url=url))
+
+        async with BulkJobs.at(shell.database, manager) as jobs:
+            await jobs.defer_rows(ids, "cancel-campaigns", run=shell.run, chunk=6)
+        worker = (sys.executable, "-m", "omeda_async", "worker", shell.database)
+        workers = [await shell.begin(*worker) for _ in range(2)]
+        await until(lambda: [len(one["clients"]) for one in limits_at(shell.database)] == [2])
+        assert not shell.sandbox.requests  # held, as nobody knows what was sent before
+        end_hold(shell.database)
+        await until(lambda: read_status(shell.journal).complete, within=60)
+        for one in workers:
+            one.send_signal(signal.SIGTERM)
+        said = [(await one.communicate())[1].decode() for one in workers]
+        assert all(f"{shell.run}: chunk" in text for text in said), said
+        assert asked_for(shell.sandbox, "cancel-campaigns") == dict.fromkeys(ids)
+        assert [one.status for one in shell.sandbox.requests if one.refused] == []
+        shell.sandbox.assert_never_over_limit()
 
 
 async def test_a_worker_that_is_stopped_gives_its_chunk_to_the_next(shell: Shell) -> None:
