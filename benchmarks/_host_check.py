@@ -7,8 +7,9 @@ from typing import Final
 
 import attrs
 
-from benchmarks._host_worker import WORKER
+from benchmarks._host_worker import WORKER, Given
 from benchmarks._killed import DONE, Job
+from omeda_async import BulkReport, OutcomeStatus
 from omeda_async.bulk.journal.codec import STATUSES
 from omeda_async.bulk.journal.interface import SETTLED
 from omeda_async.journal import read_status
@@ -102,8 +103,19 @@ class Tally:
     """Applied, or refused as done, once more before an outcome was written: allowed, and without effect."""
 
 
-def check(tally: Tally, job: Job, run: str, *, sandbox: Sandbox, seen: Seen, database: OwnPostgres) -> None:
-    """Compare one run's journal and report with what the sandbox holds."""
+async def reported(given: Given, job: Job, run: str) -> BulkReport:
+    """Return the report of a run, as a process reads it that has had no part in it."""
+    url = f"{given.database}?run={run}"
+    async with given.manager() as manager:
+        if job.kind == "opt-outs":
+            return await manager.omeda.opt_outs.shared_run(url).report()
+        return await manager.ocamba.campaigns.shared_run(url).report()
+
+
+def check(
+    tally: Tally, job: Job, run: str, *, sandbox: Sandbox, seen: Seen, database: OwnPostgres, report: BulkReport
+) -> None:
+    """Compare one run's journal, status and report with what the sandbox holds."""
     names, good, applied = job.names, job.good, job.applied(sandbox)
     ended = {int(str(at)): STATUSES[int(str(code))] for at, code in database.says(_OUTCOMES.format(run)) if code}
     status = read_status(f"{database.url}?run={run}")
@@ -117,8 +129,17 @@ def check(tally: Tally, job: Job, run: str, *, sandbox: Sandbox, seen: Seen, dat
     tally.wrong += len(applied - good - {name for name in names if "partly_done" in job.allowed(name)})
     tally.off += (status.counts != counts) + (status.total != len(names)) + (not status.complete)
     tally.off += status.under_way + (status.repeats != len(names) - len(set(names)))
+    tally.off += _off(report, names, ended) + (report.requests != status.requests)
     tally.repeats += sum(times - 1 for times in job.processed(sandbox).values() if times)
     _check_written(tally, names, seen, database.says(_NOTICED.format(run)))
+
+
+def _off(report: BulkReport, names: list[str], ended: dict[int, OutcomeStatus]) -> int:
+    """Count what a report has otherwise than the records; of repeats it tells no failure."""
+    failed = {at: one for at, one in ended.items() if one.value not in DONE and names.index(names[at]) == at}
+    told = {one.position: one.status for one in report.failures}
+    sums = (report.counts != Counter(ended.values())) + (report.total != len(names)) + (not report.complete)
+    return sums + (told != failed) + (len(report.failures) != len(told)) + (report.stopped_by is not None)
 
 
 def _check_written(tally: Tally, names: list[str], seen: Seen, noticed: list[tuple[object, ...]]) -> None:

@@ -29,7 +29,7 @@ from aiohttp import web
 
 from benchmarks import _harness, shared_runs
 from benchmarks._host import Host, hosts
-from benchmarks._host_check import NOTICE, NOTICE_NO_MORE, Seen, Tally, check
+from benchmarks._host_check import NOTICE, NOTICE_NO_MORE, Seen, Tally, check, reported
 from benchmarks._host_crew import MOMENTS, Crew, Faults, uncaught, until
 from benchmarks._host_worker import LEASE, Given
 from benchmarks._killed import Job
@@ -204,7 +204,8 @@ async def prove(scene: Scene, plan: Plan, rng: Random) -> tuple[Tally, Faults]:
                     print(f"{killed} kills, {sent} requests", end="\r", file=sys.stderr)
                     await asyncio.sleep(0.5)
         for job, run, _ in jobs:
-            check(tally, job, run, sandbox=sandbox, seen=seen, database=scene.database)
+            report = await reported(given, job, run)
+            check(tally, job, run, sandbox=sandbox, seen=seen, database=scene.database, report=report)
         tally.requests = seen.requests.total()
         tally.files = sum(1 for host in scene.hosts for _ in host.disk.rglob("*"))
         tally.refusals = sum(one.refused for one in sandbox.requests)

@@ -5,17 +5,18 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 
 from benchmarks import hosts
 from benchmarks._host import Host, hosts as hosts_in
-from benchmarks._host_check import NOTICE, Seen, Tally, check
+from benchmarks._host_check import NOTICE, Seen, Tally, check, reported
 from benchmarks._host_crew import Faults
 from benchmarks._host_worker import LEASE, Given
 from benchmarks._killed import Job
-from omeda_async import OutcomeStatus
+from omeda_async import JournalError, OutcomeStatus
 from omeda_async.sandbox import Sandbox
 from omeda_async.worker import BulkJobs
 from tests.limits.postgres_service import OwnPostgres, own_postgres
@@ -52,11 +53,13 @@ class Played:
     sandbox: Sandbox
     seen: Seen
     server: OwnPostgres
+    given: Given
 
-    def tally(self) -> Tally:
-        """Compare."""
+    async def tally(self, **changes: Any) -> Tally:
+        """Compare, also with a report that has something otherwise."""
         found = Tally()
-        check(found, self.job, self.run, sandbox=self.sandbox, seen=self.seen, database=self.server)
+        report = attrs.evolve(await reported(self.given, self.job, self.run), **changes)
+        check(found, self.job, self.run, sandbox=self.sandbox, seen=self.seen, database=self.server, report=report)
         return found
 
     @property
@@ -81,7 +84,7 @@ async def played(sandbox: Sandbox, server: OwnPostgres, job: Job) -> Played:
         server.says(NOTICE)
     async with BulkJobs.at(server.url, partial(Given.manager, given)) as jobs:
         await jobs.run_worker(wait=False)
-    return Played(job, sandbox, seen, server)
+    return Played(job, sandbox, seen, server, given)
 
 
 @pytest.mark.parametrize("kind", ["opt-outs", "campaigns"])
@@ -90,10 +93,28 @@ async def test_a_run_that_nobody_disturbs_is_found_to_be_right(
 ) -> None:
     """Every record has its outcome, all sums agree, and nothing was sent twice."""
     one = await played(sandbox, server, Job(kind, 1, 16))
-    found = one.tally()
+    found = await one.tally()
     assert (found.records, found.done, found.not_done) == (16, 14, 2)
     assert (found.lost, found.wrong, found.off, found.again) == (0, 0, 0, 0)
     assert found.noted == one.seen.requests.total()
+
+
+@pytest.mark.parametrize("kind", ["opt-outs", "campaigns"])
+async def test_a_report_that_has_anything_otherwise_is_counted(
+    sandbox: Sandbox, server: OwnPostgres, kind: str
+) -> None:
+    """Each of its sums, whether it is complete, and which records have failed, and how."""
+    one = await played(sandbox, server, Job(kind, 3, 16))
+    report = await reported(one.given, one.job, one.run)
+    failed = report.failures
+    changes: list[dict[str, Any]] = [
+        *({"counts": report.counts | {OutcomeStatus.DONE: 1}}, {"total": 15}, {"complete": False}, {"requests": 0}),
+        *({"failures": failed[1:]}, {"failures": (failed[0], *failed)}),
+        {"failures": (attrs.evolve(failed[0], position=0), *failed[1:])},
+        {"failures": (attrs.evolve(failed[0], status=OutcomeStatus.UNKNOWN), *failed[1:])},
+        {"stopped_by": JournalError("it failed")},
+    ]
+    assert [(await one.tally(**change)).off for change in changes] == [1] * len(changes)
 
 
 async def test_what_is_not_as_it_must_be_is_counted(sandbox: Sandbox, server: OwnPostgres) -> None:
@@ -101,15 +122,16 @@ async def test_what_is_not_as_it_must_be_is_counted(sandbox: Sandbox, server: Ow
     one = await played(sandbox, server, Job("opt-outs", 2, 40))
     name = one.job.names[0]
     one.seen.arrivals[name].append(time.time())
-    assert one.tally().again == 1
+    assert (await one.tally()).again == 1
     one.seen.arrivals[name].pop()
     one.says(UPDATE.format(list(OutcomeStatus).index(OutcomeStatus.REJECTED) + 1))
-    assert one.tally().wrong >= 2
+    assert (await one.tally()).wrong >= 2
     one.says(UPDATE.format("NULL"))
-    found = one.tally()
-    assert (found.lost, found.off) == (2, 3)  # itself and its repeat; the sums, what is under way, what is complete
+    found = await one.tally()
+    # Itself and its repeat; the status's sums, what is under way, what is complete; the report's sums and failures.
+    assert (found.lost, found.off) == (2, 5)
     one.sandbox.omeda.opt_outs.clear()
-    assert one.tally().lost == len(one.job.good) + 2
+    assert (await one.tally()).lost == len(one.job.good) + 2
 
 
 def test_what_was_not_tried_is_no_success() -> None:
