@@ -74,6 +74,11 @@ class Faults:
     refused: int = 0
     """Workers that were started while there was no database."""
 
+    @property
+    def at_work(self) -> int:
+        """Return the kills of workers that had sent a request before: the others have nothing that could be lost."""
+        return sum(self.killed[moment] for moment in MOMENTS[1:])
+
 
 @attrs.define
 class Crew:
@@ -123,9 +128,22 @@ class Crew:
                 self.faults.ended += not without_database
                 self._start(place)
 
-    async def kill_one(self) -> None:
-        """Kill one, half of the time soon after a request of it has arrived; and start it again."""
-        place = self.rng.choice([one for one in self.places if one.spared_until < time.monotonic()])
+    @property
+    def is_away(self) -> bool:
+        """Whether the database is stopped, or about to be."""
+        return self._is_away
+
+    async def kill_one(self, *, early: bool) -> None:
+        """Kill one, half of the time soon after a request of it has arrived; and start it again.
+
+        Args:
+            early: Whoever it is; otherwise one that has sent a request, which is waited for.
+        """
+        found: list[Place] = []
+        while not found:
+            await asyncio.sleep(TICK)
+            found = [one for one in self.places if self._may_be_killed(one, early=early)]
+        place = self.rng.choice(found)
         place.spared_until = math.inf
         if self.rng.random() < 0.5:
             await self._until_sending(place.name)
@@ -182,6 +200,9 @@ class Crew:
     async def _until_sending(self, name: str) -> None:
         began = time.monotonic()
         await until(lambda: self.seen.last.get(name, 0.0) > began or time.monotonic() > began + 4.0)
+
+    def _may_be_killed(self, place: Place, *, early: bool) -> bool:
+        return place.spared_until < time.monotonic() and (early or self._doing(place) != MOMENTS[0])
 
     def _doing(self, place: Place) -> str:
         last = self.seen.last.get(place.name, 0.0)

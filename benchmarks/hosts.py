@@ -75,6 +75,9 @@ class Plan:
     """Opt-outs in a request."""
     campaigns: int
     kills: int
+    """Of workers that have sent a request before."""
+    early: float
+    """How many of all kills are of whoever it is: most of those have sent nothing yet."""
     every: float
     """Seconds from one kill to the next, in the mean."""
     suspensions: int
@@ -86,9 +89,19 @@ class Plan:
 
 
 FULL = Plan(
-    opt_outs=20_000, entries=6, campaigns=300, kills=120, every=2.8, suspensions=3, give_up=1200, scaling=20_000
+    opt_outs=20_000,
+    entries=6,
+    campaigns=300,
+    kills=110,
+    early=0.15,
+    every=2.0,
+    suspensions=3,
+    give_up=1200,
+    scaling=20_000,
 )
-SHORT = Plan(opt_outs=1800, entries=6, campaigns=40, kills=12, every=2.5, suspensions=1, give_up=300, known=True)
+SHORT = Plan(
+    opt_outs=1800, entries=6, campaigns=40, kills=10, early=0.15, every=2.0, suspensions=1, give_up=300, known=True
+)
 
 
 @attrs.frozen
@@ -165,16 +178,18 @@ async def complete(database: OwnPostgres, *runs: str) -> bool:
 
 async def disturb(crew: Crew, plan: Plan) -> None:
     """Kill, suspend and stop, as often as planned."""
-    every = plan.kills // (plan.suspensions + 1)
+    every, suspended, is_stopped = plan.kills // (plan.suspensions + 1), 0, False
     await until(lambda: bool(crew.seen.requests))  # the first turn at new limits waits
     async with asyncio.TaskGroup() as group:
-        for number in range(1, plan.kills + 1):
-            await asyncio.sleep(crew.rng.uniform(0.5, 1.5) * plan.every)
-            await crew.kill_one()
-            if number % every == 0 and number // every <= plan.suspensions:
+        while (killed := crew.faults.at_work) < plan.kills:
+            if suspended < min(killed // every, plan.suspensions):
+                suspended += 1
                 group.create_task(crew.suspend_one())
-            if number == plan.kills // 2 + every // 2:
+            if killed >= plan.kills // 2 + every // 2 and not is_stopped:
+                is_stopped = True
                 group.create_task(crew.stop_database())
+            await asyncio.sleep(crew.rng.uniform(0.5, 1.5) * plan.every)
+            await crew.kill_one(early=crew.rng.random() < plan.early)
 
 
 async def prove(scene: Scene, plan: Plan, rng: Random) -> tuple[Tally, Faults]:
@@ -196,13 +211,15 @@ async def prove(scene: Scene, plan: Plan, rng: Random) -> tuple[Tally, Faults]:
         await deferred(given, *((job, run, {"lease": LEASE, **how}) for job, run, how in jobs))
         scene.database.says(NOTICE)
         with crew(scene, given, 4, seen=seen, rng=rng, latency=2 * LATENCY) as workers:
+            faults = workers.faults
             async with asyncio.timeout(plan.give_up), asyncio.TaskGroup() as group:
                 disturbing = group.create_task(disturb(workers, plan))
-                while not (disturbing.done() and await complete(scene.database, *(run for _, run, _ in jobs))):
+                while not await complete(scene.database, *(run for _, run, _ in jobs)) or workers.is_away:
                     workers.restart_ended()
-                    killed, sent = workers.faults.killed.total(), seen.requests.total()
-                    print(f"{killed} kills, {sent} requests", end="\r", file=sys.stderr)
+                    killed, at_work, sent = faults.killed.total(), faults.at_work, seen.requests.total()
+                    print(f"{killed} kills, {at_work} of them at work; {sent} requests", end="\r", file=sys.stderr)
                     await asyncio.sleep(0.5)
+                disturbing.cancel()  # there is nothing left that could be lost
         for job, run, _ in jobs:
             report = await reported(given, job, run)
             check(tally, job, run, sandbox=sandbox, seen=seen, database=scene.database, report=report)
@@ -210,7 +227,7 @@ async def prove(scene: Scene, plan: Plan, rng: Random) -> tuple[Tally, Faults]:
         tally.files = sum(1 for host in scene.hosts for _ in host.disk.rglob("*"))
         tally.refusals = sum(one.refused for one in sandbox.requests)
         tally.over = sandbox.over_limit(any_phase=True)
-    return tally, workers.faults
+    return tally, faults
 
 
 async def scaled(scene: Scene, workers: int, records: int) -> float:
@@ -259,7 +276,7 @@ def failures(tally: Tally, faults: Faults, plan: Plan) -> list[str]:
     """Say what is not as promised, or was not tried."""
     never = {name: getattr(tally, name) for name in ("lost", "wrong", "off", "again", "refusals")}
     found = [f"{name}: {count}" for name, count in (never | {"ended": faults.ended}).items() if count]
-    if faults.killed.total() < plan.kills or faults.suspended < plan.suspensions or not faults.stops:
+    if faults.at_work < plan.kills or faults.suspended < plan.suspensions or not faults.stops:
         found.append(f"not all was tried: {faults}")
     return found
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from benchmarks import hosts
 from benchmarks._host import Host, hosts as hosts_in
 from benchmarks._host_check import NOTICE, Seen, Tally, check, reported
-from benchmarks._host_crew import Faults
+from benchmarks._host_crew import MOMENTS, Faults
 from benchmarks._host_worker import LEASE, Given
 from benchmarks._killed import Job
 from omeda_async import JournalError, OutcomeStatus
@@ -138,6 +139,17 @@ def test_what_was_not_tried_is_no_success() -> None:
     """Too few kills, no suspension, no stop; and a loss is told first."""
     assert "lost: 1" in hosts.failures(Tally(lost=1), Faults(), hosts.SHORT)[0]
     assert "not all was tried" in hosts.failures(Tally(), Faults(), hosts.SHORT)[0]
+
+
+@pytest.mark.parametrize("plan", [hosts.FULL, hosts.SHORT], ids=["full", "short"])
+def test_only_kills_of_workers_that_have_sent_something_count(plan: hosts.Plan) -> None:
+    """One more after the others is enough; of those before a first request none are."""
+    before, under_way, between = MOMENTS
+    killed = Counter({before: 1000, under_way: plan.kills - 2, between: 1})
+    faults = Faults(killed=killed, suspended=plan.suspensions, stops=1)
+    assert "not all was tried" in hosts.failures(Tally(), faults, plan)[0]
+    killed[between] += 1
+    assert hosts.failures(Tally(), faults, plan) == []
 
 
 def test_a_host_sees_no_disk_but_its_own(tmp_path: Path) -> None:
