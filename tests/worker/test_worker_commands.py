@@ -20,7 +20,7 @@ from omeda_async.sandbox import Latency, Sandbox
 from omeda_async.worker import BulkJobs
 from omeda_async.worker._places import journal_of
 from tests.limits.postgres_service import free_port, own_postgres, program
-from tests.worker.worker_help import carry_out, until
+from tests.worker.worker_help import WITHIN, carry_out, until
 
 pytestmark = pytest.mark.real_clock  # each command is a process
 ROOT = Path(__file__).parents[2]
@@ -113,8 +113,12 @@ async def test_the_two_commands_of_the_document_send_a_file(tmp_path: Path) -> N
             await shell.type(make)
             assert "60 records in 1 chunk; 1 new job." in await shell.type(first)
             sending = await shell.begin("sh", "-ec", f"exec {second}")
-            await until(lambda: limits_at(database))
-            assert not shell.sandbox.requests  # held, as nobody knows what was sent before
+            assert sending.stderr is not None
+            async with asyncio.timeout(WITHIN):
+                said = [(await sending.stderr.readline()).decode() for _ in range(2)]
+            assert said[0] == "Working, 2 chunks at a time.\n"
+            assert re.fullmatch(r"omeda: held for .* as postgresql://.* does not know what was sent before\n", said[1])
+            assert not shell.sandbox.requests
             end_hold(database)
             await until(lambda: read_status(shell.journal).complete)
             sending.send_signal(signal.SIGTERM)
