@@ -46,7 +46,7 @@ class Passage:
     left = False
     """Whether its first byte may have been written, now or when a middleware of the caller's sent it before."""
     reuses = False
-    """Whether its connection has carried another request before."""
+    """Whether its connection has carried another request before, as far as it was chosen."""
     proxy: URL | None = None
     """The proxy it goes through."""
     is_late: Callable[[], bool] | None = None
@@ -67,9 +67,10 @@ class Passage:
         if later:
             request.write_bytes = partial(self._write, request.write_bytes)  # type: ignore[method-assign]
         try:
+            another = False
             while True:
-                self.reuses = connector is not None and _has_quiet(connector, request.connection_key)
-                self._spoken_to = False
+                idle = connector is not None and _has_quiet(connector, request.connection_key)
+                self.reuses = self._spoken_to = False
                 try:
                     response = await handler(request)
                 except Exception as error:  # noqa: BLE001 each goes on as it is, or as ours
@@ -79,8 +80,9 @@ class Passage:
                     if not self._spoken_to:
                         return response
                     response.close()
-                if self.lapsed or not self.reuses:
+                if self.lapsed or (another and not idle):  # who speaks first on every connection is not asked for ever
                     raise SpokenTo
+                another = True
         finally:  # else the request would hold itself, and its answer, until the collector comes by
             del request.send
             if later:
@@ -88,6 +90,7 @@ class Passage:
 
     async def _send(self, send: _Send, later: bool, connection: Connection) -> aiohttp.ClientResponse:
         protocol = connection.protocol
+        self.reuses = protocol is not None and _has_answered(protocol)
         if protocol is None or _was_spoken_to(protocol) or not (later or _is_silent(protocol, reused=self.reuses)):
             self._spoken_to = True
             raise SpokenTo
@@ -137,6 +140,15 @@ def _has_quiet(connector: BaseConnector, key: Any) -> bool:
         idle.popleft()
         protocol.close()
     return False
+
+
+def _has_answered(protocol: ResponseHandler) -> bool:
+    """Whether a connection has carried a request before, ours or the caller's.
+
+    It need not have been idle: whoever waits at a session's limit gets it straight from the one before. Half a head
+    that comes in this very moment is lost with the parser before; what follows is no answer without it.
+    """
+    return protocol._payload is not None  # noqa: SLF001 the last answer's body, also an empty one; nothing public tells
 
 
 def _was_spoken_to(protocol: ResponseHandler) -> bool:

@@ -31,6 +31,7 @@ STRAYS = {
     "no HTTP": b"\0\1\2\3",
     "a text": b"The server is going down.\r\n",
 }
+HALVES = ("half a head", "a byte")
 METHODS = pytest.mark.parametrize("request_", [POST, GET, attrs.evolve(POST, method="PUT")], ids=lambda one: one.method)
 STRAY = pytest.mark.parametrize("stray", STRAYS.values(), ids=STRAYS)
 THE_END = b""
@@ -215,6 +216,77 @@ async def test_whoever_waits_for_a_connection_gets_none_that_was_spoken_to(limit
         assert isinstance(one, OmedaAsyncError) or one.body == b"{}"  # type: ignore[union-attr]  # it is a response then
 
 
+@asynccontextmanager
+async def handed_on(talk: Talk, folder: Path | None, on_reuse: Any = None) -> AsyncIterator[tuple[Server, Transport]]:
+    """A server, and a transport whose session has one connection: who waits for it gets it from who used it before."""
+    tls = None if folder is None else self_signed(folder)
+    trace = aiohttp.TraceConfig()
+    if on_reuse is not None:
+        trace.on_connection_reuseconn.append(on_reuse)
+    connector = aiohttp.TCPConnector(limit=1, ssl=True if folder is None else trusting(folder))
+    async with (
+        serving(talk, tls) as server,
+        aiohttp.ClientSession(connector=connector, trace_configs=[trace]) as session,
+        transporting(session) as transport,
+    ):
+        yield server, transport
+
+
+# Half a head that is read just then ends with its parser.
+HANDED_ON = [(name, read) for name in STRAYS for read in (True, False) if not (read and name in HALVES)]
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize(("name", "read"), HANDED_ON, ids=[f"{name}{', read' * read}" for name, read in HANDED_ON])
+async def test_a_connection_that_is_handed_on_is_looked_at_like_any_kept_one(
+    name: str, tmp_path: Path, *, read: bool, is_tls: bool
+) -> None:
+    """Who waits at a session's limit gets a connection that was not idle before: what came on it is no answer."""
+
+    async def disturb(*_: object) -> None:
+        await interrupt(server, STRAYS[name])
+        if read:
+            await until_read()
+
+    async with handed_on(says(OK), tmp_path if is_tls else None, disturb) as (server, transport):
+        found = await asyncio.gather(*(send(transport, server.url) for _ in range(2)))
+    assert [one.body for one in found] == [b"{}", b"{}"]
+    assert (server.connections, len(server.requests)) == (2, 2)
+
+
+@pytest.mark.parametrize("read", [True, False], ids=["read", "unread"])
+async def test_a_connection_that_ends_while_it_is_handed_on_is_not_used(*, read: bool) -> None:
+    """Whether or not the loop has noticed its end yet."""
+
+    async def end(*_: object) -> None:
+        await interrupt(server, THE_END)
+        if read:
+            await until_read()
+
+    async with handed_on(says(OK), None, end) as (server, transport):
+        await asyncio.gather(*(send(transport, server.url) for _ in range(2)))
+    assert (server.connections, len(server.requests)) == (2, 2)
+
+
+@pytest.mark.parametrize("stray", [b"", STRAYS["a success without a body"]], ids=["quiet", "spoken to"])
+async def test_the_callers_own_requests_leave_a_kept_connection_behind_too(stray: bytes, tmp_path: Path) -> None:
+    """A borrowed session is used by others; what they hand on has carried a request, though none of ours."""
+
+    async def disturb(*_: object) -> None:
+        if stray:
+            await interrupt(server, stray)
+
+    async with handed_on(says(OK), tmp_path, disturb) as (server, transport):
+
+        async def theirs() -> None:
+            async with transport.session().post(server.url, data=b"{}") as response:
+                await response.read()
+
+        _, ours = await asyncio.gather(theirs(), send(transport, server.url))
+    assert ours.body == b"{}"
+    assert (server.connections, len(server.requests)) == (2 if stray else 1, 2)
+
+
 @pytest.mark.parametrize("words", [*STRAYS.values(), b"SSH-2.0-OpenSSH_9.6\r\n"])
 async def test_who_speaks_before_being_asked_is_not_heard(words: bytes) -> None:
     """A new connection that begins with an answer carries no request: that is certain."""
@@ -242,7 +314,7 @@ async def test_who_speaks_before_being_asked_is_not_heard(words: bytes) -> None:
             await send(transport, url)
     server.close()
     assert not caught.value.sent
-    assert heard == [b""]
+    assert heard == [b"", b""], "it was not asked, or asked for ever"
 
 
 def _tired(times: int) -> Talk:
@@ -261,6 +333,32 @@ async def test_408_on_a_kept_connection_is_a_lost_answer(request_: Any) -> None:
         with pytest.raises(AnswerLost, match="408") as caught:
             await send(transport, server.url, request_)
     assert (caught.value.sent, caught.value.timed_out, len(server.requests)) == (True, False, 2)
+
+
+@METHODS
+async def test_408_on_a_connection_that_is_handed_on_is_a_lost_answer(request_: Any) -> None:
+    """It has carried another request, as a kept one has, though nobody found it idle."""
+    async with handed_on(_tired(1), None) as (server, transport):
+        first, second = await asyncio.gather(
+            *(send(transport, server.url, request_) for _ in range(2)), return_exceptions=True
+        )
+    assert not isinstance(first, BaseException)
+    assert first.body == b"{}"
+    assert isinstance(second, AnswerLost)
+    assert (second.sent, len(server.requests), server.connections) == (True, 2, 1)
+
+
+async def test_an_alert_on_a_connection_that_is_handed_on_is_a_lost_answer() -> None:
+    """A server that has answered in plain HTTP does not speak TLS at this port: nothing is certain."""
+    answers = [OK, b"\x15\x03\x01\x00\x02\x02\x46"]
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answers.pop(0))
+
+    async with handed_on(talk, None) as (server, transport):
+        _, second = await asyncio.gather(*(send(transport, server.url) for _ in range(2)), return_exceptions=True)
+    assert isinstance(second, AnswerLost)
+    assert (second.sent, server.connections) == (True, 1)
 
 
 async def test_408_on_a_new_connection_is_an_answer() -> None:
