@@ -97,9 +97,12 @@ def _check_exchanges(outcome: Outcome, result: Result) -> None:
     if status is not OutcomeStatus.UNKNOWN:
         return
     assert outcome.attempts, f"{text}: nothing was sent"
-    if plan.stop != NO or result.run.stopped_by is not None:
-        return  # what was in flight then is unknown, and nobody asked again
-    assert any(one.lost for one in exchanges), f"{text}: nothing was lost, nor came from in between"
+    lost = any(one.lost for one in exchanges)
+    if plan.stop != NO or result.run.stopped_by is not None:  # and nobody asked again
+        in_flight = f"id{outcome.position}" in result.broken_off
+        assert lost or in_flight, f"{text}: nothing was lost, nor in flight as the run was stopped"
+        return
+    assert lost, f"{text}: nothing was lost, nor came from in between"
     # What a read does not show may only not be shown: it proves nothing.
     settled = exchanges[-1].told and plan.states[outcome.position] != "missing"
     assert not settled, f"{text}: the provider had its say in the end"

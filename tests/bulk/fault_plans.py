@@ -15,8 +15,10 @@ OPERATIONS = ("deployments", "campaigns", "transactions", "opt_outs")
 STATES = ("open", "open", "open", "open", "done", "gone", "missing")
 TIMEOUT = 2.0
 NO, AT_A_TIMEOUT = "no", "at a time-out"
-STOPS = ("cancel", "cancel twice", "abort", AT_A_TIMEOUT, "aclose", "aclose at once", "break", "manager")
+CANCELLATIONS = ("cancel", "cancel twice", "abort", AT_A_TIMEOUT)
+STOPS = (*CANCELLATIONS, "aclose", "aclose at once", "break", "manager")
 TIMES, CHANCES, SECONDS = (1, 1, 2, 4, None), (1.0, 0.5, 0.2), (0.3, 0.9, 3.0)
+STRAY_AFTER = dict(zip(SECONDS, (0.0, 0.0, 0.6), strict=True))  # later, few connections are still there and idle
 MOMENTS, ENTRIES, LATENCIES = (0.0, 0.01, 0.2, 0.7, 2.1), (2, 5, 500), (0.0, 0.0, 0.06)
 
 # Refusals come before anything is applied, whole or cut.
@@ -31,10 +33,11 @@ IN_BETWEEN = [
     for point in (BEFORE, AFTER, LATER)
 ]
 NONSENSE = [(kind, point) for kind in (Kind.WRONG_JSON, Kind.HTML, Kind.EMPTY) for point in (BEFORE, AFTER, LATER)]
-# Journey Manager's documented success is a bare 200: the other nonsense is a success there, whatever was done.
-JM_NONSENSE = [(Kind.HTML, point) for point in (BEFORE, AFTER, LATER)]
+# Journey Manager's documented success is a bare 200: an empty one is a success there, whatever was done.
+JM_NONSENSE = [(kind, point) for kind in (Kind.WRONG_JSON, Kind.HTML) for point in (BEFORE, AFTER, LATER)]
+STRAYS = 2 * [(Kind.STRAY, AFTER)]
 KINDS = {
-    name: REFUSALS + CUT + 2 * LOST + OWN + IN_BETWEEN + (JM_NONSENSE if name == "transactions" else NONSENSE)
+    name: REFUSALS + CUT + 2 * LOST + OWN + IN_BETWEEN + STRAYS + (JM_NONSENSE if name == "transactions" else NONSENSE)
     for name in OPERATIONS
 }
 
@@ -96,6 +99,13 @@ def drawn(rng: Random, operation: str, stops: Sequence[str], *, most: int) -> Fa
     )
 
 
+def stopped_under_way(rng: Random, operation: str, stops: Sequence[str], *, most: int) -> FaultPlan:
+    """Draw a plan that is stopped, most likely before it has come to its end by itself."""
+    plan = drawn(rng, operation, stops, most=most)
+    moment = rng.choice([0.01, rng.uniform(0.0, 0.3), rng.uniform(0.0, 0.3), rng.uniform(0.0, 3.0)])
+    return attrs.evolve(plan, moment=moment, latency=max(LATENCIES))
+
+
 def seed(sandbox: Sandbox, plan: FaultPlan) -> list[Any]:
     """Put in place what the records are about; give the records."""
     return [_SEEDERS[plan.operation](sandbox, f"id{place}", state) for place, state in enumerate(plan.states)]
@@ -152,8 +162,9 @@ def arm(sandbox: Sandbox, plan: FaultPlan) -> None:
     """Put the faults of a plan in force."""
     if plan.stop == AT_A_TIMEOUT:
         sandbox.fault(Fault(Kind.SLOW, AFTER, _is_write, times=None, probability=0.5, seconds=TIMEOUT + 1.0))
-    for (kind, point), times, probability, seconds, reads in plan.faults:
+    for (kind, point), times, probability, moment, reads in plan.faults:
         match = None if reads else _is_write
+        seconds = STRAY_AFTER[moment] if kind is Kind.STRAY else moment
         sandbox.fault(Fault(kind, point, match, times=times, probability=probability, seconds=seconds))
 
 

@@ -1,9 +1,8 @@
 """Fault plans carried out against the sandbox, and everything that was seen of them."""
 
 import asyncio
-import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 from unittest import mock
@@ -11,10 +10,9 @@ from unittest import mock
 import attrs
 
 from omeda_async import BulkRun, Outcome, SessionManager
-from omeda_async.bulk._delivery import Delivery
-from omeda_async.bulk._item import Closed
-from omeda_async.sandbox import Fault, FaultKind as Kind, FaultPoint, Sandbox
-from omeda_async.sandbox._exchange import Exchange as SandboxExchange
+from omeda_async.sandbox import Sandbox, _exchange
+from omeda_async.sandbox._exchange import Connection, Exchange as SandboxExchange
+from tests.bulk.fault_notes import Exchanges, Noted, everything
 from tests.bulk.fault_plans import AT_A_TIMEOUT, NO, TIMEOUT, FaultPlan, arm, seed, start
 from tests.bulk.sandboxed import QUICK, manager_on
 
@@ -26,7 +24,6 @@ GRACE = {"cancel twice": 0.0, AT_A_TIMEOUT: 0.0, "aclose at once": 0.1, "manager
 """Seconds that attempts in flight are given by each way to stop; 30 by the others."""
 PATIENT = attrs.evolve(QUICK, deadline=200.0)
 """That no deadline is near: what is unknown is so for another reason."""
-_REFUSED = frozenset({Kind.TOO_LARGE, Kind.TOO_MANY, Kind.TOO_PARALLEL, Kind.SESSION_LOST})
 
 
 @attrs.define
@@ -40,78 +37,45 @@ class Result:
     """Every outcome that was counted, whether or not somebody took it."""
     taken: list[Outcome]
     """Those the iteration gave."""
-    exchanges: "Exchanges"
-
-
-@attrs.frozen
-class Exchange:
-    """A request about a record, as the provider met it."""
-
-    told: bool
-    """Was it answered in time, and with what the provider had to say?"""
-    lost: bool
-    """Is it a write whose last word was lost, or came from in between?"""
-
-
-Exchanges = dict[str, list[Exchange]]
-
-
-def _exchange(incoming: Any, fault: Fault | None, status: int | None) -> Exchange:
-    honest = fault is None or (fault.kind is Kind.SLOW and fault.seconds < TIMEOUT)
-    limited = status == 429 and (fault is None or fault.where is not FaultPoint.MID)
-    refused = fault is not None and fault.kind in _REFUSED and fault.where is not FaultPoint.MID
-    if refused and fault is not None and fault.kind is Kind.SESSION_LOST:
-        refused = incoming.provider != "journey_manager"  # a redirect there, which a gateway may have made
-    told = honest and not limited
-    is_write = incoming.operation.endswith((".cancel", ".submit"))
-    return Exchange(told=told, lost=is_write and not (told or limited or refused))
+    exchanges: Exchanges
+    broken_off: set[str]
+    """The records with a write that was broken off."""
 
 
 @contextmanager
-def every_exchange() -> Iterator[Exchanges]:
-    """Note each request by the records it is about, reads too."""
-    noted: Exchanges = defaultdict(list)
-    decide = SandboxExchange.decide
+def strays_on_idle_connections() -> Iterator[None]:
+    """Let stray bytes come only where no request is under way: nobody can tell them from its answer there."""
+    busy: Counter[Connection | None] = Counter()
+    respond, disturb = SandboxExchange.respond, _exchange._disturb
 
-    async def noting(self: SandboxExchange, api: Any, incoming: Any, beside: int) -> Any:
-        answer, fault = await decide(self, api, incoming, beside)
-        exchange = _exchange(incoming, fault, None if answer is None else answer.status)
-        for name in set(re.findall(r"\bid\d+\b", incoming.path + incoming.body.decode())):
-            noted[name].append(exchange)
-        return answer, fault
+    async def responding(self: SandboxExchange, api: Any, incoming: Any, connection: Connection | None) -> Any:
+        busy[connection] += 1
+        try:
+            return await respond(self, api, incoming, connection)
+        finally:
+            busy[connection] -= 1
 
-    with mock.patch.object(SandboxExchange, "decide", noting):
-        yield noted
+    def disturbing(connection: Connection) -> None:
+        if not busy[connection]:
+            disturb(connection)
 
-
-@contextmanager
-def every_outcome() -> Iterator[list[Outcome]]:
-    """Note each outcome that is counted, also those nobody takes any more."""
-    noted: list[Outcome] = []
-    deliver = Delivery.deliver
-
-    def noting(self: Delivery, closed: Sequence[Closed]) -> None:
-        for items, result in closed:
-            everyone = [*items, *(repeat for item in items for repeat in item.repeats or ())]
-            noted.extend(item.outcome(result) for item in everyone)
-        deliver(self, closed)
-
-    with mock.patch.object(Delivery, "deliver", noting):
-        yield noted
+    with (
+        mock.patch.object(SandboxExchange, "respond", responding),
+        mock.patch.object(_exchange, "_disturb", disturbing),
+    ):
+        yield
 
 
 async def execute(plan: FaultPlan) -> Result:
     """Run a plan, and let everything that is still on its way arrive."""
-    with every_outcome() as outcomes, every_exchange() as exchanges:
+    with everything() as noted, strays_on_idle_connections():
         async with Sandbox(seed=plan.seed, latency=plan.latency) as sandbox:
             records = seed(sandbox, plan)
             arm(sandbox, plan)
-            return await broken_off(plan, sandbox, records, outcomes, exchanges)
+            return await broken_off(plan, sandbox, records, noted)
 
 
-async def broken_off(
-    plan: FaultPlan, sandbox: Sandbox, records: list[Any], outcomes: list[Outcome], exchanges: Exchanges, **options: Any
-) -> Result:
+async def broken_off(plan: FaultPlan, sandbox: Sandbox, records: list[Any], noted: Noted, **options: Any) -> Result:
     """Run records, stop as the plan says, and let everything that is still on its way arrive."""
     taken: list[Outcome] = []
     async with manager_on(sandbox, retry=PATIENT, timeout=TIMEOUT) as manager:
@@ -120,7 +84,7 @@ async def broken_off(
         async with asyncio.timeout(None if "journal" in options else LONGEST):
             await _stopped(plan, manager, run, taken, timed="journal" not in options)
     await asyncio.sleep(30)
-    return Result(plan, sandbox, run, list(outcomes), taken, exchanges)
+    return Result(plan, sandbox, run, list(noted.outcomes), taken, noted.exchanges, set(noted.broken_off))
 
 
 async def _stopped(

@@ -8,7 +8,7 @@ import pytest
 from omeda_async import BrandOptOut, OutcomeStatus, RetryPolicy
 from omeda_async.sandbox import Fault, FaultKind, FaultPoint, Sandbox
 from tests.bulk.bulk_fakes import adds_up
-from tests.bulk.fault_runs import every_outcome
+from tests.bulk.fault_notes import every_outcome
 from tests.bulk.sandboxed import manager_on
 
 RECORDS = [BrandOptOut(f"a{place}@example.com", brand_ids=["NOPE" if place == 13 else "XXG"]) for place in range(16)]

@@ -12,7 +12,7 @@ import pytest
 from omeda_async import JournalError, OutcomeStatus, SessionManager
 from omeda_async.journal import read_not_done, read_status
 from omeda_async.sandbox import Sandbox
-from tests.bulk import fault_runs as runs, journal_samples as samples
+from tests.bulk import fault_notes as notes, journal_samples as samples
 from tests.bulk.sandboxed import manager_on
 
 OPEN = {OutcomeStatus.UNKNOWN, OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT}
@@ -28,7 +28,7 @@ async def test_a_journal_of_version_0_1_0_is_resumed(tmp_path: Path, kind: str, 
     settled = {place: one for place, one in before.items() if OutcomeStatus(one["status"]) not in OPEN}
     rest = {place: before.get(place) for place in range(len(names)) if place not in settled}
     doubtful = [place for place, one in rest.items() if one is None or one["status"] == "unknown"]
-    with runs.every_exchange() as exchanges:
+    with notes.every_exchange() as exchanges:
         async with Sandbox() as sandbox, manager_on(sandbox) as manager:
             samples.seed(sandbox, kind)
             for place in doubtful[::2]:  # as if its request had got there

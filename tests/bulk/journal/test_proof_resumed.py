@@ -10,7 +10,7 @@ from omeda_async import Outcome, OutcomeStatus
 from omeda_async.journal import read_status
 from omeda_async.sandbox import Sandbox
 from omeda_async.testing import run_moved
-from tests.bulk import fault_checks as checks, fault_plans as plans, fault_runs as runs
+from tests.bulk import fault_checks as checks, fault_notes as notes, fault_plans as plans, fault_runs as runs
 from tests.bulk.bulk_fakes import collect
 from tests.bulk.journal_help import Place
 from tests.bulk.sandboxed import manager_on
@@ -37,13 +37,13 @@ def test_and_so_is_one_whose_journal_is_in_postgresql(database: str, plan: plans
 
 
 async def _resumed(plan: plans.FaultPlan, journal: Place) -> None:
-    with runs.every_outcome() as outcomes, runs.every_exchange() as exchanges:
+    with notes.everything() as seen, runs.strays_on_idle_connections():
         async with Sandbox(seed=plan.seed, latency=plan.latency) as sandbox:
             records = plans.seed(sandbox, plan)
             plans.arm(sandbox, plan)
-            checks.check(await runs.broken_off(plan, sandbox, records, outcomes, exchanges, journal=journal))
-            before = {one.position: one for one in outcomes if one.status in SETTLED}
-            heard = {name: len(held) for name, held in exchanges.items()}
+            checks.check(await runs.broken_off(plan, sandbox, records, seen, journal=journal))
+            before = {one.position: one for one in seen.outcomes if one.status in SETTLED}
+            heard = {name: len(held) for name, held in seen.exchanges.items()}
             sandbox.faults.clear()
             async with manager_on(sandbox, timeout=plans.TIMEOUT) as manager:
                 after = await collect(plans.start(manager, plan, records, journal=journal))
@@ -55,7 +55,7 @@ async def _resumed(plan: plans.FaultPlan, journal: Place) -> None:
         earlier, name = before.get(outcome.position), f"id{outcome.position}"
         if earlier is not None:
             assert (outcome.status, outcome.attempts) == (earlier.status, earlier.attempts)
-            assert len(exchanges[name]) == heard.get(name, 0), "what was settled was asked about again"
+            assert len(seen.exchanges[name]) == heard.get(name, 0), "what was settled was asked about again"
     noted = read_status(journal)
     assert noted.complete
     assert noted.total == len(records) == sum(noted.counts.values())
