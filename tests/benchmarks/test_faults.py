@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from benchmarks import _harness, faults
@@ -29,19 +30,37 @@ def test_plans_come_in_all_kinds() -> None:
     for operation in plans.OPERATIONS:
         kinds = {fault[0] for plan in drawn if plan.operation == operation for fault in plan.faults}
         assert kinds == set(plans.KINDS[operation])
-    assert all(faults.plan_of(1, number, stops_only=True).stop != plans.NO for number in range(200))
+
+
+def test_most_of_the_plans_that_are_there_to_be_stopped_are_cancelled() -> None:
+    """Each way to stop is there, no run goes to its end, and each has a few records only."""
+    drawn = [faults.plan_of(1, number, stops_only=True) for number in range(1000)]
+    assert {plan.stop for plan in drawn} == set(plans.STOPS)
+    assert sum(plan.stop in plans.CANCELLATIONS for plan in drawn) > 700
+    assert max(len(plan.states) for plan in drawn) == faults.FEW_RECORDS
 
 
 def test_what_comes_of_plans_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    """Records, requests, stops, faults and statuses by operation; nothing disagrees."""
+    """Plans, records, requests, stops, faults and statuses by operation; nothing disagrees."""
     faults.main(["--plans", "8", "--seed", "3"])
     told = capsys.readouterr().out
     drawn = [faults.plan_of(3, number) for number in range(8)]
     for operation in plans.OPERATIONS:
-        stopped = sum(plan.stop != plans.NO for plan in drawn if plan.operation == operation)
-        assert f"| {operation} | 2 | {stopped} |" in told
-    assert told.count("**0**") == 4
+        assert f"| {operation} | 2 | " in told
+    assert told.partition("| stop |")[0].count("| **0** |") == 4
     assert "| already_done |" in told
+    stopped = {plan.stop for plan in drawn} - {plans.NO}
+    assert stopped
+    assert all(f"| {how} | " in told for how in stopped)
+
+
+def test_a_stop_counts_as_met_only_where_the_run_was_under_way() -> None:
+    """What is stopped before it has begun, or after its end, shows little."""
+    tally = faults.Tally()
+    under_way = attrs.evolve(faults.plan_of(3, 1, stops_only=True), stop="cancel", moment=0.01, latency=0.06)
+    for moment in (under_way.moment, 100.0):
+        faults.carry_out(attrs.evolve(under_way, moment=moment), tally, "a plan")
+    assert (tally.stops, tally.met, tally.disagreements) == ({"cancel": 2}, {"cancel": 1}, [])
 
 
 def test_a_disagreement_is_named_with_its_plan_and_fails(
@@ -78,7 +97,9 @@ def test_the_section_says_how_it_came_to_be(tmp_path: Path, monkeypatch: pytest.
     faults.main(["--plans", "4", "--seed", "9", "--stops-only", "--write"])
     written = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "`python -m benchmarks.faults --plans 4 --seed 9 --stops-only --write`" in written
-    assert "| deployments | 1 | 1 |" in written
+    assert "| deployments | 1 | " in written
+    assert "<!-- faults-stopped:begin -->\n## Fault plans, stopped\n" in written
+    assert "| **cancellations of the task** | **" in written
 
 
 @pytest.mark.parametrize("arguments", [["--plans", "0"], ["--plans", "x"], ["--seed", "x"]])
