@@ -254,6 +254,24 @@ async def test_a_connection_that_is_handed_on_is_looked_at_like_any_kept_one(
     assert (server.connections, len(server.requests)) == (2, 2)
 
 
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "TLS"])
+def test_what_is_handed_on_is_looked_at_on_uvloop_too(tmp_path: Path, *, is_tls: bool) -> None:
+    """It is told by aiohttp's own object, and not by the loop's."""
+    uvloop: Any = pytest.importorskip("uvloop")
+
+    async def run(stray: bytes) -> None:
+        async def disturb(*_: object) -> None:
+            await interrupt(server, stray)
+
+        async with handed_on(says(OK), tmp_path if is_tls else None, disturb) as (server, transport):
+            found = await asyncio.gather(*(send(transport, server.url) for _ in range(2)))
+        assert [one.body for one in found] == [b"{}", b"{}"]
+        assert (server.connections, len(server.requests)) == (2, 2), stray
+
+    for stray in STRAYS.values():
+        uvloop.run(run(stray))
+
+
 @pytest.mark.parametrize("read", [True, False], ids=["read", "unread"])
 async def test_a_connection_that_ends_while_it_is_handed_on_is_not_used(*, read: bool) -> None:
     """Whether or not the loop has noticed its end yet."""
