@@ -7,12 +7,14 @@ from typing import Final
 QUOTES: Final = r"""\"'`\u00b4\u00ab\u00bb\u2018-\u201f\u2039\u203a"""
 """Quotation marks and apostrophes of every shape, for a set in a regular expression."""
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
-# What else Unicode lets a reader see nothing of: joiners, fillers, selectors of a variant, and an empty Braille cell.
+# What else Unicode lets a reader see nothing of: joiners, fillers, selectors of a variant, an empty Braille cell, a note
+# without a head, and what stands for a picture that was left behind.
 _BLANK: Final = frozenset(
     map(
         chr,
         (
             *(0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0),
+            *(0xFFFC, 0x1D159),
             *range(0xFE00, 0xFE10),
             *range(0xE0100, 0xE01F0),
         ),
@@ -76,8 +78,8 @@ def is_typographic(character: str) -> bool:
 def look_alike(text: str) -> str | None:
     """Return what is wrong with a text that reads like another one; None where nothing is.
 
-    A letter or a digit of another alphabet in the middle of a word, or an accent that stands apart from its letter: who
-    reads it sees nothing of it, and who compares it finds another text.
+    A letter or a digit of another alphabet in the middle of a word, an accent that stands apart from its letter or on
+    none: who reads it sees nothing of it, and who compares it finds another text.
     """
     if text.isascii():
         return None
@@ -90,6 +92,17 @@ def look_alike(text: str) -> str | None:
     if text != composed:
         place = next((n for n, pair in enumerate(zip(text, composed, strict=False)) if pair[0] != pair[1]), 0)
         return f"has an accent apart from its letter at character {place + 1}: write both as one character (NFC)"
+    return _mark_alone(text)
+
+
+def _mark_alone(text: str) -> str | None:
+    """Return what is wrong with the first accent, joiner or filler that stands on no letter, but on a digit or a sign."""
+    base = ""
+    for place, one in enumerate(text, 1):
+        if unicodedata.category(one)[0] != "M":
+            base = one
+        elif base.isascii() and not base.isalpha():
+            return f"holds {named(one)} at character {place}, which belongs to no letter: remove it"
     return None
 
 

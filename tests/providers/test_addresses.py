@@ -25,6 +25,7 @@ from omeda_async import (
     SessionManager,
     Tester,
 )
+from omeda_async._characters import named
 from omeda_async.providers.omeda import _addresses
 from omeda_async.providers.omeda._addresses import Addresses, check_address
 from omeda_async.providers.omeda._converter import entry_of
@@ -32,6 +33,7 @@ from omeda_async.providers.omeda._operations import CREATE
 from omeda_async.providers.omeda._requests import CreateDeployment
 from omeda_async.rows import OPT_OUTS, RowFile
 from omeda_async.sandbox import Sandbox
+from tests.providers.characters import unseen
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 INSIST = "; allow_odd_addresses=True sends it all the same"
@@ -58,6 +60,8 @@ INSIDE = {
     "\u115f": "U+115F hangul choseong filler",
     "\uffa0": "U+FFA0 halfwidth hangul filler",
     "\u2800": "U+2800 braille pattern blank",
+    "\ufffc": "U+FFFC object replacement character",
+    "\U0001d159": "U+1D159 musical symbol null notehead",
     "\u00a0": "U+00A0 no-break space",
     "\u202f": "U+202F narrow no-break space",
     "\u3000": "U+3000 ideographic space",
@@ -287,6 +291,23 @@ def test_every_character_of_a_kind_nobody_sees_is_refused(character: str) -> Non
     """By the categories of Unicode, whatever is added to them."""
     if unicodedata.category(character) in {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"}:
         assert refusal_of(f"an{character}na@example.com") is not None
+
+
+def test_every_character_that_unicode_lets_nobody_see_is_refused() -> None:
+    """One by one: joiners, fillers, all selectors of variants, tags, and what is set aside for more of them."""
+    for character in unseen():
+        wanted = f"holds {named(character)} at character 3: remove it"
+        for taken in (Addresses.REAL, Addresses.RESERVED):
+            assert refusal_of(f"an{character}na@example.com", taken) == wanted
+            assert refusal_of(f"anna@ex{character}ample.com", taken) == wanted.replace("character 3", "character 8")
+
+
+@pytest.mark.parametrize("mark", ["\u0300", "\u20e3", "\u2d7f", "\U0001bc9d", "\U00016fe4"], ids=ascii)
+@pytest.mark.parametrize("before", ["", "anna1", "anna-", "anna@", "anna@example1"])
+def test_a_mark_that_belongs_to_no_letter_is_refused(before: str, mark: str) -> None:
+    """Some of them nobody sees; on a digit or a sign none is spelled with."""
+    address = before + mark + ("@example.com", "example.com", ".com")[before.count("@") + ("1" in before[5:])]
+    assert f"holds {named(mark)} at character {len(before) + 1}" in (refusal_of(address) or "")
 
 
 BAD = "zw\u200bsp@example.com"

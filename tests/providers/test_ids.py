@@ -1,10 +1,12 @@
 """Which ids are sent: those that may be one, on every way in, and exactly as they were given."""
 
 import io
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from omeda_async import (
     BasicAuth,
@@ -18,8 +20,10 @@ from omeda_async import (
     SessionManager,
     TransactionCancel,
 )
+from omeda_async._characters import named
 from omeda_async.providers._fields import check_id
 from omeda_async.rows import CAMPAIGNS, OPT_OUTS, RowFile
+from tests.providers.characters import unseen
 
 COMMENT = "begins with # as a comment does: give the id alone"
 FORMULA = "begins with = as a formula of a spreadsheet does: give the id alone"
@@ -54,6 +58,11 @@ WRONG = {
     "100024\u0668": (
         "holds U+0668 arabic-indic digit eight at character 7, among digits of another alphabet: write all in one"
     ),
+    "1000\u0336248": "holds U+0336 combining long stroke overlay at character 5, which belongs to no letter: remove it",
+    "1000\u20e3": "holds U+20E3 combining enclosing keycap at character 5, which belongs to no letter: remove it",
+    "\u0301FOO1": "holds U+0301 combining acute accent at character 1, which belongs to no letter: remove it",
+    "FOO\ufffc1": "holds U+FFFC object replacement character at character 4: remove it",
+    "FOO\U0001d1591": "holds U+1D159 musical symbol null notehead at character 4: remove it",
     "zu\u0308": "has an accent apart from its letter at character 2: write both as one character (NFC)",
     "1000248 # spring": BEHIND,
     "1000248  // spring": BEHIND,
@@ -134,6 +143,33 @@ def test_what_cannot_be_an_id_is_told_by_its_character_or_form(value: str, reaso
 def test_what_may_be_an_id_is_left_to_the_provider(value: str) -> None:
     """Its documents do not say how ids are made."""
     check_id("campaign_id", value)
+
+
+def refusal_of(value: str) -> str | None:
+    """Return why an id is refused; None where it is sent."""
+    try:
+        check_id("campaign_id", value)
+    except InvalidRecord as error:
+        return error.reason
+    return None
+
+
+def test_every_character_that_unicode_lets_nobody_see_is_refused() -> None:
+    """One by one, inside and at both ends."""
+    for character in unseen():
+        reason = f"holds {named(character)} at character {{}}: remove it"
+        assert refusal_of(f"{character}1000248") == reason.format(1)
+        assert refusal_of(f"1000{character}248") == reason.format(5)
+        assert refusal_of(f"1000248{character}") == reason.format(8)
+
+
+@given(st.characters(), st.sampled_from(["{}1000248", "1000{}248", "FOO{}1", "FOO1{}"]))
+def test_an_id_is_sent_only_if_all_of_it_is_seen(character: str, form: str) -> None:
+    """By the categories of Unicode; and nothing else is refused without a word that names it."""
+    reason = refusal_of(form.format(character))
+    if unicodedata.category(character) in {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"}:
+        assert reason is not None
+    assert reason is None or reason.isprintable()
 
 
 def _manager() -> SessionManager:
