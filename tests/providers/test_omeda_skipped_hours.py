@@ -1,13 +1,15 @@
 """Hours that the clocks go past in a spring night are nobody's hours: no moment is made of them."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
 from omeda_async import Deployment, DeploymentSearch, DeploymentUpdate, InvalidRecord
 from omeda_async.providers._cancels import item_of
+from omeda_async.providers._fields import check_moment
 from omeda_async.providers.omeda import _operations as wire
 from omeda_async.providers.omeda._requests import (
     CancelDeployment,
@@ -92,3 +94,39 @@ def test_a_cancel_is_due_at_no_such_hour_either(zone: str) -> None:
     assert isinstance(item.refusal, InvalidRecord)
     assert item.refusal.field == "scheduled_for"
     assert "a time that never comes there" in item.refusal.reason
+
+
+WEEK, SECOND = timedelta(days=7), timedelta(seconds=1)
+
+
+def offset_at(moment: datetime, zone: ZoneInfo) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta()
+
+
+def gaps(zone: ZoneInfo, first: int, last: int) -> Iterator[tuple[datetime, datetime]]:
+    """Find where the clocks of a zone go forward: the first time that never comes, and the first that comes again."""
+    late = datetime(first, 1, 1, tzinfo=UTC)
+    while late.year < last:
+        early, late = late, late + WEEK
+        before, after, end = offset_at(early, zone), offset_at(late, zone), late
+        while after > before and end - early > SECOND:
+            middle = early + (end - early) // SECOND // 2 * SECOND
+            early, end = (middle, end) if offset_at(middle, zone) == before else (early, middle)
+        if after > before:
+            yield (end + before).replace(tzinfo=None), (end + after).replace(tzinfo=None)
+
+
+def test_the_hours_that_never_come_are_refused_in_all_zones_that_there_are() -> None:
+    """From the first second of every gap of some years to its last one, and neither the one before nor the one after."""
+    found: dict[int, int] = defaultdict(int)
+    for name in sorted(available_timezones()):
+        zone = ZoneInfo(name)
+        for begin, end in gaps(zone, 2010, 2013):
+            found[begin.year] += 1
+            for when in (begin, begin + (end - begin) / 2, end - SECOND):
+                for fold in (0, 1):
+                    with pytest.raises(InvalidRecord, match=f"in {name}, a time that never comes there"):
+                        check_moment("deployment_date", when.replace(tzinfo=zone, fold=fold))
+            for when in (begin - SECOND, end):
+                assert check_moment("deployment_date", when.replace(tzinfo=zone)).replace(tzinfo=None) == when
+    assert all(found[year] > 100 for year in range(2010, 2013))
