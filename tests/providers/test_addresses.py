@@ -5,6 +5,7 @@ import io
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -26,6 +27,7 @@ from omeda_async import (
     Tester,
 )
 from omeda_async._characters import named
+from omeda_async.journal import read_status
 from omeda_async.providers.omeda import _addresses
 from omeda_async.providers.omeda._addresses import Addresses, check_address
 from omeda_async.providers.omeda._converter import entry_of
@@ -421,6 +423,20 @@ async def test_odd_addresses_share_entries_and_are_isolated_like_others() -> Non
         ]
         report = await manager.omeda.opt_outs.submit_many(records, allow_odd_addresses=True)
         assert report.counts == {OutcomeStatus.DONE: 2, OutcomeStatus.PARTLY_DONE: 1}
+
+
+@pytest.mark.parametrize("journal", [None, "run.sqlite3"])
+async def test_addresses_in_other_capitals_are_other_records(journal: str | None, tmp_path: Path) -> None:
+    """A provider may tell them apart: each is an entry of its own as it was given, and none is the repeat of another."""
+    given_ = ["anna@example.com", "ANNA@example.com", "anna@EXAMPLE.com", "anna@example.com"]
+    async with Sandbox() as sandbox, _manager(sandbox) as manager:
+        run = manager.omeda.opt_outs.submit_many(
+            map(ClientOptOut, given_), journal=None if journal is None else tmp_path / journal
+        )
+        report = await run
+        assert report.counts == {OutcomeStatus.DONE: 4}
+        assert [one.email_address for one in sandbox.omeda.opt_outs] == given_[:3]
+        assert journal is None or read_status(tmp_path / journal).repeats == 1
 
 
 async def test_a_sandbox_takes_reserved_domains() -> None:
