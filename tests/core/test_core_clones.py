@@ -1,5 +1,6 @@
 """A clone whose answer was lost: its source is looked up, and only what can be no other deployment is taken for it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -56,6 +57,37 @@ async def test_the_one_other_deployment_of_its_name_owner_and_date_is_it(name: s
     assert asked == ["lookup/FOO6/*", "search/*", "lookup/FOO7/*"]
     assert (result.status, result.attempts) == (OutcomeStatus.ALREADY_DONE, 4)
     assert (result.receipt.track_id, result.receipt.url, result.receipt.settled) == ("FOO7", "u", True)
+
+
+NAMED = {
+    "as it is": lambda name: name,
+    "before": lambda name: f"Copy of {name}",
+    "before, then cut": lambda name: f"Copy of {name}"[:80],
+    "behind": lambda name: f"{name} Copy of",
+    "behind, then cut": lambda name: f"{name} Copy of "[:80],
+    "cut, then behind": lambda name: f"{name[:72]}Copy of",
+    "cut, then behind, apart": lambda name: f"{name[:72]} Copy of",
+}
+
+
+@pytest.mark.parametrize("named", NAMED.values(), ids=NAMED)
+@pytest.mark.parametrize("length", range(71, 81))
+async def test_a_long_name_may_be_cut_on_either_side(named: Callable[[str], str], length: int) -> None:
+    """Omeda's page says nothing of names that become longer than 80 characters: whatever is cut, and where, it is it."""
+    name = ("Weekly news of all that has been said and done in the whole wide world, " * 2)[:length].strip()
+    source, clone = {"DeploymentName": name}, {"DeploymentName": named(name)}
+    result, asked = await _settled(answer(200, SOURCE | source), _search(ROW | clone), answer(200, CLONED | clone))
+    assert asked == ["lookup/FOO6/*", "search/*", "lookup/FOO7/*"]
+    assert (result.status, result.receipt.track_id) == (OutcomeStatus.ALREADY_DONE, "FOO7")
+
+
+@pytest.mark.parametrize("length", range(73, 81))
+async def test_a_long_name_that_is_cut_too_far_is_another_ones(length: int) -> None:
+    """Other deployments begin alike."""
+    name = "N" * length
+    rows = [ROW | {"DeploymentName": other} for other in (f"Copy of {name[:71]}", f"{name[:71]}Copy of", name[:72])]
+    result, _ = await _settled(answer(200, SOURCE | {"DeploymentName": name}), _search(*rows))
+    assert (result.status, type(result.error)) == (OutcomeStatus.UNKNOWN, errors.AnswerLost)
 
 
 @pytest.mark.parametrize(
