@@ -7,8 +7,8 @@ from typing import Final
 QUOTES: Final = r"""\"'`\u00b4\u00ab\u00bb\u2018-\u201f\u2039\u203a"""
 """Quotation marks and apostrophes of every shape, for a set in a regular expression."""
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
-# What else Unicode lets a reader see nothing of: joiners, fillers, selectors of a variant, an empty Braille cell, a note
-# without a head, and what stands for a picture that was left behind.
+# What else Unicode lets a reader see nothing of: joiners, fillers, selectors of a variant, an empty Braille cell, a
+# note without a head, and what stands for a picture that was left behind.
 _BLANK: Final = frozenset(
     map(
         chr,
@@ -96,7 +96,7 @@ def look_alike(text: str) -> str | None:
 
 
 def _mark_alone(text: str) -> str | None:
-    """Return what is wrong with the first accent, joiner or filler that stands on no letter, but on a digit or a sign."""
+    """Return what is wrong with the first accent, joiner or filler that is on a digit or a sign, and on no letter."""
     base = ""
     for place, one in enumerate(text, 1):
         if unicodedata.category(one)[0] != "M":

@@ -1,11 +1,16 @@
 """A cause that meets every record stops a run after the first few, and they are told so."""
 
 import asyncio
+import errno
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from omeda_async import (
     BasicAuth,
@@ -52,9 +57,10 @@ async def serving(answer: Answer) -> AsyncIterator[tuple[Counted, SessionManager
         yield counted, manager
 
 
-def _manager(port: int, scheme: str = "http") -> SessionManager:
-    url = f"{scheme}://127.0.0.1:{port}"
+def _manager(port: int, scheme: str = "http", host: str = "127.0.0.1", **options: Any) -> SessionManager:
+    url = f"{scheme}://{host}:{port}"
     return SessionManager(
+        **options,
         omeda=OmedaSettings(app_id="app-123456", client="foo", brand="FOO", user_id="somebody", base_url=url),
         ocamba=OcambaSettings(token="t-123456", base_url=url),
         journey_manager=JourneyManagerSettings(base_url=f"{url}/workspaces", auth=BasicAuth("u", "p-123456")),
@@ -92,16 +98,67 @@ async def test_redirects_of_every_request_stop_the_run(operation: str, status: i
         assert DONE not in report.counts
 
 
+class Nameless(AbstractResolver):
+    """Knows no name."""
+
+    async def resolve(self, host: str, port: int = 0, family: Any = None) -> list[ResolveResult]:
+        """Say so."""
+        raise OSError(None, f"{host}:{port} is not known ({family})")
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+class Anywhere(Nameless):
+    """Has one address for every name."""
+
+    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[ResolveResult]:
+        """Give it."""
+        return [ResolveResult(hostname=host, host="192.0.2.1", port=port, family=family, proto=0, flags=0)]
+
+
+async def _never(*_: object, **__: object) -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+def _no_socket(_: object) -> socket.socket:
+    raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+
+AWAY: dict[str, dict[str, Any]] = {
+    "refused": {},
+    "name": {"resolver": Nameless},
+    "unreachable": {"resolver": Anywhere, "socket_factory": lambda: _no_socket},
+    "timeout": {"resolver": Anywhere},
+    "proxy": {},
+}
+"""What keeps every connection from being made, and the options of a connector that bring it about."""
+
+
+@pytest.mark.parametrize("cause", AWAY)
 @pytest.mark.parametrize("operation", OPERATIONS)
-async def test_a_host_that_is_never_reached_stops_the_run(operation: str, unused_tcp_port: int) -> None:
-    """Nothing has left: after a few records, not after hours."""
-    async with _manager(unused_tcp_port) as manager:
-        run = _runs(manager)[operation]()
+async def test_a_host_that_is_never_reached_stops_the_run(
+    operation: str, cause: str, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing has left: after a few records and minutes, not after hours, and whatever keeps a connection away."""
+    if cause == "timeout":
+        monkeypatch.setattr("aiohappyeyeballs.start_connection", _never)
+    connector = aiohttp.TCPConnector(**{name: make() for name, make in AWAY[cause].items()})
+    proxy = f"http://127.0.0.1:{unused_tcp_port}" if cause == "proxy" else None
+    host = "127.0.0.1" if cause == "refused" else "nowhere.example"
+    async with (
+        aiohttp.ClientSession(connector=connector, proxy=proxy) as session,
+        _manager(unused_tcp_port, "https", host, http_session=session) as manager,
+    ):
+        run, begun = _runs(manager)[operation](), asyncio.get_running_loop().time()
         report = await run
         assert isinstance(run.stopped_by, ConnectionFailed)
+        assert run.stopped_by.cause == cause
         assert report.counts.keys() == {OutcomeStatus.FAILED, NOT_SENT}
         assert report.requests <= 80
+        assert report.total == 3000
         assert not any(outcome.error and outcome.error.sent for outcome in report.failures)
+        assert asyncio.get_running_loop().time() - begun < (300 if cause == "timeout" else 30)
 
 
 async def test_a_host_that_was_reached_before_does_not_stop_the_run() -> None:

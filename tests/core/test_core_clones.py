@@ -73,7 +73,7 @@ NAMED = {
 @pytest.mark.parametrize("named", NAMED.values(), ids=NAMED)
 @pytest.mark.parametrize("length", range(71, 81))
 async def test_a_long_name_may_be_cut_on_either_side(named: Callable[[str], str], length: int) -> None:
-    """Omeda's page says nothing of names that become longer than 80 characters: whatever is cut, and where, it is it."""
+    """Omeda's page says nothing of names of more than 80 characters: whatever is cut, and where, it is it."""
     name = ("Weekly news of all that has been said and done in the whole wide world, " * 2)[:length].strip()
     source, clone = {"DeploymentName": name}, {"DeploymentName": named(name)}
     result, asked = await _settled(answer(200, SOURCE | source), _search(ROW | clone), answer(200, CLONED | clone))

@@ -427,7 +427,7 @@ async def test_odd_addresses_share_entries_and_are_isolated_like_others() -> Non
 
 @pytest.mark.parametrize("journal", [None, "run.sqlite3"])
 async def test_addresses_in_other_capitals_are_other_records(journal: str | None, tmp_path: Path) -> None:
-    """A provider may tell them apart: each is an entry of its own as it was given, and none is the repeat of another."""
+    """A provider may tell them apart: each is an entry of its own, as it was given, and no repeat."""
     given_ = ["anna@example.com", "ANNA@example.com", "anna@EXAMPLE.com", "anna@example.com"]
     async with Sandbox() as sandbox, _manager(sandbox) as manager:
         run = manager.omeda.opt_outs.submit_many(

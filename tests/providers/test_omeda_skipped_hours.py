@@ -117,7 +117,7 @@ def gaps(zone: ZoneInfo, first: int, last: int) -> Iterator[tuple[datetime, date
 
 
 def test_the_hours_that_never_come_are_refused_in_all_zones_that_there_are() -> None:
-    """From the first second of every gap of some years to its last one, and neither the one before nor the one after."""
+    """From the first second of a gap to its last one, and neither the one before nor the one after."""
     found: dict[int, int] = defaultdict(int)
     for name in sorted(available_timezones()):
         zone = ZoneInfo(name)
