@@ -1,5 +1,6 @@
 """A body of many megabytes costs no more than one of a few: what is done with it is bounded, not only its bytes."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,18 @@ import pytest
 
 from omeda_async._call import read_response
 from omeda_async._operation import Operation, Response
-from omeda_async.errors import AlreadyDone, ApiError, BadRequest, BatchRejected, OmedaAsyncError, cut_body
+from omeda_async.errors import (
+    AlreadyDone,
+    ApiError,
+    AuthenticationFailed,
+    BadRequest,
+    BatchRejected,
+    OmedaAsyncError,
+    RateLimited,
+    ServerError,
+    UnreadableAnswer,
+    cut_body,
+)
 from omeda_async.providers import _responses
 from omeda_async.providers.journey_manager import _operations as journey_manager
 from omeda_async.providers.journey_manager.models import TransactionPage
@@ -17,6 +29,10 @@ from omeda_async.providers.ocamba.models import CampaignPage
 from omeda_async.providers.omeda import _operations as omeda
 
 SIZE = 14 * 1024 * 1024
+STATUSES = (401, 429, 503)
+"""Those that decide whatever a body says."""
+MOST_SECONDS = 2.0
+"""Of a processor: ten times and more what 14 MB take, and far less than what holds everything up."""
 OPERATIONS = pytest.mark.parametrize(
     "operation",
     [omeda.CANCEL, omeda.SUBMIT_OPT_OUTS, omeda.LOOKUP, omeda.SEARCH, ocamba.CANCEL, ocamba.GET, ocamba.LIST,
@@ -62,6 +78,9 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
+FEW = pytest.mark.parametrize("operation", [omeda.SUBMIT_OPT_OUTS, journey_manager.CANCEL], ids=lambda one: one.name)
+
+
 @OPERATIONS
 @pytest.mark.parametrize("body", CROWDED.values(), ids=CROWDED)
 @pytest.mark.parametrize("status", [200, 400])
@@ -75,6 +94,20 @@ def test_json_of_too_many_values_is_not_read(
     assert isinstance(result, ApiError) is (status == 400)
 
 
+@FEW
+@pytest.mark.parametrize("body", CROWDED.values(), ids=CROWDED)
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_status_decides_whatever_crowds_its_body(
+    operation: Operation[Any, Any], body: bytes, status: int, loaded: list[int]
+) -> None:
+    """Credentials stop a run, a 429 holds it, and a 5xx is a 5xx: none of them is a matter of what can be read."""
+    result = operation.parse(Response(status, {}, body))
+    assert isinstance(result, ApiError)
+    assert (result.status, type(result)) == (status, BY_STATUS[status])
+    assert sum(loaded) <= 100_000
+
+
+BY_STATUS = {401: AuthenticationFailed, 429: RateLimited, 503: ServerError}
 LONG = {
     "one text": b'{"title":"' + b"a@b.co x " * (SIZE // 9) + b'"}',
     "one message": b'{"Errors":[{"Error":"' + b"brand opt-out a@b.co " * (SIZE // 21) + b'"}]}',
@@ -82,14 +115,46 @@ LONG = {
     "no JSON": b"\xff" * SIZE,
     "a page": many(b"<p>", b"<html>", b""),
     "broken errors": many(b'Error": "x", ', b"{", b""),
+    "signs": b'{"Errors":[{"Error":"' + b"&#64;" * (SIZE // 5) + b'"}]}',
+    "secrets": b'{"message":"' + b"a-secret-1234 " * (SIZE // 14) + b'"}',
 }
+
+
+def read(operation: Operation[Any, Any], status: int, body: bytes) -> Any:
+    """Read a response with a secret that it may hold; that takes little of a processor."""
+    begun = time.thread_time()
+    result = read_response(operation, Response(status, {}, body), ("a-secret-1234",))
+    text = str(result) if isinstance(result, OmedaAsyncError) else ""
+    assert time.thread_time() - begun < MOST_SECONDS
+    assert "a-secret-1234" not in text
+    return result
+
+
+@FEW
+@pytest.mark.parametrize("body", LONG.values(), ids=LONG)
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_status_decides_however_long_its_body(operation: Operation[Any, Any], status: int, body: bytes) -> None:
+    """It is read as soon, and as little of it is kept."""
+    error = read(operation, status, body)
+    assert (error.status, type(error)) == (status, BY_STATUS[status])
+    assert (len(error.body) <= 200, len(str(error)) <= 1100) == (True, True)
+    assert sum(map(len, error.messages)) <= 1_000_000
+
+
+@OPERATIONS
+@pytest.mark.parametrize("body", LONG.values(), ids=LONG)
+def test_a_long_success_is_read_as_soon(operation: Operation[Any, Any], body: bytes) -> None:
+    """As a receipt, or as what proves nothing; an error shows little of it."""
+    result = read(operation, 200, body)
+    if isinstance(result, ApiError | UnreadableAnswer):
+        assert (len(result.body) <= 200, len(str(result)) <= 1100) == (True, True)
 
 
 @OPERATIONS
 @pytest.mark.parametrize("body", LONG.values(), ids=LONG)
 def test_long_texts_are_cut_before_they_are_searched(operation: Operation[Any, Any], body: bytes) -> None:
     """An error keeps little of them, and shows less."""
-    error = read_response(operation, Response(400, {}, body), ("a-secret-1234",))
+    error = read(operation, 400, body)
     assert isinstance(error, ApiError)
     assert len(error.body) <= 200
     assert len(str(error)) <= 1100

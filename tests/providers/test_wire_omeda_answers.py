@@ -15,6 +15,8 @@ from omeda_async.errors import (
     NotAuthorized,
     NotFound,
     OmedaAsyncError,
+    RateLimited,
+    ServerError,
     TooLate,
     UnreadableAnswer,
 )
@@ -192,6 +194,33 @@ def test_no_brands_for_the_client_is_a_cause_that_meets_everyone(status: int) ->
     assert isinstance(result, BatchRejected)
     assert (result.culprits, result.sent) == ((), False)
     assert wire.SUBMIT_OPT_OUTS.hits_everyone(result) is True
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, AuthenticationFailed),
+        (408, ApiError),
+        (429, RateLimited),
+        (502, ServerError),
+        (503, ServerError),
+        (504, ServerError),
+    ],
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Too many brand opt-out requests.",
+        "None of the OptOuts submitted in your request were created.",
+        "You have reached the rate limit for client opt-outs.",
+    ],
+)
+def test_a_status_that_refuses_no_record_decides_whatever_it_says_of_opt_outs(
+    status: int, kind: type[ApiError], text: str
+) -> None:
+    """A limit or a log-in that is spoken of with opt-outs: the run waits or stops, and no record is rejected for it."""
+    for body in (_errors(text), b'{"Errors": [Error": "%s"]}' % text.encode()):
+        assert type(wire.SUBMIT_OPT_OUTS.parse(Response(status, {}, body))) is kind
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ MAY_BE_FOR_SIZE: Final = GAVE_UP | {_TOO_LARGE}
 _MOST_TELLING: Final = 100
 """Messages whose meaning is looked for; whom they name is read in all."""
 _REFUSES_A_BATCH: Final = frozenset({400, 409, 422})
+_DECIDES: Final = frozenset({401, 408, 429, 502, 503, 504})
+"""Statuses that say more than words on opt-outs beside them: the request was not looked at, and no record of it."""
 _SUBMISSION: Final = ("submissionid", "submission")
 """Omeda's two names of the id of a submission, in lower case."""
 _FAILED: Final = "the response does not say that it was successful"
@@ -271,8 +273,8 @@ def _named(
     telling = [text[:LONGEST_SENTENCE] for text in messages[:_MOST_TELLING]]
     kind = next((kind for words, kind in meanings if any(map(words.search, telling))), None)
     details: dict[str, Any] = {"submission_id": submission_id, "fields": _fields_in(telling)}
-    refused = batch and (speaks_of_a_batch(telling) or response.accepted or response.status in _REFUSES_A_BATCH)
-    if kind is None and refused:
+    by_words = response.status not in _DECIDES and (speaks_of_a_batch(telling) or response.accepted)
+    if kind is None and batch and (by_words or response.status in _REFUSES_A_BATCH):
         kind, details["culprits"] = BatchRejected, culprits_in(messages)
     return api_error(response, kind, sent=None if kind is None else False, messages=messages, **details)
 
