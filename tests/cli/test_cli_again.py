@@ -1,17 +1,21 @@
 """What ``status --failed`` writes is read as what it was, or is not written."""
 
+import asyncio
 import csv
 import errno
 import io
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from omeda_async import DeploymentCancel, SessionManager
 from omeda_async.cli._demo_data import write_files
-from omeda_async.rows import CAMPAIGNS, OPT_OUTS, RowFile
+from omeda_async.rows import CAMPAIGNS, DEPLOYMENTS, OPT_OUTS, TRANSACTIONS, RowFile, RowKind
 from omeda_async.rows._formulas import quoted, unquoted
 from tests.campaigns import cases
 from tests.cli.cli_scene import Scene
@@ -57,6 +61,57 @@ def test_ids_come_back_as_they_were_or_the_format_is_refused(scene: Scene, ids: 
     written = output.read_text() if name else result.stdout
     assert read_again(written, name) == ids
     assert name or written.replace("\n", "").isprintable()
+
+
+DUE = "2126-03-01T06:30:00-06:00"
+OTHERS: dict[str, tuple[RowKind, dict[str, Any]]] = {
+    "cancel-campaigns": (CAMPAIGNS, {"reason": "=too late, 'really'", "key": "-1"}),
+    "cancel-deployments": (DEPLOYMENTS, {"scheduled_for": DUE, "user_id": "+1\u202e"}),
+    "cancel-transactions": (TRANSACTIONS, {"reason": '@all\n"x"', "milestones": "a|b;c"}),
+}
+
+
+@pytest.mark.parametrize("name", ["", "again.txt", "again.csv", "again.jsonl"])
+@pytest.mark.parametrize("more", [False, True], ids=["ids", "fields"])
+@pytest.mark.parametrize("command", OTHERS)
+def test_records_of_every_command_come_back_as_they_were(scene: Scene, command: str, name: str, *, more: bool) -> None:
+    """Odd ids, moments and texts of every kind; what does not fit into a format is not written."""
+    kind, fields = OTHERS[command]
+    given_ = [{kind.target: one, **(fields if more else {})} for ids in ODD for one in ids]
+    given_ = [one for place, one in enumerate(given_) if one not in given_[:place]]
+    journal, output = scene.directory / "run.sqlite3", scene.directory / (name or "none")
+    file = scene.file("in.jsonl", "".join(json.dumps(one) + "\n" for one in given_))
+    assert scene.give(command, file, "--yes", "--journal", journal).exit_code == 1
+    result = scene.give("status", journal, "--failed", *(("--output", output) if name else ()))
+    if result.exit_code == 2 and name in {"again.txt", "again.csv"}:
+        assert f"do not fit into {output}: give a file that ends in .jsonl" in result.stderr
+        assert not output.exists()
+        return
+    assert result.exit_code == 0, result.output
+    written = (output.read_text() if name else result.stdout).encode()
+    assert [row.fields() for row in RowFile(kind, lambda: io.BytesIO(written), name)] == given_
+
+
+@pytest.mark.parametrize("name", ["again.csv", "again.jsonl"])
+def test_records_of_a_program_come_back_as_files(scene: Scene, name: str) -> None:
+    """A moment with its offset from UTC, and an id as it was."""
+    journal, output = scene.directory / "run.sqlite3", scene.directory / name
+    due = datetime(2126, 3, 1, 6, 30, tzinfo=ZoneInfo("America/Chicago"))
+
+    async def main() -> None:
+        async with SessionManager.from_env() as manager:
+            await manager.omeda.deployments.cancel_many(
+                [DeploymentCancel("=FOO1", scheduled_for=due, key="k1"), DeploymentCancel("FOO2", scheduled_for=due)],
+                journal=journal,
+            )
+
+    asyncio.run(main())
+    assert scene.give("status", journal, "--failed", "--output", output).exit_code == 0
+    found = [row.fields() for row in RowFile.at(DEPLOYMENTS, output)]
+    assert found == [
+        {"track_id": "=FOO1", "scheduled_for": DUE, "key": "k1"},
+        {"track_id": "FOO2", "scheduled_for": DUE},
+    ]
 
 
 def test_cells_that_a_spreadsheet_would_run_are_quoted(scene: Scene) -> None:

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from omeda_async import BatchRejected, Culprit, Outcome, OutcomeStatus
 from omeda_async.cli import app
 from omeda_async.cli._report import show_figures
 from omeda_async.cli._screen import say, wrapped
@@ -126,6 +127,30 @@ def test_results_are_written_as_csv_where_the_name_ends_so(scene: Scene) -> None
     assert (rows[3]["status"], rows[3]["refused_ids"]) == ("partly_done", "ZZZ")
     assert (rows[4]["status"], rows[4]["position"]) == ("rejected", "2")
     assert rows[4]["message"].startswith("column brand_ids: ")
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "＝", "\t=", " +", "'-"], ids=ascii)  # noqa: RUF001 a spreadsheet's
+def test_no_cell_of_results_is_a_formula(tmp_path: Path, sign: str) -> None:
+    """Whoever wrote it: the user's key, the provider's words, refused ids, or what a receipt holds."""
+    from omeda_async.cli._outcomes import writing  # noqa: PLC0415 beside the commands
+
+    odd = f"{sign}cmd|' /C calc'!A0"
+    culprit = Culprit(level="BrandOptOut", id=odd, email_address=None, message=odd)
+    error = BatchRejected(odd, provider="", sent=False, status=400, messages=(odd,), culprits=(culprit,))
+    outcomes: list[Outcome[None, str]] = [
+        Outcome(record=None, key=odd, position=0, status=OutcomeStatus.PARTLY_DONE, error=error, attempts=1),
+        Outcome(record=None, key=odd, position=1, status=OutcomeStatus.DONE, receipt=odd, attempts=1),
+    ]
+    with writing(str(tmp_path / "out.csv")) as lines:
+        for outcome in outcomes:
+            lines(outcome)
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    shown = odd.replace("\t", "\ufffd")
+    quoted = shown if sign == "\t=" else f"'{shown}"
+    assert [row["key"] for row in rows] == [quoted, quoted]
+    assert (rows[0]["message"], rows[0]["refused_ids"]) == (quoted, quoted)
+    assert not [cell for row in rows for cell in row.values() if cell.strip(' "')[:1] in {*"=+-@＝"}]  # noqa: RUF001 the same
 
 
 def test_a_csv_of_no_results_has_its_header(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
