@@ -167,6 +167,30 @@ def test_a_summary_that_cannot_be_written_is_said_in_a_line(scene: Scene, monkey
     assert "cannot be written: No space left on device; 2 records: 1 done, 1 rejected" in result.stderr
 
 
+@pytest.mark.parametrize(("out", "form"), [("full", "table"), ("pipe", "json")])
+async def test_a_run_that_has_ended_says_so_where_its_summary_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str, form: str
+) -> None:
+    """The sums come in the one line that is left, and the results and the journal are whole; so is what status says."""
+    ids, journal, output = tmp_path / "ids.txt", tmp_path / "run.sqlite3", tmp_path / "out.jsonl"
+    ids.write_text("1\n2\nnone\n")
+    reason = "No space left on device" if out == "full" else "Broken pipe"
+    told = f"Error: standard output cannot be written: {reason}"
+    async with Sandbox() as sandbox:
+        sandbox.ocamba.seed_campaigns(["1", "2"])
+        for name, value in (sandbox.settings_env() | {"PYTHONPATH": os.pathsep.join(sys.path)}).items():
+            monkeypatch.setitem(ENVIRONMENT, name, value)
+        run: list[str | Path] = ["cancel-campaigns", ids, "--yes", "--journal", journal, "--output", output]
+        code, said = await asyncio.to_thread(ended, [*run, "--format", form], out=out)
+        assert (code, said.splitlines()[-1]) == (1, f"{told}; 3 records: 2 done, 1 rejected")
+        assert "Traceback" not in said
+        assert sorted(json.loads(line)["status"] for line in output.read_text().splitlines()) == [
+            *("done", "done", "rejected"),
+        ]
+    for more in (["--format", form], ["--failed"]):
+        assert await asyncio.to_thread(ended, ["status", journal, *more], out=out) == (1, f"{told}\n")
+
+
 class Broken:
     """A stream whose writes fail."""
 
