@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from omeda_async._hooks import observe
+from omeda_async._masking import readable
 from omeda_async.bulk.shared.reports import ChunkReport, ChunkStatus
 from omeda_async.errors import ClosedError, JournalError, OmedaAsyncError
 from omeda_async.events import logger
@@ -52,16 +53,18 @@ class Performing:
             raise
         except Exception as error:
             seconds = seconds_until_again(error, self._failures[run, chunk])
-            cause = str(error) if isinstance(error, OmedaAsyncError | OtherVersion) else type(error).__name__
+            known = isinstance(error, OmedaAsyncError | OtherVersion)
+            cause = readable(str(error)) if known else type(error).__name__
             if seconds is None:
                 if isinstance(error, JournalError) and error.missing == "chunk":  # the others may be there
-                    logger.error("%s: the job of chunk %d ends: %s", run, chunk, cause)
+                    logger.error("%s: the job of chunk %d ends: %s", readable(run), chunk, cause)
                 else:
                     await self._stop(run, cause)
                 raise
             if seconds:
                 self._failures[run, chunk] += 1
-                logger.warning("%s: chunk %d is tried again in %.0f s: %s", run, chunk, seconds, cause)
+                text = "%s: chunk %d is tried again in %.0f s: %s"
+                logger.warning(text, readable(run), chunk, seconds, cause)
             raise Later(cause, seconds) from error
         del self._failures[run, chunk]
         return report.status.value
@@ -69,7 +72,7 @@ class Performing:
     async def _performed(self, run: str, chunk: int, operation: str, options: dict[str, Any]) -> ChunkReport:
         async with self.managers.one() as manager:
             report: ChunkReport = await self._part(manager, run, operation, options).perform(chunk)
-        logger.info("%s: chunk %d: %s", run, chunk, report.status)
+        logger.info("%s: chunk %d: %s", readable(run), chunk, report.status)
         if self.on_chunk is not None:
             observe(partial(self.on_chunk, run), report)
         if report.status is ChunkStatus.TAKEN:
@@ -91,4 +94,4 @@ class Performing:
         text = (
             "%s is stopped, as all records would meet this: %s (jobs that left the queue: %d; defer it again to go on)"
         )
-        logger.error(text, run, cause, waiting)
+        logger.error(text, readable(run), cause, waiting)

@@ -1,6 +1,7 @@
 """What jobs are made of, without a queue: when they come again, what may stand in them."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,10 +23,12 @@ from omeda_async import (
     UnreadableAnswer,
 )
 from omeda_async.worker import BulkJobs, _running
-from omeda_async.worker._again import FIRST, LONGEST, OFTEN, seconds_until_again, taken
+from omeda_async.worker._again import FIRST, LONGEST, OFTEN, Later, seconds_until_again, taken
 from omeda_async.worker._managers import Managers
 from omeda_async.worker._operations import check_options, operation_of
+from omeda_async.worker._performing import Performing
 from omeda_async.worker._places import check_database, journal_of, split
+from omeda_async.worker._queue import Queue
 from tests.limits.postgres_service import AwayAtFirst, free_port
 
 DATABASE = "postgresql://ops@db.example.com/jobs"
@@ -55,6 +58,44 @@ def test_what_passes_comes_again_later_and_later_and_not_for_ever(error: Excepti
     assert max(filter(None, waits)) == waits[-1] == LONGEST
     assert 20 * 3600 < sum(filter(None, waits)) < 30 * 3600
     assert seconds_until_again(error, OFTEN) is None
+
+
+HIDING = "a\u202egnp.b\x1b[2J"
+
+
+async def test_a_run_whose_name_cannot_be_shown_is_not_deferred() -> None:
+    """Its name stands in logs and on terminals."""
+    jobs = BulkJobs(App(connector=PsycopgConnector()), manager, journal=DATABASE)
+    with pytest.raises(ConfigurationError, match="of characters that can be printed") as caught:
+        await jobs.defer_rows(["1"], "cancel-campaigns", run=HIDING)
+    assert str(caught.value).isprintable()
+
+
+class Emptied(Queue):
+    """A queue that holds no jobs any more."""
+
+    async def remove(self, run: str) -> int:
+        """Say so."""
+        return len(run) * 0
+
+
+@pytest.mark.parametrize("operation", ["cancel-campaigns", f"new{HIDING}"])
+@pytest.mark.parametrize("options", [{}, {f"new{HIDING}": 1}], ids=["known", "unknown"])
+async def test_a_job_of_somebody_elses_is_logged_without_what_turns_the_text(
+    caplog: pytest.LogCaptureFixture, operation: str, options: dict[str, int]
+) -> None:
+    """Whoever can write to the queue's database chooses what stands in a job: its run, its operation, its options."""
+    performing = Performing(
+        managers=Managers(manager),
+        queue=Emptied(app=App(connector=PsycopgConnector()), name="q"),
+        journal=partial(journal_of, DATABASE),
+        on_chunk=None,
+    )
+    with pytest.raises((ConfigurationError, Later)):
+        await performing.perform(run=f"{HIDING} anna@example.com", chunk=1, operation=operation, options=options)
+    (told,) = [record.getMessage() for record in caplog.records if record.name.startswith("omeda_async")]
+    assert told.isprintable()
+    assert "anna@" not in told
 
 
 @pytest.mark.parametrize(
