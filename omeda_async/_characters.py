@@ -6,6 +6,8 @@ from typing import Final
 
 QUOTES: Final = r"""\"'`\u00b4\u00ab\u00bb\u2018-\u201f\u2039\u203a"""
 """Quotation marks and apostrophes of every shape, for a set in a regular expression."""
+PLACEHOLDER: Final = re.compile(r".*(?:\{\{[^{}]*\}\}|\$\{[^{}]*\}|<%[^%]*%>|\*\|[^*|]+\|\*|%%[^%]+%%|\[%[^%]*%\])")
+"""Matches a text in which a template has left a place open: ``{{email}}``, ``${email}``, ``*|EMAIL|*``."""
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 # What else Unicode lets a reader see nothing of: joiners, fillers, selectors of a variant, an empty Braille cell, a
 # note without a head, and what stands for a picture that was left behind.
@@ -34,6 +36,10 @@ _BESIDE_LATIN: Final = frozenset(
 )
 REPLACED: Final = "\ufffd"
 """What a decoder puts in the place of what it cannot read."""
+# Encodings that UTF-8 is mistaken for, and how many characters beyond ASCII that takes: of two, a word may be made.
+_MISREAD_AS: Final = {"cp1252": 2, "cp1250": 2, "cp1251": 4, "cp1253": 4}
+_DRAWN: Final = frozenset(map(chr, range(0x2500, 0x25A0)))
+"""Lines and blocks, for which letters were taken that were read as an encoding of DOS, or as KOI8-R."""
 _NAMELESS: Final = {
     "\0": "control character (null)",
     "\t": "control character (tab)",
@@ -59,12 +65,30 @@ def odd_character(text: str) -> str | None:
     Nobody sees it (a blank, a mark of direction, a filler), or it only looks like what has a plain key.
     """
     for place, one in enumerate(text, 1):
-        if one == REPLACED:
+        if one == REPLACED or one in _DRAWN:
             return f"holds {named(one)} at character {place}: a decoder has damaged it; see its source"
         if unicodedata.category(one) in _UNSEEN or one in _BLANK:
             return f"holds {named(one)} at character {place}: remove it"
         if not one.isascii() and (plain := unicodedata.normalize("NFKC", one)).isascii():
             return f"holds {named(one)} at character {place}: write {plain}"
+    return None
+
+
+def misread(text: str) -> str | None:
+    """Return what is wrong with a text whose UTF-8 was read as another encoding, such as ``zoÃ«``; None for others."""
+    if text.isascii():
+        return None
+    for encoding, least in _MISREAD_AS.items():
+        try:
+            text.encode(encoding).decode()
+        except UnicodeError:
+            continue
+        place = next(place for place, one in enumerate(text, 1) if not one.isascii())
+        if sum(not one.isascii() for one in text) >= least:
+            return (
+                f"holds {named(text[place - 1])} at character {place}, as UTF-8 does that was read as {encoding}: "
+                "see its source"
+            )
     return None
 
 
@@ -84,8 +108,10 @@ def look_alike(text: str) -> str | None:
     if text.isascii():
         return None
     for word in _WORD.finditer(text):
+        latin = any(unicodedata.name(one, "").startswith("LATIN ") for one in word[0])
+        digit = any(map(str.isdigit, filter(str.isascii, word[0])))
         for place, one in enumerate(word[0], word.start() + 1):
-            if _is_out_of_place(one, word[0]):
+            if _is_out_of_place(one, latin=latin, digit=digit):
                 kind = "digits" if unicodedata.category(one) == "Nd" else "letters"
                 return f"holds {named(one)} at character {place}, among {kind} of another alphabet: write all in one"
     composed = unicodedata.normalize("NFC", text)
@@ -106,11 +132,12 @@ def _mark_alone(text: str) -> str | None:
     return None
 
 
-def _is_out_of_place(one: str, word: str) -> bool:
+def _is_out_of_place(one: str, *, latin: bool, digit: bool) -> bool:
+    """Whether a letter, a mark or a digit is of another alphabet than the word it stands in, which has such others."""
     category = unicodedata.category(one)
     if one.isascii() or category[0] not in "LMN":
         return False
-    beside = category == "Nd" and any(other.isascii() and other.isdigit() for other in word)
+    beside = category == "Nd" and digit
     if not beside and unicodedata.name(one, "").partition(" ")[0] in _BESIDE_LATIN:
         return False
-    return beside or any(unicodedata.name(other, "").startswith("LATIN ") for other in word)
+    return beside or latin

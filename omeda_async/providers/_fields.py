@@ -10,7 +10,7 @@ from numbers import Integral
 from typing import Final
 from urllib.parse import quote
 
-from omeda_async._characters import QUOTES, is_typographic, look_alike, named, odd_character
+from omeda_async._characters import PLACEHOLDER, QUOTES, is_typographic, look_alike, misread, named, odd_character
 from omeda_async._empty import EMPTY, is_empty
 from omeda_async.errors import InvalidRecord
 
@@ -23,10 +23,15 @@ _UNSENDABLE: Final = re.compile(r"[\ud800-\udfff]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NOTHING: Final = ("nan", "NaN", "NaT", "None", "null", "NULL", "undefined")
 """What programs write where there is nothing."""
-is_plain_id: Final = re.compile(rf"(?![nNu](?:{'|'.join(one[1:] for one in _NOTHING)})\Z)[A-Za-z0-9_-]+").fullmatch
+LONGEST_ID: Final = 1000
+"""Characters of an id, far more than any provider's has: a longer one no server takes in a path."""
+is_plain_id: Final = re.compile(
+    rf"(?![nNu](?:{'|'.join(one[1:] for one in _NOTHING)})\Z)[A-Za-z0-9_-]{{1,{LONGEST_ID}}}"
+).fullmatch
 """Matches ids that need no further look: letters, digits, ``_`` and ``-``."""
 # The first that fits says it best.
 _NO_IDS: Final[Mapping[re.Pattern[str], str]] = {
+    PLACEHOLDER: "holds a placeholder that nothing was put in for: give the id itself",
     re.compile(r"\s*#"): "begins with # as a comment does: give the id alone",
     re.compile(r"\s*="): "begins with = as a formula of a spreadsheet does: give the id alone",
     re.compile(r"\s*<"): "stands between < and >: give the id alone",
@@ -103,6 +108,10 @@ def check_id(field: str, value: object) -> None:
         reason = "a column of integers with an empty cell becomes one of floats; read it as text (pandas: dtype=str)"
         raise InvalidRecord.of(field, f"must be a string, not {type(value).__name__}: {reason}")
     text = check_string(field, value)
+    if len(text) > LONGEST_ID:
+        raise InvalidRecord.of(
+            field, f"has {len(text):,} characters, and no id so many: is a quotation mark not closed?"
+        )
     if text in _NOTHING:
         raise InvalidRecord.of(field, f"is {text!r}, as programs write an empty cell: give the id")
     if not text.strip():
@@ -113,6 +122,8 @@ def check_id(field: str, value: object) -> None:
 
 
 def _odd_in_id(text: str) -> str | None:
+    if (wrong := misread(text)) is not None:
+        return wrong
     for place, one in enumerate(text, 1):
         if is_typographic(one):
             return f"holds {named(one)} at character {place}: write the plain character"

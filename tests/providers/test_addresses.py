@@ -151,6 +151,21 @@ FORMS = {
     "anna@example。com": (
         "holds U+3002 ideographic full stop, which is in no address: write the plain character" + INSIST
     ),
+    "{{email}}": "holds a placeholder that nothing was put in for: give the address itself",
+    "{{ anna }}@example.com": "holds a placeholder that nothing was put in for: give the address itself",
+    "${anna}@example.com": "holds a placeholder that nothing was put in for: give the address itself",
+    "*|EMAIL|*": "holds a placeholder that nothing was put in for: give the address itself",
+    "%%emailaddr%%": "holds a placeholder that nothing was put in for: give the address itself",
+    "<%= anna %>": "holds a placeholder that nothing was put in for: give the address itself",
+    "[%EMAIL%]": "holds a placeholder that nothing was put in for: give the address itself",
+    "anna%2Bnews@example.com": "has %2B as a link writes a character: write the character",
+    "anna%252bnews@example.com": "has %252b as a link writes a character: write the character",
+    "%20anna@example.com": "has %20 as a link writes a character: write the character",
+    "o&#39;anna@example.com": "has &#39; as a page writes a character: write the character",
+    "anna&amp;bob@example.com": "has &amp; as a page writes a character: write the character",
+    "&lt;anna@example.com&gt;": "has &lt; as a page writes a character: write the character",
+    "a***@example.com": "is masked with ***: give the whole address",
+    "a**a@example.com": "is masked with **: give the whole address",
     "anna@example..com": "is no e-mail address: An email address cannot have two periods in a row" + INSIST,
     "an..na@example.com": "is no e-mail address: An email address cannot have two periods in a row" + INSIST,
     ".anna@example.com": "is no e-mail address: An email address cannot start with a period" + INSIST,
@@ -190,6 +205,13 @@ GOOD = (
     "_anna-@mail-1.example.com",
     "-anna@1.com",
     "{anna}@example.com",
+    "user%example.com@example.org",
+    "anna%@example.com",
+    "a&b@example.com",
+    "a*b@example.com",
+    "сё@example.com",
+    "ŽIŽEK@example.com",
+    "jürgen.groß@straße.example",
     f"{'a' * 100}@example.com",
 )
 
@@ -293,6 +315,35 @@ def test_every_character_of_a_kind_nobody_sees_is_refused(character: str) -> Non
     """By the categories of Unicode, whatever is added to them."""
     if unicodedata.category(character) in {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"}:
         assert refusal_of(f"an{character}na@example.com") is not None
+
+
+NAMES = ("zoë", "Ünal", "weiß", "José", "Łukasz", "žižek", "Gökçe", "ångström", "François", "Ñandú")
+OTHERS = ("иванова", "Ελένη", "анна", "Ёлкина")
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        *((name, encoding) for name in NAMES for encoding in ("cp1252", "cp1250", "cp850", "cp437", "mac_roman")),
+        *((name, encoding) for name in OTHERS for encoding in ("cp1251", "cp1253", "cp866", "koi8-r", "latin-1")),
+    ],
+)
+@pytest.mark.parametrize("form", ["{}@example.com", "anna@{}.example"])
+def test_an_address_whose_bytes_were_misread_is_refused(name: str, encoding: str, form: str) -> None:
+    """UTF-8 that a program took for another encoding: nobody has such an address, and everybody's own is sent."""
+    try:
+        misread = name.encode().decode(encoding)
+    except UnicodeError:
+        misread = name.encode().decode("latin-1")
+    assert "holds U+" in (refusal_of(form.format(misread)) or "")
+    assert misread not in (refusal_of(form.format(misread)) or "")
+    assert refusal_of(form.format(name)) is None
+
+
+@given(st.text(st.sampled_from("abcéèêëàâäáãåçñöôóòõüùûúíìîïßøæœÿý"), min_size=1))
+def test_what_is_read_in_its_encoding_is_not_taken_for_misread(name: str) -> None:
+    """However many accents stand beside each other."""
+    assert "that was read as" not in (refusal_of(f"{name}@example.com") or "")
 
 
 def test_every_character_that_unicode_lets_nobody_see_is_refused() -> None:

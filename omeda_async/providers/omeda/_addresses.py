@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from omeda_async._characters import QUOTES, is_typographic, look_alike, named, odd_character
+from omeda_async._characters import PLACEHOLDER, QUOTES, is_typographic, look_alike, misread, named, odd_character
 from omeda_async._empty import EMPTY, is_empty
 from omeda_async.errors import InvalidRecord
 
@@ -31,6 +31,7 @@ _FORMS: Final[Mapping[re.Pattern[str], str]] = {
     re.compile(r"(?:mailto|e-?mail|smtp|sips?|xmpp|https?|to|b?cc)(?=:)", re.IGNORECASE): (
         "begins with {0}: as a link or a header does: give the address alone"
     ),
+    PLACEHOLDER: "holds a placeholder that nothing was put in for: give the address itself",
     re.compile(r"="): "begins with = as a formula of a spreadsheet does: give the address alone",
     re.compile(r"#"): "begins with # as a comment does: give the address alone",
     re.compile(r"<.*>\Z"): "stands in angle brackets: remove them",
@@ -41,6 +42,13 @@ _FORMS: Final[Mapping[re.Pattern[str], str]] = {
     re.compile(r"[^@]*@[^@]*@"): "has more than one @: give one address, and each of several in a record of its own",
     re.compile(r"[^@]*@.*\?"): "has a ? after it as in a link: give the address alone",
     re.compile(r"[^@]*(%40|&#64;|&commat;|[\[{]at[\]}])[^@]*\Z", re.IGNORECASE): "has {1} where @ belongs: write @",
+    re.compile(r"[^@]*?(%(?:25)*(?:2[0-9A-F]|3[C-E]|5F|7E))", re.IGNORECASE): (
+        "has {1} as a link writes a character: write the character"
+    ),
+    re.compile(r".*?(&(?:#[0-9]+|#x[0-9a-f]+|[a-z]+[0-9]*);)", re.IGNORECASE): (
+        "has {1} as a page writes a character: write the character"
+    ),
+    re.compile(r".*?(\*\*+)"): "is masked with {1}: give the whole address",
     re.compile(r".*[.,;:!]\Z"): "ends with a punctuation mark: remove it",
 }
 
@@ -83,7 +91,7 @@ def _wrong_form(text: str) -> str | None:
     for form, reason in _FORMS.items():
         if found := form.match(unquoted):
             return reason.format(found[0], *found.groups())
-    odd = odd_character(text)
+    odd = misread(text) or odd_character(text)
     if odd is not None:
         return odd
     for one in unquoted:
