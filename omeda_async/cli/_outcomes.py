@@ -22,6 +22,8 @@ from omeda_async.rows._formulas import quoted
 SHOWN = 20
 PLACES = 3
 """How many runs of places a line names, where several records have the same fate."""
+LONGEST_KEY = 100
+"""Characters of a key that a line of text shows; JSON and CSV have all of it."""
 COLUMNS = ("row", "position", "key", "status", "attempts", "error", "message", "refused_ids", "receipt")
 """What a CSV of outcomes holds."""
 
@@ -49,7 +51,10 @@ def reason(outcome: Outcome) -> str:
 def place(outcome: Outcome) -> str:
     """Return which record it was: its row, else its place in the input from 1; and its key with addresses masked."""
     number = f"row {outcome.record.number}" if isinstance(outcome.record, Row) else f"record {outcome.position + 1}"
-    return number if outcome.key is None else f"{number} ({masked(str(outcome.key))})"
+    if outcome.key is None:
+        return number
+    key = masked(str(outcome.key))
+    return f"{number} ({key if len(key) <= LONGEST_KEY else f'{key[:LONGEST_KEY]}…'})"
 
 
 def line(outcome: Outcome) -> str:

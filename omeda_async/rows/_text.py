@@ -114,8 +114,11 @@ def is_comment(line: str) -> bool:
 
 
 def first_cells(line: Iterable[str], delimiter: str) -> list[str]:
-    """Return the cells of a line."""
-    return next(csv.reader(line, delimiter=delimiter), [])
+    """Return the cells of a line; none where one of them is longer than any of a CSV may be."""
+    try:
+        return next(csv.reader(line, delimiter=delimiter), [])
+    except csv.Error:
+        return []
 
 
 def _endless(number: int, problem: str) -> str:

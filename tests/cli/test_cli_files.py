@@ -231,3 +231,13 @@ def test_figures_without_room_for_a_table_are_sentences() -> None:
     file = io.StringIO()
     show_figures(Console(file=file, width=60), headings, rows)
     assert {"records", "already", "requests"} <= set(file.getvalue().split())
+
+
+def test_a_key_without_an_end_fills_no_terminal(scene: Scene) -> None:
+    """Its line shows the start of it; the results have all of it."""
+    key, output = "k" * 5000, scene.directory / "out.jsonl"
+    file = scene.file("in.jsonl", json.dumps({"id": "none", "key": key}) + "\n")
+    result = scene.give("cancel-campaigns", file, "--yes", "--output", output)
+    assert "k" * 100 + "…" in result.stdout
+    assert "k" * 101 not in result.stdout
+    assert [line["key"] for line in scene.lines(output)] == [key]

@@ -276,3 +276,29 @@ def test_utf_32_is_refused_by_its_mark(encoding: str) -> None:
     """It is named, as what to do about it differs from a file that is no text."""
     with pytest.raises(ConfigurationError, match="is written in UTF-32: save it as UTF-8"):
         rows(CAMPAIGNS, "\ufeff1\n2\n".encode(encoding) if encoding != "utf-32" else "1\n2\n".encode(encoding))
+
+
+LONG = "x" * 200_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "name", "record"),
+    [
+        (OPT_OUTS, f'{{"email": "a@x.com", "key": "{LONG}"}}\n', "x.jsonl", {"email_address": "a@x.com", "key": LONG}),
+        (CAMPAIGNS, f'{{"id": "1", "key": "{LONG}"}}\n', "x", {"campaign_id": "1", "key": LONG}),
+        (CAMPAIGNS, f"# {LONG}\n1\n", "x.txt", {"campaign_id": "1"}),
+        (CAMPAIGNS, f"{LONG}\n", "x.txt", {"campaign_id": LONG}),
+    ],
+    ids=["JSON Lines", "without an ending", "a comment", "an id"],
+)
+def test_a_first_line_that_is_longer_than_any_cell_is_read(
+    kind: RowKind, text: str, name: str, record: dict[str, Any]
+) -> None:
+    """Only a CSV has cells, and a bound for them."""
+    assert list(read(rows(kind, text, name)).values()) == [record]
+
+
+def test_a_header_with_a_cell_that_is_too_long_is_refused_in_its_own_words() -> None:
+    """Not as a text in another encoding."""
+    with pytest.raises(ConfigurationError, match=r"a cell of row 1 is longer than 131,072 characters"):
+        rows(OPT_OUTS, f"email,{LONG}\na@x.com,1\n", "x.csv")
