@@ -11,6 +11,8 @@ IDS: Final = {"brand": "brand_ids", "deployment_type": "deployment_type_ids"}
 """The fields for ids, by the level they belong to."""
 NO_IDS: Final = "where the whole client is meant, give {}client in a field named level"
 """What to do about a field for ids with nothing in it."""
+PROMO_CODE: Final = "is for opt-outs of deployment types: give deployment_type_ids as well, or leave it out"
+"""What to do about a promo code beside no ids."""
 
 
 def level_of(fields: Mapping[str, Any]) -> str:
@@ -38,7 +40,9 @@ def level_of(fields: Mapping[str, Any]) -> str:
     if ("brand_ids" in fields) != ("deployment_type_ids" in fields):
         empty = "brand_ids" if "brand_ids" in fields else "deployment_type_ids"
         raise InvalidRecord.of(empty, f"is empty: give an id; {NO_IDS.format('')}")
-    return "client" if fields.get("promo_code") is None else "deployment_type"
+    if fields.get("promo_code") is not None:
+        raise InvalidRecord.of("promo_code", PROMO_CODE)
+    return "client"
 
 
 def _named(level: object) -> str:

@@ -81,3 +81,11 @@ def test_the_question_names_the_whole_client(scene: Scene, monkeypatch: pytest.M
     levels = "2 of deployment types, 1 of brands, 2 of the whole client, 2 whose level cannot be told"
     assert f"Submit opt-outs: 7 records ({levels}), 2 of which cannot be sent, at Omeda (127.0.0.1:" in result.stderr
     assert scene.sandbox.requests == []
+
+
+def test_a_promo_code_beside_no_ids_is_what_is_wrong(scene: Scene) -> None:
+    """A file has no column of ids then, so that none can be empty."""
+    result = scene.give("opt-out", scene.file("in.csv", "email,promo_code\na@x.com,P\nb@x.com,\n"), "--yes")
+    wrong = "column promo_code: is for opt-outs of deployment types: give deployment_type_ids as well, or leave it out"
+    assert f"row 2: rejected: {wrong}" in result.stdout
+    assert [one.email_address for one in scene.sandbox.omeda.opt_outs] == ["b@x.com"]

@@ -181,6 +181,8 @@ def test_an_opt_out_is_a_model_or_a_mapping(given_: object, expected: OptOut) ->
         ({"email": "a@b.com", "level": "everything"}, "level"),
         ({"email": "a@b.com", "level": 5}, "level"),
         ({"email": "a@b.com", "EmailAddress": "a@b.com"}, "email_address"),
+        ({"email": "a@b.com", "promo_code": "P"}, "promo_code"),
+        ({"email": "a@b.com", "promo_code": "P", "level": "client"}, "promo_code"),
         ({"email": None}, "email_address"),
         ({"email": "a@b.com", "john@doe.com": "x"}, "j***@doe.com"),
     ],
