@@ -44,7 +44,7 @@ _NO_IDS: Final[Mapping[re.Pattern[str], str]] = {
     re.compile(r"[+-]?[0-9]{1,3}(([,'\u2019\s][0-9]{3})+|(\.[0-9]{3}){2,})([.,][0-9]+)?\s*\Z"): (
         "is a number with marks between its thousands (such as 1,000,248): give the digits alone"
     ),
-    re.compile(r"[+-]?[0-9]+[.,]0*\s*\Z"): (
+    re.compile(r"[+-]?[0-9]+(?:\.0*|,0+)\s*\Z"): (
         "is a number with a decimal point (such as 1000248.0): give the digits alone"
     ),
     re.compile(r".*[,;|]"): "holds a mark that separates ids: give one id, and each of several in a record of its own",

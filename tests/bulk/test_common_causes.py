@@ -9,7 +9,7 @@ from omeda_async import BrandOptOut, BulkRun, ClientOptOut, OutcomeStatus, Sessi
 from omeda_async.errors import AuthenticationFailed, NotFound
 from omeda_async.events import AttemptEnded, Event
 from omeda_async.sandbox import Fault, FaultKind as Kind, FaultPoint as Point, Sandbox
-from omeda_async.sandbox._message import Response as SandboxResponse, html_response
+from omeda_async.sandbox._message import Response as SandboxResponse, html_response, json_response
 from tests.bulk.bulk_fakes import adds_up, collect
 from tests.bulk.sandboxed import manager_on
 from tests.bulk.test_bulk_settling import CANCELS, DONE, FAILED, REJECTED, UNKNOWN, seed
@@ -151,6 +151,26 @@ async def test_wrong_credentials_stop_the_run(operation: str) -> None:
         assert report.requests <= 3
         assert report.counts[FAILED] == report.requests * (5 if operation == "opt_outs" else 1)
         assert all(one.attempts == 1 for one in report.failures if one.status is FAILED)
+
+
+@pytest.mark.parametrize("status", [429, 503, 401])
+async def test_a_status_that_speaks_of_opt_outs_rejects_nobody(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit that is over later is waited for, and each record done; credentials that are none stop the run."""
+    words = {"Errors": [{"Error": "Too many client opt-outs: none of the opt-outs were created."}]}
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        (api,) = (one for one in sandbox.apis.values() if type(one).__name__ == "OmedaApi")
+        respond, left = type(api).respond, iter(range(3))
+
+        def refuse(self: Any, incoming: Any) -> SandboxResponse:
+            return respond(self, incoming) if next(left, None) is None else json_response(status, words)
+
+        monkeypatch.setattr(type(api), "respond", refuse)
+        run = RUNS["opt_outs"](manager)
+        if status == 401:
+            await stopped(run)
+            assert isinstance(run.stopped_by, AuthenticationFailed)
+        else:
+            assert (await run).counts == {DONE: len(IDS)}
 
 
 @pytest.mark.parametrize("operation", [*CANCELS, "opt_outs"])

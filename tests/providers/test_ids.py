@@ -111,6 +111,7 @@ WRONG = {
     "FOO1;FOO2": SEVERAL,
     "FOO1|FOO2": SEVERAL,
     "FOO1,": SEVERAL,
+    "1000248,": SEVERAL,
     "": "is empty: give the id",
     " \u00a0": "is empty: give the id",
     "FOO\ud8001": "holds half a surrogate pair, which no JSON can carry: remove it",
