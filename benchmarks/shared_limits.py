@@ -19,9 +19,9 @@ import attrs
 
 from benchmarks import _harness
 from benchmarks.sharing import cost
-from benchmarks.sharing.scene import Played, Scene, play
+from benchmarks.sharing.scene import Played, Scene, how_calendars_are_set, play
 from benchmarks.sharing.stores import place
-from tests.limits.postgres_service import program
+from tests.limits import postgres_service, redis_service
 
 WORDS = {
     (): "none",
@@ -61,7 +61,7 @@ class Case:
             return
         if bool(played.refused) is self.scene.hold:
             yield f"{played.refused} were refused"
-        if self.scene.hold and (least := min(played.undisturbed(), default=0.0)) < LEAST_USED:
+        if self.scene.hold and (least := min(played.undisturbed().values(), default=0.0)) < LEAST_USED:
             yield f"only {100 * least:.1f} % of the budget was used"
         if not self.scene.faults and played.spread() > MOST_APART:
             yield f"one had {played.spread():.2f} times as much as another"
@@ -83,7 +83,7 @@ def cases(faster: float) -> list[Case]:
 
 
 def _row(case: Case, played: Played) -> list[str]:
-    least = min(played.undisturbed(), default=None)
+    least = min(played.undisturbed().values(), default=None)
     return [
         cost.KINDS[case.kind],
         f"{case.scene.processes}",
@@ -110,13 +110,17 @@ def played(faster: float, at_once: int) -> tuple[list[list[str]], list[str]]:
 
 
 def versions() -> str:
-    """Say which servers were there."""
+    """Say which servers were there: Valkey, too, says in its version whose it is."""
     said = [
         subprocess.run([name, "--version"], capture_output=True, text=True, check=True).stdout  # noqa: S603 our own words
-        for name in (program("postgres"), "redis-server")
+        for name in (postgres_service.program("postgres"), redis_service.program())
     ]
-    numbers = [found[1] for text in said if (found := re.search(r"(?:\) |v=)(\d+(?:\.\d+)+)", text))]
-    return f"PostgreSQL {numbers[0]}, Redis {numbers[-1]}"
+    return f"PostgreSQL {_number(said[0])}, {said[1].split()[0]} {_number(said[1])}"
+
+
+def _number(said: str) -> str:
+    found = re.search(r"(?:\) |v=)(\d+(?:\.\d+)+)", said)
+    return found[1] if found else "of some version"
 
 
 def section(rows: list[list[str]], costs: dict[str, float], load: float) -> str:
@@ -131,8 +135,10 @@ Processes that cancel campaigns as fast as they may for four minutes, 12 calls o
 (10 per second, 150 per minute, 10 in flight), `interactive_reserve=0` and a time-out of 10 s, at a server with fixed
 windows whose trips take 4 to 15 ms each way. What happens comes in the middle of the burst of the second minute.
 Budget: the least of the whole minutes with which that had nothing to do (until a lease and a window after it). Most /
-least: what the processes got from the second minute on; who comes first finds nobody else. A hold shows as a silence of
-75 s more. Half of all scenes were played at the same time.
+least: what the processes got from the second minute on; who comes first finds nobody else. A hold is a silence of
+{Scene(faster=1.0).held_for:.0f} s, a lease and a minute. Calendar clocks are set, half of them ahead and half of them
+behind, by {how_calendars_are_set()}.
+Half of all scenes were played at the same time.
 
 {_harness.table(head, rows)}
 

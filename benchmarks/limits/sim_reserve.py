@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import attrs
 
 from benchmarks.limits.sim_servers import CLASS_C, FixedWindows
-from omeda_async.limits import Priority, RateLimit, Window, make_limiter
+from benchmarks.limits.sim_several import limiters
+from omeda_async.limits import Limiter, Priority, RateLimit, Window, make_limiter
 from omeda_async.testing import run_moved
 
 RUNS = 8
@@ -28,6 +29,8 @@ class Scene:
     headers: bool = True
     lanes: bool = True
     """Whether interactive calls are told from bulk."""
+    apart: bool = False
+    """Whether they are another process's, which shares the limits by a store."""
     seed: int = 1
 
 
@@ -61,7 +64,12 @@ class Player:
         self._phase = self._chance.uniform(0, 60)
         self._server = FixedWindows(CLASS_C, self._phase, 0.0, opened=False)
         limit = RateLimit(*(Window(*one) for one in CLASS_C), parallel=10, interactive_reserve=scene.reserve)
-        self._limiter = make_limiter(limit)
+        self._bulk_limiter: Limiter
+        self._limiter: Limiter
+        if scene.apart:
+            self._bulk_limiter, self._limiter = limiters(2, scene.seed, limit)
+        else:
+            self._bulk_limiter = self._limiter = make_limiter(limit)
         self._minutes = [0] * (scene.minutes + 1)
         self.found = Beside(scene)
 
@@ -80,7 +88,7 @@ class Player:
 
     async def _bulk(self) -> None:
         while True:
-            await self._call(Priority.BULK)
+            await self._call(self._bulk_limiter, Priority.BULK)
 
     async def _interactive(self, every: float) -> None:
         async with asyncio.TaskGroup() as group:
@@ -89,18 +97,18 @@ class Player:
                 group.create_task(self._one())
 
     async def _one(self) -> None:
-        waited = await self._call(Priority.INTERACTIVE if self.found.scene.lanes else Priority.BULK)
+        waited = await self._call(self._limiter, Priority.INTERACTIVE if self.found.scene.lanes else Priority.BULK)
         self.found.waits.append(waited)
 
-    async def _call(self, priority: Priority) -> float:
+    async def _call(self, limiter: Limiter, priority: Priority) -> float:
         clock = asyncio.get_running_loop().time
         asked = clock()
-        permit = await self._limiter.acquire(priority=priority)
+        permit = await limiter.acquire(priority=priority)
         waited = clock() - asked
         await asyncio.sleep(TRIP / 2)
         is_taken, headers = self._arrive(clock())
         await asyncio.sleep(TRIP / 2)
-        self._limiter.release(permit, status=204 if is_taken else 429, headers=headers)
+        limiter.release(permit, status=204 if is_taken else 429, headers=headers)
         return waited
 
     def _arrive(self, now: float) -> tuple[bool, Mapping[str, str]]:

@@ -19,8 +19,8 @@ LEASE = 11.0
 class Shelf:
     """The state of one account, and who waits for a word that it has changed."""
 
-    def __init__(self, seed: int) -> None:
-        self.state = AccountState.begin(LIMIT, "store", middle)
+    def __init__(self, seed: int, limit: RateLimit = LIMIT) -> None:
+        self.state = AccountState.begin(limit, "store", middle)
         self.state.clock = 0.0  # it has been used before: nothing is held back
         self.bells: dict[str, asyncio.Event] = {}
         self._random = random.Random(seed)  # noqa: S311 a simulation is to be repeatable
@@ -65,13 +65,17 @@ class ModelStore:
         """Do nothing."""
 
 
+def limiters(processes: int, seed: int, limit: RateLimit = LIMIT) -> list[StoreLimiter]:
+    """Make as many limiters as there are processes, on one store."""
+    shelf = Shelf(seed, limit)
+    return [StoreLimiter(limit, ModelStore(shelf), lease=LEASE) for _ in range(processes)]
+
+
 class Several:
     """As many limiters as there are processes; each takes its share of the requests."""
 
     def __init__(self, processes: int, seed: int = 1) -> None:
-        shelf = Shelf(seed)
-        self._limiters = [StoreLimiter(LIMIT, ModelStore(shelf), lease=LEASE) for _ in range(processes)]
-        self._next = itertools.cycle(self._limiters)
+        self._next = itertools.cycle(limiters(processes, seed))
         self._of: dict[Permit, StoreLimiter] = {}
 
     async def acquire(self) -> Permit:

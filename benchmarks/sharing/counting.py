@@ -2,7 +2,7 @@
 
 It answers like Ocamba, with its headers, after a trip there and back that takes its time. ``python -m
 benchmarks.sharing.counting JSON``: its input's first line says when its windows begin; when the input ends it says what
-has arrived. The times are those of the machine's monotonic clock.
+has arrived, and when the machine was late. The times are those of the machine's monotonic clock.
 """
 
 import asyncio
@@ -19,6 +19,8 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _SENDER = re.compile(rb"/campaigns/([^-/]+)-")
 TRIP = (0.004, 0.015)
 """Seconds one way, at the least and at the most."""
+BEAT = 0.01
+"""Seconds from one look at the clock to the next."""
 Arrival = tuple[float, str, bool]
 """When a request has arrived, from whom, and whether it was refused."""
 
@@ -76,6 +78,8 @@ class Account:
         self._told = False
         self.in_flight = 0
         self.arrivals: list[Arrival] = []
+        self.late: list[tuple[float, float]] = []
+        """When the server was to look at the clock, and by how many seconds that was later."""
 
     def arrive(self, sender: str) -> tuple[int, dict[str, str]]:
         """Count a request, and return the status and the headers of the answer."""
@@ -92,6 +96,13 @@ class Account:
         for window in self.windows:
             window.phase = at
         asyncio.get_running_loop().call_at(at + self._tells_by, self.tell)
+        self._beat(at)
+
+    def _beat(self, due: float) -> None:
+        loop = asyncio.get_running_loop()
+        self.late.append((due, max(0.0, loop.time() - due)))
+        at = max(due, loop.time()) + BEAT
+        loop.call_at(at, self._beat, at)
 
     def tell(self) -> None:
         """Say that so many have arrived, or that they are late."""
@@ -109,7 +120,8 @@ async def serve(**given: Any) -> None:
     account.begin(float(await loop.run_in_executor(None, sys.stdin.readline)))
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
-    print(json.dumps(account.arrivals))
+    account.tell()  # not later: what is said last is what has arrived
+    print(json.dumps({"arrivals": account.arrivals, "late": account.late}))
 
 
 if __name__ == "__main__":

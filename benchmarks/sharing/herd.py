@@ -7,6 +7,8 @@ said when they begin, says their numbers, and ends them when its input ends. Eac
 import asyncio
 import contextlib
 import datetime as dt
+import importlib
+import itertools
 import json
 import os
 import signal
@@ -21,11 +23,19 @@ import aiohttp
 import attrs
 
 from omeda_async import OcambaSettings, OmedaAsyncError, Priority, RateLimit, RetryPolicy, SessionManager, _clock
+from omeda_async._account import account_key
 from omeda_async.limits import _redis_store
 from omeda_async.limits._account_state import AccountState
+from omeda_async.limits._where import open_store
 
 ACCOUNT = "proof"
-OURS = ("calls", "single", "bulk")
+OURS = ("calls", "single", "bulk", "tasks")
+NEEDED = ("_call", "_single", "_transport", "bulk._run", "limits._store_limiter", "providers.ocamba.client")
+"""What is loaded with the first call, besides the store."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds, as everybody has who says nothing else."""
+IN_A_TASK = 4
+"""Calls."""
 
 
 @attrs.frozen(kw_only=True)
@@ -49,7 +59,8 @@ class Plan:
     calls: int | None = None
     """How many calls each makes; None for as many as it can."""
     way: str = "calls"
-    """``calls`` of bulk work, ``single`` ones, a ``bulk`` run, or another library: see ``others``."""
+    """``calls`` of bulk work, ``single`` ones, a ``bulk`` run, ``tasks`` that have a loop each, or another library: see
+    ``others``."""
     hold: bool = True
     """Whether what the store has lost is a hold: without it, the control."""
     ahead: float = 0.0
@@ -100,9 +111,10 @@ class Member:
         more = self.plan.calls is None or self.number < self.plan.calls
         return more and time.monotonic() < self.plan.ends_at
 
-    async def use(self, cancel: Callable[[str], Coroutine[Any, Any, Any]]) -> None:
-        """Make one call after the other."""
-        while self.wants_more():
+    async def use(self, cancel: Callable[[str], Coroutine[Any, Any, Any]], most: int | None = None) -> None:
+        """Make one call after the other, and so many at most."""
+        left = itertools.repeat(None) if most is None else itertools.repeat(None, most)
+        while self.wants_more() and next(left, self) is None:
             try:
                 await cancel(self.campaign())
                 self.done += 1
@@ -111,10 +123,11 @@ class Member:
                 await asyncio.sleep(0.05)
 
     async def calls(self, manager: SessionManager) -> None:
-        """Make single calls."""
-        cancel = manager.ocamba.campaigns.cancel
-        priority = Priority.INTERACTIVE if self.plan.way == "single" else Priority.BULK
-        some = [self.use(lambda name: cancel(name, reason="test", priority=priority)) for _ in range(self.plan.at_once)]
+        """Make single calls; a task makes a few."""
+        way, cancel = self.plan.way, manager.ocamba.campaigns.cancel
+        priority = Priority.BULK if way == "calls" else Priority.INTERACTIVE
+        at_once, most = (IN_A_TASK, 1) if way == "tasks" else (self.plan.at_once, None)
+        some = [self.use(lambda name: cancel(name, reason="test", priority=priority), most) for _ in range(at_once)]
         await asyncio.gather(*some)
 
     async def bulk(self, manager: SessionManager) -> None:
@@ -137,22 +150,20 @@ class Member:
             async with aiohttp.ClientSession() as session:
                 await others.use(self, session)
             return
-        settings = OcambaSettings(
-            token="test",  # noqa: S106 no secret
-            base_url=plan.url,
-            rate_limit=RateLimit.parse(plan.limit),
-            account=ACCOUNT,
-            timeout=plan.timeout,
-            retry=RetryPolicy(deadline=600.0),
-        )
-        async with SessionManager(ocamba=settings, share_limits=plan.where) as manager:
+        async with SessionManager(ocamba=settings(plan), share_limits=plan.where) as manager:
             await (self.bulk(manager) if plan.way == "bulk" else self.calls(manager))
 
-    async def main(self) -> None:
+    async def until_the_end(self) -> None:
         """Work, and let go at the end."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, self.plan.ends_at - time.monotonic())):
                 await self.work()
+
+    def live(self) -> None:
+        """Do what is planned, and say what has come of it; as a job queue's worker, with a loop for each task."""
+        asyncio.run(self.until_the_end())
+        while self.plan.way == "tasks" and self.wants_more():
+            asyncio.run(self.until_the_end())
         said = json.dumps({"name": self.name, "done": self.done, "errors": self.errors})
         os.write(1, f"{said}\n".encode())  # whole, whoever else writes
 
@@ -161,14 +172,36 @@ def _be(plan: Plan, name: str) -> int:
     os.close(0)
     if plan.ahead:
         shift_calendar(plan.ahead)
-    asyncio.run(Member(plan, name).main())
+    Member(plan, name).live()
     return 0
+
+
+def settings(plan: Plan) -> OcambaSettings:
+    """Return what each of the processes is given."""
+    return OcambaSettings(
+        token="test",  # noqa: S106 no secret
+        base_url=plan.url,
+        rate_limit=RateLimit.parse(plan.limit),
+        account=ACCOUNT,
+        timeout=plan.timeout,
+        connect_timeout=CONNECT_TIMEOUT,
+        retry=RetryPolicy(deadline=600.0),
+    )
+
+
+def load(plan: Plan) -> None:
+    """Load what all will need: sixteen processes that do it at once keep a busy machine from all else for a window."""
+    for name in NEEDED:
+        importlib.import_module(f"omeda_async.{name}")
+    if plan.where is not None and plan.way in OURS:
+        open_store(plan.where, account_key("ocamba", settings(plan), None), lambda: 0.5)
 
 
 def main(plan: Plan) -> None:
     """Make the processes, and wait for them."""
     if not plan.hold:
         leave_out_the_hold()
+    load(plan)
     print(json.dumps("ready"), flush=True)
     plan = attrs.evolve(plan, begins_at=float(sys.stdin.readline()))
     pids = []
@@ -182,7 +215,7 @@ def main(plan: Plan) -> None:
                 sys.stdout.flush()
                 os._exit(code)
         pids.append(pid)
-    print(json.dumps(pids), flush=True)
+    print(json.dumps(dict(zip(plan.names, pids, strict=True))), flush=True)
     threading.Thread(target=_end_with_input, args=(pids,), daemon=True).start()
     for pid in pids:
         os.waitpid(pid, 0)

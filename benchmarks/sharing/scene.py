@@ -16,8 +16,10 @@ from typing import Any
 import attrs
 
 from benchmarks.sharing.counting import Arrival
-from benchmarks.sharing.herd import OURS
+from benchmarks.sharing.herd import CONNECT_TIMEOUT, OURS
 from benchmarks.sharing.stores import Place, make_known
+from omeda_async.limits._slots import DRIFT
+from omeda_async.limits._where import lease_of
 
 ROOT = Path(__file__).parent.parent.parent
 CALLS = (10, 150)
@@ -52,6 +54,11 @@ class Scene:
     """Seconds for which the store stands still, if the windows were Ocamba's."""
 
     @property
+    def names(self) -> list[str]:
+        """Return what the processes are called; their calendar clocks are by turns."""
+        return [f"p{place}" for place in range(self.processes)]
+
+    @property
     def limit(self) -> str:
         """Return the limit that the processes keep to, which leaves nothing to interactive calls."""
         windows = ",".join(f"{calls}/{seconds:g}" for calls, seconds in self.server_windows)
@@ -70,8 +77,12 @@ class Scene:
     @property
     def lease(self) -> float:
         """Return the seconds after which an attempt counts as lost."""
-        timeout = self.timeout / self.faster
-        return timeout + min(5.0, timeout / 2)
+        return lease_of(self.timeout / self.faster, CONNECT_TIMEOUT)[0]
+
+    @property
+    def held_for(self) -> float:
+        """Return the seconds for which nothing goes once the store's data is lost."""
+        return self.lease + self.lap * (1 + DRIFT)
 
 
 @attrs.frozen
@@ -83,8 +94,10 @@ class Played:
     arrivals: Sequence[Arrival]
     members: Mapping[str, Mapping[str, Any]]
     """What each process has said in the end, by its name."""
-    faulted_at: float | None = None
-    """When the first fault came."""
+    faulted: tuple[float, float] | None = None
+    """When the first fault came, and when the last was over."""
+    late: Sequence[tuple[float, float]] = ()
+    """When the server was to have its turn on the machine, and by how many seconds it had that later."""
 
     @property
     def refused(self) -> int:
@@ -95,22 +108,32 @@ class Played:
         """Return what each process has done, of those that lived to the end."""
         return {name: member["done"] for name, member in sorted(self.members.items())}
 
+    def kept_waiting(self) -> list[float]:
+        """Return for what part of each whole long window the machine let the server wait that had something to do."""
+        lap = self.scene.lap
+        return [
+            sum(late for due, late in self.late if place <= (due - self.began) / lap < place + 1) / lap
+            for place in range(int(self.scene.windows))
+        ]
+
     def used(self) -> list[float]:
         """Return the part of the budget that each whole long window has used."""
         lap, calls = self.scene.lap, CALLS[1]
         counts = Counter(int((at - self.began) // lap) for at, _, refused in self.arrivals if not refused)
         return [counts[place] / calls for place in range(int(self.scene.windows))]
 
-    def undisturbed(self) -> list[float]:
-        """Return the part of the budget that each whole long window has used that no fault had to do with.
+    def undisturbed(self) -> dict[int, float]:
+        """Return the part of the budget that each long window has used that no fault had to do with, by its place.
 
         What was in flight when a process died is free a lease and a window later; so is all that a store has lost.
         """
-        if self.faulted_at is None:
-            return self.used()
-        first = (self.faulted_at - self.began) // self.scene.lap
-        after = (self.faulted_at - self.began + self.scene.lease + self.scene.lap * 1.01) / self.scene.lap
-        return [part for place, part in enumerate(self.used()) if place < first or place > after]
+        parts = dict(enumerate(self.used()))
+        if self.faulted is None:
+            return parts
+        began, ended = (moment - self.began for moment in self.faulted)
+        first = began // self.scene.lap
+        after = (ended + self.scene.held_for) / self.scene.lap
+        return {place: part for place, part in parts.items() if place < first or place > after}
 
     def spread(self) -> float:
         """Return how many times as much as the least of the processes the most had, once all of them were there.
@@ -134,18 +157,20 @@ class Actors:
 
     scene: Scene
     store: Place
-    pids: list[int]
+    pids: Mapping[str, int]
+    """By their names."""
 
-    def kill_two(self) -> None:
-        """Kill two of four."""
-        for pid in self.pids[: self.scene.processes // 2]:
-            os.kill(pid, signal.SIGKILL)
+    def kill_half(self) -> None:
+        """Kill half of them: of each calendar clock as many."""
+        for name in self.scene.names[: self.scene.processes // 2]:
+            os.kill(self.pids[name], signal.SIGKILL)
 
     def suspend_one(self) -> None:
         """Let one stand still for longer than its lease, and go on."""
-        os.kill(self.pids[-1], signal.SIGSTOP)
+        pid = self.pids[self.scene.names[-1]]
+        os.kill(pid, signal.SIGSTOP)
         time.sleep(self.scene.lease + 5.0 / self.scene.faster)
-        os.kill(self.pids[-1], signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
 
     def stop_store(self) -> None:
         """Let the store stand still."""
@@ -157,7 +182,7 @@ class Actors:
 
 
 FAULTS: Mapping[str, Callable[[Actors], None]] = {
-    "kill": Actors.kill_two,
+    "kill": Actors.kill_half,
     "suspend": Actors.suspend_one,
     "stop": Actors.stop_store,
     "lose": Actors.lose_data,
@@ -180,6 +205,13 @@ def _running(module: str, given: Mapping[str, Any], **more: str) -> Iterator["su
 def _line(process: "subprocess.Popen[str]") -> Any:
     assert process.stdout is not None
     return json.loads(process.stdout.readline())
+
+
+def how_calendars_are_set() -> str:
+    """Say by what the calendar clocks are off, where they are."""
+    if _FAKETIME:
+        return "libfaketime"
+    return "patches of `time.time`, `time.time_ns` and the library's own `utc_now` in each process"
 
 
 def _calendar(ahead: float) -> tuple[float, dict[str, str]]:
@@ -224,27 +256,32 @@ def play(scene: Scene, store: Place, *, shares: bool = True) -> Played:
         began = time.monotonic() + SOON
         for process in (server, *herds):
             _say(process, repr(began))
-        actors = Actors(scene, store, [pid for herd in herds for pid in _line(herd)])
-        faulted_at = None
-        if scene.faults:
-            _line(server)
-            faulted_at = time.monotonic()
-        for fault in scene.faults:
-            FAULTS[fault](actors)
+        actors = Actors(scene, store, {name: pid for herd in herds for name, pid in _line(herd).items()})
+        faulted = _faulted(actors, server) if scene.faults else None
         members = [json.loads(line) for herd in herds for line in herd.stdout or ()]
         assert server.stdin is not None
         server.stdin.close()
         *_, said = list(server.stdout or ())
-    return Played(scene, began, json.loads(said), {member["name"]: member for member in members}, faulted_at)
+    told = json.loads(said)
+    names = {member["name"]: member for member in members}
+    return Played(scene, began, told["arrivals"], names, faulted, told["late"])
+
+
+def _faulted(actors: Actors, server: "subprocess.Popen[str]") -> tuple[float, float]:
+    """Let happen what does, in the middle of the burst; return when that was."""
+    _line(server)
+    began = time.monotonic()
+    for fault in actors.scene.faults:
+        FAULTS[fault](actors)
+    return began, time.monotonic()
 
 
 def _herds(scene: Scene, url: str, where: str | None) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
     """Return what the processes of each calendar clock are given."""
-    names = [f"p{place}" for place in range(scene.processes)]
     for place, clock in enumerate(scene.clocks):
         ahead, environment = _calendar(clock)
         given = {
-            "names": names[place :: len(scene.clocks)],
+            "names": scene.names[place :: len(scene.clocks)],
             "url": url,
             "limit": scene.limit,
             "where": where,

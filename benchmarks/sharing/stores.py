@@ -143,8 +143,14 @@ class PostgresPlace:
 
 
 @contextlib.contextmanager
-def place(kind: str, folder: Path) -> Iterator[Place]:
-    """Make a store of a kind in a folder, and remove it."""
+def place(kind: str, folder: Path, *, syncs: bool = True) -> Iterator[Place]:
+    """Make a store of a kind in a folder, and remove it.
+
+    Args:
+        kind: ``file``, ``redis`` or ``postgres``.
+        folder: Where.
+        syncs: Whether PostgreSQL waits for the disk, which is no faster where the windows are.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         if kind == "file":
@@ -152,7 +158,7 @@ def place(kind: str, folder: Path) -> Iterator[Place]:
         elif kind == "redis":
             yield RedisPlace(stack.enter_context(contextlib.contextmanager(own_server)(folder)))
         else:
-            yield PostgresPlace(stack.enter_context(own_postgres()))
+            yield PostgresPlace(stack.enter_context(own_postgres(syncs=syncs)))
 
 
 def make_known(store: Place, limit: str, url: str) -> None:

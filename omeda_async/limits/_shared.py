@@ -157,7 +157,7 @@ def forget() -> None:
 
 
 def _forget_the_old(now: float) -> None:
-    """Forget what nobody has used for its longest window, and what belongs to loops that are closed."""
+    """Forget what nobody has used for twice its longest window, and what belongs to moved loops that are closed."""
     for key, shared in list(_accounts.items()):
         loop = key[1]
         alive = [member for member in shared.members if not member.loop.is_closed()]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from omeda_async import OutcomeStatus, SessionManager
+from omeda_async.limits import Limiter, RateLimit, Window, make_limiter
 from omeda_async.pytest_plugin import sandbox, session_manager  # noqa: F401 the fixtures under test
 from omeda_async.sandbox import Sandbox
 
@@ -25,6 +26,25 @@ async def test_the_fixtures_are_set_up_for_each_other(
         await session_manager.journey_manager.transactions.cancel_many(["key"]),
     ]
     assert [report.counts for report in reports] == [{OutcomeStatus.DONE: 1}] * 3
+
+
+@pytest.fixture
+async def limiter() -> Limiter:
+    """A limiter of an account that is used."""
+    used = make_limiter(RateLimit(Window(10, 60.0)), account="spring")
+    used.release(await used.acquire(), status=204)
+    return used
+
+
+async def test_what_was_used_before_the_sandbox_counts_for_nothing(
+    limiter: Limiter,
+    sandbox: Sandbox,  # noqa: F811 the fixture
+) -> None:
+    """A test does not wait for what the one before has used, of whatever account."""
+    assert sandbox.requests == []
+    other = make_limiter(RateLimit(Window(10, 60.0)), account="spring")
+    other.release(await other.acquire(), status=204)
+    assert (limiter.view().used, other.view().used) == (1, 1)
 
 
 CONFTEST = 'pytest_plugins = ["omeda_async.pytest_plugin"]\n'

@@ -2,13 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import attrs
+import pytest
 
+from omeda_async import LimitWaitExceeded, RateLimit, Window
 from omeda_async.limits import LimitsView
 from omeda_async.limits._account_state import AccountState
 from omeda_async.limits._store import Ask, Reply, StoreAway
+from omeda_async.limits._store_limiter import StoreLimiter
 from omeda_async.limits._stored import dump_state, load_state
+
+LIMIT = RateLimit(Window(10, 1.0), Window(150, 60.0), parallel=10, interactive_reserve=0)
+LEASE = 15.0
 
 
 def middle() -> float:
@@ -62,6 +69,8 @@ class FakeStore:
     name: str = "the fake store"
     client: str = ""
     closed: bool = False
+    away: bool = False
+    """Whether this client alone is cut off."""
 
     async def turn(self, ask: Ask) -> Reply:
         """Step the state, unless something is wrong."""
@@ -70,7 +79,7 @@ class FakeStore:
         await asyncio.sleep(server.latency)
         if server.error is not None:
             raise server.error
-        if server.away:
+        if server.away or self.away:
             raise StoreAway("away, as the test wants it")
         reply = server.step(ask)
         if server.hangs:
@@ -83,6 +92,8 @@ class FakeStore:
     async def changed(self) -> None:
         """Wait until it is called."""
         await self.server.called.setdefault(self.client, asyncio.Event()).wait()
+        if self.away:
+            raise StoreAway("away, and tells nothing either")
 
     def view(self) -> LimitsView | None:
         """Show the state."""
@@ -92,3 +103,20 @@ class FakeStore:
     async def aclose(self) -> None:
         """Note that it was closed."""
         self.closed = True
+
+
+def limiter_at(server: FakeServer, limit: RateLimit = LIMIT, **how: Any) -> StoreLimiter:
+    """Make a limiter with a store of its own."""
+    return StoreLimiter(limit, FakeStore(server), lease=LEASE, **how)
+
+
+async def known(limit: RateLimit = LIMIT, **how: Any) -> FakeServer:
+    """Make a server that has been in use for long."""
+    server = FakeServer(**how)
+    first = limiter_at(server, limit)
+    with pytest.raises(LimitWaitExceeded):
+        await first.acquire(max_wait=0)
+    server.know()
+    await first.aclose()
+    server.turns.clear()
+    return server

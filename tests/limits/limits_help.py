@@ -1,7 +1,7 @@
 """Small help for the tests of limiters."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from omeda_async.limits import Limiter, Permit, Priority
@@ -46,3 +46,11 @@ def advice(remaining: int, limit: int = 150, reset: str | None = None) -> dict[s
 
 
 BOTH = (Priority.INTERACTIVE, Priority.BULK)
+
+
+async def stop(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel them and wait for their end."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

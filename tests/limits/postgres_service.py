@@ -70,11 +70,11 @@ class AwayAtFirst:
 
 
 class OwnPostgres:
-    """A server of a test's own, whose data is on disk as far as it is ever on disk."""
+    """A server of a test's own, whose data is on disk as far as it is ever on disk, unless it is told otherwise."""
 
-    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
+    def __init__(self, folder: Path, host: str = "127.0.0.1", *, syncs: bool = True) -> None:
         """Make it, and start it on a free port; at another address of this machine it trusts whoever reaches that."""
-        self.folder, self.port, self.host = folder / "data", free_port(), host
+        self.folder, self.port, self.host, self._syncs = folder / "data", free_port(), host, syncs
         self._user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
         if self._user:
             shutil.chown(folder, "postgres")
@@ -92,6 +92,7 @@ class OwnPostgres:
             "-cunix_socket_directories=",
             f"-clisten_addresses={self.host}",
             "-cmax_connections=100",
+            f"-cfsync={'on' if self._syncs else 'off'}",
         ]
         command = [*self._user, program("postgres"), "-D", str(self.folder), *options]
         with (self.folder.parent / "log").open("ab") as log:
@@ -133,14 +134,14 @@ def children_of(parent: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def own_postgres(host: str = "127.0.0.1") -> Iterator[OwnPostgres]:
+def own_postgres(host: str = "127.0.0.1", *, syncs: bool = True) -> Iterator[OwnPostgres]:
     """Give a server in a folder of its own, and stop it at the end.
 
     Not in a folder of pytest's, or where root keeps its files: PostgreSQL runs as a user then who may not see it.
     """
     where = "/tmp" if os.geteuid() == 0 else None  # noqa: S108 the folder in it is of this run alone
     with tempfile.TemporaryDirectory(prefix="omeda-async-postgres-", dir=where, ignore_cleanup_errors=True) as folder:
-        server = OwnPostgres(Path(folder), host)
+        server = OwnPostgres(Path(folder), host, syncs=syncs)
         try:
             yield server
         finally:

@@ -42,16 +42,21 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
+def program() -> str:
+    """Return where Redis's program is, or Valkey's; without one, the test is skipped, or fails where it is required."""
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    if found is None:
+        missing("no redis-server or valkey-server to start: install one")
+    return str(found)
+
+
 class OwnServer:
     """A server of a test's own, without persistence: killed, it has lost everything."""
 
     def __init__(self, folder: Path, *options: str, host: str = "127.0.0.1") -> None:
         """Start it on a free port; at another address of this machine it serves whoever reaches that."""
-        program = shutil.which("redis-server") or shutil.which("valkey-server")
-        if program is None:
-            missing("no redis-server to start: install one")
         self.port = free_port()
-        self._command = [str(program), "--port", str(self.port), "--dir", str(folder), "--protected-mode", "no"]
+        self._command = [program(), "--port", str(self.port), "--dir", str(folder), "--protected-mode", "no"]
         self._command += ["--bind", *dict.fromkeys(("127.0.0.1", host)), "--save", "", "--appendonly", "no", *options]
         self.url = f"redis://{host}:{self.port}/0"
         self.start()
@@ -62,8 +67,8 @@ class OwnServer:
         give_up = time.monotonic() + 10
         while not answers("127.0.0.1", self.port):
             if self._process.poll() is not None:
-                missing(f"no redis-server that starts with {self._command[1:]}")
-            assert time.monotonic() < give_up, "redis-server does not start"
+                missing(f"no {self._command[0]} that starts with {self._command[1:]}")
+            assert time.monotonic() < give_up, f"{self._command[0]} does not start"
             time.sleep(0.005)
 
     def kill(self) -> None:

@@ -14,6 +14,19 @@ def test_interactive_calls_hardly_wait_and_the_budget_is_used(every: float | Non
     assert failures(play(Scene(every, MINUTES))) == []
 
 
+@pytest.mark.parametrize("every", [10.0, 4.0, 2.0, None])
+def test_so_it_is_where_bulk_is_another_process_s(every: float | None) -> None:
+    """They share the limits by a store, which knows of the demand of both."""
+    assert failures(play(Scene(every, MINUTES, apart=True))) == []
+
+
+def test_without_a_reserve_calls_wait_for_another_process_s_bulk() -> None:
+    """The control: half of them wait for ten seconds and more."""
+    found = play(Scene(2.0, MINUTES, apart=True, reserve=0))
+    assert found.refused == 0
+    assert found.wait(0.5) > 10
+
+
 @pytest.mark.parametrize("every", [2.0, None])
 def test_it_holds_without_headers_too(every: float | None) -> None:
     """Then the end of a window is when our own slots come back, which is one round trip later each time."""

@@ -7,12 +7,21 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from omeda_async import BasicAuth, BearerAuth, JourneyManagerSettings, OcambaSettings, OmedaSettings, SessionManager
+from omeda_async import (
+    BasicAuth,
+    BearerAuth,
+    JourneyManagerSettings,
+    OcambaSettings,
+    OmedaSettings,
+    SessionManager,
+    _clock,
+)
 from omeda_async._account import account_key
 from omeda_async.limits import Limiter, LimitsView, Priority, RateLimit, Window, forget, make_limiter
 from omeda_async.limits._lanes import Lanes
@@ -217,6 +226,50 @@ def test_what_a_closed_loop_never_gave_back_is_counted_as_lost() -> None:
 
     asyncio.run(leave_two_behind())
     assert asyncio.run(look()) == (3, 0)
+
+
+class LoopAt(asyncio.SelectorEventLoop):
+    """A loop whose time the test sets; nothing runs on it."""
+
+    now = 1000.0
+
+    def time(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+def test_what_nobody_has_used_for_twice_its_longest_window_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it is in use any more; but not where a limiter is left that may go on with it."""
+    monkeypatch.setattr(_clock, "is_moved", lambda _: False)
+    limit = RateLimit(Window(10, 1.0), Window(150, 60.0))
+    with closing(LoopAt()) as loop, closing(LoopAt()) as another:
+
+        def spring() -> object:
+            return share("spring", loop, limit, lambda: 0.5)
+
+        first, member = share("spring", loop, limit, lambda: 0.5), Member(another, Lanes(), lambda: None)
+        first.enter(member)
+        loop.now += 120.1
+        assert spring() is first
+        first.leave(member)
+        loop.now += 119.9
+        assert spring() is first
+        loop.now += 120.1
+        assert spring() is not first
+
+
+def test_a_limiter_on_a_loop_that_is_closed_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody will go on with it."""
+    monkeypatch.setattr(_clock, "is_moved", lambda _: False)
+    limit, member = RateLimit(Window(10, 1.0)), Member(LoopAt(), Lanes(), lambda: None)
+    with closing(LoopAt()) as loop:
+        first = share("spring", loop, limit, lambda: 0.5)
+        first.enter(member)
+        loop.now += 2.1
+        assert share("spring", loop, limit, lambda: 0.5) is first
+        member.loop.close()
+        loop.now += 2.1
+        assert share("spring", loop, limit, lambda: 0.5) is not first
 
 
 def test_moved_clocks_share_with_nobody() -> None:

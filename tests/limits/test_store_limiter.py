@@ -15,29 +15,10 @@ from omeda_async.limits._store import Ask, Reply, StoreAway, StoreRefused
 from omeda_async.limits._store_limiter import GRACE, LINGER, PARTING, StoreLimiter
 from omeda_async.limits._where import lease_of
 from omeda_async.testing import run_moved
-from tests.limits.fake_store import FakeServer, FakeStore
-from tests.limits.limits_help import attempt, timers, until_idle
+from tests.limits.fake_store import LEASE, LIMIT, FakeServer, FakeStore, known, limiter_at
+from tests.limits.limits_help import attempt, stop, timers, until_idle
 
-LIMIT = RateLimit(Window(10, 1.0), Window(150, 60.0), parallel=10, interactive_reserve=0)
 ONE = RateLimit(Window(1000, 1.0), parallel=1, interactive_reserve=0)
-LEASE = 15.0
-
-
-def limiter_at(server: FakeServer, limit: RateLimit = LIMIT, **how: Any) -> StoreLimiter:
-    """Make a limiter with a store of its own."""
-    return StoreLimiter(limit, FakeStore(server), lease=LEASE, **how)
-
-
-async def known(limit: RateLimit = LIMIT, **how: Any) -> FakeServer:
-    """Make a server that has been in use for long."""
-    server = FakeServer(**how)
-    first = limiter_at(server, limit)
-    with pytest.raises(LimitWaitExceeded):
-        await first.acquire(max_wait=0)
-    server.know()
-    await first.aclose()
-    server.turns.clear()
-    return server
 
 
 def in_flight(server: FakeServer) -> int:
@@ -179,6 +160,21 @@ async def test_a_turn_whose_reply_never_comes_keeps_nobody_longer_than_max_wait(
         await waits
 
 
+async def test_a_store_that_says_nothing_counts_as_away_after_a_third_of_a_second() -> None:
+    """And not before, as it may only be slow; with its next answer it is there again."""
+    server = await known()
+    server.latency = 1.0
+    limiter = limiter_at(server)
+    waits = asyncio.create_task(limiter.acquire())
+    await asyncio.sleep(0.29)
+    assert limiter.view().store_reachable is True
+    await asyncio.sleep(0.02)
+    assert limiter.view().store_reachable is False
+    limiter.release(await waits, status=204)
+    assert limiter.view().store_reachable is True
+    await limiter.aclose()
+
+
 async def test_while_a_store_says_nothing_each_wait_ends_at_its_own_time() -> None:
     """Not only that of whoever waits the shortest."""
     server = await known()
@@ -290,6 +286,8 @@ async def test_while_the_store_is_away_everybody_waits_and_then_it_goes_on(caplo
     limiter = limiter_at(server)
     server.away = True
     waits = asyncio.create_task(limiter.acquire(max_wait=60.0))
+    await asyncio.sleep(0.01)
+    assert limiter.view().store_reachable is False  # it has said so: there is nothing to wait for
     with pytest.raises(
         LimitWaitExceeded, match=r"max_wait=3 s: the fake store, .* does not answer: away, as"
     ) as caught:
@@ -304,6 +302,79 @@ async def test_while_the_store_is_away_everybody_waits_and_then_it_goes_on(caplo
     assert asyncio.get_running_loop().time() - began <= 2.0 + 0.01
     assert limiter.view().store_reachable is True
     await limiter.aclose()
+
+
+def too_many(went: list[float]) -> int:
+    """How many went too soon after those before them, by any of the windows."""
+    went = sorted(went)
+    return sum(
+        later - first < window.seconds
+        for window in LIMIT.windows
+        for first, later in zip(went, went[window.calls :], strict=False)
+    )
+
+
+async def keep_busy(limiter: Limiter, went: list[float]) -> None:
+    """Make bulk attempts, some at once, for as long as they are wanted."""
+
+    async def go_on() -> None:
+        while True:
+            went.append(await attempt(limiter, priority=Priority.BULK))
+
+    await asyncio.gather(*(go_on() for _ in range(8)))
+
+
+async def test_a_client_that_is_cut_off_waits_while_the_others_go_on_and_comes_back() -> None:
+    """What it holds it may send for a while, and the others count on that: not one is too many, then and later."""
+    server, loop = await known(), asyncio.get_running_loop()
+    store = FakeStore(server)
+    cut, other = StoreLimiter(LIMIT, store, lease=LEASE), limiter_at(server)
+    ours, theirs = list[float](), list[float]()
+    tasks = [asyncio.create_task(keep_busy(cut, ours)), asyncio.create_task(keep_busy(other, theirs))]
+    await asyncio.sleep(8.0)
+    held = [await cut.acquire() for _ in range(3)]
+    store.away, cut_at = True, loop.time()
+    with pytest.raises(LimitWaitExceeded, match=r"the fake store, .* does not answer"):
+        await cut.acquire(max_wait=2.0)
+    await asyncio.sleep(2.0)
+    assert not any(permit.is_over() for permit in held)
+    ours += [loop.time()] * len(held)  # they are sent, and answered
+    for permit in held:
+        cut.release(permit, status=204)
+    assert cut.view().store_reachable is False
+    assert in_flight(server) >= len(held)
+    await asyncio.sleep(LEASE + 120.0)
+    assert max(ours) < cut_at + LEASE / 2
+    assert sum(at > loop.time() - 60.0 for at in theirs) >= 0.98 * 150  # the whole budget is theirs
+    store.away, back_at = False, loop.time()
+    await asyncio.sleep(120.0)
+    assert sum(at > back_at for at in ours) > 100
+    await stop(tasks)
+    assert too_many(ours + theirs) == 0
+    await cut.aclose()
+    await other.aclose()
+
+
+@pytest.mark.parametrize("looks", [True, False])
+async def test_a_client_that_stood_still_with_permits_in_hand_sends_none_of_them(looks: bool) -> None:
+    """Others have its slots by then. Without the look at them, the control, there are too many."""
+    server, loop = await known(), asyncio.get_running_loop()
+    store = FakeStore(server)
+    still, other = StoreLimiter(LIMIT, store, lease=LEASE), limiter_at(server)
+    held, went = [await still.acquire() for _ in range(5)], list[float]()
+    store.away = True  # nothing of it moves
+    tasks = [asyncio.create_task(keep_busy(other, went))]
+    await asyncio.sleep(LEASE + 70.0)
+    store.away = False
+    for permit in held:
+        is_sent = not (looks and permit.is_over())
+        went += [loop.time()] * is_sent
+        still.release(permit, sent=is_sent, status=204 if is_sent else None)
+    await asyncio.sleep(60.0)
+    await stop(tasks)
+    assert (too_many(went) == 0) is looks
+    await still.aclose()
+    await other.aclose()
 
 
 async def test_a_store_that_is_away_is_asked_ever_more_rarely() -> None:
