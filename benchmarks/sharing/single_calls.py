@@ -1,6 +1,7 @@
 """One scene of single calls beside bulk, on the real clock, in one process or in two that share the limits."""
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from benchmarks._harness import Measured
 from benchmarks.sharing.stores import make_known, place
 from omeda_async import OcambaSettings, RetryPolicy, SessionManager
 from omeda_async.events import AttemptStarted, Event
-from omeda_async.sandbox import RequestRecord, Sandbox
+from omeda_async.sandbox import Sandbox
 
 RUNS = 8
 ONE_WAY = 0.04
@@ -29,8 +30,8 @@ class Scene:
 
     kind: str | None
     """By what the two processes share the limits; None for one process."""
-    every: float
-    """The mean seconds from one single call to the next."""
+    every: float | None
+    """The mean seconds from one single call to the next; None for no such call."""
     lasts: float
 
 
@@ -95,7 +96,7 @@ async def _played(scene: Scene, sandbox: Sandbox, where: str | None) -> list[flo
     return sorted(wait for one in found for wait in one["waits"])
 
 
-def play(kind: str | None, every: float, lasts: float) -> Measured:
+def play(kind: str | None, every: float | None, lasts: float) -> Measured:
     """Play a scene, and return the waits of the single calls, the part of the budget used, and the refusals."""
     return asyncio.run(_play(Scene(kind, every, lasts)))
 
@@ -111,13 +112,20 @@ async def _play(scene: Scene) -> Measured:
             with TemporaryDirectory() as folder, place(scene.kind, Path(folder)) as store:
                 await asyncio.to_thread(make_known, store, LIMIT, sandbox.url)
                 waits = await _played(scene, sandbox, store.where)
-        arrived = sandbox.requests
-    return {"waits": waits, "used": _used(arrived), "refused": sum(one.refused for one in arrived)}
+        arrived, phase = sandbox.requests, sandbox.limits.windows[-1].phase
+    taken = [one.arrived_at for one in arrived if not one.refused]
+    return {"waits": waits, "used": used(taken, phase), "refused": len(arrived) - len(taken)}
 
 
-def _used(arrived: Sequence[RequestRecord]) -> float:
-    """Return the part of the budget that was used from the second minute on, in whole minutes."""
-    start = arrived[0].arrived_at + LAP
-    laps = int((arrived[-1].arrived_at - start) // LAP)
-    taken = sum(start <= one.arrived_at < start + laps * LAP and not one.refused for one in arrived)
-    return taken / (laps * CALLS)
+def used(arrived: Sequence[float], phase: float) -> float:
+    """Return the part of the budget that was used in the server's own whole minutes, but for the first and the last.
+
+    Minutes from the first arrival on would cut the server's: what lapses at the end of one would count for another.
+
+    Args:
+        arrived: When a request was taken, in order.
+        phase: When one of the server's minutes begins.
+    """
+    first, last = (math.floor((at - phase) / LAP) for at in (arrived[0], arrived[-1]))
+    whole = range(first + 1, last)
+    return sum(math.floor((at - phase) / LAP) in whole for at in arrived) / (len(whole) * CALLS)

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.sharing.herd import Plan, settings
 from benchmarks.sharing.scene import Played, Scene
+from benchmarks.sharing.single_calls import used
 from omeda_async.limits import share_limiter
 from omeda_async.limits._store_limiter import StoreLimiter
 
@@ -86,3 +87,11 @@ def test_a_scene_knows_the_lease_that_its_processes_have(faster: float, tmp_path
     assert isinstance(limiter, StoreLimiter)
     assert scene.lease == limiter._told.lease
     assert scene.held_for == scene.lease + 60.06 / faster
+
+
+def test_the_budget_beside_single_calls_is_that_of_the_server_s_own_minutes() -> None:
+    """However late in the first of them it began; the first and the last are cut, and do not count."""
+    begins = [110.0, 130.0, 190.0, 250.0, 310.0]  # the minutes begin at 130
+    calls = [99, 150, 144, 150, 7]
+    arrived = [at + 0.1 * number for at, count in zip(begins, calls, strict=True) for number in range(count)]
+    assert used(sorted(arrived), 10.0) == (150 + 144 + 150) / 450

@@ -39,12 +39,13 @@ async def paced(
     loop, chance = asyncio.get_running_loop(), random.Random(5)  # noqa: S311 repeatable
     went, waits = list[float](), list[float]()
     tasks = [asyncio.create_task(bulk_all_the_time(bulk, went, takes[0])) for _ in range(6)]
-    await asyncio.sleep(10)
-    for _ in range(calls):
-        await asyncio.sleep(chance.uniform(4.0, 10.0) * pace)
-        asked = loop.time()
-        went.append(await attempt(single, takes=takes[1]))
-        waits.append((went[-1] - asked) / pace)
+    async with asyncio.timeout(10_000 * pace):  # who is never let in shall not wait for ever
+        await asyncio.sleep(10)
+        for _ in range(calls):
+            await asyncio.sleep(chance.uniform(4.0, 10.0) * pace)
+            asked = loop.time()
+            went.append(await attempt(single, takes=takes[1]))
+            waits.append((went[-1] - asked) / pace)
     await stop(tasks)
     went.sort()
     return waits, [(later - sooner) / pace for sooner, later in pairwise(went)]
