@@ -9,7 +9,7 @@ from omeda_async import ChunkReport, JournalError, OutcomeStatus, SharedRun
 from omeda_async.bulk._run import identity_of
 from omeda_async.bulk.journal.chunks import Claimed, Terms
 from omeda_async.bulk.journal.codec import STATUS_CODES
-from omeda_async.bulk.journal.interface import Entries, WriteGroup
+from omeda_async.bulk.journal.interface import Entries, Kept, WriteGroup
 from omeda_async.bulk.journal.postgres_chunk import ChunkBackend
 from omeda_async.bulk.journal.postgres_chunks import claim
 from omeda_async.bulk.journal.postgres_line import Line
@@ -33,7 +33,7 @@ class SharedAccount(Account):
 
 def work_of(**options: Any) -> Work:
     """Make work that several may share."""
-    return Work(account=SharedAccount(), **{"max_entries": 5, **options})
+    return Work(**{"account": SharedAccount(), "max_entries": 5, **options})
 
 
 def shared(url: str, work: Work | None = None, **options: Any) -> SharedRun:
@@ -49,9 +49,10 @@ def names(number: int, first: int = 0) -> list[str]:
 class Abandoned:
     """A process that has claimed a chunk, and is not heard of any more; as far as a test lets it."""
 
-    def __init__(self, url: str, terms: Terms = SHORT, number: int | None = None) -> None:
+    def __init__(self, url: str, terms: Terms = SHORT, number: int | None = None, run: SharedRun | None = None) -> None:
         self.line, self.time, self.told = Line(url_of(url), terms.lease), 0.0, list[str]()
-        claimed = claim(self.line, identity_of(work_of(), "keep"), terms, number)
+        work = work_of() if run is None else run._work
+        claimed = claim(self.line, identity_of(work, "keep", shared=True), terms, number)
         assert isinstance(claimed, Claimed)
         self.claimed = claimed
         self.backend = ChunkBackend(self.line, claimed, terms, asked=0.0, now=lambda: self.time, tell=self.told.append)
@@ -67,6 +68,12 @@ class Abandoned:
         prints = b"".join(self.claimed.rows[place].fingerprint for place in places)
         self.backend.write(WriteGroup(entries=Entries(places, prints), sent=len(places)))
 
+    def end_as(self, status: OutcomeStatus, *places: int) -> None:
+        """Note that a request for records of the chunk has come to such an end."""
+        ids = [self.claimed.rows[place].id for place in places]
+        text = '{"receipt":null,"error":null,"settled":false,"doubtful":false}'
+        self.backend.write(WriteGroup(results=[(ids, Kept(status, 1, text))]))
+
     def refused_to_write(self) -> bool:
         """Whether it may write nothing more."""
         try:
@@ -74,6 +81,23 @@ class Abandoned:
         except JournalError as error:
             return "another process performs this chunk" in str(error) and self.backend.lapsed()
         return False
+
+
+def later(url: str, seconds: float) -> None:
+    """Let time go by for who holds chunks, as the server tells it."""
+    asked(
+        url,
+        """UPDATE omeda_async_journal_chunks SET lease_until = lease_until - make_interval(secs => %(seconds)s),
+            free_at = free_at - make_interval(secs => %(seconds)s) WHERE journal = %(journal)s""",
+        seconds=seconds,
+    )
+
+
+def rows_of(url: str) -> list[Any]:
+    """Return all that a run's journal holds of its records and chunks."""
+    of = "FROM omeda_async_journal_{} AS t WHERE {} = %(journal)s ORDER BY 1"
+    tables = (("records", "journal"), ("asides", "journal"), ("chunks", "journal"), ("answers", "id >> 40"))
+    return [asked(url, f"SELECT t::text {of.format(*one)}") for one in tables]
 
 
 def standing(url: str) -> Counter[str]:

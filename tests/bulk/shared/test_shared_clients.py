@@ -16,9 +16,11 @@ from omeda_async import (
     TransactionCancel,
 )
 from omeda_async._row import Row
+from omeda_async.bulk.journal.chunks import Terms
 from omeda_async.journal import read_not_done
 from omeda_async.sandbox import Sandbox
 from tests.bulk.sandboxed import manager_on
+from tests.bulk.shared_help import Abandoned, later
 
 S = OutcomeStatus
 SOON = datetime(2031, 5, 1, 12, tzinfo=UTC)
@@ -98,3 +100,21 @@ async def test_records_of_any_kind_are_sent_by_another(  # noqa: PLR0917 a row o
     assert report.complete
     assert [one.position for one in report.failures] == [one.position for one in read_not_done(journal_url)]
     assert report.failures[-1].position == len(records) - 1
+
+
+async def test_what_a_dead_process_had_on_its_way_comes_before_the_takeover(journal_url: str) -> None:
+    """The time-out of an attempt is not over: until then nobody asks how it stands, and nobody sends anything."""
+    terms = Terms(lease=30.0, attempt=60.0, lookback=0.0)
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager:
+        seed(sandbox)
+        run = manager.omeda.deployments.shared_run(journal_url)
+        await run.fill(["FOO1", "FOO2"])
+        with Abandoned(journal_url, terms, run=run) as dead:
+            dead.intend(0)
+        later(journal_url, 31.0)
+        assert (await run.perform(0)).status == "taken"
+        assert not sandbox.requests
+        await manager.omeda.deployments.cancel("FOO1")  # as if its request had come
+        later(journal_url, 60.0)
+        assert (await run.perform(0)).counts == {S.DONE: 1, S.ALREADY_DONE: 1}
+        assert [sandbox.omeda.deployments[name].cancels for name in ("FOO1", "FOO2")] == [1, 1]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -23,7 +23,17 @@ from omeda_async.journal import cancel_run, read_not_done, read_status, reopen_r
 from tests.bulk.bulk_fakes import InputBrokeError, Watched, refusal
 from tests.bulk.journal_help import Work, asked
 from tests.bulk.postgres_journals import at
-from tests.bulk.shared_help import Abandoned, names, shared, standing, statuses, work_of
+from tests.bulk.shared_help import (
+    Abandoned,
+    SharedAccount,
+    later,
+    names,
+    rows_of,
+    shared,
+    standing,
+    statuses,
+    work_of,
+)
 
 S = OutcomeStatus
 
@@ -58,18 +68,41 @@ async def test_chunks_are_performed_one_by_one(journal_url: str) -> None:
 
 
 async def test_a_chunk_that_another_performs_says_when_to_try_again(journal_url: str) -> None:
-    """Its lease, and the time-out of an attempt."""
+    """Its lease, and the time-out of an attempt: that of the account that performs it."""
     await shared(journal_url).fill(names(3))
-    slow = asyncio.create_task(shared(journal_url, work_of(answer_time=lambda _: 3.0)).perform(0))
+    account = SharedAccount(timeout=50.0, connect_timeout=10.0)
+    slow = asyncio.create_task(shared(journal_url, work_of(account=account, answer_time=lambda _: 3.0)).perform(0))
     await asyncio.sleep(1.0)
     taken = await shared(journal_url).perform(0)
     assert taken.status == "taken"
     assert taken.retry_in is not None
-    assert 4.0 < taken.retry_in <= 5.3
+    assert 60.0 < taken.retry_in <= 65.0
     chunks = read_status(journal_url).chunks
     assert chunks is not None
     assert (chunks.held, read_status(journal_url).running) == (1, True)
     assert (await slow).status == "done"
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [lambda _: None, lambda dead: dead.backend.renew(dead.line), lambda dead: dead.intend(0)],
+    ids=["claimed", "renewed", "written"],
+)
+async def test_a_lease_that_is_over_is_not_enough(journal_url: str, heard: Callable[[Abandoned], None]) -> None:
+    """Whatever was heard of it last: what it has sent may arrive until the time-out of an attempt is over, too."""
+    await shared(journal_url).fill(names(3))
+    work = work_of()
+    with Abandoned(journal_url, Terms(lease=30.0, attempt=60.0, lookback=0.0)) as dead:
+        heard(dead)
+        for gone, least in ((0.0, 85.0), (31.0, 54.0)):
+            later(journal_url, gone)
+            taken = await shared(journal_url, work).perform(0)
+            assert taken.status == "taken"
+            assert taken.retry_in is not None
+            assert least < taken.retry_in <= 90.0 - gone
+    assert not work.sent
+    later(journal_url, 59.0)
+    assert (await shared(journal_url, work).perform(0)).counts == {S.DONE: 3}
 
 
 async def test_what_a_dead_process_had_intended_is_settled_after_its_lease(journal_url: str) -> None:
@@ -96,11 +129,16 @@ async def test_a_process_thought_dead_writes_nothing_more(journal_url: str) -> N
     with Abandoned(journal_url) as dead:
         dead.intend(0, 1)
         report = await shared(journal_url).work()
+        before = rows_of(journal_url)
         assert dead.refused_to_write()
+        for known in (S.FAILED, S.REJECTED):
+            with pytest.raises(JournalError, match="another process"):
+                dead.end_as(known, 0, 1, 2)
         dead.backend.renew(dead.line)
         assert dead.told
         with pytest.raises(JournalError, match="another process"):
             dead.backend.end(1, {}, None)
+    assert rows_of(journal_url) == before
     assert standing(journal_url) == {"done": 6}
     assert report.counts == {S.DONE: 6}
 
