@@ -11,7 +11,8 @@ import pytest
 
 from omeda_async import JournalError, OutcomeStatus, SharedRun
 from omeda_async.journal import read_status
-from omeda_async.sandbox import Sandbox
+from omeda_async.sandbox import Fault, FaultKind, Sandbox
+from tests.bulk.journal_help import asked
 from tests.bulk.postgres_journals import at
 from tests.bulk.sandboxed import manager_on
 from tests.bulk.shared_help import adds_up, names, shared, standing, work_of
@@ -20,6 +21,13 @@ from tests.limits.postgres_service import OwnPostgres
 pytestmark = pytest.mark.real_clock
 S = OutcomeStatus
 LEASE = 1.0
+HELD = """
+SELECT c.number FROM omeda_async_journal_chunks AS c WHERE c.journal = %(journal)s AND c.holder LIKE %(holder)s
+    AND NOT c.done AND c.lease_until > clock_timestamp() AND EXISTS (
+    SELECT FROM omeda_async_journal_records AS r WHERE r.id BETWEEN c.first AND c.last AND r.status IS NULL
+)
+"""
+FENCES = "SELECT number, fence FROM omeda_async_journal_chunks WHERE journal = %(journal)s"
 
 
 @asynccontextmanager
@@ -58,16 +66,29 @@ def all_cancelled(sandbox: Sandbox) -> bool:
     return {one.status for one in sandbox.omeda.deployments.values()} == {"Cancelled"}
 
 
+async def stopped_in(url: str, process: asyncio.subprocess.Process) -> int:
+    """Suspend a process while it holds a chunk and a request for it is under way; give the number of the chunk."""
+    while process.returncode is None:
+        process.send_signal(signal.SIGSTOP)
+        if held := asked(url, HELD, holder=f"%, process {process.pid} (%"):
+            return int(held[0][0])
+        process.send_signal(signal.SIGCONT)
+        await asyncio.sleep(0.02)
+    pytest.fail("the process has ended")
+
+
 async def test_processes_that_are_killed_lose_nothing(journal_url: str) -> None:
-    """Several in turn, in the middle of a chunk, beside one that lives on: all is done, and the report adds up."""
+    """Several in the middle of a chunk, beside one that lives on: all is done, and the report adds up."""
     async with filled(journal_url, 200, 20) as (sandbox, run):
+        sandbox.fault(Fault(FaultKind.SLOW, seconds=0.5, times=None))  # there is enough left for each
         survivor = await started(sandbox, journal_url)
-        for kill in range(1, 4):
-            victim = await started(sandbox, journal_url)
-            await cancels(sandbox, 40 * kill, victim)
-            if victim.returncode is None:
-                victim.kill()
+        victims = [await started(sandbox, journal_url) for _ in range(3)]
+        hit = set[int]()
+        for victim in victims:
+            hit.add(await stopped_in(journal_url, victim))
+            victim.kill()
             await victim.wait()
+        sandbox.faults.clear()
         out, _err = await survivor.communicate()
         assert out == b"200\n"
         report = await run.report()
@@ -76,6 +97,8 @@ async def test_processes_that_are_killed_lose_nothing(journal_url: str) -> None:
         assert set(report.counts) <= {S.DONE, S.ALREADY_DONE}
         assert all_cancelled(sandbox)
         assert adds_up(journal_url, 200)
+    claims = {number: fence - 1 for number, fence in asked(journal_url, FENCES)}  # one was for giving it back
+    assert all(claims[number] > 1 for number in hit)
 
 
 async def test_a_process_suspended_beyond_its_lease_sends_and_writes_nothing_more(journal_url: str) -> None:
