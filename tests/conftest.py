@@ -61,16 +61,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def database() -> Iterator[str]:
     """Give the address of a schema of our own in a PostgreSQL; it is dropped in the end."""
-    import psycopg  # noqa: PLC0415 few tests need it
+    from tests.limits.postgres_service import own_schema  # noqa: PLC0415 few tests need it
 
-    from tests.limits.postgres_service import postgres_url  # noqa: PLC0415 the same
-
-    url, name = postgres_url(), f"omeda_async_test_{secrets.token_hex(6)}"
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {name}".encode())
-    yield f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{name}"
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"DROP SCHEMA {name} CASCADE".encode())
+    with own_schema() as url:
+        yield url
 
 
 @pytest.fixture

@@ -38,6 +38,17 @@ def postgres_url() -> str:
     return URL
 
 
+@contextlib.contextmanager
+def own_schema() -> Iterator[str]:
+    """Give the address of a schema of our own in that PostgreSQL; it is dropped in the end."""
+    url, name = postgres_url(), f"omeda_async_test_{secrets.token_hex(6)}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}".encode())
+    yield f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{name}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA {name} CASCADE".encode())
+
+
 def program(name: str) -> str:
     """Return where a program of PostgreSQL is."""
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))

@@ -159,24 +159,6 @@ async def test_tables_of_an_older_format_are_brought_up_to_date(
             use()
 
 
-async def test_a_journal_of_the_first_format_is_resumed(server: OwnPostgres) -> None:
-    """The tables as they were before runs could be shared: what is settled is not sent again, and repeats are told."""
-    server.says("CREATE DATABASE first")
-    url = at_database(server, "first")
-    before = (
-        "ALTER TABLE omeda_async_journals DROP COLUMN chunk, DROP COLUMN answers, DROP COLUMN filled, "
-        "DROP COLUMN cancelled, DROP COLUMN records, DROP COLUMN asides; "
-        "ALTER TABLE omeda_async_journal_asides DROP COLUMN repeated; "
-        "DROP TABLE omeda_async_journal_chunks; UPDATE omeda_async_schemas SET version = 1"
-    )
-    await journalled(url, ["a", "a", "bad"])
-    asked(url, before)
-    work = Work()
-    assert (await journalled(url, ["a", "a", "bad", "b"], work)).counts == {S.DONE: 3, S.REJECTED: 1}
-    assert work.sent == ["b"]
-    assert read_status(url).repeats == 1
-
-
 def test_runs_that_make_the_tables_at_the_same_time_do_not_meet(server: OwnPostgres) -> None:
     """Four that are the first in a database, at once: each begins its journal."""
     server.says("CREATE DATABASE fresh")
