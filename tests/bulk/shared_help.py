@@ -46,6 +46,11 @@ def names(number: int, first: int = 0) -> list[str]:
     return [f"record {place}" for place in range(first, first + number)]
 
 
+def outcome(status: OutcomeStatus) -> Kept:
+    """Return what is kept of an outcome, in words that no other status has."""
+    return Kept(status, 1, f'{{"receipt":"{status}","error":null,"settled":false,"doubtful":false}}')
+
+
 class Abandoned:
     """A process that has claimed a chunk, and is not heard of any more; as far as a test lets it."""
 
@@ -68,11 +73,12 @@ class Abandoned:
         prints = b"".join(self.claimed.rows[place].fingerprint for place in places)
         self.backend.write(WriteGroup(entries=Entries(places, prints), sent=len(places)))
 
-    def end_as(self, status: OutcomeStatus, *places: int) -> None:
-        """Note that a request for records of the chunk has come to such an end."""
-        ids = [self.claimed.rows[place].id for place in places]
-        text = '{"receipt":null,"error":null,"settled":false,"doubtful":false}'
-        self.backend.write(WriteGroup(results=[(ids, Kept(status, 1, text))]))
+    def end_as(self, *ends: Any) -> None:
+        """Note what requests for records of the chunk have come to: a status, and their places."""
+        rows = self.claimed.rows
+        self.backend.write(
+            WriteGroup(results=[([rows[place].id for place in places], outcome(status)) for status, *places in ends])
+        )
 
     def refused_to_write(self) -> bool:
         """Whether it may write nothing more."""

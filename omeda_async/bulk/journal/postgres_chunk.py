@@ -106,7 +106,6 @@ class ChunkBackend:
         self._check(group)
         if group.requests is not None:
             self._hold |= {"requests": self._claimed.requests + group.requests, "recent": group.recent}
-        self._reserve(len(group.results))
         return self._persist(lambda: self._write(group))
 
     def find(self, fingerprints: bytes) -> Sequence[Known]:
@@ -146,7 +145,7 @@ class ChunkBackend:
         """See to it that there are numbers for answers, which no other process uses: apart, so that nobody waits."""
         if answers > len(self._reserved):
             number = max(answers, _RESERVED)
-            first = self._persist(lambda: self._reserved_from(number))
+            first = self._reserved_from(number)
             self._reserved = range(first, first + number)
 
     def _reserved_from(self, number: int) -> int:
@@ -161,20 +160,23 @@ class ChunkBackend:
         return first
 
     def _persist(self, work: Callable[[], T]) -> T:
-        """Do something again that can be done twice, by a new connection, while the chunk is ours."""
+        """Do something again that can be done twice, by a new connection, while the chunk is ours.
+
+        It may have been done the first time: numbers that it took for answers are not given to others then.
+        """
         give_up = _clock.monotonic() + min(OUT, self._terms.lease)
         while True:
-            reserved = self._reserved
             try:
                 with usable(self._line.url):
                     return work()
             except JournalError:
-                self._results, self._reserved = Results(self._numbers_for), reserved
+                self._results, self._reserved = Results(self._numbers_for), range(0)
                 if self.is_lost or not self._line.is_lost or _clock.monotonic() > give_up:
                     raise
                 _clock.pause(_AGAIN_IN)
 
     def _write(self, group: WriteGroup) -> Written:
+        self._reserve(len(group.results))
         asked, sql = self._now(), self._line.connected()
         known = [self._known(place, position) for place, position in enumerate(group.entries.positions)]
         with transaction(sql, at_once=True):

@@ -20,7 +20,6 @@ UPDATE omeda_async_journal_records SET status = NULL, attempts = NULL, answer = 
 """
 _INSERT_ANSWERS: Final = """
 INSERT INTO omeda_async_journal_answers (id, answer) SELECT t.* FROM unnest(%s::bigint[], %s::text[]) AS t
-ON CONFLICT DO NOTHING
 """
 _STORED_REMEMBERED: Final = 1000
 

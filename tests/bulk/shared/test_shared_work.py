@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from omeda_async import ClosedError, JournalError, OutcomeStatus
+from omeda_async._postgres_blocking import Connection, PostgresFailed, transaction
 from omeda_async._result import Result
 from omeda_async.bulk import Item, Job
 from omeda_async.bulk._run import identity_of
@@ -28,6 +30,7 @@ from tests.bulk.shared_help import (
     SharedAccount,
     later,
     names,
+    outcome,
     rows_of,
     shared,
     standing,
@@ -133,7 +136,7 @@ async def test_a_process_thought_dead_writes_nothing_more(journal_url: str) -> N
         assert dead.refused_to_write()
         for known in (S.FAILED, S.REJECTED):
             with pytest.raises(JournalError, match="another process"):
-                dead.end_as(known, 0, 1, 2)
+                dead.end_as((known, 0, 1, 2))
         dead.backend.renew(dead.line)
         assert dead.told
         with pytest.raises(JournalError, match="another process"):
@@ -397,3 +400,33 @@ def test_a_claim_that_comes_to_nothing_does_not_hide_what_others_made_of_late(
     line.close()
     with Abandoned(journal_url, terms, 1) as mine:
         assert (mine.backend.open().requests, mine.backend.open().requests) == (5, 0)
+
+
+async def test_a_commit_whose_answer_is_lost_is_made_again_and_each_outcome_keeps_its_own_words(
+    journal_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first try had stored new words under a number; words from before that are stored anew get another one."""
+    told: list[PostgresFailed] = []
+
+    @contextmanager
+    def losing(connection: Connection, *, at_once: bool = False) -> Iterator[None]:
+        with transaction(connection, at_once=at_once):
+            yield
+        if told:
+            connection.close()
+            raise told.pop()
+
+    monkeypatch.setattr(postgres_chunk, "transaction", losing)
+    await shared(journal_url).fill(names(3))
+    with Abandoned(journal_url, Terms(lease=30.0, attempt=0.0, lookback=0.0)) as held:
+        held.intend(0, 1, 2)
+        held.end_as((S.DONE, 0))
+        told.append(PostgresFailed("the connection was lost", is_away=True))
+        held.end_as((S.DONE, 1), (S.REJECTED, 2))
+    assert not told
+    answers = asked(
+        journal_url,
+        """SELECT a.answer FROM omeda_async_journal_records AS r
+        JOIN omeda_async_journal_answers AS a ON a.id = r.answer WHERE r.journal = %(journal)s ORDER BY r.id""",
+    )
+    assert [text for (text,) in answers] == [outcome(S.DONE).stored, outcome(S.DONE).stored, outcome(S.REJECTED).stored]
