@@ -29,6 +29,15 @@ _PLANS: Final = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable
 # By these the server notices a host that is gone, and lets go of its lock.
 _ALIVE: Final = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 
+# What a role or a database has set for others: we read dates and bytes as they come by default, several write at once, a
+# connection may have nothing to do for as long as a provider lets wait, and the client ends what takes too long.
+_OWN: Final = """
+SELECT set_config(name, value, false) FROM (VALUES
+    ('datestyle', 'ISO'), ('standard_conforming_strings', 'on'), ('default_transaction_isolation', 'read committed'),
+    ('lock_timeout', '0'), ('statement_timeout', '0'), ('transaction_timeout', '0'), ('idle_session_timeout', '0')
+) AS own (name, value) WHERE current_setting(name, true) IS NOT NULL
+"""
+
 
 class Stored(NamedTuple):
     """A journal that exists."""
@@ -82,7 +91,7 @@ def linked(url: JournalUrl, within: float | None = None) -> Iterator[Connection]
     try:
         with failing(connection):
             if not parts_sessions(connection, url.server):  # else the next client would have them
-                connection.execute(f"{_PLANS}; {_ALIVE}".encode())
+                connection.execute(f"{_PLANS}; {_ALIVE}; {_OWN}".encode())
             yield connection
     finally:
         connection.close()
