@@ -29,8 +29,8 @@ _PLANS: Final = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable
 # By these the server notices a host that is gone, and lets go of its lock.
 _ALIVE: Final = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 
-# What a role or a database has set for others: we read dates and bytes as they come by default, several write at once, a
-# connection may have nothing to do for as long as a provider lets wait, and the client ends what takes too long.
+# In place of what a role or a database has set: dates and bytes are read as they come by default, several write at
+# once, a connection has nothing to do for as long as a provider lets wait, and the client ends what takes too long.
 _OWN: Final = """
 SELECT set_config(name, value, false) FROM (VALUES
     ('datestyle', 'ISO'), ('standard_conforming_strings', 'on'), ('default_transaction_isolation', 'read committed'),

@@ -36,9 +36,12 @@ _SETTINGS: Final = """
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply';
 SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false);
-SET enable_seqscan = off; SET jit = off
+SET datestyle = ISO; SET standard_conforming_strings = on; SET enable_seqscan = off; SET jit = off
 """
-"""Tables that have just begun to grow have no statistics: other plans would be chosen, which read all of them."""
+"""Tables that have just begun to grow have no statistics: other plans would be chosen, which read all of them.
+
+A role or a database may have set other forms of dates and bytes than those that are read.
+"""
 _SERVER: Final = "SELECT pg_is_in_recovery(), current_setting('server_encoding')"
 _BEGIN: Final = """
 INSERT INTO omeda_async_outboxes (name, label, identity, salt) VALUES (%s, %s, %s, %s) ON CONFLICT (name) DO NOTHING

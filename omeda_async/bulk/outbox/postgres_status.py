@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
@@ -21,10 +21,11 @@ SURVEY: Final = 600.0
 _STATUS: Final = """
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SELECT state, status, count(*) FROM omeda_async_outbox_records WHERE outbox = %(outbox)s GROUP BY state, status;
-SELECT min(put), coalesce(sum((tries > 0)::int), 0)::bigint,
-    CASE WHEN bool_or(state = 0) THEN greatest(min(due) FILTER (WHERE state = 0), clock_timestamp(), (
-        SELECT held_until FROM omeda_async_outboxes WHERE id = %(outbox)s AND until > clock_timestamp()
-    )) END
+SELECT extract(epoch FROM min(put))::float8, coalesce(sum((tries > 0)::int), 0)::bigint,
+    CASE WHEN bool_or(state = 0) THEN extract(epoch FROM greatest(
+        min(due) FILTER (WHERE state = 0), clock_timestamp(),
+        (SELECT held_until FROM omeda_async_outboxes WHERE id = %(outbox)s AND until > clock_timestamp())
+    ))::float8 END
     FROM omeda_async_outbox_records WHERE outbox = %(outbox)s AND state <> 2;
 SELECT count(*) FROM omeda_async_outbox_records WHERE outbox = %(outbox)s AND state = 2 AND NOT told;
 SELECT CASE WHEN until > clock_timestamp() THEN holder END FROM omeda_async_outboxes WHERE id = %(outbox)s;
@@ -61,13 +62,18 @@ def read_status(url: OutboxUrl) -> OutboxStatus:
         waiting=states[0],
         under_way=states[1],
         retrying=retrying,
-        oldest=oldest and oldest.astimezone(UTC),
-        next_due=due and due.astimezone(UTC),
+        oldest=_moment(oldest),
+        next_due=_moment(due),
         counts={status: counts[status] for status in OutcomeStatus if status in counts},
         untold=untold,
         delivering=delivering,
         causes=tuple(_causes(causes)),
     )
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    """Return a moment that is told in seconds: how dates are written is a matter of each session."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _causes(rows: Iterable[tuple[Any, ...]]) -> Iterator[JournalCause]:

@@ -259,6 +259,18 @@ def _with_hash(store: Any) -> Any:
     return store
 
 
+@pytest.mark.parametrize("setting", ["datestyle%3DSQL,DMY", "standard_conforming_strings%3Doff"])
+async def test_what_a_role_has_set_for_others_changes_nothing(sandbox: Sandbox, moved_url: str, setting: str) -> None:
+    """Dates and bytes are read as they were written: a record put again is known, and the status says since when."""
+    url = moved_url.replace("&outbox=", f"%20-c{setting}&outbox=")
+    async with outbox_on(sandbox, url, max_delay=5.0) as outbox:
+        for _ in range(2):
+            ticket = await outbox.put(client(1), key="k")
+        for status in (await outbox.status(), read_status(url)):
+            assert (status.total, status.oldest is None, status.next_due is None) == (1, False, False)
+        assert (await outbox.outcome(ticket, timeout=600)).status is OutcomeStatus.DONE
+
+
 async def test_outboxes_of_other_names_are_others(sandbox: Sandbox, moved_url: str) -> None:
     """Each has its own lease, keys, records and tickets."""
     async with (
@@ -294,7 +306,7 @@ async def test_no_secret_of_the_url_and_no_address_is_shown(
     monkeypatch.setattr(postgres_calls, "AGAIN", 0.01)
     caplog.set_level(logging.DEBUG)
     url = f"{server.url.replace('postgres@', 'postgres:hunter2@')}?outbox=private&sslpassword=hunter3"
-    async with outbox_on(sandbox, url, max_delay=1000.0) as outbox:
+    async with outbox_on(sandbox, url, max_delay=5.0) as outbox:
         await outbox.put(client(1), key="a1@example.com")
         status = await outbox.status()
         assert status.place == f"postgresql://127.0.0.1:{server.port}/postgres?outbox=private"

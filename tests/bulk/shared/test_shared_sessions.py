@@ -39,7 +39,7 @@ async def test_what_is_written_and_read_is_the_same(journal_url: str, setting: s
 
 
 def test_several_write_at_once_and_a_connection_is_left_alone(journal_url: str) -> None:
-    """A provider may let wait for longer than an administrator thinks that anybody does; our own limits end the rest."""
+    """A provider may let wait for longer than an administrator expects of anybody; our own limits end the rest."""
     given = {"statement_timeout": "5s", "lock_timeout": "5s", "idle_session_timeout": "5s"}
     isolation = {"default_transaction_isolation": "repeatable read"}
     url = with_settings(journal_url, *(f"{name}={value}" for name, value in (given | isolation).items()))
