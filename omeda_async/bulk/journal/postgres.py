@@ -23,7 +23,7 @@ from omeda_async.bulk.journal.postgres_lock import (
     unlock,
 )
 from omeda_async.bulk.journal.postgres_results import FORGET, Results
-from omeda_async.bulk.journal.postgres_tables import ids_of, make_tables
+from omeda_async.bulk.journal.postgres_tables import SENDING, check_rights, ids_of, make_tables
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
 
@@ -117,6 +117,7 @@ class PostgresBackend:
         with usable(self._url), failing(self._sql):
             check_server(self._sql, self._url)
             make_tables(self._sql, self._url)
+            check_rights(self._sql, SENDING)
         with usable(self._url), transaction(self._sql):
             return self._open()
 

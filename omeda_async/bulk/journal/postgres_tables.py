@@ -3,7 +3,7 @@
 from typing import Final
 
 from omeda_async import _postgres_tables
-from omeda_async._postgres_blocking import Connection
+from omeda_async._postgres_blocking import Connection, PostgresFailed
 from omeda_async._version import __version__
 from omeda_async.errors import JournalError
 
@@ -59,6 +59,18 @@ STEPS: Final[tuple[str, ...]] = (
     """,
 )
 """What makes each format of the one before it."""
+PERFORMING: Final = """journals SELECT, journals UPDATE, journal_chunks SELECT, journal_chunks UPDATE,
+    journal_records SELECT, journal_records UPDATE, journal_answers SELECT, journal_answers INSERT"""
+"""The rights that who performs chunks needs: tables, and what is done with them."""
+SENDING: Final = """journals SELECT, journal_runs SELECT, journal_runs INSERT, journal_runs UPDATE,
+    journal_records SELECT, journal_records INSERT, journal_records UPDATE,
+    journal_answers SELECT, journal_answers INSERT,
+    journal_asides SELECT, journal_asides INSERT, journal_asides UPDATE"""
+"""Those of a run that one process performs."""
+_LACKING: Final = """
+SELECT given.need, 'omeda_async_' || given.name FROM unnest(%s::text[], %s::text[]) AS given (name, need)
+WHERE NOT has_any_column_privilege('omeda_async_' || given.name, given.need) LIMIT 1
+"""
 
 
 def ids_of(journal: int) -> dict[str, int]:
@@ -95,3 +107,15 @@ def make_tables(connection: Connection, place: object) -> None:
     found = _postgres_tables.make_tables(connection, PART, STEPS)
     if found > len(STEPS):
         check_format(found, place)
+
+
+def check_rights(connection: Connection, rights: str) -> None:
+    """Check that the role may do what has to be done once something was sent: there is no way back then.
+
+    Raises:
+        PostgresFailed: It may not.
+    """
+    names, needs = zip(*(one.split() for one in rights.split(",")), strict=True)
+    lacking = connection.execute(_LACKING, (list(names), list(needs))).fetchone()
+    if lacking is not None:
+        raise PostgresFailed("permission denied: the role has no right to {} on {}".format(*lacking))

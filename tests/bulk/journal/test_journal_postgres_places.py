@@ -22,6 +22,7 @@ from tests.bulk.journal_help import (
     journalled,
 )
 from tests.bulk.postgres_journals import at_database, backend_at, failed, group_of
+from tests.bulk.shared_help import shared, work_of
 from tests.limits.postgres_service import OwnPostgres
 
 S = OutcomeStatus
@@ -186,6 +187,29 @@ async def test_a_role_that_may_only_write_rows_can_run_where_the_tables_are(serv
     assert read_status(url.replace("postgres@", "viewer@")).counts == {S.DONE: 2}
     _, words = await failed(journalled(url.replace("postgres@", "viewer@"), ["a"]))
     assert "permission denied" in words
+
+
+@pytest.mark.parametrize(("right", "table"), [("INSERT", "answers"), ("UPDATE", "records")])
+async def test_a_role_that_could_not_note_what_became_of_a_record_sends_nothing(
+    server: OwnPostgres, right: str, table: str
+) -> None:
+    """Neither in a plain run nor in a shared one: that is known before."""
+    role = f"lacks_{table}"
+    server.says(f"CREATE DATABASE {role}")
+    url = at_database(server, role)
+    await shared(url).fill(["a"])
+    for statement in (
+        f"CREATE ROLE {role} LOGIN",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
+        f"REVOKE {right} ON omeda_async_journal_{table} FROM {role}",
+    ):
+        asked_of_server(url, statement)
+    work, theirs = work_of(), url.replace("postgres@", f"{role}@")
+    words = f"no right to {right} on omeda_async_journal_{table}"
+    with pytest.raises(JournalError, match=words):
+        await shared(theirs, work).work()
+    assert words in (await failed(journalled(f"{theirs}-plain", ["a"], work)))[1]
+    assert not work.sent
 
 
 @pytest.mark.parametrize(
