@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import pytest
 
 from omeda_async import ClosedError, JournalError, OutcomeStatus
@@ -37,6 +38,7 @@ from tests.bulk.shared_help import (
     statuses,
     work_of,
 )
+from tests.limits.postgres_service import OwnPostgres
 
 S = OutcomeStatus
 
@@ -430,3 +432,25 @@ async def test_a_commit_whose_answer_is_lost_is_made_again_and_each_outcome_keep
         JOIN omeda_async_journal_answers AS a ON a.id = r.answer WHERE r.journal = %(journal)s ORDER BY r.id""",
     )
     assert [text for (text,) in answers] == [outcome(S.DONE).stored, outcome(S.DONE).stored, outcome(S.REJECTED).stored]
+
+
+async def test_a_write_that_the_server_undoes_for_the_sake_of_another_is_made_again(server: OwnPostgres) -> None:
+    """Two wait for each other, and one has to give way: nothing is lost, and the chunk is gone on with."""
+    url = f"{server.url}?run=undone"
+    one = "UPDATE omeda_async_journal_{} SET journal = journal WHERE journal = (SELECT id FROM omeda_async_journals {})"
+    mine = "WHERE name = %s"
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND %(pid)s = ANY(pg_blocking_pids(pid))"
+    await shared(url).fill(names(3))
+    with (
+        Abandoned(url, Terms(lease=30.0, attempt=0.0, lookback=0.0)) as held,
+        psycopg.connect(server.url) as other,
+    ):
+        other.execute("SET deadlock_timeout = '10min'")
+        other.execute(one.format("records", mine).encode(), ("undone",))
+        writing = asyncio.create_task(asyncio.to_thread(held.intend, 0, 1))
+        while asked(url, waits, pid=other.info.backend_pid) == [(0,)]:  # noqa: ASYNC110 the database is asked
+            await asyncio.sleep(0.01)
+        other.execute(one.format("chunks", mine).encode(), ("undone",))
+        other.commit()
+        await writing
+    assert standing(url) == {"begun": 2, "not_sent": 1}
