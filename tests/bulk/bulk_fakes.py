@@ -12,6 +12,7 @@ from omeda_async._activity import Activity
 from omeda_async._hooks import Hooks, as_hooks
 from omeda_async._result import Result
 from omeda_async.bulk import BulkOptions, BulkRun, Item, Job, Sizes, fingerprint
+from omeda_async.bulk._item import still_doubtful
 from omeda_async.errors import AnswerLost, ClosedError, InvalidRecord
 from omeda_async.limits import Priority, RateLimit
 from omeda_async.outcomes import Tally
@@ -132,7 +133,8 @@ class FakeWork:
     async def perform(self, items: list[Item], job: Job) -> None:
         """Make one call for all the items."""
         if job.stop.is_set:
-            job.close(items, Result(error=ClosedError("stopped")))
+            for item in items:
+                job.close([item], still_doubtful(item, Result(error=ClosedError("stopped"))))
             return
         call: Any = FakeCall(self, items, job.call_options.tally)
         job.close(items, await job.run(call))

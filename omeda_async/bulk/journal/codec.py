@@ -37,7 +37,7 @@ RESULTS_REMEMBERED: Final = 1024
 _HOMES: Final = ("omeda_async.errors", "omeda_async.providers.")
 _HIDDEN: Final = "***"
 _WORD: Final = re.compile(r"\S+")
-_POSITION, _FINGERPRINT = attrgetter("position"), attrgetter("fingerprint")
+_POSITION, FINGERPRINT = attrgetter("position"), attrgetter("fingerprint")
 
 
 @attrs.frozen
@@ -58,7 +58,7 @@ class Codec:
     def entries(self, items: Sequence[Item]) -> Entries:
         """Return what is kept of records; of one that JSON cannot hold, its position only."""
         positions = [*map(_POSITION, items)]
-        fingerprints = self.fingerprints(map(_FINGERPRINT, items))
+        fingerprints = self.fingerprints(map(FINGERPRINT, items))
         texts = [b"[%d,null]" % position for position in positions] if self.salt is not None else texts_of(items)
         prints = chain.from_iterable(iter_unpack("16s", fingerprints))
         sums = chain.from_iterable(zip(map(crc32, prints), map(crc32, texts), strict=True))

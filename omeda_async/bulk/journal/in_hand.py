@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Final
 
 import attrs
 
@@ -11,6 +13,8 @@ from omeda_async.bulk._item import Closed, Item, still_doubtful
 from omeda_async.bulk.journal.codec import RESULTS_REMEMBERED, result_of
 from omeda_async.bulk.journal.interface import AGAIN, SETTLED, Kept, Known
 from omeda_async.outcomes import OutcomeStatus
+
+_KEPT: Final = attrgetter("kept")
 
 
 @attrs.define
@@ -29,6 +33,21 @@ class InHand:
     """Records of earlier runs that an item is under way for."""
     # Records of one request share their receipt again.
     _result: Callable[[Kept], Result[Any]] = attrs.field(factory=lambda: lru_cache(RESULTS_REMEMBERED)(result_of))
+
+    def settled(self, items: Sequence[Item], found: Sequence[Known]) -> list[Closed]:
+        """Give those of some items that earlier runs have settled, with their results; those that moved up are left."""
+        given: list[Closed] = []
+        for kept, these in groupby(found, _KEPT):
+            if kept is None or kept.status not in SETTLED:
+                continue
+            result = self._result(kept)
+            pairs = [(items[one.place], one.position) for one in these]
+            closed = [item for item, position in pairs if position <= item.position]
+            if repeats := [item for item, position in pairs if position < item.position]:
+                self._note_repeats(repeats, result)
+            if closed:
+                given.append((closed, result))
+        return given
 
     def begin(self, items: Sequence[Item], records: Sequence[int], known: Sequence[Known | None]) -> list[Closed]:
         """Take items that are written down now; give those that are settled, with their results.

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -30,8 +30,11 @@ SELECT json_group_array(json_array(
 FROM n CROSS JOIN prints ON prints.fingerprint = substr(:fingerprints, 16 * place + 1, 16)
 JOIN outcomes ON outcomes.id = prints.record
 """
-
-
+_Result: TypeAlias = tuple[int | None, int, int]
+"""Status, attempts and answer, as numbers; where there is none, no status."""
+_NO_RESULT: Final[_Result] = (None, 0, 0)
+_Found: TypeAlias = tuple[int, int, int, _Result]
+"""Place, record, position and result."""
 _STORED: Final = "SELECT id, answer{} FROM answers WHERE id IN (SELECT value FROM json_each(?))"
 
 
@@ -80,30 +83,34 @@ class Finder:
         if not found:
             return []
         self._next = found[-1][1] + 1
-        stored = list({answer for *_, status, _, answer in found if status is not None})
+        kept = self._kept({result for *_, result in found})
+        return [Known(place, record, position, kept[result]) for place, record, position, result in found]
+
+    def _kept(self, results: set[_Result]) -> dict[_Result, Kept | None]:
+        """Return what is kept of results: of those of many records once."""
+        stored = list({answer for status, _, answer in results if status is not None})
         rows = self._sql.execute(self._stored, (orjson.dumps(stored).decode(),)).fetchall()
         check_texts([row[1:] for row in rows], self._path)
         texts = {number: text for number, text, _ in rows}
-        return [
-            Known(place, record, at, None if code is None else Kept(STATUSES[code], attempts, texts[answer]))
-            for place, record, at, code, attempts, answer in found
-        ]
+        return {
+            (code, attempts, answer): None if code is None else Kept(STATUSES[code], attempts, texts[answer])
+            for code, attempts, answer in results
+        }
 
-    def _following(self, fingerprints: bytes, number: int) -> list[Any]:
+    def _following(self, fingerprints: bytes, number: int) -> list[_Found]:
         low, high = self._next, self._next + number - 1
         if high > self._last:
             return []
         text, positions = self._sql.execute(_FOLLOWING, (low, high)).fetchone()
         if text != fingerprints.hex().upper():
             return []
-        kept = [[None, 0, 0]] * number
+        results: list[_Result] = [_NO_RESULT] * number
         for first, last, *result in orjson.loads(self._sql.execute(_RESULTS, {"low": low, "high": high}).fetchone()[0]):
             begin, end = max(first, low) - low, min(last, high) - low + 1
-            kept[begin:end] = [result] * (end - begin)
-        rows = enumerate(zip(orjson.loads(positions), kept, strict=True))
-        return [(place, low + place, position, *result) for place, (position, result) in rows]
+            results[begin:end] = [(result[0], result[1], result[2])] * (end - begin)
+        return [*zip(range(number), range(low, high + 1), orjson.loads(positions), results, strict=True)]
 
-    def _looked_up(self, fingerprints: bytes, number: int) -> list[Any]:
+    def _looked_up(self, fingerprints: bytes, number: int) -> list[_Found]:
         for statement in self._index:
             self._sql.execute(statement)
         self._index = ()
@@ -111,4 +118,4 @@ class Finder:
         found: list[Any] = orjson.loads(row[0])
         if not all(same for *_, same in found):
             raise damaged(self._path, "a fingerprint is not what was written")
-        return [one[:-1] for one in found]
+        return [(place, record, position, tuple(result)) for place, record, position, *result, _ in found]

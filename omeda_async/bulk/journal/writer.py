@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any, Final, Literal, TypeAlias
@@ -14,7 +14,7 @@ from omeda_async._result import Result
 from omeda_async._thread import Worker
 from omeda_async.bulk._item import Closed, Item, still_doubtful
 from omeda_async.bulk._outlast import outlast
-from omeda_async.bulk.journal.codec import Codec
+from omeda_async.bulk.journal.codec import FINGERPRINT, Codec
 from omeda_async.bulk.journal.in_hand import InHand
 from omeda_async.bulk.journal.interface import Aside, Backend, Entries, Known, WriteGroup, Written
 from omeda_async.errors import ClosedError, JournalError, OmedaAsyncError
@@ -53,6 +53,8 @@ class Journal:
         self._codec = Codec()
         self._hand = InHand(self.note)
         self._resumed = False
+        self._looks_up = False
+        """Whether the next items are likely to be settled: then they are looked up before they are written down."""
         self._asked = _Asked()
         self._tally = Tally()
         self._made: deque[tuple[float, int]] = deque([(-math.inf, 0)])
@@ -87,6 +89,7 @@ class Journal:
             await outlast(self._shut())  # after what may still be under way
             raise
         self._codec, self._refusal, self._resumed = Codec(opened.salt), None, opened.records > 0
+        self._looks_up = self._resumed
         return opened.requests, opened.seconds_ago
 
     async def _shut(self) -> None:
@@ -94,12 +97,31 @@ class Journal:
         await self._worker.do(self._backend.close)
         self._worker.end()
 
-    def begin(self, items: Sequence[Item]) -> asyncio.Future[list[Closed]]:
+    def begin(self, items: Sequence[Item]) -> Awaitable[list[Closed]]:
         """Write down, durably, that items are about to be sent; give the results of those settled by an earlier run.
 
         Those an earlier run may have sent are marked as doubtful. Cancelling it is safe: what was not sent is to be
         handed to :meth:`leave` then.
         """
+        return self._begin_known(items) if self._looks_up else self._begin(items)
+
+    async def _begin_known(self, items: Sequence[Item]) -> list[Closed]:
+        """Look up items that earlier runs are likely to have settled; begin the others, where there are any."""
+        try:
+            self._check()
+            prints = self._codec.fingerprints(map(FINGERPRINT, items))
+            settled = self._hand.settled(items, await self._worker.do(partial(self._backend.find, prints)))
+        except Exception as error:  # noqa: BLE001 whoever begins has to be told, whatever it was
+            failed = self._failed(error)
+            raise failed from failed.__cause__
+        self._looks_up = bool(settled)
+        if not settled:
+            return await self._begin(items)
+        closed = {item for these, _ in settled for item in these}
+        others = [item for item in items if item not in closed]
+        return settled + await self._begin(others) if others else settled
+
+    def _begin(self, items: Sequence[Item]) -> asyncio.Future[list[Closed]]:
         begun: asyncio.Future[list[Closed]] = asyncio.get_running_loop().create_future()
         try:
             self._check()
@@ -303,6 +325,7 @@ class Journal:
             first, last = last, last + len(items)
             theirs = [known.get(place) for place in range(first, last)] if known else ()
             closed = self._hand.begin(items, written.records[first:last], theirs)
+            self._looks_up = self._looks_up or bool(closed)
             if not begun.done():
                 begun.set_result(closed)
         for recorded in asked.recorded:

@@ -15,7 +15,7 @@ import pytest
 from omeda_async import ClosedError, JournalError, OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import Item, fingerprint, not_sent
-from omeda_async.bulk.journal.interface import Opened, WriteGroup, Written
+from omeda_async.bulk.journal.interface import Known, Opened, WriteGroup, Written
 from omeda_async.bulk.journal.sqlite import SqliteBackend
 from omeda_async.bulk.journal.writer import Journal
 from omeda_async.journal import read_status
@@ -133,6 +133,52 @@ async def test_what_many_ask_for_at_once_is_written_in_few_transactions(path: Pa
     await again.close(None)
     closed = [(items, result.attempts) for ((items, result),) in results]
     assert closed == [([one], number) for number, one in enumerate(items)]
+
+
+async def test_what_earlier_runs_have_settled_is_looked_up_and_not_written(path: Path) -> None:
+    """A batch of it is given its results without a write; of another one, what is new or has moved up is written."""
+    first = journal_of(path)
+    await first.open(Tally())
+    items = [item(f"r{number}", number) for number in range(4)]
+    await first.begin(items)
+    await first.record([(items, Result(attempts=1))])
+    await first.close(None)
+    backend = CountingBackend(path, identity())
+    again = Journal(backend)
+    await again.open(Tally())
+    ((settled, _),) = await again.begin(items[:2])
+    assert (settled, backend.groups) == (items[:2], [])
+    here, new, moved = items[2], item("new", 3), item("r3", 1)
+    closed = [one for these, _ in await again.begin([here, new, moved]) for one in these]
+    assert closed == [here, moved]
+    assert [[*group.entries.positions] for group in backend.groups] == [[3, 1]]
+    await again.record([([new], Result(attempts=1))])
+    await again.close(None)
+    assert read_status(path).counts == {S.DONE: 5}
+
+
+def broken(_: bytes) -> list[Known]:
+    raise ZeroDivisionError
+
+
+async def test_a_look_up_that_fails_is_told_to_all_who_begin(path: Path) -> None:
+    """They get the journal's error, as where a write fails, and nothing is begun."""
+    first = journal_of(path)
+    await first.open(Tally())
+    await first.begin([one := item("a", 0)])
+    await first.record([([one], Result(attempts=1))])
+    await first.close(None)
+    backend = CountingBackend(path, identity())
+    again = Journal(backend)
+    await again.open(Tally())
+    backend.find = broken
+    for _ in range(2):
+        with pytest.raises(JournalError, match="ZeroDivisionError") as caught:
+            await again.begin([one])
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert backend.groups == []
+    with pytest.raises(JournalError):
+        await again.close(None)
 
 
 async def test_a_worker_cancelled_while_it_waits_leaves_the_others_their_results(place: Place) -> None:
