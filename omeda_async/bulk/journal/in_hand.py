@@ -37,15 +37,13 @@ class InHand:
     def settled(self, items: Sequence[Item], found: Sequence[Known]) -> list[Closed]:
         """Give those of some items that earlier runs have settled, with their results; those that moved up are left."""
         given: list[Closed] = []
-        for kept, these in groupby(found, _KEPT):
+        for kept, group in groupby(found, _KEPT):
             if kept is None or kept.status not in SETTLED:
                 continue
-            result = self._result(kept)
-            pairs = [(items[one.place], one.position) for one in these]
-            closed = [item for item, position in pairs if position <= item.position]
-            if repeats := [item for item, position in pairs if position < item.position]:
+            result, these = self._result(kept), [*group]
+            if repeats := [items[one.place] for one in these if one.position < items[one.place].position]:
                 self._note_repeats(repeats, result)
-            if closed:
+            if closed := [items[one.place] for one in these if one.position <= items[one.place].position]:
                 given.append((closed, result))
         return given
 

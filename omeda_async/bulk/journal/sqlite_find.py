@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
 
@@ -30,12 +30,19 @@ SELECT json_group_array(json_array(
 FROM n CROSS JOIN prints ON prints.fingerprint = substr(:fingerprints, 16 * place + 1, 16)
 JOIN outcomes ON outcomes.id = prints.record
 """
+_STORED: Final = "SELECT id, answer{} FROM answers WHERE id IN (SELECT value FROM json_each(?))"
 _Result: TypeAlias = tuple[int | None, int, int]
 """Status, attempts and answer, as numbers; where there is none, no status."""
 _NO_RESULT: Final[_Result] = (None, 0, 0)
-_Found: TypeAlias = tuple[int, int, int, _Result]
-"""Place, record, position and result."""
-_STORED: Final = "SELECT id, answer{} FROM answers WHERE id IN (SELECT value FROM json_each(?))"
+
+
+class _Found(NamedTuple):
+    """What was found, by columns: an object for each record would only be thrown away."""
+
+    places: Sequence[int] = ()
+    records: Sequence[int] = ()
+    positions: Sequence[int] = ()
+    results: Sequence[_Result] = ()
 
 
 class Finder:
@@ -77,14 +84,14 @@ class Finder:
         if not (number and self._last):
             return []
         found = self._following(fingerprints, number) or self._looked_up(fingerprints, number)
-        if len(found) < number and not self._checked:
+        if len(found.places) < number and not self._checked:
             check_prints(self._sql, self._path)
             self._checked = True
-        if not found:
+        if not found.places:
             return []
-        self._next = found[-1][1] + 1
-        kept = self._kept({result for *_, result in found})
-        return [Known(place, record, position, kept[result]) for place, record, position, result in found]
+        self._next = found.records[-1] + 1
+        kept = map(self._kept(set(found.results)).__getitem__, found.results)
+        return [*map(Known, found.places, found.records, found.positions, kept)]
 
     def _kept(self, results: set[_Result]) -> dict[_Result, Kept | None]:
         """Return what is kept of results: of those of many records once."""
@@ -97,25 +104,28 @@ class Finder:
             for code, attempts, answer in results
         }
 
-    def _following(self, fingerprints: bytes, number: int) -> list[_Found]:
+    def _following(self, fingerprints: bytes, number: int) -> _Found | None:
         low, high = self._next, self._next + number - 1
         if high > self._last:
-            return []
+            return None
         text, positions = self._sql.execute(_FOLLOWING, (low, high)).fetchone()
         if text != fingerprints.hex().upper():
-            return []
+            return None
         results: list[_Result] = [_NO_RESULT] * number
         for first, last, *result in orjson.loads(self._sql.execute(_RESULTS, {"low": low, "high": high}).fetchone()[0]):
             begin, end = max(first, low) - low, min(last, high) - low + 1
             results[begin:end] = [(result[0], result[1], result[2])] * (end - begin)
-        return [*zip(range(number), range(low, high + 1), orjson.loads(positions), results, strict=True)]
+        return _Found(range(number), range(low, high + 1), orjson.loads(positions), results)
 
-    def _looked_up(self, fingerprints: bytes, number: int) -> list[_Found]:
+    def _looked_up(self, fingerprints: bytes, number: int) -> _Found:
         for statement in self._index:
             self._sql.execute(statement)
         self._index = ()
         row = self._sql.execute(_LOOK_UP, {"fingerprints": fingerprints, "count": number}).fetchone()
-        found: list[Any] = orjson.loads(row[0])
-        if not all(same for *_, same in found):
+        found: list[list[Any]] = orjson.loads(row[0])
+        if not found:
+            return _Found()
+        places, records, positions, *results, same = zip(*found, strict=True)
+        if not all(same):
             raise damaged(self._path, "a fingerprint is not what was written")
-        return [(place, record, position, tuple(result)) for place, record, position, *result, _ in found]
+        return _Found(places, records, positions, [*zip(*results, strict=True)])

@@ -115,11 +115,10 @@ class Journal:
             failed = self._failed(error)
             raise failed from failed.__cause__
         self._looks_up = bool(settled)
-        if not settled:
-            return await self._begin(items)
+        if sum(len(these) for these, _ in settled) == len(items):
+            return settled
         closed = {item for these, _ in settled for item in these}
-        others = [item for item in items if item not in closed]
-        return settled + await self._begin(others) if others else settled
+        return settled + await self._begin([item for item in items if item not in closed])
 
     def _begin(self, items: Sequence[Item]) -> asyncio.Future[list[Closed]]:
         begun: asyncio.Future[list[Closed]] = asyncio.get_running_loop().create_future()
