@@ -18,7 +18,7 @@ from omeda_async.errors import InvalidRecord
 
 END: Final = object()
 """Stands for the end of the input, where a record is expected."""
-BREATHE_EVERY: Final = 64
+BREATHE_EVERY: Final = 128
 READ_ON: Final = 5.0
 """Seconds that a stopped run reads on in an input whose length is known, and more if it is quick."""
 READ_ON_PACE: Final = 1000.0
@@ -177,7 +177,8 @@ class Reader:
                 del self._delivery.spent[: self.position - before]
                 if self._in_hand:
                     linger.cancel()  # what is left waits its own time
-                    await self._hand_over(self._in_hand)
+                    await self._queue.put(self._in_hand)
+                    self._in_hand = []
                 else:
                     await self._breathe()
                 if self._chunker.items:
@@ -192,11 +193,22 @@ class Reader:
     def _read_some(self, source: Iterator[Any]) -> bool:
         """Read on until something has to be waited for; whether there may be more."""
         enough = self._breathe_every - self.position % self._breathe_every
-        stop, delivery, most_waiting = self._stop, self._delivery, self._options.most_waiting
+        work, stop, delivery, most_waiting = self._work, self._stop, self._delivery, self._options.most_waiting
+        find_earlier, feed = delivery.repeats.find, self._chunker.feed
         for record in islice(source, enough):
-            self._accept(record)
+            item = read_item(work, record, self.position)
+            self.position += 1
             enough -= 1
-            if self._in_hand or stop.is_set or delivery.waiting > most_waiting:
+            if item.refusal is not None:
+                delivery.refuse(item)
+            elif (earlier := find_earlier(item)) is not None:
+                delivery.repeat(item, earlier)
+            elif stop.is_set:
+                delivery.leave_unsent([item])
+            elif full := feed(item):
+                self._in_hand = full
+                return True
+            if stop.is_set or delivery.waiting > most_waiting:
                 return True
         return not enough
 
@@ -208,7 +220,7 @@ class Reader:
             self.awaits_input = False
         if record is END or self._abandoned:
             return False
-        self._accept(record)
+        self._read_some(iter((record,)))
         return True
 
     def _is_over(self) -> bool:
@@ -224,18 +236,6 @@ class Reader:
 
     def _too_many_wait(self) -> bool:
         return self._delivery.waiting > self._options.most_waiting
-
-    def _accept(self, record: Any) -> None:
-        item = read_item(self._work, record, self.position)
-        self.position += 1
-        if item.refusal is not None:
-            self._delivery.refuse(item)
-        elif (earlier := self._delivery.repeats.find(item)) is not None:
-            self._delivery.repeat(item, earlier)
-        elif self._stop.is_set:
-            self._delivery.leave_unsent([item])
-        elif full := self._chunker.feed(item):
-            self._in_hand = full
 
     async def _breathe(self) -> None:
         """Let others have a turn, after so many records or where there is something to wait for."""

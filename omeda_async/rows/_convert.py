@@ -58,11 +58,12 @@ class CsvForm:
                 self._check_width(cells)
             for place, field, ids in self._columns:
                 cell = cells[place]
-                if cell[:1] == "'":
-                    cell = unquoted(cell)
                 if ids is not None:
                     record[field] = ids[cell]
-                elif text := cell.strip(BLANKS):
+                    continue
+                if cell[:1] == "'":
+                    cell = unquoted(cell)
+                if text := cell.strip(BLANKS):
                     record[field] = text
                     if field == _MOMENT or not text.isascii():
                         _check_text(field, text, self._charset)
@@ -229,6 +230,8 @@ def _texts_in(value: Any) -> int:
         ValueError: It holds something that orjson may not have read exactly.
     """
     kinds = {*map(type, value)} if type(value) is list else {type(value)}
+    if kinds == {str}:
+        return len(value)
     if not kinds <= {str, int, bool, NoneType}:
         raise ValueError(value)
     return sum(type(one) is str for one in value) if str in kinds else 0
@@ -250,11 +253,11 @@ class _Known(dict[str, V]):
 
 
 def _brand_ids(charset: Charset, cell: str) -> tuple[str, ...] | None:
-    return _parts("brand_ids", cell, charset)
+    return _parts("brand_ids", unquoted(cell), charset)
 
 
 def _type_ids(charset: Charset, cell: str) -> tuple[int, ...] | None:
-    parts = _parts("deployment_type_ids", cell, charset)
+    parts = _parts("deployment_type_ids", unquoted(cell), charset)
     if parts is None:
         return None
     wrong = next((part for part in parts if not (part.isascii() and part.isdigit() and len(part) < 20)), None)

@@ -34,6 +34,11 @@ def read(file: RowFile) -> dict[int, Any]:
             "EmailAddress,BrandId\na@x.com,XXG|XXH\n",
             {"email_address": "a@x.com", "brand_ids": ("XXG", "XXH")},
         ),
+        (
+            OPT_OUTS,  # written so for a spreadsheet, which would run the cells otherwise
+            "email,brand_ids,source\na@x.com,'-XXG|'-XXH,'=Form\n",
+            {"email_address": "a@x.com", "brand_ids": ("-XXG", "'-XXH"), "source": "=Form"},
+        ),
         (OPT_OUTS, "Email Address,brand_ids\na@x.com,XXG\n", {"email_address": "a@x.com", "brand_ids": ("XXG",)}),
         (
             OPT_OUTS,
