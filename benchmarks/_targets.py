@@ -23,7 +23,7 @@ class Target(NamedTuple):
 
 
 TARGETS: dict[str, Target] = {
-    "way: calls": Target("one more row: calls", "", 118, 75, 85),
+    "way: calls": Target("one more row: calls", "", 118, 75, 82),
     "way: modules": Target("one more row: modules", "", 32, 22, 24),
     "way: changes": Target("one more row: changes of module", "", 82, 50, 60),
     "way, journal: calls": Target("one more row, with the journal: calls", "", 224, 130, 130),
@@ -80,7 +80,7 @@ TARGETS: dict[str, Target] = {
     "command, plan: modules": Target("`omeda-async opt-out FILE --plan`: modules loaded", "", gate=650),
     "command, help: x": Target("`omeda-async --help`, to typer alone", "x", gate=6),
     "command, plan: x": Target("`omeda-async opt-out FILE --plan`, to typer alone", "x", gate=7),
-    "resume: x": Target("resume of a finished journal, to a bare script that sends all", "x", gate=16),
+    "resume: x": Target("resume of a finished journal, to a bare script that sends all", "x", gate=12),
     "short, resume: MiB": Target("resume of a finished journal of 50,000: peak of the process", "MiB", gate=105),
     "short, plan: MiB": Target("`plan()` of 50,000: peak of the process", "MiB", gate=70),
     "short, plan, journal: MiB": Target("`plan()` of 50,000, with a journal: peak of the process", "MiB", gate=95),
