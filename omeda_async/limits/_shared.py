@@ -7,6 +7,7 @@ passed over: its loop is busy with something else.
 
 import asyncio
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Hashable, Iterator
@@ -64,7 +65,7 @@ class Shared:
         self.members: WeakSet[Member] = WeakSet()
         self.several = False
         """Whether there is more than one member."""
-        self.latest = 0.0
+        self.latest = -math.inf
         """The latest time that the state has been told."""
         self.out: dict[Permit, Loop] = {}
         """What was granted and not given back yet, and on which loop."""
@@ -124,6 +125,14 @@ class Shared:
             del self.out[permit]
             self.state.complete(permit, self.latest, sent=True, status=None, advice=None, wait=None)
 
+    def is_over(self, now: float) -> bool:
+        """Whether nobody uses it, and what it knows has no bearing any more on what may go."""
+        with self.lock:
+            loops = [*(member.loop for member in self.members), *self.out.values()]
+            if not all(loop.is_closed() for loop in loops) or self.state.earliest(now, 0, Priority.BULK) > now:
+                return False
+            return now > self.latest + 2 * self.state.rate_limit.longest
+
     def _others(self, me: Member) -> Iterator[Member]:
         return (member for member in self.members if member is not me and not member.loop.is_closed())
 
@@ -143,9 +152,10 @@ def share(account: Hashable, loop: Loop, rate_limit: RateLimit, uniform: Callabl
         if key not in _accounts:
             _accounts[key] = Shared(rate_limit, uniform)
         shared = _accounts[key]
-    with shared.lock:
-        shared.bury()
-        shared.tighten(rate_limit, shared.now(loop))
+        with shared.lock:
+            now = shared.now(loop)  # while nobody else looks for what is old
+            shared.bury()
+            shared.tighten(rate_limit, now)
     return shared
 
 
@@ -157,12 +167,10 @@ def forget() -> None:
 
 
 def _forget_the_old(now: float) -> None:
-    """Forget what nobody has used for twice its longest window, and what belongs to moved loops that are closed."""
+    """Forget what is over, and what belongs to moved loops that are closed."""
     for key, shared in list(_accounts.items()):
         loop = key[1]
-        alive = [member for member in shared.members if not member.loop.is_closed()]
-        is_old = now > shared.latest + 2 * shared.state.rate_limit.longest
-        if loop.is_closed() if loop else is_old and not alive:
+        if loop.is_closed() if loop else shared.is_over(now):
             del _accounts[key]
 
 
