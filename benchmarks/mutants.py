@@ -162,7 +162,7 @@ class Change:
         changed = import_module("cosmic_ray.mutating").mutate_code(self.source, self.operator, self.occurrence)
         mutant = Mutant(self.module, self.source, changed or self.source)
         was, now = mutant.lines
-        in_signature = "*, " in was and was.replace("*, ", "/, ") == now  # a star without a factor behind it
+        in_signature = "/," in now and now.replace("/,", "*,") == was  # a star without a factor behind it
         return None if in_signature or DECLARES.search(was) or not _is_program(mutant.changed) else mutant
 
 
@@ -208,7 +208,7 @@ def tests_of(module: str) -> list[list[str]]:
     if tests is None:
         raise SystemExit(f"no tests are named for {module}: see TESTS")
     folder, _, name = module.removesuffix(".py").rpartition("/")
-    likely = [f"{folder}{name}", *FIRST.get(module, ())]
+    likely = [f"{name.removeprefix('_')}_exact", f"{folder}{name}", *FIRST.get(module, ())]
     own = _there(f"tests/{folder}/test_{one}.py" for one in likely)
     last = _there(LAST) if folder == "limits" else []
     stages = [own, [*tests, *(f"--ignore={one}" for one in last)], last]

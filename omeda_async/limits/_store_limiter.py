@@ -132,10 +132,10 @@ class StoreLimiter:
         """Do nothing: the store knows what the account has used."""
 
     def view(self) -> LimitsView:
-        now = 0.0 if self._loop is None else self._loop.time()
+        now = _clock.monotonic() if self._loop is None else self._loop.time()
         held_for, seen = self._times.held_for(now), self._store.view()
         if seen is None:
-            nothing = LimiterState(self._told.rate_limit).view(0.0, {}, 1)
+            nothing = LimiterState(self._told.rate_limit).view(now, {}, 1)
             seen = attrs.evolve(nothing, held_for=None, next_slot_in=None, next_bulk_in=None)
         else:
             seen = attrs.evolve(
@@ -157,7 +157,6 @@ class StoreLimiter:
         self._due = self._due or self._told.has_news
         if self._lingers is not None:
             self._lingers.cancel()
-            self._lingers = None
         self._wake()
 
     async def aclose(self) -> None:
@@ -190,9 +189,8 @@ class StoreLimiter:
         now = loop.time()
         patience = max(deadline, now + GRACE)
         self._lanes.join(waiter, priority, patience, first=first)
-        if deadline < math.inf:
-            self._times.add(waiter, priority, deadline)
-            self._arm(loop, patience)
+        self._times.add(waiter, priority, deadline)
+        self._arm(loop, patience)
         if not self._wanted[priority] or deadline < self._times.earliest[priority]:
             self._ask_soon()
         return waiter
@@ -281,7 +279,6 @@ class StoreLimiter:
         try:
             await self._woken
         finally:
-            self._woken = None
             if timer is not None:
                 timer.cancel()
 
@@ -293,7 +290,7 @@ class StoreLimiter:
             await _clock.sleep(SILENT)
         if self._listens is asyncio.current_task():
             self._listens = None
-        if self._lanes.waiters and not self._closed:
+        if self._lanes.waiters:
             self._ask_soon()
 
     def _listen_no_more(self) -> None:
@@ -361,7 +358,6 @@ class StoreLimiter:
         self._end_waits()
 
     def _end_waits(self) -> None:
-        self._disarm()
         for waiter in self._lanes.everybody():
             waiter.set_result(None)
 
@@ -378,7 +374,7 @@ class StoreLimiter:
             await self._store.aclose()
 
     def _arm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
-        """Let the timer of the deadlines ring at a moment, if it does not ring before anyway."""
+        """Let the timer of the deadlines ring at a moment, if it does not ring before anyway; infinity is none."""
         if at < (math.inf if self._timer is None else self._timer.when()):
             self._disarm()
             self._timer = loop.call_at(at, self._ring, loop)
@@ -387,8 +383,7 @@ class StoreLimiter:
         self._timer = None
         for waiter in self._lanes.expired(loop.time()):
             waiter.set_result(None)
-        if (at := self._lanes.next_deadline()) < math.inf:
-            self._arm(loop, at)
+        self._arm(loop, self._lanes.next_deadline())
 
     def _disarm(self) -> None:
         if self._timer is not None:

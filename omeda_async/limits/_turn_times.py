@@ -1,7 +1,6 @@
 """When a client comes back to the store, and for whom it would be in vain. Pure: the time is an argument."""
 
 import heapq
-import itertools
 import math
 
 from omeda_async.limits._lanes import Waiter
@@ -30,13 +29,14 @@ class TurnTimes:
         self._renew_at = math.inf
         self._retry_at = -math.inf
         self._pause = FIRST_PAUSE
-        self._numbers = itertools.count(1)
         self._last = 0
         self._deadlines: dict[Priority, list[tuple[float, int, Waiter]]] = {lane: [] for lane in Priority}
 
     def add(self, waiter: Waiter, priority: Priority, deadline: float) -> None:
-        """Note until when somebody may wait."""
-        self._last = next(self._numbers)
+        """Note until when somebody may wait; infinity for as long as it takes."""
+        if deadline == math.inf:
+            return
+        self._last += 1
         heap = self._deadlines[priority]
         heapq.heappush(heap, (deadline, self._last, waiter))
         if heap[0][2].done() or self._last % 1024 == 0:
@@ -73,8 +73,8 @@ class TurnTimes:
         self._again_at = math.inf if reply.again_in is None else now + max(AT_ONCE, reply.again_in)
         self._renew_at = now + self._lease / 3
         self._held_until = now + reply.held_for if reply.held_for else -math.inf
-        for lane, seconds in zip((Priority.INTERACTIVE, Priority.BULK), reply.earliest, strict=True):
-            self.earliest[lane] = asked + seconds if seconds > 0 else -math.inf
+        interactive, bulk = (asked + seconds if seconds > 0 else -math.inf for seconds in reply.earliest)
+        self.earliest = {Priority.INTERACTIVE: interactive, Priority.BULK: bulk}
 
     def failed(self, now: float) -> bool:
         """Note that the store has not answered; return whether it has been so for some turns by now, once."""
