@@ -5,6 +5,7 @@ for one that is late, and its connection is cut, which ends it.
 """
 
 import asyncio
+import math
 import re
 from collections.abc import Coroutine
 from typing import Any
@@ -45,7 +46,8 @@ class Address:
         """Read an address."""
         try:
             self._options: dict[str, Any] = dict(redis_connection.parse_url(url))
-            int(self._options.get("protocol", 2))  # which not every redis-py looks at
+            if "protocol" in self._options:
+                int(self._options["protocol"])  # which not every redis-py looks at
         except ValueError:
             raise ValueError(
                 "it must read redis://host:6379/0, rediss://… for TLS, or unix:///path/to/the.socket"
@@ -60,7 +62,7 @@ class Address:
             host = f"[{host}]" if ":" in host else host
             self.name = f"{urlsplit(url).scheme}://{host}:{port}/{database}"
         try:
-            self.connection(1.0)
+            self.connection(math.inf)
         except (TypeError, ValueError, RedisError):
             raise ValueError("what stands behind its question mark is no option of a connection") from None
 

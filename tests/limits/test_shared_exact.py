@@ -66,7 +66,8 @@ async def test_a_limiter_wants_what_somebody_waits_for(interactive: int, bulk: i
 async def test_who_was_called_is_called_once_and_waited_for_for_a_twentieth_of_a_second() -> None:
     """To the moment; who has answered may be called again."""
     bench = Bench()
-    assert (bench.me.last_grant, bench.me.is_silent(1e9)) == (0, False)
+    assert Member(asyncio.get_running_loop(), Lanes(), lambda: None).last_grant == 0  # it has had nothing
+    assert not bench.me.is_silent(1e9)
     for now in (100.0, 100.01):
         bench.me.call(now)
     assert await bench.calls() == [bench.me]
@@ -185,9 +186,10 @@ def shared_by(account: str, limit: RateLimit = LIMIT) -> Shared:
 
 
 @pytest.mark.usefixtures("real")
-async def test_what_nobody_has_used_for_two_windows_is_forgotten() -> None:
+@pytest.mark.parametrize("calls", [1, 10])
+async def test_what_nobody_has_used_for_two_windows_is_forgotten(calls: int) -> None:
     """To the moment; what was used since then is not."""
-    shared = shared_by("spring")
+    shared = shared_by("spring", RateLimit(Window(calls, 60.0)))
     shared.latest = 100.0
     assert [shared.is_over(now) for now in (100.0, 219.9, 220.0, 220.1)] == [False, False, False, True]
     shared.latest = asyncio.get_running_loop().time()
