@@ -10,7 +10,7 @@ from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from stat import S_ISREG
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from weakref import WeakSet, finalize
 
 import attrs
@@ -34,14 +34,17 @@ _TABLES: Final = (
     f"PRAGMA application_id = {APPLICATION}",
     f"PRAGMA user_version = {SCHEMA}",
 )
-_MARKS: Final = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
+_COUNT: Final = "SELECT count(*) FROM sqlite_schema"
+_MARKS: Final = ("PRAGMA application_id", "PRAGMA user_version", _COUNT)
 _VERSION: Final = "PRAGMA data_version"
 _INODE: Final = attrgetter("st_dev", "st_ino")
 _Inode: TypeAlias = tuple[int, int]
+_KIND: Final = 0xFF
+"""What of an error's code says its kind; the rest says more."""
 _SHORT_OF: Final = {errno.ENOENT, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """What somebody else may have taken, and may give back; and a folder that has vanished a moment ago."""
 _NO_FOLDER: Final = "; what it is to be in is a file: give a folder"
-_HINTS: Final = {
+_HINTS: Final[dict[int | None, str]] = {
     errno.EACCES: "; it and its folder have to be this user's to write to: run as their owner, or give another folder",
     errno.EROFS: "; give a folder on a disk that can be written to",
     errno.EEXIST: _NO_FOLDER,
@@ -78,13 +81,14 @@ class LimitsFile:
         self._account = account
         self._uniform = uniform
         self._connection: sqlite3.Connection | None = None
-        self._inode: _Inode = (0, 0)
+        self._inode: _Inode | None = None
         self._log_path = path
         self._log: _Inode | None = None
         self._lock = threading.Lock()
         """Held while the state changes, or is shown."""
         self._state: AccountState | None = None
-        self._version = self._seen = -1
+        self._version: int | None = None
+        self._seen: int | None = None
         """What the file's version was when the state was read or written, and when it was looked at last."""
         self._last = 0
         """The last permit that the file is known to have had: it never has fewer, unless it is an older one."""
@@ -123,7 +127,7 @@ class LimitsFile:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+                if _code_of(error) & _KIND == sqlite3.SQLITE_BUSY:
                     return None
                 raise
             if self._is_in_place():
@@ -136,11 +140,11 @@ class LimitsFile:
         if self._connection is None or self._is_gone():
             return True
         with self.at_work, self._errors():
-            if (version := self._connection.execute(_VERSION).fetchone()[0]) == self._seen:
+            if (version := _found(self._connection, _VERSION)) == self._seen:
                 return False
             self._seen = version
-            row = self._connection.execute("SELECT called FROM accounts WHERE account = ?", (self._account,)).fetchone()
-            return row is None or client in row[0].split()
+            called = _found(self._connection, "SELECT called FROM accounts WHERE account = ?", self._account)
+            return called is None or client in called.split()
 
     def view(self) -> LimitsView | None:
         """Return what the last turn has left."""
@@ -161,22 +165,22 @@ class LimitsFile:
             yield
         except BaseException as error:
             with self._lock:
-                self._version = -1
+                self._version = None
             if self._connection is not None and self._connection.in_transaction:
                 self._connection.rollback()
             if isinstance(error, sqlite3.Error):
                 raise self._told(error) from None
             if isinstance(error, OSError):
                 kind = StoreAway if error.errno in _SHORT_OF else StoreRefused
-                raise kind(f"it cannot be used: {error.strerror or error}{_HINTS.get(error.errno or 0, '')}") from None
+                raise kind(f"it cannot be used: {error.strerror or error}{_HINTS.get(error.errno, '')}") from None
             raise
 
     def _told(self, error: sqlite3.Error) -> StoreAway | StoreRefused:
-        code = getattr(error, "sqlite_errorcode", 0)
-        if code & 0xFF == sqlite3.SQLITE_IOERR or code == sqlite3.SQLITE_READONLY_DBMOVED or self._is_gone():
+        code = _code_of(error)
+        if code & _KIND == sqlite3.SQLITE_IOERR or code == sqlite3.SQLITE_READONLY_DBMOVED or self._is_gone():
             self._give_up()  # another connection may do; the file may be elsewhere
             return StoreAway(str(error))
-        code &= 0xFF
+        code &= _KIND
         if code == sqlite3.SQLITE_CANTOPEN and not self._may_open():
             return StoreRefused(
                 "the files that SQLite keeps beside it (-wal, -shm) are another user's: run as that one"
@@ -236,29 +240,28 @@ class LimitsFile:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         # In one transaction: somebody else may be making the tables.
         connection.execute("BEGIN")
-        application, schema, tables = (connection.execute(sql).fetchone()[0] for sql in _MARKS)
+        application, schema, tables = (_found(connection, sql) for sql in _MARKS)
         connection.execute("ROLLBACK")
         if (application or schema or tables) and application != APPLICATION:
             raise StoreRefused("it is an SQLite file of something else: give another one, or a folder")
         if application and schema != SCHEMA:
             raise StoreRefused(f"another version of omeda-async uses it (format {schema}, and this one's is {SCHEMA})")
-        if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+        if _found(connection, "PRAGMA journal_mode = WAL") != "wal":
             raise StoreAway("SQLite cannot make its log beside it; see that the disk has room, and is one of this host")
         connection.execute("PRAGMA synchronous = OFF")  # a crash of the host is another boot, after which all is held
         connection.execute("BEGIN IMMEDIATE")
-        if not connection.execute(_MARKS[-1]).fetchone()[0]:
+        if not _found(connection, _COUNT):
             for statement in _TABLES:
                 connection.execute(statement)
         inode = str(self._inode)
-        found = connection.execute("SELECT inode FROM place").fetchone()
-        if found != (inode,):
+        if _found(connection, "SELECT inode FROM place") != inode:
             # A copy that was put here says nothing about what has been sent since it was made.
             connection.execute("DELETE FROM accounts")
             connection.execute("DELETE FROM hosts")
             connection.execute("DELETE FROM place")
             connection.execute("INSERT INTO place VALUES (?)", (inode,))
         connection.execute("COMMIT")
-        self._version = self._seen = -1
+        self._version = self._seen = None
 
     def _is_in_place(self) -> bool:
         """Whether what is at the path is what is open: the file, and SQLite's log beside it."""
@@ -291,7 +294,7 @@ class LimitsFile:
             self._close()
 
     def _step(self, connection: sqlite3.Connection, ask: Ask) -> Reply:
-        version = connection.execute(_VERSION).fetchone()[0]
+        version = _found(connection, _VERSION)
         state = self._state if version == self._version else None
         if state is None:
             state = self._read(connection, ask)
@@ -308,29 +311,38 @@ class LimitsFile:
             (self._account, called, text),
         )
         connection.execute("COMMIT")
-        self._version, self._seen, self._last, self._is_lost = version, -1, state.last, False
+        self._version, self._seen, self._last, self._is_lost = version, None, state.last, False
         return reply
 
     def _read(self, connection: sqlite3.Connection, ask: Ask) -> AccountState:
-        row = connection.execute("SELECT state FROM accounts WHERE account = ?", (self._account,)).fetchone()
-        if row is None:
+        text = _found(connection, "SELECT state FROM accounts WHERE account = ?", self._account)
+        if text is None:
             state = AccountState.begin(ask.rate_limit, self.host, self._uniform)
         else:
-            state = load_state(row[0], self._uniform)
-        if row is None or state.server != self.host:
+            state = load_state(text, self._uniform)
+        if text is None or state.server != self.host:
             self._enter(connection)
         return state
 
     def _enter(self, connection: sqlite3.Connection) -> None:
         """Note that this host, since it was started, uses the file; one that comes back is another host."""
-        row = self._account, self.host
-        if connection.execute("SELECT 1 FROM hosts WHERE account = ? AND host = ?", row).fetchone():
-            others = connection.execute("SELECT count(*) FROM hosts WHERE account = ?", row[:1]).fetchone()[0] > 1
-            if others:
-                raise StoreRefused(
-                    "two hosts use it: give a folder that only this host has, or redis:// or postgresql:// for several"
-                )
-        connection.execute("INSERT OR IGNORE INTO hosts VALUES (?, ?)", row)
+        hosts = {host for (host,) in connection.execute("SELECT host FROM hosts WHERE account = ?", (self._account,))}
+        if self.host in hosts and hosts != {self.host}:
+            raise StoreRefused(
+                "two hosts use it: give a folder that only this host has, or redis:// or postgresql:// for several"
+            )
+        connection.execute("INSERT OR IGNORE INTO hosts VALUES (?, ?)", (self._account, self.host))
+
+
+def _found(connection: sqlite3.Connection, sql: str, *values: object) -> Any:
+    """Return the one value that a statement gives; None where there is no row."""
+    return next((value for (value,) in connection.execute(sql, values).fetchall()), None)
+
+
+def _code_of(error: sqlite3.Error) -> int:
+    """Return SQLite's code of an error, which those of Python's module do not have."""
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code
 
 
 def _may(path: Path, how: int) -> bool:

@@ -269,9 +269,8 @@ class StoreLimiter:
 
     async def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait until the next turn is due, or something has happened."""
-        at = self._turn_at
         self._woken = loop.create_future()
-        timer = loop.call_at(at, self._wake) if at < math.inf else None
+        timer = loop.call_at(self._turn_at, self._wake)
         if not self._lanes.waiters:
             self._listen_no_more()
         elif self._listens is None and not self._is_away and not self._times.held_for(loop.time()):
@@ -279,8 +278,7 @@ class StoreLimiter:
         try:
             await self._woken
         finally:
-            if timer is not None:
-                timer.cancel()
+            timer.cancel()
 
     async def _listen(self) -> None:
         try:

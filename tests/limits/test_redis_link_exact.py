@@ -111,7 +111,8 @@ async def test_a_command_that_is_late_is_cut_off_and_seen_to_its_end() -> None:
     began = loop.time()
     with pytest.raises(StoreAway, match=r"^no answer within 0\.25 s$"):
         await link.call("PING")
-    assert (loop.time() - began, connection.cuts, link.used) == (pytest.approx(0.25, abs=0.001), 1, False)
+    assert loop.time() - began == pytest.approx(0.25, abs=0.001)
+    assert (connection.cuts, link.used) == (1, False)
     await asyncio.sleep(0.0)
     assert swallowed == [pytest.approx(began + 0.25, abs=0.001)]
     await late_ones(1.0)
@@ -149,19 +150,21 @@ async def test_a_command_that_ends_in_the_moment_it_is_cancelled_is_not_complain
     """Its answer, or its error, is nobody's."""
     server, loop = FakeRedis(), asyncio.get_running_loop()
     complaints: list[Any] = []
+    calls: list[asyncio.Task[Any]] = []
     loop.set_exception_handler(lambda _, context: complaints.append(context))
     link, connection = linked(server)
     goes_on: asyncio.Future[None] = loop.create_future()
 
     async def wait(_: FakeConnection) -> bytes:
         await goes_on
-        call.cancel()
+        calls.pop().cancel()
         if fails:
             raise OSError("just now")
         return b"OK"
 
     server.instead["PING"] = [wait]
     call = asyncio.create_task(link.call("PING"))
+    calls.append(call)
     await until_idle()
     goes_on.set_result(None)
     await asyncio.wait({call})

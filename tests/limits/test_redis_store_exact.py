@@ -20,7 +20,7 @@ from tests.limits.limits_help import until_idle
 def server(monkeypatch: pytest.MonkeyPatch) -> FakeRedis:
     """A server to which all connections lead."""
     made = FakeRedis()
-    monkeypatch.setattr(Address, "connection", lambda address, within: made.connection(address, within))
+    monkeypatch.setattr(Address, "connection", lambda address, within: made.connection(address, within))  # noqa: PLW0108 as a method
     return made
 
 
@@ -40,7 +40,7 @@ def now() -> float:
 
 
 async def test_a_turn_is_one_command(server: FakeRedis) -> None:
-    """With one key, which is kept for 35 days; before the first, the server is asked who it is, and the rest is known."""
+    """With one key, which is kept for 35 days; before the first, the server is asked who it is."""
     store = store_at(server)
     for number in (1, 2):
         await turn(store, number)

@@ -403,6 +403,11 @@ async def test_one_timer_rings_for_the_deadlines_of_all_who_wait() -> None:
     waits = [asyncio.create_task(limiter.acquire(max_wait=wait)) for wait in (None, 3.0, 2.0, 4.0)]
     await until_idle()
     assert [timer.when() - began for timer in timers() if timer.when() - began > 1.0] == [pytest.approx(2.0, abs=1e-6)]
+    for task in waits[1:]:
+        task.cancel()
+    await asyncio.wait(waits[1:])
+    await asyncio.sleep(0.1)
+    assert all(timer.when() < math.inf for timer in timers())
     for task in waits:
         task.cancel()
     await asyncio.wait(waits)
@@ -439,6 +444,19 @@ async def test_what_is_given_back_while_others_wait_here_is_told_at_once(priorit
     assert now() - began < 0.01
     await limiter.aclose()
     assert in_flight(store.server) == 0
+
+
+async def test_a_refusal_says_in_how_many_seconds_the_next_slot_is_free() -> None:
+    """From now on, whatever the loop's clock shows."""
+    server = await known()
+    limiter = limiter_at(server)
+    await asyncio.sleep(1000.0)
+    for permit in [await limiter.acquire() for _ in range(10)]:
+        limiter.release(permit, status=204)
+    with pytest.raises(LimitWaitExceeded) as caught:
+        await limiter.acquire(max_wait=0.5)
+    assert caught.value.next_slot_in == pytest.approx(1.0, abs=0.05)
+    await limiter.aclose()
 
 
 async def test_a_limiter_that_has_failed_asks_no_more() -> None:
