@@ -115,7 +115,7 @@ class PostgresStore:
                 self._drop()
                 if error.code == _UNDEFINED and left:
                     await self._make()
-                elif not was_open or not left or error.meaning != "away" or isinstance(error, PostgresLate):
+                elif not was_open or error.meaning != "away" or isinstance(error, PostgresLate):
                     raise self._told(error) from None
                 self._called.set()  # had that turn been made, the next says nothing: look again at once
             except BaseException:
