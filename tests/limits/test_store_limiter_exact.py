@@ -403,17 +403,25 @@ async def test_one_timer_rings_for_the_deadlines_of_all_who_wait() -> None:
     waits = [asyncio.create_task(limiter.acquire(max_wait=wait)) for wait in (None, 3.0, 2.0, 4.0)]
     await until_idle()
     assert [timer.when() - began for timer in timers() if timer.when() - began > 1.0] == [pytest.approx(2.0, abs=1e-6)]
-    for task in waits[1:]:
-        task.cancel()
-    await asyncio.wait(waits[1:])
-    await asyncio.sleep(0.1)
-    assert all(timer.when() < math.inf for timer in timers())
     for task in waits:
         task.cancel()
     await asyncio.wait(waits)
     limiter.release(permit, status=204)
     await asyncio.sleep(0.1)
     assert timers() == []
+    await limiter.aclose()
+
+
+async def test_who_waits_for_as_long_as_it_takes_has_no_timer() -> None:
+    """But that of the next turn."""
+    server = await known(ONE)
+    limiter = limiter_at(server, ONE)
+    permit = await limiter.acquire()
+    waits = asyncio.create_task(limiter.acquire())
+    await asyncio.sleep(0.1)
+    assert all(timer.when() < math.inf for timer in timers())
+    limiter.release(permit, status=204)
+    limiter.release(await waits, status=204)
     await limiter.aclose()
 
 
