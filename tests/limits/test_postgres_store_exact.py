@@ -373,6 +373,20 @@ async def test_a_row_that_is_older_than_it_was_is_a_hold(server: FakePostgres) -
     await client.store.aclose()
 
 
+async def test_a_row_that_was_removed_while_the_server_was_away_is_a_hold(server: FakePostgres) -> None:
+    """What the client remembers of it is not enough: others may have had permits since."""
+    client = Client()
+    await client.turn()
+    server.know()
+    assert (await client.turn()).held_for == 0
+    server.fails["lock"] = [PostgresLate("late")]
+    with pytest.raises(StoreAway):
+        await client.turn()
+    server.row = None
+    assert (await client.turn()).held_for == pytest.approx(HOLD)
+    await client.store.aclose()
+
+
 async def test_a_row_that_was_known_is_not_a_hold_for_who_comes_first(server: FakePostgres) -> None:
     """Nobody has had a permit yet, and that is no sign of anything."""
     state = AccountState.begin(LIMIT, "known/table", middle)

@@ -253,6 +253,7 @@ async def test_a_server_that_will_not_do_is_not_asked_for_anything(
     with pytest.raises(error, match=said):
         await turn(store)
     assert (server.count("EVALSHA"), store._link) == (0, None)
+    assert [one.cuts for one in server.connected if ("INFO",) in one.asked] == [1]
     await store.aclose()
 
 
@@ -277,8 +278,28 @@ async def test_what_is_not_told_at_once_is_asked_for(
             await turn(store)
     else:
         await turn(store)
-    assert [record.levelname for record in caplog.records] == (["WARNING"] if said == "warned" else [])
+        server.instead |= {"EVALSHA": [RedisConnectionError("cut")], "CONFIG": [lambda _: []] * 2}
+        await turn(store, 2)
+        assert server.count("CONFIG") == 2
+    if said != "volatile-ttl":
+        assert [record.levelname for record in caplog.records] == ["WARNING"]  # and not each time
     assert ("CONFIG", "GET", "maxmemory-policy") in server.asked
+    await store.aclose()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("OMEDAVERSION 9", r"another version of omeda-async keeps its limits there \(format 9, and this one's is 1\)"),
+        ("OMEDASTATE", "what it keeps is not the state of an account's limits"),
+    ],
+)
+async def test_what_is_kept_and_cannot_be_read_is_told_of(server: FakeRedis, answer: str, said: str) -> None:
+    """By the script, which leaves it as it is."""
+    store = store_at(server)
+    server.instead["EVALSHA"] = [ResponseError(answer)]
+    with pytest.raises(StoreRefused, match=f"^{said}$"):
+        await turn(store)
     await store.aclose()
 
 
