@@ -10,7 +10,6 @@ import pytest
 pytest.importorskip("psycopg")
 from omeda_async._postgres import Address, PostgresError, PostgresLate
 from omeda_async.limits import RateLimit, Window, _postgres_store as module
-from omeda_async.limits._account_state import AccountState
 from omeda_async.limits._postgres_store import PostgresStore
 from omeda_async.limits._store import Ask, Ended, Reply, StoreAway, StoreRefused
 from omeda_async.limits._stored import dump_state, load_state
@@ -94,6 +93,7 @@ class FakePostgres:
         clock = asyncio.get_running_loop().time() + 1000.0
         if kind == "lock":
             self.steps.append(values["step"])
+            assert values["within"] == "1000ms"
             server = "known" if module._CONTROL in text else "started"
             return [[()], [(server,)], self._rows(values["step"]), [(clock,)]]
         if kind == "first":
@@ -389,11 +389,10 @@ async def test_a_row_that_was_removed_while_the_server_was_away_is_a_hold(server
 
 async def test_a_row_that_was_known_is_not_a_hold_for_who_comes_first(server: FakePostgres) -> None:
     """Nobody has had a permit yet, and that is no sign of anything."""
-    state = AccountState.begin(LIMIT, "known/table", middle)
-    state.hold_until = 0.0
-    server.row = "other 1", dump_state(state)
-    client = Client()
-    await client.turn()
+    first, client = Client("first"), Client()
+    await first.turn(leaves=True)
+    await first.store.aclose()
     server.know()
     assert (await client.turn()).held_for == 0
+    assert client.store.name == "postgresql://host:5432/db"
     await client.store.aclose()

@@ -46,6 +46,12 @@ def test_a_connection_does_what_a_turn_needs_whatever_the_address_says() -> None
     assert connection.encoder.decode_responses is False
 
 
+def test_an_option_that_no_connection_has_is_refused_at_once() -> None:
+    """Not when the first turn is made."""
+    with pytest.raises(ValueError, match="no option of a connection"):
+        Address("redis://cache/0?nonsense=1")
+
+
 @pytest.mark.parametrize(
     ("url", "name"),
     [

@@ -467,6 +467,20 @@ async def test_a_refusal_says_in_how_many_seconds_the_next_slot_is_free() -> Non
     await limiter.aclose()
 
 
+async def test_a_permit_that_comes_in_the_moment_in_which_its_wait_is_cancelled_goes_back_unused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its slot is free again at once."""
+    server = await known()
+    limiter, tasks = limiter_at(server), list[asyncio.Task[Any]]()
+    monkeypatch.setattr(limiter, "_ask_anew", lambda: [task.cancel() for task in tasks])
+    tasks.append(asyncio.create_task(limiter.acquire()))
+    await asyncio.wait(tasks)
+    assert tasks[0].cancelled()
+    assert [one.sent for one in await ended(server)] == [False]
+    await limiter.aclose()
+
+
 async def test_a_limiter_that_has_failed_asks_no_more() -> None:
     """Neither for what ends after that."""
     server = await known(RateLimit(Window(10, 1.0), interactive_reserve=0))
