@@ -373,6 +373,16 @@ async def test_a_row_that_is_older_than_it_was_is_a_hold(server: FakePostgres) -
     await client.store.aclose()
 
 
+async def test_what_was_never_written_is_not_shown(server: FakePostgres) -> None:
+    """Nobody knows whether it holds."""
+    client = Client()
+    server.fails["write"] = [PostgresLate("late")]
+    with pytest.raises(StoreAway):
+        await client.turn()
+    assert client.store.view() is None
+    await client.store.aclose()
+
+
 async def test_a_row_that_was_removed_while_the_server_was_away_is_a_hold(server: FakePostgres) -> None:
     """What the client remembers of it is not enough: others may have had permits since."""
     client = Client()

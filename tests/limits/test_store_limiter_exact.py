@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from omeda_async import ClosedError, LimitWaitExceeded, RateLimit, Window
-from omeda_async.limits import Limiter, LimitsView, Priority
+from omeda_async.limits import Limiter, LimitsView, Permit, Priority
 from omeda_async.limits._conversation import LeasedPermit
 from omeda_async.limits._headers import Advice
 from omeda_async.limits._store import Ask, Ended, Reply
@@ -478,6 +478,32 @@ async def test_a_permit_that_comes_in_the_moment_in_which_its_wait_is_cancelled_
     await asyncio.wait(tasks)
     assert tasks[0].cancelled()
     assert [one.sent for one in await ended(server)] == [False]
+    await limiter.aclose()
+
+
+async def test_a_wait_ends_in_time_though_another_one_got_its_permit() -> None:
+    """It has a timer still."""
+    server = await known(ONE)
+    limiter, began = limiter_at(server, ONE), now()
+    waits = [asyncio.create_task(limiter.acquire(max_wait=wait)) for wait in (2.0, 3.0)]
+    permit = await waits[0]
+    server.hangs = True
+    with pytest.raises(LimitWaitExceeded):
+        await asyncio.wait_for(waits[1], 10.0)
+    assert now() - began == pytest.approx(3.0, abs=0.01)
+    limiter.release(permit, status=204)
+    await limiter.aclose()
+
+
+async def test_what_is_given_back_twice_is_told_once_and_what_is_another_limiters_never() -> None:
+    """It was not granted here."""
+    server = await known()
+    limiter = limiter_at(server)
+    limiter.release(Permit(Priority.BULK, 0.0), status=204)
+    permit = await limiter.acquire()
+    for _ in range(2):
+        limiter.release(permit, status=204)
+    assert len(await ended(server)) == 1
     await limiter.aclose()
 
 
