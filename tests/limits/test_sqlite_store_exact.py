@@ -69,7 +69,7 @@ def store_with(file: Quick) -> SqliteStore:
     ("takes", "later", "who"),
     [
         (0.0, 0.0, "loop"),
-        (0.0078125, 0.0, "loop"),
+        (0.01, 0.0, "loop"),
         (0.011, 0.0, "thread"),
         (0.125, 9.9, "thread"),
         (0.125, 10.0, "loop"),
