@@ -14,9 +14,9 @@ from omeda_async.limits._conversation import LeasedPermit
 from omeda_async.limits._headers import Advice
 from omeda_async.limits._store import Ask, Ended, Reply
 from omeda_async.limits._store_limiter import StoreLimiter
-from tests.limits.fake_store import FakeServer, FakeStore
+from tests.limits.fake_store import LEASE, LIMIT, FakeServer, FakeStore, known, limiter_at
 from tests.limits.limits_help import BOTH, advice, timers, until_idle
-from tests.limits.test_store_limiter import LEASE, LIMIT, ONE, in_flight, known, limiter_at, wanted
+from tests.limits.test_store_limiter import ONE, in_flight, wanted
 
 
 @attrs.define(eq=False)
