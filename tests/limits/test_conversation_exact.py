@@ -24,7 +24,7 @@ class Talk:
         ask = self.told.ask()
         self.now = at + takes
         reply = Reply(rate_limit=LIMIT, clock=self.now + ahead, permits=permits)
-        self.told.take(ask, reply, at, self.now)
+        self.got = self.told.take(ask, reply, at, self.now)
         return not self.told.distrusts
 
 
@@ -101,6 +101,7 @@ def test_a_permit_is_used_until_its_time_is_over_and_not_at_that_moment() -> Non
     talk = Talk()
     talk.turn(100.0, takes=7.9, permits=((1, Priority.BULK),))
     permit = talk.told.held[1]
+    assert talk.got == [permit]
     assert (permit.until, permit.lapses, permit.priority) == (108.0, True, Priority.BULK)
     assert not permit.is_over()
     talk.now = 108.0
@@ -113,5 +114,5 @@ def test_a_permit_that_may_not_be_used_goes_back_unused(takes: float, ahead: flo
     talk = Talk()
     talk.turn(100.0)
     talk.turn(200.0, ahead, takes=takes, permits=((1, Priority.BULK),))
-    assert talk.told.held == {}
+    assert (talk.told.held, talk.got) == ({}, [])
     assert talk.told.ask().ended == (Ended(1, sent=False),)

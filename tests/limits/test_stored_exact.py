@@ -80,3 +80,14 @@ def test_a_permit_waits_a_second_for_who_asked_for_it() -> None:
     later = attrs.evolve(asks["c"], number=2)
     assert state.turn(later, 102.99, "x").permits == ()
     assert [lane for _, lane in state.turn(attrs.evolve(later, number=3), 103.0, "x").permits] == [Priority.INTERACTIVE]
+
+
+def test_the_limit_that_holds_need_not_be_named_by_everybody() -> None:
+    """Redis leaves it out where a part has no other one."""
+    state = AccountState.begin(LIMIT, "x", lambda: 0.5)
+    state.turn(Ask(client="a", number=1, rate_limit=LIMIT, lease=5.0, interactive=1), 100.0, "x")
+    text = dump_state(state)
+    plain = json.loads(text)
+    for part in (plain["limits"]["_caution"], plain["clients"]["a"]):
+        assert part.pop("rate_limit") == plain["limits"]["rate_limit"]
+    assert dump_state(load_state(json.dumps(plain), lambda: 0.5)) == text
