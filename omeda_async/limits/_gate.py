@@ -36,7 +36,7 @@ class Gate:
         if by_slots <= now or not self.evidence.trusted(now):
             return by_slots
         span = self.evidence.reset_span(now)
-        laps = max(0, ahead - self.slots.free(now)) // self.slots.window.calls
+        laps = (ahead - self.slots.free(now)) // self.slots.window.calls
         begins = max(now, span[0]) if span else now
         return min(by_slots, begins + laps * self.slots.window.seconds * (1 - DRIFT))
 

@@ -7,7 +7,7 @@ that had the same slot therefore arrived at least a window apart, whatever the n
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice
 
 import attrs
@@ -113,11 +113,7 @@ class Slots:
         if ahead + self._in_use < self.window.calls or ahead + self.used(now) < self.window.calls:
             return now
         laps, rest = divmod(ahead + self._in_use - self.window.calls, self.window.calls)
-        line: Sequence[float] = self._cooling
-        if self._unanswered:
-            line = sorted([*islice(line, rest + 1), *islice(self._unanswered, rest + 1)])
-        first = line[rest] if rest < len(line) else now + self.lap
-        return first + laps * self.lap
+        return next(islice(self.returns(now), rest, None), now + self.lap) + laps * self.lap
 
     def _expire(self, now: float) -> None:
         """Free the slots that have cooled down, and those held whose time is over."""

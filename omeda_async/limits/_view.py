@@ -1,5 +1,6 @@
 """What a limiter shows of its state."""
 
+import math
 from collections.abc import Mapping
 
 import attrs
@@ -90,12 +91,12 @@ class LimitsView:
         for view in sorted(self.windows, key=lambda view: -view.window.seconds):
             lap, kept = view.window.seconds, min(self.interactive_reserve, view.window.calls // 2)
             calls, free = view.window.calls - kept, max(0, view.free - kept)
-            if seconds > lap:
+            if seconds >= lap:
                 # A longer window, or a pause, has been waited for: this one is all free again.
                 laps, ahead = divmod(ahead, calls)
                 seconds += laps * lap
             elif ahead >= free:
                 laps, ahead = divmod(ahead - free, calls)
                 seconds = max(seconds, lap if view.frees_in is None else view.frees_in) + laps * lap
-        slowest = max(self.spacing, 1.0 / self.pace if self.pace else 0.0)
-        return max(seconds, max(pause, self.next_slot_in or 0.0) + (requests - 1) * slowest)
+        slowest = max(self.spacing, 1.0 / (self.pace or math.inf))
+        return max(seconds, max(pause, self.next_slot_in or pause) + (requests - 1) * slowest)
