@@ -106,9 +106,8 @@ class LimiterState:
         if not self.rate_limit.interactive_reserve:
             return -math.inf
         parallel, at = self._caution.parallel, -math.inf
-        # Never more than half is left free, so that before that there is room for bulk.
-        crowded = parallel is not None and 2 * self.in_flight >= parallel and self._bulk_in_flight
-        if parallel and crowded and self.in_flight >= parallel - self.rate_limit.reserve_of(parallel):
+        crowded = parallel is not None and self.in_flight >= parallel - self.rate_limit.reserve_of(parallel)
+        if crowded and self._bulk_in_flight:
             return math.inf
         for gate in self._gates:
             if not gate.slots.has_half:
@@ -137,7 +136,7 @@ class LimiterState:
             self._demand.begin(now)
         asks = priority is BULK and self.rate_limit.interactive_reserve > 0
         for gate in self._gates:
-            if not gate.slots.take() or (asks and gate.evidence.last is not None and gate.has_ended(now)):
+            if not gate.slots.take() or (asks and gate.has_ended(now)):
                 # It is to find out whether the window has ended, and one is enough for that.
                 gate.evidence.spend_reset()
                 permit.probes = self._probing = True
