@@ -66,6 +66,15 @@ def test_a_pace_grows_by_a_twentieth_of_its_first_rate_after_each_while_without_
     assert rates == pytest.approx([2.0, 2.1, 2.1, 2.2, 2.2])
 
 
+def test_the_first_while_begins_with_the_clock() -> None:
+    """Where there was no rest."""
+    pace = Pace(2.0, 60.0)
+    pace.spend(59.5)
+    assert pace.rate == 2.0
+    pace.spend(60.0)
+    assert pace.rate == pytest.approx(2.1)
+
+
 def test_a_pace_that_was_refused_loses_what_it_has_grown_or_else_a_fifth() -> None:
     """And grows more slowly."""
     pace = Pace(2.0, 60.0)
