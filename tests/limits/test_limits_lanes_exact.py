@@ -62,8 +62,7 @@ async def test_nine_interactive_calls_at_most_go_before_each_of_bulk(
     """Those that have gone in a row count; before an interactive call, only others of its lane go for certain."""
     lanes = Lanes()
     for count, lane in ((interactive, INTERACTIVE), (bulk, BULK)):
-        for _ in range(count):
-            join(lanes, lane)
+        assert len([join(lanes, lane) for _ in range(count)]) == count
     assert lanes.ahead(BULK, in_a_row) == ahead
     assert lanes.ahead(INTERACTIVE, in_a_row) == interactive
 
@@ -103,10 +102,10 @@ async def test_the_first_of_a_lane_is_whoever_still_waits_in_it() -> None:
 async def test_who_comes_back_may_stand_first() -> None:
     """In its own lane, before those who came since."""
     lanes = Lanes()
-    join(lanes)
-    join(lanes, BULK)
+    before = [join(lanes, lane) for lane in (INTERACTIVE, BULK)]
     again = [join(lanes, lane, first=True) for lane in (INTERACTIVE, BULK)]
     assert [lanes.first_of(lane) for lane in (INTERACTIVE, BULK)] == again
+    assert lanes.everybody() == [again[0], before[0], again[1], before[1]]
 
 
 @pytest.mark.parametrize("lane", [INTERACTIVE, BULK])
