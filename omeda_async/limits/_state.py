@@ -125,7 +125,7 @@ class LimiterState:
             at = max(at, self._opens_by_headers_at(now))
         for gate in self._gates:
             slot_at = gate.slots.opens_at(now)
-            if slot_at > now:
+            if slot_at != -math.inf:
                 at = max(at, min(slot_at, self._probe_at(gate, now)))
         return at
 
@@ -335,7 +335,7 @@ class LimiterState:
     def _learn_window(self, gate: Gate, reading: Reading, before: Reading | None, advice: Advice) -> None:
         slots, evidence, now = gate.slots, gate.evidence, reading.received
         explained = slots.used(now)
-        possible = self._released - before.released + self.in_flight if before else 0
+        possible = self._released - (before or reading).released + self.in_flight
         evidence.learn(reading, before, possible=possible, known=self._counted + self.in_flight)
         evidence.learn_reset(reading, advice)
         if evidence.tells_of_others(reading):

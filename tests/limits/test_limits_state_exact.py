@@ -219,11 +219,12 @@ def test_one_finds_out_at_a_time_and_the_next_when_it_has_ended() -> None:
     probe = hands.state.take(31.0, INTERACTIVE)
     assert probe.probes
     assert hands.state.opens_at(31.0, INTERACTIVE) == pytest.approx(61.06)
-    hands.end(probe, 31.5, status=None)
     for at in range(63, 72):
         permit = hands.take(float(at))
         assert not permit.probes
         hands.end(permit, float(at), advice=Advice(10, 10 - (at - 62), 90.0 - at, 0.01))
+    assert hands.state.opens_at(72.0, INTERACTIVE) == pytest.approx(63.0 + 60.06)
+    hands.end(probe, 72.0, status=None)
     assert hands.state.opens_at(72.0, INTERACTIVE) == pytest.approx(90.0 + 0.07 + 0.05)
 
 
@@ -494,8 +495,8 @@ def test_after_a_refusal_headers_leave_one_to_others_until_they_are_over() -> No
     hands = Hands(Window(10, 4.0), Window(100, 60.0), interactive_reserve=0)
     hands.attempt(0.0, status=429, wait=1.0)
     hands.attempt(1.0, advice=Advice(10, 3, None, 0.0))
+    hands.attempt(1.0, advice=Advice(100, 50, None, 0.0))
     assert hands.state.opens_at(1.0, INTERACTIVE) < 5.0
-    hands.state.take(1.0, INTERACTIVE)
     hands.state.take(1.0, INTERACTIVE)
     assert hands.state.opens_at(1.0, INTERACTIVE) == pytest.approx(1.0 + 4.004)
 
@@ -519,3 +520,31 @@ def test_a_limiter_that_was_refused_with_something_left_goes_on_briskly_while_th
     hands.attempt(1.1, advice=Advice(150, 99, None, 0.0))
     assert hands.state.view(1.2, {}, 1).pace == pytest.approx(8.0)
     assert hands.state.view(62.0, {}, 1).pace is None
+
+
+def test_another_source_of_chance_jitters_the_pauses() -> None:
+    """From then on."""
+    hands = Hands(limit=BOTH)
+
+    def greatest() -> float:
+        return 1.0
+
+    hands.state.draw_from(greatest)
+    assert hands.state.uniform is greatest
+    assert hands.attempt(1.0, status=503, wait=5.0) == 5.5
+
+
+def test_a_window_that_is_new_holds_what_has_ended_before() -> None:
+    """When that went is not known any more: it counts for a window, and what is in flight counts on."""
+    hands = Hands(Window(40, 60.0))
+    hands.state.tighten(RateLimit(Window(30, 30.0)), 1.0)
+    assert hands.held(1.0) == [0]
+    hands = Hands(Window(40, 60.0))
+    hands.attempt(1.0)
+    hands.attempt(1.0)
+    hands.take(1.0)
+    hands.state.tighten(RateLimit(Window(30, 20.0)), 2.0)
+    assert hands.held(2.0)[0] == 2
+    assert hands.state.view(2.0, {}, 1).windows[0].used == 1
+    assert hands.held(2.0 + 20.01)[0] == 2
+    assert hands.held(2.0 + 20.03)[0] == 0
