@@ -7,6 +7,7 @@ fixed number. It never leaves more than half, and of ten grants in a row it gets
 
 import math
 from collections.abc import Iterable
+from itertools import islice
 from typing import Self
 
 import attrs
@@ -84,12 +85,9 @@ class Reserve:
             rate: How many interactive calls are to be expected a second.
             returns: When slots come back, one after the other; the last moment is when all of them do.
         """
-        at, enough = -math.inf, min(self.most, self.least + _need(rate * self.seconds))
-        for slots, moment in enumerate(returns, spare):
-            if slots >= enough:
-                break
-            at = max(at, moment - _lasts(slots - self.least, rate))
-        return at
+        enough = min(self.most, self.least + _need(rate * self.seconds))
+        missing = enumerate(islice(returns, max(0, enough - spare)), spare)
+        return max((moment - _lasts(slots - self.least, rate) for slots, moment in missing), default=-math.inf)
 
     def kept(self, now: float, rate: float, returns: Iterable[float]) -> int:
         """Return how many slots bulk leaves free now."""

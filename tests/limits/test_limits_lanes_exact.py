@@ -134,6 +134,27 @@ async def test_deadlines_stay_in_order_when_what_has_ended_is_thrown_out() -> No
     assert order == [3.0, 5.0, 8.0]
 
 
+async def test_nobody_is_returned_before_its_deadline_because_another_has_ended() -> None:
+    """The last of them, here."""
+    lanes = Lanes()
+    one, two = join(lanes, deadline=5.0), join(lanes, deadline=9.0)
+    two.cancel()
+    assert lanes.expired(1.0) == []
+    assert lanes.expired(5.0) == [one]
+
+
+async def test_who_does_not_say_otherwise_stands_at_the_end() -> None:
+    """And none in a row have gone before."""
+    lanes = Lanes()
+    one, two = (asyncio.get_running_loop().create_future() for _ in range(2))
+    for waiter in (one, two):
+        lanes.join(waiter, INTERACTIVE, math.inf)
+    bulk = [join(lanes, BULK)]
+    interactive = [join(lanes) for _ in range(20)]
+    assert lanes.everybody() == [one, two, *interactive, *bulk]
+    assert lanes.ahead(BULK) == 1 + 18
+
+
 async def test_who_has_waited_until_its_deadline_is_returned_once() -> None:
     """At that moment, the earliest first; of two equal ones, who came first. Who has ended is not."""
     lanes = Lanes()

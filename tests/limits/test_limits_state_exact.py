@@ -75,18 +75,20 @@ def test_a_state_that_is_new_has_nothing_in_use() -> None:
 # The reserve
 
 
-def test_what_is_left_to_interactive_calls_goes_by_those_since_the_first_grant() -> None:
+@pytest.mark.parametrize("calls", [4, 5, 6])
+def test_what_is_left_to_interactive_calls_goes_by_those_since_the_first_grant(calls: int) -> None:
     """They are remembered for three of the longest window; those of bulk are none."""
     hands, demand = Hands(Window(100, 60.0), Window(50, 10.0)), Demand(180.0)
     demand.begin(0.0)
     hands.attempt(0.0, BULK)
-    for at in (100.0, 110.0, 120.0, 130.0):
+    times = [100.0 + 3.0 * number for number in range(calls)]
+    for at in times:
         hands.attempt(at)
         demand.granted(at)
-    rate = demand.rate(140.0)
-    kept = Reserve(2, 50, 60.0).kept(140.0, rate, [at + 60.06 for at in (100.0, 110.0, 120.0, 130.0)])
+    now = times[-1] + 10.0
+    kept = Reserve(2, 50, 60.0).kept(now, demand.rate(now), [at + 60.06 for at in times])
     assert kept > 2
-    assert hands.state.view(140.0, {}, 1).windows[0].reserved == kept
+    assert hands.state.view(now, {}, 1).windows[0].reserved == kept
 
 
 def test_bulk_that_waits_for_the_reserve_looks_again_halfway() -> None:
