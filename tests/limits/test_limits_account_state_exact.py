@@ -16,13 +16,13 @@ LEASE = 5.0
 
 
 class Turns:
-    """A state, and the turns of its clients; the hold has been over for a second at 0."""
+    """A state, and the turns of its clients; at 0 the hold has been over for a second, or begins."""
 
     def __init__(self, limit: RateLimit = TWO, *, held: bool = False) -> None:
         self.limit = limit
         self.state = AccountState.begin(limit, "life 1", lambda: 0.0)
         self.server = "life 1"
-        self.began = 1000.0
+        self.began = 0.0
         self.numbers = 0
         if not held:
             self.turn(0.0, "before", lease=0.0, leaves=True)
@@ -89,8 +89,8 @@ def test_a_hold_lasts_for_a_lease_and_the_longest_window() -> None:
     reply = turns.turn(0.0, interactive=1, bulk=1)
     assert (reply.permits, reply.held_for, reply.again_in, reply.scarce) == ((), until, until, True)
     assert reply.earliest == (until, until)
-    assert turns.take(math.nextafter(until, 0.0) - 1e-9, interactive=1) == ()
-    reply = turns.turn(until + 1e-9, interactive=1)
+    assert turns.take(math.nextafter(until, 0.0), interactive=5) == ()
+    reply = turns.turn(until, interactive=5)
     assert (len(reply.permits), reply.held_for) == (1, 0.0)
 
 
@@ -117,6 +117,13 @@ def test_what_is_lost_is_held_from_that_moment_once(how: str) -> None:
     assert turns.turn(2.0, held=one, interactive=3).held_for == pytest.approx(LEASE + LAP - 1.0)
 
 
+def test_who_comes_at_the_moment_at_which_a_hold_ends_does_not_make_it_longer() -> None:
+    """It is over."""
+    turns = Turns(held=True)
+    turns.turn(0.0)
+    assert turns.turn(LEASE + LAP, "b", lease=90.0).held_for == 0.0
+
+
 # Clients
 
 
@@ -129,6 +136,20 @@ def test_who_is_silent_is_forgotten_after_three_of_its_leases_and_longest_window
     assert turns.state.view(turns.began + old).clients == 2
     turns.turn(old + 0.001)
     assert turns.state.view(turns.began + old).clients == 1
+
+
+def test_who_was_there_so_long_ago_exactly_is_not_forgotten_and_wants_nothing_any_more() -> None:
+    """Each at its moment."""
+    turns = Turns(held=True)
+    turns.turn(0.0, "b", interactive=3)
+    assert turns.turn(math.nextafter(1.0 + LEASE + LAP, 0.0)).calls == ("b",)
+    assert turns.state.clients["b"].interactive == 2
+    turns.turn(1.0 + LEASE + LAP)
+    assert turns.state.clients["b"].interactive == 0
+    turns = Turns(held=True)
+    turns.turn(0.0, "b")
+    turns.turn(3 * (10.0 + LEASE))
+    assert list(turns.state.clients) == ["b", "a"]
 
 
 def test_the_limit_of_who_has_left_holds_no_more() -> None:

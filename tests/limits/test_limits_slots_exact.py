@@ -49,6 +49,12 @@ def test_a_taken_slot_was_free_as_long_as_there_are_as_many() -> None:
     assert [used.take() for _ in range(3)] == [True, True, False]
 
 
+def test_slots_that_are_new_are_all_free() -> None:
+    """None is held."""
+    new = Slots(Window(1, 60.0))
+    assert (new.held, new.has_half, new.free(0.0), new.used(0.0)) == (0, True, 1, 0)
+
+
 @pytest.mark.parametrize(("calls", "in_use", "held", "has_half"), [(4, 1, 0, True), (4, 2, 0, False), (4, 1, 1, False)])
 @pytest.mark.parametrize("more", [0, 1])
 def test_half_of_the_slots_are_free_and_one_more(calls: int, in_use: int, held: int, has_half: bool, more: int) -> None:
