@@ -109,7 +109,7 @@ class AccountState:
         self._expire(now)
         paused = self._end(ask, now)
         self._reconcile(ask, now)
-        self._want(client, ask, now)
+        self._want(client, ask)
         calls = self._allot(ask.client, now)
         permits = self._fetch(ask, now)
         again_in = self._again_in(ask.client, now)
@@ -144,8 +144,8 @@ class AccountState:
 
     def _advance(self, clock: float) -> float:
         """Return the time, which stands still where the store's clock has been set back."""
-        if clock > self.clock > -math.inf:
-            self.latest += clock - self.clock
+        if self.clock != -math.inf:
+            self.latest += max(0.0, clock - self.clock)
         self.clock = clock
         return self.latest
 
@@ -193,10 +193,10 @@ class AccountState:
             if client.wants_until <= now:
                 client.interactive = client.bulk = 0
 
-    def _want(self, client: Client, ask: Ask, now: float) -> None:
-        if not (client.interactive or client.bulk) and (ask.interactive or ask.bulk):
+    def _want(self, client: Client, ask: Ask) -> None:
+        if ask.interactive or ask.bulk:
             # Who comes back has no claim on what it did not ask for meanwhile.
-            client.served = max(client.served, min([one.served for one in self._wanting(now)], default=0.0))
+            client.served = max(client.served, min([one.served for one in self._wanting()], default=0.0))
         client.interactive, client.bulk = (0, 0) if ask.leaves else (ask.interactive, ask.bulk)
         client.wants_until = math.inf
 
@@ -225,12 +225,9 @@ class AccountState:
             else:
                 self._complete(Ended(number, sent=False), now)
 
-    def _wanting(self, now: float) -> Iterator[Client]:
-        return (one for _, one in self._named_wanting(now))
-
-    def _named_wanting(self, now: float) -> Iterator[tuple[str, Client]]:
-        wanting = self.clients.items()
-        return (item for item in wanting if (item[1].interactive or item[1].bulk) and item[1].wants_until > now)
+    def _wanting(self) -> Iterator[Client]:
+        """Give those who want something; what does not count any more, ``_expire`` has forgotten."""
+        return (one for one in self.clients.values() if one.interactive or one.bulk)
 
     def _opens_at(self, now: float, lane: Priority) -> float:
         if now < self.hold_until:
@@ -263,18 +260,14 @@ class AccountState:
             client.bulk -= 1
         else:
             client.interactive -= 1
-        overtaken = lane is INTERACTIVE and any(one.bulk for one in self._wanting(now))
+        overtaken = lane is INTERACTIVE and any(one.bulk for one in self._wanting())
         limits.in_a_row = limits.in_a_row + 1 if overtaken else 0
 
     def _next(self, called: set[str], now: float) -> tuple[str, Priority] | None:
         """Return who may have a permit now, and in which lane."""
         lanes = (BULK, INTERACTIVE) if self.limits.in_a_row >= GRANTS - 1 else (INTERACTIVE, BULK)
         for lane in lanes:
-            ready = [
-                (one.served, name)
-                for name, one in self.clients.items()
-                if one.wants(lane) and one.wants_until > now and name not in called
-            ]
+            ready = [(one.served, name) for name, one in self.clients.items() if one.wants(lane) and name not in called]
             if ready:
                 return (min(ready)[1], lane) if self._opens_at(now, lane) <= now else None
         return None
@@ -287,10 +280,10 @@ class AccountState:
                 continue
             if ask.leaves:
                 self._complete(Ended(number, sent=False), now)
-                continue
-            grant.fetched, grant.until = True, now + ask.lease
-            self.limits.mark(grant.permit, now)
-            found.append((number, grant.permit.priority))
+            else:
+                grant.fetched, grant.until = True, now + ask.lease
+                self.limits.mark(grant.permit, now)
+                found.append((number, grant.permit.priority))
         return tuple(found)
 
     def _again_in(self, name: str, now: float) -> float | None:
@@ -301,14 +294,14 @@ class AccountState:
             return None
         at = self._opens_at(now, lane)
         me, pace = (client.served, name), self.limits.rate_limit.pace
-        before = sum(one.wants(lane) > 0 and (one.served, other) < me for other, one in self._named_wanting(now))
+        before = sum(one.wants(lane) > 0 and (one.served, other) < me for other, one in self.clients.items())
         # Whoever is next gives the others theirs too, and calls them: they come by themselves a little later.
         at += min(before * STAGGER, LATEST) if pace is None else before * pace
         at = min([at, *(grant.until for grant in self.grants.values() if not grant.fetched)])
         return None if at == math.inf else max(0.0, at - now)
 
     def _is_scarce(self, client: Client, now: float) -> bool:
-        return self._opens_at(now, BULK) > now or any(one is not client for one in self._wanting(now))
+        return self._opens_at(now, BULK) > now or any(one is not client for one in self._wanting())
 
     def _earliest_in(self, now: float, lane: Priority) -> float:
         return max(self.limits.earliest(now, 0, lane), self.hold_until) - now

@@ -107,14 +107,16 @@ def test_whoever_comes_during_a_hold_makes_it_as_long_as_theirs_would_be() -> No
 @pytest.mark.parametrize("how", ["life", "distrust"])
 def test_what_is_lost_is_held_from_that_moment_once(how: str) -> None:
     """What nobody has fetched is back; a store that has changed once is the same from then on."""
-    turns = Turns()
-    one = turns.take(0.0, interactive=1)
+    turns = Turns(RateLimit(Window(3, 10.0), parallel=2, interactive_reserve=0))
+    ended, *one = turns.take(0.0, interactive=2)
     turns.turn(0.0, "b", interactive=2)
-    assert len(turns.state.grants) == 2
+    assert turns.turn(0.0, "a", *answered(ended), held=tuple(one)).calls == ("b",)
+    assert turns.state.view(turns.began).used == 3
     turns.server = "life 2" if how == "life" else "life 1"
-    reply = turns.turn(1.0, held=one, interactive=3, distrusts=how == "distrust")
+    reply = turns.turn(1.0, held=tuple(one), interactive=3, distrusts=how == "distrust")
     assert (reply.permits, reply.held_for) == ((), LEASE + LAP)
-    assert turns.turn(2.0, held=one, interactive=3).held_for == pytest.approx(LEASE + LAP - 1.0)
+    assert turns.state.view(turns.began + 1.0).used == 2
+    assert turns.turn(2.0, held=tuple(one), interactive=3).held_for == pytest.approx(LEASE + LAP - 1.0)
 
 
 def test_who_comes_at_the_moment_at_which_a_hold_ends_does_not_make_it_longer() -> None:
@@ -144,6 +146,7 @@ def test_who_was_there_so_long_ago_exactly_is_not_forgotten_and_wants_nothing_an
     turns.turn(0.0, "b", interactive=3)
     assert turns.turn(math.nextafter(1.0 + LEASE + LAP, 0.0)).calls == ("b",)
     assert turns.state.clients["b"].interactive == 2
+    assert [turns.waits(at)[INTERACTIVE] for at in (1.0 + LEASE, 1.0 + LEASE + LAP)] == [2, 0]
     turns.turn(1.0 + LEASE + LAP)
     assert turns.state.clients["b"].interactive == 0
     turns = Turns(held=True)
@@ -214,6 +217,8 @@ def test_who_comes_back_begins_with_what_the_least_served_has_had() -> None:
     turns.turn(0.1, "b", held=four)
     turns.turn(0.1, "a", held=seven, interactive=1)
     turns.turn(0.1, "b", held=four, interactive=1)
+    turns.turn(0.1, "c")
+    assert clients["c"].served == 0.0
     turns.turn(0.1, "c", interactive=1)
     assert [clients[name].served for name in ("a", "b", "c")] == [7.0, 7.0, 7.0]
     turns.turn(0.1, "b", *answered(four[0]), held=four[1:], interactive=1)
@@ -230,7 +235,7 @@ def test_a_permit_that_nobody_fetches_is_back_after_a_second() -> None:
     """At that moment; who did not come is not waited for."""
     turns = Turns(RateLimit(parallel=1, interactive_reserve=0))
     one = turns.take(0.0, interactive=1)
-    turns.turn(0.0, "b", interactive=1)
+    turns.turn(0.0, "b", interactive=2)
     assert turns.turn(1.0, "a", *answered(*one)).calls == ("b",)
     assert turns.take(1.999, interactive=1) == ()
     assert len(turns.take(2.0, interactive=1)) == 1
@@ -253,8 +258,8 @@ def test_a_permit_lasts_for_the_lease_of_each_turn_that_speaks_of_it() -> None:
 def test_a_permit_that_a_client_does_not_have_was_never_used() -> None:
     """It is back at once; one that it speaks of is not, and neither is anybody else's."""
     turns = Turns(RateLimit(Window(3, 10.0), interactive_reserve=0))
-    first, _lost = turns.take(0.0, interactive=2)
     other = turns.take(0.0, "b", interactive=1)
+    first, _lost = turns.take(0.0, interactive=2)
     reply = turns.turn(1.0, held=(first,), interactive=2)
     assert turns.numbers_of(reply) == (4,)
     assert set(turns.state.grants) == {first, *other, 4}
@@ -283,6 +288,23 @@ def test_who_leaves_gives_back_what_waits_for_it_and_wants_nothing() -> None:
     assert (reply.permits, reply.again_in) == ((), None)
     assert turns.state.limits.in_flight == 1
     assert list(turns.state.clients) == ["a"]
+
+
+def test_what_waits_for_who_leaves_was_never_sent() -> None:
+    """It costs no slot."""
+    turns = Turns(RateLimit(Window(5, 10.0), parallel=1, interactive_reserve=0))
+    one = turns.take(0.0, interactive=1)
+    turns.turn(0.0, "b", interactive=1)
+    assert turns.turn(1.0, "a", *answered(*one)).calls == ("b",)
+    turns.turn(1.0, "b", leaves=True)
+    assert turns.state.view(turns.began + 1.0).used == 1
+
+
+def test_who_has_lost_a_permit_may_have_the_next_one() -> None:
+    """It may only have been slow: what it wants counts on."""
+    turns = Turns(RateLimit(parallel=1, interactive_reserve=0))
+    turns.take(0.0, interactive=2)
+    assert turns.turn(LEASE + 0.5, "b").calls == ("a",)
 
 
 def test_a_permit_leaves_when_it_is_fetched() -> None:
