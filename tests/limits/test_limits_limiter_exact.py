@@ -1,0 +1,193 @@
+"""A limiter on its loop, to the moment: who goes when, and what it leaves behind."""
+
+import asyncio
+import math
+
+import pytest
+
+from omeda_async.errors import ClosedError, LimitWaitExceeded
+from omeda_async.limits import Limiter, Permit, Priority, RateLimit, Window, make_limiter
+from omeda_async.limits._limiter import _LocalLimiter
+from tests.limits.limits_help import BOTH, attempt, take_all, timers, until_idle
+
+INTERACTIVE, BULK = Priority.INTERACTIVE, Priority.BULK
+
+
+def task(limiter: Limiter, priority: Priority = INTERACTIVE, max_wait: float | None = None) -> asyncio.Task[Permit]:
+    """Ask for a permit."""
+    return asyncio.create_task(limiter.acquire(priority=priority, max_wait=max_wait))
+
+
+def in_a_row(limiter: Limiter) -> int:
+    """Say how many interactive attempts have been counted."""
+    assert isinstance(limiter, _LocalLimiter)
+    return limiter._state.in_a_row
+
+
+async def done(tasks: list[asyncio.Task[Permit]]) -> list[int]:
+    """Say which of some tasks are done by now."""
+    await until_idle()
+    return [index for index, one in enumerate(tasks) if one.done()]
+
+
+async def stop(tasks: list[asyncio.Task[Permit]]) -> None:
+    """Cancel what still waits."""
+    for one in tasks:
+        one.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_nine_interactive_attempts_in_a_row_are_counted_while_bulk_waits() -> None:
+    """The tenth is bulk's; without bulk that waits, none are counted."""
+    limiter = make_limiter(RateLimit(parallel=1, interactive_reserve=0))
+    permit = await limiter.acquire()
+    order = [task(limiter, BULK), *(task(limiter) for _ in range(11))]
+    await until_idle()
+    counts, went = list[int](), list[int]()
+    for _ in range(12):
+        limiter.release(permit, status=204)
+        (index,) = [index for index in await done(order) if index not in went]
+        went.append(index)
+        counts.append(in_a_row(limiter))
+        permit = order[index].result()
+    assert went == [*range(1, 10), 0, 10, 11]
+    assert counts == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0, 0]
+
+
+async def test_bulk_that_waits_in_no_lane_ends_the_count() -> None:
+    """It has been cancelled."""
+    limiter = make_limiter(RateLimit(parallel=1, interactive_reserve=0))
+    permit = await limiter.acquire()
+    bulk, first, second = task(limiter, BULK), task(limiter), task(limiter)
+    await until_idle()
+    limiter.release(permit, status=204)
+    assert await done([bulk, first, second]) == [1]
+    assert in_a_row(limiter) == 1
+    bulk.cancel()
+    await until_idle()
+    limiter.release(first.result(), status=204)
+    assert await done([second]) == [0]
+    assert in_a_row(limiter) == 0
+
+
+@pytest.mark.parametrize("interactive", [8, 9, 12])
+async def test_at_a_pace_nine_interactive_calls_take_the_turn_of_one_of_bulk(interactive: int) -> None:
+    """Then it goes, before the others."""
+    limiter, order = make_limiter(RateLimit(pace=0.5)), list[str]()
+
+    async def one(name: str, lane: Priority) -> None:
+        await attempt(limiter, priority=lane, takes=0.0)
+        order.append(name)
+
+    await attempt(limiter, takes=0.0)
+    tasks = [asyncio.create_task(one("b", BULK))]
+    await until_idle()
+    tasks += [asyncio.create_task(one("i", INTERACTIVE)) for _ in range(interactive)]
+    await asyncio.gather(*tasks)
+    before = min(interactive, 9)
+    assert order == ["i"] * before + ["b"] + ["i"] * (interactive - before)
+
+
+async def test_a_timer_that_rings_at_that_moment_stays() -> None:
+    """Those who come later, and wait for the same, set none of their own."""
+    limiter = make_limiter(RateLimit(Window(1, 1.0)))
+    await attempt(limiter, takes=0.0)
+    tasks = [task(limiter)]
+    await until_idle()
+    (before,) = timers()
+    tasks += [task(limiter) for _ in range(3)]
+    await until_idle()
+    assert timers() == [before]
+    await stop(tasks)
+    assert timers() == []
+
+
+async def test_the_timer_rings_for_the_first_deadline_or_slot() -> None:
+    """Whichever is sooner, whoever comes first."""
+    limiter = make_limiter(RateLimit(Window(1, 10.0)))
+    await attempt(limiter, takes=0.0)
+    tasks = [task(limiter)]
+    await until_idle()
+    assert [timer.when() for timer in timers()] == pytest.approx([10.01])
+    permit = await asyncio.wait_for(tasks[0], None)
+    tasks = [task(limiter), task(limiter, max_wait=99.0), task(limiter, max_wait=5.0)]
+    await until_idle()
+    assert [timer.when() for timer in timers()] == pytest.approx([15.01])
+    limiter.release(permit, status=204)
+    await until_idle()
+    assert [timer.when() for timer in timers()] == pytest.approx([15.01])
+    await stop(tasks)
+
+
+@pytest.mark.parametrize(("max_wait", "goes"), [(0.5, True), (0.49, False)])
+async def test_a_turn_at_the_end_of_the_longest_wait_is_taken(max_wait: float, goes: bool) -> None:
+    """One after it is refused at once, and the turn is free for others."""
+    limiter, loop = make_limiter(RateLimit(pace=0.5)), asyncio.get_running_loop()
+    await attempt(limiter, takes=0.0)
+    if goes:
+        assert (await limiter.acquire(max_wait=max_wait)).granted_at == pytest.approx(0.5)
+        return
+    with pytest.raises(LimitWaitExceeded) as caught:
+        await limiter.acquire(max_wait=max_wait)
+    assert (caught.value.next_slot_in, loop.time()) == pytest.approx((0.5, 0.0), abs=1e-6)
+    assert await attempt(limiter) == pytest.approx(0.5)
+
+
+async def test_bulk_that_is_overtaken_waits_as_long_as_it_said_from_when_it_came() -> None:
+    """And not from when it was overtaken."""
+    limiter, loop = make_limiter(RateLimit(pace=1.0)), asyncio.get_running_loop()
+    await attempt(limiter, takes=0.0)
+    bulk = task(limiter, BULK, 1.5)
+    await until_idle()
+    interactive = [task(limiter) for _ in range(3)]
+    with pytest.raises(LimitWaitExceeded):
+        await bulk
+    assert loop.time() == pytest.approx(1.0, abs=0.51)
+    assert [one.granted_at for one in await asyncio.gather(*interactive)] == pytest.approx([1.0, 2.0, 3.0])
+
+
+async def test_a_release_of_what_is_not_out_does_nothing() -> None:
+    """Of a limiter that nobody has asked, or of a permit that is another's."""
+    limiter, other = (make_limiter(RateLimit(Window(2, 1.0))) for _ in range(2))
+    permit = await other.acquire()
+    limiter.release(permit, status=429)
+    await attempt(limiter, takes=0.0)
+    limiter.release(permit, status=429)
+    assert (limiter.view().refusals, limiter.view().used, other.view().in_flight) == (0, 1, 1)
+
+
+@pytest.mark.parametrize("lane", BOTH)
+async def test_who_waits_or_comes_when_it_is_closed_is_told_so(lane: Priority) -> None:
+    """No timer is left; a permit can be given back."""
+    limiter = make_limiter(RateLimit(Window(1, 1.0)))
+    (permit,) = await take_all(limiter, 1)
+    waits = [task(limiter, lane), task(limiter, lane, 99.0)]
+    await until_idle()
+    limiter.close()
+    for one in waits:
+        with pytest.raises(ClosedError):
+            await one
+    with pytest.raises(ClosedError):
+        await limiter.acquire(priority=lane)
+    assert timers() == []
+    limiter.release(permit, status=204)
+    assert (limiter.view().in_flight, sum(limiter.view().waiting.values())) == (0, 0)
+
+
+async def test_a_view_of_who_has_not_begun_is_that_of_one_limiter() -> None:
+    """Nothing is used, and nobody waits."""
+    view = make_limiter(RateLimit(Window(3, 1.0), parallel=2)).view()
+    assert (view.clients, view.used, view.free, view.next_slot_in, view.paused_for) == (1, 0, 2, 0.0, 0.0)
+    assert not math.isinf(view.seconds_for(1))
+
+
+async def test_a_pause_is_told_when_there_is_one() -> None:
+    """Not for an answer that asks for none, nor where nobody wants to hear."""
+    pauses = list[float]()
+    limiter = make_limiter(RateLimit(Window(9, 1.0)), on_pause=pauses.append, uniform=lambda: 0.0)
+    for status, headers in ((204, {}), (503, {"Retry-After": "2"}), (500, {"Retry-After": "9"}), (503, {})):
+        await attempt(limiter, status, headers)
+    assert pauses == [2.0]
+    silent = make_limiter(RateLimit(Window(9, 1.0)))
+    await attempt(silent, 503, {"Retry-After": "2"})
+    assert silent.view().paused_for == pytest.approx(2.1)
