@@ -495,12 +495,12 @@ def test_such_a_limit_lets_go_what_it_says_is_left() -> None:
 def test_after_a_refusal_headers_leave_one_to_others_until_they_are_over() -> None:
     """Those of all windows and of none of ours, whichever says least."""
     hands = Hands(Window(10, 4.0), Window(100, 60.0), interactive_reserve=0)
-    hands.attempt(0.0, status=429, wait=1.0)
-    hands.attempt(1.0, advice=Advice(10, 3, None, 0.0))
-    hands.attempt(1.0, advice=Advice(100, 50, None, 0.0))
-    assert hands.state.opens_at(1.0, INTERACTIVE) < 5.0
-    hands.state.take(1.0, INTERACTIVE)
-    assert hands.state.opens_at(1.0, INTERACTIVE) == pytest.approx(1.0 + 4.004)
+    hands.attempt(0.0, status=429, wait=0.25)
+    hands.attempt(0.25, advice=Advice(10, 3, None, 0.0))
+    hands.attempt(0.25, advice=Advice(100, 50, None, 0.0))
+    assert hands.state.opens_at(0.25, INTERACTIVE) < 4.0
+    hands.state.take(0.25, INTERACTIVE)
+    assert hands.state.opens_at(0.25, INTERACTIVE) == pytest.approx(0.25 + 4.004)
 
 
 def test_after_a_refusal_a_limit_of_no_window_of_ours_is_kept_to_likewise() -> None:
