@@ -196,7 +196,8 @@ class AccountState:
     def _want(self, client: Client, ask: Ask) -> None:
         if ask.interactive or ask.bulk:
             # Who comes back has no claim on what it did not ask for meanwhile.
-            client.served = max(client.served, min([one.served for one in self._wanting()], default=0.0))
+            least = min([one.served for one in self._wanting()], default=client.served)
+            client.served = max(client.served, least)
         client.interactive, client.bulk = (0, 0) if ask.leaves else (ask.interactive, ask.bulk)
         client.wants_until = math.inf
 

@@ -63,6 +63,8 @@ def test_the_time_is_what_the_store_s_clock_has_gone_forward() -> None:
     used = turns.state.view(turns.began + 1.0).used
     assert used == 1
     turns.turn(-100.0)
+    shown = [turns.state.view(turns.began - at).windows[0].frees_in for at in (100.0, 100.5, 200.0)]
+    assert shown == pytest.approx([LAP] * 3)
     assert turns.state.latest == pytest.approx(LAP + 2.0)
     assert turns.state.view(turns.began - 100.0 + LAP - 0.01).used == 1
     assert turns.state.view(turns.began - 100.0 + LAP + 0.01).used == 0
@@ -77,6 +79,7 @@ def test_a_reply_names_what_the_clock_shows_and_the_limit_that_holds() -> None:
     assert (reply.clock, reply.rate_limit, reply.held_for, reply.paused_for) == (turns.began + 3.0, TWO, 0.0, 0.0)
     again = turns.turn(4.0, number=turns.numbers, interactive=1)
     assert again == Reply(rate_limit=TWO, clock=turns.began + 4.0)
+    assert turns.turn(4.0, "new", number=0, interactive=1) == again
 
 
 # A hold
