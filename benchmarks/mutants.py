@@ -208,7 +208,7 @@ def tests_of(module: str) -> list[list[str]]:
     if tests is None:
         raise SystemExit(f"no tests are named for {module}: see TESTS")
     folder, _, name = module.removesuffix(".py").rpartition("/")
-    likely = [f"{name.removeprefix('_')}_exact", f"{folder}{name}", *FIRST.get(module, ())]
+    likely = [f"{name.removeprefix('_')}_exact", f"{folder}{name}_exact", f"{folder}{name}", *FIRST.get(module, ())]
     own = _there(f"tests/{folder}/test_{one}.py" for one in likely)
     last = _there(LAST) if folder == "limits" else []
     stages = [own, [*tests, *(f"--ignore={one}" for one in last)], last]

@@ -199,7 +199,6 @@ class AccountState:
             least = min([one.served for one in self._wanting()], default=client.served)
             client.served = max(client.served, least)
         client.interactive, client.bulk = (0, 0) if ask.leaves else (ask.interactive, ask.bulk)
-        client.wants_until = math.inf
 
     def _complete(self, ended: Ended, now: float) -> float:
         permit = self.grants.pop(ended.permit).permit

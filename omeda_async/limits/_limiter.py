@@ -108,7 +108,7 @@ class _LocalLimiter:
     def release(
         self, permit: Permit, *, sent: bool = True, status: int | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
-        if permit.done or self._loop is None:
+        if self._loop is None:
             return
         # Most responses say nothing of limits.
         advice = read_advice(headers) if headers and (LIMIT in headers or LIMIT_LOWER in headers) else None
@@ -133,7 +133,7 @@ class _LocalLimiter:
 
     def view(self) -> LimitsView:
         with self._lock:
-            now = self._shared.now(self._loop) if self._loop is not None else 0.0
+            now = self._shared.latest if self._loop is None else self._shared.now(self._loop)
             return self._state.view(now, self._lanes.waiting(), max(1, len(self._shared.members)))
 
     def close(self) -> None:

@@ -327,6 +327,7 @@ def test_one_permit_at_most_waits_for_who_is_not_there() -> None:
     assert len(turns.state.grants) == 1
     assert turns.turn(1.1).calls == ()
     assert len(turns.take(1.2, "b", interactive=4)) == 3
+    assert {grant.permit.granted_at for grant in turns.state.grants.values()} == {turns.state.latest}
 
 
 # Lanes

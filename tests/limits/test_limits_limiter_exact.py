@@ -70,6 +70,25 @@ async def test_bulk_that_waits_in_no_lane_ends_the_count() -> None:
     assert in_a_row(limiter) == 0
 
 
+async def test_another_limiter_of_the_account_without_bulk_ends_no_count_and_begins_none() -> None:
+    """Where bulk waits there, attempts are counted here."""
+    limiter, other = (make_limiter(RateLimit(parallel=1, interactive_reserve=0), account="shared") for _ in range(2))
+    for one in (other, limiter):
+        await attempt(one, takes=0.0)
+    permit = await limiter.acquire()
+    waits = task(limiter)
+    await until_idle()
+    limiter.release(permit, status=204)
+    assert await done([waits]) == [0]
+    assert in_a_row(limiter) == 0
+    bulk, again = task(other, BULK), task(limiter)
+    await until_idle()
+    limiter.release(waits.result(), status=204)
+    assert await done([bulk, again]) == [1]
+    assert in_a_row(limiter) == 1
+    await stop([bulk])
+
+
 @pytest.mark.parametrize("interactive", [8, 9, 12])
 async def test_at_a_pace_nine_interactive_calls_take_the_turn_of_one_of_bulk(interactive: int) -> None:
     """Then it goes, before the others."""
@@ -122,7 +141,7 @@ async def test_the_timer_rings_for_the_first_deadline_or_slot() -> None:
 @pytest.mark.parametrize(("max_wait", "goes"), [(0.5, True), (0.49, False)])
 async def test_a_turn_at_the_end_of_the_longest_wait_is_taken(max_wait: float, goes: bool) -> None:
     """One after it is refused at once, and the turn is free for others."""
-    limiter, loop = make_limiter(RateLimit(pace=0.5)), asyncio.get_running_loop()
+    limiter, loop = make_limiter(RateLimit(Window(10, 60.0), pace=0.5)), asyncio.get_running_loop()
     await attempt(limiter, takes=0.0)
     if goes:
         assert (await limiter.acquire(max_wait=max_wait)).granted_at == pytest.approx(0.5)
@@ -130,6 +149,7 @@ async def test_a_turn_at_the_end_of_the_longest_wait_is_taken(max_wait: float, g
     with pytest.raises(LimitWaitExceeded) as caught:
         await limiter.acquire(max_wait=max_wait)
     assert (caught.value.next_slot_in, loop.time()) == pytest.approx((0.5, 0.0), abs=1e-6)
+    assert limiter.view().used == 1
     assert await attempt(limiter) == pytest.approx(0.5)
 
 
