@@ -166,6 +166,22 @@ async def test_bulk_that_is_overtaken_waits_as_long_as_it_said_from_when_it_came
     assert [one.granted_at for one in await asyncio.gather(*interactive)] == pytest.approx([1.0, 2.0, 3.0])
 
 
+async def test_a_pace_lets_one_go_at_a_time_whatever_the_slots_allow() -> None:
+    """Two that ask at once go a pace apart, and so do the next two."""
+    limiter = make_limiter(RateLimit(Window(10, 1.0), pace=0.5))
+    permits = await asyncio.gather(*(limiter.acquire() for _ in range(4)))
+    assert [permit.granted_at for permit in permits] == pytest.approx([0.0, 0.5, 1.0, 1.5], abs=1e-6)
+
+
+async def test_a_wait_that_is_bound_to_be_too_long_is_refused_at_once() -> None:
+    """It never stands in the queue."""
+    limiter, loop = make_limiter(RateLimit(Window(1, 10.0))), asyncio.get_running_loop()
+    await attempt(limiter, takes=0.0)
+    with pytest.raises(LimitWaitExceeded) as caught:
+        await limiter.acquire(max_wait=5.0)
+    assert (caught.value.next_slot_in, loop.time()) == pytest.approx((10.01, 0.0), abs=1e-6)
+
+
 async def test_a_release_of_what_is_not_out_does_nothing() -> None:
     """Of a limiter that nobody has asked, or of a permit that is another's."""
     limiter, other = (make_limiter(RateLimit(Window(2, 1.0))) for _ in range(2))
@@ -183,7 +199,8 @@ async def test_who_waits_or_comes_when_it_is_closed_is_told_so(lane: Priority) -
     (permit,) = await take_all(limiter, 1)
     waits = [task(limiter, lane), task(limiter, lane, 99.0)]
     await until_idle()
-    limiter.close()
+    await limiter.aclose()
+    assert timers() == []
     for one in waits:
         with pytest.raises(ClosedError):
             await one
