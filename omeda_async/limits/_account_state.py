@@ -30,8 +30,10 @@ class Client:
 
     rate_limit: RateLimit
     """The limit it has named."""
-    lease: float = 0.0
+    lease: float
     """The lease of its permits, in seconds."""
+    seen: float
+    """When it was last there."""
     number: int = 0
     """Its last turn."""
     interactive: int = 0
@@ -40,8 +42,6 @@ class Client:
     """Until when that counts, if it does not come again."""
     served: float = 0.0
     """How much it has had: of those who want something, who has had least goes first."""
-    seen: float = 0.0
-    """When it was last there."""
 
     def wants(self, priority: Priority) -> int:
         """Return how many wait in a lane."""

@@ -89,6 +89,21 @@ async def test_another_limiter_of_the_account_without_bulk_ends_no_count_and_beg
     await stop([bulk])
 
 
+async def test_what_one_limiter_of_an_account_gives_back_another_takes_at_once() -> None:
+    """No timer rings for it; one that is closed is none of them any more."""
+    one, two = (make_limiter(RateLimit(parallel=1, interactive_reserve=0), account="shared") for _ in range(2))
+    await attempt(two, takes=0.0)
+    permit = await one.acquire()
+    waits = task(two)
+    await until_idle()
+    assert timers() == []
+    assert one.view().clients == 2
+    one.release(permit, status=204)
+    assert await done([waits]) == [0]
+    one.close()
+    assert two.view().clients == 1
+
+
 @pytest.mark.parametrize("interactive", [8, 9, 12])
 async def test_at_a_pace_nine_interactive_calls_take_the_turn_of_one_of_bulk(interactive: int) -> None:
     """Then it goes, before the others."""
