@@ -133,7 +133,7 @@ class _LocalLimiter:
 
     def view(self) -> LimitsView:
         with self._lock:
-            now = self._shared.latest if self._loop is None else self._shared.now(self._loop)
+            now = max(0.0, self._shared.latest) if self._loop is None else self._shared.now(self._loop)
             return self._state.view(now, self._lanes.waiting(), max(1, len(self._shared.members)))
 
     def close(self) -> None:
