@@ -10,7 +10,7 @@ from omeda_async import JournalError, OutcomeStatus, SessionManager
 from omeda_async.bulk.journal import postgres_tables
 from omeda_async.journal import read_status
 from omeda_async.sandbox import Sandbox
-from tests.bulk import fault_runs as runs, journal_samples as samples, postgres_samples
+from tests.bulk import fault_notes as notes, journal_samples as samples, postgres_samples
 from tests.bulk.sandboxed import manager_on
 from tests.limits.postgres_service import own_schema
 
@@ -48,7 +48,7 @@ def test_there_are_samples_of_each_format() -> None:
 async def test_a_plain_run_of_any_format_is_resumed(fresh: str, number: int, mode: Any) -> None:
     """What it had settled is told again and not asked about; what was on its way is settled."""
     async with unpacked(fresh, number, "plain", mode) as (sandbox, manager, url):
-        with runs.every_exchange() as exchanges:
+        with notes.every_exchange() as exchanges:
             report = await samples.start(manager, "deployments", journal=url, journal_pii=mode)
         assert report.counts == read_status(url).counts == COUNTS
         assert (read_status(url).repeats, read_status(url).complete) == (1, True)
@@ -60,7 +60,7 @@ async def test_a_shared_run_of_any_format_is_gone_on_with(fresh: str, number: in
     """Once any fill has brought the tables up to date; of its chunks one was done, one claimed by who was killed."""
     async with unpacked(fresh, number, "shared", mode) as (sandbox, manager, url):
         run = manager.omeda.deployments.shared_run(url)
-        with runs.every_exchange() as exchanges:
+        with notes.every_exchange() as exchanges:
             if number < OWN:
                 with pytest.raises(JournalError, match=f"have format {number}, and .* begin a run with this version"):
                     await run.work()
