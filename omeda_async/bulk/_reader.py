@@ -18,7 +18,7 @@ from omeda_async.errors import InvalidRecord
 
 END: Final = object()
 """Stands for the end of the input, where a record is expected."""
-BREATHE_EVERY: Final = 128
+BREATHE_EVERY: Final = 64
 READ_ON: Final = 5.0
 """Seconds that a stopped run reads on in an input whose length is known, and more if it is quick."""
 READ_ON_PACE: Final = 1000.0

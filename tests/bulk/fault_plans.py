@@ -82,6 +82,7 @@ def _plans_of(operation: str) -> st.SearchStrategy[FaultPlan]:
 
 PLANS = st.sampled_from(OPERATIONS).flatmap(_plans_of)
 OPT_OUT_PLANS = _plans_of("opt_outs")
+DEPLOYMENT_PLANS = _plans_of("deployments")
 
 
 def drawn(rng: Random, operation: str, stops: Sequence[str], *, most: int) -> FaultPlan:
