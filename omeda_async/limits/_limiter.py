@@ -296,7 +296,7 @@ class _LocalLimiter:
 
     def _arm(self, loop: Loop, at: float) -> None:
         """Let the timer ring at a moment, if it does not ring before anyway."""
-        if at < (math.inf if self._timer is None else self._timer.when()):
+        if at < _clock.rings_at(self._timer):
             self._disarm()
             self._timer = loop.call_at(at, self._ring, loop)
 

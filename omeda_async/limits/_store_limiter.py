@@ -373,7 +373,7 @@ class StoreLimiter:
 
     def _arm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
         """Let the timer of the deadlines ring at a moment, if it does not ring before anyway; infinity is none."""
-        if at < (math.inf if self._timer is None else self._timer.when()):
+        if at < _clock.rings_at(self._timer):
             self._disarm()
             self._timer = loop.call_at(at, self._ring, loop)
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
+from omeda_async import _clock
 from omeda_async._result import Result
 from omeda_async._thread import Worker
 from omeda_async.bulk._item import Closed, Item, still_doubtful
@@ -269,7 +270,7 @@ class Journal:
             return
         loop = asyncio.get_running_loop()
         due = self._not_before if self._hand.records else loop.time()
-        if self._next is None or due < self._next.when():
+        if due < _clock.rings_at(self._next):
             self._cancel()
             self._next = loop.call_at(due, self._write)
 
