@@ -170,10 +170,16 @@ def make_known(store: Place, limit: str, url: str) -> None:
     know(store, ocamba=settings)
 
 
-def know(store: Place, **accounts: ProviderSettings) -> None:
-    """Let accounts be in use for long, each by the name of its provider: nothing is held, nothing used."""
+def know(store: Place, *, credential: str | None = None, **accounts: ProviderSettings) -> None:
+    """Let accounts be in use for long, each by the name of its provider: nothing is held, nothing used.
+
+    Args:
+        store: Where they are shared.
+        credential: What tells an account that its settings do not name.
+        accounts: The settings.
+    """
     for provider, settings in accounts.items():
-        asyncio.run(_turn(store.where, account_key(provider, settings, None), settings.rate_limit))
+        asyncio.run(_turn(store.where, account_key(provider, settings, credential), settings.rate_limit))
     store.edit(_without_hold)
 
 
