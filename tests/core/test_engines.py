@@ -254,3 +254,27 @@ async def test_an_activity_that_is_cancelled_gives_its_chunk_back(temporal: tupl
             await performing
         assert await program.cancels.perform(other, 0) is None
     assert done(journal_url) == 10
+
+
+@pytest.mark.parametrize(
+    ("chunks", "ended", "under_way"), [(0, 0, 0), (3, 0, 3), (3, 3, 0), (20, 0, 8), (20, 5, 8), (20, 20, 0)]
+)
+async def test_a_workflow_has_each_chunk_performed_once_and_eight_at_a_time(
+    temporal: tuple[Any, Any], chunks: int, ended: int, under_way: int
+) -> None:
+    """It is loaded and run as by a worker, and does what the history of such a run says."""
+    program, _ = temporal
+    replay = needed("tests.core.temporal_replay")
+    history = replay.history("Cancels", chunks, at_once=8, ended=ended, is_over=ended == chunks)
+    asked = await replay.replayed(program.Cancels, history)
+    assert [(one.activity, *one.args) for one in asked] == [("perform", chunk) for chunk in range(ended + under_way)]
+    assert all(one.start_to_close_timeout == timedelta(seconds=8) for one in asked)
+    assert all(one.heartbeat_timeout == program.HEARTBEAT for one in asked)
+
+
+async def test_a_workflow_that_does_not_what_its_history_says_is_seen(temporal: tuple[Any, Any]) -> None:
+    """A run that ended before all of its chunks had is none of ours."""
+    program, _ = temporal
+    replay = needed("tests.core.temporal_replay")
+    with pytest.raises(Exception, match="Nondeterminism"):
+        await replay.replayed(program.Cancels, replay.history("Cancels", 20, at_once=8, ended=10, is_over=True))
