@@ -17,7 +17,8 @@ from omeda_async.errors import ConfigurationError, JournalError
 from omeda_async.journal import JournalStatus, cancel_run, read_status, reopen_run
 from omeda_async.manager import SessionManager
 from omeda_async.rows._file import RowOptions
-from omeda_async.worker._again import Again
+from omeda_async.worker._again import Again, Later
+from omeda_async.worker._ended import Ended
 from omeda_async.worker._managers import Managers
 from omeda_async.worker._operations import check_name, check_options, operation_of
 from omeda_async.worker._performing import Performing
@@ -78,6 +79,7 @@ class BulkJobs:
         self._app = app
         self._journal = None if journal is None else check_database(journal)
         self._queue = Queue(app=app, name=queue)
+        self._ended = Ended(self._queue)
         self._stalled_after = stalled_after
         self._is_sweeping = False
         self._performing = Performing(
@@ -87,13 +89,13 @@ class BulkJobs:
 
     def _register(self, sweep_every: int) -> None:
         queue = self._queue.name
-        perform = self._app.task(name=PERFORM, queue=queue, retry=Again())
+        perform = self._app.task(name=PERFORM, queue=queue, retry=Again(), pass_context=True)
         # Without a lock: the sweep of a worker that is gone would keep all others away.
         sweep = self._app.task(
             name=SWEEP, queue=queue, priority=SWEEP_FIRST, queueing_lock=f"{SWEEP} {queue}", pass_context=True
         )
         try:
-            perform(self._performing.perform)
+            perform(self._perform)
             self._app.periodic(cron=f"* * * * * */{sweep_every}", periodic_id=queue)(sweep(self._sweep))
         except TaskAlreadyRegistered:
             raise ConfigurationError("this app has BulkJobs already: use them") from None
@@ -193,7 +195,7 @@ class BulkJobs:
             chunks, is_cancelled = await asyncio.to_thread(to_do, self._url(run))
             if is_cancelled:
                 raise JournalError(f"the run {filled.place} was cancelled: give reopen=True to go on with it")
-        made = await self._queue.add(run, chunks, operation, options, priority)
+        made = await self._queue.add(run, chunks, operation, options, priority, anew=reopen)
         return Deferred(
             run=run,
             place=filled.place,
@@ -257,12 +259,24 @@ class BulkJobs:
             **options,
         }
         async with self._performing.managers.one() as manager:
-            await Running(app=self._app, manager=manager, grace=grace, options=given).run()
+            tend = partial(self._ended.give_back, self._stalled_after)
+            await Running(
+                app=self._app, manager=manager, grace=grace, options=given, tend=tend, tend_every=self._stalled_after
+            ).run()
 
     def _url(self, run: str) -> str:
         if not isinstance(run, str) or not run.strip() or not run.isprintable():
             raise ConfigurationError("run must be the name of a run, of characters that can be printed")
         return journal_of(self._journal or database_of(self._app), run)
+
+    async def _perform(self, context: JobContext, /, *, run: str, chunk: int, **how: Any) -> str:
+        with self._ended.after(context.job):
+            try:
+                return await self._performing.perform(run=run, chunk=chunk, **how)
+            except Later:
+                if await self._queue.has_another(run, chunk):  # two that wait for one chunk the queue does not take
+                    return "left to another job"
+                raise
 
     async def _sweep(self, context: JobContext, timestamp: int) -> None:
         del timestamp
@@ -271,5 +285,6 @@ class BulkJobs:
         self._is_sweeping = True
         try:
             await self._queue.sweep(self._stalled_after, context.job.id)
+            await self._ended.give_back(self._stalled_after)
         finally:
             self._is_sweeping = False

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
+from urllib.parse import quote
 
 import attrs
 from procrastinate import App, exceptions
@@ -26,15 +27,25 @@ class Queue:
     name: str
 
     async def add(
-        self, run: str, chunks: Iterable[int], operation: str, options: Mapping[str, Any], priority: int
+        self, run: str, chunks: Iterable[int], operation: str, options: Mapping[str, Any], priority: int, *, anew: bool
     ) -> int:
-        """Make jobs for chunks that have none; return how many were made."""
-        under_way = {job.task_kwargs["chunk"] for job in await self.jobs(run, Status.DOING)}
+        """Make jobs for chunks that have none; return how many were made.
+
+        Args:
+            run: The name of the run.
+            chunks: Their numbers.
+            operation: What is done.
+            options: How.
+            priority: Of the jobs.
+            anew: Whether the run was cancelled, or its chunks done, right before: a job that is being performed may
+                have begun before that, and end with it.
+        """
+        under_way = set() if anew else {job.task_kwargs["chunk"] for job in await self.jobs(run, Status.DOING)}
         made = 0
         for chunk in chunks:
             if chunk in under_way:
                 continue
-            lock = f"{self.name} {run} {chunk}"
+            lock = self.lock(run, chunk)
             task = self.app.configure_task(PERFORM, queue=self.name, priority=priority, queueing_lock=lock)
             try:
                 await task.defer_async(run=run, chunk=chunk, operation=operation, options=dict(options))
@@ -43,10 +54,26 @@ class Queue:
             made += 1
         return made
 
+    def lock(self, run: str, chunk: int) -> str:
+        """Return what no two jobs have that wait: one for each chunk, of whatever queue."""
+        return f"{quote(self.name)} {run} {chunk}"  # a queue's name may hold what looks like a run's
+
+    async def has_another(self, run: str, chunk: int) -> bool:
+        """Whether a job waits for a chunk that is being performed: it goes on with what that one leaves."""
+        jobs = self.app.job_manager
+        lock = self.lock(run, chunk)
+        return bool([*await jobs.list_jobs_async(queueing_lock=lock, status=Status.TODO.value)])
+
     async def jobs(self, run: str, status: Status) -> list[Job]:
         """Return the jobs of a run that are in that state."""
-        found = await self.app.job_manager.list_jobs_async(queue=self.name, task=PERFORM, status=status.value)
-        return [job for job in found if job.task_kwargs.get("run") == run]
+        return [job for job in await self._jobs(status) if job.task_kwargs.get("run") == run]
+
+    async def performed(self) -> list[Job]:
+        """Return the jobs that count as being performed, of all runs."""
+        return await self._jobs(Status.DOING)
+
+    async def _jobs(self, status: Status) -> list[Job]:
+        return [*await self.app.job_manager.list_jobs_async(queue=self.name, task=PERFORM, status=status.value)]
 
     async def remove(self, run: str) -> int:
         """Take the jobs of a run that wait out of the queue; return how many there were."""
@@ -72,15 +99,22 @@ class Queue:
             )
             for job in islice(stalled, AT_ONCE):
                 if job.id != own:
-                    given_back += await self._give_back(job, again=task == PERFORM)
+                    given_back += await self.give_back(job, "its worker is gone", again=task == PERFORM)
         return given_back
 
-    async def _give_back(self, job: Job, *, again: bool) -> bool:
+    async def give_back(self, job: Job, why: str, *, again: bool = True) -> bool:
+        """Have a job come again that counts as being performed; return whether it does.
+
+        Args:
+            job: The job.
+            why: For the log.
+            again: False: it only leaves the queue.
+        """
         jobs = self.app.job_manager
         try:
             if again:
                 await jobs.retry_job(job)
-                logger.warning("%s: its worker is gone, and the job is given to another one", job.call_string)
+                logger.warning("%s: %s, and the job is given to another one", job.call_string, why)
                 return True
             await jobs.finish_job(job, Status.FAILED, delete_job=True)
         except exceptions.UniqueViolation:  # another job waits for the same chunk

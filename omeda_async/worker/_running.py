@@ -1,8 +1,8 @@
 """A worker, from its start to its orderly end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import attrs
@@ -95,13 +95,19 @@ class Running:
     manager: SessionManager
     grace: float
     options: Mapping[str, Any]
+    tend: Callable[[], Awaitable[None]]
+    """Looks after what has ended."""
+    tend_every: float
+    """Seconds between two such looks."""
 
     async def run(self) -> None:
         """Run it until it is cancelled, or has nothing left to do and is not to wait."""
         while True:
             worker = asyncio.create_task(self._worker(), name="omeda_async worker")
             try:
-                await asyncio.wait({worker})
+                while not (await asyncio.wait({worker}, timeout=self.tend_every))[0]:
+                    with suppress(ConnectorException):  # the next look is soon
+                        await self.tend()
             finally:
                 if not worker.done():
                     await self._end(worker)
