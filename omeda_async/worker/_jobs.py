@@ -243,7 +243,8 @@ class BulkJobs:
             options: Further ones of procrastinate's ``run_worker_async``.
 
         Raises:
-            ConfigurationError: ``manager_factory`` cannot make a manager, or an argument is out of range.
+            ConfigurationError: ``manager_factory`` cannot make a manager, an argument is out of range, or the queue's
+                tables are those of another version of procrastinate.
 
         Cancelling it stops in order: no job is begun, attempts in flight may end, and jobs go back to the queue.
         """

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
 from typing import Any, Final
 
 import attrs
@@ -21,7 +22,8 @@ LAST_WORDS: Final = 5.0
 """Seconds that jobs have beyond that to go back to the queue."""
 ANEW: Final = 5.0
 """Seconds until a worker begins anew whose database went away."""
-
+_AS_IT_STANDS: Final = "42"
+"""The class of SQLSTATEs for what is not there, or not for this role."""
 
 RETRY: Final = 1.0
 """Seconds between two tries of a database that is away at first."""
@@ -44,6 +46,9 @@ async def prepare(app: App, database: str, patience: float) -> AsyncIterator[Non
     try:
         await _make_tables(app)
         yield
+    except ConnectorException as error:
+        check_tables(error)
+        raise
     finally:
         await app.close_async()
 
@@ -81,6 +86,20 @@ async def _make_tables(app: App) -> None:
     except ConnectorException as error:
         if not await app.check_connection_async():  # another one has not made them at the same time
             raise ConfigurationError(f"the tables of the queue cannot be made: {_why(error)}") from None
+
+
+def check_tables(error: ConnectorException) -> None:
+    """Check that it was not the tables of the queue by which something failed: no waiting would change these.
+
+    Raises:
+        ConfigurationError: They are not as this version of procrastinate needs them, or the role may not use them.
+    """
+    code = getattr(error.__cause__, "sqlstate", None) or ""
+    if code.startswith(_AS_IT_STANDS):
+        raise ConfigurationError(
+            f"the tables of the queue cannot be used by procrastinate {version('procrastinate')}: {_why(error)}: carry "
+            "out its migrations that are missing, or give the role its rights"
+        ) from error
 
 
 def _why(error: BaseException) -> str:
@@ -133,7 +152,9 @@ class Running:
         error = worker.exception()
         if error is not None and not isinstance(error, ConnectorException):
             raise error
-        if error is None and not self.options["wait"]:
+        if error is not None:
+            check_tables(error)
+        elif not self.options["wait"]:
             return True
         # Its database was away, or others have taken it for gone while it stood still.
         logger.warning("the worker lost its queue, and begins anew: %s", "it ended" if error is None else _why(error))

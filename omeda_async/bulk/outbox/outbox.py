@@ -28,6 +28,8 @@ from omeda_async.outcomes import Outcome
 
 CLOSE_TIMEOUT: Final = 30.0
 PRUNED_AT_ONCE: Final = 1000
+LONGEST_KEY: Final = 2000
+"""Bytes, as it is kept: no index of PostgreSQL takes more than 2,700, and with one record it would refuse others."""
 OnOutcome: TypeAlias = Callable[[Outcome[Any, Any]], Any]
 
 
@@ -281,12 +283,17 @@ class Outbox(Generic[Record, Receipt_co]):
 
 
 def _key_text(key: str | int | None) -> str | None:
+    if key is None:
+        return None
     try:
-        return None if key is None else orjson.dumps(key).decode()
+        text = orjson.dumps(key)
     except TypeError as error:  # an integer of more than 64 bits, half a surrogate pair
         raise InvalidRecord.of(
             "key", "cannot be kept: give a text of whole characters, or a smaller integer"
         ) from error
+    if len(text) > LONGEST_KEY:
+        raise InvalidRecord.of("key", f"is too long: {LONGEST_KEY:,} bytes at the most")
+    return text.decode()
 
 
 def _check(work: Work, options: DeliveryOptions, on_outcome: object) -> None:

@@ -155,6 +155,20 @@ async def test_the_same_key_and_record_under_way_is_the_same_ticket_another_reco
     assert applied(sandbox)["a1@example.com"] == 2
 
 
+async def test_a_key_longer_than_an_index_takes_is_refused_and_costs_nobody_else_anything(
+    sandbox: Sandbox, place: Place
+) -> None:
+    """What is put at the same moment shares its transaction."""
+    longest = "".join(map(chr, range(0x4E00, 0x4E00 + 666)))  # which nothing makes shorter
+    async with outbox_on(sandbox, place) as outbox:
+        puts = (outbox.put(client(number), key=key) for number, key in enumerate(["a", f"{longest}ä", longest, "b"]))
+        first, refused, longer, last = await asyncio.gather(*puts, return_exceptions=True)
+        assert isinstance(refused, InvalidRecord)
+        assert refused.reason == "is too long: 2,000 bytes at the most"
+        assert [ticket for ticket in (first, longer, last) if not isinstance(ticket, str)] == []
+        assert (await outbox.outcome(str(longer), timeout=600)).key == longest
+
+
 async def test_a_record_s_own_key_counts_where_none_is_given(sandbox: Sandbox, place: Place) -> None:
     """Its outcome carries it."""
     async with outbox_on(sandbox, place) as outbox:
