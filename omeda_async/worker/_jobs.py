@@ -270,12 +270,12 @@ class BulkJobs:
             raise ConfigurationError("run must be the name of a run, of characters that can be printed")
         return journal_of(self._journal or database_of(self._app), run)
 
-    async def _perform(self, context: JobContext, /, *, run: str, chunk: int, **how: Any) -> str:
+    async def _perform(self, context: JobContext, /, **what: Any) -> str:
         with self._ended.after(context.job):
             try:
-                return await self._performing.perform(run=run, chunk=chunk, **how)
+                return await self._performing.perform(**what)
             except Later:
-                if await self._queue.has_another(run, chunk):  # two that wait for one chunk the queue does not take
+                if await self._queue.has_another(context.job):  # two that wait for one chunk the queue does not take
                     return "left to another job"
                 raise
 

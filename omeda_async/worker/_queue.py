@@ -58,11 +58,13 @@ class Queue:
         """Return what no two jobs have that wait: one for each chunk, of whatever queue."""
         return f"{quote(self.name)} {run} {chunk}"  # a queue's name may hold what looks like a run's
 
-    async def has_another(self, run: str, chunk: int) -> bool:
-        """Whether a job waits for a chunk that is being performed: it goes on with what that one leaves."""
-        jobs = self.app.job_manager
-        lock = self.lock(run, chunk)
-        return bool([*await jobs.list_jobs_async(queueing_lock=lock, status=Status.TODO.value)])
+    async def has_another(self, job: Job) -> bool:
+        """Whether another job waits for the chunk of one that is being performed, and goes on with what that leaves.
+
+        It may wait itself: where its worker stood still, a sweep has given it back.
+        """
+        found = await self.app.job_manager.list_jobs_async(queueing_lock=job.queueing_lock, status=Status.TODO.value)
+        return job.queueing_lock is not None and any(one.id != job.id for one in found)
 
     async def jobs(self, run: str, status: Status) -> list[Job]:
         """Return the jobs of a run that are in that state."""

@@ -118,6 +118,24 @@ async def test_a_run_that_is_reopened_while_a_chunk_stops_is_performed(
             await nothing_left(jobs, run)
 
 
+async def test_a_job_that_was_swept_while_its_worker_stood_still_is_not_left_to_itself(
+    database: str, script: Script, run: str
+) -> None:
+    """What its worker finds out later must not take it out of the queue: it waits for another one."""
+    held = asyncio.Event()
+    script.before = lambda _: held.wait()
+    script.answers[0] = [TAKEN]
+    async with opened(database, sweep_every=59) as jobs:
+        await jobs.defer_rows(["1"], OPERATION, run=run)
+        async with working(jobs, concurrency=1):
+            await until(lambda: script.performed)
+            (job,) = await jobs._queue.performed()
+            await jobs._queue.give_back(job, "its worker is gone")
+            held.set()
+            await until(lambda: script.done == {0})
+            await nothing_left(jobs, run)
+
+
 @pytest.mark.usefixtures("script")
 async def test_queues_and_runs_whose_names_run_into_each_other_have_their_own_jobs(database: str, run: str) -> None:
     """``a b`` has ``c``, and ``a`` has ``b c``."""
