@@ -120,7 +120,10 @@ class ChunkBackend:
         """Give the chunk back: done, or to be gone on with."""
         self._hold["requests"] = self._claimed.requests + requests
         self._persist(lambda: self._write(WriteGroup()))
-        self._persist(lambda: give_back(self._line, self._claimed, done=cause is None))
+        is_done = self._persist(lambda: give_back(self._line, self._claimed, done=cause is None))
+        if cause is None and not is_done:
+            self.is_lost = True
+            raise JournalError(f"the journal {self.place}: {LOST}")
         self.done = cause is None
 
     def close(self) -> None:

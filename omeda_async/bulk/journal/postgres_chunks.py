@@ -65,6 +65,9 @@ WHERE journal = %(journal)s AND number = %(number)s AND fence = %(fence)s
 """
 _WIPE: Final = "UPDATE omeda_async_journal_records SET record = NULL WHERE id BETWEEN %s AND %s"
 _COUNTS: Final = "SELECT status, count(*) FROM omeda_async_journal_records WHERE id BETWEEN %s AND %s GROUP BY status"
+_IS_DONE: Final = """
+SELECT coalesce(bool_and(done), false) FROM omeda_async_journal_chunks WHERE journal = %s AND number = %s
+"""
 _BOUNDS: Final = "SELECT first, last FROM omeda_async_journal_chunks WHERE journal = %s AND number = %s"
 _SOON: Final = 0.05
 _known: Final[set[str]] = set()
@@ -139,10 +142,13 @@ def _refusal(sql: Connection, line: Line, stored: Stored, values: Mapping[str, A
     return NotClaimed(status=ChunkStatus.TAKEN, retry_in=max(free_in or 0.0, _SOON))
 
 
-def give_back(line: Line, claimed: Claimed, *, done: bool) -> None:
+def give_back(line: Line, claimed: Claimed, *, done: bool) -> bool:
     """Let others have a chunk, if it is still held: it is done, or to be gone on with.
 
     Nothing of it may be under way any more. Where records are not to be kept, those of a chunk that is done are gone.
+
+    Returns:
+        Whether it is done: by this call, by one before of which nothing was heard, or by another process.
     """
     sql = line.connected()
     values = {"journal": claimed.journal, "number": claimed.number, "fence": claimed.fence, "done": done}
@@ -150,6 +156,7 @@ def give_back(line: Line, claimed: Claimed, *, done: bool) -> None:
         gone = sql.execute(_GIVE_BACK, values).rowcount == 0
         if done and claimed.salt is not None and not gone:
             sql.execute(_WIPE, (claimed.first, claimed.last))
+        return row_of(sql, _IS_DONE, (claimed.journal, claimed.number)) == (True,) if gone else done
 
 
 def counts_of(line: Line, number: int) -> dict[OutcomeStatus, int]:

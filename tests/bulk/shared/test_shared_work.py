@@ -18,6 +18,7 @@ from omeda_async.bulk.journal import postgres_chunk, postgres_chunks
 from omeda_async.bulk.journal.chunks import Claimed, Terms
 from omeda_async.bulk.journal.interface import WriteGroup
 from omeda_async.bulk.journal.postgres_chunk import ChunkBackend
+from omeda_async.bulk.journal.postgres_chunks import give_back
 from omeda_async.bulk.journal.postgres_line import Line
 from omeda_async.bulk.journal.url import url_of
 from omeda_async.bulk.shared import input as reading, run as shared_run, whole
@@ -146,6 +147,31 @@ async def test_a_process_thought_dead_writes_nothing_more(journal_url: str) -> N
     assert rows_of(journal_url) == before
     assert standing(journal_url) == {"done": 6}
     assert report.counts == {S.DONE: 6}
+
+
+@pytest.mark.parametrize("is_done", [False, True], ids=["and goes on with it", "and has done it"])
+async def test_a_chunk_that_another_has_claimed_at_the_very_end_is_not_called_done(
+    journal_url: str, monkeypatch: pytest.MonkeyPatch, *, is_done: bool
+) -> None:
+    """After the last write of one that was suspended then, and before it would have given the chunk back."""
+    await shared(journal_url).fill(names(3))
+    with Abandoned(journal_url) as late:
+
+        def claimed_meanwhile(line: Line, claimed: Claimed, *, done: bool) -> bool:
+            with psycopg.connect(journal_url.rpartition("&run=")[0]) as connection:
+                connection.execute(
+                    "UPDATE omeda_async_journal_chunks SET fence = fence + 1, done = %s WHERE journal = %s",
+                    (is_done, claimed.journal),
+                )
+            return give_back(line, claimed, done=done)
+
+        monkeypatch.setattr(postgres_chunk, "give_back", claimed_meanwhile)
+        if is_done:
+            late.backend.end(1, {}, None)
+        else:
+            with pytest.raises(JournalError, match="another process"):
+                late.backend.end(1, {}, None)
+        assert (late.backend.is_lost, late.backend.done) == ((False, True) if is_done else (True, None))
 
 
 async def test_a_lease_that_has_run_out_lets_nothing_be_sent(journal_url: str) -> None:
