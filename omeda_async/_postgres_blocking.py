@@ -28,6 +28,8 @@ _REFUSED: Final = re.compile(r"FATAL|password|certificate|SSL error|sslmode")
 _BUSY: Final = re.compile(
     r"starting up|shutting down|in recovery mode|not yet accepting|too many|connection slots|cannot connect|try again"
 )
+UNDONE: Final = {"40001", "40P01"}
+"""What the server ends a transaction with that was in another one's way: it can be done again."""
 _SHUT_DOWN: Final = frozenset({"57P01", "57P02", "57P03"})
 PARTED: Final = (
     "a pooler stands between that hands out the server's connections by transaction: give an address of the server "

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from omeda_async import _clock
-from omeda_async._postgres_blocking import PostgresFailed, failing, transaction
+from omeda_async._postgres_blocking import UNDONE, PostgresFailed, failing, transaction
 from omeda_async.bulk.journal.chunks import Claimed, Terms
 from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES
 from omeda_async.bulk.journal.interface import AGAIN, SETTLED, Known, Opened, WriteGroup, Written
@@ -22,8 +22,6 @@ CANCELLED: Final = "the run was cancelled"
 OUT: Final = 30.0
 """Seconds that a lost connection is tried to be had again, if the lease lasts that long."""
 _AGAIN_IN: Final = 0.2
-_UNDONE: Final = {"40001", "40P01"}
-"""What the server undoes as somebody else's transaction, not ours, has to come first."""
 _RESERVED: Final = 1000
 _RESERVE: Final = "UPDATE omeda_async_journals SET answers = answers + %s WHERE id = %s RETURNING answers - %s + 1"
 _WIPE_THESE: Final = "UPDATE omeda_async_journal_records SET record = NULL WHERE id = ANY(%s)"
@@ -177,7 +175,7 @@ class ChunkBackend:
                     try:
                         return work()
                     except PostgresFailed as error:
-                        undone = error.code in _UNDONE
+                        undone = error.code in UNDONE
                         raise
             except JournalError:
                 self._results, self._reserved = Results(self._numbers_for), range(0)

@@ -7,7 +7,7 @@ from weakref import finalize
 
 import attrs
 
-from omeda_async._postgres_blocking import Connection, failing, transaction
+from omeda_async._postgres_blocking import UNDONE, Connection, PostgresFailed, failing, transaction
 from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUS_CODES
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Aside
@@ -68,6 +68,10 @@ _ASIDES: Final = """
 SELECT count(*) FILTER (WHERE repeats), count(*) FILTER (WHERE NOT repeats)
 FROM omeda_async_journal_asides WHERE journal = %s
 """
+
+
+_TRIES: Final = 5
+"""How often records are added where that ends in a deadlock."""
 
 
 @attrs.define
@@ -132,12 +136,18 @@ class PostgresFill:
             return self._open()
 
     def add(self, batch: Batch) -> None:
-        """Add records, in the order of the input."""
-        with usable(self._url), transaction(self._sql, at_once=True):
-            self._add(batch)
-            self._cut_off(self._last - (self._last - self._cut) % self._chunk)
-            note_whole(self._sql, self._journal, len(self._met))
-            note_so_far(self._sql, self._so_far, now=False)
+        """Add records, in the order of the input; again where somebody who performs chunks was in the way."""
+        with usable(self._url):
+            for left in reversed(range(_TRIES)):
+                before = self._last, self._cut, self._chunks, self._is_filled, self._added, self._met[:]
+                try:
+                    self._add_all(batch)
+                    break
+                except PostgresFailed as error:
+                    if error.code not in UNDONE or not left:
+                        raise
+                self._last, self._cut, self._chunks, self._is_filled, self._added, self._met = before
+                self._results = Results(self._numbers_for)
 
     def end(self) -> Filled:
         """Note that the input has been read to its end."""
@@ -172,6 +182,13 @@ class PostgresFill:
         self._run = begin_run(self._sql, stored.id)
         self._so_far = {"journal": stored.id, "run": self._run, "requests": 0, "recent": 0}
         return stored.salt
+
+    def _add_all(self, batch: Batch) -> None:
+        with transaction(self._sql, at_once=True):
+            self._add(batch)
+            self._cut_off(self._last - (self._last - self._cut) % self._chunk)
+            note_whole(self._sql, self._journal, len(self._met))
+            note_so_far(self._sql, self._so_far, now=False)
 
     def _add(self, batch: Batch) -> None:
         known = find(self._sql, self._journal, batch.fingerprints, self._journal * SPAN + SPAN)
