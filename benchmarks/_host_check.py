@@ -88,8 +88,8 @@ class Tally:
     done: int = 0
     not_done: int = 0
     """Records that could not be done, by the input's own fault."""
-    lost: int = 0
-    """Records without an outcome, or not applied though reported so."""
+    lost: list[str] = attrs.field(factory=list)
+    """Records without an outcome, not applied though reported so, or of which nothing arrived before they had one."""
     wrong: int = 0
     """Records that ended as they must not, whose outcome has changed, or applied though reported otherwise."""
     off: int = 0
@@ -124,7 +124,8 @@ def check(
     tally.noted += status.requests
     tally.done += sum(one.value in DONE for one in ended.values())
     tally.not_done += sum(one.value not in DONE for one in ended.values())
-    tally.lost += len(names) - len(ended) + len(good - applied)
+    tally.lost += [f"{names[at]}: no outcome" for at in range(len(names)) if at not in ended]
+    tally.lost += [f"{name}: not applied" for name in sorted(good - applied)]
     tally.wrong += sum(one.value not in job.allowed(names[at]) for at, one in ended.items())
     tally.wrong += len(applied - good - {name for name in names if "partly_done" in job.allowed(name)})
     tally.off += (status.counts != counts) + (status.total != len(names)) + (not status.complete)
@@ -153,5 +154,6 @@ def _check_written(tally: Tally, names: list[str], seen: Seen, noticed: list[tup
         tally.wrong += first[1] != status
     for place, (moment, _) in written.items():
         arrivals = seen.arrivals.get(names[place], [])
-        tally.lost += not arrivals
+        if not arrivals:
+            tally.lost.append(f"{names[place]}: never arrived")
         tally.again += bool(arrivals) and max(arrivals) > moment + SLACK

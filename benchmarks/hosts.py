@@ -265,7 +265,7 @@ def others(scene: Scene, plan: Plan) -> str:
 def shown(tally: Tally, faults: Faults) -> str:
     """Write what the proof has shown as a table."""
     rows = [[f"killed (SIGKILL) {moment}", f"{faults.killed[moment]}"] for moment in MOMENTS]
-    found = attrs.asdict(faults) | attrs.asdict(tally)
+    found = attrs.asdict(faults) | attrs.asdict(tally) | {"lost": len(tally.lost)}
     rows += [[words, f"{found[name]:,}"] for name, words in WORDS.items()]
     # What leaves in good order may arrive in a bunch; the provider counts by windows of its own.
     beyond = "; ".join(tally.over) or "never"
@@ -274,8 +274,8 @@ def shown(tally: Tally, faults: Faults) -> str:
 
 def failures(tally: Tally, faults: Faults, plan: Plan) -> list[str]:
     """Say what is not as promised, or was not tried."""
-    never = {name: getattr(tally, name) for name in ("lost", "wrong", "off", "again", "refusals")}
-    found = [f"{name}: {count}" for name, count in (never | {"ended": faults.ended}).items() if count]
+    never = {name: getattr(tally, name) for name in ("wrong", "off", "again", "refusals")} | {"ended": faults.ended}
+    found = [f"lost: {one}" for one in tally.lost] + [f"{name}: {count}" for name, count in never.items() if count]
     if faults.at_work < plan.kills or faults.suspended < plan.suspensions or not faults.stops:
         found.append(f"not all was tried: {faults}")
     return found
