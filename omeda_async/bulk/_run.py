@@ -315,8 +315,15 @@ def identity_of(work: Work, pii: str, *, shared: bool = False) -> "Identity":
     from omeda_async.bulk.journal.identity import Identity  # noqa: PLC0415 the same
 
     account = work.account
-    scope = {**work.scope, **work.reading} if shared else work.scope
-    return Identity(provider=account.provider, operation=work.name, base_url=account.settings.url, scope=scope, pii=pii)
+    reading = work.reading if shared else {}
+    return Identity(
+        provider=account.provider,
+        operation=work.name,
+        base_url=account.settings.url,
+        scope={**work.scope, **reading},
+        pii=pii,
+        later=frozenset(reading),
+    )
 
 
 def check_scope(work: Work) -> None:

@@ -20,6 +20,8 @@ class Identity:
     scope: Mapping[str, Any] = attrs.field(factory=dict)
     """What holds for every record of the run: brand, client, reason …"""
     pii: str = "keep"
+    later: frozenset[str] = frozenset()
+    """Of the scope, what the first versions did not keep: a run of theirs may be anybody's in that."""
 
     def kept(self, salt: bytes | None) -> dict[str, Any]:
         """Return what a journal keeps of it, by name; the scope as salted hashes where it keeps no records."""
@@ -29,15 +31,22 @@ class Identity:
             scope = {name: _hashed(value, salt) for name, value in scope.items()}
         return {**named, "journal_pii": self.pii, **scope}
 
-    def check(self, found: Mapping[str, Any], salt: bytes | None, where: Path | str) -> None:
+    def check(self, found: Mapping[str, Any], salt: bytes | None, where: Path | str, *, is_older: bool = False) -> None:
         """Compare with what a journal says.
+
+        Args:
+            found: What it says.
+            salt: Of its hashes.
+            where: Where it is.
+            is_older: Whether one of the first versions may have begun it.
 
         Raises:
             JournalError: It is another run's; the message names both.
         """
         own = self.kept(salt)
+        unknown = self.later - found.keys() if is_older else frozenset[str]()
         for name in [*own, *found]:
-            if own.get(name) != found.get(name):
+            if name not in unknown and own.get(name) != found.get(name):
                 hidden = salt is not None and name in self.scope
                 both = (
                     "is another one" if hidden else f"is {_said(found.get(name))} there and {_said(own.get(name))} here"

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from omeda_async._postgres_blocking import Connection, transaction
+from omeda_async._postgres_blocking import Connection, failing, transaction
 from omeda_async.bulk.journal.chunks import UNSETTLED
 from omeda_async.bulk.journal.codec import STATUS_CODES
 from omeda_async.bulk.journal.postgres_line import shared_at
 from omeda_async.bulk.journal.postgres_link import opened, usable
-from omeda_async.bulk.journal.postgres_tables import check_format, format_of
+from omeda_async.bulk.journal.postgres_tables import bring_up_to_date
 from omeda_async.bulk.journal.url import JournalUrl
 
 _CANCEL: Final = "UPDATE omeda_async_journals SET cancelled = %s WHERE id = %s"
@@ -39,6 +39,7 @@ def reopen(url: JournalUrl) -> tuple[int, ...]:
 @contextmanager
 def _shared(url: JournalUrl) -> Iterator[tuple[Connection, int]]:
     with opened(url) as connection, usable(url):
-        check_format(format_of(connection), url)
+        with failing(connection):
+            bring_up_to_date(connection, url)
         with transaction(connection):
             yield connection, shared_at(connection, url).id

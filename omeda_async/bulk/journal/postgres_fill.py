@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 from weakref import finalize
 
 import attrs
+import orjson
 
 from omeda_async._postgres_blocking import UNDONE, Connection, PostgresFailed, failing, transaction
 from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUS_CODES
@@ -63,6 +64,11 @@ SELECT %s, t.* FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS t
 """
 _NUMBERS: Final = "UPDATE omeda_async_journals SET answers = answers + %s WHERE id = %s RETURNING answers - %s + 1"
 _FILLED: Final = "UPDATE omeda_async_journals SET filled = %s WHERE id = %s"
+_BELONGS: Final = "UPDATE omeda_async_journals SET identity = %s WHERE id = %s"
+_ANY_ROW: Final = """
+SELECT record, fingerprint FROM omeda_async_journal_records
+WHERE id BETWEEN %(first)s AND %(last)s AND record IS NOT NULL ORDER BY id LIMIT 1
+"""
 _DROP_ASIDES: Final = "DELETE FROM omeda_async_journal_asides WHERE journal = %s AND run <> %s"
 _ASIDES: Final = """
 SELECT count(*) FILTER (WHERE repeats), count(*) FILTER (WHERE NOT repeats)
@@ -115,6 +121,9 @@ class PostgresFill:
     """The last one that is in a chunk."""
     _chunks: int
     _is_filled: bool
+    _is_older: bool
+    """Whether a version may have filled it that did not note how it read records."""
+    _salt: bytes | None
     _met: bytearray
     """For each record whether this input holds it."""
 
@@ -135,6 +144,14 @@ class PostgresFill:
         with usable(self._url), transaction(self._sql):
             return self._open()
 
+    def sample(self) -> tuple[str, bytes] | None:
+        """Give a record and its fingerprint, where nothing was noted of how records were read."""
+        if not self._is_older:
+            return None
+        with usable(self._url), failing(self._sql):
+            row = self._sql.execute(_ANY_ROW, ids_of(self._journal)).fetchone()
+            return row and (row[0], bytes(row[1]))
+
     def add(self, batch: Batch) -> None:
         """Add records, in the order of the input; again where somebody who performs chunks was in the way."""
         with usable(self._url):
@@ -142,6 +159,7 @@ class PostgresFill:
                 before = self._last, self._cut, self._chunks, self._is_filled, self._added, self._met[:]
                 try:
                     self._add_all(batch)
+                    self._is_older = False
                     break
                 except PostgresFailed as error:
                     if error.code not in UNDONE or not left:
@@ -167,7 +185,8 @@ class PostgresFill:
 
     def _open(self) -> bytes | None:
         stored = locked(self._sql, self._url, self._identity)
-        self._journal, self._is_filled = stored.id, stored.filled
+        self._journal, self._is_filled, self._salt = stored.id, stored.filled, stored.salt
+        self._is_older = stored.is_older
         if stored.chunk is not None:
             self._chunk = stored.chunk
         elif not self._sql.execute(_SHARE, (self._chunk, stored.id)).rowcount:
@@ -185,6 +204,9 @@ class PostgresFill:
 
     def _add_all(self, batch: Batch) -> None:
         with transaction(self._sql, at_once=True):
+            if self._is_older:  # from now on it is noted
+                kept = orjson.dumps(self._identity.kept(self._salt)).decode()
+                self._sql.execute(_BELONGS, (kept, self._journal))
             self._add(batch)
             self._cut_off(self._last - (self._last - self._cut) % self._chunk)
             note_whole(self._sql, self._journal, len(self._met))

@@ -6,7 +6,7 @@ from typing import Final
 from omeda_async._postgres_blocking import Connection, PostgresFailed, failing
 from omeda_async.bulk.journal.postgres_link import Stored, linked, stored_at, usable
 from omeda_async.bulk.journal.postgres_lock import check_server
-from omeda_async.bulk.journal.postgres_tables import PERFORMING, check_format, check_rights, format_of
+from omeda_async.bulk.journal.postgres_tables import PERFORMING, bring_up_to_date, check_rights, format_of
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
 
@@ -56,9 +56,7 @@ class Line:
             connection = self._stack.enter_context(linked(self.url, self._within))
             with failing(connection):
                 check_server(connection, self.url)
-                found = format_of(connection)
-                check_format(found, self.url)
-                if found:
+                if bring_up_to_date(connection, self.url):
                     check_rights(connection, PERFORMING)
                 connection.execute(_IDLE, (f"{max(1.0, self._idle * 1000):.0f}ms",))
         except PostgresFailed as error:

@@ -56,6 +56,11 @@ class Stored(NamedTuple):
     asides: int | None
     """And repeats and refused ones beside them."""
 
+    @property
+    def is_older(self) -> bool:
+        """Whether a version may have filled it that did not note how many, nor how records were read."""
+        return self.chunk is not None and self.records is None
+
 
 @contextmanager
 def usable(url: JournalUrl) -> Iterator[None]:
@@ -109,7 +114,7 @@ def check_identity(stored: Stored, identity: Identity, url: JournalUrl) -> None:
     Raises:
         JournalError: It is another's.
     """
-    identity.check(stored.identity, stored.salt, str(url))
+    identity.check(stored.identity, stored.salt, str(url), is_older=stored.is_older)
 
 
 def find(connection: Connection, journal: int, fingerprints: bytes, last: int) -> Sequence[Known]:

@@ -9,10 +9,10 @@ from omeda_async.bulk._item import Item, Records, refused
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._reader import BREATHE_EVERY, iterate, read_item
-from omeda_async.bulk.journal.codec import Codec, texts_of
+from omeda_async.bulk.journal.codec import Codec, record_of, texts_of
 from omeda_async.bulk.journal.interface import Aside
 from omeda_async.bulk.journal.postgres_fill import Batch, Filled, PostgresFill
-from omeda_async.errors import InvalidRecord
+from omeda_async.errors import InvalidRecord, JournalError
 
 AT_ONCE: Final = 2000
 """Records that are written in one transaction."""
@@ -29,6 +29,7 @@ async def fill(store: PostgresFill, work: Work, records: Records[Any]) -> Filled
     worker = Worker("omeda_async fill")
     try:
         codec = Codec(await worker.do(store.open))
+        _check_reading(work, codec, await worker.do(store.sample))
         writing: asyncio.Future[None] | None = None
         items: list[Item] = []
         position = 0
@@ -48,6 +49,22 @@ async def fill(store: PostgresFill, work: Work, records: Records[Any]) -> Filled
         return await worker.do(store.end)
     finally:
         await outlast(_close(worker, store))
+
+
+def _check_reading(work: Work, codec: Codec, sample: tuple[str, bytes] | None) -> None:
+    """Check that a record reads here as it did where the run was filled: else each would be there twice.
+
+    Raises:
+        JournalError: It does not.
+    """
+    if sample is None:
+        return
+    text, fingerprint = sample
+    if codec.fingerprints([read_item(work, record_of(f"[0,{text}]"), 0).fingerprint]) != fingerprint:
+        raise JournalError(
+            "the records of this run read differently here than where an older version has filled it: give the same "
+            f"settings and options ({', '.join(work.reading)}), or each run its own name"
+        )
 
 
 async def _close(worker: Worker, store: PostgresFill) -> None:

@@ -147,7 +147,7 @@ async def test_tables_of_an_older_format_are_brought_up_to_date(
     newer = (*postgres_tables.STEPS, "ALTER TABLE omeda_async_journals ADD COLUMN kind text NOT NULL DEFAULT 'run'")
     with monkeypatch.context() as patch:
         patch.setattr(postgres_tables, "STEPS", newer)
-        with pytest.raises(JournalError, match="begin a run with this version"):
+        with pytest.raises(JournalError, match="begin a run or a worker with this version"):
             read_status(url)
         work = Work()
         await journalled(url, ["a", "b"], work)
