@@ -20,6 +20,8 @@ _CONTROL = re.compile("\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e
 _AROUND = {"'": "'", '"': '"', "<": ">", "(": ")"}
 """What an address may stand between in a sentence."""
 _HIDDEN = "***"
+_DATABASE_USER = re.compile(r"postgresql://[^\s:/?#@]++$")
+"""What stands before the host of a database, as our errors name it: without a password, and no address's local part."""
 LEAST_SECRET = 6
 """Characters of what may be taken for a secret wherever it stands: hiding ``en`` would maim every text."""
 
@@ -59,6 +61,8 @@ def _masked_word(word: re.Match[str]) -> str:
 
 
 def _masked(local: str, domain: str) -> str:
+    if _DATABASE_USER.search(local):
+        return local
     between = len(local) > 2 and local[1] != "*" and _AROUND.get(local[0], " ") in domain
     return f"{local[: 2 if between else 1]}***"
 

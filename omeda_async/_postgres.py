@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 
 Rows = list[tuple[Any, ...]]
 _Task: TypeAlias = "asyncio.Task[Any]"
@@ -114,9 +115,11 @@ def _read(url: str) -> tuple[list[str], str, list[str]]:
         options = {name: str(value) for name, value in conninfo_to_dict(url).items() if value}
     except psycopg.Error:
         options = {"port": "none"}
-    hosts = (options.get("host") or options.get("hostaddr") or "localhost").split(",")
-    ports = [port or "5432" for port in options.get("port", "").split(",")]
-    database = options.get("dbname", "")
+    usual = {one.keyword.decode(): one.val.decode() for one in Conninfo.get_defaults() if one.val}  # PGHOST and others
+    where = options if "host" in options or "hostaddr" in options else usual
+    hosts = (where.get("host") or where.get("hostaddr") or "localhost").split(",")
+    ports = [port or "5432" for port in options.get("port", usual.get("port", "")).split(",")]
+    database = options.get("dbname", usual.get("dbname", ""))
     places_read = all(port.isdecimal() for port in ports) and all(_HOST.fullmatch(host) for host in hosts)
     if not (places_read and _DATABASE.fullmatch(database)):
         raise ValueError(

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from omeda_async.cli._order import Format, Order
-from omeda_async.cli._screen import Exit, counted, notes, print_json, results, say
+from omeda_async.cli._screen import Exit, counted, notes, print_json, results, say, say_command
 from omeda_async.rows import RowFile
 from omeda_async.worker import BulkJobs, Deferred
 from omeda_async.worker._operations import OPERATIONS
@@ -46,4 +46,6 @@ def _show(order: Order, deferred: Deferred, host: str) -> None:
     if deferred.absent:
         text = f"Not in this file, but in an earlier one: {counted(deferred.absent, 'record')}, sent all the same."
         say(notes(), f"{text} A file of its own needs a run=NAME of its own.", "yellow")
-    say(notes(), f"'omeda-async worker' sends them; 'omeda-async status {deferred.place}' shows how it stands.", "dim")
+    say(notes(), "This sends them, on as many hosts as you like, and this shows how it stands:", "dim")
+    say_command(notes(), "worker", split(deferred.place)[0])
+    say_command(notes(), "status", deferred.place)

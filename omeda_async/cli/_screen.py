@@ -3,6 +3,7 @@
 import enum
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -68,6 +69,11 @@ def escaped(line: str) -> str:
 def say(console: Console, text: str, style: str = "") -> None:
     """Print lines without what could control a terminal; on one they are wrapped at blanks, elsewhere not at all."""
     console.print(Text(fitting(console, text), style=style), soft_wrap=True)
+
+
+def say_command(console: Console, *words: str) -> None:
+    """Print a command of ours on a line of its own, quoted for a shell and never wrapped, so that it can be copied."""
+    console.print(Text(f"  {shlex.join(['omeda-async', *words])}"), soft_wrap=True)
 
 
 def fitting(console: Console, text: str) -> str:

@@ -9,7 +9,7 @@ from omeda_async.errors import OmedaAsyncError
 from omeda_async.journal import JournalRun, JournalStatus, read_not_done, read_status
 from omeda_async.outcomes import OutcomeStatus
 from omeda_async.report._failures import Failures, names_of
-from omeda_async.report._lines import step
+from omeda_async.report._lines import step, without_secrets
 from omeda_async.report._story import RunLine, Step, Story
 
 TITLES: Final = {
@@ -94,8 +94,9 @@ def _run_state(run: JournalRun, *, running: bool) -> str:
 
 
 def _notes(status: JournalStatus) -> Iterator[str]:
+    place = without_secrets(status.place) if "://" in status.place else status.place
     yield (
-        f"This page was made of the journal {status.place}, which keeps what became of records, and no times of single "
+        f"This page was made of the journal {place}, which keeps what became of records, and no times of single "
         "requests: when they were sent, and what they waited for, is not known. A page that a command makes with "
         "--report as it sends has both."
     )
@@ -132,5 +133,5 @@ def again(journal: str) -> Step:
     words = ["status", journal, "--failed", "--output", "again.jsonl"]
     note = "Then give that file to the command, with a journal of its own."
     if "://" in journal:
-        note += " The user and the password of the database are left out here."
+        note += " The password of the database is left out here."
     return step("Write the records that are not done as input again, to be corrected.", words, note)

@@ -12,7 +12,7 @@ class Deferred(AsJson):
     run: str
     """Its name."""
     place: str
-    """Its URL without user and password: ``omeda-async status`` takes it, with them."""
+    """Its URL without the password: ``omeda-async status`` takes it."""
     records: int
     """Records that are sent, each once."""
     repeats: int

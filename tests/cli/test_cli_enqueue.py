@@ -1,7 +1,11 @@
 """What has to be right before anything is enqueued or sent by workers; the rest is tested with them."""
 
 import json
+import secrets
+import shlex
+from urllib.parse import quote, urlencode, urlsplit
 
+import psycopg
 import pytest
 
 from tests.bulk.journal_help import asked
@@ -55,6 +59,28 @@ def test_another_file_under_the_same_name_is_added_and_told(scene: Scene, journa
     )
     assert refused.exit_code == 2
     assert "allow_odd_addresses is not given there and True here" in " ".join(refused.output.split())
+
+
+@pytest.mark.parametrize("where", ["postgresql://{user}@{host}:{port}/{name}?", "postgresql:///{name}?{query}&"])
+def test_the_commands_that_are_printed_work_as_they_stand(
+    scene: Scene, database: str, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Wherever the server is, and whoever connects; each is on a line of its own, quoted, and has no password."""
+    with psycopg.connect(database) as connection:
+        info = connection.info
+        parts = {"user": quote(info.user), "host": info.host, "port": info.port, "name": info.dbname}
+    query = urlencode({name: parts[name] for name in ("user", "host", "port")} | {"password": "hunter2"})
+    url = f"{where.format(**parts, query=query)}{urlsplit(database).query}&run=it's {secrets.token_hex(4)}"
+    monkeypatch.setenv("COLUMNS", "20")
+    done = scene.give("opt-out", scene.file("in.csv", ROWS), "--enqueue", "--yes", "--journal", url)
+    assert done.exit_code == 0, done.output
+    assert "hunter2" not in done.output
+    commands = [shlex.split(line) for line in done.stderr.splitlines() if line.startswith("  omeda-async ")]
+    assert [command[1] for command in commands] == ["worker", "status"]
+    for name in ("PGUSER", "PGHOST", "PGPORT"):
+        monkeypatch.setenv(name, "nowhere")
+    assert scene.give(*commands[1][1:], "--format", "json").exit_code == 1
+    assert "run=" not in commands[0][2]
 
 
 def test_rows_that_were_removed_from_a_run_are_told(scene: Scene, journal_url: str) -> None:

@@ -226,6 +226,14 @@ def test_no_address_that_may_be_sent_shows_more_than_its_first_character(address
     assert mask_emails(masked) == masked
 
 
+def test_who_connects_to_a_database_is_no_address() -> None:
+    """A URL without its password can be copied from an error; an address beside it or with a password is masked."""
+    url = "postgresql://ops@db.example.com:5432/jobs?run=spring"
+    assert mask_emails(f"the journal {url} is in use") == f"the journal {url} is in use"
+    assert "jo@" not in mask_emails(f"{url}%20jo@x.com")
+    assert "hunter2" not in mask_emails("postgresql://ops:hunter2@db.example.com/jobs")
+
+
 def test_addresses_without_a_space_between_them_are_masked_each() -> None:
     """What stands between two of them may be a part of either."""
     assert mask_emails("jo@x.com,jane@y.com;jim@z.com") == "j***@x***@y***@z.com"

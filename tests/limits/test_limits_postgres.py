@@ -554,6 +554,15 @@ def test_what_may_go_away_is_waited_for_and_what_is_set_wrongly_is_refused(error
     assert Address("postgresql://host/db").explained(error).meaning == meaning
 
 
+def test_an_address_is_named_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it does not say by itself."""
+    monkeypatch.setenv("PGHOST", "db.example.com")
+    monkeypatch.setenv("PGPORT", "15499")
+    monkeypatch.setenv("PGDATABASE", "bulk")
+    assert Address("postgresql://").name == "postgresql://db.example.com:15499/bulk"
+    assert Address("postgresql://h:5/d").name == "postgresql://h:5/d"
+
+
 def test_the_password_is_in_no_error() -> None:
     """Also where the server, or libpq, says it."""
     address = Address("postgresql://me:hunter2@host/db")

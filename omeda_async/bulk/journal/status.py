@@ -97,7 +97,7 @@ class JournalStatus:
     causes: tuple[JournalCause, ...]
     """Why records are not done, the most frequent first, at most 20."""
     place: str = ""
-    """Where it is: the file, or the URL without user and password."""
+    """Where it is: the file, or the URL without the password."""
     chunks: JournalChunks | None = None
     """Of a run that several processes share; None of any other."""
     missing: int = 0

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Final, TypeAlias
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import attrs
 
@@ -16,6 +16,7 @@ _SCHEME: Final = re.compile(r"(postgresql|postgres):/")
 _HOSTS: Final = re.compile(r"[\w.,:%\[\]-]*", re.ASCII)
 _PORT: Final = re.compile(r"(?:^|,)(?:\[[^\]]*\]|[^:,\[]*)(?::(\d*))?(?=,|$)")
 _DATABASE: Final = re.compile(r"/?[^@:/\s]*")
+_SECRET: Final = re.compile("password|secret", re.IGNORECASE)
 _LONGEST: Final = 200
 _FORM: Final = "postgresql://host:5432/database?run=NAME"
 
@@ -28,7 +29,7 @@ class JournalUrl:
     """The address of the database, with the password if one was given."""
     run: str = attrs.field(repr=False)
     name: str
-    """The place without the user and the password."""
+    """The URL without the password."""
 
     def __str__(self) -> str:
         return self.name
@@ -93,7 +94,7 @@ def read_url(text: str, what: str, parameter: str, whose: str, form: str) -> tup
         names = [value for name, value in parse_qsl(parts.query, keep_blank_values=True) if name == parameter]
     except ValueError:
         raise _unread(what, form) from None
-    hosts = parts.netloc.rpartition("@")[2]
+    login, at, hosts = parts.netloc.rpartition("@")
     if (
         not text.isprintable()
         or parts.fragment
@@ -107,11 +108,12 @@ def read_url(text: str, what: str, parameter: str, whose: str, form: str) -> tup
             f"{what}: the URL of a database needs the name of {whose}, of 1 to {_LONGEST} characters that can be "
             f"printed: {form}"
         )
-    options = "&".join(option for option in parts.query.split("&") if not option.startswith(f"{parameter}="))
-    shown = f"postgresql://{hosts}{parts.path}?{parameter}={quote(names[0])}"
+    options = [option for option in parts.query.split("&") if option and not option.startswith(f"{parameter}=")]
     # Not by urlunsplit, which leaves the two slashes out where no host is named: a socket of this machine.
-    server = f"{parts.scheme}://{parts.netloc}{parts.path}{'?' if options else ''}{options}"
-    return server, names[0], shown
+    server = f"{parts.scheme}://{parts.netloc}{parts.path}{'?' if options else ''}{'&'.join(options)}"
+    named = [option for option in options if not _SECRET.search(unquote(option.partition("=")[0]))]
+    query = "&".join([*named, f"{parameter}={quote(names[0])}"])
+    return server, names[0], f"postgresql://{login.partition(':')[0]}{at}{hosts}{parts.path}?{query}"
 
 
 def _unread(what: str, form: str) -> ConfigurationError:

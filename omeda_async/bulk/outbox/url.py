@@ -25,7 +25,7 @@ class OutboxUrl:
     """The address of the database, with the password if one was given."""
     outbox: str = attrs.field(repr=False)
     name: str
-    """The place without the user and the password."""
+    """The URL without the password."""
 
     def __str__(self) -> str:
         return self.name

@@ -18,7 +18,7 @@ class RunFilled(AsJson):
     run: str
     """The name of the run."""
     place: str
-    """Its URL without user and password."""
+    """Its URL without the password."""
     chunks: range
     """The numbers of all of its chunks, from 0, those of an earlier call of ``fill`` included."""
     records: int

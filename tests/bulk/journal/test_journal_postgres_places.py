@@ -72,22 +72,27 @@ def _repeating(*_: object, **options: object) -> None:
         (
             "postgresql://u:p%40w@h:5/d?run=a%20b&sslmode=require",
             "postgresql://u:p%40w@h:5/d?sslmode=require",
-            "postgresql://h:5/d?run=a%20b",
+            "postgresql://u@h:5/d?sslmode=require&run=a%20b",
         ),
         ("postgres://h/d?run=x", "postgres://h/d", "postgresql://h/d?run=x"),
         ("postgresql://?run=x", "postgresql://", "postgresql://?run=x"),
         ("postgresql:///d?run=x", "postgresql:///d", "postgresql:///d?run=x"),
-        ("postgresql:///?host=/tmp&run=x", "postgresql:///?host=/tmp", "postgresql:///?run=x"),
+        ("postgresql:///?host=/tmp&run=x", "postgresql:///?host=/tmp", "postgresql:///?host=/tmp&run=x"),
         (
             "postgresql://u@[::1]:5,h2/d?sslmode=require&run=x",
             "postgresql://u@[::1]:5,h2/d?sslmode=require",
-            "postgresql://[::1]:5,h2/d?run=x",
+            "postgresql://u@[::1]:5,h2/d?sslmode=require&run=x",
+        ),
+        (
+            "postgresql:///d?user=u&password=p%40w&run=x&sslpass%77ord=p%40w&sslpassword=p%40w",
+            "postgresql:///d?user=u&password=p%40w&sslpass%77ord=p%40w&sslpassword=p%40w",
+            "postgresql:///d?user=u&run=x",
         ),
         ("postgresql://%2Fvar%2Frun/d?run=x", "postgresql://%2Fvar%2Frun/d", "postgresql://%2Fvar%2Frun/d?run=x"),
     ],
 )
 def test_a_url_is_taken_apart(url: str, server: str, name: str) -> None:
-    """The run is ours, the rest is for libpq, and what is shown has no user; without a host it is this machine's."""
+    """The run is ours, the rest is libpq's, and what is shown has no password; without a host it is this machine's."""
     where = where_of(url)
     assert isinstance(where, JournalUrl)
     assert (str(where), where.server) == (name, server)

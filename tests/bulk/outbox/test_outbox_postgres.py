@@ -309,7 +309,7 @@ async def test_no_secret_of_the_url_and_no_address_is_shown(
     async with outbox_on(sandbox, url, max_delay=5.0) as outbox:
         await outbox.put(client(1), key="a1@example.com")
         status = await outbox.status()
-        assert status.place == f"postgresql://127.0.0.1:{server.port}/postgres?outbox=private"
+        assert status.place == f"postgresql://postgres@127.0.0.1:{server.port}/postgres?outbox=private"
         await asyncio.to_thread(server.stop, SIGINT)
         with pytest.raises(OutboxError) as caught:
             await outbox.put(client(2), key="a2@example.com")
