@@ -25,7 +25,7 @@ from omeda_async.worker._performing import Performing
 from omeda_async.worker._places import check_database, database_of, journal_of
 from omeda_async.worker._queue import PERFORM, SWEEP, Queue
 from omeda_async.worker._reports import Deferred
-from omeda_async.worker._running import GRACE, Running, prepare
+from omeda_async.worker._running import GRACE, Running, check_made, prepare, usable_queue
 from omeda_async.worker._source import Source, rows_at
 
 STALLED_AFTER = 30.0
@@ -143,7 +143,8 @@ class BulkJobs:
                 ``shared_run`` (``reason``, ``user_id``, ``max_entries`` …), ``chunk`` and ``journal_pii``.
 
         Raises:
-            ConfigurationError: The file cannot be read, or an option is wrong; the message says which.
+            ConfigurationError: The file cannot be read, an option is wrong, or the queue has no tables; the message
+                says which.
             JournalError: The journal cannot be written, is another run's, or the run was cancelled.
             ConnectorException: procrastinate cannot reach its database.
 
@@ -174,7 +175,7 @@ class BulkJobs:
             options: Those of the operation's ``shared_run``, ``chunk`` and ``journal_pii``.
 
         Raises:
-            ConfigurationError: An option is wrong; the message says which.
+            ConfigurationError: An option is wrong, or the queue has no tables; the message says which.
             InvalidRecord: The records are no iterable of records.
             JournalError: The journal cannot be written, is another run's, or the run was cancelled.
             ConnectorException: procrastinate cannot reach its database.
@@ -188,6 +189,8 @@ class BulkJobs:
         check_options(options)
         async with self._performing.managers.one() as manager:
             shared = self._performing.shared_run(manager, run, operation, options)
+            with usable_queue():
+                await check_made(self._app)
             filled = await shared.fill(records, **filling)
         if reopen:
             chunks = await asyncio.to_thread(reopen_run, self._url(run))
@@ -195,7 +198,8 @@ class BulkJobs:
             chunks, is_cancelled = await asyncio.to_thread(to_do, self._url(run))
             if is_cancelled:
                 raise JournalError(f"the run {filled.place} was cancelled: give reopen=True to go on with it")
-        made = await self._queue.add(run, chunks, operation, options, priority, anew=reopen)
+        with usable_queue():
+            made = await self._queue.add(run, chunks, operation, options, priority, anew=reopen)
         return Deferred(
             run=run,
             place=filled.place,
@@ -224,10 +228,12 @@ class BulkJobs:
 
         Raises:
             JournalError: There is no such run, or it cannot be written.
+            ConfigurationError: The queue has no tables, or may not be used; the run is cancelled all the same.
             ConnectorException: procrastinate cannot reach its database; the run is cancelled all the same.
         """
         await asyncio.to_thread(cancel_run, self._url(run))
-        return await self._queue.remove(run)
+        with usable_queue():
+            return await self._queue.remove(run)
 
     async def run_worker(
         self, *, concurrency: int = 2, grace: float = GRACE, wait: bool = True, **options: Any
@@ -243,8 +249,8 @@ class BulkJobs:
             options: Further ones of procrastinate's ``run_worker_async``.
 
         Raises:
-            ConfigurationError: ``manager_factory`` cannot make a manager, an argument is out of range, or the queue's
-                tables are those of another version of procrastinate.
+            ConfigurationError: ``manager_factory`` cannot make a manager, an argument is out of range, or the queue has
+                no tables, or those of another version of procrastinate.
 
         Cancelling it stops in order: no job is begun, attempts in flight may end, and jobs go back to the queue.
         """

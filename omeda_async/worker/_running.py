@@ -1,8 +1,8 @@
 """A worker, from its start to its orderly end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 
 from omeda_async import _clock
-from omeda_async._postgres_blocking import PARTED, PostgresFailed, connect, parts_sessions
+from omeda_async._postgres_blocking import PARTED, PostgresFailed, connect, parts_sessions, words
 from omeda_async.errors import ConfigurationError
 from omeda_async.events import logger
 from omeda_async.manager import SessionManager
@@ -102,8 +102,31 @@ def check_tables(error: ConnectorException) -> None:
         ) from error
 
 
-def _why(error: BaseException) -> str:
-    return " ".join(str(error.__cause__ or error).split())[:200]
+async def check_made(app: App) -> None:
+    """Check that the tables of the queue are there.
+
+    Raises:
+        ConfigurationError: They are not.
+    """
+    if not await app.check_connection_async():
+        raise ConfigurationError(
+            "procrastinate's tables are missing in the database of the app: 'procrastinate --app=… schema --apply' makes "
+            "them"
+        )
+
+
+@contextmanager
+def usable_queue() -> Iterator[None]:
+    """Turn what no waiting would change at the queue's tables into a ConfigurationError."""
+    try:
+        yield
+    except ConnectorException as error:
+        check_tables(error)
+        raise
+
+
+def _why(error: Exception) -> str:
+    return words(error.__cause__ if isinstance(error.__cause__, Exception) else error)
 
 
 @attrs.frozen(kw_only=True)
@@ -138,7 +161,9 @@ class Running:
         # Without waiting, what is under way when no job is left may take its time.
         grace = self.grace if self.options["wait"] else None
         given: Any = {"shutdown_graceful_timeout": grace} | dict(self.options)
-        await self.app.run_worker_async(install_signal_handlers=False, **given)
+        with usable_queue():
+            await check_made(self.app)
+            await self.app.run_worker_async(install_signal_handlers=False, **given)
 
     async def _end(self, worker: asyncio.Task[None]) -> None:
         """Let it begin nothing, let attempts in flight end, and jobs go back to the queue."""

@@ -24,8 +24,8 @@ from omeda_async.providers.omeda._deployments import CONCURRENCY
 from omeda_async.sandbox import Latency, Sandbox
 from omeda_async.worker import BulkJobs
 from omeda_async.worker._places import journal_of
-from tests.limits.postgres_service import own_postgres
-from tests.worker.worker_help import carry_out, opened, states, told, until, working
+from tests.limits.postgres_service import own_postgres, own_schema
+from tests.worker.worker_help import carry_out, manager as nobodys_manager, opened, states, told, until, working
 from tests.worker.worker_process import LEASE, STALLED_AFTER, manager_at
 
 pytestmark = pytest.mark.real_clock  # the database is another process's
@@ -102,6 +102,34 @@ async def own_app(**pool: Any) -> AsyncIterator[App]:
         if not await app.check_connection_async():
             await app.schema_manager.apply_schema_async()
         yield app
+
+
+async def test_an_app_without_procrastinates_tables_is_told_what_makes_them() -> None:
+    """By one sentence, before anything is read; no worker tries for ever what cannot work."""
+    with own_schema() as fresh:
+        app = App(connector=PsycopgConnector(conninfo=fresh))
+        async with app.open_async():
+            jobs = BulkJobs(app, nobodys_manager)
+            run = run_name()
+            tables = r"procrastinate's tables are missing .* 'procrastinate --app=… schema --apply' makes them"
+            with pytest.raises(ConfigurationError, match=tables):
+                await jobs.defer_rows(["1"], "cancel-campaigns", run=run)
+            with pytest.raises(JournalError, match="there is no journal"):
+                await jobs.status(run)
+            with pytest.raises(ConfigurationError, match=tables):
+                await jobs.run_worker()
+            await app.schema_manager.apply_schema_async()
+            await jobs.defer_rows(["1"], "cancel-campaigns", run=run)
+            carry_out(fresh, "DROP FUNCTION procrastinate_prune_stalled_workers_v1")  # as of another version
+            with pytest.raises(
+                ConfigurationError, match=r"cannot be used by .*: function .* does not exist: carry out"
+            ):
+                await jobs.run_worker()
+            carry_out(fresh, "DROP TABLE procrastinate_jobs CASCADE")
+            with pytest.raises(
+                ConfigurationError, match=r"cannot be used by .*: relation .* does not exist: carry out"
+            ):
+                await jobs.cancel(run)
 
 
 @pytest.mark.parametrize("is_told", [False, True], ids=["at the app's", "where that is said"])
