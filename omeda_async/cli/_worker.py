@@ -2,25 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
-from omeda_async import ChunkReport, ChunkStatus, ConfigurationError, SessionManager, journal
+from omeda_async import ChunkReport, ChunkStatus, SessionManager, journal
 from omeda_async._environment import settings_from_env
 from omeda_async.cli._order import check_extra, trusting
 from omeda_async.cli._process import leave
-from omeda_async.cli._progress import limit_in_words
 from omeda_async.cli._report import words
 from omeda_async.cli._screen import complaints, counted, notes, say, shown
 from omeda_async.cli._signals import handle_signals
-from omeda_async.limits import LimitsView, check_where
+from omeda_async.limits import check_where
 
 ALONE = "alone"
-LOOK = 1.0
-"""Seconds from one look at the limits to the next."""
 PATIENCE = 60.0
 """Seconds for which a database that is away at first is waited for, as a shared run does."""
 TOLD = {
@@ -85,43 +80,15 @@ async def _worked(database: str, way: Way, *, concurrency: int, grace: float, on
             say(notes(), "Stopping: what is on its way may end. Again to stop at once.")
             main.cancel()
 
-    made: list[SessionManager] = []
-
-    def make() -> SessionManager:
-        made.append(way.manager(database))
-        return made[-1]
-
     handle_signals(stop)
-    telling = asyncio.create_task(_tell_holds(made), name="omeda_async holds")
     try:
-        async with BulkJobs.at(database, make, patience=PATIENCE, on_chunk=_tell) as jobs:
+        async with BulkJobs.at(database, lambda: way.manager(database), patience=PATIENCE, on_chunk=_tell) as jobs:
             say(notes(), f"Working, {counted(concurrency, 'chunk')} at a time.", "bold")
             await jobs.run_worker(concurrency=concurrency, grace=grace, wait=not once)
     except asyncio.CancelledError:
         if not asked:
             raise
         say(notes(), "Stopped; what is not sent waits for the next worker.", "bold")
-    finally:
-        telling.cancel()
-
-
-async def _tell_holds(managers: list[SessionManager]) -> None:
-    """Say once why nothing is sent for minutes, where limits are shared that nobody has shared before."""
-    told: set[str] = set()
-    while True:
-        await asyncio.sleep(LOOK)
-        for name, view in [found for manager in managers for found in _limits_of(manager)]:
-            if not view.held_for:
-                told.discard(name)
-            elif name not in told:
-                told.add(name)
-                say(notes(), f"{name}: {limit_in_words(view)}", "yellow")
-
-
-def _limits_of(manager: SessionManager) -> Iterator[tuple[str, LimitsView]]:
-    for name in ("omeda", "ocamba", "journey_manager"):
-        with suppress(ConfigurationError):  # it is not configured
-            yield name, getattr(manager, name).limits
 
 
 def _tell(run: str, report: ChunkReport) -> None:

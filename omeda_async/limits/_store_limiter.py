@@ -313,7 +313,9 @@ class StoreLimiter:
             self._fail(str(error))
         else:
             self._take(ask, reply, began)
-            self._times.answered(reply, asked, loop.time())
+            if self._times.answered(reply, asked, loop.time()):
+                text = "nothing goes for %.0f s, as %s does not know what was sent before"
+                logger.warning(text, reply.held_for, self._store.name)
             for waiter in self._times.hopeless(marks, loop.time()):
                 if not waiter.done():
                     waiter.set_result(None)

@@ -67,14 +67,20 @@ class TurnTimes:
                 heapq.heappush(heap, entry)
         return found
 
-    def answered(self, reply: Reply, asked: float, now: float) -> None:
-        """Take in when to come again, from a reply that came now and was asked for a little earlier."""
+    def answered(self, reply: Reply, asked: float, now: float) -> bool:
+        """Take in when to come again, from a reply that came now and was asked for a little earlier.
+
+        Returns:
+            Whether nothing goes from now on for a second or more, as the store does not know what was sent before.
+        """
+        is_new = reply.held_for >= 1.0 and self._held_until <= now
         self._pause, self._retry_at = FIRST_PAUSE, -math.inf
         self._again_at = math.inf if reply.again_in is None else now + max(AT_ONCE, reply.again_in)
         self._renew_at = now + self._lease / 3
         self._held_until = now + reply.held_for if reply.held_for else -math.inf
         interactive, bulk = (asked + seconds if seconds > 0 else -math.inf for seconds in reply.earliest)
         self.earliest = {Priority.INTERACTIVE: interactive, Priority.BULK: bulk}
+        return is_new
 
     def failed(self, now: float) -> bool:
         """Note that the store has not answered; return whether it has been so for some turns by now, once."""

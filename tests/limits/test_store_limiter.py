@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -283,6 +284,7 @@ async def test_who_does_not_wait_at_all_waits_for_no_slow_store() -> None:
 async def test_while_the_store_is_away_everybody_waits_and_then_it_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     """Who has no more time says which store it was, and why; the log says so once; the others get their permits."""
     server = await known()
+    caplog.clear()
     limiter = limiter_at(server)
     server.away = True
     waits = asyncio.create_task(limiter.acquire(max_wait=60.0))
@@ -578,6 +580,7 @@ def test_what_ends_after_its_loop_is_given_back_without_a_word() -> None:
 async def test_a_reply_that_cannot_be_taken_ends_the_waits_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
     """Nobody waits for ever because of a mistake of ours, or of a store's; the log says what it was."""
     server = await known()
+    caplog.clear()
     limiter = limiter_at(server)
     limiter._take = lambda *_: 1 / 0  # type: ignore[method-assign,assignment]
     with pytest.raises(ConfigurationError, match="cannot share limits: ZeroDivisionError, see the log"):
@@ -631,16 +634,21 @@ async def test_a_store_whose_clock_outruns_ours_is_not_believed() -> None:
     await limiter.aclose()
 
 
-async def test_a_store_whose_clock_gets_ahead_bit_by_bit_is_not_believed() -> None:
-    """No turn alone tells; a minute of its would be shorter than one of ours all the same."""
+async def test_a_store_whose_clock_gets_ahead_bit_by_bit_is_not_believed(caplog: pytest.LogCaptureFixture) -> None:
+    """No turn alone tells; a minute of its would be shorter than one of ours all the same. One line says why."""
     server = await known()
+    caplog.clear()
     limiter = limiter_at(server)
     for _ in range(2):
         limiter.release(await limiter.acquire(max_wait=1.0), status=204)
         await asyncio.sleep(1.0)
         server.skew += 0.2
-    with pytest.raises(LimitWaitExceeded, match="does not know what was sent before"):
-        await limiter.acquire(max_wait=1.0)
+    for _ in range(2):
+        with pytest.raises(LimitWaitExceeded, match="does not know what was sent before"):
+            await limiter.acquire(max_wait=1.0)
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(said) == 1
+    assert re.fullmatch(r"nothing goes for \d+ s, as .* does not know what was sent before", said[0])
     await limiter.aclose()
 
 
@@ -670,6 +678,7 @@ async def test_a_store_whose_clock_is_set_back_is_believed() -> None:
 async def test_limits_that_differ_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
     """The tighter of each holds."""
     server = await known()
+    caplog.clear()
     one, two = limiter_at(server), limiter_at(server, RateLimit(Window(5, 1.0)))
     with caplog.at_level(logging.WARNING, "omeda_async"):
         for _ in range(3):

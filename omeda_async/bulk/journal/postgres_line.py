@@ -29,6 +29,8 @@ class Line:
         """Whether it was ever there."""
         self.is_away = False
         """Whether the server was away when a connection was last to be made."""
+        self.is_unbegun = False
+        """Whether there was no journal when it was last looked for: nobody has filled one yet, or it was removed."""
         self._idle, self._within = idle, within
         self._stack = ExitStack()
         self._sql: Connection | None = None
@@ -72,7 +74,9 @@ class Line:
         """
         connection = self.connected()
         with usable(self.url), failing(connection):
-            return shared_at(connection, self.url)
+            found = _stored(connection, self.url)
+            self.is_unbegun = found is None
+            return _checked(found, self.url)
 
     def close(self) -> None:
         """Close it; it may be opened again."""
@@ -87,7 +91,14 @@ def shared_at(connection: Connection, url: JournalUrl) -> Stored:
     Raises:
         JournalError: There is none.
     """
-    stored = stored_at(connection, url) if format_of(connection) else None
+    return _checked(_stored(connection, url), url)
+
+
+def _stored(connection: Connection, url: JournalUrl) -> Stored | None:
+    return stored_at(connection, url) if format_of(connection) else None
+
+
+def _checked(stored: Stored | None, url: JournalUrl) -> Stored:
     if stored is None:
         text = f"there is no journal {url}: nobody has filled a run of this name there, or it was removed"
         raise JournalError(text, missing="journal")

@@ -50,6 +50,7 @@ class SharedRun(Generic[Record_co, Receipt_co]):
         self._url, self._work, self._terms, self._options = url, work, terms, options
         self._stopped_by: OmedaAsyncError | None = None
         self._failure: Exception | None = None
+        self._is_unread_told = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._work.name}: {self._url}>"
@@ -124,17 +125,20 @@ class SharedRun(Generic[Record_co, Receipt_co]):
         """Perform whatever chunk is free, until none is left; give the report of the whole run.
 
         It waits for chunks that other processes hold, and takes over those of processes that have died; also for one
-        that fills the run. It ends early where the run is cancelled, a cause would meet every record, or nobody has
-        filled the run to its end for a minute: the report is not complete then, and ``stopped_by`` says why.
+        that fills the run, or is about to, for a minute. It ends early where the run is cancelled, a cause would meet
+        every record, or nobody has filled the run to its end for a minute: the report is not complete then, and
+        ``stopped_by`` says why.
 
         Raises:
-            JournalError: The journal cannot be used; where its database is away, also after a minute of trying again.
+            JournalError: The journal cannot be used; where its database is away, or nobody has begun to fill the run,
+                after a minute of trying again.
             ClosedError: The session manager is closed.
 
         Cancelling it lets attempts in flight end, for 30 seconds at the most; cancelling it again stops at once. What
         has become of the records is noted, and the chunks given back.
         """
         self._stopped_by = self._failure = None
+        self._is_unread_told = False
         first = Holder(self._url, self._work, self._terms, self._options)
         try:
             at_once = await self._at_once(first)
@@ -167,16 +171,17 @@ class SharedRun(Generic[Record_co, Receipt_co]):
             worker.end(wait=False)
 
     async def _at_once(self, holder: Holder) -> int:
-        """Find out how many chunks are to be performed at once, also where the database is away at first."""
+        """Find out how many chunks are to be performed at once; wait for a database, and for who fills the run."""
         give_up, is_told = _clock.now() + OUTAGE, False
         while True:
             try:
                 return await holder.at_once()
             except JournalError as error:
-                if not holder.is_away or _clock.now() > give_up:
+                if not (holder.is_away or holder.line.is_unbegun) or _clock.now() > give_up:
                     raise
                 if not is_told:
-                    logger.warning("the database is away, and waited for, for %.0f s at the most: %s", OUTAGE, error)
+                    what = "the database is away" if holder.is_away else "the run is not there yet"
+                    logger.warning("%s, and waited for, for %.0f s at the most: %s", what, OUTAGE, error)
                     is_told = True
             await _clock.sleep(_RETRY)
 
@@ -223,6 +228,10 @@ class SharedRun(Generic[Record_co, Receipt_co]):
             found: What came of it.
             give_up: When an input that nobody reads to its end is waited for no more.
         """
+        if _is_unread(found) and not self._is_unread_told:
+            self._is_unread_told = True
+            text = "the input of %s was not read to its end, and nobody reads it; waited for, for %.0f s at the most"
+            logger.warning(text, self._url, OUTAGE)
         if found.status is ChunkStatus.TAKEN or (_is_unread(found) and _clock.now() < give_up):
             await _clock.sleep(min(found.retry_in or _POLL, _POLL))
         elif _is_unread(found):

@@ -10,6 +10,7 @@ from omeda_async import JournalError, OutcomeStatus, _postgres_blocking as postg
 from omeda_async._postgres_blocking import PostgresFailed, connect
 from omeda_async.bulk.journal import postgres_link
 from omeda_async.bulk.shared import run as shared_run
+from tests.bulk.journal_help import journalled
 from tests.bulk.postgres_journals import at_database
 from tests.bulk.shared_help import names, shared
 from tests.limits.postgres_service import AwayAtFirst, OwnPostgres
@@ -82,3 +83,27 @@ def test_what_a_server_says_tells_whether_it_may_be_there_in_a_while(
     with pytest.raises(PostgresFailed) as caught:
         connect("postgresql://127.0.0.1/x")
     assert caught.value.is_away is is_away
+
+
+@pytest.mark.parametrize("named", [0, 1], ids=["no such run", "a plain run"])
+async def test_a_run_that_nobody_has_begun_to_fill_is_waited_for(
+    journal_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, named: int
+) -> None:
+    """Two programs may start together; a run that is no shared one is told at once."""
+    monkeypatch.setattr(shared_run, "OUTAGE", 3.0)
+    began = asyncio.get_running_loop().time()
+    if named:
+        await journalled(journal_url, names(2))
+        with pytest.raises(JournalError, match="that of a plain run"):
+            await shared(journal_url).work()
+        assert asyncio.get_running_loop().time() - began < 1.0
+        return
+    with pytest.raises(JournalError, match="nobody has filled a run of this name"):
+        await shared(journal_url).work()
+    assert asyncio.get_running_loop().time() - began > 3.0
+    assert caplog.text.count("the run is not there yet, and waited for, for 3 s at the most: there is no journal") == 1
+    working = asyncio.create_task(shared(journal_url).work())
+    await asyncio.sleep(1.5)
+    await shared(journal_url).fill(names(6), chunk=2)
+    report = await working
+    assert (report.counts, report.complete) == ({S.DONE: 6}, True)

@@ -387,9 +387,9 @@ async def test_a_database_that_is_away_when_all_is_done_is_waited_for(
 
 @pytest.mark.parametrize("read", [0, 6])
 async def test_a_run_that_nobody_fills_to_its_end_is_not_waited_for_without_end(
-    journal_url: str, monkeypatch: pytest.MonkeyPatch, read: int
+    journal_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, read: int
 ) -> None:
-    """What is there is sent; the report says what to do. While somebody fills it, it is waited for."""
+    """What is there is sent; a line says what is waited for, the report what to do. Who fills it is waited for."""
     monkeypatch.setattr(reading, "AT_ONCE", 3)
     monkeypatch.setattr(shared_run, "OUTAGE", 4.0)
     with pytest.raises(InputBrokeError):
@@ -399,6 +399,7 @@ async def test_a_run_that_nobody_fills_to_its_end_is_not_waited_for_without_end(
     assert asyncio.get_running_loop().time() - began > 4.0
     assert (report.counts.get(S.DONE, 0), report.complete) == (read, False)
     assert "nobody reads it: call fill again" in str(report.stopped_by)
+    assert caplog.text.count("nobody reads it; waited for, for 4 s at the most") == 1
 
     async def slowly() -> AsyncIterator[str]:
         for name in names(9):
