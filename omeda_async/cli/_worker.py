@@ -67,7 +67,8 @@ def cancel(run: str) -> None:
 async def _worked(database: str, way: Way, *, concurrency: int, grace: float, once: bool) -> None:
     from omeda_async.worker import BulkJobs  # noqa: PLC0415 it needs an extra
 
-    logging.getLogger("procrastinate").setLevel(logging.CRITICAL)  # what its jobs meet with is told as ours
+    for name in ("procrastinate", "psycopg"):  # what they meet with is told as ours
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     asked = 0
     main = asyncio.current_task()
 

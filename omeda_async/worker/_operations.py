@@ -10,6 +10,7 @@ from omeda_async._masking import has_address
 from omeda_async.errors import ConfigurationError
 from omeda_async.manager import SessionManager
 from omeda_async.rows import CAMPAIGNS, DEPLOYMENTS, OPT_OUTS, TRANSACTIONS, RowKind
+from omeda_async.rows._file import RowOptions
 
 
 @attrs.frozen(kw_only=True)
@@ -48,6 +49,8 @@ def check_options(options: Mapping[str, Any]) -> None:
         ConfigurationError: One is no plain value, or holds an e-mail address, or what a job cannot hold.
     """
     for name, value in options.items():
+        if name in RowOptions.__annotations__:
+            raise ConfigurationError(f"{name} is for files: give it to defer_file, and here records as they are to be")
         if value is not None and not isinstance(value, str | int | float):
             raise ConfigurationError(
                 f"{name} must be a text, a number, or a flag, as it is kept in jobs: not {type(value).__name__}"

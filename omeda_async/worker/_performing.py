@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from traceback import format_tb
+from typing import Any, Final
 
 import attrs
+from procrastinate.exceptions import ConnectorException
 
 from omeda_async._hooks import observe
 from omeda_async._masking import readable
@@ -17,6 +19,8 @@ from omeda_async.worker._again import Later, OtherVersion, seconds_until_again, 
 from omeda_async.worker._managers import Managers
 from omeda_async.worker._operations import OPERATIONS, operation_of
 from omeda_async.worker._queue import Queue
+
+STOPPED: Final = "is stopped, as all records would meet this"
 
 
 @attrs.frozen(kw_only=True)
@@ -55,16 +59,18 @@ class Performing:
             seconds = seconds_until_again(error, self._failures[run, chunk])
             known = isinstance(error, OmedaAsyncError | OtherVersion)
             cause = readable(str(error)) if known else type(error).__name__
+            way = _way_to(error)
             if seconds is None:
-                if isinstance(error, JournalError) and error.missing == "chunk":  # the others may be there
-                    logger.error("%s: the job of chunk %d ends: %s", readable(run), chunk, cause)
+                missing = error.missing if isinstance(error, JournalError) else None
+                if missing == "chunk":  # the others may be there
+                    logger.error("%s: the job of chunk %d ends: %s%s", readable(run), chunk, cause, way)
                 else:
-                    await self._stop(run, cause)
+                    await self._stop(run, cause, way, is_gone=missing == "journal")
                 raise
             if seconds:
                 self._failures[run, chunk] += 1
-                text = "%s: chunk %d is tried again in %.0f s: %s"
-                logger.warning(text, readable(run), chunk, seconds, cause)
+                text = "%s: chunk %d is tried again in %.0f s: %s%s"
+                logger.warning(text, readable(run), chunk, seconds, cause, way)
             raise Later(cause, seconds) from error
         del self._failures[run, chunk]
         return report.status.value
@@ -89,9 +95,19 @@ class Performing:
         except TypeError as error:
             raise OtherVersion(f"this version of omeda-async cannot perform it: {error}") from error
 
-    async def _stop(self, run: str, cause: str) -> None:
+    async def _stop(self, run: str, cause: str, way: str, *, is_gone: bool) -> None:
         waiting = await self.queue.remove(run)
-        text = (
-            "%s is stopped, as all records would meet this: %s (jobs that left the queue: %d; defer it again to go on)"
-        )
-        logger.error(text, readable(run), cause, waiting)
+        why, then = ("ends, as there is nothing left to perform", "to begin anew") if is_gone else (STOPPED, "to go on")
+        text = "%s %s: %s (jobs that left the queue: %d; defer it again %s)%s"
+        logger.error(text, readable(run), why, cause, waiting, then, way)
+
+
+def _way_to(error: Exception) -> str:
+    """Return the way to what nobody has foreseen: lines of code, and no text of an error, which may show a record."""
+    if isinstance(error, JournalError):
+        unforeseen = error.__cause__
+    else:
+        unforeseen = None if isinstance(error, OmedaAsyncError | OtherVersion | ConnectorException | OSError) else error
+    if unforeseen is None:
+        return ""
+    return "\n" + "".join(format_tb(unforeseen.__traceback__)).rstrip()

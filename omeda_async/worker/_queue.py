@@ -9,6 +9,7 @@ import attrs
 from procrastinate import App, exceptions
 from procrastinate.jobs import Job, Status
 
+from omeda_async._masking import readable
 from omeda_async.events import logger
 
 PERFORM: Final = "omeda_async.perform_chunk"
@@ -41,7 +42,7 @@ class Queue:
                 have begun before that, and end with it.
         """
         under_way = set() if anew else {job.task_kwargs["chunk"] for job in await self.jobs(run, Status.DOING)}
-        made = 0
+        made, waiting = 0, set[int]()
         for chunk in chunks:
             if chunk in under_way:
                 continue
@@ -50,8 +51,11 @@ class Queue:
             try:
                 await task.defer_async(run=run, chunk=chunk, operation=operation, options=dict(options))
             except exceptions.AlreadyEnqueued:
+                waiting.add(chunk)
                 continue
             made += 1
+        if waiting:
+            await self._tell_kept(run, waiting, priority)
         return made
 
     def lock(self, run: str, chunk: int) -> str:
@@ -65,6 +69,13 @@ class Queue:
         """
         found = await self.app.job_manager.list_jobs_async(queueing_lock=job.queueing_lock, status=Status.TODO.value)
         return job.queueing_lock is not None and any(one.id != job.id for one in found)
+    async def _tell_kept(self, run: str, chunks: set[int], priority: int) -> None:
+        """Say which priority jobs keep that were made with another one."""
+        jobs = [job for job in await self.jobs(run, Status.TODO) if job.task_kwargs["chunk"] in chunks]
+        kept = sorted({job.priority for job in jobs} - {priority})
+        if kept:
+            text = "%s: its jobs that wait already keep their priority (%s), and do not get %d"
+            logger.warning(text, readable(run), ", ".join(map(str, kept)), priority)
 
     async def jobs(self, run: str, status: Status) -> list[Job]:
         """Return the jobs of a run that are in that state."""

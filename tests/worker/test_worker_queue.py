@@ -75,6 +75,19 @@ async def test_jobs_with_more_priority_go_first(database: str, script: Script, r
     assert [name for name, _ in script.performed] == [f"{run}-urgent"] * 3 + [run] * 3
 
 
+async def test_jobs_that_wait_keep_their_priority_and_that_is_told(
+    database: str, script: Script, run: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By one line, and not where it is the same."""
+    async with opened(database) as jobs:
+        await jobs.defer_rows(map(str, range(3)), OPERATION, run=run, priority=5)
+        await jobs.defer_rows(map(str, range(3)), OPERATION, run=run, priority=5)
+        assert not told(caplog)
+        await jobs.defer_rows(map(str, range(3)), OPERATION, run=run, priority=99)
+    assert told(caplog) == [f"{run}: its jobs that wait already keep their priority (5), and do not get 99"]
+    assert not script.performed
+
+
 async def test_a_job_whose_chunk_is_anothers_comes_again_when_that_may_be_over(
     database: str, script: Script, run: str
 ) -> None:
@@ -106,6 +119,38 @@ async def test_whoever_asks_is_told_what_came_of_each_chunk(database: str, scrip
     done = ChunkStatus.DONE
     assert heard == [(run, 0, done), (run, 1, ChunkStatus.TAKEN), (run, 1, done)]
     assert script.done == {0, 1}
+
+
+ADDRESS = "a@x.com"
+
+
+def slip(address: str) -> None:
+    """Do what no program should."""
+    raise AttributeError(address)
+
+
+@pytest.mark.parametrize("is_met_by_the_journal", [False, True])
+async def test_a_fault_of_the_program_is_told_with_its_way(
+    database: str, script: Script, run: str, caplog: pytest.LogCaptureFixture, *, is_met_by_the_journal: bool
+) -> None:
+    """Line by line, and not what its error says, which may show a record."""
+    script.before = lambda _: slip(ADDRESS)
+    if is_met_by_the_journal:
+
+        def before(_: int) -> None:
+            try:
+                slip(ADDRESS)
+            except AttributeError as error:
+                raise JournalError("the journal x cannot be used") from error
+
+        script.before = before
+    async with opened(database) as jobs:
+        await jobs.defer_rows(["1"], OPERATION, run=run)
+        await jobs.run_worker(wait=False)
+    (said,) = [one for one in told(caplog) if ", in slip" in one]
+    assert "raise AttributeError(address)" in said
+    assert ("is tried again in" in said) is is_met_by_the_journal
+    assert ADDRESS not in said
 
 
 @pytest.mark.parametrize("error", [AuthenticationFailed("401: no", status=401), ConfigurationError("no token")])

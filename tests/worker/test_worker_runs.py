@@ -233,6 +233,13 @@ async def test_refused_credentials_stop_a_run_and_the_right_ones_let_it_go_on(da
         assert (status.total, all(one.is_done for one in status.counts)) == (100, True)
 
 
+async def test_an_option_of_files_is_told_to_be_one(database: str) -> None:
+    """It is no fault of what it holds."""
+    async with opened(database) as jobs:
+        with pytest.raises(ConfigurationError, match="columns is for files: give it to defer_file"):
+            await jobs.defer_rows(["1"], "cancel-campaigns", run=run_name(), columns={"a": "b"})
+
+
 async def test_an_option_that_is_none_is_told_when_the_run_is_deferred(database: str) -> None:
     """Not when its first job is performed."""
     async with opened(database, partial(manager_at, "http://127.0.0.1:9")) as jobs:
@@ -352,7 +359,8 @@ async def test_the_jobs_of_a_journal_that_was_removed_end_at_once(
         carry_out(database, "DELETE FROM omeda_async_journals WHERE name = %s", run)
         await jobs.run_worker(concurrency=1, wait=False)
         assert await states(jobs, run) == {0: "failed", 1: "cancelled", 2: "cancelled"}
-        assert len([one for one in told(caplog) if "there is no journal" in one]) == 1
+        (said,) = [one for one in told(caplog) if "there is no journal" in one]
+        assert "ends, as there is nothing left to perform: there is no journal" in said
         assert (await jobs.defer_rows(ids, DEPLOYMENTS, run=run, chunk=10)).jobs == 3
         await jobs.run_worker(wait=False)
         assert (await jobs.status(run)).complete

@@ -29,6 +29,8 @@ from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
 from omeda_async.outcomes import OutcomeStatus
 
+CHUNK: Final = 500
+"""Records that are claimed at a time, where nobody says otherwise."""
 _SHARE: Final = """
 UPDATE omeda_async_journals SET chunk = %s WHERE id = %s AND NOT EXISTS (
     SELECT FROM omeda_async_journal_runs WHERE journal = omeda_async_journals.id
@@ -90,6 +92,8 @@ class Batch:
     texts: list[str] = attrs.field(factory=list)
     """The records as JSON."""
     refused: list[Aside] = attrs.field(factory=list)
+    reason: str = ""
+    """Why the first of these is refused."""
 
 
 class Filled(NamedTuple):
@@ -109,7 +113,7 @@ class PostgresFill:
     Args:
         url: The database, and the name of the run.
         identity: Whose run it is.
-        chunk: Records that are claimed at a time; of a journal that exists, its own number counts.
+        chunk: Records that are claimed at a time; None for the usual number. Of a journal that exists, its own counts.
     """
 
     _sql: Connection
@@ -127,8 +131,9 @@ class PostgresFill:
     _met: bytearray
     """For each record whether this input holds it."""
 
-    def __init__(self, url: JournalUrl, identity: Identity, chunk: int) -> None:
-        self._url, self._identity, self._chunk = url, identity, chunk
+    def __init__(self, url: JournalUrl, identity: Identity, chunk: int | None) -> None:
+        self._url, self._identity, self._chunk = url, identity, chunk or CHUNK
+        self.place = str(url)
         self._stack = ExitStack()
         self._results = Results(self._numbers_for)
         self._added = 0
@@ -143,6 +148,11 @@ class PostgresFill:
             make_tables(self._sql, self._url)
         with usable(self._url), transaction(self._sql):
             return self._open()
+
+    @property
+    def chunk(self) -> int:
+        """How many records are claimed at a time, once it is open."""
+        return self._chunk
 
     def sample(self) -> tuple[str, bytes] | None:
         """Give a record and its fingerprint, where nothing was noted of how records were read."""

@@ -71,7 +71,7 @@ def usable(url: JournalUrl) -> Iterator[None]:
         raise JournalError(f"the journal {url} cannot be used: {error}") from None
     except DAMAGE as error:
         raise JournalError(
-            f"the journal {url} cannot be used: it is damaged (reading it met with a {type(error).__name__})"
+            f"the journal {url} cannot be used: it is damaged (reading it met with {type(error).__name__})"
         ) from error
 
 

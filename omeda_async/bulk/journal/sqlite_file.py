@@ -177,7 +177,7 @@ def displaced(path: Path) -> JournalError:
 def unusable(path: Path, error: Exception) -> JournalError:
     """Make the error for a journal that the operating system or SQLite refuses, or that is not as it was written."""
     if isinstance(error, DAMAGE):
-        return damaged(path, f"reading it met with a {type(error).__name__}")
+        return damaged(path, f"reading it met with {type(error).__name__}")
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return JournalError(f"the journal {path} cannot be used: {reason}")
 

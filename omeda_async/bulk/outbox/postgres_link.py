@@ -209,7 +209,7 @@ def unusable(url: OutboxUrl, error: PostgresFailed, *, unheard: bool = False, pu
 
 def damaged(url: OutboxUrl, error: Exception) -> OutboxError:
     """Make the error for an outbox whose rows are not as they were written."""
-    return OutboxError(f"the outbox {url} cannot be used: it is damaged (reading it met with a {type(error).__name__})")
+    return OutboxError(f"the outbox {url} cannot be used: it is damaged (reading it met with {type(error).__name__})")
 
 
 def _make(connection: Connection) -> None:

@@ -101,7 +101,7 @@ def unusable(path: Path, error: Exception, *, committing: bool = False) -> Outbo
         committing: Whether that was in the moment of writing, so that what was put may be there.
     """
     if isinstance(error, DAMAGE):
-        return damaged(path, f"reading it met with a {type(error).__name__}")
+        return damaged(path, f"reading it met with {type(error).__name__}")
     if getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT:
         return damaged(path, str(error))
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -13,13 +13,21 @@ from omeda_async.bulk.journal.codec import Codec, record_of, texts_of
 from omeda_async.bulk.journal.interface import Aside
 from omeda_async.bulk.journal.postgres_fill import Batch, Filled, PostgresFill
 from omeda_async.errors import InvalidRecord, JournalError
+from omeda_async.events import logger
 
 AT_ONCE: Final = 2000
 """Records that are written in one transaction."""
 
 
-async def fill(store: PostgresFill, work: Work, records: Records[Any]) -> Filled:
+async def fill(store: PostgresFill, work: Work, records: Records[Any], chunk: int | None) -> Filled:
     """Read the input to its end, and write it while the next of it is read.
+
+    Args:
+        store: Where to.
+        work: How records are read.
+        records: The input.
+        chunk: How many records are to be claimed at a time, if that was said; where it is another number, a line of the
+            log says so.
 
     Raises:
         JournalError: It cannot be written, or is another run's.
@@ -29,10 +37,14 @@ async def fill(store: PostgresFill, work: Work, records: Records[Any]) -> Filled
     worker = Worker("omeda_async fill")
     try:
         codec = Codec(await worker.do(store.open))
+        if chunk not in {None, store.chunk}:
+            text = "%s has chunks of %d records, and keeps to that: chunk=%d is for a run that is not there yet"
+            logger.warning(text, store.place, store.chunk, chunk)
         _check_reading(work, codec, await worker.do(store.sample))
         writing: asyncio.Future[None] | None = None
         items: list[Item] = []
-        position = 0
+        position = refused = 0
+        reason = ""
         async for record in iterate(records):
             items.append(read_item(work, record, position))
             position += 1
@@ -40,13 +52,19 @@ async def fill(store: PostgresFill, work: Work, records: Records[Any]) -> Filled
                 if writing is not None:
                     await writing
                 batch, items = _batch(work, codec, items), []
+                refused, reason = refused + len(batch.refused), reason or batch.reason
                 writing = worker.do(partial(store.add, batch))
             if position % BREATHE_EVERY == 0:
                 await asyncio.sleep(0)
         if writing is not None:
             await writing
-        await worker.do(partial(store.add, _batch(work, codec, items)))
-        return await worker.do(store.end)
+        batch = _batch(work, codec, items)
+        await worker.do(partial(store.add, batch))
+        filled = await worker.do(store.end)
+        if refused := refused + len(batch.refused):
+            text = "%s: %d of the records that were read cannot be sent; the first of them, as %s"
+            logger.warning(text, store.place, refused, reason or batch.reason)
+        return filled
     finally:
         await outlast(_close(worker, store))
 
@@ -81,7 +99,9 @@ def _batch(work: Work, codec: Codec, items: list[Item]) -> Batch:
             item.refusal = InvalidRecord.of(None, "cannot be kept as JSON: give an id, a mapping or a model")
             item.refusal.provider, item.refusal.operation = work.account.provider, work.name
     kept = [(item, text) for item, text in zip(good, texts, strict=True) if item.refusal is None]
+    reasons = (str(item.refusal) for item in items if item.refusal is not None)
     return Batch(
+        reason=next(reasons, ""),
         positions=[item.position for item, _ in kept],
         fingerprints=codec.fingerprints(item.fingerprint for item, _ in kept),
         texts=[text for _, text in kept],

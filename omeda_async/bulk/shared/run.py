@@ -56,7 +56,7 @@ class SharedRun(Generic[Record_co, Receipt_co]):
         return f"<{type(self).__name__} {self._work.name}: {self._url}>"
 
     async def fill(
-        self, records: Records[Any], *, chunk: int = 500, journal_pii: Literal["keep", "hash"] = "keep"
+        self, records: Records[Any], *, chunk: int | None = None, journal_pii: Literal["keep", "hash"] = "keep"
     ) -> RunFilled:
         """Read the input once, into the journal; nothing is sent.
 
@@ -66,8 +66,8 @@ class SharedRun(Generic[Record_co, Receipt_co]):
 
         Args:
             records: As for the bulk run.
-            chunk: Records that a process claims at a time, a million at the most; of a run that exists, its own number
-                counts.
+            chunk: Records that a process claims at a time, a million at the most; by default 500. Of a run that exists,
+                its own number counts, and a line of the log says so.
             journal_pii: ``"hash"`` keeps of a record only a salted hash, as soon as its outcome is there.
 
         Raises:
@@ -80,11 +80,12 @@ class SharedRun(Generic[Record_co, Receipt_co]):
         Cancelling it leaves a journal that the same call completes.
         """
         given = many(records)
-        check_whole("chunk", chunk, most=MOST_IN_CHUNK)
+        if chunk is not None:
+            check_whole("chunk", chunk, most=MOST_IN_CHUNK)
         if journal_pii not in {"keep", "hash"}:
             raise ConfigurationError("journal_pii must be 'keep' or 'hash'")
         store = PostgresFill(self._url, identity_of(self._work, journal_pii, shared=True), chunk)
-        filled = await fill(store, self._work, given)
+        filled = await fill(store, self._work, given, chunk)
         return RunFilled(
             run=self._url.run,
             place=str(self._url),

@@ -8,7 +8,9 @@ import attrs
 import pytest
 
 from omeda_async import ConfigurationError, InvalidRecord, JournalError, OutcomeStatus
+from omeda_async.bulk.journal.url import url_of
 from omeda_async.bulk.shared import input as reading, run as shared_run
+from omeda_async.bulk.shared.input import AT_ONCE
 from omeda_async.journal import read_not_done, read_status
 from tests.bulk.bulk_fakes import InputBrokeError, Watched
 from tests.bulk.journal_help import asked, journalled, kept_records, trace
@@ -50,6 +52,18 @@ async def test_the_same_call_again_changes_nothing(journal_url: str) -> None:
     again = await shared(journal_url).fill(records, chunk=3)
     assert (again.records, again.repeats, again.added, again.absent) == (9, 1, 0, 2)
     assert adds_up(journal_url, 11)
+
+
+async def test_what_of_a_call_does_not_count_is_told(journal_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Another size of chunks, where one is given; and records that cannot be sent, with the first reason."""
+    await shared(journal_url).fill(names(3), chunk=2)
+    await shared(journal_url).fill(names(4))
+    await shared(journal_url).fill(names(5), chunk=2)
+    assert not caplog.messages
+    await shared(journal_url).fill([*names(6), "bad", *names(AT_ONCE), "bad too"], chunk=7)
+    size, refused = caplog.messages
+    assert f"{url_of(journal_url)} has chunks of 2 records, and keeps to that: chunk=7 is for" in size
+    assert "2 of the records that were read cannot be sent; the first of them, as fake: name: is bad" in refused
 
 
 @pytest.mark.parametrize("at", [0, 1, 7, 10, 19, 24])
