@@ -44,6 +44,31 @@ async def test_a_session_of_sqlalchemy_commits_and_rolls_back_what_is_put_by_its
     assert applied(sandbox) == addresses(2)
 
 
+async def test_a_put_in_a_savepoint_goes_with_it(sandbox: Sandbox, url: str, session: Any) -> None:
+    """By a connection that was taken inside; one that was taken before puts before the savepoint is made."""
+    text: Any = pytest.importorskip("sqlalchemy").text
+
+    async def connection() -> Any:
+        return (await (await session.connection()).get_raw_connection()).driver_connection
+
+    async with outbox_on(sandbox, url) as outbox:
+        await session.execute(text("SELECT 1"))
+        before = await connection()
+        savepoint = await session.begin_nested()
+        await outbox.put(client(1), key="1", connection=await connection())
+        await savepoint.rollback()
+        savepoint = await session.begin_nested()
+        kept = await outbox.put(client(2), key="2", connection=await connection())
+        await savepoint.commit()
+        savepoint = await session.begin_nested()
+        early = await outbox.put(client(3), key="3", connection=before)
+        await savepoint.rollback()
+        await session.commit()
+        for ticket in (kept, early):
+            assert (await outbox.outcome(ticket, timeout=30)).status is OutcomeStatus.DONE
+    assert applied(sandbox) == addresses(2, 3)
+
+
 async def test_a_connection_of_asyncpg_puts_in_its_transaction(sandbox: Sandbox, url: str) -> None:
     """Also one of a pool; in no transaction it is refused."""
     asyncpg: Any = pytest.importorskip("asyncpg", reason="asyncpg is not installed: it comes with the extra recipes")
