@@ -69,6 +69,7 @@ class Queue:
         """
         found = await self.app.job_manager.list_jobs_async(queueing_lock=job.queueing_lock, status=Status.TODO.value)
         return job.queueing_lock is not None and any(one.id != job.id for one in found)
+
     async def _tell_kept(self, run: str, chunks: set[int], priority: int) -> None:
         """Say which priority jobs keep that were made with another one."""
         jobs = [job for job in await self.jobs(run, Status.TODO) if job.task_kwargs["chunk"] in chunks]

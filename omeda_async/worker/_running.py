@@ -110,8 +110,8 @@ async def check_made(app: App) -> None:
     """
     if not await app.check_connection_async():
         raise ConfigurationError(
-            "procrastinate's tables are missing in the database of the app: 'procrastinate --app=… schema --apply' makes "
-            "them"
+            "procrastinate's tables are missing in the database of the app: "
+            "'procrastinate --app=… schema --apply' makes them"
         )
 
 
@@ -161,9 +161,8 @@ class Running:
         # Without waiting, what is under way when no job is left may take its time.
         grace = self.grace if self.options["wait"] else None
         given: Any = {"shutdown_graceful_timeout": grace} | dict(self.options)
-        with usable_queue():
-            await check_made(self.app)
-            await self.app.run_worker_async(install_signal_handlers=False, **given)
+        await check_made(self.app)
+        await self.app.run_worker_async(install_signal_handlers=False, **given)
 
     async def _end(self, worker: asyncio.Task[None]) -> None:
         """Let it begin nothing, let attempts in flight end, and jobs go back to the queue."""

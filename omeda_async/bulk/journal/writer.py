@@ -253,9 +253,7 @@ class Journal:
         if self._refusal is None:
             if not isinstance(error, JournalError):
                 cause = error
-                words = (
-                    f"something unforeseen came up, a fault of the program or of what is there: {type(cause).__name__}"
-                )
+                words = f"the program is at fault, or what is there is damaged: {type(cause).__name__}"
                 error = JournalError(f"the journal {self._backend.place} cannot be used: {words}")
                 error.__cause__ = cause
             self._refusal = error
