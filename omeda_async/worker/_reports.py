@@ -18,7 +18,7 @@ class Deferred(AsJson):
     repeats: int
     """Records that ask for what an earlier one asks for, and share its outcome."""
     refused: int
-    """Records that cannot be sent; the journal keeps the reasons."""
+    """Records that cannot be sent, those of earlier inputs included; the journal keeps the reasons."""
     chunks: int
     """Its chunks, those that are done included."""
     jobs: int

@@ -26,7 +26,7 @@ from tests.bulk.sandboxed import manager_on
 FOLDER = samples.FOLDER / "postgres"
 EVERY = [
     (number, kind, mode)
-    for number, kinds in ((1, ("plain",)), (2, ("plain", "shared")), (3, ("plain", "shared")))
+    for number, kinds in ((1, ("plain",)), (2, ("plain", "shared")), (3, ("plain", "shared")), (4, ("plain", "shared")))
     for kind in kinds
     for mode in samples.MODES
 ]

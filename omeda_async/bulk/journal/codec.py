@@ -21,7 +21,7 @@ from omeda_async._masking import has_address, mask_emails
 from omeda_async._result import Result
 from omeda_async._row import Row, mapping_of
 from omeda_async.bulk._item import Item
-from omeda_async.bulk.journal.interface import Entries, Kept
+from omeda_async.bulk.journal.interface import Aside, Entries, Kept
 from omeda_async.errors import OmedaAsyncError
 from omeda_async.outcomes import OutcomeStatus
 
@@ -46,9 +46,11 @@ class Codec:
 
     Args:
         salt: Keep nothing of a record but a hash with this salt, and no e-mail address; None keeps records whole.
+        knows_refused: Say of records by what they would be known had they been refused.
     """
 
     salt: bytes | None = attrs.field(default=None, repr=False)
+    knows_refused: bool = False
 
     def fingerprints(self, contents: Iterable[bytes]) -> bytes:
         """Return fingerprints as they are kept, 16 bytes each, one after the other."""
@@ -63,7 +65,24 @@ class Codec:
         prints = chain.from_iterable(iter_unpack("16s", fingerprints))
         sums = chain.from_iterable(zip(map(crc32, prints), map(crc32, texts), strict=True))
         json = b",".join(texts).decode()
-        return Entries(positions, fingerprints, f"[{json}]", pack(f"<{2 * len(texts)}I", *sums))
+        refused_as = self.refused_as(items) if self.knows_refused else ()
+        return Entries(positions, fingerprints, f"[{json}]", pack(f"<{2 * len(texts)}I", *sums), refused_as)
+
+    def refused_as(self, items: Sequence[Item]) -> list[int]:
+        """Return by what records are known where they are refused: by what they hold, as they ask for nothing."""
+        return _numbers(self.fingerprints(text[text.index(b",") + 1 : -1] for text in texts_of(items)))
+
+    def refused(self, item: Item, kept: Kept) -> Aside:
+        """Return what is kept of a record that is refused; one that JSON cannot hold is known by its place and why."""
+        (text,) = texts_of([item])
+        nameless = text.endswith(b",null]")
+        known_by = _numbers(self.fingerprints([text + kept.stored.encode()])) if nameless else self.refused_as([item])
+        entry = f"[{item.position},null]" if self.salt is not None else text.decode()
+        return Aside(item.position, kept, entry, known_by[0])
+
+    def repeat(self, item: Item, kept: Kept) -> Aside:
+        """Return what is kept of a record that repeats another."""
+        return Aside(item.position, kept, None, number_of(self.fingerprints([item.fingerprint])))
 
     def text(self, text: str) -> str:
         """Return a text as it is kept: without e-mail addresses, or with masked ones; half a surrogate is spelt out."""
@@ -91,6 +110,15 @@ class Codec:
             "doubtful": result.doubtful,
         }
         return _dumped(stored if self.salt is None else _without_addresses(stored))
+
+
+def number_of(fingerprint: bytes) -> int:
+    """Return what a fingerprint is to an aside: half of it, as a number."""
+    return int.from_bytes(fingerprint[:8], "little", signed=True)
+
+
+def _numbers(fingerprints: bytes) -> list[int]:
+    return [number_of(one) for (one,) in iter_unpack(f"{FINGERPRINT_BYTES}s", fingerprints)]
 
 
 def texts_of(items: Sequence[Item]) -> list[bytes]:

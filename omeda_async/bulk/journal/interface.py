@@ -41,6 +41,8 @@ class Entries(NamedTuple):
     """An array of ``[position, record]``; a record that JSON cannot hold, or that is not to be kept, is null."""
     sums: bytes = b""
     """For each 4 bytes of the fingerprint's CRC-32, and 4 of that of its text in ``json``."""
+    refused_as: Sequence[int] = ()
+    """By what each was known where an earlier run refused it; empty where none has refused anything."""
 
     @classmethod
     def joined(cls, parts: Sequence["Entries"]) -> "Entries":
@@ -48,7 +50,8 @@ class Entries(NamedTuple):
         positions = [position for one in parts for position in one.positions]
         json = ",".join([one.json[1:-1] for one in parts])
         prints = b"".join([one.fingerprints for one in parts])
-        return cls(positions, prints, f"[{json}]", b"".join([one.sums for one in parts]))
+        refused_as = [known_by for one in parts for known_by in one.refused_as]
+        return cls(positions, prints, f"[{json}]", b"".join([one.sums for one in parts]), refused_as)
 
 
 class Known(NamedTuple):
@@ -71,6 +74,8 @@ class Aside(NamedTuple):
     kept: Kept
     entry: str | None
     """``[position, record]`` as JSON where it was refused locally; None where it repeats an earlier one."""
+    known_by: int
+    """The same for records that are the same to it, in any run: so often one holds it, so often it counts."""
 
 
 @attrs.define
@@ -111,6 +116,8 @@ class Opened(NamedTuple):
     """When the last of these runs was seen."""
     records: int
     """How many it holds of earlier runs; it may be a little less."""
+    has_refused: bool = False
+    """Whether it holds records that an earlier run refused."""
 
 
 class Backend(Protocol):
@@ -142,7 +149,7 @@ class Backend(Protocol):
         Args:
             requests: Made by the run.
             counts: Its outcomes, by status.
-            cause: Why it ended before its input did; None: it has met all of it, and asides of before are gone.
+            cause: Why it ended before its input did; None: it has met all of it.
         """
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from omeda_async._postgres_blocking import Connection, failing, transaction
 from omeda_async.bulk.journal.codec import STATUS_CODES
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import AGAIN, Aside, Entries, Known, Opened, WriteGroup, Written
+from omeda_async.bulk.journal.postgres_asides import NUMBER_OF, Asides
 from omeda_async.bulk.journal.postgres_link import find, opened, usable
 from omeda_async.bulk.journal.postgres_lock import (
     begin_run,
@@ -36,12 +37,12 @@ _SET_LATE_REPEATS_ASIDE: Final = """
 WITH late AS (
     DELETE FROM omeda_async_journal_records WHERE journal = %(journal)s AND octet_length(fingerprint) > 16 RETURNING *
 )
-INSERT INTO omeda_async_journal_asides (journal, position, run, repeats, status, attempts, answer)
+INSERT INTO omeda_async_journal_asides (journal, position, run, repeats, status, attempts, answer, known_by)
 SELECT journal, position, (SELECT max(number) FROM omeda_async_journal_runs WHERE journal = %(journal)s), true,
-    status, attempts, answer FROM late WHERE status IS NOT NULL
-ON CONFLICT (journal, position) DO UPDATE SET repeats = true, run = EXCLUDED.run, status = EXCLUDED.status,
-    attempts = EXCLUDED.attempts, answer = EXCLUDED.answer, record = NULL
-"""
+    status, attempts, answer, <known_by> FROM late WHERE status IS NOT NULL
+ON CONFLICT (journal, run, position) DO UPDATE SET repeats = true, status = EXCLUDED.status,
+    attempts = EXCLUDED.attempts, answer = EXCLUDED.answer, record = NULL, known_by = EXCLUDED.known_by
+""".replace("<known_by>", NUMBER_OF)
 _LAST_IDS: Final = """
 SELECT coalesce(max(id), %(first)s),
     (SELECT coalesce(max(id), %(first)s) FROM omeda_async_journal_answers WHERE id BETWEEN %(first)s AND %(last)s)
@@ -75,12 +76,12 @@ WHERE r.fingerprint = substr(%(fingerprints)b, 16 * place::int - 15, 16) AND r.j
     AND r.id + 0 <= %(last)s AND r.position > <position>
 """.replace("<entry>", _ENTRY).replace("<position>", _POSITION)
 _INSERT_ASIDES: Final = """
-INSERT INTO omeda_async_journal_asides (journal, run, position, repeats, status, attempts, answer, record)
-SELECT %s, %s, t.* FROM unnest(%s::bigint[], %s::bool[], %s::smallint[], %s::int[], %s::bigint[], %s::text[]) AS t
-ON CONFLICT (journal, position) DO UPDATE SET run = EXCLUDED.run, repeats = EXCLUDED.repeats,
-    status = EXCLUDED.status, attempts = EXCLUDED.attempts, answer = EXCLUDED.answer, record = EXCLUDED.record
+INSERT INTO omeda_async_journal_asides (journal, run, position, repeats, status, attempts, answer, record, known_by)
+SELECT %s, %s, t.*
+FROM unnest(%s::bigint[], %s::bool[], %s::smallint[], %s::int[], %s::bigint[], %s::text[], %s::bigint[]) AS t
+ON CONFLICT (journal, run, position) DO UPDATE SET repeats = EXCLUDED.repeats, status = EXCLUDED.status,
+    attempts = EXCLUDED.attempts, answer = EXCLUDED.answer, record = EXCLUDED.record, known_by = EXCLUDED.known_by
 """
-_DROP_ASIDES: Final = "DELETE FROM omeda_async_journal_asides WHERE journal = %s AND run <> %s"
 
 
 class PostgresBackend:
@@ -97,6 +98,7 @@ class PostgresBackend:
     _sql: Connection
     _journal: int
     _run: int
+    _asides: Asides
     _last: int
     """The last record of earlier runs."""
     _next_record: int
@@ -154,16 +156,17 @@ class PostgresBackend:
         self._last, answers = row_of(self._sql, _LAST_IDS, ids)
         requests, seconds_ago = row_of(self._sql, _RECENT, (stored.id, self._lookback))
         self._run = begin_run(self._sql, stored.id)
+        self._asides = Asides(self._sql, stored.id, self._run, are_noted=False)
         self._so_far |= {**journal, "run": self._run}
         self._next_record, self._next_answer = self._last + 1, answers + 1
         numbered = self._last - ids["first"]  # to count them would take a while where there are many
-        return Opened(stored.salt, requests, max(0.0, seconds_ago), numbered)
+        return Opened(stored.salt, requests, max(0.0, seconds_ago), numbered, self._asides.had_refused)
 
     def _end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
         self._so_far["requests"] = requests
         self._note_so_far(now=False)
         if cause is None:
-            self._sql.execute(_DROP_ASIDES, (self._journal, self._run))
+            self._asides.end()
         end_run(self._sql, self._journal, self._run, counts, cause)
 
     def _note_so_far(self, *, now: bool) -> None:
@@ -195,7 +198,8 @@ class PostgresBackend:
 
     def _enter(self, entries: Entries) -> tuple[Sequence[int], Sequence[Known]]:
         """Write down the records that are new; give the numbers of all, and what is known about the others."""
-        positions, fingerprints, text, _ = entries
+        positions, fingerprints, text, _, refused_as = entries
+        self._asides.take_back(refused_as)
         found = find(self._sql, self._journal, fingerprints, self._last)
         records: Sequence[int] = range(self._next_record, self._next_record + len(positions))
         values = {"journal": self._journal, "fingerprints": fingerprints, "entries": text, "last": self._last}
@@ -225,8 +229,10 @@ class PostgresBackend:
                     self._results.number_of(kept.stored),
                 ),
                 None if entry is None else entry[entry.index(",") + 1 : -1],
+                known_by,
             )
-            for position, kept, entry in asides
+            for position, kept, entry, known_by in asides
         }
-        columns = map(list, zip(*rows.values(), strict=True))
+        columns = [*map(list, zip(*rows.values(), strict=True))]
+        self._asides.meet(columns[-1], columns[1], columns[0])
         self._sql.execute(_INSERT_ASIDES, (self._journal, self._run, *columns))

@@ -9,9 +9,10 @@ import attrs
 import orjson
 
 from omeda_async._postgres_blocking import UNDONE, Connection, PostgresFailed, failing, transaction
-from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUS_CODES
+from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUS_CODES, number_of
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Aside
+from omeda_async.bulk.journal.postgres_asides import Asides
 from omeda_async.bulk.journal.postgres_link import find, opened, usable
 from omeda_async.bulk.journal.postgres_lock import (
     begin_run,
@@ -52,13 +53,10 @@ FROM unnest(%s::bigint[], %s::bigint[]) AS t (id, position) WHERE r.id = t.id
 """
 _SET_ASIDE: Final = """
 INSERT INTO omeda_async_journal_asides
-    (journal, run, repeats, position, repeated, status, attempts, answer, record)
+    (journal, run, repeats, position, repeated, status, attempts, answer, record, known_by)
 SELECT %s, %s, t.repeated IS NOT NULL, t.*
-FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::int[], %s::bigint[], %s::text[])
-    AS t (position, repeated, status, attempts, answer, record)
-ON CONFLICT (journal, position) DO UPDATE SET run = EXCLUDED.run, repeats = EXCLUDED.repeats,
-    repeated = EXCLUDED.repeated, status = EXCLUDED.status, attempts = EXCLUDED.attempts, answer = EXCLUDED.answer,
-    record = EXCLUDED.record
+FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::int[], %s::bigint[], %s::text[], %s::bigint[])
+    AS t (position, repeated, status, attempts, answer, record, known_by)
 """
 _CUT: Final = """
 INSERT INTO omeda_async_journal_chunks (journal, number, first, last)
@@ -71,7 +69,6 @@ _ANY_ROW: Final = """
 SELECT record, fingerprint FROM omeda_async_journal_records
 WHERE id BETWEEN %(first)s AND %(last)s AND record IS NOT NULL ORDER BY id LIMIT 1
 """
-_DROP_ASIDES: Final = "DELETE FROM omeda_async_journal_asides WHERE journal = %s AND run <> %s"
 _ASIDES: Final = """
 SELECT count(*) FILTER (WHERE repeats), count(*) FILTER (WHERE NOT repeats)
 FROM omeda_async_journal_asides WHERE journal = %s
@@ -91,6 +88,8 @@ class Batch:
     """16 bytes each, one after the other."""
     texts: list[str] = attrs.field(factory=list)
     """The records as JSON."""
+    refused_as: list[int] = attrs.field(factory=list)
+    """By what each was known where an earlier input had it refused."""
     refused: list[Aside] = attrs.field(factory=list)
     reason: str = ""
     """Why the first of these is refused."""
@@ -128,6 +127,7 @@ class PostgresFill:
     _is_older: bool
     """Whether a version may have filled it that did not note how it read records."""
     _salt: bytes | None
+    _asides: Asides
     _met: bytearray
     """For each record whether this input holds it."""
 
@@ -162,6 +162,11 @@ class PostgresFill:
             row = self._sql.execute(_ANY_ROW, ids_of(self._journal)).fetchone()
             return row and (row[0], bytes(row[1]))
 
+    @property
+    def had_refused(self) -> bool:
+        """Whether an earlier input had records that were refused; to be asked once it is open."""
+        return self._asides.had_refused
+
     def add(self, batch: Batch) -> None:
         """Add records, in the order of the input; again where somebody who performs chunks was in the way."""
         with usable(self._url):
@@ -182,7 +187,7 @@ class PostgresFill:
         with usable(self._url), transaction(self._sql):
             self._cut_off(self._last)
             note_so_far(self._sql, self._so_far, now=False)
-            self._sql.execute(_DROP_ASIDES, (self._journal, self._run))
+            self._asides.end()
             self._sql.execute(_FILLED, (True, self._journal))
             end_run(self._sql, self._journal, self._run, {}, None)
             repeats, refused = row_of(self._sql, _ASIDES, (self._journal,))
@@ -209,6 +214,7 @@ class PostgresFill:
         self._last, self._cut, self._chunks = row_of(self._sql, _SO_FAR, {"journal": stored.id, **ids_of(stored.id)})
         self._met = bytearray(self._last - stored.id * SPAN)
         self._run = begin_run(self._sql, stored.id)
+        self._asides = Asides(self._sql, stored.id, self._run, are_noted=True)
         self._so_far = {"journal": stored.id, "run": self._run, "requests": 0, "recent": 0}
         return stored.salt
 
@@ -232,11 +238,11 @@ class PostgresFill:
             if place in found:
                 record, stands = found[place]
                 if self._has_met(record):
-                    repeats.append((position, record, None, None, None, None))
+                    repeats.append((position, record, None, None, None, None, number_of(fingerprint)))
                 elif position < stands:
                     moved.append((record, position))
             elif (first := seen.get(fingerprint)) is not None:
-                repeats.append((position, first, None, None, None, None))
+                repeats.append((position, first, None, None, None, None, number_of(fingerprint)))
             else:
                 self._last += 1
                 self._met.append(1)
@@ -251,7 +257,10 @@ class PostgresFill:
         if moved:
             self._sql.execute(_MOVE, _columns(moved))
         if asides := [*repeats, *self._refused(batch.refused)]:
-            self._sql.execute(_SET_ASIDE, (self._journal, self._run, *_columns(asides)))
+            columns = _columns(asides)
+            self._asides.meet(columns[-1], [repeated is not None for repeated in columns[1]], columns[0])
+            self._sql.execute(_SET_ASIDE, (self._journal, self._run, *columns))
+        self._asides.take_back(batch.refused_as)
 
     def _has_met(self, record: int) -> bool:
         """Whether this input has held it before, wherever an earlier one did."""
@@ -269,8 +278,9 @@ class PostgresFill:
                 kept.attempts,
                 self._results.number_of(kept.stored),
                 None if entry is None else entry[entry.index(",") + 1 : -1],
+                known_by,
             )
-            for position, kept, entry in asides
+            for position, kept, entry, known_by in asides
         ]
 
     def _numbers_for(self, answers: int) -> int:

@@ -57,6 +57,12 @@ STEPS: Final[tuple[str, ...]] = (
     """
     ALTER TABLE omeda_async_journals ADD COLUMN records bigint, ADD COLUMN asides bigint
     """,
+    # Inputs that are given one after the other have something at the same positions: asides are known by what they are.
+    """
+    ALTER TABLE omeda_async_journal_asides DROP CONSTRAINT omeda_async_journal_asides_pkey,
+        ADD PRIMARY KEY (journal, run, position), ADD COLUMN known_by bigint;
+    CREATE INDEX omeda_async_journal_asides_known ON omeda_async_journal_asides (known_by, journal)
+    """,
 )
 """What makes each format of the one before it."""
 PERFORMING: Final = """journals SELECT, journals UPDATE, journal_chunks SELECT, journal_chunks UPDATE,

@@ -29,6 +29,7 @@ from omeda_async.bulk.journal.interface import (
     Written,
 )
 from omeda_async.bulk.journal.ranges import ranges
+from omeda_async.bulk.journal.sqlite_asides import EarlierAsides
 from omeda_async.bulk.journal.sqlite_connection import INODE
 from omeda_async.bulk.journal.sqlite_file import Files, displaced, journal_file, unusable
 from omeda_async.bulk.journal.sqlite_find import Finder
@@ -52,11 +53,12 @@ INSERT INTO results SELECT *, <sum> FROM (
 )
 """.replace("<sum>", RESULT_SUM)
 _INSERT_ASIDES: Final = """
-INSERT OR REPLACE INTO asides SELECT *, <sum> FROM (
+INSERT OR REPLACE INTO asides (position, run, repeats, status, attempts, answer, entry, entry_sum, known_by, sum)
+SELECT *, <sum> FROM (
     SELECT json_extract(value, '$[0]') AS position, :run AS run, json_extract(value, '$[1]') AS repeats,
     json_extract(value, '$[2]') AS status, json_extract(value, '$[3]') AS attempts,
-    json_extract(value, '$[4]') AS answer, json_extract(value, '$[5]'), json_extract(value, '$[6]') AS entry_sum
-    FROM json_each(:asides)
+    json_extract(value, '$[4]') AS answer, json_extract(value, '$[5]'), json_extract(value, '$[6]') AS entry_sum,
+    json_extract(value, '$[7]') AS known_by FROM json_each(:asides)
 )
 """.replace("<sum>", ASIDE_SUM)
 _INSERT_STORED: Final = """
@@ -92,6 +94,7 @@ class SqliteBackend:
     _begun: tuple[float, int]
     _mark: int
     _sql: sqlite3.Connection
+    _earlier: EarlierAsides
     find: Callable[[bytes], Sequence[Known]]
     lapsed: None = None
     """A lock that dies with its holder does not lapse."""
@@ -128,6 +131,7 @@ class SqliteBackend:
         ids = self._sql.execute(_IDS).fetchone()[0]
         self._so_far = {"run": run, "requests": 0, "recent": 0, "ids": ids, "writes": 0, "now": False}
         self._last, stored = self._sql.execute(_HIGHEST).fetchone()
+        self._earlier = EarlierAsides(self._sql, run)
         self._next_record, self._next_stored = self._last + 1, stored + 1
         self.find = Finder(self._sql, self._last, self._path).find
 
@@ -172,7 +176,7 @@ class SqliteBackend:
         self._so_far |= {"requests": requests, "now": False}
         self._sql.execute(_SO_FAR, self._so_far)
         if cause is None:
-            self._sql.execute("DELETE FROM asides WHERE run != ?", (self._run,))
+            self._earlier.end()
         now = _clock.utc_now().timestamp()
         self._sql.execute(_END, (now, cause is None, _dumped(counts), cause, self._run))
 
@@ -201,7 +205,9 @@ class SqliteBackend:
 
     def _enter(self, entries: Entries) -> tuple[Sequence[int], Sequence[Known]]:
         """Write down the records that are new; give the numbers of all, and what is known about the others."""
-        positions, fingerprints, text, _ = entries
+        positions, fingerprints, text, _, refused_as = entries
+        if refused_as:
+            self._earlier.take_back(_dumped(refused_as))
         found = self.find(fingerprints) if self._last else []
         records: Sequence[int] = range(self._next_record, self._next_record + len(positions))
         if len(found) < len(positions):
@@ -241,11 +247,13 @@ class SqliteBackend:
         rows = [
             (
                 *(position, entry is None, STATUS_CODES[kept.status], kept.attempts, self._numbers[kept.stored]),
-                *(entry, crc32((entry or "").encode())),
+                *(entry, crc32((entry or "").encode()), known_by),
             )
-            for position, kept, entry in asides
+            for position, kept, entry, known_by in asides
         ]
-        self._sql.execute(_INSERT_ASIDES, {"run": self._run, "asides": _dumped(rows)})
+        dumped = _dumped(rows)
+        self._earlier.meet(dumped)
+        self._sql.execute(_INSERT_ASIDES, {"run": self._run, "asides": dumped})
 
     def _store(self, texts: list[str]) -> None:
         """Write what is stored of results, each text once."""

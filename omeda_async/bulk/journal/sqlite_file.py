@@ -13,6 +13,7 @@ import orjson
 
 from omeda_async import _clock
 from omeda_async._version import __version__
+from omeda_async.bulk.journal.codec import number_of
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Opened
 from omeda_async.bulk.journal.sqlite_connection import INODE, TWO_NAMES, connect, connect_to_read, keep_log
@@ -25,6 +26,7 @@ from omeda_async.bulk.journal.sqlite_sums import (
     check_texts,
     check_whole,
     damaged,
+    know_asides,
     sum_of,
     sums,
 )
@@ -55,9 +57,9 @@ FROM records LEFT JOIN results
 ON results.first = (SELECT max(first) FROM results WHERE first <= records.id) AND results.last >= records.id;
 CREATE TABLE answers (id INTEGER PRIMARY KEY, answer TEXT NOT NULL);
 CREATE TABLE asides (
-    position INTEGER PRIMARY KEY, run INTEGER NOT NULL, repeats INTEGER NOT NULL, status INTEGER NOT NULL,
-    attempts INTEGER NOT NULL, answer INTEGER NOT NULL, entry TEXT
-);
+    position INTEGER NOT NULL, run INTEGER NOT NULL, repeats INTEGER NOT NULL, status INTEGER NOT NULL,
+    attempts INTEGER NOT NULL, answer INTEGER NOT NULL, entry TEXT, known_by INTEGER, PRIMARY KEY (run, position)
+) WITHOUT ROWID;
 INSERT INTO meta VALUES ('indexed', 0);
 """
 _BEGIN_RUN: Final = (
@@ -67,6 +69,7 @@ _BEGIN_RUN: Final = (
 )
 _FIRST: Final = "SELECT started FROM runs ORDER BY id LIMIT 1"
 _BOTH: Final = "SELECT count(*), ifnull(sum(id), 0), (SELECT count(*) FROM prints) FROM records"
+_ANY_REFUSED: Final = "SELECT EXISTS (SELECT * FROM asides WHERE NOT repeats)"
 _COUNT_NEW: Final = "SELECT count(*) FROM records WHERE id > (SELECT value FROM meta WHERE name = 'indexed')"
 _INDEX_NEW: Final = """
 INSERT OR IGNORE INTO prints
@@ -81,9 +84,9 @@ _SET_LATE_REPEATS_ASIDE: Final = (
     AND id != (SELECT record FROM prints WHERE prints.fingerprint = records.fingerprint)
     """,
     """
-    INSERT OR REPLACE INTO asides (position, run, repeats, status, attempts, answer)
-    SELECT json_extract(entry, '$[0]'), (SELECT max(id) FROM runs), 1, status, attempts, answer
-    FROM late JOIN outcomes ON outcomes.id = late.id WHERE status NOT NULL
+    INSERT OR REPLACE INTO asides (position, run, repeats, status, attempts, answer, known_by)
+    SELECT json_extract(entry, '$[0]'), (SELECT max(id) FROM runs), 1, status, attempts, answer,
+    number_of(fingerprint) FROM late JOIN outcomes ON outcomes.id = late.id WHERE status NOT NULL
     """,
     "UPDATE asides SET entry_sum = 0, sum = <sum> WHERE sum IS NULL".replace("<sum>", ASIDE_SUM),
     "DELETE FROM records WHERE id IN (SELECT id FROM late)",
@@ -155,7 +158,8 @@ def journal_file(
                 recent = _recent(connection, lookback)
                 run, records = _begin_run(connection, path)
                 connection.execute("COMMIT")
-                opened = Opened(whose(connection, path)[1], *recent, records)
+                has_refused = bool(connection.execute(_ANY_REFUSED).fetchone()[0])
+                opened = Opened(whose(connection, path)[1], *recent, records, has_refused)
                 yield connection, _files_of(path), (connection.execute(_FIRST).fetchone()[0], run), opened
     except (sqlite3.Error, OSError, *DAMAGE) as error:
         raise unusable(path, error) from error
@@ -270,6 +274,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, identity: Identity) -> 
     if not check_format(connection, path):
         _fill(connection, identity)
     add_sums(connection)
+    know_asides(connection)
+    connection.create_function("number_of", 1, number_of, deterministic=True)
     _index(connection)
 
 

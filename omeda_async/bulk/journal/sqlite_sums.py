@@ -25,7 +25,8 @@ def sum_of(*columns: str) -> str:
 
 
 RESULT_SUM: Final = sum_of("first", "last", "status", "attempts", "answer")
-ASIDE_SUM: Final = sum_of("position", "run", "repeats", "status", "attempts", "answer", "entry_sum")
+_BY_POSITION_SUM: Final = sum_of("position", "run", "repeats", "status", "attempts", "answer", "entry_sum")
+ASIDE_SUM: Final = f"({_BY_POSITION_SUM} + ifnull(known_by, 0) % 2147483647) % 2147483647"
 RUN_SUM: Final = sum_of("requests", "recent", "ids", "writes")
 _COLUMNS: Final = (
     "records ADD COLUMN sum BLOB",  # 4 bytes of the fingerprint, 4 of the entry
@@ -40,8 +41,25 @@ _COLUMNS: Final = (
 )
 _WRONG: Final = "SELECT EXISTS (SELECT * FROM {} WHERE {} {})"
 _ALL: Final = "SELECT EXISTS (SELECT * FROM meta WHERE name = 'sum')"  # it was begun with sums: no row is without
-_SUMS: Final = {"results": RESULT_SUM, "asides": ASIDE_SUM, "runs": RUN_SUM}
+_SUMS: Final = {"results": RESULT_SUM, "runs": RUN_SUM}
 _HAS_SUMS: Final = "SELECT EXISTS (SELECT * FROM pragma_table_info('runs') WHERE name = 'sum')"
+_HAS_KNOWN: Final = "SELECT EXISTS (SELECT * FROM pragma_table_info('asides') WHERE name = 'known_by')"
+# Inputs that are given one after the other have something at the same positions.
+_KNOW_ASIDES: Final = (
+    "ALTER TABLE asides RENAME TO asides_by_position",
+    """
+    CREATE TABLE asides (
+        position INTEGER NOT NULL, run INTEGER NOT NULL, repeats INTEGER NOT NULL, status INTEGER NOT NULL,
+        attempts INTEGER NOT NULL, answer INTEGER NOT NULL, entry TEXT, entry_sum INTEGER, sum INTEGER,
+        known_by INTEGER, PRIMARY KEY (run, position)
+    ) WITHOUT ROWID
+    """,
+    """
+    INSERT INTO asides (position, run, repeats, status, attempts, answer, entry, entry_sum, sum)
+    SELECT position, run, repeats, status, attempts, answer, entry, entry_sum, sum FROM asides_by_position
+    """,
+    "DROP TABLE asides_by_position",
+)
 _ODD: Final = """
 SELECT EXISTS (SELECT * FROM results WHERE status NOT BETWEEN 1 AND 8 OR last < first)
 OR (SELECT ifnull(sum(last - first + 1), 0) FROM results) > (SELECT count(*) FROM records)
@@ -67,6 +85,17 @@ def add_sums(connection: sqlite3.Connection) -> None:
             connection.execute(f"ALTER TABLE {column}")
 
 
+def know_asides(connection: sqlite3.Connection) -> None:
+    """Have asides known by what they are, where they were known by their positions."""
+    if not _has_known(connection):
+        for statement in _KNOW_ASIDES:
+            connection.execute(statement)
+
+
+def _has_known(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute(_HAS_KNOWN).fetchone()[0])
+
+
 def damaged(path: Path, what: str) -> JournalError:
     """Make the error for a journal that is not as it was written."""
     return JournalError(
@@ -89,7 +118,8 @@ def check_whole(connection: sqlite3.Connection, path: Path) -> None:
     if not has_sums(connection):
         return
     differs = "ifnull(sum, -1) IS NOT" if connection.execute(_ALL).fetchone()[0] else "sum !="
-    for table, its_sum in _SUMS.items():
+    aside_sum = ASIDE_SUM if _has_known(connection) else _BY_POSITION_SUM
+    for table, its_sum in {**_SUMS, "asides": aside_sum}.items():
         if connection.execute(_WRONG.format(table, differs, its_sum)).fetchone()[0]:
             raise damaged(path, f"{table} are not what was written")
     if connection.execute(_LOST).fetchone()[0]:

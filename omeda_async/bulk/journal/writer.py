@@ -17,7 +17,7 @@ from omeda_async.bulk._item import Closed, Item, still_doubtful
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk.journal.codec import FINGERPRINT, Codec
 from omeda_async.bulk.journal.in_hand import InHand
-from omeda_async.bulk.journal.interface import Aside, Backend, Entries, Known, WriteGroup, Written
+from omeda_async.bulk.journal.interface import Backend, Entries, Known, WriteGroup, Written
 from omeda_async.errors import ClosedError, JournalError, OmedaAsyncError
 from omeda_async.outcomes import OutcomeStatus, Tally
 
@@ -89,7 +89,8 @@ class Journal:
         except BaseException:
             await outlast(self._shut())  # after what may still be under way
             raise
-        self._codec, self._refusal, self._resumed = Codec(opened.salt), None, opened.records > 0
+        self._codec, self._refusal = Codec(opened.salt, opened.has_refused), None
+        self._resumed = opened.records > 0
         self._looks_up = self._resumed
         return opened.requests, opened.seconds_ago
 
@@ -204,10 +205,9 @@ class Journal:
     def note(self, items: Sequence[Item], result: Result[Any], *, refused: bool = False) -> None:
         """Have items counted that are not sent: they repeat earlier ones, or were refused locally."""
         try:
+            kept_of = self._codec.refused if refused else self._codec.repeat
             self._asked.group.asides += [
-                Aside(item.position, kept, self._codec.entries([item]).json[1:-1] if refused else None)
-                for these, kept in self._codec.kept([(items, result)])
-                for item in these
+                kept_of(item, kept) for these, kept in self._codec.kept([(items, result)]) for item in these
             ]
         except Exception as error:  # noqa: BLE001 whoever sends something is told
             self._failed(error)

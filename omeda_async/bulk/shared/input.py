@@ -10,7 +10,6 @@ from omeda_async.bulk._job import Work
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._reader import BREATHE_EVERY, iterate, read_item
 from omeda_async.bulk.journal.codec import Codec, record_of, texts_of
-from omeda_async.bulk.journal.interface import Aside
 from omeda_async.bulk.journal.postgres_fill import Batch, Filled, PostgresFill
 from omeda_async.errors import InvalidRecord, JournalError
 from omeda_async.events import logger
@@ -36,7 +35,7 @@ async def fill(store: PostgresFill, work: Work, records: Records[Any], chunk: in
     """
     worker = Worker("omeda_async fill")
     try:
-        codec = Codec(await worker.do(store.open))
+        codec = Codec(await worker.do(store.open), store.had_refused)
         if chunk not in {None, store.chunk}:
             text = "%s has chunks of %d records, and keeps to that: chunk=%d is for a run that is not there yet"
             logger.warning(text, store.place, store.chunk, chunk)
@@ -105,8 +104,9 @@ def _batch(work: Work, codec: Codec, items: list[Item]) -> Batch:
         positions=[item.position for item, _ in kept],
         fingerprints=codec.fingerprints(item.fingerprint for item, _ in kept),
         texts=[text for _, text in kept],
+        refused_as=codec.refused_as([item for item, _ in kept]) if codec.knows_refused else [],
         refused=[
-            Aside(item.position, stored, codec.entries([item]).json[1:-1])
+            codec.refused(item, stored)
             for item in items
             if item.refusal is not None
             for _, stored in codec.kept([(item, refused(item))])

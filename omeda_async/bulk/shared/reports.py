@@ -26,7 +26,7 @@ class RunFilled(AsJson):
     repeats: int
     """Records that ask for what an earlier one asks for, and share its outcome."""
     refused: int
-    """Records that cannot be sent; the journal keeps the reasons."""
+    """Records that cannot be sent, those of earlier inputs included; the journal keeps the reasons."""
     added: int = 0
     """Of ``records``, those that this call has added; the others an earlier one had."""
     absent: int = 0
