@@ -103,6 +103,10 @@ def _show(console: Console, status: JournalStatus) -> None:
             say(
                 console, f"Damaged: {counted(missing, 'record')} missing, as rows were removed from the journal.", "red"
             )
+        for run in status.runs:
+            say(console, _reading_in_words(run), "dim")
+        say(console, f"{counted(status.requests, 'request')} in all", "dim")
+        return
     for number, run in enumerate(status.runs, 1):
         say(console, _run_in_words(number, run, running=status.running and number == len(status.runs)), "dim")
 
@@ -126,6 +130,13 @@ def _run_in_words(number: int, run: JournalRun, *, running: bool) -> str:
     return f"run {number}: {_moment(run.started)} {until}; {least}{counted(run.requests, 'request')}"
 
 
+def _reading_in_words(reading: JournalRun) -> str:
+    """Say when an input was read into a shared run: that sends nothing, and its end is not the run's."""
+    if reading.ended is None or not reading.complete:
+        return f"input read from {_moment(reading.started)}, not to its end"
+    return f"input read from {_moment(reading.started)} to {_moment(reading.ended)}, to its end"
+
+
 def _moment(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
@@ -144,19 +155,28 @@ def _document(status: JournalStatus) -> dict[str, Any]:
         "missing": status.missing,
         "repeats": status.repeats,
         "requests": status.requests,
-        "chunks": None if status.chunks is None else attrs.asdict(status.chunks),
+        "chunks": None if status.chunks is None else _chunks(status.chunks),
         "causes": [
             {"status": one.status.value, "error": one.error, "message": one.message, "records": one.records}
             for one in status.causes
         ],
         "runs": [
             {
-                "started": run.started.isoformat(),
-                "ended": None if run.ended is None else run.ended.isoformat(),
+                **_span(run),
                 "complete": run.complete,
                 "requests": run.requests,
                 "cause": None if run.cause is None else cause_in_words(run.cause),
             }
             for run in status.runs
+            if status.chunks is None
         ],
+        "readings": [{**_span(run), "to_its_end": run.complete} for run in status.runs if status.chunks is not None],
     }
+
+
+def _span(run: JournalRun) -> dict[str, str | None]:
+    return {"started": run.started.isoformat(), "ended": None if run.ended is None else run.ended.isoformat()}
+
+
+def _chunks(chunks: JournalChunks) -> dict[str, Any]:
+    return {**attrs.asdict(chunks), "seen": None if chunks.seen is None else chunks.seen.isoformat()}

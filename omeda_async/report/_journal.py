@@ -50,7 +50,7 @@ def story_of(
             message=told(one.error) if one.error else "",
         )
     title, _ = TITLES.get(status.operation, (status.operation, ""))
-    runs = [*_runs(status)]
+    runs = [*_runs(status)] if status.chunks is None else []
     return Story(
         title=f"{title} at {PROVIDERS.get(status.provider, status.provider)}",
         place=urlsplit(status.base_url).netloc.rpartition("@")[2],
@@ -100,6 +100,8 @@ def _notes(status: JournalStatus) -> Iterator[str]:
         "requests: when they were sent, and what they waited for, is not known. A page that a command makes with "
         "--report as it sends has both."
     )
+    if status.chunks is not None:
+        yield "Several processes share this run: when each has sent is not known, only how many requests it was in all."
     if not status.keeps_records:
         yield "The journal keeps no records: those that are not done are known by their place in the input only."
     if status.repeats:

@@ -1,6 +1,8 @@
 """What has to be right before anything is enqueued or sent by workers; the rest is tested with them."""
 
+import asyncio
 import json
+import re
 import secrets
 import shlex
 from urllib.parse import quote, urlencode, urlsplit
@@ -8,8 +10,11 @@ from urllib.parse import quote, urlencode, urlsplit
 import psycopg
 import pytest
 
+from tests.bulk.bulk_fakes import InputBrokeError, Watched
 from tests.bulk.journal_help import asked
+from tests.bulk.shared_help import names, shared
 from tests.cli.cli_scene import Scene
+from tests.report.pages import data_of
 
 ROWS = "email,brand_ids\na@x.com,XXG\n"
 
@@ -81,6 +86,39 @@ def test_the_commands_that_are_printed_work_as_they_stand(
         monkeypatch.setenv(name, "nowhere")
     assert scene.give(*commands[1][1:], "--format", "json").exit_code == 1
     assert "run=" not in commands[0][2]
+
+
+def test_the_status_of_a_shared_run_tells_its_requests_and_when_its_input_was_read(
+    scene: Scene, journal_url: str
+) -> None:
+    """An input that was read is not called a complete run, and has no requests; times have one form."""
+    asyncio.run(shared(journal_url).fill(names(12)))
+    said = " ".join(scene.give("status", journal_url).stdout.split())
+    assert re.search(r"UTC, to its end 0 requests in all$", said)
+    found = json.loads(scene.give("status", journal_url, "--format", "json").stdout)
+    assert (found["complete"], found["runs"], found["chunks"]["seen"]) == (False, [], None)
+    report = asyncio.run(shared(journal_url).work())
+    said = " ".join(scene.give("status", journal_url).stdout.split())
+    assert re.search(
+        rf"input read from [-0-9: ]+ UTC to [-0-9: ]+ UTC, to its end {report.requests} requests in all$", said
+    )
+    assert "run 1" not in said
+    page = scene.directory / "run.html"
+    found = json.loads(scene.give("status", journal_url, "--format", "json", "--report", page).stdout)
+    assert (found["complete"], found["requests"]) == (True, report.requests)
+    (reading,) = found["readings"]
+    assert reading["to_its_end"] is True
+    assert all("T" in moment for moment in (reading["started"], reading["ended"], found["chunks"]["seen"]))
+    assert (data_of(page)["runs"], data_of(page)["requests"]) == ([], report.requests)
+
+
+def test_an_input_that_was_not_read_to_its_end_is_told(scene: Scene, journal_url: str) -> None:
+    """Whoever reads the status cannot know whether somebody still does."""
+    with pytest.raises(InputBrokeError):
+        asyncio.run(shared(journal_url).fill(Watched(names(12), fail_at=5)))
+    assert ", not to its end" in " ".join(scene.give("status", journal_url).stdout.split())
+    (reading,) = json.loads(scene.give("status", journal_url, "--format", "json").stdout)["readings"]
+    assert (reading["ended"], reading["to_its_end"]) == (None, False)
 
 
 def test_rows_that_were_removed_from_a_run_are_told(scene: Scene, journal_url: str) -> None:

@@ -15,7 +15,7 @@ NOT_DONE: Final = frozenset(status for status in OutcomeStatus if not status.is_
 
 @attrs.frozen(kw_only=True)
 class JournalRun:
-    """One run that wrote a journal; each resume is one more."""
+    """One run that wrote a journal, each resume one more; of a shared run one reading of its input, which sends nothing."""
 
     started: datetime
     ended: datetime | None
@@ -23,7 +23,7 @@ class JournalRun:
     requests: int
     """HTTP requests made, as far as they were noted: by a run that was killed, at least so many."""
     complete: bool
-    """Did it read its input to the end?"""
+    """Did it read its input to the end? Whether all of a shared run is done, its chunks say."""
     counts: Mapping[OutcomeStatus, int]
     """What it reported, records settled by earlier runs included; empty until it has ended."""
     cause: str | None
