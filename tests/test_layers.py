@@ -176,7 +176,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"report\._journal", rf"errors|journal|outcomes|_masking|{OWN}", r""),
     (
         r"worker(\..*)?",
-        rf"errors|outcomes|events|manager|journal|_(masking|clock|checks|hooks|postgres_blocking)|bulk(\.shared\.reports|\.journal\.(url|postgres_todo))?|rows(\._file)?|{OWN}",
+        rf"errors|outcomes|events|manager|journal|_(masking|clock|checks|hooks|postgres_blocking)|bulk(\.shared\.reports|\.journal\.(url|postgres_cancel|postgres_todo))?|rows(\._file)?|{OWN}",
         r"attrs|procrastinate(\..*)?",
     ),
     (

@@ -160,7 +160,9 @@ def show_plan(
         table.add_row("due before their turn", f"{len(plan.late):,}", style="red")
     say(console, title, "bold")
     console.print(table)
-    show_failures(console, plan.refused, plan.refused_total, rest=f"--format json has {len(plan.refused):,} of them")
+    kept = len(plan.refused)
+    them = f"all {kept:,}" if kept == plan.refused_total else f"the first {kept:,} of the {plan.refused_total:,}"
+    show_failures(console, plan.refused, plan.refused_total, rest=f"--format json has {them}")
     for outcome in plan.late[:SHOWN]:
         say(console, shown(f"{place(outcome)}: its turn may come too late"), "yellow")
     if len(plan.late) > SHOWN:

@@ -116,13 +116,18 @@ def seconds_in_words(seconds: float) -> str:
 
 
 @contextmanager
-def complaints() -> Iterator[None]:
-    """Turn an error in settings, files and journals into a sentence and an exit code."""
+def complaints(argument: str = "") -> Iterator[None]:
+    """Turn an error in settings, files and journals into a sentence and an exit code.
+
+    Args:
+        argument: What is given to the command without an option, by the name that errors begin with.
+    """
     try:
         with interruptible():
             yield
     except (ConfigurationError, JournalError, OutboxError) as error:
-        say(notes(), f"Error: {shown(in_command(error.message, error.provider))}", "bold red")
+        message = error.message.removeprefix(f"{argument}: ")
+        say(notes(), f"Error: {shown(in_command(message, error.provider))}", "bold red")
         raise typer.Exit(Exit.USAGE) from None
     except KeyboardInterrupt:
         say(notes(), "Interrupted; nothing was sent.", "bold")

@@ -1,5 +1,6 @@
 """What a journal holds."""
 
+import re
 import sys
 from contextlib import nullcontext
 from datetime import datetime
@@ -16,16 +17,19 @@ from omeda_async.cli._order import Format
 from omeda_async.cli._outbox import show_outbox
 from omeda_async.cli._report import STYLES, new_table, words
 from omeda_async.cli._screen import Exit, complaints, counted, notes, print_json, results, say, shown
-from omeda_async.cli._words import cause_in_words
+from omeda_async.cli._words import cause_in_words, in_command
 from omeda_async.journal import JournalChunks, JournalRun, JournalStatus, read_status
 from omeda_async.outbox import is_outbox
 
+_CAUSES: Final = 20
+"""So many are told at the most."""
 _NOT_DONE: Final = [status for status in OutcomeStatus if not status.is_done]
 
 
 def show_status(journal: str, form: Format, report: str | None = None) -> None:
     """Show the counts, requests, times and causes of a journal, or an outbox; exit 0 if all is done, else 1."""
-    with complaints():
+    with complaints(argument="journal"):
+        _check_named(journal)
         check_report(report, journal=journal)
         if is_outbox(journal):
             found = outbox.read_status(journal)
@@ -54,7 +58,8 @@ def write_failed(journal: str, only: list[OutcomeStatus] | None, output: str | N
     if not set(statuses) <= set(_NOT_DONE):
         others = ", ".join(_NOT_DONE)
         raise typer.BadParameter(f"--failed writes what is not done: give one of {others}", param_hint="--only")
-    with complaints():
+    with complaints(argument="journal"):
+        _check_named(journal)
         if is_outbox(journal):
             raise ConfigurationError(
                 "this is an outbox, which tries what failed again by itself: --failed is for journals"
@@ -66,6 +71,16 @@ def write_failed(journal: str, only: list[OutcomeStatus] | None, output: str | N
         say(notes(), f"{counted(survey.found, 'record')} in {output}.", "dim")
     _tell_lost(survey)
     raise typer.Exit(Exit.NOT_ALL_DONE if survey.lost_in_all else Exit.DONE)
+
+
+def _check_named(journal: str) -> None:
+    """Check that a URL says what of its database is meant.
+
+    Raises:
+        ConfigurationError: It names neither a run nor an outbox.
+    """
+    if re.match(r"postgres(?:ql)?:/", journal) and not re.search(r"[?&](?:run|outbox)=", journal):
+        raise ConfigurationError("the URL of a database must say what to show of it: ?run=NAME, or ?outbox=NAME")
 
 
 def _tell_lost(survey: Survey) -> None:
@@ -95,20 +110,36 @@ def _show(console: Console, status: JournalStatus) -> None:
     for cause in status.causes:
         text = f"{cause.records:,} {words(cause.status)}: {shown(cause.message)}"
         say(console, text, STYLES.get(cause.status, "red"))
-    if status.causes:
+    if untouched := _untouched(status):
+        say(console, f"{untouched:,} not sent: no worker has begun them.", STYLES.get(OutcomeStatus.NOT_SENT, "red"))
+    if status.causes or untouched:
         say(console, "")
     if status.chunks is not None:
-        say(console, _chunks_in_words(status.chunks))
-        if missing := status.missing + status.chunks.missing:
-            say(
-                console, f"Damaged: {counted(missing, 'record')} missing, as rows were removed from the journal.", "red"
-            )
-        for run in status.runs:
-            say(console, _reading_in_words(run), "dim")
-        say(console, f"{counted(status.requests, 'request')} in all", "dim")
+        _show_shared(console, status, status.chunks)
         return
     for number, run in enumerate(status.runs, 1):
         say(console, _run_in_words(number, run, running=status.running and number == len(status.runs)), "dim")
+
+
+def _show_shared(console: Console, status: JournalStatus, chunks: JournalChunks) -> None:
+    say(console, _chunks_in_words(chunks))
+    if chunks.stopped_by is not None and chunks.free and not chunks.cancelled:
+        why = shown(in_command(chunks.stopped_by)).rstrip(".")
+        advice = "No worker goes on by itself: put that right, and enqueue the same again."
+        say(console, f"Stopped, as every record would meet this: {why}. {advice}", "red")
+    if missing := status.missing + chunks.missing:
+        say(console, f"Damaged: {counted(missing, 'record')} missing, as rows were removed from the journal.", "red")
+    for run in status.runs:
+        say(console, _reading_in_words(run), "dim")
+    say(console, f"{counted(status.requests, 'request')} in all", "dim")
+
+
+def _untouched(status: JournalStatus) -> int:
+    """Return how many records of a shared run are not sent for no cause, as far as all causes are known."""
+    if status.chunks is None or len(status.causes) >= _CAUSES:
+        return 0
+    begun = sum(one.records for one in status.causes if one.status is OutcomeStatus.NOT_SENT)
+    return status.counts.get(OutcomeStatus.NOT_SENT, 0) - begun
 
 
 def _chunks_in_words(chunks: JournalChunks) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -14,6 +15,9 @@ from omeda_async.cli._report import words
 from omeda_async.cli._screen import complaints, counted, notes, say, shown
 from omeda_async.cli._signals import handle_signals
 from omeda_async.limits import check_where
+
+if TYPE_CHECKING:
+    from omeda_async.worker import Waiting
 
 ALONE = "alone"
 PATIENCE = 60.0
@@ -59,7 +63,7 @@ def work(database: str, way: Way, *, concurrency: int, grace: float, once: bool)
 
 def cancel(run: str) -> None:
     """Cancel a run."""
-    with complaints():
+    with complaints(argument="journal"):
         journal.cancel_run(run)
         say(notes(), "Cancelled: nothing new of it is sent. What is under way may end.", "bold")
 
@@ -86,10 +90,19 @@ async def _worked(database: str, way: Way, *, concurrency: int, grace: float, on
         async with BulkJobs.at(database, lambda: way.manager(database), patience=PATIENCE, on_chunk=_tell) as jobs:
             say(notes(), f"Working, {counted(concurrency, 'chunk')} at a time.", "bold")
             await jobs.run_worker(concurrency=concurrency, grace=grace, wait=not once)
+            _tell_waiting(await jobs.waiting())
     except asyncio.CancelledError:
         if not asked:
             raise
         say(notes(), "Stopped; what is not sent waits for the next worker.", "bold")
+
+
+def _tell_waiting(waiting: "Waiting") -> None:
+    """Say what is left for later, by a worker that ends when there is nothing to do now."""
+    if waiting.jobs:
+        when, many = f"{waiting.seconds:.0f} s", waiting.jobs > 1
+        text = f"{counted(waiting.jobs, 'job')} {'come again, the first' if many else 'comes again'} in {when}."
+        say(notes(), f"{text} A worker has to be there then.", "yellow")
 
 
 def _tell(run: str, report: ChunkReport) -> None:

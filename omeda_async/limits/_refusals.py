@@ -17,7 +17,7 @@ def check_wait(max_wait: float) -> None:
 
 def closed() -> ClosedError:
     """Make the error for a limiter that is closed."""
-    return ClosedError("the limiter is closed: no attempt may go")
+    return ClosedError("the session was closed before this was sent")
 
 
 def too_long(max_wait: float, next_slot_in: float | None) -> LimitWaitExceeded:

@@ -21,6 +21,6 @@ if find_spec("procrastinate") is None:
     )
 
 from omeda_async.worker._jobs import BulkJobs
-from omeda_async.worker._reports import Deferred
+from omeda_async.worker._reports import Deferred, Waiting
 
-__all__ = ["BulkJobs", "Deferred"]
+__all__ = ["BulkJobs", "Deferred", "Waiting"]

@@ -9,6 +9,7 @@ from typing import Any, Self
 from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.exceptions import TaskAlreadyRegistered
 
+from omeda_async import _clock
 from omeda_async._checks import check_between, check_duration, check_flag, check_whole
 from omeda_async.bulk import Records
 from omeda_async.bulk.journal.postgres_todo import to_do
@@ -24,7 +25,7 @@ from omeda_async.worker._operations import check_name, check_options, operation_
 from omeda_async.worker._performing import Performing
 from omeda_async.worker._places import check_database, database_of, journal_of
 from omeda_async.worker._queue import PERFORM, SWEEP, Queue
-from omeda_async.worker._reports import Deferred
+from omeda_async.worker._reports import Deferred, Waiting
 from omeda_async.worker._running import GRACE, Running, check_made, prepare, usable_queue
 from omeda_async.worker._source import Source, rows_at
 
@@ -270,6 +271,17 @@ class BulkJobs:
             await Running(
                 app=self._app, manager=manager, grace=grace, options=given, tend=tend, tend_every=self._stalled_after
             ).run()
+
+    async def waiting(self) -> Waiting:
+        """Return how many jobs wait in the queue, and when the first of them may begin.
+
+        Raises:
+            ConnectorException: procrastinate cannot reach its database.
+        """
+        jobs = await self._queue.waiting()
+        now = _clock.utc_now()
+        seconds = [0.0 if job.scheduled_at is None else (job.scheduled_at - now).total_seconds() for job in jobs]
+        return Waiting(jobs=len(jobs), seconds=max(0.0, min(seconds, default=0.0)))
 
     def _url(self, run: str) -> str:
         if not isinstance(run, str) or not run.strip() or not run.isprintable():

@@ -1,7 +1,9 @@
 """What a job does: it performs one chunk, and tells the queue what follows from that."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from traceback import format_tb
 from typing import Any, Final
@@ -11,8 +13,10 @@ from procrastinate.exceptions import ConnectorException
 
 from omeda_async._hooks import observe
 from omeda_async._masking import readable
+from omeda_async.bulk.journal.postgres_cancel import note_stop
+from omeda_async.bulk.journal.url import url_of
 from omeda_async.bulk.shared.reports import ChunkReport, ChunkStatus
-from omeda_async.errors import ClosedError, JournalError, OmedaAsyncError
+from omeda_async.errors import ClosedError, ConfigurationError, JournalError, OmedaAsyncError
 from omeda_async.events import logger
 from omeda_async.manager import SessionManager
 from omeda_async.worker._again import Later, OtherVersion, seconds_until_again, taken
@@ -96,6 +100,8 @@ class Performing:
             raise OtherVersion(f"this version of omeda-async cannot perform it: {error}") from error
 
     async def _stop(self, run: str, cause: str, way: str, *, is_gone: bool) -> None:
+        with suppress(JournalError, ConfigurationError):  # that may be the cause
+            await asyncio.to_thread(note_stop, url_of(self.journal(run)), cause)
         waiting = await self.queue.remove(run)
         why, then = ("ends, as there is nothing left to perform", "to begin anew") if is_gone else (STOPPED, "to go on")
         text = "%s %s: %s (jobs that left the queue: %d; defer it again %s)%s"

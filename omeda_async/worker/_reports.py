@@ -27,3 +27,13 @@ class Deferred(AsJson):
     """Of ``records``, those that this call has added; the others an earlier one had."""
     absent: int = 0
     """Of ``records``, those that this input does not hold, but an earlier one did. They are sent all the same."""
+
+
+@attrs.frozen(kw_only=True)
+class Waiting(AsJson):
+    """What waits in the queue."""
+
+    jobs: int
+    """Jobs of chunks that no worker performs now, of all runs."""
+    seconds: float
+    """Until the first of them may begin."""

@@ -77,6 +77,39 @@ def test_an_option_is_refused_by_the_name_that_was_typed(scene: Scene, options: 
     assert scene.sandbox.requests == []
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("status",), "Error: the URL of a database must say what to show of it: ?run=NAME, or ?outbox=NAME"),
+        (
+            ("status", "--failed"),
+            "Error: the URL of a database must say what to show of it: ?run=NAME, or ?outbox=NAME",
+        ),
+        (("cancel-run",), "Error: the URL of a database needs the name of the run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_an_argument_is_not_called_an_option(scene: Scene, command: tuple[str, ...], said: str) -> None:
+    """The sentence says what to add to it, also to mean an outbox."""
+    for url in ("postgresql://host/db", "postgresql:///db?host=h&port=1"):
+        result = scene.give(command[0], url, *command[1:])
+        assert result.exit_code == 2
+        words = " ".join(result.stderr.split())
+        assert said in words
+        assert "--journal" not in words
+
+
+@pytest.mark.parametrize(
+    ("refused", "said"),
+    [(40, "--format json has all 40"), (1001, "--format json has the first 1,000 of the 1,001")],
+)
+def test_a_plan_says_how_many_of_the_refused_its_document_has(scene: Scene, refused: int, said: str) -> None:
+    """It keeps a thousand."""
+    rows = "".join(f"{chr(0x2200 + number % 100)}@example.com\n" for number in range(refused))
+    result = scene.give("opt-out", scene.file("in.csv", f"email\nok@example.com\n{rows}"), "--plan")
+    assert said in " ".join(result.output.split())
+
+
 def test_what_is_the_matter_with_a_file_is_told_in_options(scene: Scene) -> None:
     """Unknown columns, an address that nobody has, a user who is not named."""
     unknown = scene.give("opt-out", scene.file("in.csv", "email,colour\na@example.com,red\n"), "--plan")

@@ -19,6 +19,7 @@ from omeda_async.journal import read_status
 from omeda_async.sandbox import Latency, Sandbox
 from omeda_async.worker import BulkJobs
 from omeda_async.worker._places import journal_of
+from tests.bulk.journal_help import asked
 from tests.limits.postgres_service import free_port, own_postgres, program
 from tests.worker.worker_help import WITHIN, carry_out, until
 
@@ -229,6 +230,67 @@ async def test_enqueued_twice_is_sent_once_and_a_cancelled_run_goes_on_when_that
         assert len(shell.sandbox.omeda.opt_outs.applied()) == 30
         out, _ = await shell.give("status", shell.journal)
         assert "1 chunk: 1 done, 0 under way, 0 to be sent" in out
+
+
+async def test_a_run_that_a_cause_has_stopped_says_so_and_what_to_do(shell: Shell) -> None:
+    """Until somebody goes on with it; how many records nobody has begun is told apart from those that met the cause."""
+    advice = "enqueue the same again"
+    async with shell.sandbox:
+        shell.file(30)
+        await shell.enqueue()
+        (shell.folder / "unsubscribed.csv").write_text("email_address,brand_ids\nother@example.com,XXG\n")
+        await shell.enqueue()
+        said, _ = await shell.give("status", shell.journal, code=1)
+        assert "31 not sent: no worker has begun them." in said
+        assert advice not in said
+        right, shell.environment = shell.environment, {"OMEDA_APP_ID": "wrong"}
+        await shell.give(*shell.worker("--once", "--concurrency", "1"))
+        said, _ = await shell.give("status", shell.journal, code=1)
+        assert "1 not sent: no worker has begun them." in said
+        assert re.search(
+            rf"Stopped, as every record would meet this: .* is forbidden access\. No .*{advice}", " ".join(said.split())
+        ), said
+        found, _ = await shell.give("status", shell.journal, "--format", "json", code=1)
+        assert json.loads(found)["chunks"]["stopped_by"]
+        shell.environment = right
+        await shell.enqueue()
+        said, _ = await shell.give("status", shell.journal, code=1)
+        assert advice not in said
+        await shell.give(*shell.worker("--once"))
+        said, _ = await shell.give("status", shell.journal)
+        assert advice not in said
+
+
+async def test_a_run_that_is_gone_on_with_is_not_stopped(shell: Shell) -> None:
+    """Whoever claims a chunk of it has gone on, also without the queue."""
+    async with shell.sandbox:
+        shell.file(3)
+        await shell.enqueue()
+        asked(shell.journal, "UPDATE omeda_async_journals SET stopped = 'no' WHERE id = %(journal)s")
+        chunks = read_status(shell.journal).chunks
+        assert chunks is not None
+        assert chunks.stopped_by == "no"
+        await shell.give(*shell.worker("--once"))
+        chunks = read_status(shell.journal).chunks
+        assert chunks is not None
+        assert chunks.stopped_by is None
+
+
+async def test_a_worker_that_ends_says_what_comes_again(shell: Shell) -> None:
+    """And when, as far as is known: here the chunks are another's, who is not heard of any more."""
+    held = "UPDATE omeda_async_journal_chunks SET free_at = clock_timestamp() + interval '600 s' WHERE "
+    async with shell.sandbox:
+        shell.file(30)
+        await shell.enqueue()
+        _, err = await shell.give(*shell.worker("--once"))
+        assert "again" not in err
+        for number, told in ((1, "1 job comes again in"), (2, "2 jobs come again, the first in")):
+            (shell.folder / "unsubscribed.csv").write_text(f"email_address,brand_ids\nother{number}@example.com,XXG\n")
+            await shell.enqueue()
+            asked(shell.journal, f"{held} journal = %(journal)s AND NOT done")
+            _, err = await shell.give(*shell.worker("--once"))
+            assert re.search(rf"^{told} (?:5|6)\d\d s\. A worker has to be there then\.$", err, re.MULTILINE), err
+        assert len(shell.sandbox.omeda.opt_outs.applied()) == 30
 
 
 async def test_two_workers_share_one_budget_without_being_told(shell: Shell) -> None:

@@ -28,6 +28,12 @@ def cancel(url: JournalUrl) -> None:
         connection.execute(_CANCEL, (True, journal))
 
 
+def note_stop(url: JournalUrl, cause: str) -> None:
+    """Note why nobody sends what is left, until a chunk is claimed or the input is read again."""
+    with _shared(url) as (connection, journal):
+        connection.execute("UPDATE omeda_async_journals SET stopped = %s WHERE id = %s", (cause, journal))
+
+
 def reopen(url: JournalUrl) -> tuple[int, ...]:
     """Have it go on, and what failed or is unknown be tried again; give the chunks that are to be performed."""
     with _shared(url) as (connection, journal):

@@ -13,6 +13,7 @@ from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUS_CODES, numb
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Aside
 from omeda_async.bulk.journal.postgres_asides import Asides
+from omeda_async.bulk.journal.postgres_chunks import GO_ON
 from omeda_async.bulk.journal.postgres_link import find, opened, usable
 from omeda_async.bulk.journal.postgres_lock import (
     begin_run,
@@ -189,6 +190,7 @@ class PostgresFill:
             note_so_far(self._sql, self._so_far, now=False)
             self._asides.end()
             self._sql.execute(_FILLED, (True, self._journal))
+            self._sql.execute(GO_ON, (self._journal,))
             end_run(self._sql, self._journal, self._run, {}, None)
             repeats, refused = row_of(self._sql, _ASIDES, (self._journal,))
             note_whole(self._sql, self._journal, len(self._met), repeats + refused)

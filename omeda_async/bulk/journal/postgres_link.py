@@ -16,7 +16,7 @@ from omeda_async.errors import JournalError
 DAMAGE: Final = (ValueError, TypeError, LookupError)
 """What reading rows may raise, besides errors of PostgreSQL, if somebody else has written them."""
 _JOURNAL: Final = """
-SELECT id, identity, salt, chunk, filled, cancelled, records, asides FROM omeda_async_journals WHERE name = %s
+SELECT id, identity, salt, chunk, filled, cancelled, records, asides, stopped FROM omeda_async_journals WHERE name = %s
 """
 _FIND: Final = """
 SELECT place - 1, r.id, r.position, r.status, r.attempts, a.answer FROM generate_series(1, %(count)s) AS place
@@ -55,6 +55,8 @@ class Stored(NamedTuple):
     """How many were read into a shared run."""
     asides: int | None
     """And repeats and refused ones beside them."""
+    stopped: str | None
+    """Why nobody sends the chunks of a shared run that are left; None where somebody may."""
 
     @property
     def is_older(self) -> bool:

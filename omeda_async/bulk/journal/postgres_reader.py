@@ -185,6 +185,7 @@ def _chunks(connection: Connection, stored: Stored, missing: Missing) -> tuple[J
             filled=stored.filled,
             cancelled=stored.cancelled,
             missing=missing.in_chunks,
+            stopped_by=stored.stopped,
             seen=seen and seen.astimezone(UTC),
         ),
         requests,

@@ -58,7 +58,9 @@ STEPS: Final[tuple[str, ...]] = (
     ALTER TABLE omeda_async_journals ADD COLUMN records bigint, ADD COLUMN asides bigint
     """,
     # Inputs that are given one after the other have something at the same positions: asides are known by what they are.
+    # And why a shared run was stopped, so that nobody waits for it.
     """
+    ALTER TABLE omeda_async_journals ADD COLUMN stopped text;
     ALTER TABLE omeda_async_journal_asides DROP CONSTRAINT omeda_async_journal_asides_pkey,
         ADD PRIMARY KEY (journal, run, position), ADD COLUMN known_by bigint;
     CREATE INDEX omeda_async_journal_asides_known ON omeda_async_journal_asides (known_by, journal)

@@ -15,7 +15,7 @@ NOT_DONE: Final = frozenset(status for status in OutcomeStatus if not status.is_
 
 @attrs.frozen(kw_only=True)
 class JournalRun:
-    """One run that wrote a journal, each resume one more; of a shared run one reading of its input, which sends nothing."""
+    """One run that wrote a journal, each resume one more; of a shared run, one reading of its input."""
 
     started: datetime
     ended: datetime | None
@@ -60,6 +60,9 @@ class JournalChunks:
     """When something was last noted of one; None while nothing was."""
     missing: int = 0
     """Records that were in one which is not there any more, as somebody has removed it."""
+    stopped_by: str | None = None
+    """Why workers of a queue have let go of those that are free, as it would meet every record: they are sent once the
+    run is deferred again. None where somebody has taken one since."""
 
     @property
     def complete(self) -> bool:
