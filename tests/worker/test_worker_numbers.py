@@ -18,7 +18,7 @@ async def defer(database: str, **options: Any) -> None:
         await jobs.defer_rows(["1"], "cancel-campaigns", run="numbers", **options)
 
 
-@pytest.mark.parametrize("value", ABSURD, ids=str)
+@pytest.mark.parametrize("value", [value for value in ABSURD if value is not None], ids=str)
 async def test_absurd_numbers_of_chunks_are_named(database: str, value: Any) -> None:
     """Of records in one, and which one is to be performed."""
     with pytest.raises(ConfigurationError, match=r"^chunk must be a whole number from 1"):

@@ -110,7 +110,9 @@ class Otherwise(Work):
 def make_older(fresh: str) -> None:
     """Have tables and runs be as the first versions left them, which did not keep how records were read."""
     with psycopg.connect(fresh, autocommit=True) as connection:
-        connection.execute("ALTER TABLE omeda_async_journals DROP COLUMN records, DROP COLUMN asides")
+        connection.execute("ALTER TABLE omeda_async_journals DROP records, DROP asides, DROP stopped")
+        connection.execute("ALTER TABLE omeda_async_journal_asides DROP CONSTRAINT omeda_async_journal_asides_pkey")
+        connection.execute("ALTER TABLE omeda_async_journal_asides DROP known_by, ADD PRIMARY KEY (journal, position)")
         connection.execute("UPDATE omeda_async_schemas SET version = 2 WHERE part = 'journal'")
         connection.execute("UPDATE omeda_async_journals SET identity = (identity::jsonb - 'user_id')::text")
 
