@@ -73,7 +73,7 @@ PERFORMING: Final = """journals SELECT, journals UPDATE, journal_chunks SELECT, 
 SENDING: Final = """journals SELECT, journal_runs SELECT, journal_runs INSERT, journal_runs UPDATE,
     journal_records SELECT, journal_records INSERT, journal_records UPDATE,
     journal_answers SELECT, journal_answers INSERT,
-    journal_asides SELECT, journal_asides INSERT, journal_asides UPDATE, journal_asides DELETE"""
+    journal_asides SELECT, journal_asides INSERT, journal_asides UPDATE"""
 """Those of a run that one process performs."""
 _NO_RIGHT: Final = "42501"
 _LACKING: Final = """
