@@ -262,7 +262,7 @@ class _LocalLimiter:
                 first[0].set_result(permit)
                 self._lanes.leave(INTERACTIVE)
                 return True
-            if self._shared.several and self._shared.others_want(self._member, INTERACTIVE, now):
+            if self._shared.others_want(self._member, INTERACTIVE, now):
                 self.release(permit, sent=False)
                 return True
             return False

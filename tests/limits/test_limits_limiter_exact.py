@@ -1,13 +1,17 @@
 """A limiter on its loop, to the moment: who goes when, and what it leaves behind."""
 
 import asyncio
+import inspect
 import math
 
 import pytest
 
 from omeda_async.errors import ClosedError, LimitWaitExceeded
 from omeda_async.limits import Limiter, Permit, Priority, RateLimit, Window, make_limiter
+from omeda_async.limits._lanes import Lanes
 from omeda_async.limits._limiter import _LocalLimiter
+from omeda_async.limits._shared import Member, share
+from omeda_async.limits._store_limiter import StoreLimiter
 from tests.limits.limits_help import BOTH, attempt, take_all, timers, until_idle
 
 INTERACTIVE, BULK = Priority.INTERACTIVE, Priority.BULK
@@ -177,8 +181,99 @@ async def test_bulk_that_is_overtaken_waits_as_long_as_it_said_from_when_it_came
     interactive = [task(limiter) for _ in range(3)]
     with pytest.raises(LimitWaitExceeded):
         await bulk
-    assert loop.time() == pytest.approx(1.0, abs=0.51)
+    assert loop.time() == pytest.approx(1.5, abs=1e-3)
+    assert limiter.view().waiting == {INTERACTIVE: 1, BULK: 0}
     assert [one.granted_at for one in await asyncio.gather(*interactive)] == pytest.approx([1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize(("before", "first"), [(8, "i"), (9, "b")])
+async def test_one_turn_in_ten_is_not_taken_from_bulk(before: int, first: str) -> None:
+    """Of ten that go while it waits, nine are interactive, also where it waits for the turn alone by then."""
+    limiter, order = make_limiter(RateLimit(pace=1.0)), list[str]()
+
+    async def one(name: str, lane: Priority) -> None:
+        await attempt(limiter, priority=lane, takes=0.0)
+        order.append(name)
+
+    await attempt(limiter, takes=0.0)
+    tasks = [asyncio.create_task(one("b", BULK))]
+    await until_idle()
+    tasks += [asyncio.create_task(one("i", INTERACTIVE)) for _ in range(before)]
+    await asyncio.sleep(before + 0.5)
+    assert order == ["i"] * before
+    tasks.append(asyncio.create_task(one("i", INTERACTIVE)))
+    await asyncio.gather(*tasks)
+    assert order[before] == first
+
+
+async def test_a_limiter_without_a_pace_keeps_to_that_of_its_account() -> None:
+    """Another limiter has named it."""
+    slow, plain = (make_limiter(limit, account="shared") for limit in (RateLimit(pace=0.5), RateLimit(parallel=9)))
+    await attempt(slow, takes=0.0)
+    assert [await attempt(plain, takes=0.0) for _ in range(2)] == pytest.approx([0.5, 1.0], abs=1e-3)
+
+
+async def test_bulk_that_left_its_turn_to_who_does_not_come_goes_after_all() -> None:
+    """A twentieth of a second later; what it left was not sent."""
+    limit, loop = RateLimit(Window(10, 60.0), pace=0.5), asyncio.get_running_loop()
+    limiter = make_limiter(limit, account="shared")
+    await attempt(limiter, takes=0.0)
+    bulk, lanes = task(limiter, BULK), Lanes()
+    await until_idle()
+    lanes.join(loop.create_future(), INTERACTIVE, math.inf)
+    silent = Member(loop, lanes, lambda: None)
+    share("shared", loop, limit, lambda: 0.5).enter(silent)
+    async with asyncio.timeout(5.0):
+        assert (await bulk).granted_at == pytest.approx(0.55, abs=1e-3)
+    assert limiter.view().used == 2
+
+
+@pytest.mark.parametrize("lane", BOTH)
+async def test_who_may_go_at_once_needs_no_time_also_where_others_share(lane: Priority) -> None:
+    """It never stands in the queue."""
+    one, two = (make_limiter(RateLimit(Window(9, 1.0), interactive_reserve=0), account="shared") for _ in range(2))
+    await attempt(two, takes=0.0)
+    permit = await one.acquire(priority=lane, max_wait=0.0)
+    assert (permit.priority, timers()) == (lane, [])
+
+
+async def test_where_a_limiter_is_closed_that_was_to_go_first_another_goes_at_once() -> None:
+    """It is not waited for."""
+    one, two = (make_limiter(RateLimit(parallel=1, interactive_reserve=0), account="shared") for _ in range(2))
+    await attempt(two, takes=0.0)
+    permit = await one.acquire()
+    refused, waits = task(two), task(one, BULK)
+    await until_idle()
+    one.release(permit, status=204)
+    two.close()
+    assert await done([waits]) == [0]
+    with pytest.raises(ClosedError):
+        await refused
+
+
+async def test_who_has_let_another_limiter_go_first_goes_as_soon_as_that_has_gone() -> None:
+    """Where there is a slot for both, it goes at that moment."""
+    limit = RateLimit(Window(2, 1.0), interactive_reserve=0)
+    one, two = (make_limiter(limit, account="shared") for _ in range(2))
+    for limiter in (two, one):
+        await attempt(limiter, takes=0.0)
+    bulk, interactive = task(one, BULK), task(two)
+    moments = [permit.granted_at for permit in await asyncio.gather(bulk, interactive)]
+    assert moments == pytest.approx([1.001, 1.001], abs=1e-3)
+
+
+async def test_what_is_given_back_without_a_word_may_have_been_sent() -> None:
+    """It counts for a window."""
+    limiter = make_limiter(RateLimit(Window(3, 1.0)))
+    limiter.release(await limiter.acquire())
+    assert (limiter.view().used, limiter.view().in_flight) == (1, 0)
+
+
+@pytest.mark.parametrize("kind", [_LocalLimiter, StoreLimiter])
+@pytest.mark.parametrize("name", ["acquire", "release", "remember", "view", "close", "aclose"])
+def test_every_limiter_is_called_as_the_protocol_says(kind: type[Limiter], name: str) -> None:
+    """Down to what holds where nothing is said."""
+    assert inspect.signature(getattr(kind, name)) == inspect.signature(getattr(Limiter, name))
 
 
 async def test_a_pace_lets_one_go_at_a_time_whatever_the_slots_allow() -> None:

@@ -436,6 +436,17 @@ def test_those_in_flight_may_have_been_counted_too(growth: int, headers: str) ->
     assert hands.headers(11.0) == [headers]
 
 
+@pytest.mark.parametrize(("counted", "headers"), [(13, "doubted"), (14, "trusted")])
+def test_a_counter_that_shows_no_more_than_was_counted_before_has_begun_anew(counted: int, headers: str) -> None:
+    """Though it is more than the last response said; before its time that is doubtful."""
+    hands = Hands(Window(100, 60.0))
+    hands.believe(100, ends=60.0)
+    for before, permit in enumerate([hands.take(11.0) for _ in range(3)], 11):
+        hands.end(permit, 11.0, advice=Advice(100, 100 - before, 49.0, 0.01))
+    hands.attempt(12.0, advice=Advice(100, 100 - counted, 48.0, 0.01))
+    assert hands.headers(12.0) == [headers]
+
+
 def test_a_counter_that_begins_anew_may_have_counted_what_is_in_flight() -> None:
     """So that what comes then is more than nothing, and does not begin anew again."""
     hands = Hands(Window(40, 60.0))

@@ -263,6 +263,20 @@ async def test_one_listener_is_enough_and_comes_back_with_whoever_waits() -> Non
     await asyncio.gather(one.aclose(), two.aclose())
 
 
+async def test_who_waits_no_more_listens_no_more_though_it_has_a_permit() -> None:
+    """Its turns go on, for the lease."""
+    server = await known(ONE)
+    limiter = limiter_at(server, ONE)
+    permit, waits = await limiter.acquire(), asyncio.create_task(limiter.acquire())
+    await asyncio.sleep(0.1)
+    assert listeners() == 1
+    waits.cancel()
+    await asyncio.sleep(0.1)
+    assert (listeners(), limiter._turns is None) == (0, False)
+    limiter.release(permit, status=204)
+    await limiter.aclose()
+
+
 @pytest.mark.parametrize("why", ["away", "held"])
 async def test_nobody_listens_to_a_store_that_has_nothing_to_give(why: str) -> None:
     """While it is away, and while it holds."""
@@ -408,6 +422,19 @@ async def test_one_timer_rings_for_the_deadlines_of_all_who_wait() -> None:
     await asyncio.wait(waits)
     limiter.release(permit, status=204)
     await asyncio.sleep(0.1)
+    assert timers() == []
+    await limiter.aclose()
+
+
+async def test_no_timer_is_left_of_who_waits_no_more_though_the_store_is_silent() -> None:
+    """It has not told so yet."""
+    server = await known()
+    limiter = limiter_at(server)
+    server.hangs = True
+    waits = asyncio.create_task(limiter.acquire(max_wait=100.0))
+    await asyncio.sleep(0.1)
+    waits.cancel()
+    await until_idle()
     assert timers() == []
     await limiter.aclose()
 
