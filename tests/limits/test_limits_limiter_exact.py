@@ -206,6 +206,29 @@ async def test_one_turn_in_ten_is_not_taken_from_bulk(before: int, first: str) -
     assert order[before] == first
 
 
+async def test_bulk_that_is_cancelled_after_it_was_overtaken_waits_no_more() -> None:
+    """It has left its lane."""
+    limiter = make_limiter(RateLimit(pace=1.0))
+    await attempt(limiter, takes=0.0)
+    bulk = task(limiter, BULK)
+    await until_idle()
+    interactive = [task(limiter) for _ in range(2)]
+    await asyncio.sleep(1.5)
+    assert limiter.view().waiting == {INTERACTIVE: 0, BULK: 1}
+    await stop([bulk])
+    assert limiter.view().waiting == {INTERACTIVE: 0, BULK: 0}
+    await stop(interactive)
+
+
+async def test_an_interactive_call_goes_at_once_where_bulk_waits_for_what_it_leaves_free() -> None:
+    """Though it does not come first."""
+    limiter = make_limiter(RateLimit(Window(4, 60.0), interactive_reserve=2))
+    bulk = [task(limiter, BULK) for _ in range(3)]
+    assert await done(bulk) == [0, 1]
+    assert (await limiter.acquire(max_wait=0.0)).priority is INTERACTIVE
+    await stop(bulk)
+
+
 async def test_a_limiter_without_a_pace_keeps_to_that_of_its_account() -> None:
     """Another limiter has named it."""
     slow, plain = (make_limiter(limit, account="shared") for limit in (RateLimit(pace=0.5), RateLimit(parallel=9)))
