@@ -439,6 +439,16 @@ async def test_no_timer_is_left_of_who_waits_no_more_though_the_store_is_silent(
     await limiter.aclose()
 
 
+async def test_no_timer_is_left_of_who_has_its_permit() -> None:
+    """But that of the next turn."""
+    limiter = limiter_at(await known())
+    permit = await limiter.acquire(max_wait=100.0)
+    await until_idle()
+    assert [timer.when() - now() < LEASE for timer in timers()] == [True]
+    limiter.release(permit, status=204)
+    await limiter.aclose()
+
+
 async def test_who_waits_for_as_long_as_it_takes_has_no_timer() -> None:
     """But that of the next turn."""
     server = await known(ONE)
