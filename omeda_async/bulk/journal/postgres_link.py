@@ -18,10 +18,13 @@ DAMAGE: Final = (ValueError, TypeError, LookupError)
 _JOURNAL: Final = """
 SELECT id, identity, salt, chunk, filled, cancelled, records, asides, stopped FROM omeda_async_journals WHERE name = %s
 """
+# Each is looked up by itself: by statistics from before a journal was begun, reading all of the index would seem cheaper.
 _FIND: Final = """
 SELECT place - 1, r.id, r.position, r.status, r.attempts, a.answer FROM generate_series(1, %(count)s) AS place
-JOIN omeda_async_journal_records AS r
-    ON r.fingerprint = substr(%(fingerprints)b, 16 * place - 15, 16) AND r.journal = %(journal)s
+CROSS JOIN LATERAL (
+    SELECT * FROM omeda_async_journal_records
+    WHERE fingerprint = substr(%(fingerprints)b, 16 * place - 15, 16) AND journal = %(journal)s LIMIT 1
+) AS r
 LEFT JOIN omeda_async_journal_answers AS a ON a.id = r.answer ORDER BY place
 """
 # Tables that have just begun to grow have no statistics: other plans would be chosen for them, of millions of steps.

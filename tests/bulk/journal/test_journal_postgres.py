@@ -190,11 +190,12 @@ def test_a_group_costs_what_it_costs_where_nothing_is_known_of_its_run(journal_u
             backend._sql.execute("ANALYZE omeda_async_journal_records; ANALYZE omeda_async_journal_answers")
             backend.close()
     last = records[-1]
-    prints = b"".join(name.encode().ljust(16) for name in names[:3])
-    values = {"fingerprints": prints, "count": 3, "journal": backend._journal}
+    prints = b"".join(name.encode().ljust(16) for name in names[:300])
+    values = {"fingerprints": prints, "journal": backend._journal}
+    looked_up: list[tuple[str, Any]] = [(postgres_link._FIND, values | {"count": count}) for count in (3, 300)]
     for sql, given in (
+        *looked_up,
         (postgres_results.NOTE, [[last - 2], [last], [1], [1], [1]]),
-        (postgres_link._FIND, values),
         (postgres_results.FORGET, [[last]]),
     ):
         told = [row[0] for row in backend._sql.execute(f"EXPLAIN (ANALYZE) {sql}".encode(), given)]
