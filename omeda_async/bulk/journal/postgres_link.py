@@ -18,7 +18,7 @@ DAMAGE: Final = (ValueError, TypeError, LookupError)
 _JOURNAL: Final = """
 SELECT id, identity, salt, chunk, filled, cancelled, records, asides, stopped FROM omeda_async_journals WHERE name = %s
 """
-# Each is looked up by itself: by statistics from before a journal was begun, reading all of the index would seem cheaper.
+# Each is looked up by itself: by statistics of before a journal was begun, reading all of the index would seem cheaper.
 _FIND: Final = """
 SELECT place - 1, r.id, r.position, r.status, r.attempts, a.answer FROM generate_series(1, %(count)s) AS place
 CROSS JOIN LATERAL (

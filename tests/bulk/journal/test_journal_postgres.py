@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from signal import SIGCONT, SIGINT, SIGKILL, SIGSTOP
+from typing import Any
 
 import pytest
 
