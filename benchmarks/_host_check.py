@@ -89,7 +89,7 @@ class Tally:
     not_done: int = 0
     """Records that could not be done, by the input's own fault."""
     lost: list[str] = attrs.field(factory=list)
-    """Records without an outcome, not applied though reported so, or of which nothing arrived before they had one."""
+    """Records without an outcome, not applied though reported so, or of which nothing has arrived."""
     wrong: int = 0
     """Records that ended as they must not, whose outcome has changed, or applied though reported otherwise."""
     off: int = 0
@@ -152,8 +152,8 @@ def _check_written(tally: Tally, names: list[str], seen: Seen, noticed: list[tup
             continue
         first = written.setdefault(place, (moment, status))
         tally.wrong += first[1] != status
-    for place, (moment, _) in written.items():
+    for place, (moment, status) in written.items():
         arrivals = seen.arrivals.get(names[place], [])
-        if not arrivals:
+        if not arrivals and STATUSES[status].value in DONE:  # that it can not be done, a read may have told before
             tally.lost.append(f"{names[place]}: never arrived")
         tally.again += bool(arrivals) and max(arrivals) > moment + SLACK

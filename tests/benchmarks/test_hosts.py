@@ -135,6 +135,15 @@ async def test_what_is_not_as_it_must_be_is_counted(sandbox: Sandbox, server: Ow
     assert len((await one.tally()).lost) == len(one.job.good) + 2
 
 
+async def test_what_is_done_has_arrived(sandbox: Sandbox, server: OwnPostgres) -> None:
+    """What cannot be done need not: after a kill, a read may have told so before anything was sent."""
+    one = await played(sandbox, server, Job("campaigns", 4, 16))
+    del one.seen.arrivals["gone-4"]
+    assert (await one.tally()).lost == []
+    del one.seen.arrivals["C4x0"]
+    assert (await one.tally()).lost == ["C4x0: never arrived"]
+
+
 def test_what_was_not_tried_is_no_success() -> None:
     """Too few kills, no suspension, no stop; and a loss is told first."""
     assert hosts.failures(Tally(lost=["C1: not applied"]), Faults(), hosts.SHORT)[0] == "lost: C1: not applied"
