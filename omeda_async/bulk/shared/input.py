@@ -37,7 +37,7 @@ async def fill(store: PostgresFill, work: Work, records: Records[Any], chunk: in
     try:
         codec = Codec(await worker.do(store.open), store.had_refused)
         if chunk not in {None, store.chunk}:
-            text = "%s has chunks of %d records, and keeps to that: chunk=%d is for a run that is not there yet"
+            text = "%s has chunks of %d records, and keeps to that: chunks of %d are for a run that is not there yet"
             logger.warning(text, store.place, store.chunk, chunk)
         _check_reading(work, codec, await worker.do(store.sample))
         writing: asyncio.Future[None] | None = None

@@ -62,7 +62,7 @@ async def test_what_of_a_call_does_not_count_is_told(journal_url: str, caplog: p
     assert not caplog.messages
     await shared(journal_url).fill([*names(6), "bad", *names(AT_ONCE), "bad too"], chunk=7)
     size, refused = caplog.messages
-    assert f"{url_of(journal_url)} has chunks of 2 records, and keeps to that: chunk=7 is for" in size
+    assert f"{url_of(journal_url)} has chunks of 2 records, and keeps to that: chunks of 7 are for" in size
     assert "2 of the records that were read cannot be sent; the first of them, as fake: name: is bad" in refused
 
 
