@@ -6,7 +6,6 @@ milliseconds; the calendar is read for what providers state as dates.
 
 import asyncio
 import datetime as dt
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -44,17 +43,6 @@ def that_never_rests(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
 def is_moved(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether a loop's clock is another than the machine's; a loop may read that once for a whole pass."""
     return abs(loop.time() - time.monotonic()) > _PASS
-
-
-def rings_at(timer: asyncio.Handle | None) -> float:
-    """Return when a timer of a loop rings, by the loop's time: never where there is none.
-
-    uvloop gives a plain handle, which knows no time, for what is due in less than half a millisecond.
-    """
-    if timer is None:
-        return math.inf
-    when: Callable[[], float] | None = getattr(timer, "when", None)
-    return -math.inf if when is None else when()
 
 
 def utc_now() -> dt.datetime:

@@ -76,6 +76,7 @@ class _LocalLimiter:
         self._closed = False
         self._loop: Loop | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = math.inf  # kept here, as uvloop's timers do not all know it
 
     async def acquire(self, *, priority: Priority = Priority.INTERACTIVE, max_wait: float | None = None) -> Permit:
         loop = asyncio.get_running_loop()
@@ -296,12 +297,12 @@ class _LocalLimiter:
 
     def _arm(self, loop: Loop, at: float) -> None:
         """Let the timer ring at a moment, if it does not ring before anyway."""
-        if at < _clock.rings_at(self._timer):
+        if at < self._rings_at:
             self._disarm()
-            self._timer = loop.call_at(at, self._ring, loop)
+            self._timer, self._rings_at = loop.call_at(at, self._ring, loop), at
 
     def _ring(self, loop: Loop) -> None:
-        self._timer = None
+        self._timer, self._rings_at = None, math.inf
         with self._lock:
             now = self._shared.now(loop)
             for waiter in self._lanes.expired(now):
@@ -311,7 +312,7 @@ class _LocalLimiter:
     def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._rings_at = None, math.inf
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

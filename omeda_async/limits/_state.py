@@ -106,8 +106,8 @@ class LimiterState:
         if not self.rate_limit.interactive_reserve:
             return -math.inf
         parallel, at = self._caution.parallel, -math.inf
-        crowded = parallel is not None and self.in_flight >= parallel - self.rate_limit.reserve_of(parallel)
-        if crowded and self._bulk_in_flight:
+        kept = self.rate_limit.reserve_of
+        if self._bulk_in_flight and parallel is not None and self.in_flight >= parallel - kept(parallel):
             return math.inf
         for gate in self._gates:
             if not gate.slots.has_half:

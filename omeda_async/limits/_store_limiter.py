@@ -75,6 +75,7 @@ class StoreLimiter:
         self._listens: asyncio.Task[None] | None = None
         self._woken: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = math.inf  # kept here, as uvloop's timers do not all know it
         self._lingers: asyncio.TimerHandle | None = None
         self._is_scarce = False
         self._asked_at = math.inf
@@ -375,12 +376,12 @@ class StoreLimiter:
 
     def _arm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
         """Let the timer of the deadlines ring at a moment, if it does not ring before anyway; infinity is none."""
-        if at < _clock.rings_at(self._timer):
+        if at < self._rings_at:
             self._disarm()
-            self._timer = loop.call_at(at, self._ring, loop)
+            self._timer, self._rings_at = loop.call_at(at, self._ring, loop), at
 
     def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
+        self._timer, self._rings_at = None, math.inf
         for waiter in self._lanes.expired(loop.time()):
             waiter.set_result(None)
         self._arm(loop, self._lanes.next_deadline())
@@ -388,4 +389,4 @@ class StoreLimiter:
     def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._rings_at = None, math.inf

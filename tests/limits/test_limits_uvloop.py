@@ -1,12 +1,11 @@
 """Limiters on uvloop, which gives a handle without a time where something is due within half a millisecond."""
 
 import asyncio
-import math
 from typing import Any
 
 import pytest
 
-from omeda_async import RateLimit, Window, _clock
+from omeda_async import RateLimit, Window
 from omeda_async.limits import Limiter, make_limiter
 
 uvloop: Any = pytest.importorskip("uvloop")
@@ -31,19 +30,5 @@ def test_who_comes_right_before_a_slot_is_free_gets_it() -> None:
         async with asyncio.timeout(10):
             await _shortly_before(limiter)
             assert len(await asyncio.gather(limiter.acquire(), limiter.acquire())) == 2
-
-    uvloop.run(main())
-
-
-def test_a_timer_without_a_time_rings_at_once() -> None:
-    """Others ring when they say, and none never does."""
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        at_once, later = loop.call_later(0.0, int), loop.call_later(5.0, int)
-        assert _clock.rings_at(at_once) == -math.inf
-        assert _clock.rings_at(later) == pytest.approx(loop.time() + 5.0, abs=0.01)
-        assert _clock.rings_at(None) == math.inf
-        later.cancel()
 
     uvloop.run(main())

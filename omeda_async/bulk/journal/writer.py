@@ -10,7 +10,6 @@ from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
-from omeda_async import _clock
 from omeda_async._result import Result
 from omeda_async._thread import Worker
 from omeda_async.bulk._item import Closed, Item, still_doubtful
@@ -65,6 +64,7 @@ class Journal:
         self._writing = False
         self._wrote = asyncio.Event()
         self._next: asyncio.TimerHandle | None = None
+        self._next_at = math.inf
         self._not_before = -math.inf
 
     @property
@@ -270,14 +270,14 @@ class Journal:
             return
         loop = asyncio.get_running_loop()
         due = self._not_before if self._hand.records else loop.time()
-        if due < _clock.rings_at(self._next):
+        if due < self._next_at:
             self._cancel()
-            self._next = loop.call_at(due, self._write)
+            self._next, self._next_at = loop.call_at(due, self._write), due
 
     def _cancel(self) -> None:
         if self._next is not None:
             self._next.cancel()
-            self._next = None
+            self._next, self._next_at = None, math.inf
 
     def _write(self) -> bool:
         """Begin to write what was asked for; tell whether there was anything to write."""
