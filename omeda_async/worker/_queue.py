@@ -86,13 +86,12 @@ class Queue:
         """Return the jobs that count as being performed, of all runs."""
         return await self._jobs(Status.DOING)
 
+    async def waiting(self) -> list[Job]:
+        """Return the jobs of chunks that wait in the queue, of all runs."""
+        return await self._jobs(Status.TODO)
+
     async def _jobs(self, status: Status) -> list[Job]:
         return [*await self.app.job_manager.list_jobs_async(queue=self.name, task=PERFORM, status=status.value)]
-
-    async def waiting(self) -> list[Job]:
-        """Return the jobs of chunks that wait in the queue."""
-        jobs = self.app.job_manager
-        return [*await jobs.list_jobs_async(queue=self.name, task=PERFORM, status=Status.TODO.value)]
 
     async def remove(self, run: str) -> int:
         """Take the jobs of a run that wait out of the queue; return how many there were."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,23 +9,12 @@ from procrastinate import exceptions
 
 from omeda_async import ChunkReport, ChunkStatus
 from omeda_async.worker import BulkJobs, _jobs
-from tests.worker.worker_help import Script, carry_out, opened, scripted, states, until, working
+from tests.worker.worker_help import Script, carry_out, opened, states, until, working
 
 pytestmark = pytest.mark.real_clock  # the queue is another process's
 OPERATION = "cancel-campaigns"
 TAKEN = ChunkReport(number=0, status=ChunkStatus.TAKEN, retry_in=0.1)
 CANCELLED = ChunkReport(number=0, status=ChunkStatus.CANCELLED)
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    with scripted(monkeypatch) as script:
-        yield script
-
-
-@pytest.fixture
-def run() -> str:
-    return f"run-{secrets.token_hex(4)}"
 
 
 async def nothing_left(jobs: BulkJobs, run: str) -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import secrets
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,21 +20,10 @@ from omeda_async import (
 )
 from omeda_async.worker import _queue
 from omeda_async.worker._again import FIRST, Later
-from tests.worker.worker_help import Script, carry_out, opened, scripted, states, told, until, working
+from tests.worker.worker_help import Script, carry_out, opened, states, told, until, working
 
 pytestmark = pytest.mark.real_clock  # the queue is another process's
 OPERATION = "cancel-campaigns"
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    with scripted(monkeypatch) as script:
-        yield script
-
-
-@pytest.fixture
-def run() -> str:
-    return f"run-{secrets.token_hex(4)}"
 
 
 async def test_each_chunk_is_a_job_and_each_job_is_performed_once(database: str, script: Script, run: str) -> None:

@@ -9,7 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from omeda_async import ConfigurationError
 from omeda_async.worker import BulkJobs
-from tests.worker.worker_help import Script, carry_out, manager, scripted
+from tests.worker.worker_help import carry_out, manager
 
 pytestmark = pytest.mark.real_clock  # the queue is another process's
 
@@ -21,12 +21,6 @@ def older(database: str) -> Iterator[str]:
     carry_out(database, f"CREATE SCHEMA {schema}")
     yield database.replace(str(conninfo_to_dict(database)["options"]).rpartition("=")[2], schema)
     carry_out(database, f"DROP SCHEMA {schema} CASCADE")
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    with scripted(monkeypatch) as script:
-        yield script
 
 
 async def made(database: str, *lost: str) -> App:
