@@ -142,15 +142,19 @@ and took {took["omeda_async"]:g} times the least time there is. The limiters of 
 **What does a record cost?** 200,000 opt-outs in several forms, beside a bare script that only reads, serialises and
 sends them, without checks, outcomes or a limiter. One takes {number(best["omeda_async"]):g} µs of CPU
 ({best["input"]}) to {number(worst["omeda_async"]):g} µs ({worst["input"]}), and at the default limits there are 200 µs
-for each. (The machine had other work beside: only the ratios say something.)
+for each.
 
 ![CPU for one opt-out, by input](pictures/cost.svg)
 
 **Does a user wait while a backfill runs?** Eight bulk runs want all of Ocamba's limits, and every two seconds somebody
-cancels a single campaign. 99 of 100 of these calls wait at most {waits["omeda_async"]:.2f} s; without the room that
+cancels a single campaign. 99 of 100 of these calls wait {_seconds(waits["omeda_async"])}; without the room that
 bulk leaves for them it would be {waits["the same, interactive_reserve=0"]:g} s.
 
 ![How long single calls wait beside bulk runs](pictures/waits.svg)"""
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f} s at most" if value >= 0.01 else "less than 0.01 s"
 
 
 def main() -> None:
