@@ -31,9 +31,12 @@ from omeda_async.errors import JournalError
 from omeda_async.outcomes import OutcomeStatus
 
 CAUSES: Final = 20
+RUNS_NAMED: Final = 10
+"""So many are named where somebody asks for a run that is not there."""
 SURVEY: Final = 600.0
 """Seconds that a statement may take that looks at all records; there may be many millions."""
 _SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_NAMES: Final = "SELECT name FROM omeda_async_journals ORDER BY id DESC LIMIT %s"
 _RUNS: Final = """
 SELECT started, ended, requests, complete, counts, cause, version FROM omeda_async_journal_runs
 WHERE journal = %s ORDER BY number
@@ -163,8 +166,16 @@ class PostgresReader:
         stored = stored_at(connection, self._url) if format_of(connection) else None
         if stored is None:
             text = f"there is no journal {self._url}: no run of this name has begun there, or it was removed"
-            raise JournalError(text, missing="journal")
+            raise JournalError(f"{text}; {_others(connection)}", missing="journal")
         return stored
+
+
+def _others(connection: Connection) -> str:
+    rows = connection.execute(_NAMES, (RUNS_NAMED + 1,)).fetchall() if format_of(connection) else []
+    if not rows:
+        return "there is no run in this database"
+    names = ", ".join(name for (name,) in rows[:RUNS_NAMED])
+    return f"the last ones there: {names}" if len(rows) > RUNS_NAMED else f"there are: {names}"
 
 
 def _first(connection: Connection, sql: str, values: Any) -> Any:

@@ -142,6 +142,19 @@ def test_a_journal_that_nobody_has_begun_cannot_be_read(server: OwnPostgres, jou
     assert asked_of_server(url, "SELECT count(*) FROM pg_class WHERE relname LIKE 'omeda%'") == [(0,)]
 
 
+async def test_whoever_asks_for_a_run_that_is_not_there_is_told_which_are(journal_url: str) -> None:
+    """The ten that were begun last, as a name is easily mistyped."""
+    base = journal_url.partition("run=")[0] + "run="
+    for place in range(2):
+        await journalled(f"{base}r{place}", [])
+    with pytest.raises(JournalError, match=r"removed; (there are|the last ones there): r1, r0"):
+        read_status(journal_url)
+    for place in range(2, 11):
+        await journalled(f"{base}r{place}", [])
+    with pytest.raises(JournalError, match=r"; the last ones there: r10, .*, r1$"):
+        read_status(journal_url)
+
+
 async def test_tables_of_an_older_format_are_brought_up_to_date(
     server: OwnPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
