@@ -40,6 +40,8 @@ def perform(order: Order) -> None:
         if not (order.asked.plan and order.asked.format is Format.JSON):
             for note in rows.notes:
                 say(notes(), f"{in_command(note)}.", "yellow")
+        if rows.is_cut and not order.asked.plan:  # a plan has it in its own place
+            say(notes(), CUT, "yellow")
         if order.asked.plan:
             code = _plan(order, rows, settings, host)
         elif order.asked.yes or _confirmed(order, rows, settings, host):
@@ -169,8 +171,6 @@ def _confirmed(order: Order, rows: RowFile, settings: Any, host: str) -> bool:
         what += f", {plan.refused_total:,} of which cannot be sent"
     if plan.settled:
         what += f", {plan.settled:,} of which an earlier run has settled"
-    if rows.is_cut:
-        say(notes(), CUT, "yellow")
     where = f"at {order.provider.name} ({host})"
     try:
         question = fitting(notes(), f"{order.title}: {what}, {where}. This cannot be undone. Go on? [y/N]:")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from omeda_async._masking import mask_emails
-from omeda_async._operation import GAVE_UP, PASSING, Response
+from omeda_async._operation import GAVE_UP, PASSING, Response, finds_nothing
 from omeda_async._retry_after import read_retry_after
 from omeda_async.errors import (
     ApiError,
@@ -55,6 +55,7 @@ _NO: Final = re.compile(
     r"|forbidden|cannot|partial\w*)\b",
     re.IGNORECASE,
 )
+_ELSEWHERE: Final = " (if that comes for every record: check base_url and its path)"
 _START: Final = 2000
 """Bytes of a body that show what it is."""
 _PAGE: Final = re.compile(rb"<(?:!doctype\s+html|html|head|body|title|meta|script|style|form)[\s>/]", re.IGNORECASE)
@@ -88,7 +89,7 @@ def api_error(
     """
     status = response.status
     text = _concise(message or "") or _first_of(messages)
-    return (kind or _class_of(status))(
+    error = (kind or _class_of(status))(
         f"{text} ({_phrase(response)})" if text and response.flaw else text or _phrase(response),
         sent=_may_have_been_carried_out(response) if sent is None else sent,
         status=status,
@@ -97,6 +98,10 @@ def api_error(
         body=response.body,
         **details,
     )
+    if isinstance(error, MethodNotAllowed) or finds_nothing(error):
+        error.message += _ELSEWHERE
+        error.args = (error.message,)
+    return error
 
 
 def unreadable(response: Response, reason: str) -> UnreadableAnswer:

@@ -162,13 +162,17 @@ def test_the_copy_has_no_name_and_is_nobody_elses(scene: Scene, monkeypatch: pyt
 def test_a_last_row_without_a_line_end_is_said(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, text: str, is_cut: bool
 ) -> None:
-    """In the plan, as a table and as JSON, and before the question."""
+    """In the plan, as a table and as JSON, before the question, and where nobody is asked."""
     file = scene.file("in.txt", text)
     assert ("The last row has no line end" in scene.give("cancel-campaigns", file, "--plan").stdout) is is_cut
     plan = json.loads(scene.give("cancel-campaigns", file, "--plan", "--format", "json").stdout)
     assert plan["last_row_without_line_end"] is is_cut
     monkeypatch.setattr("omeda_async.cli._bulk.someone_there", lambda: True)
     assert ("The last row has no line end" in scene.give("cancel-campaigns", file, stdin=b"n\n").stderr) is is_cut
+    for command in (["--yes"], ["--yes", "--format", "json"]):
+        assert scene.give("cancel-campaigns", file, *command).stderr.count("The last row has no line end") == is_cut
+    monkeypatch.setattr("omeda_async.cli._bulk.someone_there", lambda: False)
+    assert ("The last row has no line end" in scene.give("cancel-campaigns", file).stderr) is is_cut
 
 
 def test_the_question_and_the_plan_say_how_many_cannot_be_sent(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

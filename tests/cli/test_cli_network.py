@@ -88,3 +88,16 @@ def test_a_way_out_that_is_none_is_one_message(
     assert words in " ".join(result.stderr.split())
     assert "secret" not in result.output
     assert scene.sandbox.requests == []
+
+
+@pytest.mark.parametrize("command", ["opt-out", "cancel-deployments", "cancel-campaigns", "cancel-transactions"])
+def test_a_wrong_path_names_the_variable_that_leads_there(
+    command: str, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each provider's own."""
+    provider = {"cancel-campaigns": "OCAMBA", "cancel-transactions": "JOURNEY_MANAGER"}.get(command, "OMEDA")
+    monkeypatch.setenv(f"{provider}_BASE_URL", f"http://127.0.0.1:{scene.sandbox.port}/wrong/path")
+    given = "email\n" + ADDRESS if command == "opt-out" else "id\n" + "\n".join(f"FOO{one}" for one in range(9))
+    result = scene.give(command, scene.file("in.csv", f"{given}\n"), "--yes")
+    assert result.exit_code == 1
+    assert f"check {provider}_BASE_URL and its path" in " ".join(result.stdout.split())
