@@ -19,7 +19,7 @@ def _file(kind: RowKind) -> Any:
         )
     else:
         text = "CSV with a header row, JSON Lines, a JSON array, .xlsx, or - for standard input; also .gz."
-        text += f" In a list with one a line, let the first line be {kind.short}."
+        text += f" In a list with one a line, put a line that reads {kind.short} above the first."
     return Annotated[str, typer.Argument(metavar="FILE", help=text)]
 
 

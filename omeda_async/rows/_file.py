@@ -225,7 +225,10 @@ class RowFile(Iterable[Row]):
         hint = ""
         if not self._is_header(names):
             later = next((at for at, cells in rows if self._is_header(self._headings(cells))), None)
-            hint = f"; row {later} looks like the header: remove the rows above it" if later else ""
+            if later:
+                hint = (
+                    f"; row {later} looks like the header: make it the first, and remove what is above it and no record"
+                )
         return names, self._naming.fields(names, self.name, self._layout.delimiter, hint)
 
     def _headings(self, cells: Any) -> list[str]:

@@ -45,7 +45,7 @@ class RowKind:
     def expected(self) -> str:
         """Say what a file of such rows looks like."""
         lines = ", or one id a line" if self.bare else ""
-        alone = "" if self.bare else f"; for one a line, let the first line be {self.short}"
+        alone = "" if self.bare else f"; for one a line, put a line that reads {self.short} above the first"
         return (
             f"expected is CSV or .xlsx with a header row, JSON Lines or a JSON array{lines}; "
             f"{self.target} is required, known are {', '.join(self.fields)}{alone}"

@@ -86,6 +86,7 @@ class Naming:
         fields = tuple(map(self.field, names))
         if self.kind.target not in fields:
             raise unusable(self.kind, file, names, delimiter, hint)
+        self._check_is_header(names, file)
         for position, (name, field) in enumerate(zip(names, fields, strict=True)):
             if field is not None and field in fields[:position]:
                 earlier = names[fields.index(field)]
@@ -96,6 +97,16 @@ class Naming:
                 )
         self._check_known(names, fields, file)
         return fields
+
+    def _check_is_header(self, names: Sequence[str], file: str) -> None:
+        """Refuse to lose a record that was taken for the header, and one of its values for a column that was chosen."""
+        target = next(name for name in names if self.field(name) == self.kind.target)
+        if _reads_like_a_value(target) and not any(map(self.kind.field, names)):
+            raise ConfigurationError(
+                f"{file}: {_shown(target)!r} in its first row reads like a record's and not like a column's name, and "
+                f"that row would not be sent: put a row with names above it, such as {self.kind.short}; if they are "
+                "names, write others"
+            )
 
     def check_there(self, found: Iterable[set[str]], word: str, file: str) -> None:
         """Refuse a name that was given and that nothing in the file has: it may be a slip for one that is there."""
@@ -139,10 +150,19 @@ def unusable(kind: RowKind, file: str, names: Sequence[str], delimiter: str = ""
     by = {"": "", SHEET: "", "\t": ", separated by tabs"}.get(delimiter, f", separated by {delimiter}")
     shown = ", ".join(repr(_shown(name)) for name in names[:_NAMES_SHOWN])
     shown += " …" if len(names) > _NAMES_SHOWN else ""
-    choose = f"; {_CHOOSE.format(field=kind.target)} says which column it is" if delimiter else ""
+    choose = ""
+    if delimiter and not any(map(_reads_like_a_value, names)):
+        choose = f"; {_CHOOSE.format(field=kind.target)} says which column it is"
+    if delimiter and not hint:
+        hint = f"; if that row is a record and no header, put a row with names above it, such as {kind.short}"
     return ConfigurationError(
         f"{file} has no usable column: its header reads {shown}{by}; {kind.expected}{choose}{hint}"
     )
+
+
+def _reads_like_a_value(name: str) -> bool:
+    """Whether what stands in a header is an address or an id rather than a column's name: by its digits."""
+    return "@" in name or sum(map(str.isdigit, name)) > sum(map(str.isalpha, name))
 
 
 def _shown(name: str) -> str:

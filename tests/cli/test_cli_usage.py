@@ -101,11 +101,11 @@ def test_a_list_of_addresses_is_told_what_it_lacks(scene: Scene) -> None:
     """An opt-out needs a header; the message and the help say which line makes one of such a list."""
     result = scene.give("opt-out", scene.file("in.txt", "a@x.com\nb@x.com\n"), "--yes")
     assert result.exit_code == 2
-    assert "let the first line be email" in result.stderr
+    assert "put a line that reads email above the first" in result.stderr
     found = scene.give("opt-out", scene.file("in.txt", "email\na@x.com\nb@x.com\n"), "--plan", "--format", "json")
     assert json.loads(found.stdout)["levels"] == {"client": 2}
     words = " ".join(CliRunner().invoke(app, ["opt-out", "--help"]).stdout.replace("│", " ").split())
-    assert "let the first line be email" in words
+    assert "put a line that reads email above the first" in words
     assert "one id a line" not in words
 
 

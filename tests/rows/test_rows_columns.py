@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from omeda_async import ConfigurationError
-from omeda_async.rows import CAMPAIGNS, OPT_OUTS, RowFile
+from omeda_async.rows import CAMPAIGNS, DEPLOYMENTS, OPT_OUTS, TRANSACTIONS, RowFile, RowKind
 from tests.rows.reading import read, rows
 from tests.rows.workbooks import workbook
 
@@ -78,6 +78,45 @@ def test_what_contradicts_itself_or_is_not_there_is_refused(options: dict[str, A
     """It may be a slip for something else."""
     with pytest.raises(ConfigurationError, match=words):
         rows(OPT_OUTS, "Email,Contact\na@x.com,b@x.com\n", **options)
+
+
+OTHERS: dict[str, Any] = {"ignore_other_columns": True}
+RECORDS = [
+    (CAMPAIGNS, "1000249,\n1000250,\n", "1000249"),
+    (CAMPAIGNS, "1000249,late\n1000250,\n", "1000249"),
+    (DEPLOYMENTS, "FOO210101001;\nFOO210101002;\n", "FOO210101001"),
+    (TRANSACTIONS, "9cf3a2b1-0e06-4b7e-9d7c-0a1b2c3d4e5f\tx\ny\tz\n", "9cf3a2b1-0e06-4b7e-9d7c-0a1b2c3d4e5f"),
+    (OPT_OUTS, "a@x.com,XXG\nb@x.com,XXG\n", "a@x.com"),
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "first"), RECORDS)
+@pytest.mark.parametrize("name", ["in.csv", "in"])
+def test_a_first_row_that_reads_like_a_record_is_not_lost_as_a_header(
+    kind: RowKind, text: str, first: str, name: str
+) -> None:
+    """The advice is to put a header above it; that it is chosen as one by name is refused, too."""
+    with pytest.raises(ConfigurationError, match=f"put a row with names above it, such as {kind.short}$") as caught:
+        rows(kind, text, name)
+    assert "--column" not in caught.value.message
+    with pytest.raises(ConfigurationError, match="that row would not be sent: put a row with names above it"):
+        rows(kind, text, name, columns={kind.target: first}, ignore_other_columns=True)
+    assert first in [
+        row[kind.target] for row in rows(kind, f"{kind.short}{text[len(first)]}other\n{text}", name, **OTHERS)
+    ]
+
+
+@pytest.mark.parametrize("header", ["Address 2,Q3", "e1,x", "2024,reason", "id,1000249"])
+def test_a_header_with_digits_is_one(header: str) -> None:
+    """Where it has more letters, or another name in it is known."""
+    first = header.partition(",")[0]
+    assert len(rows(CAMPAIGNS, f"{header}\n7,8\n", columns={"campaign_id": first}, **OTHERS)) == 1
+
+
+def test_a_header_further_down_is_not_said_to_have_nothing_above_it_that_counts() -> None:
+    """What stands above it may be a record."""
+    with pytest.raises(ConfigurationError, match="row 2 looks like the header: make it the first, and remove what is"):
+        rows(CAMPAIGNS, "1000249,\nid,reason\n1,\n")
 
 
 def test_a_name_that_no_record_of_json_has_is_refused() -> None:

@@ -108,7 +108,7 @@ def test_a_json_array_gives_its_elements_with_their_numbers() -> None:
     assert read(OPT_OUTS, text, "in.json") == {
         1: {"email_address": "a@x.com"},
         2: {"email_address": "b@x.com", "brand_ids": ["X"]},
-        3: "email_address: is given twice",
+        3: "email_address: is given twice: give it once",
         4: "must be a JSON object with the fields of one record",
     }
     assert [*read(CAMPAIGNS, '[1, "2", null]', "in").values()][:2] == [{"campaign_id": "1"}, {"campaign_id": "2"}]
@@ -174,7 +174,7 @@ def test_what_is_something_else_is_called_by_its_name(data: bytes, words: str) -
 @pytest.mark.parametrize("text", ["Report of 2026\n\nemail,key\na@x.com,1\n", "Report,of\n\n\nemail,key\na@x.com,1\n"])
 def test_lines_above_the_header_are_told(text: str) -> None:
     """They are no header, and the one that looks like it is named."""
-    with pytest.raises(ConfigurationError, match=r"row \d looks like the header: remove the rows above it"):
+    with pytest.raises(ConfigurationError, match=r"row \d looks like the header: make it the first"):
         rows(OPT_OUTS, text)
 
 
