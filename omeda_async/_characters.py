@@ -8,6 +8,11 @@ QUOTES: Final = r"""\"'`\u00b4\u00ab\u00bb\u2018-\u201f\u2039\u203a"""
 """Quotation marks and apostrophes of every shape, for a set in a regular expression."""
 PLACEHOLDER: Final = re.compile(r".*(?:\{\{[^{}]*\}\}|\$\{[^{}]*\}|<%[^%]*%>|\*\|[^*|]+\|\*|%%[^%]+%%|\[%[^%]*%\])")
 """Matches a text in which a template has left a place open: ``{{email}}``, ``${email}``, ``*|EMAIL|*``."""
+CUT: Final = re.compile(r".*?(\u2026|\.{3,}\s*\Z)")
+"""Matches a text that says of itself that it is not whole."""
+TAG: Final = re.compile(r".*?(</?(?:a|b|br|div|em|font|i|li|p|span|strong|t[dr]|u|wbr))\b[^<>@]*>", re.IGNORECASE)
+"""Matches a text with a tag of a page in it, such as ``<br>``; its group is how that begins."""
+_ENTITY: Final = re.compile(r"&(?:#[0-9]+|#x[0-9a-f]+|[a-z]+[0-9]*);", re.IGNORECASE)
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 # What else Unicode lets a reader see nothing of: joiners, fillers, selectors of a variant, an empty Braille cell, a
 # note without a head, and what stands for a picture that was left behind.
@@ -22,6 +27,8 @@ _BLANK: Final = frozenset(
         ),
     )
 )
+_GAPS: Final = "\u2800\u3164\uffa0"
+"""Of those, what is as wide as a blank."""
 _TYPOGRAPHIC: Final = frozenset({"Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "Sk", "Sm"})
 # Marks that are spelled with: Catalan's and Japanese middle dots, and numeral and shortening signs (RFC 5892, A.3 ff.);
 # and the tones of skin of emoji.
@@ -59,19 +66,47 @@ def named(character: str) -> str:
     return f"U+{ord(character):04X} {name if name.islower() else name.lower().replace('zero width', 'zero-width')}"
 
 
-def odd_character(text: str) -> str | None:
+def odd_character(text: str, alone: str) -> str | None:
     """Return what is wrong with the first character that cannot be meant; None where there is none.
 
     Nobody sees it (a blank, a mark of direction, a filler), or it only looks like what has a plain key.
+
+    Args:
+        text: The text.
+        alone: What to do where it may be several texts.
     """
     for place, one in enumerate(text, 1):
         if one == REPLACED or one in _DRAWN:
             return f"holds {named(one)} at character {place}: a decoder has damaged it; see its source"
         if unicodedata.category(one) in _UNSEEN or one in _BLANK:
-            return f"holds {named(one)} at character {place}: remove it"
+            return f"holds {named(one)} at character {place}: {_way_out(one, text[: place - 1], text[place:], alone)}"
         if not one.isascii() and (plain := unicodedata.normalize("NFKC", one)).isascii():
             return f"holds {named(one)} at character {place}: write {plain}"
     return None
+
+
+def odd_entity(text: str, alone: str) -> str | None:
+    """Return what is wrong with a character that is written as a page writes it; None where there is none."""
+    if "&" not in text:
+        return None
+    from html import unescape  # noqa: PLC0415 a long table, and hardly any text needs it
+
+    for found in _ENTITY.finditer(text):
+        one = unescape(found[0])
+        if one == found[0]:
+            continue
+        if len(one) == 1 and (unicodedata.category(one) in _UNSEEN or one in _BLANK):
+            way_out = _way_out(one, text[: found.start()], text[found.end() :], alone)
+            return f"has {found[0]} as a page writes {named(one)}: {way_out}"
+        return f"has {found[0]} as a page writes a character: write the character"
+    return None
+
+
+def _way_out(one: str, before: str, behind: str, alone: str) -> str:
+    """Say what to do about a character that nobody sees: a gap may part two texts, and without it they would be one."""
+    is_gap = one.isspace() or unicodedata.category(one) == "Cc" or one in _GAPS
+    inside = before.strip() and behind.strip() and not before.endswith("@") and not behind.startswith("@")
+    return alone if is_gap and inside else "remove it"
 
 
 def misread(text: str) -> str | None:
@@ -117,7 +152,8 @@ def look_alike(text: str) -> str | None:
     composed = unicodedata.normalize("NFC", text)
     if text != composed:
         place = next((n for n, pair in enumerate(zip(text, composed, strict=False)) if pair[0] != pair[1]), 0)
-        return f"has an accent apart from its letter at character {place + 1}: write both as one character (NFC)"
+        apart = f"has an accent apart from its letter at character {place + 1}"
+        return f"{apart}: write both as one character (NFC), or the letter alone"
     return _mark_alone(text)
 
 

@@ -4,14 +4,14 @@ Each check raises InvalidRecord for a value that cannot be sent; it names the fi
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timezone
 from numbers import Integral
 from typing import Final
 from urllib.parse import quote
 
-from omeda_async._characters import PLACEHOLDER, QUOTES, is_typographic, look_alike, misread, named, odd_character
 from omeda_async._empty import EMPTY, is_empty
+from omeda_async._ids import is_plain_id, wrong_in_id
 from omeda_async.errors import InvalidRecord
 
 LEAST_INTEGER: Final = -(2**63)
@@ -21,34 +21,6 @@ LONGEST_SHOWN: Final = 40
 
 _UNSENDABLE: Final = re.compile(r"[\ud800-\udfff]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_NOTHING: Final = ("nan", "NaN", "NaT", "None", "null", "NULL", "undefined")
-"""What programs write where there is nothing."""
-LONGEST_ID: Final = 1000
-"""Characters of an id, far more than any provider's has: a longer one no server takes in a path."""
-is_plain_id: Final = re.compile(
-    rf"(?![nNu](?:{'|'.join(one[1:] for one in _NOTHING)})\Z)[A-Za-z0-9_-]{{1,{LONGEST_ID}}}"
-).fullmatch
-"""Matches ids that need no further look: letters, digits, ``_`` and ``-``."""
-# The first that fits says it best.
-_NO_IDS: Final[Mapping[re.Pattern[str], str]] = {
-    PLACEHOLDER: "holds a placeholder that nothing was put in for: give the id itself",
-    re.compile(r"\s*#"): "begins with # as a comment does: give the id alone",
-    re.compile(r"\s*="): "begins with = as a formula of a spreadsheet does: give the id alone",
-    re.compile(r"\s*<"): "stands between < and >: give the id alone",
-    re.compile(rf"\s*[{QUOTES}]"): "begins with a quotation mark or an apostrophe: remove it",
-    re.compile(r".*\s(?:#|//|;)"): "has a comment behind it: put that on a line of its own, which begins with #",
-    re.compile(r"\s*[A-Za-z]+://"): "is a link: give the id alone",
-    re.compile(r"[+-]?[0-9]+([.,][0-9]*[Ee][+-]?|[Ee]\+)[0-9]+\s*\Z"): (
-        "is a number with an exponent (such as 1.0E+06): give all its digits"
-    ),
-    re.compile(r"[+-]?[0-9]{1,3}(([,'\u2019\s][0-9]{3})+|(\.[0-9]{3}){2,})([.,][0-9]+)?\s*\Z"): (
-        "is a number with marks between its thousands (such as 1,000,248): give the digits alone"
-    ),
-    re.compile(r"[+-]?[0-9]+(?:\.0*|,0+)\s*\Z"): (
-        "is a number with a decimal point (such as 1000248.0): give the digits alone"
-    ),
-    re.compile(r".*[,;|]"): "holds a mark that separates ids: give one id, and each of several in a record of its own",
-}
 
 
 def wrong_type(field: str, value: object, wanted: str) -> InvalidRecord:
@@ -105,29 +77,11 @@ def check_id(field: str, value: object) -> None:
     if is_empty(value):
         raise InvalidRecord.of(field, f"{EMPTY}: give the id")
     if isinstance(value, float):
-        reason = "a column of integers with an empty cell becomes one of floats; read it as text (pandas: dtype=str)"
+        reason = "give its digits as text (JSON: in quotation marks; pandas: dtype=str, as an empty cell makes floats)"
         raise InvalidRecord.of(field, f"must be a string, not {type(value).__name__}: {reason}")
     text = check_string(field, value)
-    if len(text) > LONGEST_ID:
-        raise InvalidRecord.of(
-            field, f"has {len(text):,} characters, and no id so many: is a quotation mark not closed?"
-        )
-    if text in _NOTHING:
-        raise InvalidRecord.of(field, f"is {text!r}, as programs write an empty cell: give the id")
-    if not text.strip():
-        raise InvalidRecord.of(field, "is empty: give the id")
-    wrong = next((reason for form, reason in _NO_IDS.items() if form.match(text)), None) or _odd_in_id(text)
-    if wrong is not None:
+    if (wrong := wrong_in_id(field, text)) is not None:
         raise InvalidRecord.of(field, wrong)
-
-
-def _odd_in_id(text: str) -> str | None:
-    if (wrong := misread(text)) is not None:
-        return wrong
-    for place, one in enumerate(text, 1):
-        if is_typographic(one):
-            return f"holds {named(one)} at character {place}: write the plain character"
-    return odd_character(text) or look_alike(text)
 
 
 def check_integer(field: str, value: object, least: int = LEAST_INTEGER, most: int = MOST_INTEGER) -> None:
@@ -135,7 +89,7 @@ def check_integer(field: str, value: object, least: int = LEAST_INTEGER, most: i
     if not isinstance(value, int) or isinstance(value, bool):
         raise wrong_type(field, value, "an integer")
     if not LEAST_INTEGER <= value <= MOST_INTEGER:
-        raise InvalidRecord.of(field, "is out of the range of 64-bit integers")
+        raise InvalidRecord.of(field, "is out of the range of 64-bit integers: give the number that is meant")
     if not least <= value <= most:
         wanted = f"from {least} to {most}" if most < MOST_INTEGER else f"at least {least}"
         raise InvalidRecord.of(field, f"is {value}: must be {wanted}")

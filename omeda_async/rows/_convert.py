@@ -72,8 +72,14 @@ class CsvForm:
         return Row(number, record, self._names)
 
     def _check_width(self, cells: list[str]) -> None:
-        if len(cells) < self._width or any(map(str.strip, cells[self._width :])):
-            raise InvalidRecord.of(None, f"the number of cells is {len(cells)}, and the header has {self._width}")
+        beyond = enumerate(cells[self._width :], self._width + 1)
+        more = next((place for place, cell in beyond if cell.strip()), None)
+        if more is not None:
+            quote = "put a cell that holds what separates cells in quotation marks"
+            raise InvalidRecord.of(None, f"cell {more} has no column in the header, which has {self._width}: {quote}")
+        if len(cells) < self._width:
+            some = f"give as many cells as the header has, {self._width}"
+            raise InvalidRecord.of(None, f"column {len(cells) + 1} has no cell: {some}")
 
     def key_alone(self, cells: list[str]) -> str | None:
         """Return the key in a row the rest of which may be of no use."""
@@ -143,7 +149,7 @@ class JsonForm:
             value = json.loads(text, object_pairs_hook=_Pairs, parse_constant=_no_number)
         except (ValueError, RecursionError) as problem:
             raise InvalidRecord.of(None, f"is no JSON: {_why(problem)}") from None
-        if self._bare and isinstance(value, str | int) and not isinstance(value, bool):
+        if self._bare and not isinstance(value, list):
             return [(self._bare, value)]
         if not isinstance(value, _Pairs):
             raise InvalidRecord.of(None, "must be a JSON object with the fields of one record")
@@ -158,7 +164,7 @@ class JsonForm:
                 unknown += [name] if field is not None else []
                 continue
             if field in record:
-                raise InvalidRecord.of(field, "is given twice")
+                raise InvalidRecord.of(field, "is given twice: give it once")
             if field == _MOMENT and isinstance(value, str):
                 _check_moment(value)
             if field == self._bare and isinstance(value, int) and not isinstance(value, bool):
@@ -262,20 +268,29 @@ def _type_ids(charset: Charset, cell: str) -> tuple[int, ...] | None:
         return None
     wrong = next((part for part in parts if not (part.isascii() and part.isdigit() and len(part) < 20)), None)
     if wrong is not None:
-        from omeda_async._characters import odd_character  # noqa: PLC0415 nobody else needs it to read a file
+        from omeda_async._ids import wrong_in_id  # noqa: PLC0415 nobody else needs it to read a file
 
-        reason = odd_character(wrong) or f"holds {wrong[:40]!r}, which is no whole number"
-        raise InvalidRecord.of("deployment_type_ids", reason)
-    return tuple(map(int, parts))
+        reason = f"holds {wrong[:40]!r}, which is no whole number: give the digits of one, such as 4194"
+        raise InvalidRecord.of("deployment_type_ids", wrong_in_id("deployment_type_ids", wrong) or reason)
+    return tuple(dict.fromkeys(map(int, parts)))
 
 
 def _parts(field: str, cell: str, charset: Charset) -> tuple[str, ...] | None:
     # None tells an empty cell from a column that is not there: an opt-out without ids reaches further.
     text = cell.strip(BLANKS)
     _check_text(field, text, charset)
+    if "&" in text:
+        from omeda_async._characters import odd_entity  # noqa: PLC0415 nobody else needs it to read a file
+        from omeda_async._ids import alone_in  # noqa: PLC0415
+
+        if (wrong := odd_entity(text, alone_in(field))) is not None:
+            raise InvalidRecord.of(field, wrong)
     if _THOUSANDS.search(text):
         raise InvalidRecord.of(field, "may be one number or several ids: separate ids by |")
-    return tuple(filter(None, (part.strip(BLANKS) for part in _BETWEEN_IDS.split(text)))) if text else None
+    # An id that is given twice in a cell is sent once.
+    return (
+        tuple(dict.fromkeys(filter(None, (part.strip(BLANKS) for part in _BETWEEN_IDS.split(text))))) if text else None
+    )
 
 
 def _check_text(field: str | None, text: str, charset: Charset) -> None:

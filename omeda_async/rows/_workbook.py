@@ -79,8 +79,10 @@ class SheetForm:
     def row(self, number: int, values: list[Any]) -> Row:
         """Make a row of its values."""
         try:
-            if any(not isinstance(value, str) or value.strip() for value in values[len(self._fields) :]):
-                raise InvalidRecord.of(None, f"has something in a cell beyond the {len(self._fields)} of the header")
+            for place, value in enumerate(values[len(self._fields) :], len(self._fields) + 1):
+                if not isinstance(value, str) or value.strip():
+                    reason = f"column {place} has no name in the header, and something in its cell"
+                    raise InvalidRecord.of(None, f"{reason}: name it, or empty the cell")
             cells = [
                 (value if type(value) is str else _text(field, value)) if field else ""
                 for field, value in zip(self._fields, values, strict=False)

@@ -9,6 +9,9 @@ _RANGES = (
     *((0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF)),
 )
 
+GAPS = "\u3164\uffa0\u2800\u00a0\u202f\u3000\u2028\u2029 \t\0\x7f\x85"
+"""Those that look like a blank, or have no look of their own: two texts may stand on their two sides."""
+
 
 def unseen() -> Iterator[str]:
     """Give every character that Unicode says is to be drawn as nothing."""

@@ -103,7 +103,7 @@ def test_a_bad_line_of_json_is_one_bad_row() -> None:
     assert found[1] == {"campaign_id": "1"}
     assert found[2] == (None, "must be a JSON object with the fields of one record")
     assert found[3][1].startswith("is no JSON")
-    assert found[4] == ("campaign_id", "is given twice")
+    assert found[4] == ("campaign_id", "is given twice: give it once")
     assert found[5][1].startswith("is no JSON")
     assert found[6][1].startswith("is no JSON")
     assert found[7] == {"campaign_id": "4"}
@@ -116,11 +116,15 @@ def test_a_bad_row_of_csv_names_what_is_wrong_and_the_rest_goes_on() -> None:
         b"e@x.com,12a\n\xff@x.com,1\nf@x.com,1\n"
     )
     found = read(rows(OPT_OUTS, text))
-    assert found[2] == (None, "the number of cells is 1, and the header has 2")
+    assert found[2] == (None, "column 2 has no cell: give as many cells as the header has, 2")
     assert found[3] == {"email_address": "b@x.com", "deployment_type_ids": (23,)}
-    assert found[4] == (None, "the number of cells is 3, and the header has 2")
+    quote = "put a cell that holds what separates cells in quotation marks"
+    assert found[4] == (None, f"cell 3 has no column in the header, which has 2: {quote}")
     assert found[5][1].startswith("cannot be read as CSV")
-    assert found[6] == ("deployment_type_ids", "holds '12a', which is no whole number")
+    assert found[6] == (
+        "deployment_type_ids",
+        "holds '12a', which is no whole number: give the digits of one, such as 4194",
+    )
     assert found[7][0] == "email_address"
     assert found[7][1].startswith("holds letters beyond ASCII, and that the file is written in cp1252 is only guessed:")
     assert found[8] == {"email_address": "f@x.com", "deployment_type_ids": (1,)}

@@ -12,9 +12,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 from omeda_async import ConfigurationError, InvalidRecord
+from omeda_async.providers.ocamba._converter import cancel_from
 from omeda_async.providers.ocamba._operations import build_cancel
 from omeda_async.providers.ocamba.models import CampaignCancel
 from omeda_async.rows import CAMPAIGNS, DEPLOYMENTS, OPT_OUTS, TRANSACTIONS, Row, RowFile, RowKind
+
+NO_NUMBER = "which is no whole number: give the digits of one, such as 4194"
+EACH = "give each of several ids by itself (in one cell: with | between them)"
 
 
 def rows(kind: RowKind, text: str | bytes, name: str = "input", ignore: tuple[str, ...] = ()) -> RowFile:
@@ -138,18 +142,64 @@ def test_what_may_be_a_number_or_several_ids_is_neither(cell: str, field: str) -
     ("cell", "reason"),
     [
         ("4194\u200b", "holds U+200B zero-width space at character 5: remove it"),
-        ("4194.0", "holds '4194.0', which is no whole number"),
-        ("4.194E+03", "holds '4.194E+03', which is no whole number"),
-        ("-4", "holds '-4', which is no whole number"),
-        ("4" * 20, f"holds '{'4' * 20}', which is no whole number"),
-        ("٣", "holds '٣', which is no whole number"),
-        ("4194 4804", "holds U+0020 space at character 5: remove it"),
+        ("4194.0", "is a number with a decimal point (such as 1000248.0): give the digits alone"),
+        ("4.194E+03", "is a number with an exponent (such as 1.0E+06): give all its digits"),
+        ("-4", f"holds '-4', {NO_NUMBER}"),
+        ("4" * 20, f"holds '{'4' * 20}', {NO_NUMBER}"),
+        ("٣", f"holds '٣', {NO_NUMBER}"),
+        ("4194 4804", f"holds U+0020 space at character 5: {EACH}"),
+        ("4194<br>4804", f"holds <br> as a page does: {EACH}"),
+        ("[4194", f"begins with [ as a list of JSON does: {EACH}"),
+        ("null", "is 'null', as programs write an empty cell: give the id"),
+        ("4194\u2026", "is cut short with \u2026: give the whole id"),
+        ("4194&nbsp;", "has &nbsp; as a page writes U+00A0 no-break space: remove it"),
+        ("1e6", "is a number with an exponent (such as 1.0E+06): give all its digits"),
     ],
 )
 def test_a_deployment_type_id_is_a_whole_number(cell: str, reason: str) -> None:
     """What is none is shown, or the character that nobody sees is named."""
     row = only(OPT_OUTS, f"email,DeploymentTypeId\na@x.com,23|{cell}\n")
     assert reason_in(row) == f"deployment_type_ids: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("field", "cell", "ids"),
+    [
+        ("brand_ids", "XXG|XXG", ("XXG",)),
+        ("brand_ids", "XXG, XXH, XXG", ("XXG", "XXH")),
+        ("deployment_type_ids", "7;07;8", (7, 8)),
+    ],
+)
+def test_an_id_twice_in_a_cell_is_one(field: str, cell: str, ids: tuple[str | int, ...]) -> None:
+    """It is sent once, in the place where it came first."""
+    assert only(OPT_OUTS, f'email,{field}\na@x.com,"{cell}"\n')[field] == ids
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("XXG&nbsp;", "has &nbsp; as a page writes U+00A0 no-break space: remove it"),
+        ("&shy;XXG", "has &shy; as a page writes U+00AD soft hyphen: remove it"),
+        ("XXG&#32;XXH", f"has &#32; as a page writes U+0020 space: {EACH}"),
+        ("A&amp;B|C", "has &amp; as a page writes a character: write the character"),
+    ],
+)
+def test_what_a_page_writes_for_a_character_separates_no_ids(cell: str, reason: str) -> None:
+    """Its semicolon is part of it."""
+    assert reason_in(only(OPT_OUTS, f"email,brand_ids\na@x.com,{cell}\n")) == f"brand_ids: {reason}"
+
+
+def test_an_ampersand_alone_is_of_the_id() -> None:
+    """What is no character's name is left to the provider, and separated as ever."""
+    assert only(OPT_OUTS, "email,brand_ids\na@x.com,A&B;C\n")["brand_ids"] == ("A&B", "C")
+
+
+@pytest.mark.parametrize("line", ["null", "true", "1000432.0", "1e6"])
+def test_a_value_alone_in_json_is_of_the_target(line: str) -> None:
+    """What is no id is refused as one, by its field, and not as something that were no record."""
+    assert only(CAMPAIGNS, line, "x.jsonl")["campaign_id"] == json.loads(line)
+    with pytest.raises(InvalidRecord, match="the cell is empty" if line == "null" else "must be a string, not"):
+        build_cancel(cancel_from(only(CAMPAIGNS, line, "x.jsonl")))
 
 
 def test_many_different_cells_are_read_like_few() -> None:
@@ -233,7 +283,7 @@ def test_what_json_does_not_know_is_refused(value: str) -> None:
 )
 def test_a_name_given_twice_is_refused_whatever_it_holds(kind: RowKind, line: str, field: str) -> None:
     """Under one name or two, escaped or not: nobody guesses which is meant."""
-    assert reason_in(only(kind, line, "x.jsonl")) == f"{field}: is given twice"
+    assert reason_in(only(kind, line, "x.jsonl")) == f"{field}: is given twice: give it once"
 
 
 def test_an_object_inside_a_line_is_a_dictionary() -> None:
@@ -363,7 +413,7 @@ def test_a_kind_knows_its_fields_by_every_name(kind: RowKind) -> None:
     assert kind.field(kind.short) == kind.target
     assert f"{kind.target} is required, known are {', '.join(kind.fields)}" in kind.expected
     assert ("one id a line" in kind.expected) == kind.bare
-    assert (f"let the first line be {kind.short}" in kind.expected) == (not kind.bare)
+    assert (f"put a line that reads {kind.short} above the first" in kind.expected) == (not kind.bare)
 
 
 @given(st.lists(st.sampled_from(["1", "# x", "", "  ", " #", "a#", "22"]), min_size=1, max_size=8), st.booleans())

@@ -90,7 +90,7 @@ def test_a_moment_has_to_be_a_text_with_its_offset() -> None:
 def test_the_ids_of_texts_are_judged_as_ever() -> None:
     """What a spreadsheet has made of an id before it was text is refused where any id is."""
     assert read(OPT_OUTS, workbook([["email", "deployment_type_ids"], ["a@x.com", "1.0E+05"]]), "in.xlsx") == {
-        2: "deployment_type_ids: holds '1.0E+05', which is no whole number"
+        2: "deployment_type_ids: is a number with an exponent (such as 1.0E+06): give all its digits"
     }
 
 
@@ -112,7 +112,7 @@ def test_several_sheets_are_refused_until_one_is_named() -> None:
         (workbook([]), "no visible sheet that holds anything"),
         (workbook([["id"]]), "no rows below its header"),
         (workbook(xml_of([["id"], [1], [2]]).replace('<row r="3"', '<row r="3" hidden="1"')), r"hides rows \(3\)"),
-        (workbook([["Report"], [], ["id", "reason"], [1]]), "row 3 looks like the header: remove the rows above it"),
+        (workbook([["Report"], [], ["id", "reason"], [1]]), "row 3 looks like the header: make it the first"),
         (workbook([["id", "Name", None, "City"], [1]]), r"3 columns .*: 'Name', 3 \(no name\), 'City'; known are"),
         (workbook([["id"], [1]])[:-200], "is damaged or not whole"),
         (b"PK\x03\x04", "save the sheet as CSV"),
@@ -140,7 +140,10 @@ def test_a_header_may_hold_numbers_and_errors() -> None:
 def test_a_cell_beyond_the_header_spoils_its_row() -> None:
     """As in CSV: nobody can tell what it means."""
     found = read(CAMPAIGNS, workbook([["id"], [1, "x"], [2, " "]]), "in.xlsx")
-    assert found == {2: "has something in a cell beyond the 1 of the header", 3: {"campaign_id": "2"}}
+    assert found == {
+        2: "column 2 has no name in the header, and something in its cell: name it, or empty the cell",
+        3: {"campaign_id": "2"},
+    }
 
 
 @pytest.mark.parametrize("reference", ['r="XFD1048576"', "r='XFD1048576'", 'r = "XFD1048576"', '\n\tr=\n"XFD1048576"'])

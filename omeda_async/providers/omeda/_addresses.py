@@ -5,8 +5,20 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from omeda_async._characters import PLACEHOLDER, QUOTES, is_typographic, look_alike, misread, named, odd_character
+from omeda_async._characters import (
+    CUT,
+    PLACEHOLDER,
+    QUOTES,
+    TAG,
+    is_typographic,
+    look_alike,
+    misread,
+    named,
+    odd_character,
+    odd_entity,
+)
 from omeda_async._empty import EMPTY, is_empty
+from omeda_async._ids import NOTHING
 from omeda_async.errors import InvalidRecord
 
 LONGEST: Final = 255
@@ -24,6 +36,8 @@ _is_plain: Final = re.compile(
 ).fullmatch
 _LEAST: Final = re.compile(r"[^\s@\x00-\x1f\x7f-\x9f\ud800-\udfff]+@[^\s@\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _NO_ADDRESS: Final = "is no e-mail address: it needs one @, something on both sides of it, and no spaces"
+_ALONE: Final = "give one address, and each of several in a record of its own"
+_SPELLED: Final = r"([\[({{]\s*{0}\s*[\])}}]|(?<=\s){0}(?=\s))"
 _INSIST: Final = "; allow_odd_addresses=True sends it all the same"
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"(?=@)')
 # The first that fits says it best.
@@ -34,22 +48,25 @@ _FORMS: Final[Mapping[re.Pattern[str], str]] = {
     PLACEHOLDER: "holds a placeholder that nothing was put in for: give the address itself",
     re.compile(r"="): "begins with = as a formula of a spreadsheet does: give the address alone",
     re.compile(r"#"): "begins with # as a comment does: give the address alone",
+    TAG: f"holds {{1}}> as a page does: {_ALONE}",
+    re.compile(r"@[^@]+@"): "begins with @: remove it",
+    re.compile(r"[^@]*@[^@]*@"): f"has more than one @: {_ALONE}",
     re.compile(r"<.*>\Z"): "stands in angle brackets: remove them",
     re.compile(r".*<"): "has a display name around it: give what stands between < and >",
     re.compile(r".*>"): "has > and no <: remove it",
+    re.compile(rf"[^@]*?(%40|&#64;|&commat;|{_SPELLED.format('at')})[^@]*\Z", re.IGNORECASE): (
+        "has {1} where @ belongs: write @"
+    ),
+    re.compile(rf".*?{_SPELLED.format('dot')}", re.IGNORECASE): "has {1} where a period belongs: write a period",
+    CUT: "is cut short with {1}: give the whole address",
     re.compile(r".*[()]"): "has a comment in parentheses: remove it",
     re.compile(rf"[{QUOTES}]"): "begins with a quotation mark or an apostrophe: remove it",
-    re.compile(r"[^@]*@[^@]*@"): "has more than one @: give one address, and each of several in a record of its own",
     re.compile(r"[^@]*@.*\?"): "has a ? after it as in a link: give the address alone",
-    re.compile(r"[^@]*(%40|&#64;|&commat;|[\[{]at[\]}])[^@]*\Z", re.IGNORECASE): "has {1} where @ belongs: write @",
     re.compile(r"[^@]*?(%(?:25)*(?:2[0-9A-F]|3[C-E]|5F|7E))", re.IGNORECASE): (
         "has {1} as a link writes a character: write the character"
     ),
-    re.compile(r".*?(&(?:#[0-9]+|#x[0-9a-f]+|[a-z]+[0-9]*);)", re.IGNORECASE): (
-        "has {1} as a page writes a character: write the character"
-    ),
     re.compile(r".*?(\*\*+)"): "is masked with {1}: give the whole address",
-    re.compile(r".*[.,;:!]\Z"): "ends with a punctuation mark: remove it",
+    re.compile(r"(?!.*&[#\w]+;\Z).*[.,;:!]\Z"): "ends with a punctuation mark: remove it",
 }
 
 
@@ -79,7 +96,7 @@ def check_address(field: str, value: object, taken: Addresses = Addresses.REAL) 
         raise InvalidRecord.of(field, f"has {len(value)} characters: at most {LONGEST} are allowed")
     wrong = None if taken is Addresses.ODD else _wrong_form(value)
     if wrong is None and _LEAST.fullmatch(value) is None:
-        wrong = odd_character(value) or _NO_ADDRESS
+        wrong = odd_character(value, _ALONE) or _NO_ADDRESS
     if wrong is None and taken is not Addresses.ODD:
         wrong = _refusal(value, reserved=taken is Addresses.RESERVED)
     if wrong is not None:
@@ -87,11 +104,13 @@ def check_address(field: str, value: object, taken: Addresses = Addresses.REAL) 
 
 
 def _wrong_form(text: str) -> str | None:
+    if text in NOTHING:
+        return f"is {text!r}, as programs write an empty cell: give the address"
     unquoted = _QUOTED.sub("quoted", text, count=1) if text.startswith('"') else text
     for form, reason in _FORMS.items():
         if found := form.match(unquoted):
             return reason.format(found[0], *found.groups())
-    odd = misread(text) or odd_character(text)
+    odd = odd_entity(text, _ALONE) or misread(text) or odd_character(text, _ALONE)
     if odd is not None:
         return odd
     for one in unquoted:

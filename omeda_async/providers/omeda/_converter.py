@@ -11,6 +11,7 @@ import orjson
 from cattrs.preconf.orjson import OrjsonConverter
 
 from omeda_async._empty import EMPTY, is_empty
+from omeda_async._ids import is_plain_id
 from omeda_async._levels import IDS, NO_IDS, level_of
 from omeda_async._row import Row, mapping_of
 from omeda_async.errors import InvalidRecord
@@ -20,7 +21,6 @@ from omeda_async.providers._fields import (
     check_integer,
     check_key,
     check_string,
-    is_plain_id,
     row_hint,
 )
 from omeda_async.providers._models import to_plain, to_tuple
@@ -307,11 +307,11 @@ def opt_out_from(obj: Any) -> OptOut:
     foreign = [name for name in fields if name not in names and name in _ANY_OPT_OUT_NAME]
     for name in foreign:
         if (value := fields.pop(name)) is not None:
-            reason = f"{EMPTY}: give None" if is_empty(value) else f"is no field of a {kind.__name__}"
+            reason = f"{EMPTY}: give None" if is_empty(value) else f"is no field of a {kind.__name__}: leave it out"
             raise InvalidRecord.of(_ANY_OPT_OUT_NAME[name], reason)
     ids = IDS.get(level)
     if named and ids and all(fields.get(name) is None for name, field in names.items() if field == ids):
-        raise InvalidRecord.of(ids, f"is missing or empty: an opt-out of the level {level} needs it")
+        raise InvalidRecord.of(ids, f"is missing or empty: an opt-out of the level {level} needs it: give it")
     if _REQUIRED[kind] <= fields.keys() <= _FIELDS[kind]:
         record: OptOut = kind(**fields)  # by the fields' own names; entry_of checks what they hold
         return record
