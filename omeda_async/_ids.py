@@ -55,7 +55,7 @@ _NO_IDS: Final[Mapping[re.Pattern[str], str]] = {
         "is a number with marks between its thousands (such as 1,000,248): give the digits alone"
     ),
     re.compile(r"[+-]?[0-9]+(?:\.0*|,0+)\s*\Z"): (
-        "is a number with a decimal point (such as 1000248.0): give the digits alone"
+        "is a number with a decimal point (such as 1000248.0): give the digits before it"
     ),
     CUT: "is cut short with {1}: give the whole id",
     re.compile(r"\s*[,;|][^,;|]+\Z|[^,;|]+[,;|]\s*\Z"): "has a mark beside it that separates ids: remove it",

@@ -67,7 +67,7 @@ def check_text(field: str, value: object, longest: int | None = None) -> None:
     if not text.strip():
         raise InvalidRecord.of(field, "is empty: give it a value")
     if _CONTROL.search(text):
-        raise InvalidRecord.of(field, "holds a control character such as a line break: remove it")
+        raise InvalidRecord.of(field, "holds a control character such as a line break: give one line, and one value")
 
 
 def check_id(field: str, value: object) -> None:

@@ -142,7 +142,7 @@ def test_what_may_be_a_number_or_several_ids_is_neither(cell: str, field: str) -
     ("cell", "reason"),
     [
         ("4194\u200b", "holds U+200B zero-width space at character 5: remove it"),
-        ("4194.0", "is a number with a decimal point (such as 1000248.0): give the digits alone"),
+        ("4194.0", "is a number with a decimal point (such as 1000248.0): give the digits before it"),
         ("4.194E+03", "is a number with an exponent (such as 1.0E+06): give all its digits"),
         ("-4", f"holds '-4', {NO_NUMBER}"),
         ("4" * 20, f"holds '{'4' * 20}', {NO_NUMBER}"),
