@@ -46,6 +46,8 @@ _JOURNEY_MANAGER = (
     "JOURNEY_MANAGER_TOKEN",
     "JOURNEY_MANAGER_RATE_LIMIT",
 )
+_WHERE_TO = ("OMEDA_BASE_URL", "OMEDA_ENVIRONMENT", "OCAMBA_BASE_URL", "JOURNEY_MANAGER_BASE_URL")
+"""Empty, these would mean the provider itself, where what is sent cannot be undone."""
 _SHARE_LIMITS = "OMEDA_ASYNC_SHARE_LIMITS"
 _BY_PROVIDER = {"omeda": _OMEDA, "ocamba": _OCAMBA, "journey_manager": _JOURNEY_MANAGER}
 _VARIABLES = {
@@ -67,19 +69,24 @@ _SETTING = re.compile("|".join(rf"{re.escape(name)}\b" for name in _VARIABLES))
 def settings_from_env(
     environ: Mapping[str, str] | None = None, *, only: Literal["omeda", "ocamba", "journey_manager"] | None = None
 ) -> EnvironmentSettings:
-    """Read the settings of every provider that the environment names; an empty variable is none.
+    """Read the settings of every provider that the environment names.
+
+    An empty variable is none. Where others of its provider are set, one that says where to send must not be empty.
 
     Args:
         environ: The variables; None for those of the process.
         only: The one provider whose variables are read, whatever the others' are; None for all of them.
 
     Raises:
-        ConfigurationError: A variable is missing or wrong; the message names it. Without ``only``, also where the
-            environment names no provider at all.
+        ConfigurationError: A variable is missing, empty or wrong; the message names it. Without ``only``, also where
+            the environment names no provider at all.
     """
     given = os.environ if environ is None else environ
     wanted = _BY_PROVIDER.values() if only is None else (_BY_PROVIDER[only],)
     env = {name: given[name] for names in wanted for name in names if given.get(name)}
+    for names in wanted:
+        if not env.keys().isdisjoint(names):
+            _check_where_to(given, names)
     try:
         found = EnvironmentSettings(
             omeda=_omeda_from(env),
@@ -98,6 +105,14 @@ def settings_from_env(
             "JOURNEY_MANAGER_TOKEN"
         )
     return found
+
+
+def _check_where_to(given: Mapping[str, str], names: Iterable[str]) -> None:
+    for name in names:
+        if name in _WHERE_TO and given.get(name) == "":
+            raise ConfigurationError(
+                f"{name} is set, but empty, and where requests go is not guessed: give it a value, or unset it"
+            )
 
 
 def proxy_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:

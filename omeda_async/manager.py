@@ -136,7 +136,7 @@ class SessionManager:
         The arguments are those of the class; without ``share_limits``, ``OMEDA_ASYNC_SHARE_LIMITS`` says it.
 
         Raises:
-            ConfigurationError: A variable is missing or wrong; the message names it.
+            ConfigurationError: A variable is missing, empty or wrong; the message names it.
         """
         found = settings_from_env()
         return cls(

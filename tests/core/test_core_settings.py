@@ -232,7 +232,7 @@ FULL = {
 
 def test_every_variable_finds_its_setting() -> None:
     """The environment makes the settings of all three providers."""
-    found = settings_from_env({**FULL, "OMEDA_BASE_URL": ""})
+    found = settings_from_env({**FULL, "OMEDA_RATE_LIMIT": ""})
     assert found.omeda == OmedaSettings(
         app_id="app", brand="FOO", client="foo_client", user_id="omailAccount1", environment=Environment.STAGING
     )
@@ -249,6 +249,17 @@ def test_a_base_url_and_a_token_have_variables_too() -> None:
     assert found.omeda.url == "http://127.0.0.1:8080"
     assert found.journey_manager is not None
     assert found.journey_manager.auth == BearerAuth("t")
+
+
+@pytest.mark.parametrize("name", ["OMEDA_BASE_URL", "OMEDA_ENVIRONMENT", "OCAMBA_BASE_URL", "JOURNEY_MANAGER_BASE_URL"])
+def test_an_empty_variable_that_says_where_requests_go_is_refused(name: str) -> None:
+    """It would have meant production; where nothing else of its provider is set, nothing is sent there anyway."""
+    with pytest.raises(ConfigurationError, match=f"^{name} is set, but empty, and where requests go is not guessed"):
+        settings_from_env({**FULL, name: ""})
+    only: Any = "ocamba" if not name.startswith("OCAMBA") else "omeda"
+    assert settings_from_env({**FULL, name: ""}, only=only) is not None
+    alone = {"OCAMBA_TOKEN": "t"} if only == "ocamba" else {"OMEDA_APP_ID": "a", "OMEDA_BRAND": "b"}
+    assert settings_from_env({**alone, name: ""}) == settings_from_env(alone)
 
 
 @pytest.mark.parametrize("provider", ["omeda", "ocamba", "journey_manager"])
