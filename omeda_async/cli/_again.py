@@ -18,7 +18,7 @@ import attrs
 from omeda_async import ConfigurationError, OutcomeStatus
 from omeda_async.cli._files import refusing
 from omeda_async.cli._screen import escaped
-from omeda_async.journal import read_not_done, read_status
+from omeda_async.journal import JournalStatus, read_not_done, read_status
 from omeda_async.rows import CAMPAIGNS, DEPLOYMENTS, OPT_OUTS, TRANSACTIONS, Row, RowFile, RowKind
 from omeda_async.rows._formulas import quoted
 
@@ -60,13 +60,17 @@ class Survey:
         return [*plain, "jsonl"] if len(self.ids) == 1 else ["jsonl"]
 
 
-def write_again(journal: str, statuses: Iterable[OutcomeStatus], stream: TextIO, name: str) -> Survey:
+def write_again(
+    journal: str, statuses: Iterable[OutcomeStatus], opened: Callable[[], AbstractContextManager[TextIO]], name: str
+) -> tuple[JournalStatus, Survey]:
     """Write the records that ended in one of the statuses, in a form from which they are read as what they were.
+
+    Returns what the journal held before that, and what they look like.
 
     Args:
         journal: Its file, or its URL.
         statuses: Which ones.
-        stream: Where to write them.
+        opened: Opens where to write them; not called where the journal holds none of those that there are.
         name: Its file name, whose ending chooses the format; without one the records do.
 
     Raises:
@@ -77,11 +81,15 @@ def write_again(journal: str, statuses: Iterable[OutcomeStatus], stream: TextIO,
     ending = Path(name).suffix.lower()
     if ending and ending not in FORMS:
         raise ConfigurationError(f"{name} ends in {ending}, which is no format: {', '.join(FORMS)} are")
-    kind = _kind_of(journal)
+    status = read_status(journal)
+    kind = _kind_of(status)
     with _draft() as lines:
         survey = _drawn(journal, tuple(statuses), lines)
         if not survey.found:
-            return survey
+            if not survey.lost_in_all:
+                with opened():
+                    pass  # nothing is what is to be written
+            return status, survey
         for form in _forms(ending, survey):
             with _draft() as draft:
                 with _room():
@@ -89,15 +97,15 @@ def write_again(journal: str, statuses: Iterable[OutcomeStatus], stream: TextIO,
                     draft.flush()
                 if _reads_alike(draft, form, kind, name, lines):
                     draft.seek(0)
-                    shutil.copyfileobj(draft, stream)
-                    return survey
+                    with opened() as stream:
+                        shutil.copyfileobj(draft, stream)
+                    return status, survey
     if ending:
         raise ConfigurationError(f"these records do not fit into {name}: give a file that ends in .jsonl")
     raise ConfigurationError("no file of these records would be read as what they are")
 
 
-def _kind_of(journal: str) -> RowKind:
-    status = read_status(journal)
+def _kind_of(status: JournalStatus) -> RowKind:
     operation = status.operation
     if operation not in KINDS:
         raise ConfigurationError(f"{status.place} is the journal of {operation}, for which no file is read")

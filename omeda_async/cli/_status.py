@@ -1,10 +1,12 @@
 """What a journal holds."""
 
 import re
+import shlex
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TextIO
 
 import attrs
 import typer
@@ -65,12 +67,19 @@ def write_failed(journal: str, only: list[OutcomeStatus] | None, output: str | N
                 "this is an outbox, which tries what failed again by itself: --failed is for journals"
             )
         check_output(output, journal=journal)
-        with nullcontext(sys.stdout) if output is None else replacing(output) as stream:
-            survey = write_again(journal, statuses, stream, output or "")
-    if output is not None:
+        status, survey = write_again(journal, statuses, partial(_opened, output), output or "")
+    if survey.lost_in_all and not survey.found:
+        say(notes(), "Nothing is written, as the journal holds none of these records.", "bold")
+    elif output is not None:
         say(notes(), f"{counted(survey.found, 'record')} in {output}.", "dim")
-    _tell_lost(survey)
-    raise typer.Exit(Exit.NOT_ALL_DONE if survey.lost_in_all else Exit.DONE)
+    left_out = [text for text in (_lost(survey, journal), _damage(status), _unread(status)) if text]
+    for text in left_out:
+        say(notes(), text, "bold")
+    raise typer.Exit(Exit.NOT_ALL_DONE if left_out else Exit.DONE)
+
+
+def _opened(output: str | None) -> AbstractContextManager[TextIO]:
+    return nullcontext(sys.stdout) if output is None else replacing(output)
 
 
 def _check_named(journal: str) -> None:
@@ -83,17 +92,39 @@ def _check_named(journal: str) -> None:
         raise ConfigurationError("the URL of a database must say what to show of it: ?run=NAME, or ?outbox=NAME")
 
 
-def _tell_lost(survey: Survey) -> None:
-    if survey.lost_in_all:
-        places = ", ".join(f"{place:,}" for place in survey.lost)
-        more = f" and {survey.lost_in_all - len(survey.lost):,} more" if survey.lost_in_all > len(survey.lost) else ""
-        say(
-            notes(),
-            f"The journal does not hold {survey.lost_in_all:,} of them, as they could not be read or it keeps no "
-            f"records; they are records {places}{more} of the input, counted from 1 without header, comments and blank "
-            "lines.",
-            "bold",
-        )
+def _lost(survey: Survey, journal: str) -> str:
+    """Say which records the journal does not hold; nothing where it holds all of them."""
+    if not survey.lost_in_all:
+        return ""
+    places = ", ".join(f"{place:,}" for place in survey.lost)
+    more = f" and {survey.lost_in_all - len(survey.lost):,} more" if survey.lost_in_all > len(survey.lost) else ""
+    return (
+        f"Left out: {counted(survey.lost_in_all, 'record')} that the journal does not hold, as they could not be read "
+        f"or it keeps no records. In the input they are records {places}{more}, counted from 1 without header, comments "
+        f"and blank lines. Why, omeda-async status {shlex.quote(journal)} tells."
+    )
+
+
+def _damage(status: JournalStatus) -> str:
+    missing = status.missing + (0 if status.chunks is None else status.chunks.missing)
+    return f"Damaged: {counted(missing, 'record')} missing, as rows were removed from the journal." if missing else ""
+
+
+def _unread(status: JournalStatus) -> str:
+    """Say that an input may have rows that the journal does not know of; nothing where it was read to its end."""
+    if status.chunks is not None:
+        if status.chunks.filled:
+            return ""
+        how, remedy = "The input has not been read to its end", "Enqueue the same again, which reads them"
+    elif status.runs and status.runs[-1].complete:
+        return ""
+    elif status.running:
+        how, remedy = "A run is under way, and may not have read its input to the end", "Look again when it has ended"
+    else:
+        ended = "stopped" if status.runs and status.runs[-1].ended else "killed"
+        how = f"The last run was {ended}, and may not have read its input to the end"
+        remedy = "Run the same line again, which goes on"
+    return f"{how}: rows that were not read are not in the journal. {remedy}."
 
 
 def _show(console: Console, status: JournalStatus) -> None:
@@ -119,6 +150,8 @@ def _show(console: Console, status: JournalStatus) -> None:
         return
     for number, run in enumerate(status.runs, 1):
         say(console, _run_in_words(number, run, running=status.running and number == len(status.runs)), "dim")
+    if (unread := _unread(status)) and not status.running:
+        say(console, unread, "yellow")
 
 
 def _show_shared(console: Console, status: JournalStatus, chunks: JournalChunks) -> None:
@@ -127,8 +160,8 @@ def _show_shared(console: Console, status: JournalStatus, chunks: JournalChunks)
         why = shown(in_command(chunks.stopped_by)).rstrip(".")
         advice = "No worker goes on by itself: put that right, and enqueue the same again."
         say(console, f"Stopped, as every record would meet this: {why}. {advice}", "red")
-    if missing := status.missing + chunks.missing:
-        say(console, f"Damaged: {counted(missing, 'record')} missing, as rows were removed from the journal.", "red")
+    if damage := _damage(status):
+        say(console, damage, "red")
     for run in status.runs:
         say(console, _reading_in_words(run), "dim")
     say(console, f"{counted(status.requests, 'request')} in all", "dim")

@@ -94,10 +94,52 @@ def test_failed_records_are_written_as_input_again(scene: Scene) -> None:
     output = scene.directory / "again.csv"
     result = scene.give("status", opted_out(scene), "--failed", "--output", output)
     assert result.exit_code == 1
-    assert "records 4 of the input" in result.stderr
+    assert "Left out: 1 record that the journal does not hold" in result.stderr
+    assert "In the input they are records 4, counted from 1" in result.stderr
+    assert f"Why, omeda-async status {scene.directory / 'run.sqlite3'} tells." in result.stderr
     assert [dict(row) for row in RowFile.at(OPT_OUTS, output)] == [
         {"email_address": "b@x.com", "brand_ids": ("ZZZ", "QQQ"), "deployment_type_ids": None}
     ]
+
+
+def test_where_the_journal_holds_none_of_the_records_nothing_is_written(scene: Scene) -> None:
+    """An earlier file is not emptied, and no empty one is made; where nothing has failed, one is."""
+    journal, output = scene.directory / "run.sqlite3", scene.directory / "again.csv"
+    file = scene.file("in.csv", "email,brand_ids,deployment_type_ids\na@x.com,XXG,\nd@x.com,XXG\n")
+    scene.give("opt-out", file, "--yes", "--journal", journal)
+    result = scene.give("status", journal, "--failed", "--output", output)
+    assert (result.exit_code, output.exists()) == (1, False)
+    assert "Nothing is written, as the journal holds none of these records." in result.stderr
+    assert "Left out: 1 record" in result.stderr
+    output.write_text("earlier")
+    assert scene.give("status", journal, "--failed", "--output", output).exit_code == 1
+    assert output.read_text() == "earlier"
+    assert scene.give("status", journal, "--failed", "--only", "failed", "--output", output).exit_code == 0
+    assert output.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [("ended = NULL, complete = 0", "was killed"), ("complete = 0, cause = 'ClosedError: x'", "was stopped")],
+)
+def test_rows_that_a_run_never_read_are_not_passed_over_in_silence(scene: Scene, change: str, told: str) -> None:
+    """The journal does not know of them: ``--failed`` and ``status`` say so until the run was read to its end."""
+    journal = scene.directory / "run.sqlite3"
+    command: list[str | Path] = ["cancel-campaigns", scene.file("in.txt", "2\n3\n"), "--yes", "--journal", journal]
+    scene.give(*command)
+    with closing(sqlite3.connect(journal)) as connection:
+        connection.execute(f"UPDATE runs SET {change}")
+        connection.commit()
+    told = f"The last run {told}, and may not have read its input to the end: rows that were not read are not in"
+    result = scene.give("status", journal, "--failed")
+    assert (result.exit_code, result.stdout) == (1, "2\n3\n")
+    assert told in " ".join(result.stderr.split())
+    assert "Run the same line again, which goes on." in result.stderr
+    assert told in " ".join(scene.give("status", journal).stdout.split())
+    scene.give(*command)
+    result = scene.give("status", journal, "--failed")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "2\n3\n", "")
+    assert "may not have read" not in scene.give("status", journal).stdout
 
 
 def test_failed_ids_come_out_one_a_line(scene: Scene) -> None:
