@@ -215,6 +215,10 @@ class Lines:
             self.held += self.form.line(outcome).encode("utf-8", "backslashreplace")
             self._write()
 
+    def lose(self) -> None:
+        """Write nothing any more, as that has failed."""
+        self.file, self.held = None, b""
+
     async def taken(self, enough: asyncio.Event) -> None:
         """Wait until a pipe has taken what is held, or until that is enough of waiting; nothing is held then."""
         if self.file is None:

@@ -1,7 +1,7 @@
 """A bulk run: sent, watched, and reported."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -21,7 +21,7 @@ from omeda_async.cli._outcomes import Lines, advice, summary, writing
 from omeda_async.cli._process import OutputLost
 from omeda_async.cli._progress import Pauses, Watched, watching
 from omeda_async.cli._report import show_report, words
-from omeda_async.cli._screen import Exit, counted, notes, print_json, results, say, shown
+from omeda_async.cli._screen import Exit, counted, notes, print_json, results, say, say_command, shown
 from omeda_async.cli._signals import AT_ONCE, Stopper, stopping
 from omeda_async.events import Hook
 from omeda_async.rows import RowFile
@@ -30,14 +30,22 @@ if TYPE_CHECKING:
     from omeda_async.cli._pictures import Pictures
 
 
+LEFT: Final = (OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT, OutcomeStatus.UNKNOWN)
+"""What the same command tries again, or settles."""
+
+
 @attrs.define
 class Ended:
     """How a run ended."""
 
+    rows: int
+    """Records in the input."""
     run: BulkRun | None = None
     interrupted: bool = False
     unwritten: bool = False
-    """Whether some results could not be written."""
+    """Whether some results were not written, as nobody took them in time."""
+    output_failed: str = ""
+    """Why --output took no more; empty where it did."""
     broken_off: bool = False
     """Whether it was stopped at once, so that some records were not reported one by one."""
     pictures: "Pictures | None" = None
@@ -48,7 +56,7 @@ class Ended:
 
 def send(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
     """Send the records and report; interrupted, what was not sent is reported as such."""
-    ended = Ended(pictures=_pictures(order, settings, host))
+    ended = Ended(len(rows), pictures=_pictures(order, settings, host))
     try:
         # Opened before the loop takes the signals: a pipe may be waited for, and a signal is to end that.
         with writing(order.asked.output) as lines:
@@ -104,18 +112,22 @@ async def _sent(order: Order, rows: RowFile, settings: Any, lines: Lines, ended:
 
 async def _drained(order: Order, run: BulkRun, stopper: Stopper, lines: Lines, ended: Ended) -> None:
     try:
-        async for outcome in run:
-            lines(outcome := _with_cause(outcome, run.stopped_by))
+        async for found in run:
+            outcome = _with_cause(found, run.stopped_by)
             if ended.pictures is not None:
                 ended.pictures.take(outcome)
-            if lines.held:
-                await lines.taken(stopper.hurry)
-                ended.unwritten = ended.unwritten or stopper.hurry.is_set()
+            try:
+                lines(outcome)
+                if lines.held:
+                    await lines.taken(stopper.hurry)
+                    ended.unwritten = ended.unwritten or stopper.hurry.is_set()
+            except OSError as problem:
+                lines.lose()
+                ended.output_failed = f"{order.asked.output} cannot be written: {problem.strerror}"
+                if not _is_settled(run.report, ended.rows):
+                    stopper.say(f"{ended.output_failed}; nothing new is sent.")
+                    run.stop(ended.output_failed)
             stopper.again()
-    except OSError as problem:
-        await run.aclose()
-        ended.unwritten = True
-        stopper.say(f"Stopped, as {order.asked.output} cannot be written: {problem.strerror}")
     except OmedaAsyncError as error:
         if not run.report.requests:
             raise
@@ -123,6 +135,11 @@ async def _drained(order: Order, run: BulkRun, stopper: Stopper, lines: Lines, e
     except asyncio.CancelledError:
         if stopper.asked < AT_ONCE:
             raise
+
+
+def _is_settled(report: BulkReport, total: int) -> bool:
+    """Whether a stop changes nothing any more: all was read, and nothing is left to be tried."""
+    return report.total == total and not any(map(report.counts.get, LEFT))
 
 
 def _with_cause(outcome: Outcome, cause: OmedaAsyncError | None) -> Outcome:
@@ -139,7 +156,8 @@ def _report(order: Order, rows: RowFile, run: BulkRun, ended: Ended, host: str) 
     all_done = report.total == len(rows) and all(status.is_done for status in report.counts)
     interrupted = ended.interrupted and not all_done
     code = _code(ended, interrupted=interrupted, all_done=all_done)
-    stopped_by = None if cause is None or interrupted else shown(_named(cause))
+    through = interrupted or (bool(ended.output_failed) and _is_settled(report, ended.rows))
+    stopped_by = None if cause is None or through else shown(_named(cause))
     try:
         _show(order, report, ended, host, interrupted=interrupted, stopped_by=stopped_by)
     except OutputLost as lost:
@@ -148,6 +166,8 @@ def _report(order: Order, rows: RowFile, run: BulkRun, ended: Ended, host: str) 
         code = code or Exit.NOT_ALL_DONE
     else:
         _advise(order, report.counts, ended, interrupted=interrupted)
+    if ended.output_failed:
+        _tell_where_outcomes_are(order, ended.output_failed)
     if _drawn(ended, report, len(rows), stopped_by, interrupted=interrupted):
         return code
     return code or Exit.NOT_ALL_DONE
@@ -158,9 +178,8 @@ def _drawn(ended: Ended, report: BulkReport, rows: int, stopped_by: str | None, 
     if ended.pictures is None:
         return True
     cause = stopped_by or ("" if ended.failure is None else ended.failure.message)
-    unlisted = ended.broken_off or ended.unwritten
     try:
-        ended.pictures.write(report, rows, cause, interrupted=interrupted, unlisted=unlisted)
+        ended.pictures.write(report, rows, cause, interrupted=interrupted, unlisted=ended.broken_off)
     except ConfigurationError as problem:
         say(notes(), f"Error: {shown(problem.message)}", "bold red")
         return False
@@ -176,7 +195,8 @@ def _code(ended: Ended, *, interrupted: bool, all_done: bool) -> Exit:
         return Exit.JOURNAL_FAILED
     if interrupted:
         return Exit.INTERRUPTED
-    return Exit.DONE if all_done and not ended.unwritten and ended.failure is None else Exit.NOT_ALL_DONE
+    written = not (ended.unwritten or ended.output_failed)
+    return Exit.DONE if all_done and written and ended.failure is None else Exit.NOT_ALL_DONE
 
 
 def _show(
@@ -184,7 +204,7 @@ def _show(
 ) -> None:
     if order.asked.format is Format.JSON:
         where = {"operation": order.title, "provider": order.provider.name, "host": host}
-        failed = None if ended.failure is None else advice(ended.failure)
+        failed = (ended.output_failed or None) if ended.failure is None else advice(ended.failure)
         print_json(summary(report, **where, interrupted=interrupted, stopped_by=stopped_by, failure=failed))
     else:
         title = f"{order.title} at {order.provider.name} ({host})"
@@ -193,7 +213,7 @@ def _show(
 
 def _rest(order: Order, ended: Ended) -> str:
     """Return where the records are that are not done and not shown; nothing where no file has them."""
-    if ended.unwritten or ended.broken_off:
+    if ended.unwritten or ended.output_failed or ended.broken_off:
         return ""
     return f"{order.asked.output or '--output FILE'} has them all"
 
@@ -207,6 +227,20 @@ def _advise(order: Order, counts: dict[OutcomeStatus, int], ended: Ended, *, int
         say(notes(), "Interrupted. With --journal RUN.sqlite3 the same command could go on.", "bold")
     elif counts.get(OutcomeStatus.UNKNOWN):
         say(notes(), "Unknown means that the answer was lost: look at these before you send them again.", "bold")
+
+
+def _tell_where_outcomes_are(order: Order, failed: str) -> None:
+    """Say where the outcomes are that --output did not take, for this reason."""
+    text = f"Error: {shown(failed)}. What is settled is counted in the summary, but not every outcome is in that file."
+    if order.asked.journal is None:
+        text += " There is no journal (--journal) that has them, and the same command would send all again."
+        say(notes(), text, "bold red")
+        return
+    from omeda_async.report._lines import without_secrets  # noqa: PLC0415 only a failure needs it
+
+    text += " The journal has them: the same command with another --output writes all, and sends nothing twice. Now:"
+    say(notes(), text, "bold red")
+    say_command(notes(), "status", without_secrets(order.asked.journal))
 
 
 def _way_on(order: Order, failure: OmedaAsyncError) -> str:

@@ -1,7 +1,6 @@
 """What a journal holds."""
 
 import re
-import shlex
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
@@ -18,7 +17,7 @@ from omeda_async.cli._files import check_output, check_report, replacing
 from omeda_async.cli._order import Format
 from omeda_async.cli._outbox import show_outbox
 from omeda_async.cli._report import STYLES, new_table, words
-from omeda_async.cli._screen import Exit, complaints, counted, notes, print_json, results, say, shown
+from omeda_async.cli._screen import Exit, complaints, counted, notes, print_json, results, say, say_command, shown
 from omeda_async.cli._words import cause_in_words, in_command
 from omeda_async.journal import JournalChunks, JournalRun, JournalStatus, read_status
 from omeda_async.outbox import is_outbox
@@ -72,9 +71,12 @@ def write_failed(journal: str, only: list[OutcomeStatus] | None, output: str | N
         say(notes(), "Nothing is written, as the journal holds none of these records.", "bold")
     elif output is not None:
         say(notes(), f"{counted(survey.found, 'record')} in {output}.", "dim")
-    left_out = [text for text in (_lost(survey, journal), _damage(status), _unread(status)) if text]
+    left_out = [text for text in (_lost(survey), _damage(status), _unread(status)) if text]
     for text in left_out:
         say(notes(), text, "bold")
+    if survey.lost_in_all:
+        say(notes(), "Why they are not done:")
+        say_command(notes(), "status", status.place)
     raise typer.Exit(Exit.NOT_ALL_DONE if left_out else Exit.DONE)
 
 
@@ -92,16 +94,16 @@ def _check_named(journal: str) -> None:
         raise ConfigurationError("the URL of a database must say what to show of it: ?run=NAME, or ?outbox=NAME")
 
 
-def _lost(survey: Survey, journal: str) -> str:
+def _lost(survey: Survey) -> str:
     """Say which records the journal does not hold; nothing where it holds all of them."""
     if not survey.lost_in_all:
         return ""
-    places = ", ".join(f"{place:,}" for place in survey.lost)
+    places = ", ".join(f"{number:,}" for number in survey.lost)
     more = f" and {survey.lost_in_all - len(survey.lost):,} more" if survey.lost_in_all > len(survey.lost) else ""
     return (
         f"Left out: {counted(survey.lost_in_all, 'record')} that the journal does not hold, as they could not be read "
-        f"or it keeps no records. In the input they are records {places}{more}, counted from 1 without header, comments "
-        f"and blank lines. Why, omeda-async status {shlex.quote(journal)} tells."
+        f"or it keeps no records. In the input they are records {places}{more}, counted from 1 without header, "
+        "comments and blank lines."
     )
 
 

@@ -295,6 +295,45 @@ def test_results_that_cannot_be_written_stop_the_run(scene: Scene) -> None:
     assert "/dev/full cannot be written: No space left" in result.stderr
 
 
+def test_outcomes_that_could_not_be_written_are_still_to_be_had(scene: Scene) -> None:
+    """What was settled is not called stopped; it is said where the outcomes are, and the same command gives them."""
+    journal, output = scene.directory / "run.sqlite3", scene.directory / "out.jsonl"
+    command: list[str | Path] = [
+        "opt-out",
+        scene.file("in.csv", "email\na@x.com\nb@x.com\n"),
+        "--yes",
+        "--journal",
+        journal,
+    ]
+    result = scene.give(*command, "--output", "/dev/full")
+    assert result.exit_code == 1
+    assert "done 2" in " ".join(result.stdout.split())
+    assert "Stopped" not in result.output
+    assert "Error: /dev/full cannot be written: No space left on device. What is settled is counted" in result.stderr
+    assert "the same command with another --output writes all, and sends nothing twice" in result.stderr
+    assert result.stderr.endswith(f"  omeda-async status {journal}\n")
+    assert scene.give("status", journal).exit_code == 0
+    sent = len(scene.sandbox.requests)
+    assert scene.give(*command, "--output", output).exit_code == 0
+    assert [line["status"] for line in scene.lines(output)] == ["done", "done"]
+    assert len(scene.sandbox.requests) == sent
+
+
+def test_a_run_that_an_output_stops_accounts_for_every_row(scene: Scene) -> None:
+    """What was not sent is in the summary and the journal, and the document says why."""
+    journal = scene.directory / "run.sqlite3"
+    file = hundred_campaigns(scene)
+    options = ["--yes", "--output", "/dev/full", "--format", "json"]
+    result = scene.give("cancel-campaigns", file, *options, "--journal", journal)
+    found = json.loads(result.stdout)
+    assert (result.exit_code, found["total"], found["counts"].keys()) == (1, 100, {"done", "not_sent"})
+    assert found["stopped_by"] == found["failure"] == "/dev/full cannot be written: No space left on device"
+    assert "nothing new is sent" in result.stderr
+    assert json.loads(scene.give("status", journal, "--format", "json").stdout)["total"] == 100
+    result = scene.give("cancel-campaigns", file, *options)
+    assert "There is no journal (--journal) that has them, and the same command would send all again" in result.stderr
+
+
 @pytest.mark.parametrize("output", ["in.csv", "link.csv", "run.sqlite3", "run.sqlite3-lock"])
 def test_results_are_not_written_over_what_is_read(scene: Scene, monkeypatch: pytest.MonkeyPatch, output: str) -> None:
     """Input and journal are refused as the output, also where they do not exist yet; nothing is sent or changed."""

@@ -96,7 +96,7 @@ def test_failed_records_are_written_as_input_again(scene: Scene) -> None:
     assert result.exit_code == 1
     assert "Left out: 1 record that the journal does not hold" in result.stderr
     assert "In the input they are records 4, counted from 1" in result.stderr
-    assert f"Why, omeda-async status {scene.directory / 'run.sqlite3'} tells." in result.stderr
+    assert f"Why they are not done:\n  omeda-async status {scene.directory / 'run.sqlite3'}\n" in result.stderr
     assert [dict(row) for row in RowFile.at(OPT_OUTS, output)] == [
         {"email_address": "b@x.com", "brand_ids": ("ZZZ", "QQQ"), "deployment_type_ids": None}
     ]
@@ -120,7 +120,10 @@ def test_where_the_journal_holds_none_of_the_records_nothing_is_written(scene: S
 
 @pytest.mark.parametrize(
     ("change", "told"),
-    [("ended = NULL, complete = 0", "was killed"), ("complete = 0, cause = 'ClosedError: x'", "was stopped")],
+    [
+        ("UPDATE runs SET ended = NULL, complete = 0", "was killed"),
+        ("UPDATE runs SET complete = 0, cause = 'ClosedError: x'", "was stopped"),
+    ],
 )
 def test_rows_that_a_run_never_read_are_not_passed_over_in_silence(scene: Scene, change: str, told: str) -> None:
     """The journal does not know of them: ``--failed`` and ``status`` say so until the run was read to its end."""
@@ -128,7 +131,7 @@ def test_rows_that_a_run_never_read_are_not_passed_over_in_silence(scene: Scene,
     command: list[str | Path] = ["cancel-campaigns", scene.file("in.txt", "2\n3\n"), "--yes", "--journal", journal]
     scene.give(*command)
     with closing(sqlite3.connect(journal)) as connection:
-        connection.execute(f"UPDATE runs SET {change}")
+        connection.execute(change)
         connection.commit()
     told = f"The last run {told}, and may not have read its input to the end: rows that were not read are not in"
     result = scene.give("status", journal, "--failed")
