@@ -189,7 +189,8 @@ class LimitsFile:
             return StoreAway(str(error))
         if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             return StoreRefused(f"it is damaged, or no SQLite file ({error}): remove it, and another one is made")
-        return StoreRefused(f"it cannot be used: {error}")
+        hint = _HINTS[errno.EACCES] if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM} else ""
+        return StoreRefused(f"it cannot be used: {error}{hint}")
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:

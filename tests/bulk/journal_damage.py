@@ -77,6 +77,11 @@ def put(folder: Path, files: Mapping[str, bytes]) -> None:
         folder.joinpath(name).write_bytes(content)
 
 
+def remove(path: Path) -> None:
+    """Have the next run begin anew."""
+    path.unlink(missing_ok=True)
+
+
 def files_in(folder: Path) -> dict[str, bytes]:
     """Take all files."""
     return {file.name: file.read_bytes() for file in folder.iterdir() if not file.name.endswith("-shm")}
@@ -107,7 +112,7 @@ async def samples() -> dict[str, Sample]:
             return 0.01
 
         for name in ("killed", "resumed"):
-            put(Path(folder), {NAME: b""})
+            remove(path)
             if name == "resumed":
                 await journalled(path, RECORDS[:30], Work(max_entries=3))
             requests = 0

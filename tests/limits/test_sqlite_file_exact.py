@@ -266,7 +266,12 @@ def failed(code: int | None) -> sqlite3.Error:
         (sqlite3.SQLITE_IOERR, StoreAway, "so it says"),
         (sqlite3.SQLITE_IOERR_WRITE, StoreAway, "so it says"),
         (sqlite3.SQLITE_READONLY_DBMOVED, StoreAway, "so it says"),
-        (sqlite3.SQLITE_READONLY, StoreRefused, "it cannot be used: so it says"),
+        (
+            sqlite3.SQLITE_READONLY,
+            StoreRefused,
+            "it cannot be used: so it says; it and its folder have to be",
+        ),
+        (sqlite3.SQLITE_PERM, StoreRefused, "it cannot be used: so it says; it and its folder have to be"),
         (sqlite3.SQLITE_BUSY, StoreAway, "so it says"),
         (sqlite3.SQLITE_BUSY_SNAPSHOT, StoreAway, "so it says"),
         (sqlite3.SQLITE_FULL, StoreAway, "so it says"),

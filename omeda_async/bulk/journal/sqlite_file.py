@@ -1,9 +1,8 @@
-"""The SQLite file of a journal: its tables, and the lock that keeps a second process out."""
+"""The SQLite file of a journal: its tables, and how it is begun and opened."""
 
 import os
 import secrets
 import sqlite3
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,6 +16,17 @@ from omeda_async.bulk.journal.codec import number_of
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Opened
 from omeda_async.bulk.journal.sqlite_connection import INODE, TWO_NAMES, connect, connect_to_read, keep_log
+from omeda_async.bulk.journal.sqlite_lock import (
+    APPLICATION,
+    SCHEMA,
+    check_format,
+    check_kind,
+    create,
+    guarding,
+    locked,
+    note,
+    was_begun,
+)
 from omeda_async.bulk.journal.sqlite_mark import check_log, check_mark, goes_by_its_log, mark_of, noted
 from omeda_async.bulk.journal.sqlite_sums import (
     ASIDE_SUM,
@@ -30,15 +40,11 @@ from omeda_async.bulk.journal.sqlite_sums import (
     sum_of,
     sums,
 )
+from omeda_async.bulk.journal.sqlite_words import in_words, is_damage, is_foreign
 from omeda_async.errors import JournalError
 
-APPLICATION: Final = 0x6F6D6A6C
-SCHEMA: Final = 2
-_LOCK: Final = "-lock"
-_PEEK_MILLISECONDS: Final = 250  # whoever only looks whether it is locked is gone by then
 # What a checkpoint costs is paid once in so many pages of 4 KiB.
 _CHECKPOINT_PAGES: Final = 4000
-_MARKS: Final = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
 _TABLES: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE runs (
@@ -108,28 +114,6 @@ _SET_LATE_REPEATS_ASIDE: Final = (
 
 Files: TypeAlias = Mapping[Path, tuple[int, int]]
 """The files of a journal that is open, and what they are."""
-ONE_BYTE: Final = 1
-"""A file of so much is somebody else's, and SQLite takes it for an empty one of its own."""
-
-
-def check_format(connection: sqlite3.Connection, path: Path) -> bool:
-    """Check that a file is a journal this version can read; False when it is still empty.
-
-    Raises:
-        JournalError: It is something else.
-    """
-    application, schema, tables = (connection.execute(sql).fetchone()[0] for sql in _MARKS)
-    if not (application or schema or tables):
-        return False
-    if application != APPLICATION:
-        raise JournalError(f"{path} is an SQLite file, but no journal of this library; give another file")
-    if schema != SCHEMA:
-        age, remedy = ("n older", "finish it with that version") if schema < SCHEMA else (" newer", "upgrade")
-        raise JournalError(
-            f"the journal {path} was written by a{age} version of omeda-async (format {schema}; this version "
-            f"{__version__} reads {SCHEMA}): {remedy}, or give another file"
-        )
-    return True
 
 
 def whose(connection: sqlite3.Connection, path: Path) -> tuple[dict[str, Any], bytes | None]:
@@ -149,15 +133,19 @@ def journal_file(
     Gives its files, when its first run began and the number of this one, and what is to be told of it.
     """
     try:
-        _create(path)
-        check_name(path)
-        with _locked(path):
+        if os.path.lexists(path):
+            check_untouched(path)
+            check_name(path)
+        with locked(path) as guard:
+            begun = _begin(path, guard)
             _check(path, identity)
             with closing(connect(path)) as connection:
                 _prepare(connection, path, identity)
                 recent = _recent(connection, lookback)
                 run, records = _begin_run(connection, path)
                 connection.execute("COMMIT")
+                if not begun:
+                    note(guard, APPLICATION, SCHEMA)
                 has_refused = bool(connection.execute(_ANY_REFUSED).fetchone()[0])
                 opened = Opened(whose(connection, path)[1], *recent, records, has_refused)
                 yield connection, _files_of(path), (connection.execute(_FIRST).fetchone()[0], run), opened
@@ -166,7 +154,7 @@ def journal_file(
 
 
 def _files_of(path: Path) -> Files:
-    names = path.absolute(), Path(f"{path.resolve()}-wal"), _guarding(path)
+    names = path.absolute(), Path(f"{path.resolve()}-wal"), guarding(path)
     return {name: INODE(name.stat()) for name in names}
 
 
@@ -182,29 +170,39 @@ def unusable(path: Path, error: Exception) -> JournalError:
     """Make the error for a journal that the operating system or SQLite refuses, or that is not as it was written."""
     if isinstance(error, DAMAGE):
         return damaged(path, f"reading it met with {type(error).__name__}")
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return JournalError(f"the journal {path} cannot be used: {reason}")
+    if is_damage(error):
+        return damaged(path, str(error))
+    if is_foreign(error):
+        return JournalError(
+            f"the journal {path} cannot be used: {error}: give another file if it is another program's; if it was a "
+            "journal, it is overwritten: put a copy in its place, with all that stood beside it"
+        )
+    return JournalError(f"the journal {path} cannot be used: {in_words(error)}")
 
 
 def check_untouched(path: Path) -> None:
     """Check that a file that exists is a journal or empty, without changing anything about it or beside it.
 
     Raises:
-        JournalError: It is something else: a device, a directory, a file of something else or of somebody else.
+        JournalError: It is something else: a device, a directory, a file of something else or of somebody else; or a
+            journal that somebody has emptied.
     """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise JournalError(f"{path} is no file, and cannot be a journal; give the path of a file")
-    if found.st_size == ONE_BYTE:
-        raise JournalError(f"{path} is no journal of this library; give another file")
-    if found.st_size:
-        if not goes_by_its_log(path, APPLICATION, SCHEMA):
-            # To SQLite it cannot change: nothing is recovered, and nothing made beside it.
-            with closing(connect(path, mode="ro&immutable=1")) as connection:
-                check_format(connection, path)
-        check_log(path)
-    elif hasattr(os, "geteuid") and found.st_uid != os.geteuid():
-        raise JournalError(f"{path} is an empty file of another user; give another file")
+    if not check_kind(path).st_size:
+        if was_begun(path) and not path.stat().st_size:
+            raise _emptied(path)
+        return
+    if not goes_by_its_log(path, APPLICATION, SCHEMA):
+        # To SQLite it cannot change: nothing is recovered, and nothing made beside it.
+        with closing(connect(path, mode="ro&immutable=1")) as connection:
+            check_format(connection, path)
+    check_log(path)
+
+
+def _emptied(path: Path) -> JournalError:
+    return JournalError(
+        f"the journal {path} cannot be used: it is empty, although a run has written it, as the -lock beside it notes; "
+        "put a copy in its place, or remove it to begin anew, which sends every record again"
+    )
 
 
 def check_name(path: Path) -> None:
@@ -213,55 +211,23 @@ def check_name(path: Path) -> None:
     Raises:
         JournalError: SQLite would find nothing of what is in the log beside the other one.
     """
-    if path.stat().st_nlink > 1 and not _guarding(path).exists():
+    if path.stat().st_nlink > 1 and not guarding(path).exists():
         raise JournalError(f"the journal {path} cannot be used: {TWO_NAMES}")
 
 
-def _create(path: Path) -> None:
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        check_untouched(path)
+def _begin(path: Path, guard: sqlite3.Connection) -> bool:
+    """Make a journal that is not there; tell whether a run has begun this one.
 
-
-def _guarding(path: Path) -> Path:
-    """Name the file beside a journal that is locked in its place, so that the journal itself stays readable.
-
-    Whatever link a journal is opened by, it is the same one.
+    That is noted in the file that is locked, once it has happened, and no more before another journal is made.
     """
-    return Path(f"{path.resolve()}{_LOCK}")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep a journal locked; the lock dies with the process, however that ends."""
-    _create(_guarding(path))
-    with closing(connect(_guarding(path))) as guard:
-        guard.execute(f"PRAGMA busy_timeout = {_PEEK_MILLISECONDS}")
-        try:
-            guard.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error as error:
-            if _is_busy(error):
-                raise JournalError(f"the journal {path} is in use by another run; wait until that has ended") from error
-            raise
-        yield
-
-
-def in_use(path: Path) -> bool:
-    """Whether a run has a journal open now."""
-    if not _guarding(path).exists():
-        return False
-    with closing(connect(_guarding(path), mode="ro")) as guard:
-        try:
-            guard.execute("PRAGMA busy_timeout = 0")
-            guard.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        except sqlite3.OperationalError as error:
-            return _is_busy(error)
-    return False
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    begun = check_format(guard, guarding(path))
+    if begun and not os.path.lexists(path):
+        note(guard, 0, 0)
+        begun = False
+    create(path, check_untouched)
+    if begun and not path.stat().st_size:
+        raise _emptied(path)
+    return begun
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, identity: Identity) -> None:

@@ -16,8 +16,9 @@ from omeda_async.bulk.journal.codec import RESULTS_REMEMBERED, STATUS_CODES, STA
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
 from omeda_async.bulk.journal.sqlite_connection import connect_to_read
-from omeda_async.bulk.journal.sqlite_file import check_format, check_name, check_untouched, in_use, unusable, whose
+from omeda_async.bulk.journal.sqlite_file import check_name, check_untouched, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
+from omeda_async.bulk.journal.sqlite_lock import check_format, in_use
 from omeda_async.bulk.journal.sqlite_mark import check_mark, noted
 from omeda_async.bulk.journal.sqlite_sums import DAMAGE, check_texts, check_whole, has_sums
 from omeda_async.bulk.journal.status import NOT_DONE, JournalCause, JournalRecord, JournalRun, JournalStatus

@@ -100,7 +100,7 @@ def damaged(path: Path, what: str) -> JournalError:
     """Make the error for a journal that is not as it was written."""
     return JournalError(
         f"the journal {path} cannot be used: it is damaged ({what}), and nothing it says counts; put a copy in its "
-        "place, with all that stood beside it, or give another file to begin anew"
+        "place, with all that stood beside it, or give another file to begin anew, which sends every record again"
     )
 
 

@@ -13,8 +13,10 @@ import orjson
 
 from omeda_async._version import __version__
 from omeda_async.bulk.journal.sqlite_connection import INODE, TWO_NAMES, connect, connect_to_read, keep_log
-from omeda_async.bulk.journal.sqlite_file import APPLICATION as JOURNAL, ONE_BYTE, Files
+from omeda_async.bulk.journal.sqlite_file import Files
+from omeda_async.bulk.journal.sqlite_lock import APPLICATION as JOURNAL, ONE_BYTE
 from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
+from omeda_async.bulk.journal.sqlite_words import in_words, is_damage, is_foreign
 from omeda_async.bulk.outbox.interface import Identity, Opened
 from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, Mark, has_come_as_far, mark_of, noted
 from omeda_async.errors import OutboxError
@@ -25,7 +27,6 @@ WAITING, INTENDED, ENDED = 0, 1, 2
 """The states of a record: to be sent, about to be sent or sent, with an outcome."""
 DAMAGE: Final = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, ImportError)
 """What reading an outbox may raise, besides SQLite's errors, if somebody else has written it."""
-_CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _TABLES: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE lease (
@@ -102,11 +103,10 @@ def unusable(path: Path, error: Exception, *, committing: bool = False) -> Outbo
     """
     if isinstance(error, DAMAGE):
         return damaged(path, f"reading it met with {type(error).__name__}")
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT:
+    if is_damage(error) or is_foreign(error):
         return damaged(path, str(error))
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     after = "what was put with it may be there all the same: put it again with the same key" if committing else None
-    text = f"the outbox {path} cannot be used: {reason}; {after or 'what was put with it is not there'}"
+    text = f"the outbox {path} cannot be used: {in_words(error)}; {after or 'what was put with it is not there'}"
     return OutboxError(text, sent=committing)
 
 
