@@ -64,9 +64,10 @@ def open_file(path: Path, identity: Identity) -> tuple[sqlite3.Connection, Files
     """
     connection = None
     try:
+        if not os.path.lexists(path) and mark_of(path).exists():  # that of one that was removed
+            mark_of(path).unlink(missing_ok=True)
+            _sync_folder(path)
         new = _create(path)
-        if not path.stat().st_size:
-            mark_of(path).unlink(missing_ok=True)  # of one that was removed
         mark = noted(path)  # before what is read, which others may write meanwhile
         connect_to_read(path, check_format).close()  # a -journal of another's would be taken for its own
         connection = connect(path)
@@ -158,7 +159,7 @@ def check_untouched(path: Path) -> None:
     """Check that a file that exists is an outbox or empty, without changing anything about it or beside it.
 
     Raises:
-        OutboxError: It is something else.
+        OutboxError: It is something else, or an outbox that somebody has emptied.
     """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
@@ -175,6 +176,8 @@ def check_untouched(path: Path) -> None:
             check_format(connection, path)
     elif hasattr(os, "geteuid") and found.st_uid != os.geteuid():
         raise OutboxError(f"{path} is an empty file of another user; give another file")
+    elif noted(path) is not None and not path.stat().st_size:  # which comes before the note of a new one
+        raise damaged(path, "it is empty, although it was written, as the -mark beside it notes")
 
 
 def check_mark(connection: sqlite3.Connection, path: Path, opened: Opened, mark: Mark | None) -> None:

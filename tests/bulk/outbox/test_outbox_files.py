@@ -1,6 +1,7 @@
 """Files that are no outbox, or cannot be written: said before put returns, and nothing is delivered silently."""
 
 import asyncio
+import os
 import sqlite3
 import stat
 import threading
@@ -38,6 +39,38 @@ async def refused(sandbox: Sandbox, place: Place, **options: Any) -> str:
         async with outbox_on(sandbox, place, **options):
             pass
     return str(caught.value)
+
+
+def test_an_outbox_that_was_emptied_is_refused(path: Path) -> None:
+    """It was taken for a new one, and what waited in it was forgotten; removed, it is begun anew."""
+    store_at(path, lambda: 1.0).close()
+    os.truncate(path, 0)
+    told = "it is empty, although it was written, as the -mark beside it notes"
+    with pytest.raises(OutboxError, match=told):
+        store_at(path, lambda: 1.0)
+    with pytest.raises(OutboxError, match=told):
+        read_status(path)
+    path.unlink()
+    store_at(path, lambda: 1.0).close()
+    assert read_status(path).total == 0
+
+
+@pytest.mark.parametrize("step", ["_create", "keep_log", "_fill", "_checked"])
+def test_an_outbox_whose_making_ended_is_not_taken_for_emptied(
+    path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Also where one that was removed has left its -mark."""
+    store_at(path, lambda: 1.0).close()
+    path.unlink()
+
+    def killed(*_: object) -> Any:
+        raise sqlite3.OperationalError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite_file, step, killed)
+        with pytest.raises(OutboxError, match="killed"):
+            store_at(path, lambda: 1.0)
+    store_at(path, lambda: 1.0).close()
 
 
 @pytest.mark.parametrize(
