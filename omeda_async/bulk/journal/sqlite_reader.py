@@ -157,7 +157,8 @@ class SqliteReader:
             with closing(connect_to_read(self._path, check_format)) as connection:
                 connection.execute("BEGIN")
                 filled = check_format(connection, self._path)
-                check_mark(connection, self._path, mark, filled=filled or not self._path.stat().st_size)
+                if self._path.stat().st_size:  # else the mark is of one that was removed
+                    check_mark(connection, self._path, mark, filled=filled)
                 if filled:
                     check_whole(connection, self._path)
                 yield connection if filled else None

@@ -10,6 +10,7 @@ import pytest
 
 from omeda_async import JournalError
 from omeda_async.bulk.journal import sqlite_file
+from omeda_async.bulk.journal.sqlite_mark import MARK
 from omeda_async.journal import read_status
 from tests.bulk.journal_help import Work, journalled
 
@@ -75,6 +76,15 @@ async def test_a_run_that_ends_as_it_begins_a_journal_leaves_none_that_is_refuse
     assert not work.sent
     await journalled(path, ["a"], work)
     assert work.sent == ["a"]
+
+
+async def test_the_mark_of_a_journal_that_was_removed_is_no_matter_to_readers(path: Path) -> None:
+    """A run was killed, its journal removed, and the next run killed as it made another: that is empty, not damaged."""
+    path.touch()
+    Path(f"{path}-mark").write_bytes(MARK.pack(1.0, 1, 1))
+    with pytest.raises(JournalError, match="is empty: no run has begun it"):
+        read_status(path)
+    assert (await journalled(path, ["a"]).plan()).settled == 0
 
 
 async def test_an_empty_file_that_no_run_has_written_is_begun(path: Path) -> None:
