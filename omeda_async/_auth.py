@@ -166,6 +166,7 @@ class RenewableCredentials:
             kind = ConnectionFailed if passing else ConfigurationError
             raise kind(f"the credentials could not be loaded: {type(error).__name__}") from error
         if not all(_is_header(text) for pair in headers.items() for text in pair):
+            del headers  # what shows an error with what its frames hold would show them
             raise ConfigurationError("the credentials must be loaded as a mapping of printable header strings")
         self._keep(tuple(secret for name, value in headers.items() for secret in _secrets_in(name, value)))
         return headers
@@ -262,6 +263,7 @@ def bearer(token: str | Callable[[], str | Awaitable[str]]) -> Credentials:
         given = token()
         value = await given if inspect.isawaitable(given) else given
         if not (isinstance(value, str) and value.strip() and value.isprintable()):
+            del given, value  # what shows an error with what its frames hold would show them
             raise ConfigurationError("the token callable must return a non-empty printable string")
         return {"Authorization": f"Bearer {value}"}
 

@@ -166,11 +166,6 @@ class Transport:
         session, passage = self.session(), Passage()
         if is_late is not None:
             passage.is_late = is_late
-        # One call after the other is signed with the very same two mappings, which nobody changes.
-        own, credentials, signed = self._signed
-        if own is not request.headers or credentials is not headers:
-            signed = merged(_COMMON, request.headers, headers)
-            self._signed = (request.headers, headers, signed)
         proxy, for_proxy = self._ways.get(base_url) or self._way(base_url)
         in_session = not headers.get("Authorization", "").startswith("Basic ")
         try:
@@ -178,7 +173,7 @@ class Transport:
                 request.method,
                 url_of(base_url + request.path),
                 data=request.body,
-                headers=signed,
+                headers=self._sign(request.headers, headers),
                 timeout=timeouts(timeout, connect_timeout),
                 proxy=proxy,
                 proxy_headers=for_proxy,
@@ -189,6 +184,8 @@ class Transport:
                 max_field_size=LONGEST_LINE,
                 middlewares=(passage,) if self._borrowed is None else self._middlewares(passage, base_url, headers),
             )
+        except (asyncio.CancelledError, OmedaAsyncError) as error:
+            raise error.with_traceback(None) from None  # aiohttp's frames hold what the request was signed with
         except (SpokenTo, TimeoutError, ValueError, aiohttp.ClientError, OSError) as error:
             if passage.lapsed:
                 raise Lapsed("the permit had lapsed before the request could be sent") from None
@@ -196,6 +193,8 @@ class Transport:
             if head is None or not _decides(head[0]):
                 raise self._failure(error, passage, base_url, timeout, connect_timeout) from None
             return Response(*head, b"", _NO_CHUNKS, base_url, in_session)
+        finally:
+            del headers, for_proxy  # whatever shows an error with what its frames hold would show secrets
         status, found, content = response.status, response.headers, response.content
         at_once = self._borrowed is None and len(request.body or b"") <= AT_ONCE and content.is_eof()
         if at_once and not (status in _LOOKED_INTO or "Content-Encoding" in found or content.total_bytes > MAX_BODY):
@@ -204,6 +203,12 @@ class Transport:
         if status == 400 and base_url.startswith(_PLAIN) and (wanted := tls_asked_for(body)) is not None:
             raise wanted
         return Response(status, found, body, flaw, base_url, in_session)
+
+    def _sign(self, own: Mapping[str, str], credentials: Mapping[str, str]) -> CIMultiDictProxy[str]:
+        # One call after the other is signed with the very same two mappings, which nobody changes.
+        if self._signed[0] is not own or self._signed[1] is not credentials:
+            self._signed = (own, credentials, merged(_COMMON, own, credentials))
+        return self._signed[2]
 
     def _way(self, base_url: str) -> Way:
         way = DIRECT if self._borrowed is not None else way_to(self._network.proxy_for(base_url))

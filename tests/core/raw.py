@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -104,6 +105,16 @@ async def failing(talk: Talk, request: Request = POST) -> tuple[OmedaAsyncError,
         with pytest.raises(OmedaAsyncError) as caught:
             await send(transport, server.url, request)
     return caught.value, server
+
+
+def with_locals(error: BaseException) -> str:
+    """What is logged of an error by programs that show what each frame holds; the frames of tests are left out."""
+    shown: traceback.TracebackException | None = traceback.TracebackException.from_exception(error, capture_locals=True)
+    frames: list[traceback.FrameSummary] = []
+    while shown is not None:
+        frames += shown.stack
+        shown = shown.__cause__ or (None if shown.__suppress_context__ else shown.__context__)
+    return "".join(f"{one.name} {one.locals}" for one in frames if "tests" not in Path(one.filename).parts)
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"

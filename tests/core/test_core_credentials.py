@@ -11,6 +11,7 @@ from omeda_async import OutcomeStatus, RateLimit, errors
 from omeda_async._auth import LOADS_KEPT, Credentials, bearer
 from omeda_async._single import call
 from tests.core.logins import REFUSED, Tokens, signed
+from tests.core.raw import with_locals
 from tests.core.scripted import (
     CAMPAIGN_CANCEL,
     account,
@@ -74,7 +75,7 @@ async def test_eight_calls_that_meet_401_renew_the_token_once(second: str) -> No
 
 
 @pytest.mark.parametrize(
-    "given", ["", " ", "a\nb", None, 7, ValueError("top-secret"), KeyError("top-secret")], ids=repr
+    "given", ["", " ", "top-secret\n", None, 7, ValueError("top-secret"), KeyError("top-secret")], ids=repr
 )
 async def test_a_callable_that_gives_no_token_is_a_configuration_error(given: Any) -> None:
     """Nothing is sent, no permit is kept, and the error shows nothing of what went wrong inside."""
@@ -83,6 +84,7 @@ async def test_a_callable_that_gives_no_token_is_a_configuration_error(given: An
         await call(owner, CAMPAIGN_CANCEL.operation, CAMPAIGN_CANCEL.params)
     assert (transport.sent, owner.limiter.view().in_flight, caught.value.attempts) == ([], 0, 0)
     assert "top-secret" not in repr(caught.value)
+    assert isinstance(given, Exception) or "top-secret" not in with_locals(caught.value)
     assert caught.value.provider == "omeda"
 
 

@@ -33,7 +33,20 @@ from omeda_async._body import MAX_BODY
 from omeda_async._operation import Request
 from omeda_async._transport import Transport
 from omeda_async.testing import MovedClockLoop
-from tests.core.raw import GET, OK, POST, SECRET, Talk, failing, says, self_signed, send, serving, transporting
+from tests.core.raw import (
+    GET,
+    OK,
+    POST,
+    SECRET,
+    Talk,
+    failing,
+    says,
+    self_signed,
+    send,
+    serving,
+    transporting,
+    with_locals,
+)
 
 
 async def test_what_goes_out_is_exact() -> None:
@@ -183,6 +196,37 @@ async def test_an_error_of_the_transport_shows_no_header(talk: Talk) -> None:
     shown = "".join(traceback.format_exception(error))
     assert "top-secret" not in shown
     assert (error.__cause__, error.__suppress_context__) == (None, True)
+
+
+@pytest.mark.parametrize("talk", LOST.values(), ids=LOST)
+async def test_no_frame_that_a_lost_answer_came_through_holds_a_header(talk: Talk) -> None:
+    """Nor those of whoever was signed before: many programs log tracebacks with what their frames hold."""
+    async with serving(talk) as server, transporting() as transport:
+        for headers in (SECRET, {"Authorization": "Bearer another-top-secret"}):
+            with pytest.raises(OmedaAsyncError) as caught:
+                await send(transport, server.url, headers=headers)
+            shown = with_locals(caught.value)
+            assert "send {" in shown
+            assert "top-secret" not in shown
+
+
+async def test_no_frame_that_a_failed_connection_or_a_cancellation_came_through_holds_a_header() -> None:
+    """The time-out of ``asyncio.timeout`` around a call has the cancelled frames behind it, aiohttp's among them."""
+
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with serving(silent) as server, transporting() as transport:
+        with pytest.raises(TimeoutError) as late:
+            async with asyncio.timeout(1):
+                await send(transport, server.url)
+    async with transporting() as transport:
+        with pytest.raises(ConnectionFailed) as refused:
+            await send(transport, server.url)
+    for error in (late.value, refused.value):
+        shown = with_locals(error)
+        assert "send {" in shown
+        assert "top-secret" not in shown
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
