@@ -53,6 +53,8 @@ async def read(response: aiohttp.ClientResponse, *, is_here: bool) -> bytes:
 
 
 async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    if (body := response._body) is not None:  # noqa: SLF001 a middleware of the caller's has read it
+        return _bounded([body])
     parts: list[bytes] = []
     try:
         async with response:

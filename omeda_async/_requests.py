@@ -9,20 +9,22 @@ import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from omeda_async._checks import is_loopback
+from omeda_async._checks import OUR_HEADERS, is_loopback
 from omeda_async._proxies import Network, Proxy
 from omeda_async.errors import ConfigurationError
 
 Way: TypeAlias = tuple[URL | None, Mapping[str, str] | None]
 """A proxy, if any, and the headers that it is to have."""
 DIRECT: Final[Way] = (None, None)
+_NOT_THE_SESSIONS: Final = OUR_HEADERS - {"accept", "content-type", "connection", "keep-alive"}
+"""Headers that sign or frame each request that a session makes; of the others ours count, or they do no harm."""
 
 
 def check_borrowed(session: object) -> None:
     """Check what a caller lends.
 
     Raises:
-        ConfigurationError: It is no session, or signs requests itself.
+        ConfigurationError: It is no session, or signs or frames requests itself.
     """
     if not isinstance(session, aiohttp.ClientSession):
         raise ConfigurationError(f"http_session must be an aiohttp.ClientSession, not {type(session).__name__}")
@@ -30,6 +32,8 @@ def check_borrowed(session: object) -> None:
         raise ConfigurationError(
             "http_session must not sign requests itself: make it without auth= and without an Authorization header"
         )
+    if (name := next((name for name in session.headers if name.casefold() in _NOT_THE_SESSIONS), None)) is not None:
+        raise ConfigurationError(f"http_session must not send the header {name!r} with each request: make it without")
 
 
 @functools.lru_cache(maxsize=64)

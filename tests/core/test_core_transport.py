@@ -265,6 +265,27 @@ async def test_a_borrowed_session_keeps_its_own_middlewares_and_sends_once_too()
     assert (seen, len(server.requests)) == (["GET"], 1)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+async def test_an_answer_that_a_middleware_has_read_is_an_answer(*, packed: bool) -> None:
+    """As one that logs bodies does: aiohttp keeps what was read, and the stream has nothing more."""
+    body = gzip.compress(b'{"a":1}') if packed else b'{"a":1}'
+    coding = b"Content-Encoding: gzip\r\n" if packed else b""
+
+    async def read(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        response = await handler(request)
+        await response.read()
+        return response
+
+    async with (
+        serving(says(b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s" % (coding, len(body), body))) as server,
+        aiohttp.ClientSession(middlewares=(read,)) as session,
+        transporting(session) as transport,
+    ):
+        answers = [await send(transport, server.url) for _ in range(2)]
+    assert [answer.body for answer in answers] == [b'{"a":1}'] * 2
+    assert server.connections == 1
+
+
 async def _on_its_own(_: aiohttp.ClientResponse) -> None:
     raise aiohttp.ClientError
 
@@ -513,6 +534,15 @@ async def test_a_borrowed_session_that_signs_requests_is_refused_when_it_is_give
             assert "top-secret" not in str(caught.value)
     async with aiohttp.ClientSession(headers={"X-Ours": "1"}) as plain:
         assert Transport(plain).session() is plain
+
+
+@pytest.mark.parametrize("name", ["content-encoding", "Content-Length", "Transfer-Encoding", "Host", "X-Omeda-AppId"])
+async def test_a_borrowed_session_that_frames_or_signs_each_request_is_refused(name: str) -> None:
+    """No request would be what it says, or all providers would see one's secret; the error shows no value."""
+    async with aiohttp.ClientSession(headers={"Accept": "text/html", name: "top-secret"}) as session:
+        with pytest.raises(ConfigurationError, match=f"must not send the header '{name}'") as caught:
+            Transport(session)
+    assert "top-secret" not in str(caught.value)
 
 
 @pytest.mark.real_clock  # aiohttp reads the file in a thread
