@@ -1,11 +1,13 @@
 """Nobody's outcome is forgotten: what its caller does not await any more is told to a callback, or logged."""
 
 import asyncio
+import gc
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import aiohttp
 import pytest
 
 from omeda_async import (
@@ -13,9 +15,11 @@ from omeda_async import (
     ClientOptOut,
     ConfigurationError,
     LimitWaitExceeded,
+    OmedaSettings,
     Outcome,
     OutcomeStatus,
     RateLimit,
+    SessionManager,
     Window,
 )
 from omeda_async.events import LOGGED_ONLY, OutcomeUnclaimed
@@ -318,3 +322,23 @@ async def test_a_callback_that_would_have_to_be_awaited_is_refused() -> None:
     async with Sandbox() as sandbox, manager_on(sandbox) as manager:
         with pytest.raises(ConfigurationError, match="plain function"):
             manager.omeda.opt_outs.batcher(on_outcome=callback)
+
+
+async def test_what_breaks_a_request_off_is_logged_by_its_type_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """Its text may hold an address; who waits has an outcome, and asyncio finds no error that nobody has asked for."""
+
+    async def broken(_: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        raise LookupError("a1@example.com")
+
+    async with Sandbox() as sandbox, aiohttp.ClientSession(middlewares=(broken,)) as session:
+        settings = OmedaSettings(app_id=sandbox.app_id, client=sandbox.client, base_url=sandbox.url)
+        async with (
+            SessionManager(omeda=settings, http_session=session) as manager,
+            manager.omeda.opt_outs.batcher(max_delay=0.05) as batcher,
+        ):
+            outcome = await batcher.add(client(1))
+        gc.collect()
+    assert outcome.status is OutcomeStatus.UNKNOWN
+    assert "a request of the batcher broke off: LookupError" in caplog.text
+    assert "a1@" not in caplog.text
+    assert "never retrieved" not in caplog.text
