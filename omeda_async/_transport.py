@@ -56,6 +56,7 @@ _LOOKED_INTO = frozenset({400, 408})
 _PLAIN = "http:"
 _NO_CHUNKS = "not in chunks, as its headers say"
 _NO_PROXIES = Network()
+_ELSEWHERE = "the session manager belongs to another event loop; make one per loop"
 
 
 class Transport:
@@ -98,7 +99,19 @@ class Transport:
         if self.closed:
             raise ClosedError("the session manager is closed; make a new one")
         if self._loop is not loop:
-            raise ClosedError("the session manager belongs to another event loop; make one per loop")
+            raise ClosedError(_ELSEWHERE)
+
+    def is_left_behind(self) -> bool:
+        """Whether the loop that it belongs to is closed, so that nothing of it can be waited for.
+
+        Raises:
+            ClosedError: It is open, and belongs to another loop, which is not closed.
+        """
+        if self._loop is None or self._loop is asyncio.get_running_loop():
+            return False
+        if not (self._loop.is_closed() or self.closed):
+            raise ClosedError(_ELSEWHERE)
+        return self._loop.is_closed()
 
     def session(self) -> aiohttp.ClientSession:
         """Return the session, made on first use on the running loop.

@@ -216,10 +216,14 @@ class SessionManager:
 
         Raises:
             ConfigurationError: ``timeout`` is out of range.
+            ClosedError: It belongs to another event loop, which is not closed: close it there.
 
-        Cancelling it closes the session at once.
+        Cancelling it closes the session at once. Once its event loop is closed nothing is left to be waited for.
         """
         check_duration("timeout", timeout, zero=True)
+        if self._transport.is_left_behind():
+            await self._transport.aclose()
+            return
         try:
             self._activity.stop()
             for account in self._accounts:

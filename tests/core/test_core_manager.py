@@ -4,6 +4,7 @@ import asyncio
 import logging
 import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -179,6 +180,36 @@ async def test_a_manager_needs_no_loop_to_be_made_and_belongs_to_the_first(sandb
         with pytest.raises(ClosedError, match="another event loop"):
             await asyncio.to_thread(elsewhere)
     assert len(sandbox.requests) == 1
+
+
+async def test_a_manager_is_not_closed_from_another_loop(sandbox: Sandbox) -> None:
+    """Nothing that is under way there is touched by another thread; it ends, and its own loop closes it."""
+    async with _manager(sandbox) as manager:
+        call = asyncio.create_task(manager.ocamba.campaigns.get("1000248"))
+        await asyncio.sleep(0)
+
+        def elsewhere() -> None:
+            run_moved(manager.aclose())
+
+        with pytest.raises(ClosedError, match="another event loop"):
+            await asyncio.to_thread(elsewhere)
+        await call
+        await manager.ocamba.campaigns.get("1000248")
+
+
+def test_a_manager_whose_loop_is_closed_is_closed_on_another(tmp_path: Path) -> None:
+    """Nothing of it can end any more: its session is closed, and what was under way is left."""
+    manager = SessionManager(omeda=OmedaSettings(app_id="a", client="c", base_url="http://127.0.0.1:9"))
+
+    async def begin() -> object:
+        outbox = manager.omeda.opt_outs.outbox(tmp_path / "outbox.sqlite3")
+        return await outbox.__aenter__()
+
+    left = asyncio.run(begin())
+    for _ in range(2):
+        asyncio.run(manager.aclose())
+    assert not manager._transport.unclosed
+    assert "not open" not in repr(left)
 
 
 async def test_use_after_close_is_a_clear_error(sandbox: Sandbox) -> None:
