@@ -147,7 +147,7 @@ def _by_proxy(error: aiohttp.ClientResponseError, proxy: URL | None) -> Connecti
     if not isinstance(error, ClientHttpProxyError):
         return _failed(f"what the proxy {where} answers is no HTTP: check its URL, and its port", "proxy")
     if error.status == 407:
-        words = "wants a name and a password, or others (407): put them into its URL, http://name:password@host:port"
+        words = "wants a name and a password, or others (407): put name:password and an @ before the host in its URL"
     else:
         words = f"does not connect to the host (it answered {error.status}): ask who runs it, or go past it (NO_PROXY)"
     return _failed(f"the proxy {where} {words}", "proxy", retryable=error.status not in _SETTINGS)

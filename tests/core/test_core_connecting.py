@@ -254,6 +254,7 @@ async def test_a_proxy_that_lets_nobody_through(status: int, words: str, request
     async with serving(talk) as server, connecting(server.url) as transport:
         error = await failure(transport, "https://ows.omeda.example", request_)
     assert words in str(error)
+    assert "***" not in str(error)  # as what looks like an address is shown
     assert error.cause == "proxy"
     assert [head.split(b"\r\n")[0] for head in server.requests] == [b"CONNECT ows.omeda.example:443 HTTP/1.1"]
 
