@@ -10,7 +10,7 @@ from typing import TextIO
 
 from omeda_async import ConfigurationError
 
-BESIDE = ("", "-wal", "-shm", "-lock", "-mark")
+BESIDE = ("", "-wal", "-shm", "-lock", "-lock-journal", "-mark")
 """How the names of a journal's files end."""
 
 
