@@ -34,13 +34,7 @@ from omeda_async._result import Result
 from omeda_async._shown import shown_headers, shown_url
 from omeda_async._telling import CallEvents, common_fields
 from omeda_async._verify import look_up
-from omeda_async.errors import (
-    ClosedError,
-    InvalidRecord,
-    LimitWaitExceeded,
-    OmedaAsyncError,
-    UnreadableAnswer,
-)
+from omeda_async.errors import ClosedError, InvalidRecord, LimitWaitExceeded, OmedaAsyncError, UnreadableAnswer
 from omeda_async.events import logger
 from omeda_async.limits import Permit
 from omeda_async.outcomes import OutcomeStatus
@@ -309,6 +303,7 @@ class Call(Generic[P, R]):
             doubtful=False,
             permit=None,
             fail_fast=False,
+            is_hopeless=None,
             made_for=() if self._events is None else (self._events.call_id,),
         )
         try:
@@ -354,7 +349,7 @@ class Call(Generic[P, R]):
     async def _pause(self, seconds: float) -> bool:
         """Wait; return whether to go on after it: at once False where there is no time for it."""
         left = self._account.retry.deadline if self.deadline is None else self.deadline - self._now()
-        if left <= seconds or self._stop.is_set:
+        if left <= seconds or self._is_over():
             return False
         if seconds > 0:
             if self._events is not None:
@@ -363,7 +358,12 @@ class Call(Generic[P, R]):
             if self._stop.is_set:
                 return False  # a hook that was told of the retry has stopped the run
             await _clock.sleep(seconds)
-        return not self._stop.is_set
+        return not self._is_over()
+
+    def _is_over(self) -> bool:
+        """Whether no other attempt is to be made."""
+        hopeless = self._options.is_hopeless
+        return self._stop.is_set or (hopeless is not None and self.state.doubt is None and hopeless())
 
 
 def read_response(

@@ -40,6 +40,9 @@ class CallOptions:
     is_late: Callable[[], bool] | None = None
     """Asked right before the first byte of each attempt: whether it must not be written; it sets ``stop`` then."""
 
+    is_hopeless: Callable[[], bool] | None = None
+    """Asked where another attempt would be waited for: whether what has certainly not gone is not to be tried again."""
+
     def explained(self, error: LimitWaitExceeded, left: float, deadline: float) -> LimitWaitExceeded:
         """Return the error of a limiter, which knows one wait, in words for who has set two.
 

@@ -326,6 +326,7 @@ class Batcher(Generic[Record, Receipt_co]):
             waited=waited,
             tells=self._events,
             made_for=self._shared_by(items),
+            is_hopeless=lambda: self._breaker.state is BreakerState.OPEN,
         )
         self._requests.add(request)
         try:
@@ -352,7 +353,10 @@ class Batcher(Generic[Record, Receipt_co]):
         if breaker.ended(now, request.results, probe=probe, common=request.common_cause):
             self._events.breaker_changed(breaker, now)
             if breaker.state is BreakerState.OPEN:
-                self._refuse(breaker.refusal(now, self._account.provider))
+                refusal = breaker.refusal(now, self._account.provider)
+                self._refuse(refusal)
+                for other in self._requests:
+                    other.give_up(refusal)
 
     def _take(self) -> list[Item]:
         chunker: Chunker[Item] = Chunker(self._work.max_entries, self._work.max_bytes, self._work.sizes)

@@ -12,7 +12,7 @@ from omeda_async._result import Result
 from omeda_async._stop import Stop
 from omeda_async.bulk._chunks import Sizes
 from omeda_async.bulk._item import Closed, Item, not_sent, still_doubtful
-from omeda_async.errors import ClosedError
+from omeda_async.errors import ClosedError, OmedaAsyncError
 
 if TYPE_CHECKING:
     from omeda_async.bulk._delivery import NullJournal
@@ -134,6 +134,13 @@ class Job:
         if self._call is None or self._call.in_flight or task is None or task is asyncio.current_task():
             return  # a call whose own hook stops the run sees it before its next attempt
         self._woken = task.cancel()
+
+    def give_up(self, cause: OmedaAsyncError) -> None:
+        """Wait for no other attempt of what has certainly not gone; what may have gone is settled all the same."""
+        call = self._call
+        if call is not None and not call.in_flight and call.state.doubt is None:
+            self.stop.set(cause)
+            self.wake()
 
     async def perform(self, work: Work) -> None:
         """Have the items sent, and their results written down and delivered.

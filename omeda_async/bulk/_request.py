@@ -31,6 +31,7 @@ class SharedRequest:
         tells: Whose request it is, as hooks are told.
         made_for: The ids of the calls that share it.
         is_late: Asked right before an attempt is written: whether it must not be; then it has stopped this request.
+        is_hopeless: Whether what has certainly not gone is not to be tried again.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class SharedRequest:
         tells: RunEvents,
         made_for: tuple[str, ...] = (),
         is_late: Callable[[], bool] | None = None,
+        is_hopeless: Callable[[], bool] | None = None,
     ) -> None:
         self.stop = Stop()
         if account.activity.closing.is_set:
@@ -67,6 +69,7 @@ class SharedRequest:
             made_for=made_for,
             waited=waited,
             is_late=is_late,
+            is_hopeless=is_hopeless,
         )
 
     @property
@@ -88,6 +91,11 @@ class SharedRequest:
         self.stop.set(cause)  # a request whose cancellation is swallowed goes no further all the same
         if self._job is not None:
             self._job.abandon()
+
+    def give_up(self, cause: OmedaAsyncError) -> None:
+        """Wait for no other attempt of what has certainly not gone."""
+        if self._job is not None:
+            self._job.give_up(cause)
 
     def spend_isolation(self) -> bool:
         """Whether one more request may be spent on isolating culprits; it counts as spent."""

@@ -16,6 +16,7 @@ from omeda_async import (
     OutcomeStatus,
     ProviderUnavailable,
     RateLimit,
+    RetryPolicy,
     SessionManager,
     Window,
 )
@@ -171,6 +172,66 @@ async def test_a_thousand_handlers_do_not_wait_for_a_provider_that_is_away() -> 
             assert batcher.view.retry_in == pytest.approx(10.0, abs=0.5)
     told = [event for event in events if isinstance(event, BreakerChanged)]
     assert [(event.state, event.error) for event in told] == [("open", "ConnectionFailed")] * 2
+
+
+async def test_nobody_waits_on_once_it_is_known_that_the_provider_is_away() -> None:
+    """A thousand come, most of them before that: those who wait for another attempt are told when the first one is."""
+    asyncio.get_running_loop().set_debug(False)  # which notes a traceback for each callback
+    loop = asyncio.get_running_loop()
+    outcomes, times = list[Outcome](), list[tuple[float, float]]()
+    async with Sandbox() as sandbox, manager_on(sandbox, retry=RetryPolicy()) as manager:
+        await sandbox.__aexit__(None, None, None)
+
+        async def handler(number: int) -> None:
+            began = loop.time()
+            outcomes.append(await batcher.add(client(number)))
+            times.append((began, loop.time()))
+
+        async with manager.omeda.opt_outs.batcher() as batcher, asyncio.TaskGroup() as group:
+            for number in range(1000):
+                group.create_task(handler(number))
+                await asyncio.sleep(0.01)
+    known = min(ended for _, ended in times)
+    assert 6.0 < known < 9.5
+    assert max(ended - max(began, known) for began, ended in times) < 0.1
+    assert {type(one.error) for one in outcomes} == {ConnectionFailed, ProviderUnavailable}
+    assert {one.status for one in outcomes if one.attempts} == {OutcomeStatus.FAILED}
+    assert {one.status for one in outcomes if not one.attempts} == {OutcomeStatus.NOT_SENT}
+
+
+async def test_who_connects_in_vain_when_that_is_known_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attempt that is under way is the last one."""
+    loop, settings = asyncio.get_running_loop(), RetryPolicy(attempts=2, base_delay=2.0)
+    async with Sandbox() as sandbox, manager_on(sandbox, retry=settings) as manager:
+
+        async def send(*_: Any, **__: Any) -> None:
+            await asyncio.sleep(3.0)
+            raise ConnectionFailed("could not connect: nobody is there")
+
+        monkeypatch.setattr(manager.omeda.opt_outs._account.transport, "send", send)
+        async with manager.omeda.opt_outs.batcher(max_delay=0.0) as batcher:
+            first = asyncio.create_task(batcher.add(client(0)))
+            await asyncio.sleep(7.0)
+            second = asyncio.create_task(batcher.add(client(1)))
+            outcomes = await asyncio.gather(first, second)
+            assert loop.time() < 10.5
+    assert [(one.status, one.attempts) for one in outcomes] == [(OutcomeStatus.FAILED, 2), (OutcomeStatus.FAILED, 1)]
+
+
+async def test_who_may_have_been_opted_out_already_is_settled_though_the_breaker_has_opened() -> None:
+    """The answer to the last one is lost; when others find the provider away it is tried on, and is done."""
+    async with (
+        Sandbox() as sandbox,
+        manager_on(sandbox, retry=RetryPolicy(attempts=3, base_delay=4.0)) as manager,
+        manager.omeda.opt_outs.batcher(max_delay=0.0) as batcher,
+    ):
+        sandbox.fault(Fault(FaultKind.DROP, "before", times=1))
+        doubtful = asyncio.create_task(batcher.add(client(0)))
+        await asyncio.sleep(1.0)
+        sandbox.fault(Fault(FaultKind.SESSION_LOST, times=1))
+        await batcher.add(client(1))
+        assert batcher.view.breaker == "open"
+        assert (await doubtful).status is OutcomeStatus.DONE
 
 
 async def test_who_waits_when_it_turns_out_that_the_provider_is_away_is_told_at_once() -> None:
