@@ -48,6 +48,13 @@ _JOURNEY_MANAGER = (
 )
 _WHERE_TO = ("OMEDA_BASE_URL", "OMEDA_ENVIRONMENT", "OCAMBA_BASE_URL", "JOURNEY_MANAGER_BASE_URL")
 """Empty, these would mean the provider itself, where what is sent cannot be undone."""
+NEEDS = {
+    "omeda": "OMEDA_APP_ID with OMEDA_BRAND or OMEDA_CLIENT",
+    "ocamba": "OCAMBA_TOKEN",
+    "journey_manager": "JOURNEY_MANAGER_BASE_URL, and JOURNEY_MANAGER_USERNAME with JOURNEY_MANAGER_PASSWORD, or "
+    "JOURNEY_MANAGER_TOKEN",
+}
+"""All that has to be set, by the provider's setting."""
 _SHARE_LIMITS = "OMEDA_ASYNC_SHARE_LIMITS"
 _BY_PROVIDER = {"omeda": _OMEDA, "ocamba": _OCAMBA, "journey_manager": _JOURNEY_MANAGER}
 _VARIABLES = {
@@ -67,7 +74,10 @@ _SETTING = re.compile("|".join(rf"{re.escape(name)}\b" for name in _VARIABLES))
 
 
 def settings_from_env(
-    environ: Mapping[str, str] | None = None, *, only: Literal["omeda", "ocamba", "journey_manager"] | None = None
+    environ: Mapping[str, str] | None = None,
+    *,
+    only: Literal["omeda", "ocamba", "journey_manager"] | None = None,
+    needs: str | None = None,
 ) -> EnvironmentSettings:
     """Read the settings of every provider that the environment names.
 
@@ -76,10 +86,11 @@ def settings_from_env(
     Args:
         environ: The variables; None for those of the process.
         only: The one provider whose variables are read, whatever the others' are; None for all of them.
+        needs: What has to be set for what is to be done there, where that is more; else what it always needs.
 
     Raises:
-        ConfigurationError: A variable is missing, empty or wrong; the message names it. Without ``only``, also where
-            the environment names no provider at all.
+        ConfigurationError: A variable is empty or wrong; the message names it. One is missing; it names all that have
+            to be set. Without ``only``, also where the environment names no provider at all.
     """
     given = os.environ if environ is None else environ
     wanted = _BY_PROVIDER.values() if only is None else (_BY_PROVIDER[only],)
@@ -89,9 +100,9 @@ def settings_from_env(
             _check_where_to(given, names)
     try:
         found = EnvironmentSettings(
-            omeda=_omeda_from(env),
-            ocamba=_ocamba_from(env),
-            journey_manager=_journey_manager_from(env),
+            omeda=_omeda_from(env, needs or NEEDS["omeda"]),
+            ocamba=_ocamba_from(env, needs or NEEDS["ocamba"]),
+            journey_manager=_journey_manager_from(env, needs or NEEDS["journey_manager"]),
             share_limits=given.get(_SHARE_LIMITS) or None,
         )
         check_where(found.share_limits, _SHARE_LIMITS)
@@ -100,9 +111,7 @@ def settings_from_env(
         raise ConfigurationError(named) from None
     if only is None and not (found.omeda or found.ocamba or found.journey_manager):
         raise ConfigurationError(
-            "no provider is configured: set OMEDA_APP_ID with OMEDA_BRAND or OMEDA_CLIENT; OCAMBA_TOKEN; or "
-            "JOURNEY_MANAGER_BASE_URL with JOURNEY_MANAGER_USERNAME and JOURNEY_MANAGER_PASSWORD, or "
-            "JOURNEY_MANAGER_TOKEN"
+            "no provider is configured: set {omeda}; {ocamba}; or {journey_manager}".format(**NEEDS)
         )
     return found
 
@@ -121,10 +130,14 @@ def proxy_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     return {name: given[name] for name in VARIABLES if given.get(name)}
 
 
-def _required(env: Mapping[str, str], name: str, given: str) -> str:
-    if name not in env:
-        raise ConfigurationError(f"{name} is missing from the environment, although {given} is set")
-    return env[name]
+def _check_set(env: Mapping[str, str], given: str, needs: str, *names: str) -> None:
+    for name in names:
+        if name not in env:
+            raise _missing(f"{name} is", given, needs)
+
+
+def _missing(what: str, given: str, needs: str) -> ConfigurationError:
+    return ConfigurationError(f"{what} missing from the environment, although {given} is set: set {needs}")
 
 
 def _limit_from(env: Mapping[str, str], name: str, default: RateLimit) -> RateLimit:
@@ -135,15 +148,18 @@ def _first_set(env: Mapping[str, str], names: Iterable[str]) -> str | None:
     return next((name for name in names if name in env), None)
 
 
-def _omeda_from(env: Mapping[str, str]) -> OmedaSettings | None:
+def _omeda_from(env: Mapping[str, str], needs: str) -> OmedaSettings | None:
     given = _first_set(env, _OMEDA)
     if given is None:
         return None
     name = env.get("OMEDA_ENVIRONMENT", "production").lower()
     if name not in OMEDA_HOSTS:
         raise ConfigurationError("OMEDA_ENVIRONMENT must be 'production' or 'staging'")
+    _check_set(env, given, needs, "OMEDA_APP_ID")
+    if "OMEDA_BRAND" not in env and "OMEDA_CLIENT" not in env:
+        raise _missing("OMEDA_BRAND and OMEDA_CLIENT are both", given, needs)
     return OmedaSettings(
-        app_id=_required(env, "OMEDA_APP_ID", given),
+        app_id=env["OMEDA_APP_ID"],
         brand=env.get("OMEDA_BRAND"),
         client=env.get("OMEDA_CLIENT"),
         user_id=env.get("OMEDA_USER_ID"),
@@ -153,18 +169,19 @@ def _omeda_from(env: Mapping[str, str]) -> OmedaSettings | None:
     )
 
 
-def _ocamba_from(env: Mapping[str, str]) -> OcambaSettings | None:
+def _ocamba_from(env: Mapping[str, str], needs: str) -> OcambaSettings | None:
     given = _first_set(env, _OCAMBA)
     if given is None:
         return None
+    _check_set(env, given, needs, "OCAMBA_TOKEN")
     return OcambaSettings(
-        token=_required(env, "OCAMBA_TOKEN", given),
+        token=env["OCAMBA_TOKEN"],
         base_url=env.get("OCAMBA_BASE_URL", OCAMBA_HOST),
         rate_limit=_limit_from(env, "OCAMBA_RATE_LIMIT", OCAMBA_CLASS_C),
     )
 
 
-def _journey_manager_from(env: Mapping[str, str]) -> JourneyManagerSettings | None:
+def _journey_manager_from(env: Mapping[str, str], needs: str) -> JourneyManagerSettings | None:
     given = _first_set(env, _JOURNEY_MANAGER)
     if given is None:
         return None
@@ -172,9 +189,11 @@ def _journey_manager_from(env: Mapping[str, str]) -> JourneyManagerSettings | No
     if "JOURNEY_MANAGER_TOKEN" in env:
         auth = BearerAuth(env["JOURNEY_MANAGER_TOKEN"])
     else:
-        auth = BasicAuth(*(_required(env, f"JOURNEY_MANAGER_{name}", given) for name in ("USERNAME", "PASSWORD")))
+        _check_set(env, given, needs, "JOURNEY_MANAGER_USERNAME", "JOURNEY_MANAGER_PASSWORD")
+        auth = BasicAuth(env["JOURNEY_MANAGER_USERNAME"], env["JOURNEY_MANAGER_PASSWORD"])
+    _check_set(env, given, needs, "JOURNEY_MANAGER_BASE_URL")
     return JourneyManagerSettings(
-        base_url=_required(env, "JOURNEY_MANAGER_BASE_URL", given),
+        base_url=env["JOURNEY_MANAGER_BASE_URL"],
         auth=auth,
         rate_limit=_limit_from(env, "JOURNEY_MANAGER_RATE_LIMIT", JOURNEY_MANAGER_COURTESY),
     )

@@ -13,7 +13,7 @@ from omeda_async._activity import Activity
 from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, extended, fixed_credentials, session
 from omeda_async._checks import check_duration, check_flag
 from omeda_async._decide import chance
-from omeda_async._environment import proxy_variables, settings_from_env
+from omeda_async._environment import NEEDS, proxy_variables, settings_from_env
 from omeda_async._hooks import Hooks, checked_hooks
 from omeda_async._proxies import Network, make_network
 from omeda_async._secret import Secret, revealed
@@ -160,7 +160,7 @@ class SessionManager:
             ConfigurationError: It is not configured.
         """
         if self._omeda is None:
-            raise ConfigurationError("Omeda is not configured: give omeda=OmedaSettings(…), or set OMEDA_APP_ID")
+            raise _not_configured("Omeda", "omeda=OmedaSettings(…)", NEEDS["omeda"])
         return self._omeda
 
     @property
@@ -171,7 +171,7 @@ class SessionManager:
             ConfigurationError: It is not configured.
         """
         if self._ocamba is None:
-            raise ConfigurationError("Ocamba is not configured: give ocamba=OcambaSettings(…), or set OCAMBA_TOKEN")
+            raise _not_configured("Ocamba", "ocamba=OcambaSettings(…)", NEEDS["ocamba"])
         return self._ocamba
 
     @property
@@ -182,10 +182,8 @@ class SessionManager:
             ConfigurationError: It is not configured.
         """
         if self._journey_manager is None:
-            raise ConfigurationError(
-                "Journey Manager is not configured: give journey_manager=JourneyManagerSettings(…), "
-                "or set JOURNEY_MANAGER_BASE_URL"
-            )
+            settings, needs = "journey_manager=JourneyManagerSettings(…)", NEEDS["journey_manager"]
+            raise _not_configured("Journey Manager", settings, needs)
         return self._journey_manager
 
     def add_hook(self, hook: Hook) -> None:
@@ -332,3 +330,7 @@ def _omeda_credentials(settings: OmedaSettings) -> Credentials:
     if settings.input_id is not None:
         headers["x-omeda-inputid"] = settings.input_id.reveal()
     return FixedCredentials(headers, tuple(headers.values()))
+
+
+def _not_configured(name: str, settings: str, needs: str) -> ConfigurationError:
+    return ConfigurationError(f"{name} is not configured: give {settings}, or for from_env() set {needs}")

@@ -98,7 +98,7 @@ def _settings(order: Order) -> tuple[Any, Order]:
     """Return the settings of the provider, and the order with what the environment adds to it."""
     provider, asked = order.provider, order.asked
     check_where(asked.share_limits, "--share-limits")
-    found = settings_from_env(only=provider.setting)
+    found = settings_from_env(only=provider.setting, needs=provider.needs)
     settings = getattr(found, provider.setting)
     if settings is None:
         raise ConfigurationError(f"{provider.name} is not configured: set {provider.needs}")

@@ -168,7 +168,21 @@ def test_a_csv_of_no_results_has_its_header(scene: Scene, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("command", "removed", "words"),
     [
-        ("opt-out", ["OMEDA_APP_ID", "OMEDA_BRAND"], "OMEDA_APP_ID is missing"),
+        (
+            "opt-out",
+            ["OMEDA_APP_ID", "OMEDA_CLIENT"],
+            "OMEDA_APP_ID is missing from the environment, although OMEDA_BRAND is set: set OMEDA_APP_ID and OMEDA_CL",
+        ),
+        (
+            "cancel-deployments",
+            ["OMEDA_BRAND", "OMEDA_CLIENT", "OMEDA_USER_ID"],
+            "although OMEDA_APP_ID is set: set OMEDA_APP_ID and OMEDA_BRAND, and OMEDA_USER_ID where neither",
+        ),
+        (
+            "cancel-transactions",
+            ["JOURNEY_MANAGER_USERNAME", "JOURNEY_MANAGER_PASSWORD"],
+            "set JOURNEY_MANAGER_BASE_URL, and JOURNEY_MANAGER_USERNAME with JOURNEY_MANAGER_PASSWORD, or JOURNEY_",
+        ),
         ("opt-out", ["OMEDA_*"], "Omeda is not configured: set OMEDA_APP_ID and OMEDA_CLIENT"),
         ("cancel-deployments", ["OMEDA_*"], "set OMEDA_APP_ID and OMEDA_BRAND, and OMEDA_USER_ID where neither"),
         ("cancel-campaigns", ["OCAMBA_*"], "Ocamba is not configured: set OCAMBA_TOKEN"),

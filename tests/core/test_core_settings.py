@@ -295,14 +295,20 @@ def test_of_one_provider_only_its_own_variables_are_read() -> None:
     [
         ({}, "set OMEDA_APP_ID with OMEDA_BRAND or OMEDA_CLIENT; OCAMBA_TOKEN; or JOURNEY_MANAGER_BASE_URL"),
         ({"OMEDA_FOO": "x"}, "no provider is configured"),
-        ({"OMEDA_BRAND": "FOO"}, "OMEDA_APP_ID is missing from the environment, although OMEDA_BRAND is set"),
+        (
+            {"OMEDA_USER_ID": "u"},
+            "OMEDA_APP_ID is missing from the environment, although OMEDA_USER_ID is set: set OMEDA_APP_ID with OMEDA_",
+        ),
         ({"OMEDA_APP_ID": SECRET}, "OMEDA_BRAND and OMEDA_CLIENT are both missing"),
         ({"OMEDA_APP_ID": f"{SECRET}\n", "OMEDA_BRAND": "FOO"}, "OMEDA_APP_ID holds characters"),
         ({"OMEDA_APP_ID": SECRET, "OMEDA_BRAND": "FOO", "OMEDA_ENVIRONMENT": "test"}, "OMEDA_ENVIRONMENT must be"),
         ({"OMEDA_APP_ID": SECRET, "OMEDA_BRAND": "FOO", "OMEDA_BASE_URL": "x"}, "OMEDA_BASE_URL must be a URL"),
         ({"OCAMBA_BASE_URL": "https://x.example"}, "OCAMBA_TOKEN is missing"),
         ({"OCAMBA_TOKEN": SECRET, "OCAMBA_BASE_URL": "http://x.example"}, "OCAMBA_BASE_URL must use https"),
-        ({"JOURNEY_MANAGER_BASE_URL": "https://x.example"}, "JOURNEY_MANAGER_USERNAME is missing"),
+        (
+            {"JOURNEY_MANAGER_BASE_URL": "https://x.example"},
+            "set JOURNEY_MANAGER_BASE_URL, and JOURNEY_MANAGER_USERNAME with JOURNEY_MANAGER_PASSWORD, or JOURNEY_",
+        ),
         (
             {"JOURNEY_MANAGER_BASE_URL": "https://x.example", "JOURNEY_MANAGER_USERNAME": "u"},
             "JOURNEY_MANAGER_PASSWORD is missing",
@@ -324,6 +330,22 @@ def test_a_missing_or_wrong_variable_is_named(environ: dict[str, str], message: 
         settings_from_env(environ)
     assert message in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("provider", "needs"),
+    [
+        ("omeda", "set OMEDA_APP_ID with OMEDA_BRAND or OMEDA_CLIENT"),
+        ("ocamba", "set OCAMBA_TOKEN"),
+        ("journey_manager", "JOURNEY_MANAGER_USERNAME with JOURNEY_MANAGER_PASSWORD, or JOURNEY_MANAGER_TOKEN"),
+    ],
+)
+def test_a_provider_that_is_not_configured_names_all_that_it_needs(provider: str, needs: str) -> None:
+    """The argument, and the variables: whoever has set one of them does not come back for the next."""
+    other: Any = {"omeda": _omeda()} if provider == "ocamba" else {"ocamba": OcambaSettings(token="t")}
+    with pytest.raises(ConfigurationError, match=f"give {provider}=") as caught:
+        getattr(SessionManager(**other), provider)
+    assert needs in str(caught.value)
 
 
 async def test_a_manager_is_made_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
