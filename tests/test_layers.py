@@ -29,7 +29,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"errors", r"_masking", r"attrs"),
     (r"_shown", r"_masking", r""),
     (r"_row", r"_quick", r""),
-    (r"_characters|_empty", r"", r""),
+    (r"_characters|_empty|_tables", r"", r""),
     (r"_generic", r"", r"typing_extensions"),
     (r"_ids", r"_characters", r""),
     (r"_levels", r"errors|_empty", r""),
@@ -76,7 +76,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"providers(\.[a-z]\w*)?", r"", r""),
     (r"providers\._models", r"", r""),
     (r"providers\._responses", r"errors|_masking|_operation|_retry_after", r"orjson"),
-    (r"providers\._fields", r"errors|_empty|_ids", r""),
+    (r"providers\._fields", r"errors|_empty|_ids|_tables", r""),
     (r"providers\._strict", r"errors|providers\._fields", r"attrs|cattrs(\..*)?"),
     (r"providers\._structuring", r"errors|_masking|_row|providers\._(models|fields|strict)", r"attrs"),
     (r"providers\._pages", r"errors|_operation", r""),
@@ -101,7 +101,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (
         r"bulk(\._\w+)?",
-        rf"errors|outcomes|events|limits|settings|_(masking|generic|notebook|clock|checks|operation|decide|account|result|row|call|call_options|hooks|stop|telling)|{OWN}",
+        rf"errors|outcomes|events|limits|settings|_(masking|generic|notebook|clock|checks|operation|decide|account|result|row|call|call_options|hooks|stop|tables|telling)|{OWN}",
         r"attrs",
     ),
     (

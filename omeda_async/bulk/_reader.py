@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 
 from omeda_async._row import Row
+from omeda_async._tables import table_in_place_of_a_record
 from omeda_async.bulk._chunks import Chunker
 from omeda_async.bulk._delivery import Delivery
 from omeda_async.bulk._item import Item, Records
@@ -30,7 +31,8 @@ def read_item(work: Work, raw: Any, position: int) -> Item:
     try:
         item = work.read(raw)
     except Exception as error:  # noqa: BLE001 the record is the caller's: reading it may raise anything
-        refusal = _placed(_refusal_of(work, error), raw)
+        table = table_in_place_of_a_record(raw)
+        refusal = _placed(_refusal_of(work, error if table is None else InvalidRecord.of(None, table)), raw)
         return Item(raw, _key_of(raw), params=None, fingerprint=b"", position=position, refusal=refusal)
     item.position = position
     if item.refusal is not None:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from omeda_async._empty import EMPTY, is_empty
 from omeda_async._ids import is_plain_id, wrong_in_id
+from omeda_async._tables import table_in_place_of_a_record
 from omeda_async.errors import InvalidRecord
 
 LEAST_INTEGER: Final = -(2**63)
@@ -32,7 +33,7 @@ def type_reason(value: object, wanted: str) -> str:
     """Say why a value is no ``wanted``: it is a cell without anything, or of another type."""
     if value is not None and is_empty(value):
         return f"{EMPTY}: give {wanted}; where nothing is meant, leave the field out or give None"
-    return f"must be {wanted}, not {type(value).__name__}{row_hint(value)}"
+    return table_in_place_of_a_record(value) or f"must be {wanted}, not {type(value).__name__}{row_hint(value)}"
 
 
 def row_hint(value: object) -> str:

@@ -97,6 +97,10 @@ async def test_a_table_given_whole_is_refused(manager: SessionManager, table: An
     with pytest.raises(InvalidRecord) as caught:
         _ = manager.ocamba.campaigns.cancel_many(table)
     assert f"write {line} " in str(caught.value)
+    with pytest.raises(InvalidRecord) as alone:
+        await manager.ocamba.campaigns.cancel(table)
+    report = await manager.ocamba.campaigns.cancel_many([table])
+    assert all(f"write {line} " in str(error) for error in (alone.value, report.failures[0].error))
     rows = eval(line, {"df": table})  # noqa: S307 our own words
     assert await _statuses(manager.ocamba.campaigns.cancel_many(rows)) == ["done"]
 

@@ -321,6 +321,22 @@ async def test_a_table_given_whole_is_refused_with_the_line_that_works(table: An
             assert f"is a {type(table).__name__}, whose rows are not what it gives: write {line} " in str(caught.value)
 
 
+@pytest.mark.parametrize("table", [PandasFrame(), PolarsFrame(), LazyFrame(), ArrowTable()], ids=repr)
+async def test_a_table_in_the_place_of_one_record_is_refused_in_the_same_words(table: Any) -> None:
+    """Whoever gives it to a single call, a batcher, an outbox or in a list meant its rows."""
+    words, found = f"is a {type(table).__name__}, whose rows are not what it gives: write ", list[str]()
+    async with Sandbox() as sandbox, manager_on(sandbox) as manager, manager.omeda.opt_outs.batcher() as batcher:
+        for bulk in (manager.ocamba.campaigns.cancel_many, manager.omeda.opt_outs.submit_many):
+            found += await _refusals(bulk([table]))
+        found.append(str((await batcher.add(table)).error))
+        for call in (manager.omeda.opt_outs.submit, manager.ocamba.campaigns.cancel):
+            with pytest.raises(InvalidRecord) as caught:
+                await call(table)
+            found.append(str(caught.value))
+        assert not sandbox.requests
+    assert [words in one and one.endswith(": each of them is a record") for one in found] == [True] * 5
+
+
 async def test_a_row_of_a_database_is_a_record() -> None:
     """By the names of its columns, as in SQLAlchemy; a mapping of any kind is one, too."""
     async with Sandbox() as sandbox, manager_on(sandbox) as manager:

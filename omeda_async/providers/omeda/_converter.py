@@ -21,7 +21,7 @@ from omeda_async.providers._fields import (
     check_integer,
     check_key,
     check_string,
-    row_hint,
+    type_reason,
 )
 from omeda_async.providers._models import to_plain, to_tuple
 from omeda_async.providers._strict import make_strict_converter, register_wire_names
@@ -238,7 +238,7 @@ def _no_opt_out(given: Any, wanted: str) -> str:
             f"must be {wanted}, not {type(given).__name__}: write ClientOptOut(…), BrandOptOut(…) or "
             "DeploymentTypeOptOut(…); submit_many(records) takes mappings"
         )
-    return f"must be {wanted}, not {type(given).__name__}{row_hint(given)}"
+    return type_reason(given, wanted)
 
 
 _MODELS: Final[Mapping[type, tuple[str, Callable[[Any], Any]]]] = {
