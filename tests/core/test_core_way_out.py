@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from omeda_async import (
+    ClientOptOut,
     ConfigurationError,
     ConnectionFailed,
     JourneyManagerSettings,
@@ -217,6 +218,32 @@ async def test_a_manager_goes_through_its_proxy(given: str, tmp_path: Path, monk
     assert proxy.asked == ["CONNECT ows.omeda.example:443 HTTP/1.1"]
     assert b"Proxy-Authorization: Basic" in proxy.heads[0]
     assert b"app-id" not in proxy.heads[0]
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "trust_env", "asked"),
+    [("", True, 1), ("other.example", True, 1), ("omeda.example", True, 0), ("*", True, 0), ("", False, 0)],
+)
+async def test_whoever_no_proxy_names_is_reached_past_the_proxy(
+    no_proxy: str, asked: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, trust_env: bool
+) -> None:
+    """Over real sockets: either way the request arrives, and the proxy has heard of it or not."""
+    context, trusted, loop = self_signed(tmp_path), trusting(tmp_path), asyncio.get_running_loop()
+    trusted.check_hostname = False
+    asks = loop.getaddrinfo
+
+    async def here(_host: str, *args: Any, **options: Any) -> Any:
+        return await asks("127.0.0.1", *args, **options)
+
+    monkeypatch.setattr(loop, "getaddrinfo", here)
+    async with serving(says(TAKEN), context) as server, proxying(server.url) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", no_proxy)
+        url = server.url.replace("127.0.0.1", "ows.omeda.example")
+        settings = OmedaSettings(app_id="app-id", client="foo", base_url=url)
+        async with SessionManager(omeda=settings, trust_env=trust_env, ssl=trusted) as manager:
+            await manager.omeda.opt_outs.submit(ClientOptOut("a@omeda.com"))
+    assert (len(server.requests), len(proxy.asked)) == (1, asked)
 
 
 @pytest.mark.parametrize("closes", [False, True])
