@@ -229,7 +229,7 @@ class _LocalLimiter:
         with self._lock:
             now = self._shared.now(loop)
             turn_at = self._state.turn_at(now)
-        if max_wait is not None and turn_at - asked > max_wait:
+        if max_wait is not None and turn_at > now and turn_at - asked > max_wait:
             self.release(permit, sent=False)
             raise too_long(max_wait, turn_at - now)
         try:

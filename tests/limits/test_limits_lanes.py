@@ -233,6 +233,16 @@ async def test_no_wait_at_all_is_granted_when_a_slot_is_free() -> None:
         await limiter.acquire(max_wait=0)
 
 
+@pytest.mark.real_clock
+@pytest.mark.parametrize("limit", [RateLimit(Window(10, 1.0), pace=0.5), RateLimit.courtesy(per_second=2, parallel=9)])
+async def test_the_time_that_asking_takes_is_no_wait(limit: RateLimit) -> None:
+    """A turn at the pace that has come is taken with max_wait=0, though a clock goes on meanwhile; the next is not."""
+    limiter = make_limiter(limit)
+    limiter.release(await limiter.acquire(max_wait=0), status=204)
+    with pytest.raises(LimitWaitExceeded):
+        await limiter.acquire(max_wait=0)
+
+
 @pytest.mark.parametrize("limit", [RateLimit(Window(10, 1.0), pace=0.5), RateLimit.courtesy(per_second=2, parallel=9)])
 async def test_a_turn_at_the_pace_that_is_bound_to_come_later_is_refused_at_once(limit: RateLimit) -> None:
     """Slots are free, and yet the next attempt goes half a second after the last one: that is what is said."""
