@@ -98,7 +98,7 @@ def connection_failed(error: BaseException, host: str, seconds: float, proxy: UR
 
 
 def _too_slow(host: str, seconds: float, proxy: URL | None) -> ConnectionFailed:
-    words = f"no connection to {host} within {seconds:g} s"
+    words = f"no connection to {host} within {round(seconds, 3):g} s"
     if proxy is not None:
         return _failed(f"{words} through the proxy {_where(proxy)}: {_CHECK_PROXY}, or it may be overloaded", "timeout")
     return _failed(f"{words}: it may be down, or a firewall in the way; {_BY_A_PROXY}", "timeout")
@@ -198,7 +198,7 @@ def answer_lost(error: BaseException, *, plain: bool = False) -> AnswerLost:
 def no_answer(error: BaseException, seconds: float) -> AnswerLost:
     """Return the error of a request that may have left, and has no answer within so many seconds, or at all."""
     if isinstance(error, TimeoutError):
-        return AnswerLost(f"no whole answer within {seconds:g} s", sent=True, timed_out=True)
+        return AnswerLost(f"no whole answer within {round(seconds, 3):g} s", sent=True, timed_out=True)
     return answer_lost(error)
 
 

@@ -1,6 +1,7 @@
 """What one call may be told for itself: a deadline, a time-out, headers; and a client of which all calls are."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -73,6 +74,14 @@ async def test_a_deadline_that_passes_while_the_answer_is_awaited_leaves_a_doubt
         assert deadline - 1.1 <= now() - began <= deadline + 0.01
     assert (type(error), error.sent) == (AnswerLost, True)
     assert len(server.requests) >= 1
+
+
+@pytest.mark.real_clock
+async def test_what_is_left_of_a_deadline_is_told_as_people_say_it() -> None:
+    """Not by the microseconds that have passed before the attempt."""
+    async with ocamba(after(1000.0, DONE)) as (manager, _):
+        error = await failing(manager.ocamba.campaigns.cancel("1", deadline=0.05))
+    assert re.search(r"no whole answer within 0\.0\d{1,2} s$", error.message)
 
 
 async def test_a_deadline_that_the_limiter_would_pass_is_told_at_once_and_nothing_was_sent() -> None:
