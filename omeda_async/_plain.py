@@ -18,7 +18,8 @@ def plain(value: Any, *, mask: bool = True) -> Any:
     """Return a value as JSON has it: null, true, false, numbers, strings, lists, and objects whose names are strings.
 
     Models and receipts become objects of their fields, errors too, with their class as ``type``. Dates are written in
-    ISO 8601, NaN and what else stands for nothing as null; of what JSON has no form for, the text is taken.
+    ISO 8601, NaN and what else stands for nothing as null; of what JSON has no form for, and of an integer of more than
+    64 bits, the text is taken. Half a surrogate pair is spelled out: no UTF-8 can hold it.
 
     Args:
         value: Any value. What cannot be looked into is named by its class.
@@ -32,8 +33,7 @@ def plain(value: Any, *, mask: bool = True) -> Any:
 
 def _plain(value: Any, mask: bool) -> Any:  # noqa: PLR0911 one line for each kind
     if isinstance(value, str):
-        text = str(value.value) if isinstance(value, enum.Enum) else str.__str__(value)
-        return mask_emails(text) if mask else text
+        return _text(str(value.value) if isinstance(value, enum.Enum) else str.__str__(value), mask)
     if is_empty(value) or isinstance(value, bool):
         return None if is_empty(value) else value
     if isinstance(value, Real):
@@ -48,15 +48,20 @@ def _plain(value: Any, mask: bool) -> Any:  # noqa: PLR0911 one line for each ki
         return {_name(name, mask): plain(one, mask=mask) for name, one in row.items()}
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
         return [plain(one, mask=mask) for one in value] if hasattr(value, "__len__") else f"<{type(value).__name__}>"
-    text = value.isoformat() if hasattr(value, "isoformat") else str(value)
-    return mask_emails(text) if mask else text
+    return _text(value.isoformat() if hasattr(value, "isoformat") else str(value), mask)
 
 
-def _number(value: Real) -> int | float | None:
+def _text(text: str, mask: bool) -> str:
+    masked = mask_emails(text) if mask else text
+    return masked if masked.isascii() else masked.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _number(value: Real) -> int | float | str | None:
     if isinstance(value, Integral):
-        return int(value)
-    number = float(value)
-    return number if math.isfinite(number) else None
+        number = int(value)
+        return number if -(2**63) <= number < 2**64 else str(number)
+    real = float(value)
+    return real if math.isfinite(real) else None
 
 
 def _fields(value: Any, mask: bool) -> dict[str, Any]:

@@ -150,7 +150,12 @@ class Hostile(Mapping[str, Any]):
         (math.inf, None),
         (1.5, 1.5),
         (True, True),
-        (2**70, 2**70),
+        (2**64 - 1, 2**64 - 1),
+        (-(2**63), -(2**63)),
+        (2**70, "1180591620717411303424"),
+        (-(2**63) - 1, "-9223372036854775809"),
+        ("é\ud800", "é\\ud800"),
+        ({"\udc80": "ü"}, {"\\udc80": "ü"}),
         (OutcomeStatus.DONE, "done"),
         (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00+00:00"),
         (date(2026, 1, 2), "2026-01-02"),
@@ -168,9 +173,15 @@ class Hostile(Mapping[str, Any]):
     ids=lambda value: type(value).__name__,
 )
 def test_whatever_a_record_holds_is_written(value: Any, expected: Any) -> None:
-    """Records are the caller's; nothing in one fails the report, shows an address, or uses an iterator up."""
-    assert plain(value) == expected
-    assert type(plain(value)) is type(expected)
+    """Records are the caller's; nothing in one fails the report, shows an address, or uses an iterator up.
+
+    Whoever writes it, json in ASCII or in UTF-8 as web frameworks do, or orjson, writes the same.
+    """
+    found = plain(value)
+    assert found == expected
+    assert type(found) is type(expected)
+    whole = json.dumps(found, ensure_ascii=False).encode("utf-8")
+    assert json.loads(whole) == json.loads(json.dumps(found)) == orjson.loads(orjson.dumps(found)) == found
 
 
 def test_a_status_is_the_string_it_is_written_as() -> None:
