@@ -52,4 +52,5 @@ def _seen(outcome: Any) -> tuple[Any, ...]:
 
 
 def _cell(value: Any) -> str:
-    return escape(f"{value:,}" if isinstance(value, int) else readable(str(value)))
+    text = f"{value:,}" if isinstance(value, int) else readable(str(value))
+    return escape(text).encode("utf-8", "backslashreplace").decode()  # half a surrogate pair is in no notebook
