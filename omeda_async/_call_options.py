@@ -21,6 +21,8 @@ class CallOptions:
     """Whether a read finds out what an ambiguous refusal meant."""
     deadline_from_first_permit: bool = False
     """Whether the deadline starts with the first turn at the limiter, not with the call."""
+    one_deadline: bool = False
+    """Whether all calls for the same records end by the deadline of the first."""
     doubtful: bool = False
     """Whether an earlier run may have made this call already."""
     tally: Tally | None = None

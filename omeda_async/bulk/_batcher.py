@@ -327,6 +327,7 @@ class Batcher(Generic[Record, Receipt_co]):
             tells=self._events,
             made_for=self._shared_by(items),
             is_hopeless=lambda: self._breaker.state is BreakerState.OPEN,
+            one_deadline=True,
         )
         self._requests.add(request)
         try:
@@ -353,8 +354,7 @@ class Batcher(Generic[Record, Receipt_co]):
         if breaker.ended(now, request.results, probe=probe, common=request.common_cause):
             self._events.breaker_changed(breaker, now)
             if breaker.state is BreakerState.OPEN:
-                refusal = breaker.refusal(now, self._account.provider)
-                self._refuse(refusal)
+                self._refuse(refusal := breaker.refusal(now, self._account.provider))
                 for other in self._requests:
                     other.give_up(refusal)
 

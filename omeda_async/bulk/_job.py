@@ -1,9 +1,11 @@
 """The work on some items of a run: it sends them, and sees to it that each has a result, whatever happens."""
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from omeda_async import _clock
 from omeda_async._account import Account
 from omeda_async._call import Call
 from omeda_async._call_options import CallOptions
@@ -99,6 +101,7 @@ class Job:
         self._items = items
         self._closed: list[Closed] = []
         self._call: Call[Any, Any] | None = None
+        self._deadline: float | None = None
         self._task = asyncio.current_task()
         self._woken = False
         self._abandoned = False
@@ -115,18 +118,26 @@ class Job:
     async def run(self, call: Call[Any, Any]) -> Result[Any]:
         """Make a call so that stopping the run finds it."""
         self._call = call
+        if self.call_options.one_deadline:
+            call.deadline = self._deadline
         try:
             result = await call.run()
         except asyncio.CancelledError:
             if not (self._woken and not call.in_flight and take_back_wake()):
                 raise
             result = call.interrupted()
-        self._call = None
+        self._call, self._deadline = None, call.deadline
         if isinstance(result.error, ClosedError):  # nothing can be sent any more, for this item or another
             self.stop.set(result.error)
             if self.stop.cause is not None and not result.doubtful:
                 return not_sent(self.stop.cause, result.attempts)  # the run's own cause says more
         return result
+
+    def time_left(self) -> float:
+        """Return the seconds that are left for another call about the same records."""
+        if self._deadline is None or not self.call_options.one_deadline:
+            return math.inf
+        return self._deadline - _clock.now()
 
     def wake(self) -> None:
         """End a call that has no attempt in flight."""

@@ -32,6 +32,7 @@ class SharedRequest:
         made_for: The ids of the calls that share it.
         is_late: Asked right before an attempt is written: whether it must not be; then it has stopped this request.
         is_hopeless: Whether what has certainly not gone is not to be tried again.
+        one_deadline: Whether the pieces that it is taken apart into have no deadline of their own.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class SharedRequest:
         made_for: tuple[str, ...] = (),
         is_late: Callable[[], bool] | None = None,
         is_hopeless: Callable[[], bool] | None = None,
+        one_deadline: bool = False,
     ) -> None:
         self.stop = Stop()
         if account.activity.closing.is_set:
@@ -62,6 +64,7 @@ class SharedRequest:
         self.call_options = CallOptions(
             priority=priority,
             deadline_from_first_permit=True,
+            one_deadline=one_deadline,
             tally=tells.tally,
             stop=self.stop,
             permit=permit,

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from omeda_async import (
+    AnswerLost,
     BatcherFull,
     ClientOptOut,
     ConfigurationError,
@@ -232,6 +233,21 @@ async def test_who_may_have_been_opted_out_already_is_settled_though_the_breaker
         await batcher.add(client(1))
         assert batcher.view.breaker == "open"
         assert (await doubtful).status is OutcomeStatus.DONE
+
+
+@pytest.mark.parametrize("handlers", [1, 2, 60])
+async def test_whoever_shares_a_request_waits_no_longer_than_its_deadline(handlers: int) -> None:
+    """No answer comes: pieces of the request have no deadline of their own. Two such requests open the breaker."""
+    loop, retry = asyncio.get_running_loop(), RetryPolicy(deadline=20.0)
+    async with Sandbox() as sandbox, manager_on(sandbox, retry=retry, timeout=8.0) as manager:
+        sandbox.fault(Fault(FaultKind.SLOW, "before", seconds=1000.0, times=None))
+        async with manager.omeda.opt_outs.batcher() as batcher:
+            for turn in (1, 2):
+                began = loop.time()
+                outcomes = await asyncio.gather(*(batcher.add(client(turn * 100 + one)) for one in range(handlers)))
+                assert loop.time() - began == pytest.approx(20.0, abs=0.5)
+                assert {(one.status, type(one.error)) for one in outcomes} == {(OutcomeStatus.UNKNOWN, AnswerLost)}
+            assert batcher.view.breaker == "open"
 
 
 async def test_who_waits_when_it_turns_out_that_the_provider_is_away_is_told_at_once() -> None:

@@ -132,7 +132,7 @@ class OptOutWork:
             isolation.accepted(group, result)
         elif isinstance(error, ApiError) and _refuses_the_batch(error) and (result.lost or not result.doubtful):
             isolation.refused(group, error, result.attempts, lost=result.lost)
-        elif _may_be_for_size(error) and not job.stop.is_set:
+        elif _may_be_for_size(error) and not job.stop.is_set and job.time_left() > self.account.shortest_attempt:
             isolation.too_large(group, result)
         else:
             isolation.failed(group, in_vain(result))
