@@ -67,6 +67,7 @@ class FakeCall:
     def __init__(self, work: "FakeWork", items: list[Item], tally: Tally | None) -> None:
         self.in_flight = False
         self.attempts = 0
+        self.deadline: float | None = None
         self._work = work
         self._items = items
         self._tally = tally or Tally()

@@ -321,7 +321,9 @@ async def test_a_table_given_whole_is_refused_with_the_line_that_works(table: An
             assert f"is a {type(table).__name__}, whose rows are not what it gives: write {line} " in str(caught.value)
 
 
-@pytest.mark.parametrize("table", [PandasFrame(), PolarsFrame(), LazyFrame(), ArrowTable()], ids=repr)
+@pytest.mark.parametrize(
+    "table", [PandasFrame(), PolarsFrame(), LazyFrame(), ArrowTable()], ids=lambda value: type(value).__name__
+)
 async def test_a_table_in_the_place_of_one_record_is_refused_in_the_same_words(table: Any) -> None:
     """Whoever gives it to a single call, a batcher, an outbox or in a list meant its rows."""
     words, found = f"is a {type(table).__name__}, whose rows are not what it gives: write ", list[str]()
