@@ -117,7 +117,8 @@ class Call(Generic[P, R]):
                 if not isinstance(result, OmedaAsyncError):
                     return Result(receipt=result, attempts=self.attempts, known=OutcomeStatus.DONE)
                 if isinstance(result, Lapsed):
-                    self._count(-1)
+                    self.attempts -= 1
+                    self._options.tally.requests -= 1
                     step = _SEND  # with another permit: others may have the slots of this one by now
                 else:
                     step = self._next(Ended(result, self._now()))
@@ -180,7 +181,8 @@ class Call(Generic[P, R]):
             account.limiter.release(permit, sent=False)
             return too_near(account.retry.deadline)
         self._headers = account.credentials.headers
-        self._count()
+        self.attempts += 1
+        self._options.tally.requests += 1
         self._awaits_response = True
         tells = self._events
         waited = sent - asked if tells is None else self._tell_started(tells, permit, sent - asked)
@@ -254,11 +256,6 @@ class Call(Generic[P, R]):
         if seconds <= 0:
             raise too_near(account.retry.deadline)
         return seconds
-
-    def _count(self, requests: int = 1) -> None:
-        self.attempts += requests
-        if self._options.tally is not None:
-            self._options.tally.requests += requests
 
     async def _permit(self, now: float) -> Permit:
         options = self._options

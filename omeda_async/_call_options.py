@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Callable
+from typing import Final
 
 from omeda_async._quick import quick
 from omeda_async._stop import Stop
 from omeda_async.errors import LimitWaitExceeded
 from omeda_async.limits import Permit, Priority
 from omeda_async.outcomes import Tally
+
+_NOBODYS: Final = Tally()
 
 
 @quick(kw_only=True, eq=False, repr=False)
@@ -25,8 +28,8 @@ class CallOptions:
     """Whether all calls for the same records end by the deadline of the first."""
     doubtful: bool = False
     """Whether an earlier run may have made this call already."""
-    tally: Tally | None = None
-    """Where every HTTP request made is counted."""
+    tally: Tally = _NOBODYS
+    """Where every HTTP request made is counted; by default for nobody."""
     permit: Permit | None = None
     """What the limiter has granted already, for whichever attempt is the first."""
     fail_fast: bool = False

@@ -89,7 +89,8 @@ class _LocalLimiter:
             now = shared.latest = max(loop.time(), shared.latest)
             opens_at = math.inf if self._lanes.waiters else self._state.opens_at(now, priority)
             if opens_at <= now and (not shared.several or self._may_go(priority, now)):
-                permit = self._take(loop, now, priority)
+                permit = self._state.take(now, priority)
+                shared.out[permit], self._member.last_grant = loop, permit.grants
             else:
                 waiter = self._join(loop, now, priority, max_wait, opens_at)
         if permit is None:
@@ -164,12 +165,6 @@ class _LocalLimiter:
 
     def _may_go(self, priority: Priority, now: float) -> bool:
         return self._shared.may_go(self._member, priority, now)
-
-    def _take(self, loop: Loop, now: float, priority: Priority) -> Permit:
-        permit = self._state.take(now, priority)
-        self._shared.out[permit] = loop
-        self._member.last_grant = permit.grants
-        return permit
 
     def _changed(self, loop: Loop, now: float) -> None:
         """Let those go for whom there is room now, here and at the account's other limiters."""
@@ -287,7 +282,9 @@ class _LocalLimiter:
             if opens_at > now:
                 self._arm(loop, min(opens_at, lanes.next_deadline()))
                 return
-            waiter.set_result(self._take(loop, now, priority))
+            permit = state.take(now, priority)
+            shared.out[permit], self._member.last_grant = loop, permit.grants
+            waiter.set_result(permit)
             lanes.leave(priority)
             if pace is None and (state.in_a_row or priority is INTERACTIVE):
                 self._count(priority, now)
