@@ -321,7 +321,7 @@ ENDS = st.sampled_from(["", ".com", ".c0", ".x-y", ".b", *(f".{one}" for one in 
 @given(st.builds("{}@{}{}".format, ATOMS, LABELS, ENDS | ENDS.map(str.upper)) | ATOMS)
 def test_what_is_taken_at_once_would_be_taken_by_email_validator(address: str) -> None:
     """The quick way vouches for nothing that the careful one refuses."""
-    if _addresses._is_plain(address):
+    if _addresses.is_plain_address(address):
         validate_email(address, check_deliverability=False)
 
 

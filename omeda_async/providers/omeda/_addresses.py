@@ -22,18 +22,18 @@ from omeda_async._ids import NOTHING
 from omeda_async.errors import InvalidRecord
 
 LONGEST: Final = 255
-_PLAIN_LENGTH: Final = 64
-"""Below it no label of a domain, and no address, can be too long."""
+_PLAIN_LENGTH: Final = 63
+"""Up to it no label of a domain, and no address, can be too long."""
 _ATOM: Final = r"[A-Za-z0-9_+'-]++"
 _LABEL: Final = r"[A-Za-z0-9]++"
 # How reserved domains end, in four letters. Sets of letters: to ignore case would take twice as long.
 _RESERVED: Final = "|".join(
     "".join(f"[{letter}{letter.upper()}]" for letter in end) for end in ("test", "arpa", "ocal", "host", "nion", "alid")
 )
-# What a fraction of a microsecond can vouch for; everything else is left to email-validator.
-_is_plain: Final = re.compile(
-    rf"(?!'){_ATOM}(?:\.{_ATOM})*+@{_LABEL}(?:-{_LABEL})*+\.{_LABEL}(?:[.-]{_LABEL})*+(?<=[A-Za-z])(?<!{_RESERVED})"
+is_plain_address: Final = re.compile(
+    rf"(?!')(?=.{{1,{_PLAIN_LENGTH}}}\Z){_ATOM}(?:\.{_ATOM})*+@{_LABEL}(?:-{_LABEL})*+\.{_LABEL}(?:[.-]{_LABEL})*+(?<=[A-Za-z])(?<!{_RESERVED})"
 ).fullmatch
+"""Matches what a fraction of a microsecond can vouch for; everything else is left to email-validator."""
 _LEAST: Final = re.compile(r"[^\s@\x00-\x1f\x7f-\x9f\ud800-\udfff]+@[^\s@\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _NO_ADDRESS: Final = "is no e-mail address: it needs one @, something on both sides of it, and no spaces"
 _ALONE: Final = "give one address, and each of several in a record of its own"
@@ -90,7 +90,7 @@ def check_address(field: str, value: object, taken: Addresses = Addresses.REAL) 
     if not isinstance(value, str):
         empty = f"{EMPTY}: give the address"
         raise InvalidRecord.of(field, empty if is_empty(value) else f"must be a string, not {type(value).__name__}")
-    if len(value) < _PLAIN_LENGTH and _is_plain(value):
+    if is_plain_address(value):
         return
     if len(value) > LONGEST:
         raise InvalidRecord.of(field, f"has {len(value)} characters: at most {LONGEST} are allowed")

@@ -26,7 +26,7 @@ from omeda_async.providers._fields import (
 from omeda_async.providers._models import to_plain, to_tuple
 from omeda_async.providers._strict import make_strict_converter, register_wire_names
 from omeda_async.providers._structuring import RecordReader, structure_record
-from omeda_async.providers.omeda._addresses import Addresses, check_address
+from omeda_async.providers.omeda._addresses import Addresses, check_address, is_plain_address
 from omeda_async.providers.omeda._dates import to_central
 from omeda_async.providers.omeda.models import (
     BrandOptOut,
@@ -141,7 +141,10 @@ def _entry_by_names(  # noqa: PLR0917 a record's fields
     level: Any = None,
 ) -> Entry | None:
     """Return the entry of a record by the fields' own names; None where it holds not just what its level takes."""
-    level = level_of(fields)
+    if level is None and (brand_ids is None) != (deployment_type_ids is None):
+        level = "deployment_type" if brand_ids is None else "brand"  # ids of one kind say it by themselves
+    else:
+        level = level_of(fields)
     if (
         (brand_ids is not None) != (level == "brand")
         or (deployment_type_ids is not None) != (level == "deployment_type")
@@ -156,7 +159,8 @@ def _entry(  # noqa: PLR0917 in the order in which _MODELS gives them
     addresses: Addresses, level: str, address: Any, source: Any, key: Any, ids: Any = None, promo_code: Any = None
 ) -> Entry:
     """Check what an opt-out holds, and serialise it."""
-    check_address("email_address", address, addresses)
+    if not (type(address) is str and is_plain_address(address)):
+        check_address("email_address", address, addresses)
     body = {_ADDRESS: address}
     if source is not None and not (type(source) is str and source.isascii()):
         check_string("source", source)
