@@ -55,6 +55,7 @@ _FAILED: Final = "the response does not say that it was successful"
 _SUCCESSFUL: Final = "Your submission was successful"
 _OF_A_RECEIPT: Final = frozenset({"success", *_SUBMISSION})
 _OF_A_DEPLOYMENT: Final = frozenset({"TrackId", "Url", "SubmissionId"})
+_TEXTS: Final = {str}
 _TELLING: Final = re.compile(
     r"(?P<success>(?<!un)succe)|(?P<failure>succe|fail|fault|exception|denied|reject|error)"
     r"|(?P<outcome>^(?:status|result|outcome|state|ok|message)$)",
@@ -150,8 +151,7 @@ def _plain_receipt(value: dict[str, Any]) -> dict[str, str] | None:
     if len(value) != 1 or type(info) is not list or len(info) != 1 or type(info[0]) is not dict:
         return None
     receipt: dict[str, Any] = info[0]
-    is_plain = receipt.keys() <= _OF_A_DEPLOYMENT and all(type(item) is str for item in receipt.values())
-    return receipt if is_plain else None
+    return receipt if receipt.keys() <= _OF_A_DEPLOYMENT and {*map(type, receipt.values())} <= _TEXTS else None
 
 
 def take_receipt(content: Content) -> DeploymentReceipt | str:
@@ -175,8 +175,9 @@ def take_new_receipt(content: Content) -> DeploymentReceipt | str:
 def take_opt_out_receipt(content: Content) -> OptOutReceipt | str:
     """Return the receipt of a request of opt-outs; a text says why there is none."""
     fields = content.fields
-    usual = fields.get("success") == _SUCCESSFUL and fields.keys() <= _OF_A_RECEIPT  # as documented, and no more
-    if not usual and ("success" not in fields or _says_that_it_failed(content)):
+    if fields.get("success") == _SUCCESSFUL and fields.keys() <= _OF_A_RECEIPT:  # as documented, and no more
+        return OptOutReceipt(first_text(fields, *_SUBMISSION), _SUCCESSFUL, raw=Answer(content.raw))
+    if "success" not in fields or _says_that_it_failed(content):
         return "the response does not say that the submission was successful"
     submission_id, message = first_text(fields, *_SUBMISSION), text_of(fields["success"])
     return OptOutReceipt(submission_id, message, _warnings(fields), raw=Answer(content.raw))
