@@ -31,13 +31,10 @@ def read_item(work: Work, raw: Any, position: int) -> Item:
     try:
         item = work.read(raw)
     except Exception as error:  # noqa: BLE001 the record is the caller's: reading it may raise anything
-        table = table_in_place_of_a_record(raw)
-        refusal = _placed(_refusal_of(work, error if table is None else InvalidRecord.of(None, table)), raw)
-        return Item(raw, _key_of(raw), params=None, fingerprint=b"", position=position, refusal=refusal)
+        item = _unreadable(raw, error)
     item.position = position
     if item.refusal is not None:
-        item.refusal.provider, item.refusal.operation = work.account.provider, work.name
-        _placed(item.refusal, raw)
+        _explain(item.refusal, work, raw)
     return item
 
 
@@ -65,23 +62,24 @@ class Linger:
     def __init__(self, seconds: float, flush: Callable[[], bool]) -> None:
         self._seconds = seconds
         self._flush = flush
-        self._handle: asyncio.TimerHandle | None = None
+        self.handle: asyncio.TimerHandle | None = None
+        """The timer; None while it does not wait."""
 
     def start(self) -> None:
         """Begin to wait, unless that is under way."""
-        if self._handle is None:
-            self._handle = asyncio.get_running_loop().call_later(self._seconds, self._fire)
+        if self.handle is None:
+            self.handle = asyncio.get_running_loop().call_later(self._seconds, self._fire)
 
     def _fire(self) -> None:
-        self._handle = None
+        self.handle = None
         if not self._flush():
             self.start()
 
     def cancel(self) -> None:
         """Call back no more, until it is started again."""
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        if self.handle is not None:
+            self.handle.cancel()
+            self.handle = None
 
 
 @attrs.frozen(kw_only=True)
@@ -178,7 +176,8 @@ class Reader:
                 more = await self._read_next(source) if isinstance(source, AsyncGenerator) else self._read_some(source)
                 del self._delivery.spent[: self.position - before]
                 if self._in_hand:
-                    linger.cancel()  # what is left waits its own time
+                    if linger.handle is not None:
+                        linger.cancel()  # what is left waits its own time
                     await self._queue.put(self._in_hand)
                     self._in_hand = []
                 else:
@@ -196,12 +195,17 @@ class Reader:
         """Read on until something has to be waited for; whether there may be more."""
         enough = self._breathe_every - self.position % self._breathe_every
         work, stop, delivery, most_waiting = self._work, self._stop, self._delivery, self._options.most_waiting
-        find_earlier, feed = delivery.repeats.find, self._chunker.feed
+        read, find_earlier, feed = work.read, delivery.repeats.find, self._chunker.feed
         for record in islice(source, enough):
-            item = read_item(work, record, self.position)
+            try:
+                item = read(record)
+            except Exception as error:  # noqa: BLE001 as in read_item
+                item = _unreadable(record, error)
+            item.position = self.position
             self.position += 1
             enough -= 1
             if item.refusal is not None:
+                _explain(item.refusal, work, record)
                 delivery.refuse(item)
             elif (earlier := find_earlier(item)) is not None:
                 delivery.repeat(item, earlier)
@@ -279,17 +283,19 @@ def _key_of(raw: Any) -> Any:
         return None
 
 
-def _placed(refusal: InvalidRecord, raw: Any) -> InvalidRecord:
-    """Have a refused row of a file say which of the file's columns it is, wherever its message goes."""
+def _unreadable(raw: Any, error: Exception) -> Item:
+    """Return the item of a record that could not be read."""
+    refusal = error
+    if (table := table_in_place_of_a_record(raw)) is not None:
+        refusal = InvalidRecord.of(None, table)
+    elif not isinstance(refusal, InvalidRecord):
+        refusal = InvalidRecord.of(None, f"cannot be read: {type(error).__name__}")
+        refusal.__cause__ = error
+    return Item(raw, _key_of(raw), params=None, fingerprint=b"", refusal=refusal)
+
+
+def _explain(refusal: InvalidRecord, work: Work, raw: Any) -> None:
+    """Have a refusal say whose it is, and of a row which of the file's columns it is for, wherever its message goes."""
+    refusal.provider, refusal.operation = work.account.provider, work.name
     if refusal.field and isinstance(raw, Row):
         refusal.message = f"{raw.place(refusal.field)}: {refusal.reason}"
-    return refusal
-
-
-def _refusal_of(work: Work, error: Exception) -> InvalidRecord:
-    invalid = error
-    if not isinstance(invalid, InvalidRecord):
-        invalid = InvalidRecord.of(None, f"cannot be read: {type(error).__name__}")
-        invalid.__cause__ = error
-    invalid.provider, invalid.operation = work.account.provider, work.name
-    return invalid

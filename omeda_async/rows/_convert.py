@@ -26,6 +26,9 @@ _MOMENT: Final = "scheduled_for"
 _EXAMPLE: Final = "such as 2026-01-01T10:00:00-06:00"
 _FREE: Final = frozenset({"reason", "source", "promo_code", "key", "milestones"})
 """The fields that do not say what is to be done: a wrong letter in one of them does no harm that cannot be undone."""
+_TEXTS: Final = {str}
+_EXACT: Final = {str, int, bool, NoneType}
+"""What orjson reads exactly."""
 V = TypeVar("V")
 
 
@@ -236,9 +239,9 @@ def _texts_in(value: Any) -> int:
         ValueError: It holds something that orjson may not have read exactly.
     """
     kinds = {*map(type, value)} if type(value) is list else {type(value)}
-    if kinds == {str}:
+    if kinds == _TEXTS:
         return len(value)
-    if not kinds <= {str, int, bool, NoneType}:
+    if not kinds <= _EXACT:
         raise ValueError(value)
     return sum(type(one) is str for one in value) if str in kinds else 0
 
