@@ -90,7 +90,10 @@ class Passage:
 
     async def _send(self, send: _Send, later: bool, connection: Connection) -> aiohttp.ClientResponse:
         protocol = connection.protocol
-        self.reuses = protocol is not None and _has_answered(protocol)
+        # It has an answer's body, also an empty one, if it has carried a request before, ours or the caller's. It need
+        # not have been idle: whoever waits at a session's limit gets it straight from the one before. Half a head that
+        # comes in this very moment is lost with the parser before; what follows is no answer without it.
+        self.reuses = protocol is not None and protocol._payload is not None  # noqa: SLF001 nothing public tells
         if protocol is None or _was_spoken_to(protocol) or not (later or _is_silent(protocol, reused=self.reuses)):
             self._spoken_to = True
             raise SpokenTo
@@ -140,15 +143,6 @@ def _has_quiet(connector: BaseConnector, key: Any) -> bool:
         idle.popleft()
         protocol.close()
     return False
-
-
-def _has_answered(protocol: ResponseHandler) -> bool:
-    """Whether a connection has carried a request before, ours or the caller's.
-
-    It need not have been idle: whoever waits at a session's limit gets it straight from the one before. Half a head
-    that comes in this very moment is lost with the parser before; what follows is no answer without it.
-    """
-    return protocol._payload is not None  # noqa: SLF001 the last answer's body, also an empty one; nothing public tells
 
 
 def _was_spoken_to(protocol: ResponseHandler) -> bool:

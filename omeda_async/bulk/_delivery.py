@@ -84,7 +84,6 @@ class Delivery:
     def deliver(self, closed: Sequence[Closed]) -> None:
         """Count results that are final, and hand out the outcomes."""
         for items, result in closed:
-            self.repeats.closed(items, result)
             everyone = self._with_repeats(items, result) if self.waiting else items
             status = result.known or result.status
             self.tally.counts[status] += len(everyone)
@@ -96,6 +95,7 @@ class Delivery:
                 if status not in DONE:
                     self.tally.keep(outcomes)
                 self._results.push(outcomes)
+            self.repeats.closed(items, result)
             self.spent += everyone
         if self._on_outcomes is not None:
             self._on_outcomes()

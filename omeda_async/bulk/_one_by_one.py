@@ -45,11 +45,13 @@ class OneByOne:
             call = Call(self.account, self.operation, item.params, options, item.request)
             result = await job.run(call)
             cause, common = result.error, self._common
+            if cause is None:
+                common.took()
+                common.alive = call.deadline
+                job.close([item], result)
+                continue
             suspect = common.suspects(cause, deadline=call.deadline)
             job.close([item], in_vain(result) if suspect else result)
-            if cause is None:
-                common.alive = call.deadline
-                continue
             if suspect and common.is_certain:
                 job.stop.set(common.cause(cause))
             job.rest = common.rest()

@@ -94,7 +94,7 @@ class Codec:
         found: list[tuple[T, Kept]] = []
         seen: dict[tuple[Any, ...], Kept] = {}  # once for all that share a receipt or an error
         for one, result in results:
-            status, shared = result.status, (id(result.receipt), id(result.error))
+            status, shared = result.known or result.status, (id(result.receipt), id(result.error))
             key = (*shared, status, result.attempts, result.settled, result.doubtful)
             if key not in seen:
                 seen[key] = Kept(status, result.attempts, self._stored(result))

@@ -232,7 +232,8 @@ class SqliteBackend:
         for records, kept in results:
             told = STATUS_CODES[kept.status], kept.attempts, self._numbers[kept.stored]
             # What may change yet stands alone.
-            spans = ranges(records) if kept.status in SETTLED else zip(records, records, strict=True)
+            together = len(records) > 1 and kept.status in SETTLED
+            spans = ranges(records) if together else zip(records, records, strict=True)
             rows += [(first, last, *told) for first, last in spans]
         if self._last:
             self._forget((row[0], row[1]) for row in rows if row[0] <= self._last)

@@ -79,8 +79,9 @@ class OptOutWork:
 
     async def perform(self, items: list[Item], job: Job) -> None:
         """Send the items in one request, and isolate the culprits if it is refused."""
-        size, result = size_of(items), None
-        if not (job.stop.is_set or (len(items) > 1 and self.sizes.too_large(size))):
+        result = None
+        known = self.sizes.refused and len(items) > 1 and self.sizes.too_large(size_of(items))
+        if not (job.stop.is_set or known):
             call = self._call(list(map(_PARAMS, items)), job)
             result = await job.run(call)
             if result.error is None:
@@ -89,7 +90,7 @@ class OptOutWork:
                 if common.met or common.away or not common.proved:
                     common.took()
                 self._evidence.accepted = True
-                self.sizes.took(size)
+                self.sizes.took(size_of(items))
                 job.close(items, result)
                 return
         isolation = Isolation(items, _blame, _without, self._evidence)
