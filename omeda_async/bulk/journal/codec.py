@@ -32,6 +32,8 @@ STATUS_CODES: Final = {status: code for code, status in enumerate(OutcomeStatus,
 STATUSES: Final = {code: status for status, code in STATUS_CODES.items()}
 _CLASS: Final = "__class__"
 _NESTED: Final = (list, dict)
+_JSON: Final = frozenset({str, int, dict})
+"""Classes that JSON knows, and many records are of."""
 RESULTS_REMEMBERED: Final = 1024
 """Results that are not read again, as those of many records are the same."""
 _HOMES: Final = ("omeda_async.errors", "omeda_async.providers.")
@@ -200,6 +202,8 @@ def _plain(value: Any) -> Any:
 @lru_cache(maxsize=256)
 def _plain_form(cls: Any) -> Callable[[Any], Any]:
     """Make what turns objects of a class into what JSON knows; others are returned as they are."""
+    if cls in _JSON:  # else each would be asked for the names that a row of a database has
+        return _same
     if issubclass(cls, Row):
         return _fields_of
     if issubclass(cls, OmedaAsyncError):  # a caller's own is kept as the nearest of its parents that is ours
@@ -211,6 +215,10 @@ def _plain_form(cls: Any) -> Callable[[Any], Any]:
     if issubclass(cls, Integral) and not issubclass(cls, int):  # one of numpy's
         return int
     return dict if issubclass(cls, Mapping) and not issubclass(cls, dict) else _named
+
+
+def _same(value: T) -> T:
+    return value
 
 
 def _fields_of(row: Row) -> dict[str, Any] | None:
