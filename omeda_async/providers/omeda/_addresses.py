@@ -31,7 +31,8 @@ _RESERVED: Final = "|".join(
     "".join(f"[{letter}{letter.upper()}]" for letter in end) for end in ("test", "arpa", "ocal", "host", "nion", "alid")
 )
 is_plain_address: Final = re.compile(
-    rf"(?!')(?=.{{1,{_PLAIN_LENGTH}}}\Z){_ATOM}(?:\.{_ATOM})*+@{_LABEL}(?:-{_LABEL})*+\.{_LABEL}(?:[.-]{_LABEL})*+(?<=[A-Za-z])(?<!{_RESERVED})"
+    rf"(?!')(?=.{{1,{_PLAIN_LENGTH}}}\Z){_ATOM}(?:\.{_ATOM})*+@"
+    rf"{_LABEL}(?:-{_LABEL})*+\.{_LABEL}(?:[.-]{_LABEL})*+(?<=[A-Za-z])(?<!{_RESERVED})"
 ).fullmatch
 """Matches what a fraction of a microsecond can vouch for; everything else is left to email-validator."""
 _LEAST: Final = re.compile(r"[^\s@\x00-\x1f\x7f-\x9f\ud800-\udfff]+@[^\s@\x00-\x1f\x7f-\x9f\ud800-\udfff]+")

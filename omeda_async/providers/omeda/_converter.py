@@ -141,10 +141,7 @@ def _entry_by_names(  # noqa: PLR0917 a record's fields
     level: Any = None,
 ) -> Entry | None:
     """Return the entry of a record by the fields' own names; None where it holds not just what its level takes."""
-    if level is None and (brand_ids is None) != (deployment_type_ids is None):
-        level = "deployment_type" if brand_ids is None else "brand"  # ids of one kind say it by themselves
-    else:
-        level = level_of(fields)
+    level = level_of(fields)
     if (
         (brand_ids is not None) != (level == "brand")
         or (deployment_type_ids is not None) != (level == "deployment_type")
