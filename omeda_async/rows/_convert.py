@@ -15,7 +15,7 @@ from omeda_async.errors import InvalidRecord
 from omeda_async.rows._charset import BLANKS, Charset
 from omeda_async.rows._formulas import unquoted
 from omeda_async.rows._kinds import RowKind, plain
-from omeda_async.rows._naming import Naming
+from omeda_async.rows._naming import Naming, shown_name
 
 _KEPT: Final = 10_000
 _LONGEST_KEPT: Final = 100
@@ -160,11 +160,12 @@ class JsonForm:
 
     def _record(self, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         record: dict[str, Any] = {}
-        unknown = []
+        unknown, lists = [], []
         for name, value in pairs:
             field = self._fields[name]
             if not field:
                 unknown += [name] if field is not None else []
+                lists += [name] if _holds_records(value, self._bare) else []
                 continue
             if field in record:
                 raise InvalidRecord.of(field, "is given twice: give it once")
@@ -174,9 +175,22 @@ class JsonForm:
                 record[field] = str(value)
             else:
                 record[field] = _whole(value)
+        target = self._naming.kind.target
+        if lists and target not in record:
+            within = f"if its records are in the list in {shown_name(lists[0])!r}, give that list alone"
+            raise InvalidRecord.of(None, f"has no {target}: {within}")
         if unknown:
-            raise InvalidRecord.of(None, self._naming.unknown("field", [repr(name[:40]) for name in unknown], record))
+            names = [repr(shown_name(name)) for name in unknown]
+            raise InvalidRecord.of(None, self._naming.unknown("field", names, record))
         return record
+
+
+def _holds_records(value: Any, bare: str | None) -> bool:
+    """Whether a value is a list of objects, or of ids that may stand alone, or an object with such a list in it."""
+    if isinstance(value, _Pairs):
+        return any(_holds_records(one, bare) for _, one in value)
+    kinds = str | int | _Pairs if bare else _Pairs
+    return isinstance(value, list) and bool(value) and all(isinstance(one, kinds) for one in value)
 
 
 def names_in(text: str) -> set[str]:
@@ -208,10 +222,20 @@ class _NoNumberError(ValueError):
     """NaN or Infinity, which Python reads and JSON does not have."""
 
 
+def fault_of(problem: json.JSONDecodeError) -> str:
+    """Return in words what is wrong with JSON, and what to do about a comment, or a comma too many."""
+    rest = problem.doc[problem.pos :].lstrip()
+    if rest.startswith(("//", "/*", "#")):
+        return "it holds a comment: remove it"
+    if problem.msg == "Extra data" and rest.strip() == ",":
+        return "it has a comma behind it: remove it"
+    return problem.msg
+
+
 def _why(problem: Exception) -> str:
     if isinstance(problem, _NoNumberError):
         return f"it holds {problem}, which is no number: write null, or leave the field out"
-    return problem.msg if isinstance(problem, json.JSONDecodeError) else "it cannot be read"
+    return fault_of(problem) if isinstance(problem, json.JSONDecodeError) else "it cannot be read"
 
 
 def _quickly(text: str) -> dict[str, Any] | None:

@@ -226,9 +226,10 @@ class RowFile(Iterable[Row]):
         if not self._is_header(names):
             later = next((at for at, cells in rows if self._is_header(self._headings(cells))), None)
             if later:
-                hint = (
-                    f"; row {later} looks like the header: make it the first, and remove what is above it and no record"
-                )
+                above = "remove what is above it and is no record"
+                hint = f"; row {later} looks like the header: make it the first, and {above}"
+        if self._layout.format == "csv" and not self._layout.is_said:
+            self._naming.check_apart(names, self.name, self._layout.delimiter)
         return names, self._naming.fields(names, self.name, self._layout.delimiter, hint)
 
     def _headings(self, cells: Any) -> list[str]:
@@ -256,7 +257,11 @@ class RowFile(Iterable[Row]):
         if not left_out or not self._naming.leaves_others_out:
             return ""
         read = ", ".join(f"{name!r} as {field}" for field, name in self.columns.items())
-        return f"Of the columns of {self.name} {left_out:,} are left out; read are {mask_emails(read)}"
+        verb = "is" if left_out == 1 else "are"
+        return (
+            f"Of the columns of {self.name} {left_out:,} {verb} left out; read are {mask_emails(read)}"
+            f"{self._naming.told_of_choosing(self._names, self._fields)}"
+        )
 
     def _note_of_limit(self) -> str:
         return (

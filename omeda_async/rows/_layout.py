@@ -22,6 +22,8 @@ class Layout(NamedTuple):
 
     format: Format
     delimiter: str = ","
+    is_said: bool = False
+    """Whether the user or the file says so."""
 
 
 def known_delimiter(said: str | None) -> str | None:
@@ -55,14 +57,17 @@ def find_layout(text: Text, naming: Naming, said: str | None) -> Layout:
     marked = _marked(text)
     first = _first_line(text, naming)
     if marked is not None:
-        return Layout("csv", marked)
+        return Layout("csv", marked, is_said=True)
     delimiter = max(_DELIMITERS, key=lambda one: (_known_in(first, one, naming), first.count(one)))
     known = _known_in(first, delimiter, naming)
     # A quotation mark may begin a line of JSON or a cell: where it is a column's name that is quoted, a cell.
     starts = "{" if known or not naming.kind.bare else '{"'
     if by_name == "jsonl" or (by_name is None and first.lstrip()[0] in starts):
         if first.strip() == "{":
-            raise ConfigurationError(f"{text.name} is one JSON object over several lines: give an array, or JSON Lines")
+            raise ConfigurationError(
+                f"{text.name} is one JSON object over several lines: give an array, or JSON Lines; if its "
+                "records are in a list in it, give that list alone"
+            )
         return Layout("jsonl")
     if by_name == "csv" or known or any(one in first for one in _DELIMITERS):
         return Layout("csv", delimiter)
@@ -79,7 +84,7 @@ def _as_said(text: Text, said: str, by_name: str | None) -> Layout:
         raise ConfigurationError(
             f"{text.name} says sep={marked} in its first line, and {said!r} is given: leave it out"
         )
-    return Layout("csv", said)
+    return Layout("csv", said, is_said=True)
 
 
 def _marked(text: Text) -> str | None:

@@ -1,5 +1,6 @@
 """Which column of a file, or name in its JSON, stands for which field: known names, names that were given, the rest."""
 
+import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -11,7 +12,12 @@ SHEET: Final = "sheet"
 """Stands in the place of a delimiter where the cells need none."""
 _UNKNOWN_SHOWN: Final = 50
 _NAMES_SHOWN: Final = 12
-_LONGEST_SHOWN: Final = 40
+_LONGEST_SHOWN: Final = 120
+_SEPARATES_ELSEWHERE: Final = "|^~"
+"""What separates cells in some files, may stand in an address, and is not looked for by itself."""
+_may_choose: Final = re.compile(
+    r"(?!.*(?:time|date|reason|(?:ids?|ip|at|key)$)).*(?:subscri|opt(?:ed)?(?:in|out)|status|consent|suppress|b(?:lock|lack)list)"
+).match
 _LEAVE_OUT: Final = "--ignore-other-columns (ignore_other_columns=True in Python)"
 _CHOOSE: Final = "--column {field}=NAME (columns={{{field!r}: NAME}})"
 
@@ -90,10 +96,10 @@ class Naming:
         for position, (name, field) in enumerate(zip(names, fields, strict=True)):
             if field is not None and field in fields[:position]:
                 earlier = names[fields.index(field)]
-                choose = _CHOOSE.format(field=field)
+                choose = f"say which one is meant with {_CHOOSE.format(field=field)}, or "
                 raise ConfigurationError(
-                    f"{file}: columns {earlier!r} and {name!r} both are {field}: say which one is meant with {choose}, "
-                    "or rename one of them"
+                    f"{file}: columns {earlier!r} and {name!r} both are {field}: "
+                    f"{'' if plain(earlier) == plain(name) else choose}rename one of them"
                 )
         self._check_known(names, fields, file)
         return fields
@@ -103,10 +109,29 @@ class Naming:
         target = next(name for name in names if self.field(name) == self.kind.target)
         if _reads_like_a_value(target) and not any(map(self.kind.field, names)):
             raise ConfigurationError(
-                f"{file}: {_shown(target)!r} in its first row reads like a record's and not like a column's name, and "
-                f"that row would not be sent: put a row with names above it, such as {self.kind.short}; if they are "
-                "names, write others"
+                f"{file}: {shown_name(target)!r} in its first row reads like a record's and not like a column's name, "
+                f"and that row would not be sent: put a row with names above it, such as {self.kind.short}; if they "
+                "are names, write others"
             )
+
+    def check_apart(self, names: Sequence[str], file: str, delimiter: str) -> None:
+        """Refuse several cells that were taken for one: an address would be sent with what stands before it."""
+        for name in names:
+            sign = _sign_in(name)
+            if sign and self.field(name) == self.kind.target:
+                one = "tab" if delimiter == "\t" else delimiter
+                raise ConfigurationError(
+                    f"{file}: column {shown_name(name)!r} may be several with {sign} between them: "
+                    f"say --delimiter '{sign}' (delimiter=), or --delimiter '{one}' if it is one"
+                )
+
+    def told_of_choosing(self, names: Sequence[str], fields: Sequence[str | None]) -> str:
+        """Return in words which of the columns that are left out may say which rows are meant."""
+        left_out = (name for name, field in zip(names, fields, strict=True) if field is None)
+        found = [repr(shown_name(name)) for name in left_out if _may_choose(plain(name))]
+        if not found:
+            return ""
+        return f"; every row is meant, whatever it has in {_listed(found)}: filter the file first if that is not so"
 
     def check_there(self, found: Iterable[set[str]], word: str, file: str) -> None:
         """Refuse a name that was given and that nothing in the file has: it may be a slip for one that is there."""
@@ -123,9 +148,10 @@ class Naming:
     def _check_known(self, names: Sequence[str], fields: Sequence[str | None], file: str) -> None:
         places = [place for place, name in enumerate(names) if fields[place] is None and not self.is_left_out(name)]
         nameless = "{}, which has no name," if len(places) == 1 else "{} (no name)"
-        unknown = [repr(_shown(names[place])) if names[place] else nameless.format(place + 1) for place in places]
+        unknown = [repr(shown_name(names[place])) if names[place] else nameless.format(place + 1) for place in places]
         if unknown:
-            raise ConfigurationError(f"{file}: {self.unknown('column', unknown, fields)}")
+            blank = "" if all(names[place] for place in places) else "; the NAME of one without is ''"
+            raise ConfigurationError(f"{file}: {self.unknown('column', unknown, fields)}{blank}")
 
     def unknown(self, word: str, names: Sequence[str], known: Container[str | None]) -> str:
         """Return in words that there are names which stand for no field, all of them, and what can be done.
@@ -141,17 +167,21 @@ class Naming:
         return (
             f"{some} for no field of {self.kind.what}{'' if one else f': {_listed(names)}'}; known are "
             f"{', '.join(self.kind.fields)}. Leave the others out with {_LEAVE_OUT}, or some of them with "
-            f"--ignore-column NAME (ignore=); say what stands for a field with {_CHOOSE.format(field=example)}"
+            f"--ignore-column NAME (ignore=), if every row is meant, whatever they hold; say what stands for a "
+            f"field with {_CHOOSE.format(field=example)}"
         )
 
 
 def unusable(kind: RowKind, file: str, names: Sequence[str], delimiter: str = "", hint: str = "") -> ConfigurationError:
     """Return the error of a file whose header has no column for what is needed, with the header as it was read."""
     by = {"": "", SHEET: "", "\t": ", separated by tabs"}.get(delimiter, f", separated by {delimiter}")
-    shown = ", ".join(repr(_shown(name)) for name in names[:_NAMES_SHOWN])
+    shown = ", ".join(repr(shown_name(name)) for name in names[:_NAMES_SHOWN])
     shown += " …" if len(names) > _NAMES_SHOWN else ""
     choose = ""
-    if delimiter and not any(map(_reads_like_a_value, names)):
+    sign = next(filter(None, map(_sign_in, names)), None) if delimiter != SHEET else None
+    if sign:
+        choose = f"; if {sign} separates its cells, say --delimiter '{sign}' (delimiter=)"
+    elif delimiter and not any(map(_reads_like_a_value, names)):
         choose = f"; {_CHOOSE.format(field=kind.target)} says which column it is"
     if delimiter and not hint:
         hint = f"; if that row is a record and no header, put a row with names above it, such as {kind.short}"
@@ -165,8 +195,14 @@ def _reads_like_a_value(name: str) -> bool:
     return "@" in name or sum(map(str.isdigit, name)) > sum(map(str.isalpha, name))
 
 
-def _shown(name: str) -> str:
-    return mask_emails(name)[:_LONGEST_SHOWN]
+def _sign_in(name: str) -> str | None:
+    return next((sign for sign in _SEPARATES_ELSEWHERE if sign in name), None)
+
+
+def shown_name(name: str) -> str:
+    """Return a name as it is shown, addresses masked; long enough to be copied, and with a mark where it is cut."""
+    masked = mask_emails(name)
+    return masked if len(masked) <= _LONGEST_SHOWN else f"{masked[:_LONGEST_SHOWN]}…"
 
 
 def _listed(names: Sequence[str]) -> str:

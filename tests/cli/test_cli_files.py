@@ -74,7 +74,7 @@ def test_options_of_texts_lead_to_what_they_say(scene: Scene) -> None:
     plan = scene.give("opt-out", file, "--plan", "--format", "json", *options, "--ignore-other-columns")
     found = json.loads(plan.stdout)
     assert (plan.exit_code, found["records"], plan.stderr) == (0, 1, "")
-    assert found["notes"] == [f"Of the columns of {file} 1 are left out; read are 'Adresse' as email_address"]
+    assert found["notes"] == [f"Of the columns of {file} 1 is left out; read are 'Adresse' as email_address"]
     guessed = scene.give("opt-out", file, "--yes", *options[2:], "--ignore-other-columns")
     assert guessed.exit_code == 1
     assert "that it is cp1252 is a guess" in guessed.stderr

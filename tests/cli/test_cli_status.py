@@ -58,11 +58,11 @@ def test_status_shows_counts_causes_and_runs(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("in.csv", "E-Mail,brand_ids\nno address,XXG\n", "column E-Mail: holds U+0020 space"),
+        ("in.csv", "E-Mail,brand_ids\nno address,XXG\n", "column E-Mail: is no e-mail address"),
         (
             "in.jsonl",
             '{"email_address": "no address", "brand_ids": ["XXG"]}\n',
-            "field email_address: holds U+0020 space",
+            "field email_address: is no e-mail address",
         ),
     ],
 )

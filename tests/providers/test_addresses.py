@@ -201,6 +201,9 @@ FORMS = {
     "anna@xn--zz.com": "is no e-mail address: it is none by the rules of e-mail" + INSIST,
     "anna@[127.0.0.1]": ("is no e-mail address: A bracketed IP address after the @-sign is not allowed here" + INSIST),
     "anna": "is no e-mail address: it needs one @, something on both sides of it, and no spaces",
+    "Total: 1,234": "is no e-mail address: it needs one @, something on both sides of it, and no spaces",
+    "shop|anna@example.com": "holds | as between cells: give the address alone" + INSIST,
+    "|anna@example.com": "holds | as between cells: give the address alone" + INSIST,
     "@example.com": "is no e-mail address: it needs one @, something on both sides of it, and no spaces",
     "": "is no e-mail address: it needs one @, something on both sides of it, and no spaces",
 }

@@ -146,11 +146,54 @@ def test_all_fields_of_json_that_stand_for_nothing_are_named_at_once() -> None:
 
 
 def test_a_header_of_many_columns_makes_no_endless_message() -> None:
-    """Fifty are named, each with its first forty characters, and the rest counted."""
-    names = ",".join(f"{'x' * 60}{number}" for number in range(80))
+    """Fifty are named, each with its first characters and a mark that it goes on, and the rest counted."""
+    names = ",".join(f"{'x' * 200}{number}" for number in range(80))
     with pytest.raises(ConfigurationError, match=r"80 columns .* and 30 more; known") as caught:
         rows(CAMPAIGNS, f"id,{names}\n1{',' * 80}\n")
-    assert len(str(caught.value)) < 3000
+    assert f"'{'x' * 120}…'" in str(caught.value)
+    assert len(str(caught.value)) < 8000
+
+
+def test_a_name_is_shown_so_that_it_can_be_given_back() -> None:
+    """One that was cut in silence is no column's; a blank one, and two that read the same, need other ways out."""
+    long = "Unsubscribed from email: Marketing Information, and offers"
+    text = f'email,,"{long}"\na@x.com,x,true\n'
+    with pytest.raises(ConfigurationError, match=f"2 .no name., {long!r}; known .*; the NAME of one without is ''"):
+        rows(OPT_OUTS, text)
+    assert read(OPT_OUTS, text, ignore=[long, ""]) == {2: {"email_address": "a@x.com"}}
+    record = f'{{"email": "a@x.com", "{long}": true}}\n'
+    assert f"field {long!r} stands for no field" in read(OPT_OUTS, record, "in.jsonl")[1]
+    for name in ("email", "E-Mail"):
+        with pytest.raises(ConfigurationError, match="both are email_address: rename one of them"):
+            rows(OPT_OUTS, f"email,{name}\na@x.com,b@x.com\n")
+
+
+@pytest.mark.parametrize(("sign", "delimiter"), [("|", ","), ("^", ","), ("~", ";")])
+def test_what_stands_before_an_address_is_not_sent_with_it(sign: str, delimiter: str) -> None:
+    """Such signs may stand in an address: a column that is several is refused, and the way out is told."""
+    text = f"source{sign}email{delimiter}key\nshop{sign}a@x.com{delimiter}1\n"
+    alone = f"source{sign}email\nshop{sign}a@x.com\n"
+    chosen = {"email": f"source{sign}email"}
+    with pytest.raises(ConfigurationError, match=rf"if \{sign} separates its cells, say --delimiter '\{sign}'"):
+        rows(OPT_OUTS, alone)
+    for one in (text, alone):
+        with pytest.raises(ConfigurationError, match=rf"several with \{sign} between them: say --delimiter '\{sign}'"):
+            rows(OPT_OUTS, one, columns=chosen)
+    found = {2: {"email_address": "a@x.com", "source": "shop"}}
+    assert read(OPT_OUTS, alone, delimiter=sign) == found
+    assert read(OPT_OUTS, alone.replace(f"shop{sign}", ""), delimiter=",", columns=chosen) == {
+        2: {"email_address": "a@x.com"}
+    }
+
+
+@pytest.mark.parametrize("name", ["Unsubscribed", "opt_out", "Status", "Email Suppressions", "EMAIL_BLOCKLISTED"])
+def test_a_column_that_may_say_who_is_meant_is_not_left_out_in_silence(name: str) -> None:
+    """An export holds those who said no, too; what leads to leaving the column out says that every row is meant."""
+    text = f"email,{name},Unsubscribe Date,Subscriber Key\na@x.com,yes,,k1\nb@x.com,no,,k2\n"
+    with pytest.raises(ConfigurationError, match="if every row is meant, whatever they hold"):
+        rows(OPT_OUTS, text)
+    (note,) = rows(OPT_OUTS, text, ignore_other_columns=True).notes
+    assert note.endswith(f"; every row is meant, whatever it has in {name!r}: filter the file first if that is not so")
 
 
 @pytest.mark.parametrize("said", ["|", "pipe"])

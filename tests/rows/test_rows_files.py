@@ -1,6 +1,7 @@
 """Rows of text files as records: what is understood, what is refused, and which row it was."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -251,7 +252,7 @@ def test_a_row_without_a_key_shows_none(text: str) -> None:
         (
             CAMPAIGNS,
             ",".join("x" * 90 for _ in range(50)) + "\n1\n",
-            "reads '" + "x" * 40 + "', .{12,600} …, separated",
+            "reads '" + "x" * 90 + "', .{12,1100} …, separated",
         ),
         (CAMPAIGNS, "sep=;\na;b\n1;2\n", "its header reads 'a', 'b', separated by ;"),
         (CAMPAIGNS, "sep=:\nid:reason\n1:2\n", "sep=: in its first line is none of"),
@@ -311,3 +312,53 @@ def test_a_header_with_a_cell_that_is_too_long_is_refused_in_its_own_words() -> 
     """Not as a text in another encoding."""
     with pytest.raises(ConfigurationError, match=r"a cell of row 1 is longer than 131,072 characters"):
         rows(OPT_OUTS, f"email,{LONG}\na@x.com,1\n", "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("record", "name"),
+    [
+        ({"contacts": [{"email": "a@x.com"}], "total": 1}, "contacts"),
+        ({"data": {"page": 1, "rows": [{"email": "a@x.com"}]}}, "data"),
+        ({"source": "api", "Suppressions": [{"EmailAddress": "a@x.com"}]}, "Suppressions"),
+    ],
+)
+@pytest.mark.parametrize("others", [False, True])
+def test_records_in_a_list_within_an_object_are_told_where_to_be_found(
+    record: dict[str, Any], name: str, others: bool
+) -> None:
+    """As what pages through contacts writes them: to leave the list out, which is what was advised, leads nowhere."""
+    data = json.dumps(record).encode()
+    file = RowFile(OPT_OUTS, lambda: io.BytesIO(data), "in.json", ignore_other_columns=others)
+    words = f"has no email_address: if its records are in the list in '{name}', give that list alone"
+    assert read(file) == {1: (None, words)}
+
+
+@pytest.mark.parametrize("ids", ["[1000248]", '["1000248"]', '[{"id": 1000248}]'])
+def test_a_list_of_ids_within_an_object_is_told_where_to_be_found(ids: str) -> None:
+    """Alone it would be a file of ids."""
+    file = rows(CAMPAIGNS, f'{{"campaigns": {ids}}}', "in.json")
+    words = "has no campaign_id: if its records are in the list in 'campaigns', give that list alone"
+    assert read(file) == {1: (None, words)}
+    assert read(rows(CAMPAIGNS, ids, "in.json")) == {1: {"campaign_id": "1000248"}}
+
+
+def test_a_list_in_a_record_that_names_its_reader_is_a_field_like_others() -> None:
+    """So a contact with its devices works, and lists that hold no records are none."""
+    text = '{"email": "a@x.com", "devices": [{"os": "x"}]}\n{"devices": [], "lists": [1]}\n'
+    file = RowFile(OPT_OUTS, lambda: io.BytesIO(text.encode()), "in.jsonl", ignore_other_columns=True)
+    assert read(file) == {1: {"email_address": "a@x.com"}, 2: {}}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"email": "a@x.com"},', "is no JSON: it has a comma behind it: remove it"),
+        ('// {"email": "a@x.com"}', "is no JSON: it holds a comment: remove it"),
+        ('{"email": "a@x.com"} # no', "is no JSON: it holds a comment: remove it"),
+        ('{"email": "a@x.com"} {}', "is no JSON: Extra data"),
+    ],
+)
+def test_what_json_does_not_have_is_named(line: str, words: str) -> None:
+    """A comment, and the comma that a list leaves behind; nothing of what was written is shown."""
+    file = rows(OPT_OUTS, f'{line}\n{{"email": "b@x.com"}}\n', "in.jsonl")
+    assert read(file) == {1: (None, words), 2: {"email_address": "b@x.com"}}

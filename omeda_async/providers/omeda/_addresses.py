@@ -52,6 +52,7 @@ _FORMS: Final[Mapping[re.Pattern[str], str]] = {
     TAG: f"holds {{1}}> as a page does: {_ALONE}",
     re.compile(r"@[^@]+@"): "begins with @: remove it",
     re.compile(r"[^@]*@[^@]*@"): f"has more than one @: {_ALONE}",
+    re.compile(r"[^@|\"]+\|[^@]*@|\|"): f"holds | as between cells: give the address alone{_INSIST}",
     re.compile(r"<.*>\Z"): "stands in angle brackets: remove them",
     re.compile(r".*<"): "has a display name around it: give what stands between < and >",
     re.compile(r".*>"): "has > and no <: remove it",
@@ -68,6 +69,7 @@ _FORMS: Final[Mapping[re.Pattern[str], str]] = {
     ),
     re.compile(r".*?(\*\*+)"): "is masked with {1}: give the whole address",
     re.compile(r"(?!.*&[#\w]+;\Z).*[.,;:!]\Z"): "ends with a punctuation mark: remove it",
+    re.compile(r"[^@]* [^@]*\Z"): _NO_ADDRESS,
 }
 
 
