@@ -106,5 +106,5 @@ def _invalid(problem: Exception) -> InvalidRecord:
 
 def _explain(problem: BaseException, kind: type | None) -> str:
     if isinstance(problem, KeyError):
-        return "is empty: give it a value"
+        return "is missing or empty: give it a value"
     return str(problem) if isinstance(problem, TypeError | ValueError) else format_exception(problem, kind)

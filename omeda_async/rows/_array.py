@@ -7,6 +7,7 @@ from io import TextIOBase
 from typing import Any, Final, cast
 
 from omeda_async.errors import ConfigurationError
+from omeda_async.rows._convert import fault_of
 
 _AT_ONCE: Final = 64 * 1024
 _LONGEST: Final = 16 * 1024 * 1024
@@ -29,6 +30,8 @@ def elements(text: TextIOBase, name: str) -> Iterator[tuple[int, str]]:
             if reader.peek() == "]":
                 break
             reader.skip(",", f" behind record {number}")
+            if reader.peek() == "]":
+                raise ConfigurationError(f"{name}: the JSON array has a comma behind its last record: remove it")
     reader.skip("]")
     if reader.peek():
         raise ConfigurationError(f"{name}: something follows the end of the JSON array: give the array alone")
@@ -71,7 +74,7 @@ class _Reader:
             except (ValueError, RecursionError) as problem:
                 end, reason = (
                     -1,
-                    problem.msg if isinstance(problem, json.JSONDecodeError) else "it is nested too deeply",
+                    fault_of(problem) if isinstance(problem, json.JSONDecodeError) else "it is nested too deeply",
                 )
             if end >= 0 and (end < len(self._held) or self._is_over):
                 text, self._at = self._held[self._at : end], end

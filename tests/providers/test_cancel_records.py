@@ -127,7 +127,7 @@ async def test_a_date_as_text_counts_as_the_date_it_is(earlier: object) -> None:
     ("provider", "given", "field", "reason"),
     [
         (OCAMBA, True, "campaign_id", "must be a string, not bool"),
-        (OCAMBA, {}, "campaign_id", "is empty: give it a value"),
+        (OCAMBA, {}, "campaign_id", "is missing or empty: give it a value"),
         (OCAMBA, {"id": 7.0}, "campaign_id", "must be a string, not float: give its digits as text"),
         (OCAMBA, {"id": None}, "campaign_id", "the cell is empty: give the id"),
         (OCAMBA, {"id": True}, "campaign_id", "must be a string, not bool"),
@@ -145,7 +145,7 @@ async def test_a_date_as_text_counts_as_the_date_it_is(earlier: object) -> None:
         (JOURNEY_MANAGER, {"id": "k", "milestone": "m"}, "milestone", "is no field of a record"),
         (JOURNEY_MANAGER, {"submitKey": ""}, "submit_key", "is empty"),
         (OMEDA, 5.0, "track_id", "must be a string, not float: give its digits as text"),
-        (OMEDA, {}, "track_id", "is empty: give it a value"),
+        (OMEDA, {}, "track_id", "is missing or empty: give it a value"),
         (OMEDA, {"id": ""}, "track_id", "is empty"),
         (OMEDA, {"id": "F", "user_id": 5}, "user_id", "must be a string, not int"),
         (OMEDA, {"id": "F", "user_id": ""}, "user_id", "is empty"),
