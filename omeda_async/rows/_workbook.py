@@ -17,6 +17,8 @@ from omeda_async.rows._package import Package
 _EXACT: Final = 10**15
 """Spreadsheets keep 15 digits of a number."""
 _AS_TEXT: Final = "format the column as text, and enter it once more"
+_Merged = tuple[tuple[int, int], tuple[int, int]]
+"""The row and the column of the first and the last cell, from 0."""
 _TARGETS: Final = frozenset(
     {"track_id", "campaign_id", "submit_key", "email_address", "brand_ids", "deployment_type_ids"}
 )
@@ -27,6 +29,11 @@ class Marked:
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
+
+
+_COVERED: Final = Marked(
+    "is part of a merged cell, whose value belongs to its first row alone or to all: unmerge it, and fill each cell in"
+)
 
 
 class Sheet:
@@ -46,16 +53,26 @@ class Sheet:
         self.title = package.choose(wanted)
         self._marks = package.findings(self.title).cells
         self._sheet = _loaded(data, name, self.title)
+        self._merged = sorted(self._sheet.merged_cell_ranges or ())
 
     def rows(self) -> Iterator[tuple[int, list[Any]]]:
         """Return the number, as the spreadsheet shows it, and the values of each row that is not blank."""
+        covering: list[_Merged] = []
+        begun = 0
         for number, values in enumerate(self._sheet.iter_rows(), 1):
             if self._marks and number in self._marks:
                 for column, reason in self._marks[number].items():
                     if column < len(values):
                         values[column] = Marked(reason)
-            if any(not isinstance(value, str) or value.strip() for value in values):
-                yield number, values
+            if not any(not isinstance(value, str) or value.strip() for value in values):
+                continue
+            if self._merged:
+                while begun < len(self._merged) and self._merged[begun][0][0] < number:
+                    covering.append(self._merged[begun])
+                    begun += 1
+                covering = [one for one in covering if one[1][0] >= number - 1]
+                _cover(values, number - 1, covering)
+            yield number, values
 
     def headings(self, values: list[Any]) -> list[str]:
         """Return what the cells of a header hold."""
@@ -80,7 +97,7 @@ class SheetForm:
         """Make a row of its values."""
         try:
             for place, value in enumerate(values[len(self._fields) :], len(self._fields) + 1):
-                if not isinstance(value, str) or value.strip():
+                if value is not _COVERED and (not isinstance(value, str) or value.strip()):
                     reason = f"column {place} has no name in the header, and something in its cell"
                     raise InvalidRecord.of(None, f"{reason}: name it, or empty the cell")
             cells = [
@@ -91,6 +108,14 @@ class SheetForm:
             shown = [value if isinstance(value, str) else "" for value in values]
             return Row(number, error.with_traceback(None), self._columns, self._form.key_alone(shown))
         return self._form.row(number, cells)
+
+
+def _cover(values: list[Any], row: int, merged: list[_Merged]) -> None:
+    """Mark the cells of a row that belong to a merged one, other than its first, which holds the value."""
+    for first, (_, last_column) in merged:
+        for column in range(first[1], min(last_column + 1, len(values))):
+            if (row, column) != first:
+                values[column] = _COVERED
 
 
 def _text(field: str, value: Any) -> str:

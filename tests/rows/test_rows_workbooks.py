@@ -223,3 +223,33 @@ def test_damage_is_refused_or_does_no_harm() -> None:
         except ConfigurationError:
             refused += 1
     assert refused > 150
+
+
+def test_an_opt_out_reaches_no_further_for_a_merged_cell() -> None:
+    """One over the brands of three readers would leave two of them without any: they would be opted out of all."""
+    head = ["email", "brand_ids", "deployment_type_ids", "Name"]
+    people: list[list[Cell]] = [
+        ["a@x.com", "XXG", None, "Berg"],
+        ["b@x.com"],
+        ["c@x.com"],
+        [],
+        ["d@x.com", None, None, "Li"],
+    ]
+    data = workbook([head, *people], merged=["B2:B4", "D2:D4"])
+    covered = "brand_ids: is part of a merged cell, whose value belongs to its first row alone or to all"
+    found = read(OPT_OUTS, data, "in.xlsx", ignore=["Name"])
+    assert found[2]["brand_ids"] == ("XXG",)
+    assert covered in found[3]
+    assert covered in found[4]
+    assert found[6]["email_address"] == "d@x.com"
+
+
+def test_merged_cells_beside_the_records_do_no_harm() -> None:
+    """A title over the header and beyond, a column that is left out, and blank rows under a cell that is merged."""
+    rows_of = [["id", None], ["1", None], [None, "x"], [], ["2", None]]
+    data = workbook(rows_of, merged=["A1:D1", "B3:F4", "C5:D5", "B1048000:B1048576"])
+    assert read(CAMPAIGNS, data, "in.xlsx") == {
+        2: {"campaign_id": "1"},
+        3: "column 2 has no name in the header, and something in its cell: name it, or empty the cell",
+        5: {"campaign_id": "2"},
+    }

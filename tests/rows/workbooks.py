@@ -53,8 +53,9 @@ def workbook(
     rows: Sequence[Sequence[Cell]] | str,
     others: Mapping[str, Sequence[Sequence[Cell]]] | None = None,
     hidden: Sequence[str] = (),
+    merged: Sequence[str] = (),
 ) -> bytes:
-    """Make a workbook with a sheet "People" of such rows, or of such XML, and with other sheets."""
+    """Make a workbook with a sheet "People" of such rows, or of such XML, with merged cells, and with other sheets."""
     sheets = {"People": rows} | dict(others or {})
     listed = "".join(
         f'<sheet name="{title}" sheetId="{place}" r:id="rId{place}"{HIDDEN if title in hidden else ""}/>'
@@ -79,7 +80,10 @@ def workbook(
     }
     for place, content in enumerate(sheets.values(), 1):
         data = content if isinstance(content, str) else xml_of(content)
-        parts[f"xl/worksheets/sheet{place}.xml"] = f"<worksheet {SPACE}><sheetData>{data}</sheetData></worksheet>"
+        ranges = "".join(f'<mergeCell ref="{one}"/>' for one in merged) if place == 1 else ""
+        ends = f"<mergeCells>{ranges}</mergeCells>" if ranges else ""
+        sheet = f"<worksheet {SPACE}><sheetData>{data}</sheetData>{ends}</worksheet>"
+        parts[f"xl/worksheets/sheet{place}.xml"] = sheet
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in parts.items():
