@@ -14,7 +14,7 @@ from omeda_async._row import Row
 from omeda_async.errors import InvalidRecord
 from omeda_async.rows._charset import BLANKS, Charset
 from omeda_async.rows._formulas import unquoted
-from omeda_async.rows._kinds import RowKind, plain
+from omeda_async.rows._kinds import RowKind
 from omeda_async.rows._naming import Naming, shown_name
 
 _KEPT: Final = 10_000
@@ -193,9 +193,9 @@ def _holds_records(value: Any, bare: str | None) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(one, kinds) for one in value)
 
 
-def names_in(text: str) -> set[str]:
-    """Return the names in a line of JSON, reduced to what matters of them; none where it is no object."""
-    return {plain(name) for name, _ in _pairs_in(text)}
+def names_in(text: str) -> list[str]:
+    """Return the names in a line of JSON; none where it is no object."""
+    return [name for name, _ in _pairs_in(text)]
 
 
 class _Pairs(list[tuple[str, Any]]):

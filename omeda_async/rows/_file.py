@@ -14,7 +14,7 @@ from omeda_async.errors import ConfigurationError, InvalidRecord
 from omeda_async.rows._charset import Charset
 from omeda_async.rows._convert import CsvForm, JsonForm, LineForm, names_in
 from omeda_async.rows._foreign import check_ours, is_workbook
-from omeda_async.rows._kinds import RowKind
+from omeda_async.rows._kinds import RowKind, plain
 from omeda_async.rows._layout import Format, Layout, find_layout, known_delimiter
 from omeda_async.rows._naming import SHEET, Naming
 from omeda_async.rows._source import Source
@@ -100,7 +100,7 @@ class RowFile(Iterable[Row]):
         if not self._all:
             raise ConfigurationError(f"{name} holds no rows below its header")
         if not self._has_header:
-            self._naming.check_there((names_in(text) for _, text in self._records()), "field", name)
+            self._naming.check_there((set(map(plain, names_in(text))) for _, text in self._records()), "field", name)
 
     def _open(self, source: Source, encoding: str | None, delimiter: str | None, sheet: str | None) -> None:
         self._sheet = self._text = None
@@ -253,14 +253,20 @@ class RowFile(Iterable[Row]):
         )
 
     def _note_of_columns(self) -> str:
-        left_out = self._fields.count(None)
-        if not left_out or not self._naming.leaves_others_out:
+        if not self._naming.leaves_others_out or self.format == "ids":
             return ""
-        read = ", ".join(f"{name!r} as {field}" for field, name in self.columns.items())
+        names, fields, what = self._names, self._fields, "columns"
+        if not self._has_header:
+            names = list(dict.fromkeys(name for _, text in self._records() for name in names_in(text)))
+            fields, what = tuple(map(self._naming.field, names)), "fields"
+        left_out = fields.count(None)
+        if not left_out:
+            return ""
+        read = ", ".join(f"{name!r} as {field}" for name, field in zip(names, fields, strict=True) if field)
         verb = "is" if left_out == 1 else "are"
         return (
-            f"Of the columns of {self.name} {left_out:,} {verb} left out; read are {mask_emails(read)}"
-            f"{self._naming.told_of_choosing(self._names, self._fields)}"
+            f"Of the {what} of {self.name} {left_out:,} {verb} left out; read {'are ' if read else 'is '}"
+            f"{mask_emails(read) or 'none'}{self._naming.told_of_choosing(names, fields)}"
         )
 
     def _note_of_limit(self) -> str:

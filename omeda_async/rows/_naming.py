@@ -16,8 +16,10 @@ _LONGEST_SHOWN: Final = 120
 _SEPARATES_ELSEWHERE: Final = "|^~"
 """What separates cells in some files, may stand in an address, and is not looked for by itself."""
 _may_choose: Final = re.compile(
-    r"(?!.*(?:time|date|reason|(?:ids?|ip|at|key)$)).*(?:subscri|opt(?:ed)?(?:in|out)|status|consent|suppress|b(?:lock|lack)list)"
+    r"(?!.*(?:time|date|reason|(?:ids?|ip|at|key)$)).*"
+    r"(?:subscri|opt(?:ed)?(?:in|out)|status|consent|suppress|b(?:lock|lack)list|brand|deployment|newsletter)"
 ).match
+"""Finds, by its plain name, a column that may say who is meant, or how far an opt-out reaches."""
 _LEAVE_OUT: Final = "--ignore-other-columns (ignore_other_columns=True in Python)"
 _CHOOSE: Final = "--column {field}=NAME (columns={{{field!r}: NAME}})"
 
@@ -126,12 +128,13 @@ class Naming:
                 )
 
     def told_of_choosing(self, names: Sequence[str], fields: Sequence[str | None]) -> str:
-        """Return in words which of the columns that are left out may say which rows are meant."""
+        """Return in words which of the columns that are left out may say which rows are meant, and how far."""
         left_out = (name for name, field in zip(names, fields, strict=True) if field is None)
         found = [repr(shown_name(name)) for name in left_out if _may_choose(plain(name))]
         if not found:
             return ""
-        return f"; every row is meant, whatever it has in {_listed(found)}: filter the file first if that is not so"
+        wrong = "if that is wrong, filter the file first, or say what stands for a field with --column FIELD=NAME"
+        return f"; every row is taken as if there were no {_listed(found)}: {wrong} (columns=)"
 
     def check_there(self, found: Iterable[set[str]], word: str, file: str) -> None:
         """Refuse a name that was given and that nothing in the file has: it may be a slip for one that is there."""

@@ -186,14 +186,25 @@ def test_what_stands_before_an_address_is_not_sent_with_it(sign: str, delimiter:
     }
 
 
-@pytest.mark.parametrize("name", ["Unsubscribed", "opt_out", "Status", "Email Suppressions", "EMAIL_BLOCKLISTED"])
+@pytest.mark.parametrize("name", ["Unsubscribed", "opt_out", "Status", "Email Suppressions", "BLOCKLISTED", "Brand"])
 def test_a_column_that_may_say_who_is_meant_is_not_left_out_in_silence(name: str) -> None:
     """An export holds those who said no, too; what leads to leaving the column out says that every row is meant."""
     text = f"email,{name},Unsubscribe Date,Subscriber Key\na@x.com,yes,,k1\nb@x.com,no,,k2\n"
     with pytest.raises(ConfigurationError, match="if every row is meant, whatever they hold"):
         rows(OPT_OUTS, text)
     (note,) = rows(OPT_OUTS, text, ignore_other_columns=True).notes
-    assert note.endswith(f"; every row is meant, whatever it has in {name!r}: filter the file first if that is not so")
+    assert f"; every row is taken as if there were no {name!r}: if that is wrong, filter the file first" in note
+
+
+def test_what_is_left_out_of_json_is_told_too() -> None:
+    """Of all records together, as each has names of its own."""
+    text = '{"email": "a@x.com", "id": 7}\n{"email": "b@x.com", "unsubscribed": false}\n'
+    (note,) = rows(OPT_OUTS, text, "in.jsonl", ignore_other_columns=True).notes
+    assert note.startswith("Of the fields of in.jsonl 2 are left out; read are 'email' as email_address; every row is ")
+    assert "as if there were no 'unsubscribed':" in note
+    (note,) = rows(OPT_OUTS, '[{"mail": 1}]', "in.json", ignore_other_columns=True).notes
+    assert note == "Of the fields of in.json 1 is left out; read is none"
+    assert rows(CAMPAIGNS, "12\n13\n", "in.txt", ignore_other_columns=True).notes == ()
 
 
 @pytest.mark.parametrize("said", ["|", "pipe"])
