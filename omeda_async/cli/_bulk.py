@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import attrs
@@ -25,6 +26,9 @@ _ALONE = (
     "store that is used for the first time lets nothing go for a while"
 )
 """What a plan says where limits are shared."""
+
+_OTHER_FORMATS: Final = frozenset({".xlsx", ".xls", ".ods", ".tsv", ".gz", ".zip", ".html", ".pdf"})
+"""How names end that promise something else than results are written as."""
 
 
 def perform(order: Order) -> None:
@@ -90,6 +94,9 @@ def _check_outputs(asked: Asked) -> None:
         raise ConfigurationError("--plan sends nothing, so that there is no run for --report: leave one of them out")
     if asked.output == "-":
         raise ConfigurationError("--output - would mix the results with the summary on standard output: give a file")
+    ending = Path(asked.output or "").suffix.lower()
+    if ending in _OTHER_FORMATS:
+        raise ConfigurationError(f"--output writes JSON Lines or .csv, and no {ending}: give a name that ends so")
     check_output(asked.output, file=asked.file, journal=asked.journal)
     check_report(asked.report, file=asked.file, journal=asked.journal, output=asked.output)
 

@@ -348,6 +348,16 @@ def test_results_are_not_written_over_what_is_read(scene: Scene, monkeypatch: py
     assert scene.sandbox.requests == []
 
 
+@pytest.mark.parametrize("output", ["results.xlsx", "results.TSV", "results.csv.gz"])
+def test_results_are_not_written_under_the_name_of_another_format(scene: Scene, output: str) -> None:
+    """A spreadsheet would not open them; the input is not sent for that."""
+    result = scene.give("cancel-campaigns", scene.file("in.txt", "1\n"), "--yes", "--output", scene.directory / output)
+    assert result.exit_code == 2
+    assert "--output writes JSON Lines or .csv, and no ." in result.stderr
+    assert scene.sandbox.requests == []
+    assert not (scene.directory / output).exists()
+
+
 def test_earlier_results_stay_when_a_run_is_refused(scene: Scene) -> None:
     """A journal of another run is found out before the file is emptied; the run that begins replaces what it holds."""
     scene.sandbox.ocamba.seed_campaign("1")
