@@ -30,6 +30,8 @@ def opened(kind: RowKind, asked: Asked) -> Iterator[RowFile]:
     Raises:
         ConfigurationError: It cannot be read or copied, changes meanwhile, or holds no rows of this kind.
     """
+    if not asked.file:
+        raise ConfigurationError("FILE must be the path of a file, or - for standard input: it is empty")
     name = "standard input" if asked.file == "-" else asked.file
     columns = _columns(asked.column or ())
     with _private(name) as copy:

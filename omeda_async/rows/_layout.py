@@ -62,6 +62,10 @@ def find_layout(text: Text, naming: Naming, said: str | None) -> Layout:
     known = _known_in(first, delimiter, naming)
     # A quotation mark may begin a line of JSON or a cell: where it is a column's name that is quoted, a cell.
     starts = "{" if known or not naming.kind.bare else '{"'
+    if by_name == "jsonl" and known and first.lstrip()[0] not in starts:
+        raise ConfigurationError(
+            f"{text.name} is JSON by its name, and CSV by its first line: let its name end in .csv"
+        )
     if by_name == "jsonl" or (by_name is None and first.lstrip()[0] in starts):
         if first.strip() == "{":
             raise ConfigurationError(

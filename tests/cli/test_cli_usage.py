@@ -81,6 +81,13 @@ def test_a_field_to_ignore_may_stand_in_a_later_line(scene: Scene) -> None:
     assert (plan["records"], plan["requests"], [one["row"] for one in plan["refused"]]) == (3, 2, [2])
 
 
+def test_a_file_without_a_name_is_none(scene: Scene) -> None:
+    """As a variable of a shell gives it that is not set."""
+    result = scene.give("cancel-campaigns", "", "--plan")
+    assert result.exit_code == 2
+    assert "FILE must be the path of a file" in result.stderr
+
+
 def test_a_plan_with_an_output_is_refused(scene: Scene) -> None:
     """There are no results to be written, and what the file holds stays."""
     output = scene.file("out.jsonl", "earlier\n")

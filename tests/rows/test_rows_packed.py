@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from omeda_async import ConfigurationError
-from omeda_async.rows import CAMPAIGNS, OPT_OUTS
+from omeda_async.rows import CAMPAIGNS, OPT_OUTS, RowKind
 from tests.rows.reading import read, rows
 
 MANY = "email\n" + "".join(f"reader{number}@example.com\n" for number in range(20_000))
@@ -152,6 +152,18 @@ def test_an_array_that_is_none_is_refused_as_a_whole(text: str, words: str) -> N
     """Nobody can tell where the next record would begin."""
     with pytest.raises(ConfigurationError, match=words):
         rows(CAMPAIGNS, text, "in.json")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [(OPT_OUTS, "email;key\na@omeda.com;1\n"), (OPT_OUTS, '"email"\na@omeda.com\n'), (CAMPAIGNS, "id\n1\n")],
+    ids=in_words,
+)
+def test_csv_under_a_name_of_json_is_refused_as_a_whole(kind: RowKind, text: str) -> None:
+    """Each of its lines would be no JSON; the name alone is wrong."""
+    for name in ("in.json", "in.jsonl"):
+        with pytest.raises(ConfigurationError, match=r"CSV by its first line: let its name end in \.csv"):
+            rows(kind, text, name)
 
 
 @pytest.mark.parametrize(
