@@ -55,6 +55,21 @@ def test_a_receipt_that_denies_its_success_is_none(key: str, success: Any) -> No
         assert (result.sent, result.status) == (True, 200)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"Success": False}, {"SUCCESS": "rejected"}, {"Submission": {"success": False}},
+        {"SubmissionId": {"Error": "x"}}, {"SubmissionId": ["s", {"Status": "failed"}]},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_no_name_of_a_receipt_hides_what_another_says(more: dict[str, Any]) -> None:
+    """In other letters before the one that counts, or inside one that holds a text as documented."""
+    result = omeda.SUBMIT_OPT_OUTS.parse(response({**more, "success": "Your submission was successful"}))
+    assert isinstance(result, UnreadableAnswer)
+    assert result.sent
+
+
 @pytest.mark.parametrize("success", YESES, ids=repr)
 def test_a_receipt_that_does_not_is_one(success: Any) -> None:
     """As the document words it, and as others do."""
