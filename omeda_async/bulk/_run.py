@@ -161,11 +161,11 @@ class BulkRun(Generic[Record_co, Receipt_co]):
             while (outcomes := await engine.results.take()) is not None:
                 for outcome in outcomes:
                     yield outcome
+            await self._finish()
         except BaseException:
             engine.results.discard()
             await self.aclose()
             raise
-        await self._finish()
 
     async def __aenter__(self) -> Self:
         return self

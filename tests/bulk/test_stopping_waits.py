@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from omeda_async import BulkRun
+from omeda_async.bulk.journal.writer import Journal
 from omeda_async.journal import read_status
 from tests.bulk.bulk_fakes import FakeWork, Watched, WatchedAsync, adds_up, consistent, run_of
 from tests.bulk.journal_help import Work, journalled
@@ -138,6 +139,29 @@ async def test_the_waits_for_the_journal_are_such_waits_too(tmp_path: Path, way:
     noted = read_status(path)
     assert noted.counts == run.report.counts
     assert (noted.total, noted.under_way) == (run.report.total, 0)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("iterating", [True, False])
+async def test_a_run_that_only_closes_its_journal_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, iterating: bool
+) -> None:
+    """All outcomes are out by then; whoever is cancelled meanwhile finds the run ended, and no task left."""
+    close = Journal.close
+
+    async def close_slowly(journal: Journal, cause: BaseException | None) -> None:
+        await close(journal, cause)
+        await asyncio.sleep(2)
+
+    monkeypatch.setattr(Journal, "close", close_slowly)
+    tasks = asyncio.all_tasks()
+    run = journalled(tmp_path / "run.sqlite3", list("abc"), Work())
+    task = await _begin(run, taken=True) if iterating else asyncio.create_task(_drained(run))
+    await asyncio.sleep(0.5)
+    assert not run.report.complete
+    await _stop(run, task, way)
+    assert adds_up(run, 3)
+    assert asyncio.all_tasks() <= tasks
 
 
 async def _drained(run: BulkRun) -> None:
