@@ -178,9 +178,11 @@ async def test_a_transaction_of_another_key_is_verified() -> None:
     assert (result.status, len(transport.sent)) == (D.FAILED, 3)
 
 
+LOOKUP = "https://ows.omeda.com/webservices/rest/brand/FOO/omail/deployment/lookup"
 OTHERS = {
     "ResponseInfo": [{"TrackId": "FOO2", "Url": "u", "SubmissionId": "s"}],
     "TrackId": "FOO2",
+    "Url": f"{LOOKUP}/FOO2/*",
 }
 
 
@@ -199,6 +201,13 @@ async def test_receipts_of_another_deployment_only_end_with_a_look() -> None:
     result = await DEPLOYMENT_CANCEL.run(owner)
     assert result.status is not D.DONE
     assert "names something else than what was asked for" in str(result.error)
+
+
+@pytest.mark.parametrize("url", [f"{LOOKUP}/FOO1/*", f"{LOOKUP}/foo%31", "https://ows.omeda.com/"])
+async def test_a_receipt_may_name_its_deployment_in_its_url_alone(url: str) -> None:
+    """Or not at all, as it came on the connection of the request."""
+    owner, _ = account(answer(200, {"ResponseInfo": [{"TrackId": None, "Url": url}]}))
+    assert (await DEPLOYMENT_CANCEL.run(owner)).status is D.DONE
 
 
 @pytest.mark.parametrize("track_id", ["foo1", " FOO1", "FOO1"])

@@ -31,8 +31,8 @@ def _meets_every_opt_out(error: OmedaAsyncError) -> bool:
 
 
 def _is_of(params: Any, shown: DeploymentReceipt | DeploymentStatus, _: Response) -> bool:
-    """Whether a response names the deployment that was asked for, if it names one."""
-    return _verification.may_be(params.track_id, shown.track_id)
+    """Whether a response names the deployment that was asked for, if it names one: by its track id, or in its URL."""
+    return _verification.may_be(params.track_id, shown.track_id or _verification.track_id_in(shown.url))
 
 
 LOOKUP: Final[Operation[_requests.LookupDeployment, DeploymentStatus]] = Operation(

@@ -3,8 +3,10 @@
 What a create or a clone made counts as found only where a single deployment can be it.
 """
 
+import re
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias, TypeVar
+from urllib.parse import unquote
 
 import attrs
 
@@ -29,6 +31,7 @@ _CLOCKS_APART: Final = timedelta(minutes=5)
 """How far Omeda's clock and ours may differ."""
 _COPY: Final = "Copy of "
 """What Omeda's page on clones says is added to the name of one; neither where, nor what becomes of a long name."""
+_LOOKED_UP: Final = re.compile(r"/lookup/([^/?#]+)")
 _LONGEST_NAME: Final = 80
 """Omeda's pages on create and clone."""
 
@@ -36,6 +39,12 @@ _LONGEST_NAME: Final = 80
 def may_be(asked: str, shown: str | None) -> bool:
     """Whether an answer that shows this track id, or none, may be of the deployment that was asked for."""
     return shown is None or shown.strip().casefold() == asked.strip().casefold()
+
+
+def track_id_in(url: str | None) -> str | None:
+    """Return the track id in the URL of a receipt, which is that of the look-up; None where there is none."""
+    found = _LOOKED_UP.search(url or "")
+    return None if found is None else unquote(found[1])
 
 
 def judge_cancel(params: CancelDeployment, found: DeploymentStatus | OmedaAsyncError) -> Verdict:
