@@ -175,19 +175,14 @@ def take_new_receipt(content: Content) -> DeploymentReceipt | str:
 def take_opt_out_receipt(content: Content) -> OptOutReceipt | str:
     """Return the receipt of a request of opt-outs; a text says why there is none."""
     fields = content.fields
-    if fields.get("success") == _SUCCESSFUL and _is_documented(content):
+    # As documented, and no more: no name twice, and texts that hold nothing else.
+    is_usual = fields.keys() <= _OF_A_RECEIPT and len(fields) == len(content.raw)
+    if is_usual and fields.get("success") == _SUCCESSFUL and {*map(type, fields.values())} <= _TEXTS:
         return OptOutReceipt(first_text(fields, *_SUBMISSION), _SUCCESSFUL, raw=Answer(content.raw))
     if "success" not in fields or _says_that_it_failed(content):
         return "the response does not say that the submission was successful"
     submission_id, message = first_text(fields, *_SUBMISSION), text_of(fields["success"])
     return OptOutReceipt(submission_id, message, _warnings(fields), raw=Answer(content.raw))
-
-
-def _is_documented(content: Content) -> bool:
-    """Whether a receipt of opt-outs is as documented, and no more: no name twice, and texts that hold nothing else."""
-    fields = content.fields
-    is_usual = fields.keys() <= _OF_A_RECEIPT and len(fields) == len(content.raw)
-    return is_usual and {*map(type, fields.values())} <= _TEXTS
 
 
 def take_status(content: Content) -> DeploymentStatus | str:
