@@ -23,6 +23,7 @@ from omeda_async.bulk.journal.sqlite_lock import (
     check_kind,
     create,
     guarding,
+    is_begun,
     locked,
     note,
     was_begun,
@@ -145,7 +146,7 @@ def journal_file(
                 run, records = _begin_run(connection, path)
                 connection.execute("COMMIT")
                 if not begun:
-                    note(guard, APPLICATION, SCHEMA)
+                    note(guard, begun=True)
                 has_refused = bool(connection.execute(_ANY_REFUSED).fetchone()[0])
                 opened = Opened(whose(connection, path)[1], *recent, records, has_refused)
                 yield connection, _files_of(path), (connection.execute(_FIRST).fetchone()[0], run), opened
@@ -220,9 +221,9 @@ def _begin(path: Path, guard: sqlite3.Connection) -> bool:
 
     That is noted in the file that is locked, once it has happened, and no more before another journal is made.
     """
-    begun = check_format(guard, guarding(path))
+    begun = is_begun(guard, path)
     if begun and not os.path.lexists(path):
-        note(guard, 0, 0)
+        note(guard, begun=False)
         begun = False
     create(path, check_untouched)
     if begun and not path.stat().st_size:

@@ -39,6 +39,8 @@ def check_format(connection: sqlite3.Connection, path: Path) -> bool:
             f"the journal {path} was written by a{age} version of omeda-async (format {schema}; this version "
             f"{__version__} reads {SCHEMA}): {remedy}, or give another file"
         )
+    if not tables:
+        raise JournalError(f"{path} is what a run locks beside its journal, and no journal; give the journal itself")
     return True
 
 
@@ -83,9 +85,10 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
     create(guarding(path), check_kind)
     with closing(connect(guarding(path))) as guard:
         guard.execute(f"PRAGMA busy_timeout = {_PEEK_MILLISECONDS}")
-        guard.execute("PRAGMA locking_mode = EXCLUSIVE")  # also while something is noted in it
         try:
             guard.execute("BEGIN EXCLUSIVE")
+            # Also while something is noted in it; set sooner, who waits for it would keep who is about to have it.
+            guard.execute("PRAGMA locking_mode = EXCLUSIVE")
         except sqlite3.Error as error:
             if is_busy(error):
                 raise JournalError(f"the journal {path} is in use by another run; wait until that has ended") from error
@@ -115,12 +118,26 @@ def _check_lock(path: Path, error: sqlite3.Error) -> None:
         ) from error
 
 
-def note(guard: sqlite3.Connection, application: int, schema: int) -> None:
-    """Note on disk, in what is locked, that a journal of this format was begun; with zeros that none was."""
-    guard.execute(f"PRAGMA application_id = {application}")
-    guard.execute(f"PRAGMA user_version = {schema}")
+def note(guard: sqlite3.Connection, *, begun: bool) -> None:
+    """Note on disk, in what is locked, whether a journal was begun; earlier versions refuse any other note."""
+    guard.execute(f"PRAGMA application_id = {APPLICATION * begun}")
+    guard.execute(f"PRAGMA user_version = {SCHEMA * begun}")
     guard.execute("COMMIT")
     guard.execute("BEGIN EXCLUSIVE")
+
+
+def is_begun(guard: sqlite3.Connection, path: Path) -> bool:
+    """Whether it is noted in what is locked that a journal was begun.
+
+    Raises:
+        JournalError: It is something else, such as a journal of that name.
+    """
+    begun, tables = (guard.execute(sql).fetchone()[0] for sql in _MARKS[1:])
+    if tables:
+        raise JournalError(
+            f"{guarding(path)} is not what a run makes beside the journal {path}, but something else; give another file"
+        )
+    return bool(begun)
 
 
 def was_begun(path: Path) -> bool:
@@ -130,6 +147,6 @@ def was_begun(path: Path) -> bool:
     with closing(connect(guarding(path), mode="ro")) as guard:
         try:
             guard.execute("PRAGMA busy_timeout = 0")
-            return check_format(guard, guarding(path))
+            return is_begun(guard, path)
         except sqlite3.Error:
             return False

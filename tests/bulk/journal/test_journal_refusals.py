@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import pytest
 
 from omeda_async import BulkRun, ConfigurationError, JournalError, Outcome, OutcomeStatus
 from omeda_async.bulk import Item
-from omeda_async.bulk.journal import sqlite_connection, sqlite_file
+from omeda_async.bulk.journal import sqlite_connection, sqlite_file, sqlite_lock
+from omeda_async.bulk.journal.sqlite_lock import guarding, locked
 from omeda_async.journal import read_not_done, read_status
 from omeda_async.outcomes import Tally
 from tests.bulk.bulk_fakes import adds_up, collect, positions
@@ -192,6 +194,47 @@ async def test_a_link_to_a_journal_is_the_same_journal(path: Path) -> None:
         await second.open(Tally())
     assert read_status(link).running
     await first.close(None)
+
+
+def test_who_waits_for_a_journal_does_not_keep_out_who_is_about_to_have_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several that began at the same moment, each kept the others from it, and all were refused."""
+    guarding(path).touch()
+    monkeypatch.setattr(sqlite_lock, "_PEEK_MILLISECONDS", 0)
+    monkeypatch.setattr(sqlite_lock, "closing", nullcontext)  # as one that tries again has it open
+    with closing(sqlite3.connect(guarding(path), isolation_level=None, timeout=0)) as first:
+        first.execute("BEGIN IMMEDIATE")
+        first.execute("PRAGMA user_version = 0")
+        with pytest.raises(JournalError) as second, locked(path):
+            pytest.fail("both have it")
+        first.execute("COMMIT")
+    assert "in use by another run" in str(second.value)
+
+
+async def test_the_lock_of_a_journal_is_not_another_journal(path: Path) -> None:
+    """A journal that was called as the lock of another is was written over, and no journal any more."""
+    other = guarding(path)
+    await journalled(other, ["a"])
+    assert "is not what a run makes beside the journal" in await refused(path, Work())
+    path.touch()
+    assert "is not what a run makes beside the journal" in await refused(path, Work())
+    assert read_status(other).total == 1
+
+
+async def test_what_is_noted_in_a_lock_passes_for_a_journal_with_earlier_versions(path: Path) -> None:
+    """They refuse a lock that is none of theirs: a run that goes back to one would be refused."""
+    await journalled(path, ["a"])
+    marks = [rows(guarding(path), f"PRAGMA {name}")[0][0] for name in ("application_id", "user_version")]
+    assert marks == [rows(path, f"PRAGMA {name}")[0][0] for name in ("application_id", "user_version")]
+
+
+async def test_the_lock_of_a_journal_is_no_journal(path: Path) -> None:
+    """It was said to be a damaged one."""
+    await journalled(path, ["a"])
+    with pytest.raises(JournalError, match="no journal; give the journal itself"):
+        read_status(guarding(path))
+    assert "no journal; give the journal itself" in await refused(guarding(path), Work())
 
 
 HOLD = """
