@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import errno
 import io
 import json
 import os
@@ -219,8 +220,14 @@ class Lines:
         """Write nothing any more, as that has failed."""
         self.file, self.held = None, b""
 
+    def end(self) -> None:
+        """Empty the file of an earlier run where no outcome came; raise OSError where it is not there any more."""
+        self.begin()
+        if self.file is not None and is_regular(self.file) and not os.fstat(self.file.fileno()).st_nlink:
+            raise FileNotFoundError(errno.ENOENT, "it was removed meanwhile")
+
     async def taken(self, enough: asyncio.Event) -> None:
-        """Wait until a pipe has taken what is held, or until that is enough of waiting; nothing is held then."""
+        """Wait until a pipe has taken what is held; raise OSError where it has not before that is enough of waiting."""
         if self.file is None:
             return
         loop, turn, number = asyncio.get_running_loop(), asyncio.Event(), self.file.fileno()
@@ -235,7 +242,8 @@ class Lines:
         finally:
             loop.remove_writer(number)
             waiting.cancel()
-            self.held = b""
+        if self.held:
+            raise TimeoutError(errno.ETIMEDOUT, "nobody has read it to its end")
 
     def _write(self) -> None:
         while self.held and self.file is not None:
@@ -254,7 +262,7 @@ def is_regular(file: BinaryIO) -> bool:
 def writing(path: str | None) -> Iterator[Lines]:
     """Write outcomes to a file, as CSV where its name ends so, else one JSON object a line; without a path, nowhere.
 
-    What the file holds stays until the first outcome comes, or the run ends without any. A pipe is waited for until
+    What the file holds stays until the first outcome comes, or :meth:`Lines.end` is called. A pipe is waited for until
     somebody reads it.
 
     Raises:
@@ -270,9 +278,7 @@ def writing(path: str | None) -> Iterator[Lines]:
     except OSError as problem:
         raise ConfigurationError(f"{path} cannot be written: {problem.strerror}") from problem
     try:
-        lines = Lines(file, Table() if Path(path).suffix.lower() == ".csv" else JsonLines())
-        yield lines
-        lines.begin()
+        yield Lines(file, Table() if Path(path).suffix.lower() == ".csv" else JsonLines())
     finally:
         # Each line has been written by now, or the user was told that it could not be.
         with suppress(OSError):

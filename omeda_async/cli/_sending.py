@@ -42,8 +42,6 @@ class Ended:
     """Records in the input."""
     run: BulkRun | None = None
     interrupted: bool = False
-    unwritten: bool = False
-    """Whether some results were not written, as nobody took them in time."""
     output_failed: str = ""
     """Why --output took no more; empty where it did."""
     broken_off: bool = False
@@ -61,6 +59,10 @@ def send(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
         # Opened before the loop takes the signals: a pipe may be waited for, and a signal is to end that.
         with writing(order.asked.output) as lines:
             asyncio.run(_sent(order, rows, settings, lines, ended))
+            try:
+                lines.end()
+            except OSError as problem:
+                ended.output_failed = _unwritable(order, problem)
     except KeyboardInterrupt:
         ended.interrupted = ended.broken_off = True
     if ended.run is None:
@@ -120,10 +122,9 @@ async def _drained(order: Order, run: BulkRun, stopper: Stopper, lines: Lines, e
                 lines(outcome)
                 if lines.held:
                     await lines.taken(stopper.hurry)
-                    ended.unwritten = ended.unwritten or stopper.hurry.is_set()
             except OSError as problem:
                 lines.lose()
-                ended.output_failed = f"{order.asked.output} cannot be written: {problem.strerror}"
+                ended.output_failed = _unwritable(order, problem)
                 if not _is_settled(run.report, ended.rows):
                     stopper.say(f"{ended.output_failed}; nothing new is sent.")
                     run.stop(ended.output_failed)
@@ -135,6 +136,10 @@ async def _drained(order: Order, run: BulkRun, stopper: Stopper, lines: Lines, e
     except asyncio.CancelledError:
         if stopper.asked < AT_ONCE:
             raise
+
+
+def _unwritable(order: Order, problem: OSError) -> str:
+    return f"{order.asked.output} cannot be written: {problem.strerror}"
 
 
 def _is_settled(report: BulkReport, total: int) -> bool:
@@ -156,7 +161,7 @@ def _report(order: Order, rows: RowFile, run: BulkRun, ended: Ended, host: str) 
     all_done = report.total == len(rows) and all(status.is_done for status in report.counts)
     interrupted = ended.interrupted and not all_done
     code = _code(ended, interrupted=interrupted, all_done=all_done)
-    through = interrupted or (bool(ended.output_failed) and _is_settled(report, ended.rows))
+    through = interrupted or _is_settled(report, ended.rows)
     stopped_by = None if cause is None or through else shown(_named(cause))
     try:
         _show(order, report, ended, host, interrupted=interrupted, stopped_by=stopped_by)
@@ -195,8 +200,7 @@ def _code(ended: Ended, *, interrupted: bool, all_done: bool) -> Exit:
         return Exit.JOURNAL_FAILED
     if interrupted:
         return Exit.INTERRUPTED
-    written = not (ended.unwritten or ended.output_failed)
-    return Exit.DONE if all_done and written and ended.failure is None else Exit.NOT_ALL_DONE
+    return Exit.DONE if all_done and not ended.output_failed and ended.failure is None else Exit.NOT_ALL_DONE
 
 
 def _show(
@@ -213,7 +217,7 @@ def _show(
 
 def _rest(order: Order, ended: Ended) -> str:
     """Return where the records are that are not done and not shown; nothing where no file has them."""
-    if ended.unwritten or ended.output_failed or ended.broken_off:
+    if ended.output_failed or ended.broken_off:
         return ""
     return f"{order.asked.output or '--output FILE'} has them all"
 

@@ -22,8 +22,9 @@ from typing import Any
 import pytest
 import typer
 
-from omeda_async import ConnectionFailed, SessionManager
+from omeda_async import BulkRun, ConnectionFailed, SessionManager
 from omeda_async.cli import _bulk, _sending
+from omeda_async.cli._order import Order
 from omeda_async.cli._outcomes import advice
 from omeda_async.cli._process import Output, OutputLost
 from omeda_async.sandbox import Fault, Sandbox
@@ -308,8 +309,48 @@ def test_results_that_nobody_reads_keep_no_signal_from_stopping_a_run(scene: Sce
     scene.timers += [(60, partial(send, signal.SIGTERM)), (90, partial(send, signal.SIGTERM))]
     result = scene.give("cancel-campaigns", campaigns(scene), "--yes", "--output", pipe[0], "--format", "json")
     assert result.exit_code == 130, result.output
-    assert json.loads(result.stdout)["counts"].keys() == {"done", "not_sent"}
+    found = json.loads(result.stdout)
+    assert found["counts"].keys() == {"done", "not_sent"}
+    assert found["failure"] == f"{pipe[0]} cannot be written: nobody has read it to its end"
     assert "Stopping: what is on its way may end." in result.stderr
+    assert "not every outcome is in that file" in result.stderr
+
+
+def test_results_that_nobody_reads_are_told_of_where_all_is_done(scene: Scene, pipe: tuple[Path, int]) -> None:
+    """It was called stopped, and what was not written was not told."""
+    file = scene.file("in.csv", "email\n" + "".join(f"a{number}@x.com\n" for number in range(100)))
+    scene.timers += [(60, partial(send, signal.SIGTERM)), (90, partial(send, signal.SIGTERM))]
+    result = scene.give("opt-out", file, "--yes", "--output", pipe[0], "--journal", scene.directory / "run.sqlite3")
+    assert result.exit_code == 1, result.output
+    assert "done 100" in " ".join(result.stdout.split())
+    assert "Stopped before the end" not in result.output
+    assert f"Error: {pipe[0]} cannot be written: nobody has read it to its end." in result.stderr
+
+
+def test_a_run_without_an_outcome_tells_of_an_output_that_cannot_be_written(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken off before any came, the heading was the first that was written: it met a traceback, and no summary."""
+
+    async def broken_off(_: Order, run: BulkRun, *_others: object) -> None:
+        await run.aclose()
+
+    monkeypatch.setattr(_sending, "_drained", broken_off)
+    output = scene.directory / "full.csv"
+    output.symlink_to("/dev/full")
+    result = scene.give("cancel-campaigns", campaigns(scene), "--yes", "--output", output, "--format", "json")
+    assert result.exit_code == 1, result.output
+    assert json.loads(result.stdout)["failure"] == f"{output} cannot be written: No space left on device"
+
+
+def test_results_in_a_file_that_was_removed_meanwhile_are_told_of(scene: Scene) -> None:
+    """They were gone, and the exit was 0."""
+    output = scene.directory / "out.jsonl"
+    scene.timers += [(1.0, output.unlink)]
+    result = scene.give("cancel-campaigns", campaigns(scene), "--yes", "--output", output)
+    assert result.exit_code == 1, result.output
+    assert "done 100" in " ".join(result.stdout.split())
+    assert f"Error: {output} cannot be written: it was removed meanwhile." in result.stderr
 
 
 def test_results_that_are_read_slowly_come_whole(scene: Scene, pipe: tuple[Path, int]) -> None:

@@ -159,8 +159,8 @@ def test_a_csv_of_no_results_has_its_header(scene: Scene, monkeypatch: pytest.Mo
 
     output = scene.directory / "out.CSV"
     monkeypatch.chdir(scene.directory)
-    with writing(str(output)):
-        pass
+    with writing(str(output)) as lines:
+        lines.end()
     assert output.read_text().startswith("row,position,key,status,")
     assert len(output.read_text().splitlines()) == 1
 
