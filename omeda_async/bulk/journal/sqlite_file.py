@@ -28,7 +28,7 @@ from omeda_async.bulk.journal.sqlite_lock import (
     note,
     was_begun,
 )
-from omeda_async.bulk.journal.sqlite_mark import check_log, check_mark, goes_by_its_log, mark_of, noted
+from omeda_async.bulk.journal.sqlite_mark import check_log, check_mark, goes_by_its_log, lacks_log, mark_of, noted
 from omeda_async.bulk.journal.sqlite_sums import (
     ASIDE_SUM,
     DAMAGE,
@@ -186,7 +186,7 @@ def check_untouched(path: Path) -> None:
 
     Raises:
         JournalError: It is something else: a device, a directory, a file of something else or of somebody else; or a
-            journal that somebody has emptied.
+            journal that somebody has emptied, or moved without its log.
     """
     if not check_kind(path).st_size:
         if was_begun(path) and not path.stat().st_size:
@@ -195,7 +195,12 @@ def check_untouched(path: Path) -> None:
     if not goes_by_its_log(path, APPLICATION, SCHEMA):
         # To SQLite it cannot change: nothing is recovered, and nothing made beside it.
         with closing(connect(path, mode="ro&immutable=1")) as connection:
-            check_format(connection, path)
+            if not check_format(connection, path) and not guarding(path).exists() and lacks_log(path):
+                raise JournalError(
+                    f"the journal {path} cannot be used: it is empty, and was moved or copied without its log: put the "
+                    "-wal, -mark and -lock that stood beside it in their places, or give another file to begin anew, "
+                    "which sends every record again"
+                )
     check_log(path)
 
 

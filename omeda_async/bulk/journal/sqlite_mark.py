@@ -21,6 +21,7 @@ AND EXISTS (SELECT * FROM runs WHERE id > :run OR id = :run AND writes >= :write
 _MAGIC: Final = b"SQLite format 3\0"
 _WHOSE: Final = Struct(">60xi4xi")
 _NO_LOG: Final = b"\1\1"
+_A_LOG: Final = b"\2\2"
 
 
 def mark_of(path: Path) -> Path:
@@ -74,6 +75,11 @@ def check_log(path: Path) -> None:
     """
     if has_log(path) and (head_of(path, 20) or b"")[18:] == _NO_LOG and has_log(path):
         raise damaged(path, "the -wal beside it is not its own")
+
+
+def lacks_log(path: Path) -> bool:
+    """Whether a file says that it has a log, and there is none."""
+    return (head_of(path, 20) or b"")[18:] == _A_LOG and not has_log(path)
 
 
 def goes_by_its_log(path: Path, application: int, schema: int) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from omeda_async import JournalError
 from omeda_async.bulk.journal import sqlite_file
+from omeda_async.bulk.journal.sqlite_lock import guarding
 from omeda_async.bulk.journal.sqlite_mark import MARK
 from omeda_async.journal import read_status
 from tests.bulk.journal_help import Work, journalled
@@ -93,3 +94,24 @@ async def test_an_empty_file_that_no_run_has_written_is_begun(path: Path) -> Non
     Path(f"{path}-lock").touch()
     await journalled(path, ["a"])
     assert read_status(path).total == 1
+
+
+async def test_a_journal_that_was_moved_without_its_log_is_refused(path: Path) -> None:
+    """The run was killed before SQLite had put its log into the file, which is as good as empty: all was sent again."""
+    alone, again = path.with_name("moved.sqlite3"), Work()
+
+    def moved(_: object) -> float:
+        alone.write_bytes(path.read_bytes())
+        return 0.01
+
+    await journalled(path, ["a"], Work(answer_time=moved))
+    before = alone.read_bytes()
+    with pytest.raises(JournalError, match="moved or copied without its log"):
+        await journalled(alone, ["a"], again)
+    with pytest.raises(JournalError, match="moved or copied without its log"):
+        read_status(alone)
+    assert (again.sent, alone.read_bytes()) == ([], before)
+    assert not guarding(alone).exists()
+    guarding(alone).touch()  # a run was killed before it had written anything
+    await journalled(alone, ["a"], again)
+    assert again.sent == ["a"]
