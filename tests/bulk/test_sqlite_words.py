@@ -32,6 +32,7 @@ def _failed(code: int) -> sqlite3.Error:
         (sqlite3.SQLITE_BUSY, "another program has it open, such as a backup or a database browser: close that one"),
         (sqlite3.SQLITE_LOCKED, "close that one"),
         (sqlite3.SQLITE_FULL, "so it says: make room on its disk"),
+        (sqlite3.SQLITE_IOERR_SHMSIZE, "so it says: make room on its disk"),
         (sqlite3.SQLITE_IOERR_WRITE, "give a file on a disk of this host"),
         (sqlite3.SQLITE_PROTOCOL, "give a file on a disk of this host"),
         (sqlite3.SQLITE_NOMEM, "give it more"),

@@ -8,6 +8,7 @@ _MAY_NOT: Final = (
     "this user may not write it, its folder, or what stands beside it (-wal, -shm, -lock): run as its owner, or have "
     "them be this user's to write to"
 )
+_NO_ROOM: Final = "make room on its disk, and on that for temporary files"
 _MEANINGS: Final = {
     sqlite3.SQLITE_READONLY: _MAY_NOT,
     sqlite3.SQLITE_PERM: _MAY_NOT,
@@ -18,8 +19,9 @@ _MEANINGS: Final = {
     ),
     sqlite3.SQLITE_BUSY: "another program has it open, such as a backup or a database browser: close that one",
     sqlite3.SQLITE_LOCKED: "another program has it open, such as a backup or a database browser: close that one",
-    sqlite3.SQLITE_FULL: "make room on its disk, and on that for temporary files",
+    sqlite3.SQLITE_FULL: _NO_ROOM,
     sqlite3.SQLITE_IOERR: _NO_DISK,
+    sqlite3.SQLITE_IOERR_SHMSIZE: _NO_ROOM,
     sqlite3.SQLITE_PROTOCOL: _NO_DISK,
     sqlite3.SQLITE_NOMEM: "the process has no memory left: give it more",
     sqlite3.SQLITE_TOOBIG: "a record is larger than SQLite takes: leave that one out",
@@ -36,7 +38,7 @@ def in_words(error: Exception) -> str:
     """Return what the operating system or SQLite says; of the latter also what that means, and what to do."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    meaning = _MEANINGS.get(_kind_of(error))
+    meaning = _MEANINGS.get(_code_of(error)) or _MEANINGS.get(_kind_of(error))
     return f"{error}: {meaning}" if meaning else str(error)
 
 
@@ -56,6 +58,10 @@ def is_busy(error: Exception) -> bool:
 
 
 def _kind_of(error: Exception) -> int:
-    """Return the kind of SQLite's code, which Python's module gives its errors; 0 for those that have none."""
-    kind: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
-    return kind
+    return _code_of(error) & 0xFF
+
+
+def _code_of(error: Exception) -> int:
+    """Return SQLite's code, which Python's module gives its errors; 0 for those that have none."""
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code
