@@ -10,7 +10,7 @@ import attrs
 import typer
 
 from omeda_async import ConfigurationError, Plan, RateLimit
-from omeda_async._environment import settings_from_env
+from omeda_async._environment import NEEDS, settings_from_env
 from omeda_async.cli._files import check_output, check_report
 from omeda_async.cli._input import opened
 from omeda_async.cli._order import Asked, Format, Order, check_extra
@@ -105,10 +105,11 @@ def _settings(order: Order) -> tuple[Any, Order]:
     """Return the settings of the provider, and the order with what the environment adds to it."""
     provider, asked = order.provider, order.asked
     check_where(asked.share_limits, "--share-limits")
-    found = settings_from_env(only=provider.setting, needs=provider.needs)
+    needs = provider.needs or NEEDS[provider.setting]
+    found = settings_from_env(only=provider.setting, needs=needs)
     settings = getattr(found, provider.setting)
     if settings is None:
-        raise ConfigurationError(f"{provider.name} is not configured: set {provider.needs}")
+        raise ConfigurationError(f"{provider.name} is not configured: set {needs}")
     if asked.rate is not None:
         settings = attrs.evolve(settings, rate_limit=RateLimit.parse(asked.rate, called="--rate"))
     called = "--share-limits"

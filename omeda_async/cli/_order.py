@@ -29,8 +29,8 @@ class Provider:
     name: str
     setting: Literal["omeda", "ocamba", "journey_manager"]
     """The name of its settings."""
-    needs: str
-    """The variables without which a command cannot go on."""
+    needs: str | None = None
+    """The variables without which a command cannot go on; None where they are those that the settings need."""
 
 
 OMEDA_OPT_OUTS = Provider(name="Omeda", setting="omeda", needs="OMEDA_APP_ID and OMEDA_CLIENT")
@@ -39,13 +39,8 @@ OMEDA_DEPLOYMENTS = Provider(
     setting="omeda",
     needs="OMEDA_APP_ID and OMEDA_BRAND, and OMEDA_USER_ID where neither --user-id nor the file names a user",
 )
-OCAMBA = Provider(name="Ocamba", setting="ocamba", needs="OCAMBA_TOKEN")
-JOURNEY_MANAGER = Provider(
-    name="Journey Manager",
-    setting="journey_manager",
-    needs="JOURNEY_MANAGER_BASE_URL, and JOURNEY_MANAGER_USERNAME with JOURNEY_MANAGER_PASSWORD, or "
-    "JOURNEY_MANAGER_TOKEN",
-)
+OCAMBA = Provider(name="Ocamba", setting="ocamba")
+JOURNEY_MANAGER = Provider(name="Journey Manager", setting="journey_manager")
 
 
 @attrs.frozen(kw_only=True)
