@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from omeda_async.cli._pictures import Pictures
 
 
-LEFT: Final = (OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT, OutcomeStatus.UNKNOWN)
+_LEFT: Final = (OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT, OutcomeStatus.UNKNOWN)
 """What the same command tries again, or settles."""
 
 
@@ -68,7 +68,7 @@ def send(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
     if ended.run is None:
         raise KeyboardInterrupt
     try:
-        return _report(order, rows, ended.run, ended, host)
+        return _report(order, ended.run, ended, host)
     except KeyboardInterrupt:
         say(notes(), "Interrupted while the summary was written.", "bold")
         return Exit.INTERRUPTED
@@ -144,7 +144,7 @@ def _unwritable(order: Order, problem: OSError) -> str:
 
 def _is_settled(report: BulkReport, total: int) -> bool:
     """Whether a stop changes nothing any more: all was read, and nothing is left to be tried."""
-    return report.total == total and not any(map(report.counts.get, LEFT))
+    return report.total == total and not any(map(report.counts.get, _LEFT))
 
 
 def _with_cause(outcome: Outcome, cause: OmedaAsyncError | None) -> Outcome:
@@ -155,10 +155,10 @@ def _with_cause(outcome: Outcome, cause: OmedaAsyncError | None) -> Outcome:
     return attrs.evolve(outcome, error=cause)
 
 
-def _report(order: Order, rows: RowFile, run: BulkRun, ended: Ended, host: str) -> Exit:
+def _report(order: Order, run: BulkRun, ended: Ended, host: str) -> Exit:
     report, cause = run.report, run.stopped_by
     report = attrs.evolve(report, failures=tuple(_with_cause(outcome, cause) for outcome in report.failures))
-    all_done = report.total == len(rows) and all(status.is_done for status in report.counts)
+    all_done = report.total == ended.rows and all(status.is_done for status in report.counts)
     interrupted = ended.interrupted and not all_done
     code = _code(ended, interrupted=interrupted, all_done=all_done)
     through = interrupted or _is_settled(report, ended.rows)
@@ -173,18 +173,18 @@ def _report(order: Order, rows: RowFile, run: BulkRun, ended: Ended, host: str) 
         _advise(order, report.counts, ended, interrupted=interrupted)
     if ended.output_failed:
         _tell_where_outcomes_are(order, ended.output_failed)
-    if _drawn(ended, report, len(rows), stopped_by, interrupted=interrupted):
+    if _drawn(ended, report, stopped_by, interrupted=interrupted):
         return code
     return code or Exit.NOT_ALL_DONE
 
 
-def _drawn(ended: Ended, report: BulkReport, rows: int, stopped_by: str | None, *, interrupted: bool) -> bool:
+def _drawn(ended: Ended, report: BulkReport, stopped_by: str | None, *, interrupted: bool) -> bool:
     """Write the page of a run, where one is asked for; False where it cannot be written."""
     if ended.pictures is None:
         return True
     cause = stopped_by or ("" if ended.failure is None else ended.failure.message)
     try:
-        ended.pictures.write(report, rows, cause, interrupted=interrupted, unlisted=ended.broken_off)
+        ended.pictures.write(report, ended.rows, cause, interrupted=interrupted, unlisted=ended.broken_off)
     except ConfigurationError as problem:
         say(notes(), f"Error: {shown(problem.message)}", "bold red")
         return False
@@ -234,7 +234,7 @@ def _advise(order: Order, counts: dict[OutcomeStatus, int], ended: Ended, *, int
 
 
 def _tell_where_outcomes_are(order: Order, failed: str) -> None:
-    """Say where the outcomes are that --output did not take, for this reason."""
+    """Say why --output did not take all outcomes, and where the others are."""
     text = f"Error: {shown(failed)}. What is settled is counted in the summary, but not every outcome is in that file."
     if order.asked.journal is None:
         text += " There is no journal (--journal) that has them, and the same command would send all again."
