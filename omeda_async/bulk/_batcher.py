@@ -360,13 +360,7 @@ class Batcher(Generic[Record, Receipt_co]):
 
     def _take(self) -> list[Item]:
         chunker: Chunker[Item] = Chunker(self._work.max_entries, self._work.max_bytes, self._work.sizes)
-        taken: list[Item] = []
-        for item in self._waiting:
-            full = chunker.feed(item)
-            if full is not None:
-                taken = full
-                break
-        batch = taken or chunker.flush()
+        batch = next(filter(None, map(chunker.feed, self._waiting)), None) or chunker.flush()
         self._taken.update((item, self._waiting.pop(item)) for item in batch)
         self._arrange()
         return batch

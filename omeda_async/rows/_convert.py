@@ -314,10 +314,10 @@ def _parts(field: str, cell: str, charset: Charset) -> tuple[str, ...] | None:
             raise InvalidRecord.of(field, wrong)
     if _THOUSANDS.search(text):
         raise InvalidRecord.of(field, "may be one number or several ids: separate ids by |")
-    # An id that is given twice in a cell is sent once.
-    return (
-        tuple(dict.fromkeys(filter(None, (part.strip(BLANKS) for part in _BETWEEN_IDS.split(text))))) if text else None
-    )
+    if not text:
+        return None
+    parts = (part.strip(BLANKS) for part in _BETWEEN_IDS.split(text))
+    return tuple(dict.fromkeys(filter(None, parts)))  # an id that a cell names twice is sent once
 
 
 def _check_text(field: str | None, text: str, charset: Charset) -> None:

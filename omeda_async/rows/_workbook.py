@@ -7,7 +7,7 @@ formulas without values, errors. Such a cell is refused, not read as something e
 import io
 from collections.abc import Iterator, Mapping
 from datetime import date, time, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from omeda_async._row import Row
 from omeda_async.errors import ConfigurationError, InvalidRecord
@@ -17,7 +17,7 @@ from omeda_async.rows._package import Package
 _EXACT: Final = 10**15
 """Spreadsheets keep 15 digits of a number."""
 _AS_TEXT: Final = "format the column as text, and enter it once more"
-_Merged = tuple[tuple[int, int], tuple[int, int]]
+_Merged: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 """The row and the column of the first and the last cell, from 0."""
 _TARGETS: Final = frozenset(
     {"track_id", "campaign_id", "submit_key", "email_address", "brand_ids", "deployment_type_ids"}
