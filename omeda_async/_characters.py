@@ -9,9 +9,9 @@ QUOTES: Final = r"""\"'`\u00b4\u00ab\u00bb\u2018-\u201f\u2039\u203a"""
 PLACEHOLDER: Final = re.compile(r".*(?:\{\{[^{}]*\}\}|\$\{[^{}]*\}|<%[^%]*%>|\*\|[^*|]+\|\*|%%[^%]+%%|\[%[^%]*%\])")
 """Matches a text in which a template has left a place open: ``{{email}}``, ``${email}``, ``*|EMAIL|*``."""
 CUT: Final = re.compile(r".*?(\u2026|\.{3,}\s*\Z)")
-"""Matches a text that says of itself that it is not whole."""
+"""Matches a text that was cut short, as its … or ... says; its group is that mark."""
 TAG: Final = re.compile(r".*?(</?(?:a|b|br|div|em|font|i|li|p|span|strong|t[dr]|u|wbr))\b[^<>@]*>", re.IGNORECASE)
-"""Matches a text with a tag of a page in it, such as ``<br>``; its group is how that begins."""
+"""Matches a text with a tag of HTML in it, such as ``<br>``; its group is how that begins."""
 _ENTITY: Final = re.compile(r"&(?:#[0-9]+|#x[0-9a-f]+|[a-z]+[0-9]*);", re.IGNORECASE)
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 # What else Unicode lets a reader see nothing of: joiners, fillers, selectors of a variant, an empty Braille cell, a
@@ -69,11 +69,8 @@ def named(character: str) -> str:
 def odd_character(text: str, alone: str) -> str | None:
     """Return what is wrong with the first character that cannot be meant; None where there is none.
 
-    Nobody sees it (a blank, a mark of direction, a filler), or it only looks like what has a plain key.
-
-    Args:
-        text: The text.
-        alone: What to do where it may be several texts.
+    Nobody sees it (a blank, a mark of direction, a filler), or it only looks like what has a plain key. ``alone`` says
+    what to do where it may part two texts.
     """
     for place, one in enumerate(text, 1):
         if one == REPLACED or one in _DRAWN:
@@ -86,7 +83,7 @@ def odd_character(text: str, alone: str) -> str | None:
 
 
 def odd_entity(text: str, alone: str) -> str | None:
-    """Return what is wrong with a character that is written as a page writes it; None where there is none."""
+    """Return what is wrong with a character reference of HTML in a text, such as ``&nbsp;``; None without one."""
     if "&" not in text:
         return None
     from html import unescape  # noqa: PLC0415 a long table, and hardly any text needs it
@@ -103,7 +100,7 @@ def odd_entity(text: str, alone: str) -> str | None:
 
 
 def _way_out(one: str, before: str, behind: str, alone: str) -> str:
-    """Say what to do about a character that nobody sees: a gap may part two texts, and without it they would be one."""
+    """Return what to do about a character that nobody sees; a gap may part two texts, and is not to be removed then."""
     is_gap = one.isspace() or unicodedata.category(one) == "Cc" or one in _GAPS
     inside = before.strip() and behind.strip() and not before.endswith("@") and not behind.startswith("@")
     return alone if is_gap and inside else "remove it"

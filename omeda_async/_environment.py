@@ -54,7 +54,7 @@ NEEDS = {
     "journey_manager": "JOURNEY_MANAGER_BASE_URL, and JOURNEY_MANAGER_USERNAME with JOURNEY_MANAGER_PASSWORD, or "
     "JOURNEY_MANAGER_TOKEN",
 }
-"""All that has to be set, by the provider's setting."""
+"""The variables that have to be set, by the name of the provider's settings."""
 _SHARE_LIMITS = "OMEDA_ASYNC_SHARE_LIMITS"
 _BY_PROVIDER = {"omeda": _OMEDA, "ocamba": _OCAMBA, "journey_manager": _JOURNEY_MANAGER}
 _VARIABLES = {
@@ -86,11 +86,11 @@ def settings_from_env(
     Args:
         environ: The variables; None for those of the process.
         only: The one provider whose variables are read, whatever the others' are; None for all of them.
-        needs: What has to be set for what is to be done there, where that is more; else what it always needs.
+        needs: The variables to name where one is missing; None for those that the provider always needs.
 
     Raises:
-        ConfigurationError: A variable is empty or wrong; the message names it. One is missing; it names all that have
-            to be set. Without ``only``, also where the environment names no provider at all.
+        ConfigurationError: A variable is empty or wrong, and the message names it; or one is missing, and the message
+            names all that have to be set. Without ``only``, also where the environment names no provider at all.
     """
     given = os.environ if environ is None else environ
     wanted = _BY_PROVIDER.values() if only is None else (_BY_PROVIDER[only],)

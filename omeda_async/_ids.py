@@ -64,12 +64,7 @@ _NO_IDS: Final[Mapping[re.Pattern[str], str]] = {
 
 
 def wrong_in_id(field: str, text: str) -> str | None:
-    """Return what is wrong with an id, and what to do; None where nothing is.
-
-    Args:
-        field: The field it is in: some take several ids.
-        text: The id.
-    """
+    """Return what is wrong with an id of a field, and what to do; None where nothing is."""
     if is_plain_id(text):
         return None
     if len(text) > _LONGEST:
@@ -79,7 +74,7 @@ def wrong_in_id(field: str, text: str) -> str | None:
 
 
 def alone_in(field: str) -> str:
-    """Say how several ids are given in a field."""
+    """Return how several ids are given in a field."""
     return _EACH if field in _LISTS else _ALONE
 
 

@@ -1,4 +1,4 @@
-"""What tables of other libraries are known by, such as data frames, and the lines that make records of them."""
+"""How tables of other libraries, such as data frames, are recognised, and the lines that make records of them."""
 
 from inspect import getattr_static
 from typing import Any, Final
@@ -13,7 +13,7 @@ _TABLES: Final = (
 
 
 def table_reason(value: Any) -> str | None:
-    """Say why a table is no iterable of records, and what to write; None for all else."""
+    """Return why a table is no iterable of records, and what to write; None for anything else."""
     kind = type(value)
     for methods, line in _TABLES:
         if all(getattr_static(kind, name, None) is not None for name in methods):  # asks nothing of what is given
@@ -22,6 +22,6 @@ def table_reason(value: Any) -> str | None:
 
 
 def table_in_place_of_a_record(value: Any) -> str | None:
-    """Say the same of a table that was given for one record."""
+    """Return the same for a table that was given for one record."""
     reason = table_reason(value)
     return reason and f"{reason}: each of them is a record"

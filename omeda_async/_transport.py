@@ -102,10 +102,10 @@ class Transport:
             raise ClosedError(_ELSEWHERE)
 
     def is_left_behind(self) -> bool:
-        """Whether the loop that it belongs to is closed, so that nothing of it can be waited for.
+        """Whether its event loop is closed, so that nothing on it can be awaited.
 
         Raises:
-            ClosedError: It is open, and belongs to another loop, which is not closed.
+            ClosedError: It is open, and belongs to another event loop that is not closed.
         """
         if self._loop is None or self._loop is asyncio.get_running_loop():
             return False
@@ -218,7 +218,7 @@ class Transport:
         return Response(status, found, body, flaw, base_url, in_session)
 
     def _sign(self, own: Mapping[str, str], credentials: Mapping[str, str]) -> CIMultiDictProxy[str]:
-        # One call after the other is signed with the very same two mappings, which nobody changes.
+        # Call after call is signed with the very same two mappings, which nobody changes.
         if self._signed[0] is not own or self._signed[1] is not credentials:
             self._signed = (own, credentials, merged(_COMMON, own, credentials))
         return self._signed[2]

@@ -197,9 +197,9 @@ class Reader:
         work, stop, delivery, most_waiting = self._work, self._stop, self._delivery, self._options.most_waiting
         read, find_earlier, feed = work.read, delivery.repeats.find, self._chunker.feed
         for record in islice(source, enough):
-            try:
+            try:  # as read_item does, without a call more for each record
                 item = read(record)
-            except Exception as error:  # noqa: BLE001 as in read_item
+            except Exception as error:  # noqa: BLE001 as there
                 item = _unreadable(record, error)
             item.position = self.position
             self.position += 1
@@ -295,7 +295,7 @@ def _unreadable(raw: Any, error: Exception) -> Item:
 
 
 def _explain(refusal: InvalidRecord, work: Work, raw: Any) -> None:
-    """Have a refusal say whose it is, and of a row which of the file's columns it is for, wherever its message goes."""
+    """Add the provider and the operation to a refusal, and for a row of a file the column to its message."""
     refusal.provider, refusal.operation = work.account.provider, work.name
     if refusal.field and isinstance(raw, Row):
         refusal.message = f"{raw.place(refusal.field)}: {refusal.reason}"

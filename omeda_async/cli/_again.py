@@ -65,13 +65,14 @@ def write_again(
 ) -> tuple[JournalStatus, Survey]:
     """Write the records that ended in one of the statuses, in a form from which they are read as what they were.
 
-    Returns what the journal held before that, and what they look like.
-
     Args:
         journal: Its file, or its URL.
         statuses: Which ones.
         opened: Opens where to write them; not called where the journal holds none of those that there are.
         name: Its file name, whose ending chooses the format; without one the records do.
+
+    Returns:
+        What the journal held before that, and what the records look like.
 
     Raises:
         JournalError: The journal cannot be read.

@@ -189,7 +189,7 @@ def check_untouched(path: Path) -> None:
             journal that somebody has emptied, or moved without its log.
     """
     if not check_kind(path).st_size:
-        if was_begun(path) and not path.stat().st_size:
+        if was_begun(path) and not path.stat().st_size:  # a run may have begun it meanwhile
             raise _emptied(path)
         return
     if not goes_by_its_log(path, APPLICATION, SCHEMA):
@@ -222,9 +222,10 @@ def check_name(path: Path) -> None:
 
 
 def _begin(path: Path, guard: sqlite3.Connection) -> bool:
-    """Make a journal that is not there; tell whether a run has begun this one.
+    """Create the journal if it is not there; return whether a run has begun it.
 
-    That is noted in the file that is locked, once it has happened, and no more before another journal is made.
+    The lock file notes that once a run has; the note is erased before another journal takes the place of one that was
+    removed.
     """
     begun = is_begun(guard, path)
     if begun and not os.path.lexists(path):

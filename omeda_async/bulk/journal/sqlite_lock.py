@@ -1,4 +1,4 @@
-"""The lock of an SQLite journal: a file beside it that a run has locked, and that notes whether one has begun it."""
+"""The lock of an SQLite journal: a file beside it, which a run locks, and which notes whether a run has begun it."""
 
 import os
 import sqlite3
@@ -23,7 +23,7 @@ _MARKS: Final = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*
 
 
 def check_format(connection: sqlite3.Connection, path: Path) -> bool:
-    """Check that a file is a journal this version can read; False when it is still empty.
+    """Check that a file is a journal that this version can read; return whether it holds anything yet.
 
     Raises:
         JournalError: It is something else.
@@ -45,7 +45,7 @@ def check_format(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def check_kind(path: Path) -> os.stat_result:
-    """Check that a file can be ours, by what the system says of it; give that.
+    """Check by its status that a file can be ours, and return that status.
 
     Raises:
         JournalError: It cannot.
@@ -69,9 +69,9 @@ def create(path: Path, check: Callable[[Path], object]) -> None:
 
 
 def guarding(path: Path) -> Path:
-    """Name the file beside a journal that is locked in its place, so that the journal itself stays readable.
+    """Return the file that is locked in place of a journal, so that the journal itself stays readable.
 
-    Whatever link a journal is opened by, it is the same one.
+    It is the same one for all symbolic links to a journal.
     """
     return Path(f"{path.resolve()}{_LOCK}")
 
@@ -80,7 +80,7 @@ def guarding(path: Path) -> Path:
 def locked(path: Path) -> Iterator[sqlite3.Connection]:
     """Keep a journal locked; the lock dies with the process, however that ends.
 
-    Gives what :func:`note` notes in.
+    Gives the connection to the lock file, for :func:`note`.
     """
     create(guarding(path), check_kind)
     with closing(connect(guarding(path))) as guard:
@@ -119,7 +119,7 @@ def _check_lock(path: Path, error: sqlite3.Error) -> None:
 
 
 def note(guard: sqlite3.Connection, *, begun: bool) -> None:
-    """Note on disk, in what is locked, whether a journal was begun; earlier versions refuse any other note."""
+    """Note in the lock file, on disk, whether a journal was begun; earlier versions refuse any other note."""
     guard.execute(f"PRAGMA application_id = {APPLICATION * begun}")
     guard.execute(f"PRAGMA user_version = {SCHEMA * begun}")
     guard.execute("COMMIT")
@@ -127,7 +127,7 @@ def note(guard: sqlite3.Connection, *, begun: bool) -> None:
 
 
 def is_begun(guard: sqlite3.Connection, path: Path) -> bool:
-    """Whether it is noted in what is locked that a journal was begun.
+    """Whether the lock file notes that a journal was begun.
 
     Raises:
         JournalError: It is something else, such as a journal of that name.
@@ -141,7 +141,7 @@ def is_begun(guard: sqlite3.Connection, path: Path) -> bool:
 
 
 def was_begun(path: Path) -> bool:
-    """Whether it is noted that a journal was begun; False as well while a run has it locked."""
+    """Whether the lock file notes that a journal was begun; False while a run has it locked, too."""
     if not guarding(path).exists():
         return False
     with closing(connect(guarding(path), mode="ro")) as guard:

@@ -9,6 +9,7 @@ _MAY_NOT: Final = (
     "them be this user's to write to"
 )
 _NO_ROOM: Final = "make room on its disk, and on that for temporary files"
+_OPEN_ELSEWHERE: Final = "another program has it open, such as a backup or a database browser: close that one"
 _MEANINGS: Final = {
     sqlite3.SQLITE_READONLY: _MAY_NOT,
     sqlite3.SQLITE_PERM: _MAY_NOT,
@@ -17,8 +18,8 @@ _MEANINGS: Final = {
         "it, its folder, or what stands beside it (-wal, -shm, -lock) is not there, or not this user's to read and "
         "write to; or the process has too many files open"
     ),
-    sqlite3.SQLITE_BUSY: "another program has it open, such as a backup or a database browser: close that one",
-    sqlite3.SQLITE_LOCKED: "another program has it open, such as a backup or a database browser: close that one",
+    sqlite3.SQLITE_BUSY: _OPEN_ELSEWHERE,
+    sqlite3.SQLITE_LOCKED: _OPEN_ELSEWHERE,
     sqlite3.SQLITE_FULL: _NO_ROOM,
     sqlite3.SQLITE_IOERR: _NO_DISK,
     sqlite3.SQLITE_IOERR_SHMSIZE: _NO_ROOM,
@@ -35,7 +36,7 @@ _DAMAGE: Final = {
 
 
 def in_words(error: Exception) -> str:
-    """Return what the operating system or SQLite says; of the latter also what that means, and what to do."""
+    """Return the words of the operating system, or those of SQLite with what they mean and what to do."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     meaning = _MEANINGS.get(_code_of(error)) or _MEANINGS.get(_kind_of(error))
@@ -43,12 +44,12 @@ def in_words(error: Exception) -> str:
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether SQLite finds a file of its own not to be as it was written."""
+    """Whether SQLite finds that a file of its own is damaged."""
     return _kind_of(error) in _DAMAGE
 
 
 def is_foreign(error: Exception) -> bool:
-    """Whether SQLite finds a file to be none of its own."""
+    """Whether SQLite finds that a file is not one of its own."""
     return _kind_of(error) == sqlite3.SQLITE_NOTADB
 
 
@@ -62,6 +63,6 @@ def _kind_of(error: Exception) -> int:
 
 
 def _code_of(error: Exception) -> int:
-    """Return SQLite's code, which Python's module gives its errors; 0 for those that have none."""
+    """Return the result code of an error of SQLite's; 0 for other errors."""
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
     return code
