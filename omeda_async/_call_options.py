@@ -46,7 +46,7 @@ class CallOptions:
     """Asked right before the first byte of each attempt: whether it must not be written; it sets ``stop`` then."""
 
     is_hopeless: Callable[[], bool] | None = None
-    """Asked where another attempt would be waited for: whether what has certainly not gone is not to be tried again."""
+    """Asked before and after a wait for another attempt: whether a call that was certainly not sent is given up."""
 
     def explained(self, error: LimitWaitExceeded, left: float, deadline: float) -> LimitWaitExceeded:
         """Return the error of a limiter, which knows one wait, in words for who has set two.

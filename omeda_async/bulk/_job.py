@@ -147,7 +147,7 @@ class Job:
         self._woken = task.cancel()
 
     def give_up(self, cause: OmedaAsyncError) -> None:
-        """Wait for no other attempt of what has certainly not gone; what may have gone is settled all the same."""
+        """Give up a call that waits for another attempt and was certainly not sent; any other goes on."""
         call = self._call
         if call is not None and not call.in_flight and call.state.doubt is None:
             self.stop.set(cause)

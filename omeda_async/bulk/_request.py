@@ -31,7 +31,7 @@ class SharedRequest:
         tells: Whose request it is, as hooks are told.
         made_for: The ids of the calls that share it.
         is_late: Asked right before an attempt is written: whether it must not be; then it has stopped this request.
-        is_hopeless: Whether what has certainly not gone is not to be tried again.
+        is_hopeless: Whether a call that was certainly not sent is given up instead of tried again.
         one_deadline: Whether the pieces that it is taken apart into have no deadline of their own.
     """
 
@@ -96,7 +96,7 @@ class SharedRequest:
             self._job.abandon()
 
     def give_up(self, cause: OmedaAsyncError) -> None:
-        """Wait for no other attempt of what has certainly not gone."""
+        """Give up a call that waits for another attempt, if it was certainly not sent."""
         if self._job is not None:
             self._job.give_up(cause)
 

@@ -95,7 +95,7 @@ def _check_named(journal: str) -> None:
 
 
 def _lost(survey: Survey) -> str:
-    """Say which records the journal does not hold; nothing where it holds all of them."""
+    """Return in words which records the journal does not hold; empty where it holds all of them."""
     if not survey.lost_in_all:
         return ""
     places = ", ".join(f"{number:,}" for number in survey.lost)
@@ -113,7 +113,7 @@ def _damage(status: JournalStatus) -> str:
 
 
 def _unread(status: JournalStatus) -> str:
-    """Say that an input may have rows that the journal does not know of; nothing where it was read to its end."""
+    """Return in words that the input may have rows that the journal has not; empty where it was read to its end."""
     if status.chunks is not None:
         if status.chunks.filled:
             return ""

@@ -14,12 +14,12 @@ _UNKNOWN_SHOWN: Final = 50
 _NAMES_SHOWN: Final = 12
 _LONGEST_SHOWN: Final = 120
 _SEPARATES_ELSEWHERE: Final = "|^~"
-"""What separates cells in some files, may stand in an address, and is not looked for by itself."""
+"""Signs that separate cells in some files, may stand in an address, and are not tried as delimiters."""
 _may_choose: Final = re.compile(
     r"(?!.*(?:time|date|reason|(?:ids?|ip|at|key)$)).*"
     r"(?:subscri|opt(?:ed)?(?:in|out)|status|consent|suppress|b(?:lock|lack)list|brand|deployment|newsletter)"
 ).match
-"""Finds, by its plain name, a column that may say who is meant, or how far an opt-out reaches."""
+"""Matches the plain name of a column that may say who is meant, or how far an opt-out reaches."""
 _LEAVE_OUT: Final = "--ignore-other-columns (ignore_other_columns=True in Python)"
 _CHOOSE: Final = "--column {field}=NAME (columns={{{field!r}: NAME}})"
 
@@ -107,7 +107,7 @@ class Naming:
         return fields
 
     def _check_is_header(self, names: Sequence[str], file: str) -> None:
-        """Refuse to lose a record that was taken for the header, and one of its values for a column that was chosen."""
+        """Refuse a header that reads like a record, as that record would not be sent."""
         target = next(name for name in names if self.field(name) == self.kind.target)
         if _reads_like_a_value(target) and not any(map(self.kind.field, names)):
             raise ConfigurationError(
@@ -117,7 +117,7 @@ class Naming:
             )
 
     def check_apart(self, names: Sequence[str], file: str, delimiter: str) -> None:
-        """Refuse several cells that were taken for one: an address would be sent with what stands before it."""
+        """Refuse a target column that may be several: an address would be sent with what stands before it."""
         for name in names:
             sign = _sign_in(name)
             if sign and self.field(name) == self.kind.target:
@@ -128,7 +128,7 @@ class Naming:
                 )
 
     def told_of_choosing(self, names: Sequence[str], fields: Sequence[str | None]) -> str:
-        """Return in words which of the columns that are left out may say which rows are meant, and how far."""
+        """Return a warning of columns left out that may say which rows are meant, or how far; empty without any."""
         left_out = (name for name, field in zip(names, fields, strict=True) if field is None)
         found = [repr(shown_name(name)) for name in left_out if _may_choose(plain(name))]
         if not found:
@@ -194,7 +194,7 @@ def unusable(kind: RowKind, file: str, names: Sequence[str], delimiter: str = ""
 
 
 def _reads_like_a_value(name: str) -> bool:
-    """Whether what stands in a header is an address or an id rather than a column's name: by its digits."""
+    """Whether a header cell is an address or an id rather than a column's name, by its @ or its digits."""
     return "@" in name or sum(map(str.isdigit, name)) > sum(map(str.isalpha, name))
 
 
