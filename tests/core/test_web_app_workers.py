@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -21,6 +22,8 @@ for needed in ("fastapi", "uvicorn"):
     pytest.importorskip(needed, reason=f"{needed} is not installed: it comes with the extra recipes")
 
 WORKERS = 4
+LEAST = 5
+"""So many of each kind of request have to end well."""
 
 
 @attrs.define
@@ -44,6 +47,13 @@ async def _who_delivers(outbox: Path) -> int:
     return int(name.rpartition(" ")[2])
 
 
+async def _until(reached: Callable[[], bool]) -> None:
+    """Wait for other processes, which a busy machine may keep from it for long."""
+    async with asyncio.timeout(60):
+        while not reached():  # noqa: ASYNC110 nothing tells of it
+            await asyncio.sleep(0.05)
+
+
 async def _under_load(folder: Path) -> Aftermath:
     async with Sandbox(latency=0.01) as sandbox:
         sandbox.ocamba.seed_campaigns(map(str, range(1000)))
@@ -60,12 +70,14 @@ async def _under_load(folder: Path) -> Aftermath:
                     readers.create_task(load.unsubscribe("/outbox" if reader % 2 else "/unsubscribe", reader))
                 for _ in range(8):
                     readers.create_task(load.cancel(campaigns))
-                await asyncio.sleep(0.8)
+                await _until(lambda: load.least() > 2)
                 killed = await _who_delivers(folder / "opt-outs.sqlite3")
                 os.kill(killed, signal.SIGKILL)
-                await asyncio.sleep(0.6)
+                before = load.least()
+                await _until(lambda: load.least() > before + LEAST)
                 # What is under way now takes longer than a worker may.
                 sandbox.fault(Fault("slow", "after", match="opt_outs.submit", seconds=2.0, times=None))
+                await _until(lambda: any(sent.path == "/unsubscribe" and sent.status is None for sent in load.sent))
                 await asyncio.sleep(0.3)
                 server.process.send_signal(signal.SIGTERM)
                 await server.process.wait()
@@ -119,7 +131,7 @@ def test_every_opt_out_is_accounted_for(tmp_path: Path, monkeypatch: pytest.Monk
     assert {sent.key for sent in promised if not outcomes[sent.key].status.is_done} == set()
     assert {sent.address for sent in promised} <= after.applied | later
     # And all of it was put to the test:
-    assert min(seen["/unsubscribe 200"], seen["/outbox 202"], load.campaigns[200]) > 5
+    assert load.least() > LEAST
     assert unheard.total() > 0
     assert left.waiting + left.under_way > 0
 
