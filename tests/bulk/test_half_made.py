@@ -54,6 +54,7 @@ moments = pytest.mark.parametrize("moment", [before_its_first_page, with_its_fir
 async def test_a_journal_is_begun_where_its_making_ended(tmp_path: Path, moment: Callable[[Path], None]) -> None:
     """Its plan and its status find nothing in it, and a run goes."""
     path = tmp_path / "run.sqlite3"
+    path.with_name(f"{path.name}-lock").touch(0o600)  # a run makes it before anything else
     moment(path)
     plan = await journalled(path, ["a", "b"]).plan()
     assert plan.records == 2
