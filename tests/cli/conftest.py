@@ -1,12 +1,17 @@
 """A scene for every test of a command."""
 
 import asyncio
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.testing
 
 from omeda_async.sandbox import Sandbox
 from tests.cli.cli_scene import Scene, free_port
+
+# The commands are made once, and not for each that is given: that was a fifth of the time of these tests.
+typer.testing._get_command = cache(typer.testing._get_command)  # type: ignore[attr-defined]  # nothing public does
 
 
 @pytest.fixture
