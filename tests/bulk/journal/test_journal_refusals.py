@@ -8,7 +8,7 @@ import sqlite3
 import stat
 import sys
 from collections.abc import AsyncIterator
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -202,8 +202,10 @@ def test_who_waits_for_a_journal_does_not_keep_out_who_is_about_to_have_it(
     """Of several that began at the same moment, each kept the others from it, and all were refused."""
     guarding(path).touch()
     monkeypatch.setattr(sqlite_lock, "_PEEK_MILLISECONDS", 0)
-    monkeypatch.setattr(sqlite_lock, "closing", nullcontext)  # as one that tries again has it open
-    with closing(sqlite3.connect(guarding(path), isolation_level=None, timeout=0)) as first:
+    kept = ExitStack()
+    # As one that tries again has it open.
+    monkeypatch.setattr(sqlite_lock, "closing", lambda one: nullcontext(kept.enter_context(closing(one))))
+    with kept, closing(sqlite3.connect(guarding(path), isolation_level=None, timeout=0)) as first:
         first.execute("BEGIN IMMEDIATE")
         first.execute("PRAGMA user_version = 0")
         with pytest.raises(JournalError) as second, locked(path):
