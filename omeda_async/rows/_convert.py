@@ -195,7 +195,8 @@ def _holds_records(value: Any, bare: str | None) -> bool:
 
 def names_in(text: str) -> list[str]:
     """Return the names in a line of JSON; none where it is no object."""
-    return [name for name, _ in _pairs_in(text)]
+    usual = _quickly(text)
+    return [name for name, _ in _pairs_in(text)] if usual is None else list(usual)
 
 
 class _Pairs(list[tuple[str, Any]]):
