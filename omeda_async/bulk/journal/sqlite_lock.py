@@ -97,13 +97,20 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
         yield guard
 
 
+@contextmanager
+def _looking_at(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open the lock file to look at it, and wait for nobody."""
+    with closing(connect(guarding(path), mode="ro")) as guard:
+        guard.execute("PRAGMA busy_timeout = 0")
+        yield guard
+
+
 def in_use(path: Path) -> bool:
     """Whether a run has a journal open now."""
     if not guarding(path).exists():
         return False
-    with closing(connect(guarding(path), mode="ro")) as guard:
+    with _looking_at(path) as guard:
         try:
-            guard.execute("PRAGMA busy_timeout = 0")
             guard.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         except sqlite3.Error as error:
             _check_lock(path, error)
@@ -144,9 +151,8 @@ def was_begun(path: Path) -> bool:
     """Whether the lock file notes that a journal was begun; False while a run has it locked, too."""
     if not guarding(path).exists():
         return False
-    with closing(connect(guarding(path), mode="ro")) as guard:
+    with _looking_at(path) as guard:
         try:
-            guard.execute("PRAGMA busy_timeout = 0")
             return is_begun(guard, path)
         except sqlite3.Error:
             return False
