@@ -79,14 +79,10 @@ local function keep_to_all(state, now)
   end
   if not differ then return end
   table.sort(names)
-  local holds, first = nil, state.clients[names[1]].rate_limit
+  local holds = state.clients[names[1]].rate_limit
   for _, name in ipairs(names) do
     local limit = state.clients[name].rate_limit
-    if not holds then
-      holds = limit
-    elseif not RateLimit.same(limit, first) then
-      holds = RateLimit.tighter(holds, limit)
-    end
+    if not RateLimit.same(limit, holds) then holds = RateLimit.tighter(holds, limit) end
   end
   if not RateLimit.same(holds, state.limits.rate_limit) then Limits.tighten(state.limits, holds, now) end
 end
@@ -94,7 +90,7 @@ end
 local function expire(state, now)
   local over = {}
   for key, grant in pairs(state.grants) do
-    if grant.until_ <= now then over[#over + 1] = {grant.until_, tonumber(key)} end
+    if grant["until"] <= now then over[#over + 1] = {grant["until"], tonumber(key)} end
   end
   table.sort(over, function(a, b) return a[1] < b[1] or (a[1] == b[1] and a[2] < b[2]) end)
   for _, one in ipairs(over) do
@@ -108,21 +104,20 @@ local function expire(state, now)
   end
 end
 
-local function wants(client, now)
-  return (client.interactive > 0 or client.bulk > 0) and client.wants_until > now
+local function wants(client)
+  return client.interactive > 0 or client.bulk > 0
 end
 
-local function want(state, client, ask, now)
-  if client.interactive == 0 and client.bulk == 0 and (ask.interactive > 0 or ask.bulk > 0) then
-    local least = nil
+local function want(state, client, ask)
+  if wants(ask) then
+    local least = INF
     for _, one in pairs(state.clients) do
-      if wants(one, now) then least = min(least or INF, one.served) end
+      if wants(one) then least = min(least, one.served) end
     end
-    client.served = max(client.served, least or 0)
+    if least < INF then client.served = max(client.served, least) end
   end
   client.interactive, client.bulk = ask.interactive, ask.bulk
   if ask.leaves then client.interactive, client.bulk = 0, 0 end
-  client.wants_until = INF
 end
 
 local function end_all(state, ask, now)
@@ -140,7 +135,7 @@ local function reconcile(state, ask, now)
   for _, number in ipairs(numbers(state, ask.client)) do
     local grant = state.grants[key_of(number)]
     if grant.fetched and held[number] then
-      grant.until_ = now + ask.lease
+      grant["until"] = now + ask.lease
     elseif grant.fetched then
       complete(state, {permit = number, sent = false}, now)
     end
@@ -157,21 +152,21 @@ local function grant(state, name, lane, now)
   local permit = Limits.take(limits, now, lane)
   if limits.rate_limit.pace then Limits.went(limits, permit, now) end
   state.last = state.last + 1
-  state.grants[key_of(state.last)] = {permit = permit, client = name, until_ = now + PATIENCE, fetched = false}
+  state.grants[key_of(state.last)] = {permit = permit, client = name, ["until"] = now + PATIENCE, fetched = false}
   client.served = client.served + 1
   client[lane] = client[lane] - 1
   local overtaken = false
   if lane == INTERACTIVE then
-    for _, one in pairs(state.clients) do overtaken = overtaken or (one.bulk > 0 and wants(one, now)) end
+    for _, one in pairs(state.clients) do overtaken = overtaken or one.bulk > 0 end
   end
   limits.in_a_row = overtaken and limits.in_a_row + 1 or 0
 end
 
 -- Who has had least of those who want something in a lane and can come for it.
-local function neediest(state, called, now, lane)
+local function neediest(state, called, lane)
   local found, least = nil, nil
   for name, client in pairs(state.clients) do
-    if client[lane] > 0 and client.wants_until > now and not called[name]
+    if client[lane] > 0 and not called[name]
       and (not found or client.served < least or (client.served == least and name < found)) then
       found, least = name, client.served
     end
@@ -183,7 +178,7 @@ local function next_one(state, called, now)
   local lanes = {INTERACTIVE, BULK}
   if state.limits.in_a_row >= GRANTS - 1 then lanes = {BULK, INTERACTIVE} end
   for _, lane in ipairs(lanes) do
-    local name = neediest(state, called, now, lane)
+    local name = neediest(state, called, lane)
     if name then
       if opens_at(state, now, lane) <= now then return name, lane end
       return nil
@@ -216,7 +211,7 @@ local function fetch(state, ask, now)
     if not one.fetched and ask.leaves then
       complete(state, {permit = number, sent = false}, now)
     elseif not one.fetched then
-      one.fetched, one.until_ = true, now + ask.lease
+      one.fetched, one["until"] = true, now + ask.lease
       Limits.mark(state.limits, one.permit, now)
       permits[#permits + 1] = {number, one.permit.priority}
     end
@@ -230,11 +225,11 @@ local function again_in(state, client, me, now)
   local at, pace, before = opens_at(state, now, lane), state.limits.rate_limit.pace, 0
   for name, one in pairs(state.clients) do
     local is_before = one.served < client.served or (one.served == client.served and name < me)
-    if is_before and one[lane] > 0 and wants(one, now) then before = before + 1 end
+    if is_before and one[lane] > 0 then before = before + 1 end
   end
   at = at + (pace and before * pace or min(before * STAGGER, LATEST))
   for _, one in pairs(state.grants) do
-    if not one.fetched then at = min(at, one.until_) end
+    if not one.fetched then at = min(at, one["until"]) end
   end
   if at == INF then return nil end
   return max(0, at - now)
@@ -254,13 +249,13 @@ function Account.turn(state, ask, clock, server)
   expire(state, now)
   local paused = end_all(state, ask, now)
   reconcile(state, ask, now)
-  want(state, client, ask, now)
+  want(state, client, ask)
   local calls = allot(state, ask.client, now)
   local permits = fetch(state, ask, now)
   local again = again_in(state, client, ask.client, now)
   client.wants_until = now + PATIENCE + (again or ask.lease)
   local scarce = opens_at(state, now, BULK) > now
-  for _, one in pairs(state.clients) do scarce = scarce or (one ~= client and wants(one, now)) end
+  for _, one in pairs(state.clients) do scarce = scarce or (one ~= client and wants(one)) end
   if ask.leaves then state.clients[ask.client] = nil end
   local earliest = max(Limits.earliest(state.limits, now), state.hold_until) - now
   return {

@@ -4,75 +4,51 @@
 -- cjson writes 14 digits, which do for times from the state's beginning, and no infinities: those are words.
 
 local VERSION = 1
+local WORDS = {inf = INF, ["-inf"] = -INF, nan = 0 / 0, [INF] = "inf", [-INF] = "-inf"}
 
-local function written(number)
-  if number ~= number then return "nan" end
-  if number == INF then return "inf" end
-  if number == -INF then return "-inf" end
-  return number
-end
-
-local function read(number)
-  if type(number) ~= "string" then return number end
-  if number == "nan" then return 0 / 0 end
-  if number == "inf" then return INF end
-  if number == "-inf" then return -INF end
-  return tonumber(number)
+-- Put words for numbers that cjson does not know, or those numbers for the words, wherever there may be some.
+local function exchange(state)
+  local limits, caution = state.limits, state.limits._caution
+  for _, part in ipairs({state, limits, limits._demand, caution, caution.steady or {}, caution.brisk or {}}) do
+    for key, item in pairs(part) do
+      if item ~= item then
+        part[key] = "nan"
+      elseif WORDS[item] then
+        part[key] = WORDS[item]
+      end
+    end
+  end
 end
 
 -- A list; cjson takes an empty one for an object, so that it is a word until the rest is text.
 local EMPTY = "@"
 
 local function list(items)
-  if items[1] == nil then return EMPTY end
-  return items
+  return items[1] == nil and EMPTY or items
 end
 
 local function encode(value)
   local text, parts, from = cjson.encode(value), {}, 1
-  local at = text:find(EMPTY, from, true)
+  local at, ends = text:find('"' .. EMPTY .. '"', from, true)
   while at do
-    if text:sub(at - 1, at + 1) == '"@"' then
-      parts[#parts + 1], from = text:sub(from, at - 2), at + 2
-      parts[#parts + 1] = "[]"
-    end
-    at = text:find(EMPTY, at + 1, true)
+    parts[#parts + 1], from = text:sub(from, at - 1), ends + 1
+    at, ends = text:find('"' .. EMPTY .. '"', from, true)
   end
   parts[#parts + 1] = text:sub(from)
-  return table.concat(parts)
+  return table.concat(parts, "[]")
 end
 
 local function listed(rate_limit)
-  if rate_limit.windows[1] then return rate_limit end
   return {
-    windows = EMPTY, parallel = rate_limit.parallel, pace = rate_limit.pace,
+    windows = list(rate_limit.windows), parallel = rate_limit.parallel, pace = rate_limit.pace,
     interactive_reserve = rate_limit.interactive_reserve,
   }
-end
-
-local function convert_pace(pace, convert)
-  if not pace then return nil end
-  return {
-    rate = convert(pace.rate), patience = pace.patience, next_at = convert(pace.next_at),
-    _first = convert(pace._first), _grown = convert(pace._grown), _clean_since = convert(pace._clean_since),
-  }
-end
-
--- Convert what may be infinite.
-local function convert(state, number)
-  local limits, caution = state.limits, state.limits._caution
-  state.hold_until, state.held_since = number(state.hold_until), number(state.held_since)
-  limits._last_grant, limits._next_paced = number(limits._last_grant), number(limits._next_paced)
-  limits._demand._began = number(limits._demand._began)
-  caution.paused_until, caution._began = number(caution.paused_until), number(caution._began)
-  caution._halved_at = number(caution._halved_at)
-  caution.steady, caution.brisk = convert_pace(caution.steady, number), convert_pace(caution.brisk, number)
 end
 
 -- Write a state; it is of no use afterwards.
 local function dump(state)
   local limits = state.limits
-  convert(state, written)
+  exchange(state)
   state.version, state.clock = VERSION, string.format("%.17g", state.clock)
   limits._caution.rate_limit, limits._caution.parallel = nil, limits._caution.parallel or NULL
   for _, gate in ipairs(limits._gates) do
@@ -80,30 +56,23 @@ local function dump(state)
   end
   limits._gates, limits._readings = list(limits._gates), list(limits._readings)
   for _, client in pairs(state.clients) do
-    if RateLimit.same(client.rate_limit, limits.rate_limit) then
-      client.rate_limit = nil
-    else
-      client.rate_limit = listed(client.rate_limit)
-    end
+    local is_same = RateLimit.same(client.rate_limit, limits.rate_limit)
+    client.rate_limit = not is_same and listed(client.rate_limit) or nil
   end
   limits.rate_limit = listed(limits.rate_limit)
-  for _, one in pairs(state.grants) do
-    one["until"], one.until_ = one.until_, nil
-    one.permit.before = list(one.permit.before)
-  end
+  for _, one in pairs(state.grants) do one.permit.before = list(one.permit.before) end
   return encode(state)
 end
 
 local function load(text)
   local state = cjson.decode(text)
   if state.version ~= VERSION then return state end
-  convert(state, read)
-  local rate_limit = state.limits.rate_limit
-  state.limits._caution.rate_limit = rate_limit
+  exchange(state)
+  state.clock = tonumber(state.clock)
+  local rate_limit, caution = state.limits.rate_limit, state.limits._caution
+  caution.rate_limit = rate_limit
+  if caution.parallel == NULL then caution.parallel = nil end
   for _, client in pairs(state.clients) do client.rate_limit = client.rate_limit or rate_limit end
-  if state.limits._caution.parallel == NULL then state.limits._caution.parallel = nil end
-  state.clock = read(state.clock)
-  for _, one in pairs(state.grants) do one.until_, one["until"] = one["until"], nil end
   return state
 end
 
