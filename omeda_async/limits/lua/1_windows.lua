@@ -1,5 +1,6 @@
 -- The rules of an account's limits, as in ``_slots``, ``_reserve``, ``_header_evidence`` and ``_gate``: name by name.
--- The Python modules say why; what differs from them is a fault, and tests/limits compares the two step by step.
+-- The Python modules say why; what differs from them is a fault, and tests/limits compares the two step by step. What
+-- only limiters of one process ask, such as for an attempt with others ahead of it, is not here.
 
 local INF = math.huge
 local NULL = cjson.null
@@ -133,15 +134,11 @@ function Slots.oldest_received(slots, now)
   return INF
 end
 
-function Slots.earliest(slots, now, ahead)
+function Slots.earliest(slots, now)
   local calls = slots.window.calls
-  if ahead + slots._in_use < calls or ahead + Slots.used(slots, now) < calls then return now end
-  local over = ahead + slots._in_use - calls
-  local laps = floor(over / calls)
-  local rest = over - laps * calls
-  local line = slots._cooling
-  if slots._unanswered[1] then line = merged(slots._cooling, slots._unanswered) end
-  return (line[rest + 1] or now + slots.lap) + laps * slots.lap
+  if slots._in_use < calls or Slots.used(slots, now) < calls then return now end
+  local over = slots._in_use - calls
+  return (Slots.returns(slots, now)[over % calls + 1] or now + slots.lap) + floor(over / calls) * slots.lap
 end
 
 -- Demand and reserve ------------------------------------------------------------------------------------------------
@@ -305,13 +302,10 @@ function Gate.probe_at(gate, now, last_grant)
   return INF
 end
 
-function Gate.earliest(gate, now, ahead)
-  local by_slots = Slots.earliest(gate.slots, now, ahead)
+function Gate.earliest(gate, now)
+  local by_slots = Slots.earliest(gate.slots, now)
   if by_slots <= now or not Evidence.trusted(gate.evidence, now) then return by_slots end
-  local begins = Evidence.reset_span(gate.evidence, now)
-  local window = gate.slots.window
-  local laps = floor(max(0, ahead - Slots.free(gate.slots, now)) / window.calls)
-  return min(by_slots, max(now, begins or now) + laps * window.seconds * (1 - DRIFT))
+  return min(by_slots, max(now, Evidence.reset_span(gate.evidence, now) or now))
 end
 
 function Gate.has_ended(gate, now)

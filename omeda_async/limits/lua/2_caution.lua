@@ -13,30 +13,23 @@ local function rates(limit)
   return list
 end
 
-function RateLimit.steady(limit)
-  local least = INF
-  for _, rate in ipairs(rates(limit)) do least = min(least, rate) end
-  return least
+local function lengths(limit)
+  local list = {}
+  for i, window in ipairs(limit.windows) do list[i] = window.seconds end
+  return list
 end
 
-function RateLimit.briskest(limit)
-  local list = rates(limit)
-  local most = list[1] or INF
-  for _, rate in ipairs(list) do most = max(most, rate) end
-  return most
+-- The least or the greatest of a list, as is chosen; of an empty one, something else.
+local function best(choose, list, otherwise)
+  local found = list[1] or otherwise
+  for _, item in ipairs(list) do found = choose(found, item) end
+  return found
 end
 
-function RateLimit.shortest(limit)
-  local seconds = limit.windows[1] and limit.windows[1].seconds or 1
-  for _, window in ipairs(limit.windows) do seconds = min(seconds, window.seconds) end
-  return seconds
-end
-
-function RateLimit.longest(limit)
-  local seconds = limit.windows[1] and limit.windows[1].seconds or 60
-  for _, window in ipairs(limit.windows) do seconds = max(seconds, window.seconds) end
-  return seconds
-end
+function RateLimit.steady(limit) return best(min, rates(limit), INF) end
+function RateLimit.briskest(limit) return best(max, rates(limit), INF) end
+function RateLimit.shortest(limit) return best(min, lengths(limit), 1) end
+function RateLimit.longest(limit) return best(max, lengths(limit), 60) end
 
 function RateLimit.same(one, other)
   if one.parallel ~= other.parallel or one.pace ~= other.pace or #one.windows ~= #other.windows

@@ -79,7 +79,7 @@ end
 local function opens_to_bulk_at(limits, now)
   if limits.rate_limit.interactive_reserve == 0 then return -INF end
   local parallel, at = limits._caution.parallel, -INF
-  if parallel and 2 * limits.in_flight >= parallel and limits._bulk_in_flight > 0
+  if parallel and limits._bulk_in_flight > 0
     and limits.in_flight >= parallel - RateLimit.reserve_of(limits.rate_limit, parallel) then
     return INF
   end
@@ -237,6 +237,6 @@ end
 function Limits.earliest(limits, now)
   local at = max(now, limits._caution.paused_until)
   if limits.rate_limit.pace then at = max(at, Limits.turn_at(limits, now)) end
-  for _, gate in ipairs(limits._gates) do at = max(at, Gate.earliest(gate, now, 0)) end
+  for _, gate in ipairs(limits._gates) do at = max(at, Gate.earliest(gate, now)) end
   return at
 end
