@@ -119,7 +119,7 @@ class AccountState:
         return Reply(
             permits=permits,
             again_in=again_in,
-            earliest=(self._earliest_in(now, INTERACTIVE), self._earliest_in(now, BULK)),
+            earliest=max(self.limits.earliest(now, 0, BULK), self.hold_until) - now,
             paused_for=paused,
             calls=calls,
             scarce=self._is_scarce(client, now),
@@ -260,7 +260,7 @@ class AccountState:
             client.bulk -= 1
         else:
             client.interactive -= 1
-        overtaken = lane is INTERACTIVE and any(one.bulk for one in self._wanting())
+        overtaken = lane is INTERACTIVE and any(one.bulk for one in self.clients.values())
         limits.in_a_row = limits.in_a_row + 1 if overtaken else 0
 
     def _next(self, called: set[str], now: float) -> tuple[str, Priority] | None:
@@ -302,6 +302,3 @@ class AccountState:
 
     def _is_scarce(self, client: Client, now: float) -> bool:
         return self._opens_at(now, BULK) > now or any(one is not client for one in self._wanting())
-
-    def _earliest_in(self, now: float, lane: Priority) -> float:
-        return max(self.limits.earliest(now, 0, lane), self.hold_until) - now

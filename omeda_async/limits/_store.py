@@ -62,8 +62,8 @@ class Reply:
     asked for: what is sent has to arrive within the lease, though its client may have died."""
     again_in: float | None = None
     """Seconds until it should come again if it still wants something; None when another client's turn decides."""
-    earliest: tuple[float, float] = (0.0, 0.0)
-    """Seconds until the next attempt could go at the earliest: an interactive one, one of bulk."""
+    earliest: float = 0.0
+    """Seconds until the next attempt could go at the earliest, in whichever lane."""
     paused_for: float = 0.0
     """Seconds for which the account waits because of what the client has told."""
     calls: tuple[str, ...] = ()

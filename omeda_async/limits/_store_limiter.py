@@ -102,7 +102,7 @@ class StoreLimiter:
                 raise
             if permit is None:
                 self._leave(waiter, priority)
-                raise self._refusal(loop, priority, max_wait)
+                raise self._refusal(loop.time(), max_wait)
             if not permit.is_over():
                 return permit
             self.release(permit, sent=False)  # the loop was busy, or stood still, for longer than it may be used
@@ -190,9 +190,9 @@ class StoreLimiter:
         now = loop.time()
         patience = max(deadline, now + GRACE)
         self._lanes.join(waiter, priority, patience, first=first)
-        self._times.add(waiter, priority, deadline)
+        self._times.add(waiter, deadline)
         self._arm(loop, patience)
-        if not self._wanted[priority] or deadline < self._times.earliest[priority]:
+        if not self._wanted[priority] or deadline < self._times.earliest:
             self._ask_soon()
         return waiter
 
@@ -215,17 +215,16 @@ class StoreLimiter:
         if any((self._wanted[lane] > 0) != (waiting[lane] > 0) for lane in Priority):
             self._ask_soon()
 
-    def _refusal(self, loop: asyncio.AbstractEventLoop, priority: Priority, max_wait: float | None) -> OmedaAsyncError:
+    def _refusal(self, now: float, max_wait: float | None) -> OmedaAsyncError:
         if self._failure is not None:
             return ConfigurationError(self._failure)
         if self._closed or max_wait is None:
             return closed()
-        now = loop.time()
         if not self._told.answered or not self._is_reachable(now):
             return away(max_wait, self._store.name, self._why if self._is_away else "")
         if held_for := self._times.held_for(now):
             return held_back(max_wait, self._store.name, held_for)
-        return too_long(max_wait, max(0.0, self._times.earliest[priority] - now) or None)
+        return too_long(max_wait, max(0.0, self._times.earliest - now) or None)
 
     def _ask_soon(self) -> None:
         self._due = True

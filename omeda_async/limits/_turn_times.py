@@ -4,7 +4,6 @@ import heapq
 import math
 
 from omeda_async.limits._lanes import Waiter
-from omeda_async.limits._rate_limit import Priority
 from omeda_async.limits._store import Reply
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
@@ -22,22 +21,22 @@ class TurnTimes:
 
     def __init__(self, lease: float) -> None:
         self._lease = lease
-        self.earliest = dict.fromkeys(Priority, -math.inf)
-        """When the next attempt of a lane could go at the earliest, by the last reply."""
+        self.earliest = -math.inf
+        """When the next attempt could go at the earliest, by the last reply."""
         self._held_until = -math.inf
         self._again_at = math.inf
         self._renew_at = math.inf
         self._retry_at = -math.inf
         self._pause = FIRST_PAUSE
         self._last = 0
-        self._deadlines: dict[Priority, list[tuple[float, int, Waiter]]] = {lane: [] for lane in Priority}
+        self._deadlines: list[tuple[float, int, Waiter]] = []
 
-    def add(self, waiter: Waiter, priority: Priority, deadline: float) -> None:
+    def add(self, waiter: Waiter, deadline: float) -> None:
         """Note until when somebody may wait; infinity for as long as it takes."""
         if deadline == math.inf:
             return
         self._last += 1
-        heap = self._deadlines[priority]
+        heap = self._deadlines
         heapq.heappush(heap, (deadline, self._last, waiter))
         if heap[0][2].done() or self._last % 1024 == 0:
             heap[:] = [entry for entry in heap if not entry[2].done()]
@@ -54,17 +53,15 @@ class TurnTimes:
             mark: What ``begin`` has returned: who came later gets a turn of its own.
             now: The time.
         """
-        found = list[Waiter]()
-        for lane, heap in self._deadlines.items():
-            later = list[tuple[float, int, Waiter]]()
-            while heap and (heap[0][0] < self.earliest[lane] or heap[0][0] <= now or heap[0][2].done()):
-                entry = heapq.heappop(heap)
-                if entry[1] > mark and entry[0] >= self.earliest[lane]:
-                    later.append(entry)
-                else:
-                    found.append(entry[2])
-            for entry in later:
-                heapq.heappush(heap, entry)
+        heap, found, later = self._deadlines, list[Waiter](), list[tuple[float, int, Waiter]]()
+        while heap and (heap[0][0] < self.earliest or heap[0][0] <= now or heap[0][2].done()):
+            entry = heapq.heappop(heap)
+            if entry[1] > mark and entry[0] >= self.earliest:
+                later.append(entry)
+            else:
+                found.append(entry[2])
+        for entry in later:
+            heapq.heappush(heap, entry)
         return found
 
     def answered(self, reply: Reply, asked: float, now: float) -> bool:
@@ -78,8 +75,7 @@ class TurnTimes:
         self._again_at = math.inf if reply.again_in is None else now + max(AT_ONCE, reply.again_in)
         self._renew_at = now + self._lease / 3
         self._held_until = now + reply.held_for if reply.held_for else -math.inf
-        interactive, bulk = (asked + seconds if seconds > 0 else -math.inf for seconds in reply.earliest)
-        self.earliest = {Priority.INTERACTIVE: interactive, Priority.BULK: bulk}
+        self.earliest = asked + reply.earliest if reply.earliest > 0 else -math.inf
         return is_new
 
     def failed(self, now: float) -> bool:

@@ -17,7 +17,7 @@ def test_a_reply_in_which_nothing_is_said_grants_nothing_and_holds_nothing_up() 
     """Nobody else waits, and there is nothing to come for."""
     reply = Reply(rate_limit=LIMIT, clock=7.0)
     assert (reply.permits, reply.again_in, reply.calls, reply.scarce) == ((), None, (), False)
-    assert (reply.earliest, reply.paused_for, reply.held_for) == ((0.0, 0.0), 0.0, 0.0)
+    assert (reply.earliest, reply.paused_for, reply.held_for) == (0.0, 0.0, 0.0)
 
 
 def test_an_attempt_of_which_nothing_is_said_had_no_response() -> None:

@@ -247,7 +247,7 @@ async def test_who_may_wait_as_long_as_it_takes_behind_another_costs_no_turn(
         limiter.release(permit, status=204)
     first = asyncio.create_task(limiter.acquire())
     await asyncio.sleep(0.1)
-    before, opens_at = len(server.turns), limiter._times.earliest[Priority.INTERACTIVE]
+    before, opens_at = len(server.turns), limiter._times.earliest
     with pytest.raises(error):
         async with asyncio.timeout(0.1):
             await limiter.acquire(max_wait=opens_at - loop.time() - less)

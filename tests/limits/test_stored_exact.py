@@ -34,7 +34,7 @@ def test_a_reply_that_says_nothing_more_gives_nothing() -> None:
     assert attrs.asdict(reply, recurse=False) == {
         "permits": (),
         "again_in": None,
-        "earliest": (0.0, 0.0),
+        "earliest": 0.0,
         "paused_for": 0.0,
         "calls": (),
         "scarce": False,

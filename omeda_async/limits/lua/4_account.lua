@@ -257,9 +257,9 @@ function Account.turn(state, ask, clock, server)
   local scarce = opens_at(state, now, BULK) > now
   for _, one in pairs(state.clients) do scarce = scarce or (one ~= client and wants(one)) end
   if ask.leaves then state.clients[ask.client] = nil end
-  local earliest = max(Limits.earliest(state.limits, now), state.hold_until) - now
   return {
-    permits = permits, again_in = again, earliest = {earliest, earliest}, paused_for = paused, calls = calls,
-    scarce = scarce, rate_limit = state.limits.rate_limit, clock = clock, held_for = max(0, state.hold_until - now),
+    permits = permits, again_in = again, paused_for = paused, calls = calls, scarce = scarce,
+    earliest = max(Limits.earliest(state.limits, now), state.hold_until) - now,
+    rate_limit = state.limits.rate_limit, clock = clock, held_for = max(0, state.hold_until - now),
   }
 end
