@@ -72,7 +72,6 @@ class StoreLimiter:
         """What the store believes that we still want."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: asyncio.Task[None] | None = None
-        self._listens: asyncio.Task[None] | None = None
         self._woken: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = math.inf  # kept here, as uvloop's timers do not all know it
@@ -80,9 +79,9 @@ class StoreLimiter:
         self._is_scarce = False
         self._asked_at = math.inf
         """When the turn began that is under way."""
-        self._is_away = self._closed = self._gone = self._warned = False
-        self._why = ""
-        """Why the store was away last."""
+        self._away: str | None = None
+        """Why the store is away; None while it is not."""
+        self._closed = self._gone = self._warned = False
         self._failure: str | None = None
         """Why the store cannot be used at all."""
 
@@ -135,18 +134,16 @@ class StoreLimiter:
     def view(self) -> LimitsView:
         now = _clock.monotonic() if self._loop is None else self._loop.time()
         held_for, seen = self._times.held_for(now), self._store.view()
-        if seen is None:
-            nothing = LimiterState(self._told.rate_limit).view(now, {}, 1)
-            seen = attrs.evolve(nothing, held_for=None, next_slot_in=None, next_bulk_in=None)
-        else:
-            seen = attrs.evolve(
-                seen,
-                held_for=held_for,
-                next_slot_in=None if seen.next_slot_in is None else max(seen.next_slot_in, held_for),
-                next_bulk_in=None if seen.next_bulk_in is None else max(seen.next_bulk_in, held_for),
-            )
+        shown = LimiterState(self._told.rate_limit).view(now, {}, 1) if seen is None else seen
+
+        def after_the_hold(seconds: float | None) -> float | None:
+            return None if seen is None or seconds is None else max(seconds, held_for)
+
         return attrs.evolve(
-            seen,
+            shown,
+            held_for=None if seen is None else held_for,
+            next_slot_in=after_the_hold(shown.next_slot_in),
+            next_bulk_in=after_the_hold(shown.next_bulk_in),
             waiting=self._lanes.waiting(),
             shared_by=self._store.name,
             store_reachable=self._is_reachable(now),
@@ -169,8 +166,8 @@ class StoreLimiter:
         try:
             await asyncio.wait({parting}, timeout=PARTING)
         finally:
-            for task in (parting, self._turns, self._listens):
-                if task is not None:  # nobody waits for it, whether it listens or not; but it has to have begun
+            for task in (parting, self._turns):
+                if task is not None:  # nobody waits for it; but it has to have begun
                     asyncio.get_running_loop().call_soon(task.cancel)
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -221,7 +218,7 @@ class StoreLimiter:
         if self._closed or max_wait is None:
             return closed()
         if not self._told.answered or not self._is_reachable(now):
-            return away(max_wait, self._store.name, self._why if self._is_away else "")
+            return away(max_wait, self._store.name, self._away or "")
         if held_for := self._times.held_for(now):
             return held_back(max_wait, self._store.name, held_for)
         return too_long(max_wait, max(0.0, self._times.earliest - now) or None)
@@ -243,7 +240,7 @@ class StoreLimiter:
         if self._gone or self._failure is not None:
             return False
         if self._closed:
-            return bool(self._told.held or (self._told.has_news and not self._is_away))
+            return bool(self._told.held or (self._told.has_news and self._away is None))
         return bool(self._due or self._lanes.waiters or self._told.held or self._told.has_news)
 
     @property
@@ -265,20 +262,20 @@ class StoreLimiter:
             self._fail(f"{type(error).__name__}, see the log")
         finally:
             self._turns = None
-            self._listen_no_more()
 
     async def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait until the next turn is due, or something has happened."""
+        """Wait until the next turn is due, or something has happened here or at the store."""
         self._woken = loop.create_future()
         timer = loop.call_at(self._turn_at, self._wake)
-        if not self._lanes.waiters:
-            self._listen_no_more()
-        elif self._listens is None and not self._is_away and not self._times.held_for(loop.time()):
-            self._listens = loop.create_task(self._listen(), name="omeda_async limits")
+        listens = None
+        if self._lanes.waiters and self._away is None and not self._times.held_for(loop.time()):
+            listens = loop.create_task(self._listen(), name="omeda_async limits")
         try:
             await self._woken
         finally:
             timer.cancel()
+            if listens is not None:
+                listens.cancel()
 
     async def _listen(self) -> None:
         try:
@@ -286,15 +283,7 @@ class StoreLimiter:
         except Exception as error:  # noqa: BLE001 it only makes waits shorter; the turns tell what is wrong
             logger.debug("%s does not tell of changes: %s", self._store.name, type(error).__name__)
             await _clock.sleep(SILENT)
-        if self._listens is asyncio.current_task():
-            self._listens = None
-        if self._lanes.waiters:
-            self._ask_soon()
-
-    def _listen_no_more(self) -> None:
-        if self._listens is not None:
-            self._listens.cancel()
-            self._listens = None
+        self._ask_soon()
 
     async def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         self._due = False
@@ -305,8 +294,7 @@ class StoreLimiter:
         try:
             reply = await self._store.turn(ask)
         except StoreAway as error:
-            self._is_away = self._due = True
-            self._why = str(error)
+            self._due, self._away = True, str(error)
             tell = logger.warning if self._times.failed(loop.time()) else logger.debug
             tell("%s does not answer, and nothing goes until it does: %s", self._store.name, error)
         except StoreRefused as error:
@@ -324,7 +312,7 @@ class StoreLimiter:
 
     def _take(self, ask: Ask, reply: Reply, began: float) -> None:
         """Hand out what has come."""
-        self._is_away, self._is_scarce = False, reply.scarce
+        self._away, self._is_scarce = None, reply.scarce
         permits = self._told.take(ask, reply, began, _clock.now())
         self._wanted = {INTERACTIVE: ask.interactive, BULK: ask.bulk}
         for permit in permits:
@@ -351,7 +339,7 @@ class StoreLimiter:
 
     def _is_reachable(self, now: float) -> bool:
         """Whether the store has answered the last turn, or still may in good time."""
-        return not self._is_away and now <= self._asked_at + SILENT
+        return self._away is None and now <= self._asked_at + SILENT
 
     def _fail(self, reason: str) -> None:
         self._failure = f"share_limits: {self._store.name} cannot share limits: {reason}"
