@@ -7,13 +7,14 @@ was sent meanwhile, and nothing is granted for a window and a lease.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import attrs
 
 from omeda_async._postgres import Address, Link, PostgresError, PostgresLate, late_ones
 from omeda_async.limits._account_state import AccountState
-from omeda_async.limits._store import Ask, Reply, StoreAway, StoreRefused
+from omeda_async.limits._store import Ask, Reply, StoreAway, StoreRefused, running_on
 from omeda_async.limits._stored import dump_state, load_state
 from omeda_async.limits._view import LimitsView
 
@@ -100,7 +101,8 @@ class PostgresStore:
         """What the row said when the state was read or written; empty when the state is to be read anew."""
         self._last = 0
         """The last permit that the row is known to have had: it never has fewer, unless it is an older one."""
-        self._seen: tuple[float, Callable[[], float], float] | None = None
+        self._clock: Callable[[], float] | None = None
+        """The server's, once there has been a turn."""
 
     async def turn(self, ask: Ask) -> Reply:
         if self._closed:
@@ -124,17 +126,12 @@ class PostgresStore:
         raise StoreAway("its connections break off")
 
     async def changed(self) -> None:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_AGAIN if self._is_called else LOOK_SOON):
                 await self._called.wait()
-        except TimeoutError:
-            pass
 
     def view(self) -> LimitsView | None:
-        if self._state is None or self._seen is None:
-            return None
-        at, clock, then = self._seen
-        return self._state.view(at + clock() - then)
+        return None if self._state is None or self._clock is None else self._state.view(self._clock())
 
     async def aclose(self) -> None:
         self._closed = True
@@ -160,8 +157,7 @@ class PostgresStore:
         said = [_WRITE, *([_CALL] if reply.calls else []), "COMMIT"]
         await link.run(";\n".join(said), values | calls, within=self._within)
         self._step, self._last, self._was_fit = step, state.last, True
-        now = asyncio.get_running_loop().time
-        self._seen = reply.clock, now, now()
+        self._clock = running_on(reply.clock)
         return reply
 
     async def _locked(self, link: Link) -> tuple[str, float, str, str]:

@@ -8,13 +8,14 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha1
 from importlib import resources
 
 from redis.exceptions import MovedError, NoScriptError, RedisError, ResponseError
 
 from omeda_async.limits._redis_link import Address, Link, explained, late_ones
-from omeda_async.limits._store import Ask, Reply, StoreAway, StoreRefused
+from omeda_async.limits._store import Ask, Reply, StoreAway, StoreRefused, running_on
 from omeda_async.limits._stored import VERSION, dump_ask, load_reply, load_state
 from omeda_async.limits._view import LimitsView
 
@@ -64,7 +65,8 @@ class RedisStore:
         self._listener: asyncio.Task[None] | None = None
         self._ear: Link | None = None
         self._listens = self._closed = self._warned = False
-        self._last: tuple[bytes, float, Callable[[], float], float] | None = None
+        self._last: tuple[bytes, Callable[[], float]] | None = None
+        """The state after the last turn, and the server's clock."""
 
     async def turn(self, ask: Ask) -> Reply:
         if self._closed:
@@ -74,22 +76,19 @@ class RedisStore:
             self._listener = asyncio.create_task(self._listen(f"{self._key}:{ask.client}"), name="omeda_async calls")
         answer, state = await self._evaluated(dump_ask(ask))
         reply = load_reply(answer)
-        clock = asyncio.get_running_loop().time
-        self._last = state, reply.clock, clock, clock()
+        self._last = state, running_on(reply.clock)
         return reply
 
     async def changed(self) -> None:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_AGAIN if self._listens else LOOK_SOON):
                 await self._called.wait()
-        except TimeoutError:
-            pass
 
     def view(self) -> LimitsView | None:
         if self._last is None:
             return None
-        text, at, clock, then = self._last
-        return load_state(text, self._uniform).view(at + clock() - then)
+        text, clock = self._last
+        return load_state(text, self._uniform).view(clock())
 
     async def aclose(self) -> None:
         self._closed = True

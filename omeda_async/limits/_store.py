@@ -4,6 +4,8 @@ A store keeps the state of an account where all of them reach it, and steps it o
 what has ended and what it wants, and gets permits. The rules are in ``_account_state``, the same for every store.
 """
 
+import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 import attrs
@@ -76,6 +78,13 @@ class Reply:
     """What the store's clock showed, in seconds."""
     held_for: float = 0.0
     """Seconds for which nothing is granted, as it is not known what was sent before."""
+
+
+def running_on(clock: float) -> Callable[[], float]:
+    """Return a clock that shows now what a store's has shown, and runs on with the loop's."""
+    time = asyncio.get_running_loop().time
+    ahead = clock - time()
+    return lambda: time() + ahead
 
 
 class StoreAway(Exception):
