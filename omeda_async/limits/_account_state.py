@@ -239,7 +239,7 @@ class AccountState:
 
         One permit at most waits for a client that is not there: more could wait in vain.
         """
-        called = {grant.client for grant in self.grants.values() if not grant.fetched} - {present}
+        called = set(self.called()) - {present}
         before = set(called)
         while (found := self._next(called, now)) is not None:
             name, lane = found

@@ -36,22 +36,21 @@ def read_advice(headers: Mapping[str, str]) -> Advice | None:
     return Advice(limit, remaining, reset, slack)
 
 
-def _get(headers: Mapping[str, str], name: str) -> str | None:
+def _get(headers: Mapping[str, str], name: str) -> str:
     # aiohttp's mapping ignores case; a plain dictionary may be in either spelling.
     text = headers.get(name)
     if text is None:
         text = headers.get(name.lower())
-    return text.strip() if isinstance(text, str) else None
+    return text.strip() if isinstance(text, str) else ""
 
 
 def _count(headers: Mapping[str, str], name: str) -> int | None:
     text = _get(headers, name)
-    return int(text) if text is not None and _COUNT.fullmatch(text) else None
+    return int(text) if _COUNT.fullmatch(text) else None
 
 
 def _seconds(headers: Mapping[str, str], name: str) -> tuple[float | None, float]:
-    text = _get(headers, name)
-    match = _SECONDS.fullmatch(text) if text is not None else None
+    match = _SECONDS.fullmatch(_get(headers, name))
     if match is None or float(match[0]) > LONGEST_RESET:
         return None, 0.0
     return float(match[0]), 10.0 ** -len(match[1] or "")

@@ -1,7 +1,6 @@
 """Where limits are shared: what ``share_limits`` may say, and the store that it means."""
 
 import hashlib
-import importlib
 import importlib.util
 import os
 from collections.abc import Callable
@@ -16,16 +15,10 @@ if TYPE_CHECKING:
     from omeda_async.limits._protocol import Limiter
     from omeda_async.limits._store import Store
 
-# What has to be installed, the extra that does so, and the store.
-_REDIS: Final = ("redis", "redis", "_redis_store", "RedisStore")
-_POSTGRES: Final = ("psycopg", "postgres", "_postgres_store", "PostgresStore")
-_SERVERS: Final = {
-    "redis": _REDIS,
-    "rediss": _REDIS,
-    "unix": _REDIS,
-    "postgresql": _POSTGRES,
-    "postgres": _POSTGRES,
-}
+# What has to be installed, and the extra that does so.
+_REDIS: Final = ("redis", "redis")
+_POSTGRES: Final = ("psycopg", "postgres")
+_SERVERS: Final = {"redis": _REDIS, "rediss": _REDIS, "unix": _REDIS, "postgresql": _POSTGRES, "postgres": _POSTGRES}
 _FILES: Final = frozenset({".db", ".sqlite", ".sqlite3"})
 _SQLITE: Final = b"SQLite format 3\0"
 MARGIN: Final = 1.0
@@ -55,7 +48,7 @@ def check_where(where: object, called: str = "share_limits") -> None:
             f"{called} begins with {shown}, which is no scheme that limits can be shared by: give redis://…, "
             "rediss://…, postgresql://…, or the path of a folder or file alone"
         )
-    module, extra, *_ = _SERVERS[scheme]
+    module, extra = _SERVERS[scheme]
     if importlib.util.find_spec(module) is None:
         raise ConfigurationError(
             f"{called} begins with {scheme}://, which needs an extra: pip install 'omeda-async[{extra}]'"
@@ -113,12 +106,16 @@ def open_store(
         from omeda_async.limits._sqlite_store import SqliteStore  # noqa: PLC0415 only who shares by a file needs SQLite
 
         return SqliteStore(_file(Path(text), name), name, uniform)
-    *_, module, kind = _SERVERS[scheme]
     try:
-        store: Store = getattr(importlib.import_module(f"{__package__}.{module}"), kind)(text, name, uniform=uniform)
+        if _SERVERS[scheme] is _REDIS:
+            from omeda_async.limits._redis_store import RedisStore  # noqa: PLC0415 the same
+
+            return RedisStore(text, name, uniform)
+        from omeda_async.limits._postgres_store import PostgresStore  # noqa: PLC0415 the same
+
+        return PostgresStore(text, name, uniform)
     except ValueError as error:
         raise ConfigurationError(f"share_limits: {error}") from None
-    return store
 
 
 def share_limiter(

@@ -31,7 +31,6 @@ LIMIT = RateLimit(Window(5, 20.0), interactive_reserve=0)
 HOLD = 5.0 + 20.0 * 1.001
 SHORT = 0.15
 """Seconds that a round trip may take, where it is to take too long."""
-Sql = Callable[[str], list[tuple[Any, ...]]]
 
 
 @attrs.define
