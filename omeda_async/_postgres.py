@@ -6,18 +6,18 @@ pass a pooler in transaction mode. What is late is not cancelled, as that would 
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from asyncio import Task
+from collections.abc import Callable, Mapping, Sequence
 from socket import SHUT_RDWR, fromfd
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 
+from omeda_async._bounded import bounded
+
 Rows = list[tuple[Any, ...]]
-_Task: TypeAlias = "asyncio.Task[Any]"
-_late: set[_Task] = set()
-"""What nobody waits for any more, until it has ended."""
 _MISTAKEN: Final = re.compile(
     r"authentication failed|no password supplied|(role|user|database) \"[^\"]*\" does not exist|no pg_hba\.conf entry"
     r"|certificate|no such (database|user)|does not support SSL|not permitted to log in|SSL (is|was) required",
@@ -88,7 +88,8 @@ class Address:
             client_encoding="utf8",
         )
         try:
-            return Link(self, await _bounded(work, within, _connect_no_more))
+            # While it connects, cancelling it ends it at once.
+            return Link(self, await bounded(work, within, PostgresLate, end=Task.cancel, ended=_close_unused))
         except (psycopg.Error, OSError) as error:
             raise self.explained(error) from None
 
@@ -159,7 +160,8 @@ class Link:
         """
         self._unwatch()
         try:
-            found: list[Rows] = await _bounded(self._run(sql, values), within, lambda _: self._shut())
+            work = self._run(sql, values)
+            found = await bounded(work, within, PostgresLate, end=lambda _: self._shut(), ended=lambda _: None)
         except (psycopg.Error, OSError) as error:
             raise self._address.explained(error) from None
         self._watch()
@@ -231,46 +233,6 @@ class Link:
             self._on_notice("")
 
 
-async def _bounded(work: Coroutine[Any, Any, Any], within: float, end: Callable[[_Task], object]) -> Any:
-    """Wait for something so many seconds; what is not over by then is told to end, and nobody waits for that."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait({task}, timeout=within)
-    except asyncio.CancelledError:
-        _abandon(task, end)
-        raise
-    if not task.done():
-        _abandon(task, end)
-        raise PostgresLate(f"no answer within {within:g} s")
-    return task.result()
-
-
-def _abandon(task: _Task, end: Callable[[_Task], object]) -> None:
-    if task.done():
-        _let_go(task)
-        return
-    _late.add(task)
-    task.add_done_callback(_let_go)
-    end(task)
-
-
-def _connect_no_more(task: _Task) -> None:
-    task.cancel()  # while it connects, that is at once
-
-
-def _let_go(task: _Task) -> None:
-    _late.discard(task)
-    if (
-        not task.cancelled()
-        and task.exception() is None
-        and isinstance(found := task.result(), psycopg.AsyncConnection)
-    ):
-        found.pgconn.finish()
-
-
-async def late_ones(within: float) -> None:
-    """Wait for what nobody waits for any more on this loop, so that the loop's end finds nothing."""
-    loop = asyncio.get_running_loop()
-    mine = {task for task in _late if task.get_loop() is loop}
-    if mine:
-        await asyncio.wait(mine, timeout=within)
+def _close_unused(task: "Task[psycopg.AsyncConnection[Any]]") -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().pgconn.finish()

@@ -19,9 +19,9 @@ OWN = "<own package>"
 # Each row: the modules it is about, what of ours they may import, what of others. All are whole-name patterns without
 # "omeda_async."; OWN is the rest of the module's own package. The standard library is free but for SPECIAL below.
 ROWS: list[tuple[str, str, str]] = [
-    (r"_masking|_secret|_version|_clock|_retry_after", r"", r""),
+    (r"_masking|_secret|_version|_clock|_retry_after|_bounded", r"", r""),
     (r"_thread", r"errors|_clock", r""),
-    (r"_postgres", r"", r"psycopg(\..*)?"),
+    (r"_postgres", r"_bounded", r"psycopg(\..*)?"),
     (r"_postgres_blocking", r"_clock", r"psycopg(\..*)?"),
     (r"_postgres_callers", r"_postgres_blocking", r"psycopg(\..*)?"),
     (r"_postgres_tables", r"_postgres_blocking", r""),
@@ -43,7 +43,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_telling", r"errors|events|outcomes|_(clock|hooks|operation)", r""),
     (
         r"limits(\..*)?",
-        rf"errors|_clock|_quick|_checks|_retry_after|_thread|_postgres|{OWN}",
+        rf"errors|_bounded|_clock|_quick|_checks|_retry_after|_thread|_postgres|{OWN}",
         r"attrs|aiolimiter|cattrs(\..*)?|orjson|redis(\..*)?",
     ),
     (r"_checks", r"errors|_secret", r""),
@@ -111,7 +111,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (
         r"bulk\.outbox(\.\w+)?",
-        rf"errors|outcomes|events|limits|_(version|clock|checks|account|generic|result|stop|thread|postgres(_\w+)?)|bulk\._\w+|bulk\.journal\.\w+|{OWN}",
+        rf"errors|outcomes|events|limits|_(version|bounded|clock|checks|account|generic|result|stop|thread|postgres(_\w+)?)|bulk\._\w+|bulk\.journal\.\w+|{OWN}",
         r"attrs|orjson",
     ),
     (
@@ -203,7 +203,7 @@ SPECIAL: list[tuple[str, str]] = [
     (r"time(\..*)?", r"_clock"),
     (
         r"(asyncio\.)?(sleep|create_task|ensure_future)",
-        r"_clock|_auth|_postgres|limits\._(store_limiter|redis_link|redis_store)|sandbox\._(exchange|sums)|bulk\..*|worker\._running|cli\..*",
+        r"_clock|_auth|_bounded|limits\._(store_limiter|redis_store)|sandbox\._(exchange|sums)|bulk\..*|worker\._running|cli\..*",
     ),
     (
         r"asyncio(\..*)?",

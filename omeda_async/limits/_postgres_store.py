@@ -12,7 +12,8 @@ from typing import Final
 
 import attrs
 
-from omeda_async._postgres import Address, Link, PostgresError, PostgresLate, late_ones
+from omeda_async._bounded import late_ones
+from omeda_async._postgres import Address, Link, PostgresError, PostgresLate
 from omeda_async.limits._account_state import AccountState
 from omeda_async.limits._store import Ask, Reply, StoreAway, StoreRefused, running_on
 from omeda_async.limits._stored import dump_state, load_state

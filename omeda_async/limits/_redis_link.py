@@ -4,10 +4,8 @@ redis-py now and then swallows a cancellation and reads on. Each command is a ta
 for one that is late, and its connection is cut, which ends it.
 """
 
-import asyncio
 import math
 import re
-from collections.abc import Coroutine
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,13 +24,12 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from omeda_async._bounded import Task, bounded
 from omeda_async.limits._store import StoreAway, StoreRefused
 
 _PASSES = (AskError, ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
 _PASSING = re.compile(r"(BUSY|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|UNKILLABLE)\b")
 """Errors that go away by themselves, or with the connection."""
-_late: set["asyncio.Task[Any]"] = set()
-"""Commands that nobody waits for any more, until they have ended."""
 
 
 class Address:
@@ -111,7 +108,8 @@ class Link:
             StoreAway: Nothing came in good time, or the connection is broken; it is of no use any more.
             RedisError: The server has refused it.
         """
-        found = await self._bounded(self._call(command))
+        work = self._call(command)
+        found = await bounded(work, self._within, StoreAway, end=self._abandon, ended=lambda _: self.cut())
         self.used = True
         return found
 
@@ -136,40 +134,9 @@ class Link:
         await self._connection.send_command(*command)
         return await self._connection.read_response()
 
-    async def _bounded(self, work: Coroutine[Any, Any, Any]) -> Any:
-        task = asyncio.ensure_future(work)
-        try:
-            await asyncio.wait({task}, timeout=self._within)
-        except asyncio.CancelledError:
-            self._abandon(task)
-            raise
-        if not task.done():
-            self._abandon(task)
-            raise StoreAway(f"no answer within {self._within:g} s")
-        return task.result()
-
-    def _abandon(self, task: "asyncio.Task[Any]") -> None:
-        self.cut()
-        if task.done():
-            self._let_go(task)
-            return
+    def _abandon(self, task: Task) -> None:
+        self.cut()  # and once more when it has ended: it may swallow the cancellation, and connect
         task.cancel()
-        _late.add(task)
-        task.add_done_callback(self._let_go)
-
-    def _let_go(self, task: "asyncio.Task[Any]") -> None:
-        self.cut()  # once more: it may have swallowed the cancellation, and connected
-        _late.discard(task)
-        if not task.cancelled():
-            task.exception()  # seen: nobody waits for it
-
-
-async def late_ones(within: float) -> None:
-    """Wait for the commands of this loop that nobody waits for any more, so that a loop's end finds none."""
-    loop = asyncio.get_running_loop()
-    mine = {task for task in _late if task.get_loop() is loop}
-    if mine:
-        await asyncio.wait(mine, timeout=within)
 
 
 def explained(error: Exception) -> StoreAway | StoreRefused:

@@ -14,7 +14,8 @@ from importlib import resources
 
 from redis.exceptions import MovedError, NoScriptError, RedisError, ResponseError
 
-from omeda_async.limits._redis_link import Address, Link, explained, late_ones
+from omeda_async._bounded import late_ones
+from omeda_async.limits._redis_link import Address, Link, explained
 from omeda_async.limits._store import Ask, Reply, StoreAway, StoreRefused, running_on
 from omeda_async.limits._stored import VERSION, dump_ask, load_reply, load_state
 from omeda_async.limits._view import LimitsView

@@ -17,7 +17,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from omeda_async import _postgres_tables
-from omeda_async._postgres import Address, Link, late_ones
+from omeda_async._bounded import late_ones
+from omeda_async._postgres import Address, Link
 from omeda_async._postgres_blocking import connect
 from omeda_async.errors import ConfigurationError
 from omeda_async.limits import Priority, RateLimit, Window, _postgres_store as module

@@ -17,8 +17,9 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from omeda_async.limits import _redis_link as module
-from omeda_async.limits._redis_link import Address, Link, explained, late_ones
+from omeda_async import _bounded as module
+from omeda_async._bounded import late_ones
+from omeda_async.limits._redis_link import Address, Link, explained
 from omeda_async.limits._store import StoreAway, StoreRefused
 from omeda_async.testing import run_moved
 from tests.limits.fake_redis import FakeConnection, FakeRedis

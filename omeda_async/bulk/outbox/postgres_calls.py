@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Final
 
 from omeda_async import _clock
-from omeda_async._postgres import Address, Link, PostgresError, late_ones
+from omeda_async._bounded import late_ones
+from omeda_async._postgres import Address, Link, PostgresError
 from omeda_async.bulk.outbox.interface import FREE
 from omeda_async.bulk.outbox.url import OutboxUrl
 from omeda_async.events import logger
