@@ -98,8 +98,6 @@ class Link:
         self._connection = connection
         self._within = within
         self._opened = False
-        self.used = False
-        """Has anything been answered on it?"""
 
     async def call(self, *command: str | bytes | float) -> Any:
         """Send a command, and return what is answered.
@@ -109,9 +107,7 @@ class Link:
             RedisError: The server has refused it.
         """
         work = self._call(command)
-        found = await bounded(work, self._within, StoreAway, end=self._abandon, ended=lambda _: self.cut())
-        self.used = True
-        return found
+        return await bounded(work, self._within, StoreAway, end=self._abandon, ended=lambda _: self.cut())
 
     async def next_message(self) -> Any:
         """Return the next message of those that were subscribed, however long that takes."""

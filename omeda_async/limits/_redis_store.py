@@ -107,8 +107,8 @@ class RedisStore:
         The same turn made twice does nothing the second time; its permits come back with the next one.
         """
         for _ in range(ATTEMPTS):
+            was_open = self._link is not None
             link = await self._reached()
-            was_used = link.used
             try:
                 return await self._evaluate(link, ask)
             except MovedError as moved:
@@ -116,7 +116,7 @@ class RedisStore:
                 self._address.follow(moved)
             except (RedisError, OSError) as error:
                 self._drop()
-                if isinstance(error, ResponseError) or not was_used or self._closed:
+                if isinstance(error, ResponseError) or not was_open or self._closed:
                     raise explained(error) from None
                 self._called.set()  # had that turn been made, this one says nothing: look again at once
             except BaseException:
@@ -151,7 +151,6 @@ class RedisStore:
         except BaseException:
             link.cut()
             raise
-        link.used = False
         self._link = link
         return link
 
