@@ -17,7 +17,7 @@ from redis.exceptions import MovedError, NoScriptError, RedisError, ResponseErro
 from omeda_async._bounded import late_ones
 from omeda_async.limits._redis_link import Address, Link, explained
 from omeda_async.limits._store import Ask, Reply, StoreAway, StoreRefused, running_on
-from omeda_async.limits._stored import VERSION, dump_ask, load_reply, load_state
+from omeda_async.limits._stored import dump_ask, load_reply, load_state, of_another_version
 from omeda_async.limits._view import LimitsView
 
 logger = logging.getLogger("omeda_async")
@@ -132,8 +132,11 @@ class RedisStore:
         except NoScriptError:
             answer, state = await link.call("EVAL", text, *rest)
         except ResponseError as error:
-            if (found := str(error)).startswith("OMEDA"):
-                raise StoreRefused(_wrong(found)) from None
+            kind, _, version = str(error).partition(" ")
+            if kind == "OMEDAVERSION":
+                raise of_another_version(version) from None
+            if kind.startswith("OMEDA"):
+                raise StoreRefused("what it keeps is not the state of an account's limits") from None
             raise
         return answer, state
 
@@ -205,10 +208,3 @@ async def _asked_policy(link: Link) -> str | None:
     except ResponseError:
         return None
     return found[1].decode() if len(found) == 2 else None
-
-
-def _wrong(found: str) -> str:
-    if found.startswith("OMEDAVERSION"):
-        theirs = found.split()[1]
-        return f"another version of omeda-async keeps its limits there (format {theirs}, and this one's is {VERSION})"
-    return "what it keeps is not the state of an account's limits"

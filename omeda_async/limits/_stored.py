@@ -34,15 +34,20 @@ def load_state(text: str | bytes, uniform: Callable[[], float]) -> AccountState:
     try:
         plain = orjson.loads(text)
         version = plain.pop("version")
-        state = _converter().structure(_with_limits(plain), AccountState) if version == VERSION else None
+        if version != VERSION:
+            raise of_another_version(version)
+        state = _converter().structure(_with_limits(plain), AccountState)
     except (ValueError, TypeError, LookupError, AttributeError, cattrs.BaseValidationError):
         raise StoreRefused("what it keeps is not the state of an account's limits: remove it") from None
-    if state is None:
-        raise StoreRefused(
-            f"another version of omeda-async keeps its limits there (format {version}, and this one's is {VERSION})"
-        )
     state.limits.draw_from(uniform)
     return state
+
+
+def of_another_version(version: object) -> StoreRefused:
+    """Make the error for a state that has another format."""
+    return StoreRefused(
+        f"another version of omeda-async keeps its limits there (format {version}, and this one's is {VERSION})"
+    )
 
 
 def dump_ask(ask: Ask) -> str:
