@@ -17,7 +17,7 @@ from omeda_async._clock import utc_now
 from omeda_async._retry_after import read_retry_after
 from omeda_async.errors import ConfigurationError, OmedaAsyncError
 from omeda_async.limits._conversation import Conversation, LeasedPermit
-from omeda_async.limits._headers import LIMIT, LIMIT_LOWER, read_advice
+from omeda_async.limits._headers import read_advice
 from omeda_async.limits._lanes import Lanes, Waiter
 from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._refusals import away, check_wait, closed, held_back, too_long
@@ -113,8 +113,7 @@ class StoreLimiter:
         if permit.done or not isinstance(permit, LeasedPermit):
             return
         permit.done = True
-        # Most responses say nothing of limits.
-        advice = read_advice(headers) if headers and (LIMIT in headers or LIMIT_LOWER in headers) else None
+        advice = read_advice(headers) if headers else None
         wait = read_retry_after(headers, utc_now()) if headers and status in _WAITS else None
         self._told.end(Ended(permit.number, sent, status, advice, wait))
         matters = self._is_scarce or self._lanes.waiters or wait is not None
