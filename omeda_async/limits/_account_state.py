@@ -14,10 +14,12 @@ from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._reserve import GRANTS
 from omeda_async.limits._slots import DRIFT
 from omeda_async.limits._state import LimiterState, Permit
-from omeda_async.limits._store import PATIENCE, Ask, Ended, Reply
+from omeda_async.limits._store import Ask, Ended, Reply
 from omeda_async.limits._view import LimitsView
 
 INTERACTIVE, BULK = Priority.INTERACTIVE, Priority.BULK
+PATIENCE = 1.0
+"""Seconds for which a permit waits in the store for a client that has asked for it, and is late."""
 FORGOTTEN = 3.0
 """So many of the longest window, and leases, a client that is silent is remembered for."""
 STAGGER, LATEST = 0.004, 0.03

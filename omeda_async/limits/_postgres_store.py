@@ -202,15 +202,14 @@ class PostgresStore:
 
     async def _make(self) -> None:
         """Make the tables where they are missing."""
-        link = None
         try:
             link = await self._address.connect(self._connect_within)
-            await link.run(_MAKE, {"lock": _LOCK, "schema": SCHEMA}, within=self._within)
+            try:
+                await link.run(_MAKE, {"lock": _LOCK, "schema": SCHEMA}, within=self._within)
+            finally:
+                link.cut()
         except PostgresError as error:
             raise self._told(error) from None
-        finally:
-            if link is not None:
-                link.cut()
 
     def _noticed(self, client: str) -> None:
         if client in {self._client, ""}:

@@ -14,9 +14,6 @@ from omeda_async.limits._headers import Advice
 from omeda_async.limits._rate_limit import Priority, RateLimit
 from omeda_async.limits._view import LimitsView
 
-PATIENCE = 1.0
-"""Seconds for which a permit waits in the store for a client that has asked for it, and is late."""
-
 
 @attrs.frozen
 class Ended:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from omeda_async.limits import Priority, RateLimit, Window
-from omeda_async.limits._account_state import LATEST, STAGGER, AccountState
+from omeda_async.limits._account_state import LATEST, PATIENCE, STAGGER, AccountState
 from omeda_async.limits._headers import Advice
-from omeda_async.limits._store import PATIENCE, Ask, Ended, Reply, StoreRefused
+from omeda_async.limits._store import Ask, Ended, Reply, StoreRefused
 from omeda_async.limits._stored import dump_state, load_state
 from tests.limits.fake_store import middle
 
