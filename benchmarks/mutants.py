@@ -41,6 +41,7 @@ AGAIN = 4.0
 TESTS = {
     "_decide.py": [f"tests/core/test_core_{name}.py" for name in ("decide", "decide_ends", "doubt", "call", "reads")],
     "limits/": ["tests/limits"],
+    "_bounded.py": [f"tests/limits/test_{name}.py" for name in ("redis_link_exact", "limits_redis", "limits_postgres")],
     "bulk/_isolate.py": [
         f"tests/bulk/test_{name}.py"
         for name in ("isolation", "isolation_doubt", "sizes", "isolation_stopped", "common_causes", "bulk_settling")
