@@ -21,8 +21,6 @@ from omeda_async.bulk.outbox.again import LONGEST_WAIT
 from omeda_async.bulk.outbox.interface import Claimed, Ended, Found, Identity, LeaseLost, NewRecord, Opened, Put
 from omeda_async.bulk.outbox.sqlite_file import (
     DAMAGE,
-    ENDED,
-    WAITING,
     damaged,
     displaced,
     open_file,
@@ -30,8 +28,8 @@ from omeda_async.bulk.outbox.sqlite_file import (
     unusable,
 )
 from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, note, open_mark
-from omeda_async.bulk.outbox.sqlite_status import status_of
-from omeda_async.bulk.outbox.status import OutboxStatus
+from omeda_async.bulk.outbox.sqlite_status import survey
+from omeda_async.bulk.outbox.status import ENDED, WAITING, OutboxStatus
 from omeda_async.errors import ConfigurationError, OutboxError
 
 T = TypeVar("T")
@@ -184,7 +182,7 @@ class SqliteStore:
     def status(self) -> OutboxStatus:
         """Return what it holds."""
         with self._usable():
-            return status_of(self._sql, self._path, self._now())
+            return survey(self._sql, self._path, self._now())
 
     def close(self) -> None:
         """Close it."""

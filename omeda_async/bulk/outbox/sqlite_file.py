@@ -23,8 +23,6 @@ from omeda_async.errors import OutboxError
 
 APPLICATION: Final = 0x6F6D6F62
 SCHEMA: Final = 1
-WAITING, INTENDED, ENDED = 0, 1, 2
-"""The states of a record: to be sent, about to be sent or sent, with an outcome."""
 DAMAGE: Final = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, ImportError)
 """What reading an outbox may raise, besides SQLite's errors, if somebody else has written it."""
 _TABLES: Final = """

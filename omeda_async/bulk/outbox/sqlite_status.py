@@ -1,23 +1,16 @@
 """Reading outboxes that are kept in SQLite files."""
 
 import sqlite3
-from collections import Counter
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from omeda_async.bulk.journal.codec import STATUSES
 from omeda_async.bulk.journal.sqlite_connection import ForkedError, connect, connect_to_read
 from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
-from omeda_async.bulk.journal.status import JournalCause
 from omeda_async.bulk.outbox.sqlite_file import (
     APPLICATION,
     DAMAGE,
-    ENDED,
-    INTENDED,
     SCHEMA,
-    WAITING,
     check_format,
     check_mark,
     check_untouched,
@@ -25,9 +18,8 @@ from omeda_async.bulk.outbox.sqlite_file import (
     whose,
 )
 from omeda_async.bulk.outbox.sqlite_mark import noted
-from omeda_async.bulk.outbox.status import OutboxStatus
+from omeda_async.bulk.outbox.status import NOT_DONE_CODES, OutboxStatus, status_of
 from omeda_async.errors import OutboxError
-from omeda_async.outcomes import OutcomeStatus
 
 _COUNTS: Final = "SELECT state, status, count(*) FROM entries GROUP BY state, status"
 _OLDEST: Final = "SELECT min(put), ifnull(sum(tries > 0), 0) FROM entries WHERE state != 2"
@@ -38,9 +30,7 @@ SELECT max(min(due), :now, ifnull((
 """
 _UNTOLD: Final = "SELECT count(*) FROM entries WHERE state = 2 AND NOT told"
 _CAUSES: Final = """
-SELECT status, json_extract(answer, '$.error.__class__'), ifnull(json_extract(answer, '$.error.message'), ''), count(*)
-FROM entries WHERE answer NOT NULL AND json_extract(answer, '$.error') NOT NULL
-GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT 20
+SELECT status, answer, count(*) FROM entries WHERE status IN (SELECT value FROM json_each(?)) GROUP BY status, answer
 """
 _LEASE: Final = "SELECT holder, until FROM lease"
 
@@ -83,47 +73,23 @@ def read_status(path: Path, now: float) -> OutboxStatus:
                     f"the outbox {path} is empty: nobody has opened it yet, or the -wal beside it is lost"
                 )
             check_mark(connection, path, whose(connection)[1], mark)
-            return status_of(connection, path, now)
+            return survey(connection, path, now)
     except (sqlite3.Error, OSError, *DAMAGE) as error:
         raise unusable(path, error) from error
 
 
-def status_of(connection: sqlite3.Connection, path: Path, now: float) -> OutboxStatus:
+def survey(connection: sqlite3.Connection, path: Path, now: float) -> OutboxStatus:
     """Return what an outbox that is open holds."""
-    identity, _ = whose(connection)
-    states: Counter[int] = Counter()
-    counts: Counter[OutcomeStatus] = Counter()
-    for state, status, number in connection.execute(_COUNTS):
-        states[state] += number
-        if state == ENDED:
-            counts[STATUSES[status]] += number
     oldest, retrying = connection.execute(_OLDEST).fetchone()
     holder, until = connection.execute(_LEASE).fetchone()
-    return OutboxStatus(
-        place=str(path),
-        provider=identity.pop("provider"),
-        operation=identity.pop("operation"),
-        base_url=identity.pop("base_url"),
-        keeps_records=identity.pop("pii") == "keep",
-        scope=identity,
-        total=states.total(),
-        waiting=states[WAITING],
-        under_way=states[INTENDED],
+    return status_of(
+        path,
+        whose(connection)[0],
+        connection.execute(_COUNTS),
+        connection.execute(_CAUSES, (str(NOT_DONE_CODES),)),
+        oldest=oldest,
+        next_due=connection.execute(_NEXT, {"now": now}).fetchone()[0],
         retrying=retrying,
-        oldest=_moment(oldest),
-        next_due=_moment(connection.execute(_NEXT, {"now": now}).fetchone()[0]),
-        counts={status: counts[status] for status in OutcomeStatus if status in counts},
         untold=connection.execute(_UNTOLD).fetchone()[0],
         delivering=holder if until > now else None,
-        causes=tuple(_cause(*row) for row in connection.execute(_CAUSES)),
-    )
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def _cause(code: int, error: str | None, message: str, records: int) -> JournalCause:
-    return JournalCause(
-        status=STATUSES[code], error=(error or "").rpartition(".")[-1], message=message, records=records
     )
