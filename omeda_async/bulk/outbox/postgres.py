@@ -13,7 +13,7 @@ from omeda_async._postgres_callers import CallerFailed, NoConnection, rows_by
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
 from omeda_async.bulk.journal.interface import Kept
 from omeda_async.bulk.outbox import postgres_sql as sql
-from omeda_async.bulk.outbox.again import LONGEST_WAIT
+from omeda_async.bulk.outbox.again import LONGEST_WAIT, seconds_until
 from omeda_async.bulk.outbox.interface import Claimed, Ended, Found, Identity, LeaseLost, NewRecord, Opened, Put
 from omeda_async.bulk.outbox.postgres_link import Box, Line, begin
 from omeda_async.bulk.outbox.postgres_status import read_status
@@ -106,9 +106,7 @@ class PostgresStore:
         if self._unheard:
             return 0.0
         [(seconds, attempt)] = self._delivers.rows(sql.NEXT, self._values)
-        if seconds is None:
-            return None
-        return 0.0 if seconds > _longest(attempt) else max(0.0, seconds)
+        return None if seconds is None else seconds_until(seconds, attempt)
 
     def claim(self, fence: int, most: int, most_bytes: int) -> Sequence[Claimed]:
         """Note that the records that are due are about to be sent, and return them."""
@@ -234,8 +232,3 @@ def _row(ended: Ended) -> tuple[Any, ...]:
 def _found(row: tuple[Any, ...]) -> Found:
     number, key, record, status, attempts, answer = row
     return Found(number, key, record, None if status is None else Kept(STATUSES[status], attempts, answer))
-
-
-def _longest(attempt: float) -> float:
-    """Return how many seconds ahead a record can be due: when it is tried again, or what was sent can have ended."""
-    return max(LONGEST_WAIT, attempt) + 1.0

@@ -4,9 +4,8 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from weakref import finalize
 from zlib import crc32
 
@@ -17,7 +16,7 @@ from omeda_async.bulk.journal.interface import Kept
 from omeda_async.bulk.journal.sqlite_connection import INODE
 from omeda_async.bulk.journal.sqlite_file import Files
 from omeda_async.bulk.journal.sqlite_mark import close_mark
-from omeda_async.bulk.outbox.again import LONGEST_WAIT
+from omeda_async.bulk.outbox.again import longest_wait, seconds_until
 from omeda_async.bulk.outbox.interface import Claimed, Ended, Found, Identity, LeaseLost, NewRecord, Opened, Put
 from omeda_async.bulk.outbox.sqlite_file import (
     DAMAGE,
@@ -31,8 +30,6 @@ from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, note, open_mark
 from omeda_async.bulk.outbox.sqlite_status import survey
 from omeda_async.bulk.outbox.status import ENDED, WAITING, OutboxStatus
 from omeda_async.errors import ConfigurationError, OutboxError
-
-T = TypeVar("T")
 
 # The states: 0 waits, 1 is about to be sent or was, 2 has its outcome.
 _PUT: Final = """
@@ -116,7 +113,17 @@ class SqliteStore:
 
     def put(self, records: Sequence[NewRecord]) -> Sequence[Put]:
         """Take records in; one whose key is under way already is not taken."""
-        return self._whole(partial(self._put, records))
+        with self._transaction():
+            now, found = self._now(), []
+            for fingerprint, key, record in records:
+                values = (WAITING, now, now, fingerprint, key, record, sum_of(key, record))
+                made = self._sql.execute(_PUT, values)
+                if made.rowcount == 1:
+                    found.append(Put(made.lastrowid or 0))
+                else:
+                    number, other = self._sql.execute(_SAME_KEY, (key,)).fetchone()
+                    found.append(Put(number, differs=other != fingerprint))
+            return found
 
     async def put_within(self, record: NewRecord, connection: object) -> Put:  # noqa: ARG002 the protocol's signature
         """Refuse it: a file of its own is written in no transaction of the caller's."""
@@ -129,32 +136,66 @@ class SqliteStore:
         with self._usable():
             if self._is_held(self._sql.execute(_LEASE).fetchone()):
                 return None  # without having anybody wait for it
-        return self._whole(partial(self._take, holder, seconds, attempt))
+        with self._transaction():
+            lease = self._sql.execute(_LEASE).fetchone()
+            if self._is_held(lease):
+                return None
+            fence, now = lease[0] + 1, self._now()
+            self._sql.execute(_TAKE_BACK, (now + lease[3],))
+            self._sql.execute(_HOLD_NO_MORE)
+            self._sql.execute(_TAKE, (fence, holder, now + seconds, seconds, attempt))
+            return int(fence)
 
     def renew(self, fence: int, held_for: float = 0.0) -> bool:
         """Have the lease last for its seconds from now; False where it is another's."""
-        return self._whole(partial(self._renew, fence, held_for))
+        with self._transaction():
+            now = self._now()
+            if self._sql.execute(_RENEW, (now, fence)).rowcount != 1:
+                return False
+            if held_for:
+                self._sql.execute(_HOLD, (now + held_for,))
+            else:
+                self._sql.execute(_HOLD_NO_MORE)
+            return True
 
     def release(self, fence: int) -> None:
         """Give the lease back; what is claimed under it and has not ended is in doubt."""
-        self._whole(partial(self._release, fence))
+        with self._transaction():
+            found, _, _, attempt = self._sql.execute(_LEASE).fetchone()
+            if found == fence:
+                self._sql.execute(_TAKE_BACK, (self._now() + attempt,))
+                self._sql.execute(_RELEASE, (fence,))
 
     def next_due(self) -> float | None:
         """Return the seconds until a record can be claimed; None where none waits."""
         with self._usable():
             due, attempt = self._sql.execute(_NEXT).fetchone()
-        if due is None:
-            return None
-        seconds = due - self._now()
-        return 0.0 if seconds > _longest(attempt) else max(0.0, seconds)
+        return None if due is None else seconds_until(due - self._now(), attempt)
 
     def claim(self, fence: int, most: int, most_bytes: int) -> Sequence[Claimed]:
         """Note that the records that are due are about to be sent, and return them."""
-        return self._whole(partial(self._claim, fence, most, most_bytes))
+        with self._transaction():
+            attempt = self._check(fence)
+            now, size, found = self._now(), 0, list[Claimed]()
+            self._sql.execute(_TOO_LATE, {"now": now, "latest": now + longest_wait(attempt)})
+            for number, key, record, noted, attempts, tries, doubt, put in self._sql.execute(_DUE, (now, most)):
+                size += len(record)
+                if size > most_bytes and found:
+                    break
+                if sum_of(key, record) != noted:
+                    self._broken = damaged(self._path, "a record is not what was put")
+                    raise self._broken
+                found.append(Claimed(number, key, record, attempts, tries, bool(doubt), max(0.0, now - put)))
+            if found:
+                self._sql.execute(_CLAIM, (fence, _dumped([one.number for one in found])))
+            return found
 
     def end(self, fence: int, ended: Sequence[Ended]) -> None:
         """Note what claimed records have ended with."""
-        self._whole(partial(self._end, fence, ended))
+        with self._transaction():
+            self._check(fence)
+            now = self._now()
+            self._sql.executemany(_END, [self._row(fence, now, one) for one in ended])
 
     def find(self, numbers: Iterable[int]) -> Sequence[Found]:
         """Return those that are there."""
@@ -168,11 +209,13 @@ class SqliteStore:
 
     def told(self, numbers: Sequence[int]) -> None:
         """Note that the outcomes have been told."""
-        self._whole(lambda: self._sql.execute(_TOLD, (self._bare, _dumped(numbers))))
+        with self._transaction():
+            self._sql.execute(_TOLD, (self._bare, _dumped(numbers)))
 
     def prune(self, seconds: float, most: int) -> int:
         """Remove records with an outcome, told, that is older than so many seconds."""
-        return self._whole(lambda: self._sql.execute(_PRUNE, (self._now() - seconds, most)).rowcount)
+        with self._transaction():
+            return self._sql.execute(_PRUNE, (self._now() - seconds, most)).rowcount
 
     def tidy(self) -> None:
         """Empty the log beside the file, which holds what was removed, unless somebody is reading it."""
@@ -192,48 +235,10 @@ class SqliteStore:
             close_mark(self._mark)
             del self._mark
 
-    def _put(self, records: Sequence[NewRecord]) -> list[Put]:
-        now, found = self._now(), []
-        for fingerprint, key, record in records:
-            values = (WAITING, now, now, fingerprint, key, record, sum_of(key, record))
-            made = self._sql.execute(_PUT, values)
-            if made.rowcount == 1:
-                found.append(Put(made.lastrowid or 0))
-            else:
-                number, other = self._sql.execute(_SAME_KEY, (key,)).fetchone()
-                found.append(Put(number, differs=other != fingerprint))
-        return found
-
     def _is_held(self, lease: tuple[int, float, float, float]) -> bool:
         _, until, seconds, _ = lease
         now = self._now()
         return now < until <= now + seconds + 1.0  # later than it can be, where the clock has been put back
-
-    def _take(self, holder: str, seconds: float, attempt: float) -> int | None:
-        lease = self._sql.execute(_LEASE).fetchone()
-        if self._is_held(lease):
-            return None
-        fence, now = lease[0] + 1, self._now()
-        self._sql.execute(_TAKE_BACK, (now + lease[3],))
-        self._sql.execute(_HOLD_NO_MORE)
-        self._sql.execute(_TAKE, (fence, holder, now + seconds, seconds, attempt))
-        return int(fence)
-
-    def _renew(self, fence: int, held_for: float) -> bool:
-        now = self._now()
-        if self._sql.execute(_RENEW, (now, fence)).rowcount != 1:
-            return False
-        if held_for:
-            self._sql.execute(_HOLD, (now + held_for,))
-        else:
-            self._sql.execute(_HOLD_NO_MORE)
-        return True
-
-    def _release(self, fence: int) -> None:
-        found, _, _, attempt = self._sql.execute(_LEASE).fetchone()
-        if found == fence:
-            self._sql.execute(_TAKE_BACK, (self._now() + attempt,))
-            self._sql.execute(_RELEASE, (fence,))
 
     def _check(self, fence: int) -> float:
         """Return how long an attempt may take of those who have the lease by this fence."""
@@ -241,27 +246,6 @@ class SqliteStore:
         if found != fence:
             raise LeaseLost
         return float(attempt)
-
-    def _claim(self, fence: int, most: int, most_bytes: int) -> list[Claimed]:
-        attempt = self._check(fence)
-        now, size, found = self._now(), 0, list[Claimed]()
-        self._sql.execute(_TOO_LATE, {"now": now, "latest": now + _longest(attempt)})
-        for number, key, record, noted, attempts, tries, doubt, put in self._sql.execute(_DUE, (now, most)):
-            size += len(record)
-            if size > most_bytes and found:
-                break
-            if sum_of(key, record) != noted:
-                self._broken = damaged(self._path, "a record is not what was put")
-                raise self._broken
-            found.append(Claimed(number, key, record, attempts, tries, bool(doubt), max(0.0, now - put)))
-        if found:
-            self._sql.execute(_CLAIM, (fence, _dumped([one.number for one in found])))
-        return found
-
-    def _end(self, fence: int, ended: Sequence[Ended]) -> None:
-        self._check(fence)
-        now = self._now()
-        self._sql.executemany(_END, [self._row(fence, now, one) for one in ended])
 
     def _row(self, fence: int, now: float, one: Ended) -> dict[str, Any]:
         status, attempts, answer = one.kept
@@ -299,7 +283,8 @@ class SqliteStore:
             raise damaged(self._path, "an outcome is not what was written")
         return Found(number, key, record, Kept(STATUSES[status], attempts, answer))
 
-    def _whole(self, work: Callable[[], T]) -> T:
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         """Do something in one transaction, which counts if the files are where they were: SQLite would not miss one."""
         if self._broken is not None:
             raise self._broken
@@ -307,7 +292,7 @@ class SqliteStore:
         try:
             self._sql.execute("BEGIN IMMEDIATE")
             try:
-                done = work()
+                yield
                 self._sql.execute(ONE_MORE)
                 committing = True
                 self._sql.execute("COMMIT")
@@ -325,7 +310,6 @@ class SqliteStore:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
                 self._broken = failure
             raise failure from error
-        return done
 
     @contextmanager
     def _usable(self) -> Iterator[None]:
@@ -333,11 +317,6 @@ class SqliteStore:
             yield
         except (sqlite3.Error, OSError, *DAMAGE) as error:
             raise unusable(self._path, error) from error
-
-
-def _longest(attempt: float) -> float:
-    """Return how many seconds ahead a record can be due: when it is tried again, or what was sent can have ended."""
-    return max(LONGEST_WAIT, attempt) + 1.0
 
 
 def _dumped(numbers: Sequence[int]) -> str:
