@@ -52,8 +52,6 @@ SELECT id, label, identity, salt, (
     WHERE pg_class.oid = 'omeda_async_outboxes'::regclass
 ) FROM omeda_async_outboxes WHERE name = %s
 """
-_RACES: Final = {"42P07", "23505", "42710"}
-"""What ends the second of two that make the same table at once."""
 
 
 class Box(NamedTuple):
@@ -109,9 +107,9 @@ class Line:
         """Carry out statements in one message, and return the rows of each that has some; errors as of :meth:`do`."""
         return self.do(lambda connection: run(connection, sql, values))
 
-    def rows(self, sql: str, values: Mapping[str, Any], *, puts: bool = False) -> Rows:
+    def rows(self, sql: str, values: Mapping[str, Any]) -> Rows:
         """Carry out one statement, whose values no log shows, and return its rows; errors as of :meth:`do`."""
-        return self.do(lambda connection: connection.execute(sql.encode(), values).fetchall(), puts=puts)
+        return self.do(lambda connection: connection.execute(sql.encode(), values).fetchall())
 
     def close(self) -> None:
         """Close it."""
@@ -143,7 +141,7 @@ def begin(connection: Connection, url: OutboxUrl, identity: Identity) -> Box:
         raise PostgresFailed("the server is a standby, which cannot be written: give the address of its primary")
     if encoding != "UTF8":
         raise PostgresFailed(f"the database's encoding is {encoding}: give one whose encoding is UTF8")
-    _make(connection)
+    make(connection)
     box = box_at(connection, url)
     if box is None:
         salt = secrets.token_bytes(32) if identity.pii == "hash" else None
@@ -210,13 +208,3 @@ def unusable(url: OutboxUrl, error: PostgresFailed, *, unheard: bool = False, pu
 def damaged(url: OutboxUrl, error: Exception) -> OutboxError:
     """Make the error for an outbox whose rows are not as they were written."""
     return OutboxError(f"the outbox {url} cannot be used: it is damaged (reading it met with {type(error).__name__})")
-
-
-def _make(connection: Connection) -> None:
-    try:
-        with failing(connection):
-            make(connection)
-    except PostgresFailed as error:
-        if error.code not in _RACES:
-            raise
-        make(connection)

@@ -15,18 +15,11 @@ from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
 from omeda_async.bulk.journal.interface import Kept
 from omeda_async.bulk.journal.sqlite_connection import INODE
 from omeda_async.bulk.journal.sqlite_file import Files
-from omeda_async.bulk.journal.sqlite_mark import close_mark
+from omeda_async.bulk.journal.sqlite_mark import close_mark, open_mark
 from omeda_async.bulk.outbox.again import longest_wait, seconds_until
 from omeda_async.bulk.outbox.interface import Claimed, Ended, Found, Identity, LeaseLost, NewRecord, Opened, Put
-from omeda_async.bulk.outbox.sqlite_file import (
-    DAMAGE,
-    damaged,
-    displaced,
-    open_file,
-    sum_of,
-    unusable,
-)
-from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, note, open_mark
+from omeda_async.bulk.outbox.sqlite_file import DAMAGE, damaged, displaced, open_file, sum_of, unusable
+from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, note
 from omeda_async.bulk.outbox.sqlite_status import survey
 from omeda_async.bulk.outbox.status import ENDED, WAITING, OutboxStatus
 from omeda_async.errors import ConfigurationError, OutboxError

@@ -14,11 +14,11 @@ import orjson
 from omeda_async._version import __version__
 from omeda_async.bulk.journal.sqlite_connection import INODE, TWO_NAMES, connect, connect_to_read, keep_log
 from omeda_async.bulk.journal.sqlite_file import Files
-from omeda_async.bulk.journal.sqlite_lock import APPLICATION as JOURNAL, ONE_BYTE
-from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
+from omeda_async.bulk.journal.sqlite_lock import APPLICATION as JOURNAL, ONE_BYTE, create
+from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log, mark_of
 from omeda_async.bulk.journal.sqlite_words import in_words, is_damage, is_foreign
 from omeda_async.bulk.outbox.interface import Identity, Opened
-from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, Mark, has_come_as_far, mark_of, noted
+from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, Mark, has_come_as_far, noted
 from omeda_async.errors import OutboxError
 
 APPLICATION: Final = 0x6F6D6F62
@@ -62,10 +62,11 @@ def open_file(path: Path, identity: Identity) -> tuple[sqlite3.Connection, Files
     """
     connection = None
     try:
-        if not os.path.lexists(path) and mark_of(path).exists():  # that of one that was removed
+        new = not os.path.lexists(path)
+        if new and mark_of(path).exists():  # that of one that was removed
             mark_of(path).unlink(missing_ok=True)
             _sync_folder(path)
-        new = _create(path)
+        create(path, check_untouched)
         mark = noted(path)  # before what is read, which others may write meanwhile
         connect_to_read(path, check_format).close()  # a -journal of another's would be taken for its own
         connection = connect(path)
@@ -75,7 +76,8 @@ def open_file(path: Path, identity: Identity) -> tuple[sqlite3.Connection, Files
         connection.execute("BEGIN IMMEDIATE")
         if not check_format(connection, path):
             _fill(connection, identity)
-        opened = _checked(connection, path, identity)
+        found, opened = whose(connection)
+        identity.check(found, str(path), "give each its own file")
         check_mark(connection, path, opened, mark)
         connection.execute(ONE_MORE)  # a file that is read-only says so now
         connection.execute("COMMIT")
@@ -206,16 +208,6 @@ def check_whole(connection: sqlite3.Connection, path: Path) -> None:
             raise damaged(path, "a record is not what was put")
 
 
-def _create(path: Path) -> bool:
-    """Make the file, with mode 0600, if it does not exist; return whether it was made."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        check_untouched(path)
-        return False
-    return True
-
-
 def _sync_folder(path: Path) -> None:
     """Have the file's name on disk as well."""
     if os.name == "posix":
@@ -231,17 +223,8 @@ def _fill(connection: sqlite3.Connection, identity: Identity) -> None:
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute(f"PRAGMA user_version = {SCHEMA}")
-    values: list[tuple[str, Any]] = [("name", secrets.token_hex(4)), ("identity", _dumped(identity)), ("writes", 0)]
+    kept = orjson.dumps(identity.kept()).decode()
+    values: list[tuple[str, Any]] = [("name", secrets.token_hex(4)), ("identity", kept), ("writes", 0)]
     if identity.pii == "hash":
         values.append(("salt", secrets.token_bytes(32)))
     connection.executemany("INSERT INTO meta VALUES (?, ?)", values)
-
-
-def _dumped(identity: Identity) -> str:
-    return orjson.dumps(identity.kept()).decode()
-
-
-def _checked(connection: sqlite3.Connection, path: Path, identity: Identity) -> Opened:
-    found, opened = whose(connection)
-    identity.check(found, str(path), "give each its own file")
-    return opened

@@ -6,6 +6,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Final, NamedTuple
 
+from omeda_async.bulk.journal.sqlite_mark import mark_of
 from omeda_async.errors import OutboxError
 
 _MARK: Final = Struct("<8sq")
@@ -21,16 +22,6 @@ class Mark(NamedTuple):
     """The outbox."""
     writes: int
     """Transactions."""
-
-
-def mark_of(path: Path) -> Path:
-    """Name the file beside an outbox."""
-    return Path(f"{path.resolve()}-mark")
-
-
-def open_mark(path: Path) -> int:
-    """Open the file in which is noted how far it has come."""
-    return os.open(mark_of(path), os.O_CREAT | os.O_RDWR, 0o600)
 
 
 def note(file: int, connection: sqlite3.Connection, name: str) -> None:

@@ -145,8 +145,8 @@ async def test_a_claim_whose_answer_is_lost_is_not(
         line, lost = outbox._keeper.store._delivers, list[Any]()
         said = line.rows
 
-        def deaf(sql: str, values: Any, *, puts: bool = False) -> Any:
-            found = said(sql, values, puts=puts)
+        def deaf(sql: str, values: Any) -> Any:
+            found = said(sql, values)
             if "claimed AS" in sql and not lost:
                 lost.extend(found)
                 raise OutboxError("the connection was closed", sent=True)
