@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+import os
+import socket
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -15,6 +17,7 @@ from omeda_async._stop import Stop
 from omeda_async.bulk._breaker import Breaker, BreakerState
 from omeda_async.bulk._item import Closed, Item, not_sent, refused, still_doubtful
 from omeda_async.bulk._job import Work
+from omeda_async.bulk._options import OutboxSettings
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._reader import read_item
 from omeda_async.bulk._request import SharedRequest
@@ -23,12 +26,11 @@ from omeda_async.bulk.journal.codec import Codec, record_of
 from omeda_async.bulk.outbox.again import again
 from omeda_async.bulk.outbox.interface import Calls, Claimed, Ended, Found, LeaseLost
 from omeda_async.bulk.outbox.keeper import Keeper
-from omeda_async.bulk.outbox.options import DeliveryOptions
 from omeda_async.bulk.outbox.outcomes import TELL_AGAIN, Teller, Waiters, outcome_of
 from omeda_async.bulk.outbox.term import Term
 from omeda_async.errors import ClosedError, OutboxError
 from omeda_async.events import logger
-from omeda_async.limits import Permit
+from omeda_async.limits import Permit, Priority
 
 RETRY = 5.0
 """Seconds until something is tried again that the outbox itself has refused."""
@@ -45,9 +47,8 @@ class Delivery:
         work: How records are read and sent.
         keeper: Where they are kept.
         codec: How results are kept.
-        options: How they are delivered.
+        settings: How they are delivered.
         waiters: Who waits for outcomes here.
-        teller: Who tells them to the callback.
         calls: Who tells of other processes.
     """
 
@@ -57,9 +58,8 @@ class Delivery:
         keeper: Keeper,
         *,
         codec: Codec,
-        options: DeliveryOptions,
+        settings: OutboxSettings,
         waiters: Waiters,
-        teller: Teller,
         calls: Calls,
     ) -> None:
         self._work = work
@@ -67,9 +67,11 @@ class Delivery:
         self._keeper = keeper
         self._store = keeper.store
         self._codec = codec
-        self._options = options
+        self._settings = settings
+        self._holder = f"{socket.gethostname()}, process {os.getpid()}"
+        self._priority = settings.priority or work.account.priority or Priority.INTERACTIVE
         self._waiters = waiters
-        self._teller = teller
+        self._teller = Teller(keeper, settings.on_outcome)
         self._calls = calls
         self._clock = _clock.that_never_rests(asyncio.get_running_loop())
         self._breaker = Breaker()
@@ -138,16 +140,16 @@ class Delivery:
     async def _run(self) -> None:
         while not self._closing.is_set:
             self._news.clear()
-            wait = min(self._calls.poll, self._options.lease / 3)
+            wait = min(self._calls.poll, self._settings.lease / 3)
             try:
                 asked = self._clock()
                 attempt = self._account.timeout + self._account.connect_timeout
-                take = partial(self._store.take, self._options.holder, self._options.lease, attempt)
+                take = partial(self._store.take, self._holder, self._settings.lease, attempt)
                 self._taking = self._keeper.do(take)
                 fence = await asyncio.shield(self._taking)
                 self._taking = None
                 if fence is not None:
-                    await self._serve(Term(fence, self._clock, asked + self._options.lease))
+                    await self._serve(Term(fence, self._clock, asked + self._settings.lease))
             except LeaseLost:
                 continue
             except ClosedError:  # the session manager is being closed
@@ -203,12 +205,12 @@ class Delivery:
     async def _beat(self, term: Term) -> None:
         """Renew the lease; once that fails for as long as it lasts, or it is another's, the term is over."""
         while not term.over.is_set:
-            await _clock.sleep(self._options.lease / 3)
+            await _clock.sleep(self._settings.lease / 3)
             asked = self._clock()
             try:
                 if not await self._keeper.do(partial(self._store.renew, term.fence, self.held_for)):
                     break
-                term.until = asked + self._options.lease
+                term.until = asked + self._settings.lease
             except OutboxError as error:
                 logger.warning("the lease of the outbox could not be renewed: %s", error)
                 if term.is_late():
@@ -226,8 +228,8 @@ class Delivery:
 
     async def _deliver_some(self, term: Term) -> None:
         """Send the records that are due in one request, once the limiter lets it go."""
-        if self._options.max_delay and not self._has_more:
-            await _clock.sleep(self._options.max_delay)
+        if self._settings.max_delay and not self._has_more:
+            await _clock.sleep(self._settings.max_delay)
         while len(term.requests) >= CONCURRENCY:
             await asyncio.wait(term.requests, return_when=asyncio.FIRST_COMPLETED)
         if not self._breaker.admits(_clock.now()):
@@ -237,7 +239,7 @@ class Delivery:
         begun = False
         try:
             asked = _clock.now()
-            permit = await self._account.limiter.acquire(priority=self._options.priority)
+            permit = await self._account.limiter.acquire(priority=self._priority)
             try:
                 begun = await self._claim(term, permit, waited=_clock.now() - asked, probe=probe)
             finally:
@@ -261,7 +263,7 @@ class Delivery:
             return False
         items = [self._item(one) for one in claimed]
         good, closed = [item for item in items if item.refusal is None], list[Closed]()
-        how: dict[str, Any] = {"priority": self._options.priority, "waited": waited, "tells": self._events}
+        how: dict[str, Any] = {"priority": self._priority, "waited": waited, "tells": self._events}
         how["is_late"] = term.is_late
         request = SharedRequest(self._account, good, permit, closed.append, **how)
         if term.over.cause is not None:
@@ -327,7 +329,7 @@ class Delivery:
     def _ended(self, claimed: Claimed, result: Result[Any]) -> Ended:
         if claimed.attempts:
             result = attrs.evolve(result, attempts=result.attempts + claimed.attempts)
-        next_try = again(result, tries=claimed.tries, age=claimed.age, give_up_after=self._options.give_up_after)
+        next_try = again(result, tries=claimed.tries, age=claimed.age, give_up_after=self._settings.give_up_after)
         [(_, kept)] = self._codec.kept([(None, result)])
         return Ended(
             number=claimed.number,
@@ -361,8 +363,8 @@ class Delivery:
             untold = await self._keeper.do(partial(store.untold, UNTOLD_AT_ONCE))
             new = self._teller.add(outcome for outcome in map(outcome_of, untold) if outcome is not None)
             self._tends_at = now if new == UNTOLD_AT_ONCE else now + TELL_AGAIN
-        if self._options.retention is not None and now >= self._prunes_at:
-            pruned = await self._keeper.ask(partial(store.prune, self._options.retention, PRUNED_AT_ONCE))
+        if self._settings.retention is not None and now >= self._prunes_at:
+            pruned = await self._keeper.ask(partial(store.prune, self._settings.retention, PRUNED_AT_ONCE))
             if pruned < PRUNED_AT_ONCE:
                 self._prunes_at = now + PRUNE_EVERY
                 await self._keeper.ask(store.tidy)
