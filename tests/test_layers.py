@@ -111,7 +111,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (
         r"bulk\.outbox(\.\w+)?",
-        rf"errors|outcomes|events|limits|_(version|clock|checks|account|generic|result|stop|thread|postgres(_\w+)?)|bulk\._\w+|bulk\.journal\.\w+|{OWN}",
+        rf"errors|outcomes|events|limits|_(version|clock|checks|account|call_options|generic|result|stop|thread|postgres(_\w+)?)|bulk\._\w+|bulk\.journal\.\w+|{OWN}",
         r"attrs|orjson",
     ),
     (

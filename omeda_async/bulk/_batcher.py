@@ -8,6 +8,7 @@ from typing import Any, Generic, Self, cast
 
 from omeda_async import _clock
 from omeda_async._account import Account
+from omeda_async._call_options import CallOptions
 from omeda_async._checks import check_duration, check_one_of, check_whole
 from omeda_async._generic import Receipt_co, Record
 from omeda_async._result import Result
@@ -317,18 +318,14 @@ class Batcher(Generic[Record, Receipt_co]):
             limiter.release(permit, sent=False)  # does nothing where an attempt has used it
 
     async def _perform(self, items: list[Item], permit: Permit, waited: float) -> None:
-        request = SharedRequest(
-            self._account,
-            items,
-            permit,
-            self._deliver,
+        options = CallOptions(
             priority=self._priority,
             waited=waited,
-            tells=self._events,
             made_for=self._shared_by(items),
             is_hopeless=lambda: self._breaker.state is BreakerState.OPEN,
             one_deadline=True,
         )
+        request = SharedRequest(self._account, items, permit, self._deliver, options, tells=self._events)
         self._requests.add(request)
         try:
             with self._account.activity:

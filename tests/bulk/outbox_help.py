@@ -157,5 +157,5 @@ async def crash(manager: SessionManager, outbox: Any) -> None:
         worker.end()
 
 
-def _nowhere(_: Any) -> Any:
+def _nowhere(*_: Any) -> Any:
     raise asyncio.CancelledError

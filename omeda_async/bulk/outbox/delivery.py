@@ -12,6 +12,7 @@ import attrs
 
 from omeda_async import _clock
 from omeda_async._account import Account
+from omeda_async._call_options import CallOptions
 from omeda_async._result import Result
 from omeda_async._stop import Stop
 from omeda_async.bulk._breaker import Breaker, BreakerState
@@ -78,7 +79,7 @@ class Delivery:
         self._events = RunEvents(work, "outbox")
         self._events.started()
         self._news = asyncio.Event()
-        self._hurried = asyncio.Event()
+        self._hurried: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closing = Stop()
         self._closing.wakers.add(self._news.set)
         self._term: Term | None = None
@@ -112,10 +113,9 @@ class Delivery:
         await self._take_back()
         until = _clock.now() + timeout
         if (term := self._term) is not None:
-            while term.requests and not self._hurried.is_set() and (left := until - _clock.now()) > 0:
-                hurried = asyncio.create_task(_wait(self._hurried, left))
-                await asyncio.wait({hurried, *term.requests}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                hurried.cancel()
+            while term.requests and not self._hurried.done() and (left := until - _clock.now()) > 0:
+                waiting = {self._hurried, *term.requests}
+                await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             await self._end_term(term)
         await self._teller.ended(max(0.0, until - _clock.now()), self._hurried)
         self._events.ended()
@@ -129,13 +129,14 @@ class Delivery:
                 unsent = not_sent(ClosedError("the outbox was closed before this record was sent"))
                 claimed = await self._claiming
                 ended = [self._ended(one, still_doubtful(self._item(one), unsent)) for one in claimed]
-                await self._keeper.do(partial(self._store.end, self._term.fence, ended))
+                await self._keeper.do(self._store.end, self._term.fence, ended)
         except (LeaseLost, OutboxError):
             pass  # then nothing was written
 
     def hurry(self) -> None:
         """Wait no longer for what is under way: whoever closes the outbox was cancelled."""
-        self._hurried.set()
+        if not self._hurried.done():
+            self._hurried.set_result(None)
 
     async def _run(self) -> None:
         while not self._closing.is_set:
@@ -144,14 +145,12 @@ class Delivery:
             try:
                 asked = self._clock()
                 attempt = self._account.timeout + self._account.connect_timeout
-                take = partial(self._store.take, self._holder, self._settings.lease, attempt)
-                self._taking = self._keeper.do(take)
+                self._taking = self._keeper.do(self._store.take, self._holder, self._settings.lease, attempt)
                 fence = await asyncio.shield(self._taking)
                 self._taking = None
                 if fence is not None:
                     await self._serve(Term(fence, self._clock, asked + self._settings.lease))
-            except LeaseLost:
-                continue
+                    continue
             except ClosedError:  # the session manager is being closed
                 return
             except OutboxError as error:
@@ -181,9 +180,8 @@ class Delivery:
                 break
             except OutboxError as error:
                 logger.warning("the outbox is not delivered for %g s: %s", RETRY, error)
-                await self._until_over(term, RETRY)
+                await _wait(term.ended, RETRY)
         await self._end_term(term)
-        raise LeaseLost
 
     async def _end_term(self, term: Term) -> None:
         """End what is under way, write down how it stands, and give the lease back."""
@@ -198,7 +196,7 @@ class Delivery:
             term.beating.cancel()
         self._term = None
         try:
-            await self._keeper.do(partial(self._store.release, term.fence))
+            await self._keeper.do(self._store.release, term.fence)
         except OutboxError as error:
             logger.warning("the lease of the outbox was not given back, and ends by itself: %s", error)
 
@@ -208,7 +206,7 @@ class Delivery:
             await _clock.sleep(self._settings.lease / 3)
             asked = self._clock()
             try:
-                if not await self._keeper.do(partial(self._store.renew, term.fence, self.held_for)):
+                if not await self._keeper.do(self._store.renew, term.fence, self.held_for):
                     break
                 term.until = asked + self._settings.lease
             except OutboxError as error:
@@ -236,16 +234,13 @@ class Delivery:
             await self._until_news(self._breaker.wait(_clock.now()) or self._calls.poll)
             return
         probe = self._breaker.state is BreakerState.HALF_OPEN
-        begun = False
+        asked, permit, begun = _clock.now(), None, False
         try:
-            asked = _clock.now()
             permit = await self._account.limiter.acquire(priority=self._priority)
-            try:
-                begun = await self._claim(term, permit, waited=_clock.now() - asked, probe=probe)
-            finally:
-                if not begun:
-                    self._account.limiter.release(permit, sent=False)
+            begun = await self._claim(term, permit, waited=_clock.now() - asked, probe=probe)
         finally:
+            if permit is not None and not begun:
+                self._account.limiter.release(permit, sent=False)
             if probe and not begun:
                 self._breaker.probe_is_gone(_clock.now())
 
@@ -254,8 +249,7 @@ class Delivery:
         work = self._work
         entries, size = work.sizes.next_limit() if work.sizes.refused else (work.max_entries, work.max_bytes)
         most, most_bytes = int(min(entries, work.max_entries)), int(min(size, work.max_bytes))
-        claim = partial(self._store.claim, term.fence, 1 if probe else max(1, most), most_bytes)
-        self._claiming = self._keeper.do(claim)
+        self._claiming = self._keeper.do(self._store.claim, term.fence, 1 if probe else max(1, most), most_bytes)
         claimed = await asyncio.shield(self._claiming)
         self._claiming = None
         self._has_more = len(claimed) >= most
@@ -263,9 +257,8 @@ class Delivery:
             return False
         items = [self._item(one) for one in claimed]
         good, closed = [item for item in items if item.refusal is None], list[Closed]()
-        how: dict[str, Any] = {"priority": self._priority, "waited": waited, "tells": self._events}
-        how["is_late"] = term.is_late
-        request = SharedRequest(self._account, good, permit, closed.append, **how)
+        options = CallOptions(priority=self._priority, waited=waited, is_late=term.is_late)
+        request = SharedRequest(self._account, good, permit, closed.append, options, tells=self._events)
         if term.over.cause is not None:
             request.stop.set(term.over.cause)
         closed += [([item], refused(item)) for item in items if item.refusal is not None]
@@ -306,7 +299,7 @@ class Delivery:
         ended = [self._ended(one, results[one.number]) for one in claimed if one.number in results]
         while True:
             try:
-                await self._keeper.do(partial(self._store.end, term.fence, ended))
+                await self._keeper.do(self._store.end, term.fence, ended)
                 break
             except LeaseLost:
                 return  # whoever delivers now sends them again, and finds out
@@ -314,17 +307,9 @@ class Delivery:
                 logger.warning("outcomes could not be written down, and nobody is told them yet: %s", error)
                 if term.over.is_set:
                     return
-                await self._until_over(term, RETRY)
+                await _wait(term.ended, RETRY)
         final = {end.number: end for end in ended if end.again_in is None}
         self._tell([(one, final[one.number]) for one in claimed if one.number in final])
-
-    async def _until_over(self, term: Term, seconds: float) -> None:
-        over = asyncio.Event()
-        term.over.wakers.add(over.set)
-        try:
-            await _wait(over, seconds)
-        finally:
-            term.over.wakers.discard(over.set)
 
     def _ended(self, claimed: Claimed, result: Result[Any]) -> Ended:
         if claimed.attempts:
@@ -360,11 +345,11 @@ class Delivery:
         now, store = _clock.now(), self._store
         if self._teller.is_idle and now >= self._tends_at:
             self._teller.again()
-            untold = await self._keeper.do(partial(store.untold, UNTOLD_AT_ONCE))
+            untold = await self._keeper.do(store.untold, UNTOLD_AT_ONCE)
             new = self._teller.add(outcome for outcome in map(outcome_of, untold) if outcome is not None)
             self._tends_at = now if new == UNTOLD_AT_ONCE else now + TELL_AGAIN
         if self._settings.retention is not None and now >= self._prunes_at:
-            pruned = await self._keeper.ask(partial(store.prune, self._settings.retention, PRUNED_AT_ONCE))
+            pruned = await self._keeper.ask(store.prune, self._settings.retention, PRUNED_AT_ONCE)
             if pruned < PRUNED_AT_ONCE:
                 self._prunes_at = now + PRUNE_EVERY
                 await self._keeper.ask(store.tidy)

@@ -222,7 +222,7 @@ class Outbox(Generic[Record, Receipt_co]):
         self._opened()
         pruned, last = 0, PRUNED_AT_ONCE
         while last == PRUNED_AT_ONCE:
-            last = await self._keeper.ask(partial(self._keeper.store.prune, older_than, PRUNED_AT_ONCE))
+            last = await self._keeper.ask(self._keeper.store.prune, older_than, PRUNED_AT_ONCE)
             pruned += last
         await self._keeper.ask(self._keeper.store.tidy)
         return pruned

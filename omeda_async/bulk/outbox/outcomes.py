@@ -4,7 +4,6 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 import orjson
@@ -72,7 +71,7 @@ class Waiters:
         Raises:
             OutboxError: There is no such record; or it cannot be read.
         """
-        found = await self._keeper.ask(partial(self._keeper.store.find, [number]))
+        found = await self._keeper.ask(self._keeper.store.find, [number])
         if not found:
             raise _unknown()
         return outcome_of(found[0])
@@ -136,7 +135,7 @@ class Waiters:
             await self._until_news()
             try:
                 numbers = [*self._waiting]
-                found = await self._keeper.ask(partial(self._keeper.store.find, numbers))
+                found = await self._keeper.ask(self._keeper.store.find, numbers)
                 self.tell(map(outcome_of, found))
                 self._give_up({*numbers}.difference(one.number for one in found))
             except OutboxError as error:
@@ -185,17 +184,15 @@ class Teller:
         self._known.difference_update(outcome.position for outcome in failed)
         self.add(failed)
 
-    async def ended(self, timeout: float, enough: asyncio.Event) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
+    async def ended(self, timeout: float, enough: asyncio.Future[None]) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
         """Wait until all are told, so long at the most; what is not is told again by whoever delivers next.
 
         Args:
             timeout: Seconds.
-            enough: Set when nobody wants to wait any longer.
+            enough: Done when nobody wants to wait any longer.
         """
         if self._telling is not None and not self._telling.done():
-            waiting = asyncio.create_task(enough.wait())
-            await asyncio.wait({self._telling, waiting}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
+            await asyncio.wait({self._telling, enough}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             self._telling.cancel()
             if (await asyncio.wait({self._telling}, timeout=LETS_GO))[1]:
                 logger.warning("on_outcome heeds no cancellation; it is left")
@@ -235,7 +232,7 @@ class Teller:
     async def _note(self, numbers: Sequence[int]) -> None:
         try:
             if numbers:
-                await self._keeper.do(partial(self._keeper.store.told, numbers))
+                await self._keeper.do(self._keeper.store.told, numbers)
         except OutboxError as error:
             logger.warning("that outcomes have been told could not be noted, and they may be told again: %s", error)
         self._known.difference_update(numbers)
