@@ -296,7 +296,8 @@ class Delivery:
 
     async def _end(self, term: Term, claimed: Sequence[Claimed], closed: Sequence[Closed]) -> None:
         results = {item.position: result for items, result in closed for item in items}
-        ended = [self._ended(one, results[one.number]) for one in claimed if one.number in results]
+        claimed = [one for one in claimed if one.number in results]
+        ended = [self._ended(one, results[one.number]) for one in claimed]
         while True:
             try:
                 await self._keeper.do(self._store.end, term.fence, ended)
@@ -308,8 +309,7 @@ class Delivery:
                 if term.over.is_set:
                     return
                 await _wait(term.ended, RETRY)
-        final = {end.number: end for end in ended if end.again_in is None}
-        self._tell([(one, final[one.number]) for one in claimed if one.number in final])
+        self._tell([(one, end) for one, end in zip(claimed, ended, strict=True) if end.again_in is None])
 
     def _ended(self, claimed: Claimed, result: Result[Any]) -> Ended:
         if claimed.attempts:
@@ -329,7 +329,7 @@ class Delivery:
         """Tell outcomes as they are read from the outbox later, too."""
         keeps = self._codec.salt is None
         found = [Found(one.number, one.key, one.record if keeps else None, end.kept) for one, end in ended]
-        outcomes = [outcome for outcome in map(outcome_of, found) if outcome is not None]
+        outcomes = [*filter(None, map(outcome_of, found))]
         self._events.tally.counts.update(outcome.status for outcome in outcomes)
         self._events.reached()
         self._waiters.tell(outcomes)
@@ -346,7 +346,7 @@ class Delivery:
         if self._teller.is_idle and now >= self._tends_at:
             self._teller.again()
             untold = await self._keeper.do(store.untold, UNTOLD_AT_ONCE)
-            new = self._teller.add(outcome for outcome in map(outcome_of, untold) if outcome is not None)
+            new = self._teller.add(filter(None, map(outcome_of, untold)))
             self._tends_at = now if new == UNTOLD_AT_ONCE else now + TELL_AGAIN
         if self._settings.retention is not None and now >= self._prunes_at:
             pruned = await self._keeper.ask(store.prune, self._settings.retention, PRUNED_AT_ONCE)

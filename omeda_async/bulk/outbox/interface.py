@@ -217,8 +217,13 @@ class Calls(Protocol):
     def poll(self) -> float:
         """Seconds after which one has to look at the latest, as things are now."""
 
-    def begin(self, on_call: Callable[[str], None]) -> None:
-        """Call something on this loop from now on, with what has happened: one of the words below, or any other."""
+    def begin(self, name: str, on_call: Callable[[str], None]) -> None:
+        """Call something on this loop from now on, with what has happened: one of the words below, or any other.
+
+        Args:
+            name: What tells the outbox from others.
+            on_call: What is called.
+        """
 
     async def aclose(self) -> None:
         """End it. Cancelling it ends it all the same."""
@@ -234,7 +239,7 @@ class NoCalls:
 
     poll: float
 
-    def begin(self, on_call: Callable[[str], None]) -> None:
+    def begin(self, name: str, on_call: Callable[[str], None]) -> None:
         """Do nothing."""
 
     async def aclose(self) -> None:

@@ -16,7 +16,7 @@ from omeda_async.bulk._job import Work
 from omeda_async.bulk._options import OutboxSettings
 from omeda_async.bulk._reader import read_item
 from omeda_async.bulk.journal.codec import Codec, texts_of
-from omeda_async.bulk.outbox.delivery import Delivery
+from omeda_async.bulk.outbox.delivery import PRUNED_AT_ONCE, Delivery
 from omeda_async.bulk.outbox.interface import ENDED, PUT, Calls, NewRecord, Store
 from omeda_async.bulk.outbox.keeper import Keeper
 from omeda_async.bulk.outbox.outcomes import Waiters
@@ -25,7 +25,6 @@ from omeda_async.errors import ClosedError, InvalidRecord, OutboxError, OutcomeP
 from omeda_async.outcomes import Outcome
 
 CLOSE_TIMEOUT: Final = 30.0
-PRUNED_AT_ONCE: Final = 1000
 LONGEST_KEY: Final = 2000
 """Bytes, as it is kept: no index of PostgreSQL takes more than 2,700, and with one record it would refuse others."""
 
@@ -89,7 +88,7 @@ class Outbox(Generic[Record, Receipt_co]):
             waiters=self._waiters,
             calls=self._calls,
         )
-        self._calls.begin(partial(self._called, self._delivery))
+        self._calls.begin(opened.name, partial(self._called, self._delivery))
         return self
 
     async def __aexit__(

@@ -96,22 +96,22 @@ class Waiters:
             if not waiting and self._waiting.get(number) is waiting:
                 del self._waiting[number]
 
-    def tell(self, outcomes: Iterable[Outcome | None]) -> None:
+    def tell(self, outcomes: Iterable[Outcome]) -> None:
         """Tell those who wait for an outcome."""
         for outcome in outcomes:
-            if outcome is None:
-                continue
-            for future in self._waiting.get(outcome.position, ()):
-                if not future.done():
-                    future.set_result(outcome)
+            for future in self._futures([outcome.position]):
+                future.set_result(outcome)
 
     def close(self) -> None:
         """Tell all who wait that nobody looks any more."""
         if self._watcher is not None:
             self._watcher.cancel()
-        for future in [future for waiting in self._waiting.values() for future in waiting]:
-            if not future.done():
-                future.set_exception(ClosedError("the outbox was closed: ask again with the ticket, when it is open"))
+        for future in self._futures(self._waiting):
+            future.set_exception(ClosedError("the outbox was closed: ask again with the ticket, when it is open"))
+
+    def _futures(self, numbers: Iterable[int]) -> list[asyncio.Future[Outcome]]:
+        """Return those of records for whom there is nothing yet."""
+        return [future for number in numbers for future in self._waiting.get(number, ()) if not future.done()]
 
     async def _until_news(self) -> None:
         self._news.clear()
@@ -123,12 +123,6 @@ class Waiters:
         else:
             await _clock.sleep(TOGETHER)
 
-    def _give_up(self, numbers: Iterable[int]) -> None:
-        """Tell those who wait for records that are gone."""
-        for future in [future for number in numbers for future in self._waiting.get(number, ())]:
-            if not future.done():
-                future.set_exception(_unknown())
-
     async def _watch(self) -> None:
         """Look for outcomes of what other processes deliver, as long as anybody waits."""
         while self._waiting:
@@ -136,8 +130,9 @@ class Waiters:
             try:
                 numbers = [*self._waiting]
                 found = await self._keeper.ask(self._keeper.store.find, numbers)
-                self.tell(map(outcome_of, found))
-                self._give_up({*numbers}.difference(one.number for one in found))
+                self.tell(filter(None, map(outcome_of, found)))
+                for future in self._futures({*numbers}.difference(one.number for one in found)):
+                    future.set_exception(_unknown())
             except OutboxError as error:
                 logger.warning("the outcomes of an outbox could not be read: %s", error)
 

@@ -51,9 +51,8 @@ def _kept(where: Where, identity: Identity) -> tuple[Store, Calls]:
         from omeda_async.bulk.outbox.postgres import PostgresStore  # noqa: PLC0415 only a URL needs psycopg
         from omeda_async.bulk.outbox.postgres_calls import PostgresCalls  # noqa: PLC0415 the same
 
-        store = PostgresStore(where, identity)
         try:
-            return store, PostgresCalls(where, lambda: store.channel)
+            return PostgresStore(where, identity), PostgresCalls(where)
         except ValueError as error:
             raise ConfigurationError(f"outbox: {error}") from None
     from omeda_async.bulk.outbox.sqlite import SqliteStore  # noqa: PLC0415 only a file needs SQLite

@@ -23,8 +23,6 @@ from omeda_async.errors import ConfigurationError, OutboxError
 
 ATTEMPTS: Final = 3
 """How often a record is put whose key was under way, and is not any more when that is looked for."""
-STEPS: Final = (sql.put, sql.same_keys)
-"""How a record is put: what is not put has a key that is under way, which is looked for then."""
 _BLOCKED: Final = {"55P03", "40P01"}
 """A lock that is not had in time; a deadlock."""
 
@@ -48,16 +46,14 @@ class PostgresStore:
         self._unheard = False
         """Whether it is not known what became of the last claim."""
 
-    @property
-    def channel(self) -> str:
-        """What is notified when something happens to it; it must have been opened."""
-        return self._box.channel
-
     def open(self) -> Opened:
         """Connect, make what is missing, and check that it is the caller's own."""
         self._box = self._delivers.do(partial(begin, url=self._url, identity=self._identity))
-        self._values = {"outbox": self._box.id, "label": self._box.label, "channel": self._box.channel}
-        return Opened(self._box.label, self._box.salt)
+        label, schema = self._box.label, self._box.schema
+        self._values = {"outbox": self._box.id, "label": label, "channel": sql.channel_of(label)}
+        # What is not put has a key that is under way, which is looked for then.
+        self._steps = [step.replace("<schema>", f"{schema}.") for step in (sql.PUT, sql.SAME_KEYS)] * ATTEMPTS
+        return Opened(label, self._box.salt)
 
     def put(self, records: Sequence[NewRecord]) -> Sequence[Put | OutboxError]:
         """Take records in; one whose key is under way already is not taken."""
@@ -71,8 +67,8 @@ class PostgresStore:
         """Take a record in by a transaction of the caller's, with which it counts or does not."""
         values = self._new([record])
         try:
-            for step in STEPS * ATTEMPTS:
-                rows = await rows_by(connection, step(self._box.schema), values)
+            for step in self._steps:
+                rows = await rows_by(connection, step, values)
                 [put] = self._puts([record], rows)
                 if put is not None:
                     return put
@@ -126,8 +122,16 @@ class PostgresStore:
 
     def end(self, fence: int, ended: Sequence[Ended]) -> None:
         """Note what claimed records have ended with."""
-        rows = [_row(one) for one in ended]
-        columns = {name: [row[place] for row in rows] for place, name in enumerate(sql.ENDED_COLUMNS)}
+        columns = {
+            "ids": [one.number for one in ended],
+            "agains": [one.again_in for one in ended],
+            "tries": [one.tries for one in ended],
+            "attempts": [one.kept.attempts for one in ended],
+            "doubts": [one.doubtful for one in ended],
+            "statuses": [STATUS_CODES[one.kept.status] for one in ended],
+            "answers": [one.kept.stored for one in ended],
+            "tolds": [one.told for one in ended],
+        }
         values = {**columns, **self._values, "fence": fence, "bare": self._identity.pii == "hash"}
         if not self._delivers.rows(sql.END, values):
             raise LeaseLost
@@ -164,14 +168,14 @@ class PostgresStore:
     def _put(self, records: Sequence[NewRecord], connection: Connection) -> Sequence[Put | None]:
         """Take records in; None stands for one that somebody else's transaction keeps from it."""
         found: list[Put | None] = [None] * len(records)
-        for step in STEPS * ATTEMPTS:
+        for step in self._steps:
             left = [place for place, put in enumerate(found) if put is None]
             if not left:
                 break
             new = [records[place] for place in left]
             try:
                 with failing(connection):
-                    rows = connection.execute(step("").encode(), self._new(new)).fetchall()
+                    rows = connection.execute(step.encode(), self._new(new)).fetchall()
             except PostgresFailed as error:
                 if error.code in _BLOCKED:
                     break
@@ -219,14 +223,6 @@ def _claimed(rows: Sequence[tuple[Any, ...]]) -> Sequence[Claimed]:
     if not rows:
         raise LeaseLost
     return [Claimed(*row) for row in rows if row[0] is not None]
-
-
-def _row(ended: Ended) -> tuple[Any, ...]:
-    status, attempts, answer = ended.kept
-    return (
-        *(ended.number, ended.again_in, ended.tries, attempts, ended.doubtful, STATUS_CODES[status], answer),
-        ended.told,
-    )
 
 
 def _found(row: tuple[Any, ...]) -> Found:

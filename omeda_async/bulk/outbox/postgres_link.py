@@ -1,8 +1,7 @@
 """What an outbox in PostgreSQL is written and read by: a connection for each thread, made anew when it was lost."""
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 from weakref import finalize
 
@@ -20,7 +19,7 @@ from omeda_async._postgres_blocking import (
     run,
 )
 from omeda_async.bulk.outbox.interface import Identity
-from omeda_async.bulk.outbox.postgres_tables import has_tables, make
+from omeda_async.bulk.outbox.postgres_tables import make
 from omeda_async.bulk.outbox.url import OutboxUrl
 from omeda_async.errors import OutboxError
 
@@ -64,11 +63,6 @@ class Box(NamedTuple):
     salt: bytes | None
     schema: str
     """Where its tables are, as SQL names it."""
-
-    @property
-    def channel(self) -> str:
-        """What is notified when something happens to it."""
-        return f"omeda_async_outbox_{self.label}"
 
 
 class Line:
@@ -158,34 +152,6 @@ def box_at(connection: Connection, url: OutboxUrl) -> Box | None:
     """Return the outbox, if somebody has opened it before."""
     row = connection.execute(_BOX, (url.outbox,)).fetchone()
     return None if row is None else Box(row[0], row[1], orjson.loads(row[2]), row[3], row[4])
-
-
-@contextmanager
-def reading(url: OutboxUrl, within: float) -> Iterator[tuple[Connection, Box]]:
-    """Open a connection to read an outbox, and close it when left.
-
-    Args:
-        url: Where.
-        within: Seconds that a statement may take.
-
-    Raises:
-        OutboxError: It cannot be read, or there is none.
-    """
-    try:
-        connection = connect(url.server)
-        connection.within = within
-        try:
-            with failing(connection):
-                box = box_at(connection, url) if has_tables(connection) else None
-                if box is None:
-                    raise OutboxError(f"there is no outbox {url}: nobody has opened one of this name there")
-                yield connection, box
-        finally:
-            connection.close()
-    except PostgresFailed as error:
-        raise unusable(url, error) from None
-    except DAMAGE as error:
-        raise damaged(url, error) from error
 
 
 def unusable(url: OutboxUrl, error: PostgresFailed, *, unheard: bool = False, puts: bool = False) -> OutboxError:

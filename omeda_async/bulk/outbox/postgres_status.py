@@ -1,11 +1,14 @@
 """Reading outboxes that are kept in PostgreSQL."""
 
+from contextlib import closing
 from typing import Final
 
-from omeda_async._postgres_blocking import run
-from omeda_async.bulk.outbox.postgres_link import reading
+from omeda_async._postgres_blocking import Connection, PostgresFailed, connect, failing, run
+from omeda_async.bulk.outbox.postgres_link import DAMAGE, Box, box_at, damaged, unusable
+from omeda_async.bulk.outbox.postgres_tables import has_tables
 from omeda_async.bulk.outbox.status import NOT_DONE_CODES, OutboxStatus, status_of
 from omeda_async.bulk.outbox.url import OutboxUrl
+from omeda_async.errors import OutboxError
 
 SURVEY: Final = 600.0
 """Seconds that a statement may take that looks at all records; there may be many millions."""
@@ -32,9 +35,22 @@ def read_status(url: OutboxUrl) -> OutboxStatus:
     Raises:
         OutboxError: It cannot be read, or there is none.
     """
-    with reading(url, SURVEY) as (connection, box):
-        values = {"outbox": box.id, "codes": NOT_DONE_CODES}
-        numbers, ((oldest, retrying, due),), ((untold,),), ((delivering,),), causes = run(connection, _STATUS, values)
+    try:
+        with closing(connect(url.server)) as connection, failing(connection):
+            connection.within = SURVEY
+            box = box_at(connection, url) if has_tables(connection) else None
+            if box is None:
+                raise OutboxError(f"there is no outbox {url}: nobody has opened one of this name there")
+            return _survey(connection, url, box)
+    except PostgresFailed as error:
+        raise unusable(url, error) from None
+    except DAMAGE as error:
+        raise damaged(url, error) from error
+
+
+def _survey(connection: Connection, url: OutboxUrl, box: Box) -> OutboxStatus:
+    values = {"outbox": box.id, "codes": NOT_DONE_CODES}
+    numbers, ((oldest, retrying, due),), ((untold,),), ((delivering,),), causes = run(connection, _STATUS, values)
     return status_of(
         url,
         box.identity,

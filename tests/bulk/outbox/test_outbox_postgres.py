@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from omeda_async import OutboxError, OutcomeStatus
-from omeda_async.bulk.outbox import delivery, postgres_calls, postgres_tables
+from omeda_async.bulk.outbox import delivery, postgres_calls, postgres_sql, postgres_tables
 from omeda_async.bulk.outbox.interface import LeaseLost
 from omeda_async.outbox import is_outbox, read_status
 from omeda_async.sandbox import Sandbox
@@ -88,7 +88,7 @@ async def test_a_connection_to_listen_by_that_is_cut_is_made_again_and_nothing_i
         for number in (1, 2):
             while not outbox._calls._hears:  # noqa: ASYNC110 it is being made
                 await asyncio.sleep(0.01)
-            channel = outbox._keeper.store.channel
+            channel = postgres_sql.channel_of(outbox._name)
             assert await asyncio.to_thread(terminate, url, f"query = 'LISTEN {channel}'") == 1
             ticket = await outbox.put(client(number), connection=connection)
             await connection.commit()
