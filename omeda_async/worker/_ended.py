@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import attrs
-from procrastinate.jobs import Job
+from procrastinate.jobs import Job, Status
 
 from omeda_async import _clock
 from omeda_async.worker._queue import Queue
@@ -40,7 +40,7 @@ class Ended:
         due = {number: worker for number, (ended, worker) in self._ended.items() if ended <= before}
         if not due:
             return
-        for job in await self.queue.performed():
+        for job in await self.queue.jobs(Status.DOING):
             if job.id in due and job.worker_id == due[job.id]:
                 await self.queue.give_back(job, "its end could not be told to the queue")
         for number in due:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.exceptions import TaskAlreadyRegistered
+from procrastinate.jobs import Status
 
 from omeda_async import _clock
 from omeda_async._checks import check_between, check_duration, check_flag, check_whole
@@ -278,7 +279,7 @@ class BulkJobs:
         Raises:
             ConnectorException: procrastinate cannot reach its database.
         """
-        jobs = await self._queue.waiting()
+        jobs = await self._queue.jobs(Status.TODO)
         now = _clock.utc_now()
         seconds = [0.0 if job.scheduled_at is None else (job.scheduled_at - now).total_seconds() for job in jobs]
         return Waiting(jobs=len(jobs), seconds=max(0.0, min(seconds, default=0.0)))

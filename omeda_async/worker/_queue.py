@@ -41,7 +41,7 @@ class Queue:
             anew: Whether the run was cancelled, or its chunks done, right before: a job that is being performed may
                 have begun before that, and end with it.
         """
-        under_way = set() if anew else {job.task_kwargs["chunk"] for job in await self.jobs(run, Status.DOING)}
+        under_way = set() if anew else {job.task_kwargs["chunk"] for job in await self.jobs(Status.DOING, run)}
         made, waiting = 0, set[int]()
         for chunk in chunks:
             if chunk in under_way:
@@ -72,34 +72,21 @@ class Queue:
 
     async def _tell_kept(self, run: str, chunks: set[int], priority: int) -> None:
         """Say which priority jobs keep that were made with another one."""
-        jobs = [job for job in await self.jobs(run, Status.TODO) if job.task_kwargs["chunk"] in chunks]
+        jobs = [job for job in await self.jobs(Status.TODO, run) if job.task_kwargs["chunk"] in chunks]
         kept = sorted({job.priority for job in jobs} - {priority})
         if kept:
             text = "%s: its jobs that wait already keep their priority (%s), and do not get %d"
             logger.warning(text, readable(run), ", ".join(map(str, kept)), priority)
 
-    async def jobs(self, run: str, status: Status) -> list[Job]:
-        """Return the jobs of a run that are in that state."""
-        return [job for job in await self._jobs(status) if job.task_kwargs.get("run") == run]
-
-    async def performed(self) -> list[Job]:
-        """Return the jobs that count as being performed, of all runs."""
-        return await self._jobs(Status.DOING)
-
-    async def waiting(self) -> list[Job]:
-        """Return the jobs of chunks that wait in the queue, of all runs."""
-        return await self._jobs(Status.TODO)
-
-    async def _jobs(self, status: Status) -> list[Job]:
-        return [*await self.app.job_manager.list_jobs_async(queue=self.name, task=PERFORM, status=status.value)]
+    async def jobs(self, status: Status, run: str | None = None) -> list[Job]:
+        """Return the jobs of chunks that are in that state, of one run or of all."""
+        found = await self.app.job_manager.list_jobs_async(queue=self.name, task=PERFORM, status=status.value)
+        return [job for job in found if run is None or job.task_kwargs.get("run") == run]
 
     async def remove(self, run: str) -> int:
         """Take the jobs of a run that wait out of the queue; return how many there were."""
-        removed = [await self._cancel(job) for job in await self.jobs(run, Status.TODO)]
-        return sum(removed)
-
-    async def _cancel(self, job: Job) -> bool:
-        return job.id is not None and await self.app.job_manager.cancel_job_by_id_async(job.id)
+        cancel = self.app.job_manager.cancel_job_by_id_async
+        return sum([await cancel(job.id) for job in await self.jobs(Status.TODO, run) if job.id is not None])
 
     async def sweep(self, stalled_after: float, own: int | None) -> int:
         """Give back jobs of workers that are not heard of any more; return how many there were.

@@ -44,11 +44,9 @@ async def prepare(app: App, database: str, patience: float) -> AsyncIterator[Non
     await _reach(database, patience)  # a pool would try again and again, and say nothing
     await app.open_async()
     try:
-        await _make_tables(app)
-        yield
-    except ConnectorException as error:
-        check_tables(error)
-        raise
+        with usable_queue():
+            await _make_tables(app)
+            yield
     finally:
         await app.close_async()
 
