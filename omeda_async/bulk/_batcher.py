@@ -13,7 +13,7 @@ from omeda_async._checks import check_duration, check_one_of, check_whole
 from omeda_async._generic import Receipt_co, Record
 from omeda_async._result import Result
 from omeda_async._telling import CallEvents
-from omeda_async.bulk._batcher_view import BatcherView, passed, too_long
+from omeda_async.bulk._batcher_view import BatcherView, too_long
 from omeda_async.bulk._breaker import Breaker, BreakerState
 from omeda_async.bulk._chunks import Chunker
 from omeda_async.bulk._item import Closed, Item, not_sent, refused
@@ -239,7 +239,7 @@ class Batcher(Generic[Record, Receipt_co]):
             soonest = self._account.limiter.view().next_slot_in
             if soonest is not None and soonest > self._max_delay + max_wait:
                 self._events.count(NOT_SENT)
-                raise too_long(max_wait, soonest)
+                raise too_long(f"would pass max_wait={max_wait:g} s", max_wait, soonest)
 
     def _let_go(self) -> None:
         """Let senders go for whom nothing can come any more: a limiter may hold them for long."""
@@ -255,9 +255,10 @@ class Batcher(Generic[Record, Receipt_co]):
             self._probe_is_gone(item)
             next_slot_in = self._account.limiter.view().next_slot_in
             if max_wait is not None and max_wait <= deadline:
-                future.set_exception(too_long(max_wait, next_slot_in))
+                future.set_exception(too_long(f"would pass max_wait={max_wait:g} s", max_wait, next_slot_in))
             else:
-                future.set_result(item.outcome(not_sent(passed(deadline, next_slot_in))))
+                late = too_long(f"has passed the call's deadline of {deadline:g} s", deadline, next_slot_in)
+                future.set_result(item.outcome(not_sent(late)))
             self._events.count(NOT_SENT)
             self._let_go()
 
