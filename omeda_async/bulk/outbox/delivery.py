@@ -14,7 +14,6 @@ from omeda_async import _clock
 from omeda_async._account import Account
 from omeda_async._call_options import CallOptions
 from omeda_async._result import Result
-from omeda_async._stop import Stop
 from omeda_async.bulk._breaker import Breaker, BreakerState
 from omeda_async.bulk._item import Closed, Item, not_sent, refused, still_doubtful
 from omeda_async.bulk._job import Work
@@ -80,8 +79,7 @@ class Delivery:
         self._events.started()
         self._news = asyncio.Event()
         self._hurried: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._closing = Stop()
-        self._closing.wakers.add(self._news.set)
+        self._is_closing = False
         self._term: Term | None = None
         self._taking: asyncio.Future[int | None] | None = None
         self._claiming: asyncio.Future[Sequence[Claimed]] | None = None
@@ -107,7 +105,7 @@ class Delivery:
 
     async def aclose(self, timeout: float) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
         """Begin nothing new; give what is under way so many seconds; write down how it stands; give the lease back."""
-        self._closing.set(ClosedError("the outbox was closed"))
+        self._is_closing = True
         self._main.cancel()
         await asyncio.wait({self._main})
         await self._take_back()
@@ -139,7 +137,7 @@ class Delivery:
             self._hurried.set_result(None)
 
     async def _run(self) -> None:
-        while not self._closing.is_set:
+        while not self._is_closing:
             self._news.clear()
             wait = min(self._calls.poll, self._settings.lease / 3)
             try:
@@ -221,7 +219,7 @@ class Delivery:
 
     async def _until_news(self, seconds: float) -> None:
         """Wait for news since they were last looked at, so long at the most."""
-        if not self._closing.is_set:
+        if not self._is_closing:
             await _wait(self._news, seconds)
 
     async def _deliver_some(self, term: Term) -> None:
@@ -247,7 +245,7 @@ class Delivery:
     async def _claim(self, term: Term, permit: Permit, *, waited: float, probe: bool) -> bool:
         """Claim records and begin to send them; return whether there were any."""
         work = self._work
-        entries, size = work.sizes.next_limit() if work.sizes.refused else (work.max_entries, work.max_bytes)
+        entries, size = work.sizes.next_limit()
         most, most_bytes = int(min(entries, work.max_entries)), int(min(size, work.max_bytes))
         self._claiming = self._keeper.do(self._store.claim, term.fence, 1 if probe else max(1, most), most_bytes)
         claimed = await asyncio.shield(self._claiming)

@@ -3,8 +3,8 @@
 from contextlib import closing
 from typing import Final
 
-from omeda_async._postgres_blocking import Connection, PostgresFailed, connect, failing, run
-from omeda_async.bulk.outbox.postgres_link import DAMAGE, Box, box_at, damaged, unusable
+from omeda_async._postgres_blocking import PostgresFailed, connect, failing, run
+from omeda_async.bulk.outbox.postgres_link import DAMAGE, box_at, damaged, unusable
 from omeda_async.bulk.outbox.postgres_tables import has_tables
 from omeda_async.bulk.outbox.status import NOT_DONE_CODES, OutboxStatus, status_of
 from omeda_async.bulk.outbox.url import OutboxUrl
@@ -19,10 +19,10 @@ SELECT extract(epoch FROM min(put))::float8, coalesce(sum((tries > 0)::int), 0):
     CASE WHEN bool_or(state = 0) THEN extract(epoch FROM greatest(
         min(due) FILTER (WHERE state = 0), clock_timestamp(),
         (SELECT held_until FROM omeda_async_outboxes WHERE id = %(outbox)s AND until > clock_timestamp())
-    ))::float8 END
+    ))::float8 END,
+    (SELECT count(*) FROM omeda_async_outbox_records WHERE outbox = %(outbox)s AND state = 2 AND NOT told),
+    (SELECT holder FROM omeda_async_outboxes WHERE id = %(outbox)s AND until > clock_timestamp())
     FROM omeda_async_outbox_records WHERE outbox = %(outbox)s AND state <> 2;
-SELECT count(*) FROM omeda_async_outbox_records WHERE outbox = %(outbox)s AND state = 2 AND NOT told;
-SELECT CASE WHEN until > clock_timestamp() THEN holder END FROM omeda_async_outboxes WHERE id = %(outbox)s;
 SELECT status, answer, count(*) FROM omeda_async_outbox_records
     WHERE outbox = %(outbox)s AND status = ANY(%(codes)s::smallint[]) GROUP BY status, answer;
 COMMIT
@@ -41,24 +41,10 @@ def read_status(url: OutboxUrl) -> OutboxStatus:
             box = box_at(connection, url) if has_tables(connection) else None
             if box is None:
                 raise OutboxError(f"there is no outbox {url}: nobody has opened one of this name there")
-            return _survey(connection, url, box)
+            values = {"outbox": box.id, "codes": NOT_DONE_CODES}
+            numbers, [summary], causes = run(connection, _STATUS, values)
+            return status_of(url, box.identity, numbers, causes, summary)
     except PostgresFailed as error:
         raise unusable(url, error) from None
     except DAMAGE as error:
         raise damaged(url, error) from error
-
-
-def _survey(connection: Connection, url: OutboxUrl, box: Box) -> OutboxStatus:
-    values = {"outbox": box.id, "codes": NOT_DONE_CODES}
-    numbers, ((oldest, retrying, due),), ((untold,),), ((delivering,),), causes = run(connection, _STATUS, values)
-    return status_of(
-        url,
-        box.identity,
-        numbers,
-        causes,
-        oldest=oldest,
-        next_due=due,
-        retrying=retrying,
-        untold=untold,
-        delivering=delivering,
-    )

@@ -22,17 +22,15 @@ from omeda_async.bulk.outbox.status import NOT_DONE_CODES, OutboxStatus, status_
 from omeda_async.errors import OutboxError
 
 _COUNTS: Final = "SELECT state, status, count(*) FROM entries GROUP BY state, status"
-_OLDEST: Final = "SELECT min(put), ifnull(sum(tries > 0), 0) FROM entries WHERE state != 2"
-_NEXT: Final = """
-SELECT max(min(due), :now, ifnull((
+_SUMMARY: Final = """
+SELECT min(put), ifnull(sum(tries > 0), 0), max(min(due) FILTER (WHERE state = 0), :now, ifnull((
     SELECT value FROM meta WHERE name = 'held_until' AND (SELECT until FROM lease) > :now
-), 0)) FROM entries WHERE state = 0
+), 0)), (SELECT count(*) FROM entries WHERE state = 2 AND NOT told), (SELECT holder FROM lease WHERE until > :now)
+FROM entries WHERE state != 2
 """
-_UNTOLD: Final = "SELECT count(*) FROM entries WHERE state = 2 AND NOT told"
 _CAUSES: Final = """
 SELECT status, answer, count(*) FROM entries WHERE status IN (SELECT value FROM json_each(?)) GROUP BY status, answer
 """
-_LEASE: Final = "SELECT holder, until FROM lease"
 
 
 def is_outbox(path: Path) -> bool:
@@ -80,16 +78,5 @@ def read_status(path: Path, now: float) -> OutboxStatus:
 
 def survey(connection: sqlite3.Connection, path: Path, now: float) -> OutboxStatus:
     """Return what an outbox that is open holds."""
-    oldest, retrying = connection.execute(_OLDEST).fetchone()
-    holder, until = connection.execute(_LEASE).fetchone()
-    return status_of(
-        path,
-        whose(connection)[0],
-        connection.execute(_COUNTS),
-        connection.execute(_CAUSES, (str(NOT_DONE_CODES),)),
-        oldest=oldest,
-        next_due=connection.execute(_NEXT, {"now": now}).fetchone()[0],
-        retrying=retrying,
-        untold=connection.execute(_UNTOLD).fetchone()[0],
-        delivering=holder if until > now else None,
-    )
+    numbers, causes = connection.execute(_COUNTS), connection.execute(_CAUSES, (str(NOT_DONE_CODES),))
+    return status_of(path, whose(connection)[0], numbers, causes, connection.execute(_SUMMARY, {"now": now}).fetchone())

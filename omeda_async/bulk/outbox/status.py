@@ -65,22 +65,19 @@ def status_of(
     identity: Mapping[str, Any],
     numbers: Iterable[tuple[int, int, int]],
     causes: Iterable[tuple[int, str, int]],
-    *,
-    oldest: float | None,
-    next_due: float | None,
-    **more: Any,
+    summary: tuple[float | None, int, float | None, int, str | None],
 ) -> OutboxStatus:
-    """Make a status of what a store has read.
+    """Make a status of what a store has read; moments are POSIX times.
 
     Args:
         place: Where the outbox is.
         identity: Whose it is, as that is kept.
         numbers: Pairs of a state and a status, and how many records have them.
         causes: Pairs of a status that is not done and an answer, and how many records have them.
-        oldest: When the oldest record without an outcome was put, as a POSIX time.
-        next_due: When the next is due, as a POSIX time.
-        more: What is told as it was read.
+        summary: When the oldest record without an outcome was put, how many of these were tried in vain, when the first
+            of them is due, how many outcomes are untold, and who delivers.
     """
+    oldest, retrying, next_due, untold, delivering = summary
     states, ended = Counter[int](), Counter[int]()
     for state, code, number in numbers:
         states[state] += number
@@ -98,10 +95,12 @@ def status_of(
         waiting=states[WAITING],
         under_way=states[INTENDED],
         counts={status: ended[code] for code, status in STATUSES.items() if code in ended},
+        retrying=retrying,
         oldest=_moment(oldest),
         next_due=_moment(next_due),
+        untold=untold,
+        delivering=delivering,
         causes=tuple(_causes(causes)),
-        **more,
     )
 
 
