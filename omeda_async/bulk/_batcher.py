@@ -23,7 +23,6 @@ from omeda_async.bulk._request import SharedRequest
 from omeda_async.bulk._run_events import RunEvents
 from omeda_async.bulk._unclaimed import Unclaimed
 from omeda_async.errors import BatcherFull, ClosedError, OmedaAsyncError
-from omeda_async.events import logger
 from omeda_async.limits import Permit, Priority
 from omeda_async.outcomes import Outcome, OutcomeStatus
 
@@ -329,13 +328,10 @@ class Batcher(Generic[Record, Receipt_co]):
         request = SharedRequest(self._account, items, permit, self._deliver, options, tells=self._events)
         self._requests.add(request)
         try:
-            with self._account.activity:
-                await request.perform(self._work)
+            await request.perform(self._work)
         finally:
             self._requests.discard(request)
             self._judge(request, items)
-        if (failure := request.stop.failure) is not None:  # its text may show what no log may hold
-            logger.error("a request of the batcher broke off: %s", type(failure).__name__)
 
     def _shared_by(self, items: list[Item]) -> tuple[str, ...]:
         """Return the ids of the calls whose records are sent now."""

@@ -15,6 +15,7 @@ from omeda_async.bulk._item import Closed, Item
 from omeda_async.bulk._job import Job, Work
 from omeda_async.bulk._run_events import RunEvents
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError
+from omeda_async.events import logger
 from omeda_async.limits import Permit
 
 ISOLATION_BUDGET = 1000
@@ -49,6 +50,8 @@ class SharedRequest:
         self.journal = NullJournal()
         self.results: list[Result[Any]] = []
         """What its records have ended with so far."""
+        self._account = account
+        self._kind = tells.kind
         self._items = items
         self._deliver = deliver
         self._job: Job | None = None
@@ -72,9 +75,12 @@ class SharedRequest:
         return cause if isinstance(cause, ApiError) and not isinstance(cause, BatchRejected) else None
 
     async def perform(self, work: Work) -> None:
-        """Send it. Cancelling it leaves no item without a result; nor does a defect, which is ``stop.failure``."""
+        """Send it. Cancelling it leaves no item without a result; nor does a defect, which is logged."""
         self._job = Job(self, self._items)
-        await self._job.perform(work)
+        with self._account.activity:
+            await self._job.perform(work)
+        if (failure := self.stop.failure) is not None:  # its text may show what no log may hold
+            logger.error("a request of the %s broke off: %s", self._kind, type(failure).__name__)
 
     def break_off(self, cause: OmedaAsyncError) -> None:
         """Give every item its result now, and send nothing more; its task is to be cancelled."""

@@ -278,10 +278,7 @@ class Delivery:
     ) -> None:
         """Send claimed records, and write down what each has ended with."""
         try:
-            with self._account.activity:
-                await request.perform(self._work)
-            if (failure := request.stop.failure) is not None:
-                logger.error("a request of the outbox broke off: %s", type(failure).__name__)
+            await request.perform(self._work)
         finally:
             self._account.limiter.release(request.permit, sent=False)  # does nothing where an attempt has used it
             self._judge(request, probe=probe)
