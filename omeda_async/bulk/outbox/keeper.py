@@ -104,16 +104,14 @@ class Keeper:
     ) -> None:
         """Tell all who wait for a write, and begin the next."""
         error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
-        done = [None] * len(waiting) if error is not None else writing.result()
-        for future, put in zip(waiting, done, strict=True):
+        puts = [error] * len(waiting) if error is not None else writing.result()
+        for future, put in zip(waiting, puts, strict=True):
             if future.done():
                 continue
-            if isinstance(put, OutboxError):
-                future.set_exception(put)
-            elif put is not None:
+            if isinstance(put, BaseException):  # each has its own: one that is raised in several places grows with each
+                future.set_exception(copy(put) if isinstance(put, OmedaAsyncError) else put)
+            else:
                 future.set_result(put)
-            elif error is not None:  # each has its own: one that is raised in several places grows with each
-                future.set_exception(copy(error) if isinstance(error, OmedaAsyncError) else error)
         self._write()
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 all that is put together is here
 """Outboxes kept in SQLite files."""
 
 import os
@@ -34,7 +35,6 @@ _LEASE: Final = "SELECT fence, until, seconds, attempt FROM lease"
 _TAKE: Final = "UPDATE lease SET fence = ?, holder = ?, until = ?, seconds = ?, attempt = ?"
 _RENEW: Final = "UPDATE lease SET until = ? + seconds WHERE fence = ?"
 _HOLD: Final = "INSERT OR REPLACE INTO meta VALUES ('held_until', ?)"
-_HOLD_NO_MORE: Final = "DELETE FROM meta WHERE name = 'held_until'"
 _RELEASE: Final = "UPDATE lease SET until = 0, holder = '' WHERE fence = ?"
 _TAKE_BACK: Final = """
 UPDATE entries SET state = 0, doubt = 1, due = max(due, ?) WHERE state = 1
@@ -50,19 +50,15 @@ _CLAIM: Final = """
 UPDATE entries SET state = 1, fence = ? WHERE id IN (SELECT value FROM json_each(?))
 """
 _END: Final = """
-UPDATE entries SET state = :state, due = :due, tries = :tries, attempts = :attempts, doubt = :doubt, status = :status,
-answer = :answer, answer_sum = :sum, ended = :ended, told = :told, record = iif(:bare, NULL, record),
-key = iif(:bare AND :told, NULL, key)
+UPDATE entries SET state = iif(:again_in IS NULL, 2, 0), due = :now + ifnull(:again_in, 0), tries = :tries,
+attempts = :attempts, doubt = :doubt, status = :status, answer = :answer, answer_sum = :sum,
+ended = iif(:again_in IS NULL, :now, NULL), told = :again_in IS NULL AND :told,
+record = iif(:again_in IS NULL AND :bare, NULL, record), key = iif(:again_in IS NULL AND :bare AND :told, NULL, key)
 WHERE id = :number AND state = 1 AND fence = :fence
 """
-_FIND: Final = """
-SELECT id, key, record, state, status, attempts, answer, answer_sum FROM entries
-WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id
-"""
-_UNTOLD: Final = """
-SELECT id, key, record, state, status, attempts, answer, answer_sum FROM entries
-WHERE state = 2 AND NOT told ORDER BY id LIMIT ?
-"""
+_FOUND: Final = "SELECT id, key, record, state, status, attempts, answer, answer_sum FROM entries"
+_FIND: Final = f"{_FOUND} WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+_UNTOLD: Final = f"{_FOUND} WHERE state = 2 AND NOT told ORDER BY id LIMIT ?"
 _TOLD: Final = """
 UPDATE entries SET told = 1, key = iif(?, NULL, key)
 WHERE state = 2 AND id IN (SELECT value FROM json_each(?))
@@ -135,7 +131,7 @@ class SqliteStore:
                 return None
             fence, now = lease[0] + 1, self._now()
             self._sql.execute(_TAKE_BACK, (now + lease[3],))
-            self._sql.execute(_HOLD_NO_MORE)
+            self._sql.execute(_HOLD, (now,))
             self._sql.execute(_TAKE, (fence, holder, now + seconds, seconds, attempt))
             return int(fence)
 
@@ -145,10 +141,7 @@ class SqliteStore:
             now = self._now()
             if self._sql.execute(_RENEW, (now, fence)).rowcount != 1:
                 return False
-            if held_for:
-                self._sql.execute(_HOLD, (now + held_for,))
-            else:
-                self._sql.execute(_HOLD_NO_MORE)
+            self._sql.execute(_HOLD, (now + held_for,))
             return True
 
     def release(self, fence: int) -> None:
@@ -193,12 +186,12 @@ class SqliteStore:
     def find(self, numbers: Iterable[int]) -> Sequence[Found]:
         """Return those that are there."""
         with self._usable():
-            return [self._found(*row) for row in self._sql.execute(_FIND, (_dumped([*numbers]),))]
+            return [self._found(row) for row in self._sql.execute(_FIND, (_dumped([*numbers]),))]
 
     def untold(self, most: int) -> Sequence[Found]:
         """Return records with an outcome that somebody has to be told."""
         with self._usable():
-            return [self._found(*row) for row in self._sql.execute(_UNTOLD, (most,))]
+            return [self._found(row) for row in self._sql.execute(_UNTOLD, (most,))]
 
     def told(self, numbers: Sequence[int]) -> None:
         """Note that the outcomes have been told."""
@@ -242,34 +235,23 @@ class SqliteStore:
 
     def _row(self, fence: int, now: float, one: Ended) -> dict[str, Any]:
         status, attempts, answer = one.kept
-        final = one.again_in is None
         return {
             "number": one.number,
             "fence": fence,
-            "state": ENDED if final else WAITING,
-            "due": now + (one.again_in or 0.0),
+            "now": now,
+            "again_in": one.again_in,
             "tries": one.tries,
             "attempts": attempts,
             "doubt": one.doubtful,
             "status": STATUS_CODES[status],
             "answer": answer,
             "sum": crc32(answer.encode()),
-            "ended": now if final else None,
-            "told": final and one.told,
-            "bare": self._bare and final,
+            "told": one.told,
+            "bare": self._bare,
         }
 
-    def _found(  # noqa: PLR0917 the columns, in their order
-        self,
-        number: int,
-        key: str | None,
-        record: str | None,
-        state: int,
-        status: int,
-        attempts: int,
-        answer: str,
-        noted: int,
-    ) -> Found:
+    def _found(self, row: tuple[Any, ...]) -> Found:
+        number, key, record, state, status, attempts, answer, noted = row
         if state != ENDED:
             return Found(number, key, record, None)
         if crc32(answer.encode()) != noted:
