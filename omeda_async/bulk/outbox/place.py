@@ -57,8 +57,4 @@ def _kept(where: Where, identity: Identity) -> tuple[Store, Calls]:
             raise ConfigurationError(f"outbox: {error}") from None
     from omeda_async.bulk.outbox.sqlite import SqliteStore  # noqa: PLC0415 only a file needs SQLite
 
-    return SqliteStore(where, identity, _now), NoCalls(POLL)
-
-
-def _now() -> float:
-    return _clock.utc_now().timestamp()
+    return SqliteStore(where, identity, lambda: _clock.utc_now().timestamp()), NoCalls(POLL)

@@ -31,13 +31,14 @@ INSERT INTO entries (state, put, due, fingerprint, key, record, sum) VALUES (?, 
 ON CONFLICT DO NOTHING
 """
 _SAME_KEY: Final = "SELECT id, fingerprint FROM entries WHERE key = ? AND state != 2"
-_LEASE: Final = "SELECT fence, until, seconds, attempt FROM lease"
+_LEASE: Final = "SELECT fence, until, seconds FROM lease"
+_ATTEMPT: Final = "SELECT attempt FROM lease WHERE fence = ?"
 _TAKE: Final = "UPDATE lease SET fence = ?, holder = ?, until = ?, seconds = ?, attempt = ?"
 _RENEW: Final = "UPDATE lease SET until = ? + seconds WHERE fence = ?"
 _HOLD: Final = "INSERT OR REPLACE INTO meta VALUES ('held_until', ?)"
 _RELEASE: Final = "UPDATE lease SET until = 0, holder = '' WHERE fence = ?"
 _TAKE_BACK: Final = """
-UPDATE entries SET state = 0, doubt = 1, due = max(due, ?) WHERE state = 1
+UPDATE entries SET state = 0, doubt = 1, due = max(due, ? + (SELECT attempt FROM lease)) WHERE state = 1
 """
 _NEXT: Final = "SELECT min(due), (SELECT attempt FROM lease) FROM entries WHERE state = 0"
 # Later than anything can be due, where the clock has been put back.
@@ -123,17 +124,15 @@ class SqliteStore:
     def take(self, holder: str, seconds: float, attempt: float) -> int | None:
         """Take the lease, if nobody has it; return its fence, or None."""
         with self._usable():
-            if self._is_held(self._sql.execute(_LEASE).fetchone()):
+            if self._next_fence() is None:
                 return None  # without having anybody wait for it
         with self._transaction():
-            lease = self._sql.execute(_LEASE).fetchone()
-            if self._is_held(lease):
-                return None
-            fence, now = lease[0] + 1, self._now()
-            self._sql.execute(_TAKE_BACK, (now + lease[3],))
-            self._sql.execute(_HOLD, (now,))
-            self._sql.execute(_TAKE, (fence, holder, now + seconds, seconds, attempt))
-            return int(fence)
+            if (fence := self._next_fence()) is not None:
+                now = self._now()
+                self._sql.execute(_TAKE_BACK, (now,))
+                self._sql.execute(_HOLD, (now,))
+                self._sql.execute(_TAKE, (fence, holder, now + seconds, seconds, attempt))
+            return fence
 
     def renew(self, fence: int, held_for: float = 0.0) -> bool:
         """Have the lease last for its seconds from now; False where it is another's."""
@@ -147,10 +146,8 @@ class SqliteStore:
     def release(self, fence: int) -> None:
         """Give the lease back; what is claimed under it and has not ended is in doubt."""
         with self._transaction():
-            found, _, _, attempt = self._sql.execute(_LEASE).fetchone()
-            if found == fence:
-                self._sql.execute(_TAKE_BACK, (self._now() + attempt,))
-                self._sql.execute(_RELEASE, (fence,))
+            if self._sql.execute(_RELEASE, (fence,)).rowcount:
+                self._sql.execute(_TAKE_BACK, (self._now(),))
 
     def next_due(self) -> float | None:
         """Return the seconds until a record can be claimed; None where none waits."""
@@ -221,17 +218,19 @@ class SqliteStore:
             close_mark(self._mark)
             del self._mark
 
-    def _is_held(self, lease: tuple[int, float, float, float]) -> bool:
-        _, until, seconds, _ = lease
+    def _next_fence(self) -> int | None:
+        """Return the fence of who takes the lease now; None where somebody has it."""
+        fence, until, seconds = self._sql.execute(_LEASE).fetchone()
         now = self._now()
-        return now < until <= now + seconds + 1.0  # later than it can be, where the clock has been put back
+        is_held = now < until <= now + seconds + 1.0  # later than it can be, where the clock has been put back
+        return None if is_held else fence + 1
 
     def _check(self, fence: int) -> float:
         """Return how long an attempt may take of those who have the lease by this fence."""
-        found, _, _, attempt = self._sql.execute(_LEASE).fetchone()
-        if found != fence:
+        lease = self._sql.execute(_ATTEMPT, (fence,)).fetchone()
+        if lease is None:
             raise LeaseLost
-        return float(attempt)
+        return float(lease[0])
 
     def _row(self, fence: int, now: float, one: Ended) -> dict[str, Any]:
         status, attempts, answer = one.kept
