@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Self
 
+import attrs
 from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.exceptions import TaskAlreadyRegistered
 from procrastinate.jobs import Status
@@ -18,15 +19,13 @@ from omeda_async.bulk.shared.reports import ChunkReport
 from omeda_async.errors import ConfigurationError, JournalError
 from omeda_async.journal import JournalStatus, cancel_run, read_status, reopen_run
 from omeda_async.manager import SessionManager
+from omeda_async.outcomes import AsJson
 from omeda_async.rows._file import RowOptions
 from omeda_async.worker._again import Again, Later
-from omeda_async.worker._ended import Ended
-from omeda_async.worker._managers import Managers
 from omeda_async.worker._operations import check_name, check_options, operation_of
-from omeda_async.worker._performing import Performing
+from omeda_async.worker._performing import Managers, Performing
 from omeda_async.worker._places import check_database, database_of, journal_of
-from omeda_async.worker._queue import PERFORM, SWEEP, Queue
-from omeda_async.worker._reports import Deferred, Waiting
+from omeda_async.worker._queue import PERFORM, SWEEP, Ended, Queue
 from omeda_async.worker._running import GRACE, Running, check_made, prepare, usable_queue
 from omeda_async.worker._source import Source, rows_at
 
@@ -38,6 +37,40 @@ MOST_CONCURRENCY = 1000
 SWEEP_FIRST = 1_000_000
 """The priority of the sweep: before any chunk."""
 _FILLING = frozenset({"chunk", "journal_pii"})
+
+
+@attrs.frozen(kw_only=True)
+class Deferred(AsJson):
+    """A run that has been read into its journal, and whose chunks have jobs."""
+
+    run: str
+    """Its name."""
+    place: str
+    """Its URL without the password: ``omeda-async status`` takes it."""
+    records: int
+    """Records that are sent, each once."""
+    repeats: int
+    """Records that ask for what an earlier one asks for, and share its outcome."""
+    refused: int
+    """Records that cannot be sent, those of earlier inputs included; the journal keeps the reasons."""
+    chunks: int
+    """Its chunks, those that are done included."""
+    jobs: int
+    """Jobs that were made by this call; those that were there already are not."""
+    added: int = 0
+    """Of ``records``, those that this call has added; the others an earlier one had."""
+    absent: int = 0
+    """Of ``records``, those that this input does not hold, but an earlier one did. They are sent all the same."""
+
+
+@attrs.frozen(kw_only=True)
+class Waiting(AsJson):
+    """What waits in the queue."""
+
+    jobs: int
+    """Jobs of chunks that no worker performs now, of all runs."""
+    seconds: float
+    """Until the first of them may begin."""
 
 
 class BulkJobs:
@@ -153,7 +186,7 @@ class BulkJobs:
         Cancelling it leaves a run that the same call completes.
         """
         reading: Any = {name: options.pop(name) for name in RowOptions.__annotations__ if name in options}
-        rows = await asyncio.to_thread(partial(rows_at, source, operation_of(operation).rows, **reading))
+        rows = await asyncio.to_thread(rows_at, source, operation_of(operation).rows, **reading)
         return await self.defer_rows(rows, operation, run=run, priority=priority, reopen=reopen, **options)
 
     async def defer_rows(
@@ -191,8 +224,7 @@ class BulkJobs:
         check_options(options)
         async with self._performing.managers.one() as manager:
             shared = self._performing.shared_run(manager, run, operation, options)
-            with usable_queue():
-                await check_made(self._app)
+            await check_made(self._app)
             filled = await shared.fill(records, **filling)
         if reopen:
             chunks = await asyncio.to_thread(reopen_run, self._url(run))

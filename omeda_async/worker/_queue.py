@@ -1,6 +1,7 @@
 """The jobs of runs in procrastinate's queue: one for each chunk."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
@@ -9,6 +10,7 @@ import attrs
 from procrastinate import App, exceptions
 from procrastinate.jobs import Job, Status
 
+from omeda_async import _clock
 from omeda_async._masking import readable
 from omeda_async.events import logger
 
@@ -104,26 +106,65 @@ class Queue:
             )
             for job in islice(stalled, AT_ONCE):
                 if job.id != own:
-                    given_back += await self.give_back(job, "its worker is gone", again=task == PERFORM)
+                    given_back += await self.give_back(job, "its worker is gone")
         return given_back
 
-    async def give_back(self, job: Job, why: str, *, again: bool = True) -> bool:
-        """Have a job come again that counts as being performed; return whether it does.
+    async def give_back(self, job: Job, why: str) -> bool:
+        """Have the job of a chunk come again that counts as being performed; return whether it does.
 
         Args:
-            job: The job.
+            job: The job; a sweep only leaves the queue.
             why: For the log.
-            again: False: it only leaves the queue.
         """
         jobs = self.app.job_manager
         try:
-            if again:
-                await jobs.retry_job(job)
-                logger.warning("%s: %s, and the job is given to another one", job.call_string, why)
-                return True
-            await jobs.finish_job(job, Status.FAILED, delete_job=True)
-        except exceptions.UniqueViolation:  # another job waits for the same chunk
+            if job.task_name == PERFORM:
+                with suppress(exceptions.UniqueViolation):  # another job waits for the same chunk
+                    await jobs.retry_job(job)
+                    logger.warning("%s: %s, and the job is given to another one", job.call_string, why)
+                    return True
             await jobs.finish_job(job, Status.FAILED, delete_job=True)
         except exceptions.ConnectorException as error:  # it has ended meanwhile, or another sweep was first
             logger.debug("%s was not given back: %s", job.call_string, error)
         return False
+
+
+@attrs.define(eq=False)
+class Ended:
+    """Gives back jobs that have ended, but count as being performed: no sweep finds them, as their worker lives.
+
+    The database of their queue may have been away in that very moment.
+    """
+
+    queue: Queue
+    _ended: dict[int, tuple[float, int | None]] = attrs.field(factory=dict, init=False)
+    """When they have ended, and in which worker."""
+
+    @contextmanager
+    def after(self, job: Job) -> Iterator[None]:
+        """Note that a job has ended, when the block is left."""
+        if job.id is None:
+            yield
+            return
+        self._ended.pop(job.id, None)  # it comes again
+        try:
+            yield
+        finally:
+            self._ended[job.id] = (_clock.now(), job.worker_id)
+
+    async def give_back(self, after: float) -> None:
+        """Give back those that should be over for so many seconds.
+
+        Raises:
+            ConnectorException: procrastinate cannot reach its database.
+        """
+        before = _clock.now() - after
+        due = {number: worker for number, (ended, worker) in self._ended.items() if ended <= before}
+        if not due:
+            return
+        for job in await self.queue.jobs(Status.DOING):
+            if job.id in due and job.worker_id == due[job.id]:
+                await self.queue.give_back(job, "its end could not be told to the queue")
+        for number in due:
+            if self._ended.get(number, (before,))[0] <= before:
+                self._ended.pop(number, None)

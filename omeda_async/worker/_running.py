@@ -104,9 +104,11 @@ async def check_made(app: App) -> None:
     """Check that the tables of the queue are there.
 
     Raises:
-        ConfigurationError: They are not.
+        ConfigurationError: They are not, or may not be used.
     """
-    if not await app.check_connection_async():
+    with usable_queue():
+        is_made = await app.check_connection_async()
+    if not is_made:
         raise ConfigurationError(
             "procrastinate's tables are missing in the database of the app: "
             "'procrastinate --app=… schema --apply' makes them"
