@@ -31,7 +31,6 @@ from omeda_async.worker._source import Source, rows_at
 
 STALLED_AFTER = 30.0
 """Seconds without a heartbeat after which a worker counts as gone."""
-STALLED_BOUNDS = 0.1, 86400.0
 MOST_CONCURRENCY = 1000
 """Chunks performed at a time: each has a thread and two connections to the database."""
 SWEEP_FIRST = 1_000_000
@@ -109,14 +108,14 @@ class BulkJobs:
             raise ConfigurationError("BulkJobs takes an App of procrastinate, and what makes a SessionManager")
         if not isinstance(queue, str) or not queue.strip() or not queue.isprintable():
             raise ConfigurationError("queue must be the name of a queue, of characters that can be printed")
-        check_between("stalled_after", stalled_after, *STALLED_BOUNDS)
+        check_between("stalled_after", stalled_after, 0.1, 86400.0)
         check_whole("sweep_every", sweep_every, most=59)
         self._app = app
         self._journal = None if journal is None else check_database(journal)
         self._queue = Queue(app=app, name=queue)
         self._ended = Ended(self._queue)
         self._stalled_after = stalled_after
-        self._is_sweeping = False
+        self._sweeping = asyncio.Lock()
         self._performing = Performing(
             managers=Managers(manager_factory), queue=self._queue, journal=self._url, on_chunk=on_chunk
         )
@@ -332,11 +331,8 @@ class BulkJobs:
 
     async def _sweep(self, context: JobContext, timestamp: int) -> None:
         del timestamp
-        if self._is_sweeping:  # two would leave no room for chunks, and meet at the same jobs
+        if self._sweeping.locked():  # two would leave no room for chunks, and meet at the same jobs
             return
-        self._is_sweeping = True
-        try:
+        async with self._sweeping:
             await self._queue.sweep(self._stalled_after, context.job.id)
             await self._ended.give_back(self._stalled_after)
-        finally:
-            self._is_sweeping = False
