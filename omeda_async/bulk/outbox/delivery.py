@@ -347,7 +347,6 @@ class Delivery:
             pruned = await self._keeper.ask(store.prune, self._settings.retention, PRUNED_AT_ONCE)
             if pruned < PRUNED_AT_ONCE:
                 self._prunes_at = now + PRUNE_EVERY
-                await self._keeper.ask(store.tidy)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

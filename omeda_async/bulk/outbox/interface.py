@@ -198,10 +198,10 @@ class Store(Protocol):
         """Note that the outcomes have been told; where no records are kept, their keys go, too."""
 
     def prune(self, seconds: float, most: int) -> int:
-        """Remove records with an outcome, told, that is older than so many seconds; return how many were."""
+        """Remove records with an outcome, told, that is older than so many seconds; return how many were.
 
-    def tidy(self) -> None:
-        """Let go of space, and of what has been removed, as far as that disturbs nobody."""
+        Where fewer are than might be, space is let go of, and what has been removed, as far as that disturbs nobody.
+        """
 
     def status(self) -> "OutboxStatus":
         """Return what it holds."""

@@ -223,7 +223,6 @@ class Outbox(Generic[Record, Receipt_co]):
         while last == PRUNED_AT_ONCE:
             last = await self._keeper.ask(self._keeper.store.prune, older_than, PRUNED_AT_ONCE)
             pruned += last
-        await self._keeper.ask(self._keeper.store.tidy)
         return pruned
 
     async def _close(self, delivery: Delivery, timeout: float) -> None:  # noqa: ASYNC109 the same

@@ -153,9 +153,6 @@ class PostgresStore:
         """Remove records with an outcome, told, that is older than so many seconds."""
         return len(self._asks.rows(sql.PRUNE, {**self._values, "seconds": seconds, "most": most}))
 
-    def tidy(self) -> None:
-        """Do nothing: the server's own vacuum does."""
-
     def status(self) -> OutboxStatus:
         """Return what it holds."""
         return read_status(self._url)

@@ -18,6 +18,7 @@ from omeda_async._postgres_blocking import (
     parts_sessions,
     run,
 )
+from omeda_async.bulk.journal.postgres_link import DAMAGE
 from omeda_async.bulk.outbox.interface import Identity
 from omeda_async.bulk.outbox.postgres_tables import make
 from omeda_async.bulk.outbox.url import OutboxUrl
@@ -29,8 +30,6 @@ WITHIN: Final = 10.0
 """Seconds that a statement may take."""
 PATIENCE = 2.0
 """Seconds that a lock is waited for: somebody else's transaction may be putting the same key."""
-DAMAGE: Final = (ValueError, TypeError, LookupError)
-"""What reading rows may raise, besides errors of PostgreSQL, if somebody else has written them."""
 _SETTINGS: Final = """
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply';
 SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED;

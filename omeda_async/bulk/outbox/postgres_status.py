@@ -4,7 +4,8 @@ from contextlib import closing
 from typing import Final
 
 from omeda_async._postgres_blocking import PostgresFailed, connect, failing, run
-from omeda_async.bulk.outbox.postgres_link import DAMAGE, box_at, damaged, unusable
+from omeda_async.bulk.journal.postgres_link import DAMAGE
+from omeda_async.bulk.outbox.postgres_link import box_at, damaged, unusable
 from omeda_async.bulk.outbox.postgres_tables import has_tables
 from omeda_async.bulk.outbox.status import NOT_DONE_CODES, OutboxStatus, status_of
 from omeda_async.bulk.outbox.url import OutboxUrl

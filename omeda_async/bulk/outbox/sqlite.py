@@ -17,9 +17,10 @@ from omeda_async.bulk.journal.interface import Kept
 from omeda_async.bulk.journal.sqlite_connection import INODE
 from omeda_async.bulk.journal.sqlite_file import Files
 from omeda_async.bulk.journal.sqlite_mark import close_mark, open_mark
+from omeda_async.bulk.journal.sqlite_sums import DAMAGE
 from omeda_async.bulk.outbox.again import longest_wait, seconds_until
 from omeda_async.bulk.outbox.interface import Claimed, Ended, Found, Identity, LeaseLost, NewRecord, Opened, Put
-from omeda_async.bulk.outbox.sqlite_file import DAMAGE, damaged, displaced, open_file, sum_of, unusable
+from omeda_async.bulk.outbox.sqlite_file import damaged, displaced, open_file, sum_of, unusable
 from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, note
 from omeda_async.bulk.outbox.sqlite_status import survey
 from omeda_async.bulk.outbox.status import ENDED, WAITING, OutboxStatus
@@ -198,12 +199,11 @@ class SqliteStore:
     def prune(self, seconds: float, most: int) -> int:
         """Remove records with an outcome, told, that is older than so many seconds."""
         with self._transaction():
-            return self._sql.execute(_PRUNE, (self._now() - seconds, most)).rowcount
-
-    def tidy(self) -> None:
-        """Empty the log beside the file, which holds what was removed, unless somebody is reading it."""
-        with suppress(sqlite3.Error):  # whoever needs what cannot be read says so
-            self._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            removed = self._sql.execute(_PRUNE, (self._now() - seconds, most)).rowcount
+        if removed < most:  # the log beside the file holds what was removed; while somebody reads it, it stays
+            with suppress(sqlite3.Error):  # whoever needs what cannot be read says so
+                self._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return removed
 
     def status(self) -> OutboxStatus:
         """Return what it holds."""

@@ -16,6 +16,7 @@ from omeda_async.bulk.journal.sqlite_connection import INODE, TWO_NAMES, connect
 from omeda_async.bulk.journal.sqlite_file import Files
 from omeda_async.bulk.journal.sqlite_lock import APPLICATION as JOURNAL, ONE_BYTE, create
 from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log, mark_of
+from omeda_async.bulk.journal.sqlite_sums import DAMAGE
 from omeda_async.bulk.journal.sqlite_words import in_words, is_damage, is_foreign
 from omeda_async.bulk.outbox.interface import Identity, Opened
 from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, Mark, has_come_as_far, noted
@@ -23,8 +24,6 @@ from omeda_async.errors import OutboxError
 
 APPLICATION: Final = 0x6F6D6F62
 SCHEMA: Final = 1
-DAMAGE: Final = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, ImportError)
-"""What reading an outbox may raise, besides SQLite's errors, if somebody else has written it."""
 _TABLES: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE lease (

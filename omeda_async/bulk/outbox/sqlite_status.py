@@ -7,9 +7,9 @@ from typing import Final
 
 from omeda_async.bulk.journal.sqlite_connection import ForkedError, connect, connect_to_read
 from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
+from omeda_async.bulk.journal.sqlite_sums import DAMAGE
 from omeda_async.bulk.outbox.sqlite_file import (
     APPLICATION,
-    DAMAGE,
     SCHEMA,
     check_format,
     check_mark,
