@@ -159,7 +159,7 @@ class Delivery:
                 if self._term is not None:
                     await self._end_term(self._term)
                 wait = RETRY
-            await self._until_news(wait)
+            await _clock.wait_for(self._news, wait)
 
     async def _serve(self, term: Term) -> None:
         """Deliver until the lease is lost."""
@@ -171,14 +171,14 @@ class Delivery:
             try:
                 await self._tend()
                 if (wait := await self._seconds_until_due()) > 0:
-                    await self._until_news(min(wait, self._calls.poll))
+                    await _clock.wait_for(self._news, min(wait, self._calls.poll))
                 else:
                     await self._deliver_some(term)
             except LeaseLost:
                 break
             except OutboxError as error:
                 logger.warning("the outbox is not delivered for %g s: %s", RETRY, error)
-                await _wait(term.ended, RETRY)
+                await _clock.wait_for(term.ended, RETRY)
         await self._end_term(term)
 
     async def _end_term(self, term: Term) -> None:
@@ -217,11 +217,6 @@ class Delivery:
         due = await self._keeper.do(self._store.next_due)
         return self._calls.poll if due is None else max(due, self._breaker.wait(_clock.now()))
 
-    async def _until_news(self, seconds: float) -> None:
-        """Wait for news since they were last looked at, so long at the most."""
-        if not self._is_closing:
-            await _wait(self._news, seconds)
-
     async def _deliver_some(self, term: Term) -> None:
         """Send the records that are due in one request, once the limiter lets it go."""
         if self._settings.max_delay and not self._has_more:
@@ -229,7 +224,7 @@ class Delivery:
         while len(term.requests) >= CONCURRENCY:
             await asyncio.wait(term.requests, return_when=asyncio.FIRST_COMPLETED)
         if not self._breaker.admits(_clock.now()):
-            await self._until_news(self._breaker.wait(_clock.now()) or self._calls.poll)
+            await _clock.wait_for(self._news, self._breaker.wait(_clock.now()) or self._calls.poll)
             return
         probe = self._breaker.state is BreakerState.HALF_OPEN
         asked, permit, begun = _clock.now(), None, False
@@ -303,7 +298,7 @@ class Delivery:
                 logger.warning("outcomes could not be written down, and nobody is told them yet: %s", error)
                 if term.over.is_set:
                     return
-                await _wait(term.ended, RETRY)
+                await _clock.wait_for(term.ended, RETRY)
         self._tell([(one, end) for one, end in zip(claimed, ended, strict=True) if end.again_in is None])
 
     def _ended(self, claimed: Claimed, result: Result[Any]) -> Ended:
@@ -347,11 +342,3 @@ class Delivery:
             pruned = await self._keeper.ask(store.prune, self._settings.retention, PRUNED_AT_ONCE)
             if pruned < PRUNED_AT_ONCE:
                 self._prunes_at = now + PRUNE_EVERY
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass

@@ -113,20 +113,12 @@ class Waiters:
         """Return those of records for whom there is nothing yet."""
         return [future for number in numbers for future in self._waiting.get(number, ()) if not future.done()]
 
-    async def _until_news(self) -> None:
-        self._news.clear()
-        try:
-            async with asyncio.timeout(self._calls.poll):
-                await self._news.wait()
-        except TimeoutError:
-            pass
-        else:
-            await _clock.sleep(TOGETHER)
-
     async def _watch(self) -> None:
         """Look for outcomes of what other processes deliver, as long as anybody waits."""
         while self._waiting:
-            await self._until_news()
+            self._news.clear()
+            if await _clock.wait_for(self._news, self._calls.poll):
+                await _clock.sleep(TOGETHER)
             try:
                 numbers = [*self._waiting]
                 found = await self._keeper.ask(self._keeper.store.find, numbers)
@@ -213,14 +205,11 @@ class Teller:
             answer = self._on_outcome(outcome) if self._on_outcome is not None else None
             if inspect.isawaitable(answer):
                 await answer
-        except asyncio.CancelledError:
+        except (Exception, asyncio.CancelledError) as error:  # a callback must never cost another outcome
             task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise
-            logger.error("on_outcome failed: CancelledError; it will be told again")  # without what no log may hold
-            return False
-        except Exception as error:  # noqa: BLE001 a callback must never cost another outcome
-            logger.error("on_outcome failed: %s; it will be told again", type(error).__name__)
+            logger.error("on_outcome failed: %s; it will be told again", type(error).__name__)  # its text may show much
             return False
         return True
 

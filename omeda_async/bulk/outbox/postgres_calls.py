@@ -83,9 +83,5 @@ class PostgresCalls:
         link.listen(heard)
         self._hears = True
         on_call(FREE)  # what happened before
-        while not broken.is_set():
-            try:
-                async with asyncio.timeout(CHECK):
-                    await broken.wait()
-            except TimeoutError:
-                await link.run("SELECT 1", within=WITHIN)
+        while not await _clock.wait_for(broken, CHECK):
+            await link.run("SELECT 1", within=WITHIN)
