@@ -292,7 +292,7 @@ class Batcher(Generic[Record, Receipt_co]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._waiting and len(self._waiting) > len(self._idle) * self._work.max_entries:
+        if len(self._waiting) > len(self._idle) * self._work.max_entries:
             task = asyncio.create_task(self._send(), name="omeda_async batcher")
             for tasks in (self._senders, self._idle):
                 tasks.add(task)

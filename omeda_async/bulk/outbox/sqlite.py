@@ -20,8 +20,7 @@ from omeda_async.bulk.journal.sqlite_mark import close_mark, open_mark
 from omeda_async.bulk.journal.sqlite_sums import DAMAGE
 from omeda_async.bulk.outbox.again import longest_wait, seconds_until
 from omeda_async.bulk.outbox.interface import Claimed, Ended, Found, Identity, LeaseLost, NewRecord, Opened, Put
-from omeda_async.bulk.outbox.sqlite_file import damaged, displaced, open_file, sum_of, unusable
-from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, note
+from omeda_async.bulk.outbox.sqlite_file import ONE_MORE, damaged, displaced, note, open_file, sum_of, unusable
 from omeda_async.bulk.outbox.sqlite_status import survey
 from omeda_async.bulk.outbox.status import ENDED, WAITING, OutboxStatus
 from omeda_async.errors import ConfigurationError, OutboxError

@@ -6,7 +6,8 @@ import sqlite3
 import stat
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from struct import Struct
+from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 import orjson
@@ -19,7 +20,6 @@ from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log, mark_of
 from omeda_async.bulk.journal.sqlite_sums import DAMAGE
 from omeda_async.bulk.journal.sqlite_words import in_words, is_damage, is_foreign
 from omeda_async.bulk.outbox.interface import Identity, Opened
-from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, Mark, has_come_as_far, noted
 from omeda_async.errors import OutboxError
 
 APPLICATION: Final = 0x6F6D6F62
@@ -45,7 +45,23 @@ CREATE INDEX untold ON entries (id) WHERE state = 2 AND NOT told;
 CREATE INDEX ended ON entries (ended) WHERE state = 2 AND told;
 """
 _MARKS: Final = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
+_WRITES: Final = "SELECT value FROM meta WHERE name = 'writes'"
+ONE_MORE: Final = "UPDATE meta SET value = value + 1 WHERE name = 'writes'"
+"""What every transaction does."""
+_MARK: Final = Struct("<8sq")
 _OPEN: Final = "SELECT key, record, sum FROM entries WHERE state != 2"
+
+
+class Mark(NamedTuple):
+    """How far an outbox has come, as noted beside it: SQLite does not miss a -wal that is lost, cut, or another's.
+
+    It has come as far at least: of many processes the last one may note it late.
+    """
+
+    name: str
+    """The outbox."""
+    writes: int
+    """Transactions."""
 
 
 def sum_of(key: str | None, record: str) -> int:
@@ -179,13 +195,38 @@ def check_untouched(path: Path) -> None:
         raise damaged(path, "it is empty, although it was written, as the -mark beside it notes")
 
 
+def note(file: int, connection: sqlite3.Connection, name: str) -> None:
+    """Note how far an outbox has come."""
+    os.lseek(file, 0, os.SEEK_SET)
+    os.write(file, _MARK.pack(name.encode(), connection.execute(_WRITES).fetchone()[0]))
+
+
+def noted(path: Path) -> Mark | None:
+    """Read how far an outbox had come, before it is read itself; None where that is not known.
+
+    Raises:
+        OutboxError: What has the name of the file is something else.
+    """
+    mark = mark_of(path)
+    if not mark.exists():
+        return None
+    if not mark.is_file() or mark.stat().st_size not in {0, _MARK.size}:
+        raise OutboxError(f"{mark} is not what is noted beside an outbox; give another file")
+    if not (content := mark.read_bytes()):
+        return None
+    name, writes = _MARK.unpack(content)
+    return Mark(name.decode("ascii", "replace"), writes)
+
+
 def check_mark(connection: sqlite3.Connection, path: Path, opened: Opened, mark: Mark | None) -> None:
     """Check that an outbox holds all that was written into it.
 
     Raises:
         OutboxError: What was written last is missing.
     """
-    if not has_come_as_far(connection, opened.name, mark):
+    if mark is None:
+        return
+    if mark.name != opened.name or connection.execute(_WRITES).fetchone()[0] < mark.writes:
         raise damaged(
             path,
             "what was written last is missing: the -wal beside it is lost or another's; if this file is what you mean, "

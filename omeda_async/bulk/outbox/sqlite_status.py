@@ -14,10 +14,10 @@ from omeda_async.bulk.outbox.sqlite_file import (
     check_format,
     check_mark,
     check_untouched,
+    noted,
     unusable,
     whose,
 )
-from omeda_async.bulk.outbox.sqlite_mark import noted
 from omeda_async.bulk.outbox.status import NOT_DONE_CODES, OutboxStatus, status_of
 from omeda_async.errors import OutboxError
 
