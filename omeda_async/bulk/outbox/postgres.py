@@ -50,7 +50,12 @@ class PostgresStore:
         """Connect, make what is missing, and check that it is the caller's own."""
         self._box = self._delivers.do(partial(begin, url=self._url, identity=self._identity))
         label, schema = self._box.label, self._box.schema
-        self._values = {"outbox": self._box.id, "label": label, "channel": sql.channel_of(label)}
+        self._values: dict[str, Any] = {
+            "outbox": self._box.id,
+            "label": label,
+            "channel": sql.channel_of(label),
+            "bare": self._identity.pii == "hash",
+        }
         # What is not put has a key that is under way, which is looked for then.
         self._steps = [step.replace("<schema>", f"{schema}.") for step in (sql.PUT, sql.SAME_KEYS)] * ATTEMPTS
         return Opened(label, self._box.salt)
@@ -132,8 +137,7 @@ class PostgresStore:
             "answers": [one.kept.stored for one in ended],
             "tolds": [one.told for one in ended],
         }
-        values = {**columns, **self._values, "fence": fence, "bare": self._identity.pii == "hash"}
-        if not self._delivers.rows(sql.END, values):
+        if not self._delivers.rows(sql.END, {**columns, **self._values, "fence": fence}):
             raise LeaseLost
 
     def find(self, numbers: Iterable[int]) -> Sequence[Found]:
@@ -146,8 +150,7 @@ class PostgresStore:
 
     def told(self, numbers: Sequence[int]) -> None:
         """Note that the outcomes have been told."""
-        bare = self._identity.pii == "hash"
-        self._delivers.rows(sql.TOLD, {**self._values, "numbers": [*numbers], "bare": bare})
+        self._delivers.rows(sql.TOLD, {**self._values, "numbers": [*numbers]})
 
     def prune(self, seconds: float, most: int) -> int:
         """Remove records with an outcome, told, that is older than so many seconds."""
@@ -193,15 +196,16 @@ class PostgresStore:
         """
         if not rows:
             raise self._gone()
-        found = {key: (number, print_) for number, key, print_ in rows if number is not None}
-        numbers = iter([number for number, key, _ in rows if number is not None and key is None])
+        found = {key: (number, print_) for number, key, print_ in rows}
+        keyless = iter([Put(number) for number, key, _ in rows if number is not None and key is None])
         for print_, key, _ in records:
             if key is None:
-                number = next(numbers, None)
-                yield None if number is None else Put(number)
+                yield next(keyless, None)
+            elif key in found:
+                number, other = found[key]
+                yield Put(number, differs=other != print_)
             else:
-                number, other = found.get(key, (None, b""))
-                yield None if number is None else Put(number, differs=other != print_)
+                yield None
 
     def _blocked(self) -> OutboxError:
         return OutboxError(

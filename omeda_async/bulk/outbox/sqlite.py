@@ -20,7 +20,7 @@ from omeda_async.bulk.journal.sqlite_mark import close_mark, open_mark
 from omeda_async.bulk.journal.sqlite_sums import DAMAGE
 from omeda_async.bulk.outbox.again import longest_wait, seconds_until
 from omeda_async.bulk.outbox.interface import Claimed, Ended, Found, Identity, LeaseLost, NewRecord, Opened, Put
-from omeda_async.bulk.outbox.sqlite_file import ONE_MORE, damaged, displaced, note, open_file, sum_of, unusable
+from omeda_async.bulk.outbox.sqlite_file import ONE_MORE, damaged, displaced, note, open_file, sum_of, unusable, usable
 from omeda_async.bulk.outbox.sqlite_status import survey
 from omeda_async.bulk.outbox.status import ENDED, WAITING, OutboxStatus
 from omeda_async.errors import ConfigurationError, OutboxError
@@ -96,7 +96,7 @@ class SqliteStore:
         """Open or create the file."""
         self._sql, self._files, opened = open_file(self._path, self._identity)
         finalize(self, self._sql.close)  # also where nobody closes the outbox
-        with self._usable():
+        with usable(self._path):
             self._mark, self._name = open_mark(self._path), opened.name
             note(self._mark, self._sql, self._name)
         return opened
@@ -123,7 +123,7 @@ class SqliteStore:
 
     def take(self, holder: str, seconds: float, attempt: float) -> int | None:
         """Take the lease, if nobody has it; return its fence, or None."""
-        with self._usable():
+        with usable(self._path):
             if self._next_fence() is None:
                 return None  # without having anybody wait for it
         with self._transaction():
@@ -151,7 +151,7 @@ class SqliteStore:
 
     def next_due(self) -> float | None:
         """Return the seconds until a record can be claimed; None where none waits."""
-        with self._usable():
+        with usable(self._path):
             due, attempt = self._sql.execute(_NEXT).fetchone()
         return None if due is None else seconds_until(due - self._now(), attempt)
 
@@ -182,12 +182,12 @@ class SqliteStore:
 
     def find(self, numbers: Iterable[int]) -> Sequence[Found]:
         """Return those that are there."""
-        with self._usable():
+        with usable(self._path):
             return [self._found(row) for row in self._sql.execute(_FIND, (_dumped([*numbers]),))]
 
     def untold(self, most: int) -> Sequence[Found]:
         """Return records with an outcome that somebody has to be told."""
-        with self._usable():
+        with usable(self._path):
             return [self._found(row) for row in self._sql.execute(_UNTOLD, (most,))]
 
     def told(self, numbers: Sequence[int]) -> None:
@@ -206,7 +206,7 @@ class SqliteStore:
 
     def status(self) -> OutboxStatus:
         """Return what it holds."""
-        with self._usable():
+        with usable(self._path):
             return survey(self._sql, self._path, self._now())
 
     def close(self) -> None:
@@ -283,13 +283,6 @@ class SqliteStore:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
                 self._broken = failure
             raise failure from error
-
-    @contextmanager
-    def _usable(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError, *DAMAGE) as error:
-            raise unusable(self._path, error) from error
 
 
 def _dumped(numbers: Sequence[int]) -> str:

@@ -4,7 +4,8 @@ import os
 import secrets
 import sqlite3
 import stat
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from struct import Struct
 from typing import Any, Final, NamedTuple
@@ -75,8 +76,7 @@ def open_file(path: Path, identity: Identity) -> tuple[sqlite3.Connection, Files
     Raises:
         OutboxError: It is another's, something else, damaged, or cannot be written.
     """
-    connection = None
-    try:
+    with usable(path):
         new = not os.path.lexists(path)
         if new and mark_of(path).exists():  # that of one that was removed
             mark_of(path).unlink(missing_ok=True)
@@ -85,28 +85,40 @@ def open_file(path: Path, identity: Identity) -> tuple[sqlite3.Connection, Files
         mark = noted(path)  # before what is read, which others may write meanwhile
         connect_to_read(path, check_format).close()  # a -journal of another's would be taken for its own
         connection = connect(path)
-        keep_log(connection)
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("BEGIN IMMEDIATE")
-        if not check_format(connection, path):
-            _fill(connection, identity)
-        found, opened = whose(connection)
-        identity.check(found, str(path), "give each its own file")
-        check_mark(connection, path, opened, mark)
-        connection.execute(ONE_MORE)  # a file that is read-only says so now
-        connection.execute("COMMIT")
-        if new:
-            _sync_folder(path)
-        check_whole(connection, path)
-        names = path.absolute(), Path(f"{path.resolve()}-wal")
-        return connection, {name: INODE(name.stat()) for name in names}, opened
-    except BaseException as error:
-        if connection is not None:
+        try:
+            opened = _begin(connection, path, identity, mark)
+            if new:
+                _sync_folder(path)
+            check_whole(connection, path)
+            names = path.absolute(), Path(f"{path.resolve()}-wal")
+            return connection, {name: INODE(name.stat()) for name in names}, opened
+        except BaseException:
             connection.close()
-        if isinstance(error, (sqlite3.Error, OSError, *DAMAGE)):
-            raise unusable(path, error) from error
-        raise
+            raise
+
+
+def _begin(connection: sqlite3.Connection, path: Path, identity: Identity, mark: Mark | None) -> Opened:
+    keep_log(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute("BEGIN IMMEDIATE")
+    if not check_format(connection, path):
+        _fill(connection, identity)
+    found, opened = whose(connection)
+    identity.check(found, str(path), "give each its own file")
+    check_mark(connection, path, opened, mark)
+    connection.execute(ONE_MORE)  # a file that is read-only says so now
+    connection.execute("COMMIT")
+    return opened
+
+
+@contextmanager
+def usable(path: Path) -> Iterator[None]:
+    """Turn what reading or writing an outbox may raise into an OutboxError."""
+    try:
+        yield
+    except (sqlite3.Error, OSError, *DAMAGE) as error:
+        raise unusable(path, error) from error
 
 
 def unusable(path: Path, error: Exception, *, committing: bool = False) -> OutboxError:

@@ -7,7 +7,6 @@ from typing import Final
 
 from omeda_async.bulk.journal.sqlite_connection import ForkedError, connect, connect_to_read
 from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
-from omeda_async.bulk.journal.sqlite_sums import DAMAGE
 from omeda_async.bulk.outbox.sqlite_file import (
     APPLICATION,
     SCHEMA,
@@ -16,6 +15,7 @@ from omeda_async.bulk.outbox.sqlite_file import (
     check_untouched,
     noted,
     unusable,
+    usable,
     whose,
 )
 from omeda_async.bulk.outbox.status import NOT_DONE_CODES, OutboxStatus, status_of
@@ -61,7 +61,7 @@ def read_status(path: Path, now: float) -> OutboxStatus:
     """
     if not path.is_file():
         raise OutboxError(f"there is no outbox {path}")
-    try:
+    with usable(path):
         check_untouched(path)
         mark = noted(path)  # before what is read, which may be written meanwhile
         with closing(connect_to_read(path, check_format)) as connection:
@@ -72,8 +72,6 @@ def read_status(path: Path, now: float) -> OutboxStatus:
                 )
             check_mark(connection, path, whose(connection)[1], mark)
             return survey(connection, path, now)
-    except (sqlite3.Error, OSError, *DAMAGE) as error:
-        raise unusable(path, error) from error
 
 
 def survey(connection: sqlite3.Connection, path: Path, now: float) -> OutboxStatus:
