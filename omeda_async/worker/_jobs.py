@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, Self
 
 import attrs
@@ -299,9 +298,13 @@ class BulkJobs:
             **options,
         }
         async with self._performing.managers.one() as manager:
-            tend = partial(self._ended.give_back, self._stalled_after)
             await Running(
-                app=self._app, manager=manager, grace=grace, options=given, tend=tend, tend_every=self._stalled_after
+                app=self._app,
+                manager=manager,
+                grace=grace,
+                options=given,
+                ended=self._ended,
+                stalled_after=self._stalled_after,
             ).run()
 
     async def waiting(self) -> Waiting:

@@ -1,7 +1,7 @@
 """A worker, from its start to its orderly end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.metadata import version
 from typing import Any, Final
@@ -15,6 +15,7 @@ from omeda_async._postgres_blocking import PARTED, PostgresFailed, connect, part
 from omeda_async.errors import ConfigurationError
 from omeda_async.events import logger
 from omeda_async.manager import SessionManager
+from omeda_async.worker._queue import Ended
 
 GRACE: Final = 20.0
 """Seconds that attempts in flight have to end."""
@@ -137,19 +138,19 @@ class Running:
     manager: SessionManager
     grace: float
     options: Mapping[str, Any]
-    tend: Callable[[], Awaitable[None]]
-    """Looks after what has ended."""
-    tend_every: float
-    """Seconds between two such looks."""
+    ended: Ended
+    """Jobs that have ended here; they are looked after as often as workers that are gone."""
+    stalled_after: float
+    """Seconds after which those count as such."""
 
     async def run(self) -> None:
         """Run it until it is cancelled, or has nothing left to do and is not to wait."""
         while True:
             worker = asyncio.create_task(self._worker(), name="omeda_async worker")
             try:
-                while not (await asyncio.wait({worker}, timeout=self.tend_every))[0]:
+                while not (await asyncio.wait({worker}, timeout=self.stalled_after))[0]:
                     with suppress(ConnectorException):  # the next look is soon
-                        await self.tend()
+                        await self.ended.give_back(self.stalled_after)
             finally:
                 if not worker.done():
                     await self._end(worker)
