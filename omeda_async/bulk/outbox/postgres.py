@@ -21,8 +21,11 @@ from omeda_async.bulk.outbox.status import OutboxStatus
 from omeda_async.bulk.outbox.url import OutboxUrl
 from omeda_async.errors import ConfigurationError, OutboxError
 
-ATTEMPTS: Final = 3
-"""How often a record is put whose key was under way, and is not any more when that is looked for."""
+STEPS: Final = (sql.PUT, sql.SAME_KEYS) * 3
+"""How a record is put: what is not put has a key that is under way, which is looked for then.
+
+It is put anew, so many times, where that key is not under way any more by then.
+"""
 _BLOCKED: Final = {"55P03", "40P01"}
 """A lock that is not had in time; a deadlock."""
 
@@ -49,15 +52,13 @@ class PostgresStore:
     def open(self) -> Opened:
         """Connect, make what is missing, and check that it is the caller's own."""
         self._box = self._delivers.do(partial(begin, url=self._url, identity=self._identity))
-        label, schema = self._box.label, self._box.schema
+        label = self._box.label
         self._values: dict[str, Any] = {
             "outbox": self._box.id,
             "label": label,
             "channel": sql.channel_of(label),
             "bare": self._identity.pii == "hash",
         }
-        # What is not put has a key that is under way, which is looked for then.
-        self._steps = [step.replace("<schema>", f"{schema}.") for step in (sql.PUT, sql.SAME_KEYS)] * ATTEMPTS
         return Opened(label, self._box.salt)
 
     def put(self, records: Sequence[NewRecord]) -> Sequence[Put | OutboxError]:
@@ -72,8 +73,8 @@ class PostgresStore:
         """Take a record in by a transaction of the caller's, with which it counts or does not."""
         values = self._new([record])
         try:
-            for step in self._steps:
-                rows = await rows_by(connection, step, values)
+            for step in STEPS:
+                rows = await rows_by(connection, step.replace("<schema>", f"{self._box.schema}."), values)
                 [put] = self._puts([record], rows)
                 if put is not None:
                     return put
@@ -168,14 +169,14 @@ class PostgresStore:
     def _put(self, records: Sequence[NewRecord], connection: Connection) -> Sequence[Put | None]:
         """Take records in; None stands for one that somebody else's transaction keeps from it."""
         found: list[Put | None] = [None] * len(records)
-        for step in self._steps:
+        for step in STEPS:
             left = [place for place, put in enumerate(found) if put is None]
             if not left:
                 break
             new = [records[place] for place in left]
             try:
                 with failing(connection):
-                    rows = connection.execute(step.encode(), self._new(new)).fetchall()
+                    rows = connection.execute(step.replace("<schema>", "").encode(), self._new(new)).fetchall()
             except PostgresFailed as error:
                 if error.code in _BLOCKED:
                     break
