@@ -249,31 +249,34 @@ class Batcher(Generic[Record, Receipt_co]):
     def _expire(self, item: Item, max_wait: float | None) -> None:
         """End the wait of a record that no request has taken."""
         future, deadline = self._waiting.get(item), self._account.retry.deadline
-        if future is not None and not future.done():
-            del self._waiting[item]
-            self._probe_is_gone(item)
-            next_slot_in = self._account.limiter.view().next_slot_in
-            if max_wait is not None and max_wait <= deadline:
-                future.set_exception(too_long(f"would pass max_wait={max_wait:g} s", max_wait, next_slot_in))
-            else:
-                late = too_long(f"has passed the call's deadline of {deadline:g} s", deadline, next_slot_in)
-                future.set_result(item.outcome(not_sent(late)))
-            self._events.count(NOT_SENT)
-            self._let_go()
+        if future is None or future.done():
+            return
+        next_slot_in = self._account.limiter.view().next_slot_in
+        if max_wait is not None and max_wait <= deadline:
+            future.set_exception(too_long(f"would pass max_wait={max_wait:g} s", max_wait, next_slot_in))
+        else:
+            late = too_long(f"has passed the call's deadline of {deadline:g} s", deadline, next_slot_in)
+            future.set_result(item.outcome(not_sent(late)))
+        self._take_out(item)
 
     def _forsaken(self, item: Item, future: asyncio.Future[Outcome]) -> None:
         """Note that a caller has gone: what its record ends with is nobody's, if it has not ended already."""
-        if self._waiting.pop(item, None) is not None:
-            self._probe_is_gone(item)
+        if item in self._waiting:
             gone = ClosedError("whoever waited for this record was cancelled before it was sent")
             self._unclaimed.add(item.outcome(not_sent(gone)))
-            self._events.count(NOT_SENT)
-            self._let_go()
+            self._take_out(item)
         elif future.done() and not future.cancelled():  # it came in the same moment
             error = future.exception()
             unsent = item.outcome(not_sent(error)) if isinstance(error, OmedaAsyncError) else None
             self._unclaimed.add(unsent or future.result())
         self._unclaimed.tell()
+
+    def _take_out(self, item: Item) -> None:
+        """Have no request take a record any more."""
+        del self._waiting[item]
+        self._probe_is_gone(item)
+        self._events.count(NOT_SENT)
+        self._let_go()
 
     def _probe_is_gone(self, item: Item) -> None:
         if item is self._probe:

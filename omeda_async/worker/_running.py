@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -56,7 +56,7 @@ async def _reach(database: str, patience: float) -> None:
     give_up, is_told = _clock.now() + patience, False
     while True:
         try:
-            await asyncio.to_thread(_look, database)
+            return await asyncio.to_thread(_look, database)
         except PostgresFailed as error:
             if not error.is_away or _clock.now() >= give_up:
                 raise ConfigurationError(f"the database of the queue cannot be used: {error}") from None
@@ -64,18 +64,13 @@ async def _reach(database: str, patience: float) -> None:
                 text = "the database of the queue is away, and waited for, for %.0f s at the most: %s"
                 logger.warning(text, patience, error)
                 is_told = True
-        else:
-            return
         await _clock.sleep(RETRY)
 
 
 def _look(database: str) -> None:
-    connection = connect(database)
-    try:
+    with closing(connect(database)) as connection:
         if parts_sessions(connection, database):  # the journals, which are there, too, could not be opened
             raise PostgresFailed(PARTED)
-    finally:
-        connection.close()
 
 
 async def _make_tables(app: App) -> None:
