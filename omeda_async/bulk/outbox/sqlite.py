@@ -52,7 +52,7 @@ UPDATE entries SET state = 1, fence = ? WHERE id IN (SELECT value FROM json_each
 """
 _END: Final = """
 UPDATE entries SET state = iif(:again_in IS NULL, 2, 0), due = :now + ifnull(:again_in, 0), tries = :tries,
-attempts = :attempts, doubt = :doubt, status = :status, answer = :answer, answer_sum = :sum,
+attempts = :attempts, doubt = :doubtful, status = :status, answer = :answer, answer_sum = :sum,
 ended = iif(:again_in IS NULL, :now, NULL), told = :again_in IS NULL AND :told,
 record = iif(:again_in IS NULL AND :bare, NULL, record), key = iif(:again_in IS NULL AND :bare AND :told, NULL, key)
 WHERE id = :number AND state = 1 AND fence = :fence
@@ -233,20 +233,8 @@ class SqliteStore:
 
     def _row(self, fence: int, now: float, one: Ended) -> dict[str, Any]:
         status, attempts, answer = one.kept
-        return {
-            "number": one.number,
-            "fence": fence,
-            "now": now,
-            "again_in": one.again_in,
-            "tries": one.tries,
-            "attempts": attempts,
-            "doubt": one.doubtful,
-            "status": STATUS_CODES[status],
-            "answer": answer,
-            "sum": crc32(answer.encode()),
-            "told": one.told,
-            "bare": self._bare,
-        }
+        more = {"status": STATUS_CODES[status], "attempts": attempts, "answer": answer, "sum": crc32(answer.encode())}
+        return {**one._asdict(), **more, "fence": fence, "now": now, "bare": self._bare}
 
     def _found(self, row: tuple[Any, ...]) -> Found:
         number, key, record, state, status, attempts, answer, noted = row
