@@ -249,12 +249,12 @@ class Delivery:
         if not claimed:
             return False
         items = [self._item(one) for one in claimed]
-        good, closed = [item for item in items if item.refusal is None], list[Closed]()
+        good = [item for item in items if item.refusal is None]
+        closed: list[Closed] = [([item], refused(item)) for item in items if item.refusal is not None]
         options = CallOptions(priority=self._priority, waited=waited, is_late=term.is_late)
         request = SharedRequest(self._account, good, permit, closed.append, options, tells=self._events)
         if term.over.cause is not None:
             request.stop.set(term.over.cause)
-        closed += [([item], refused(item)) for item in items if item.refusal is not None]
         send = self._send(term, claimed, request, closed, probe=probe)
         task = asyncio.create_task(send, name="omeda_async outbox, request")
         term.requests[task] = request
