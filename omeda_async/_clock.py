@@ -58,3 +58,12 @@ def pause(seconds: float) -> None:
 async def sleep(seconds: float) -> None:
     """Wait on the running loop; cancelling it ends the wait."""
     await asyncio.sleep(seconds)
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event, so long at the most; return whether it was set. Cancelling it ends the wait."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

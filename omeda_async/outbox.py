@@ -14,9 +14,8 @@ from pathlib import Path
 
 from omeda_async import _clock
 from omeda_async._checks import check_path
-from omeda_async.bulk.outbox import reading
 from omeda_async.bulk.outbox.status import OutboxStatus
-from omeda_async.bulk.outbox.url import WANTED, names_outbox, where_of
+from omeda_async.bulk.outbox.url import WANTED, OutboxUrl, names_outbox, where_of
 
 __all__ = ["OutboxStatus", "is_outbox", "read_status"]
 
@@ -31,7 +30,14 @@ def read_status(path: str | PathLike[str]) -> OutboxStatus:
         OutboxError: It cannot be read, or is no outbox.
         ConfigurationError: It is neither a path nor such a URL.
     """
-    return reading.read_status(where_of(path), _clock.utc_now().timestamp())
+    where = where_of(path)
+    if isinstance(where, OutboxUrl):
+        from omeda_async.bulk.outbox import postgres_status  # noqa: PLC0415 only a URL needs psycopg
+
+        return postgres_status.read_status(where)
+    from omeda_async.bulk.outbox import sqlite_status  # noqa: PLC0415 and only a file SQLite
+
+    return sqlite_status.read_status(where, _clock.utc_now().timestamp())
 
 
 def is_outbox(path: str | PathLike[str]) -> bool:
@@ -42,4 +48,8 @@ def is_outbox(path: str | PathLike[str]) -> bool:
         OutboxError: This process was forked from one that had it open.
     """
     text = check_path("an outbox", path, WANTED)
-    return names_outbox(text) or reading.is_file_of_outbox(Path(text))
+    if names_outbox(text):
+        return True
+    from omeda_async.bulk.outbox import sqlite_status  # noqa: PLC0415 the same
+
+    return sqlite_status.is_outbox(Path(text))

@@ -111,7 +111,7 @@ ROWS: list[tuple[str, str, str]] = [
     ),
     (
         r"bulk\.outbox(\.\w+)?",
-        rf"errors|outcomes|events|limits|_(version|bounded|clock|checks|account|generic|result|stop|thread|postgres(_\w+)?)|bulk\._\w+|bulk\.journal\.\w+|{OWN}",
+        rf"errors|outcomes|events|limits|_(version|bounded|clock|checks|account|call_options|generic|result|stop|thread|postgres(_\w+)?)|bulk\._\w+|bulk\.journal\.\w+|{OWN}",
         r"attrs|orjson",
     ),
     (
@@ -119,7 +119,7 @@ ROWS: list[tuple[str, str, str]] = [
         rf"errors|outcomes|events|limits|_(clock|checks|generic|row|stop|thread)|bulk\._\w+|bulk\.journal\.\w+|{OWN}",
         r"attrs|orjson",
     ),
-    (r"outbox", r"_checks|_clock|bulk\.outbox(\.(reading|status|url))?", r""),
+    (r"outbox", r"_checks|_clock|bulk\.outbox(\.((postgres_|sqlite_)?status|url))?", r""),
     (r"journal", r"errors|outcomes|bulk\.journal(\..*)?", r"attrs"),
     (
         r"manager",

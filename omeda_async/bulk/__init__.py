@@ -8,9 +8,8 @@ from omeda_async.bulk._isolate import Evidence, Group, Isolation, Part
 from omeda_async.bulk._item import Item, Records, fingerprint, in_vain, not_sent
 from omeda_async.bulk._job import Job, Work
 from omeda_async.bulk._one_by_one import OneByOne
-from omeda_async.bulk._outbox_options import OutboxOptions
+from omeda_async.bulk._options import OutboxOptions, SharedOptions
 from omeda_async.bulk._run import BulkOptions, BulkRun
-from omeda_async.bulk._shared_options import SharedOptions
 
 __all__ = [
     "MAX_WAITING",

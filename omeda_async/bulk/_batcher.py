@@ -8,11 +8,12 @@ from typing import Any, Generic, Self, cast
 
 from omeda_async import _clock
 from omeda_async._account import Account
+from omeda_async._call_options import CallOptions
 from omeda_async._checks import check_duration, check_one_of, check_whole
 from omeda_async._generic import Receipt_co, Record
 from omeda_async._result import Result
 from omeda_async._telling import CallEvents
-from omeda_async.bulk._batcher_view import BatcherView, passed, too_long
+from omeda_async.bulk._batcher_view import BatcherView, too_long
 from omeda_async.bulk._breaker import Breaker, BreakerState
 from omeda_async.bulk._chunks import Chunker
 from omeda_async.bulk._item import Closed, Item, not_sent, refused
@@ -22,7 +23,6 @@ from omeda_async.bulk._request import SharedRequest
 from omeda_async.bulk._run_events import RunEvents
 from omeda_async.bulk._unclaimed import Unclaimed
 from omeda_async.errors import BatcherFull, ClosedError, OmedaAsyncError
-from omeda_async.events import logger
 from omeda_async.limits import Permit, Priority
 from omeda_async.outcomes import Outcome, OutcomeStatus
 
@@ -238,7 +238,7 @@ class Batcher(Generic[Record, Receipt_co]):
             soonest = self._account.limiter.view().next_slot_in
             if soonest is not None and soonest > self._max_delay + max_wait:
                 self._events.count(NOT_SENT)
-                raise too_long(max_wait, soonest)
+                raise too_long(f"would pass max_wait={max_wait:g} s", max_wait, soonest)
 
     def _let_go(self) -> None:
         """Let senders go for whom nothing can come any more: a limiter may hold them for long."""
@@ -249,30 +249,34 @@ class Batcher(Generic[Record, Receipt_co]):
     def _expire(self, item: Item, max_wait: float | None) -> None:
         """End the wait of a record that no request has taken."""
         future, deadline = self._waiting.get(item), self._account.retry.deadline
-        if future is not None and not future.done():
-            del self._waiting[item]
-            self._probe_is_gone(item)
-            next_slot_in = self._account.limiter.view().next_slot_in
-            if max_wait is not None and max_wait <= deadline:
-                future.set_exception(too_long(max_wait, next_slot_in))
-            else:
-                future.set_result(item.outcome(not_sent(passed(deadline, next_slot_in))))
-            self._events.count(NOT_SENT)
-            self._let_go()
+        if future is None or future.done():
+            return
+        next_slot_in = self._account.limiter.view().next_slot_in
+        if max_wait is not None and max_wait <= deadline:
+            future.set_exception(too_long(f"would pass max_wait={max_wait:g} s", max_wait, next_slot_in))
+        else:
+            late = too_long(f"has passed the call's deadline of {deadline:g} s", deadline, next_slot_in)
+            future.set_result(item.outcome(not_sent(late)))
+        self._take_out(item)
 
     def _forsaken(self, item: Item, future: asyncio.Future[Outcome]) -> None:
         """Note that a caller has gone: what its record ends with is nobody's, if it has not ended already."""
-        if self._waiting.pop(item, None) is not None:
-            self._probe_is_gone(item)
+        if item in self._waiting:
             gone = ClosedError("whoever waited for this record was cancelled before it was sent")
             self._unclaimed.add(item.outcome(not_sent(gone)))
-            self._events.count(NOT_SENT)
-            self._let_go()
+            self._take_out(item)
         elif future.done() and not future.cancelled():  # it came in the same moment
             error = future.exception()
             unsent = item.outcome(not_sent(error)) if isinstance(error, OmedaAsyncError) else None
             self._unclaimed.add(unsent or future.result())
         self._unclaimed.tell()
+
+    def _take_out(self, item: Item) -> None:
+        """Have no request take a record any more."""
+        del self._waiting[item]
+        self._probe_is_gone(item)
+        self._events.count(NOT_SENT)
+        self._let_go()
 
     def _probe_is_gone(self, item: Item) -> None:
         if item is self._probe:
@@ -291,7 +295,7 @@ class Batcher(Generic[Record, Receipt_co]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._waiting and len(self._waiting) > len(self._idle) * self._work.max_entries:
+        if len(self._waiting) > len(self._idle) * self._work.max_entries:
             task = asyncio.create_task(self._send(), name="omeda_async batcher")
             for tasks in (self._senders, self._idle):
                 tasks.add(task)
@@ -317,27 +321,20 @@ class Batcher(Generic[Record, Receipt_co]):
             limiter.release(permit, sent=False)  # does nothing where an attempt has used it
 
     async def _perform(self, items: list[Item], permit: Permit, waited: float) -> None:
-        request = SharedRequest(
-            self._account,
-            items,
-            permit,
-            self._deliver,
+        options = CallOptions(
             priority=self._priority,
             waited=waited,
-            tells=self._events,
             made_for=self._shared_by(items),
             is_hopeless=lambda: self._breaker.state is BreakerState.OPEN,
             one_deadline=True,
         )
+        request = SharedRequest(self._account, items, permit, self._deliver, options, tells=self._events)
         self._requests.add(request)
         try:
-            with self._account.activity:
-                await request.perform(self._work)
+            await request.perform(self._work)
         finally:
             self._requests.discard(request)
             self._judge(request, items)
-        if (failure := request.stop.failure) is not None:  # its text may show what no log may hold
-            logger.error("a request of the batcher broke off: %s", type(failure).__name__)
 
     def _shared_by(self, items: list[Item]) -> tuple[str, ...]:
         """Return the ids of the calls whose records are sent now."""

@@ -22,18 +22,14 @@ class BatcherView:
     """What it is open for."""
 
 
-def too_long(max_wait: float, next_slot_in: float | None) -> LimitWaitExceeded:
-    """Return the error of a record that would wait for the limit for longer than it may."""
-    said = f"would pass max_wait={max_wait:g} s: {_next(next_slot_in)}"
-    return LimitWaitExceeded(f"the record's wait for the limit {said}", max_wait=max_wait, next_slot_in=next_slot_in)
+def too_long(said: str, max_wait: float, next_slot_in: float | None) -> LimitWaitExceeded:
+    """Return the error of a record that waits for the limit for longer than it may.
 
-
-def passed(deadline: float, next_slot_in: float | None) -> LimitWaitExceeded:
-    """Return the error of a record that has waited for the limit for as long as a call may take."""
-    said = f"has passed the call's deadline of {deadline:g} s: {_next(next_slot_in)}"
-    return LimitWaitExceeded(f"the record's wait for the limit {said}", max_wait=deadline, next_slot_in=next_slot_in)
-
-
-def _next(next_slot_in: float | None) -> str:
+    Args:
+        said: What its wait does, in words.
+        max_wait: The seconds that it may wait.
+        next_slot_in: When the limit has room.
+    """
     free = "hangs on answers to come" if next_slot_in is None else f"is free in {next_slot_in:.3f} s at the earliest"
-    return f"the next slot {free}"
+    text = f"the record's wait for the limit {said}: the next slot {free}"
+    return LimitWaitExceeded(text, max_wait=max_wait, next_slot_in=next_slot_in)

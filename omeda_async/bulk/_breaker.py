@@ -30,15 +30,8 @@ class BreakerState(enum.StrEnum):
 
 @attrs.define
 class Breaker:
-    """Says whether a record may be sent, by what the requests before have ended with.
+    """Says whether a record may be sent, by what the requests before have ended with."""
 
-    Args:
-        first_pause: Seconds that it is open at first.
-        longest_pause: Seconds that it is open at the most.
-    """
-
-    first_pause: float = FIRST_PAUSE
-    longest_pause: float = LONGEST_PAUSE
     state: BreakerState = BreakerState.CLOSED
     cause: OmedaAsyncError | None = None
     """What opened it; None while it is closed."""
@@ -85,7 +78,7 @@ class Breaker:
         if cause is None or not (probe or before is BreakerState.CLOSED):
             self.probe_is_gone(now, probe=probe)
         elif probe or common is not None or self._is_enough(cause):
-            self._pause = min(2 * self._pause or self.first_pause, self.longest_pause)
+            self._pause = min(2 * self._pause or FIRST_PAUSE, LONGEST_PAUSE)
             self.state, self.cause, self.opens_at = BreakerState.OPEN, cause, now + self._pause
         return before is not self.state
 

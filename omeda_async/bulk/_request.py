@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import attrs
+
 from omeda_async._account import Account
 from omeda_async._call_options import CallOptions
 from omeda_async._result import Result
@@ -13,7 +15,8 @@ from omeda_async.bulk._item import Closed, Item
 from omeda_async.bulk._job import Job, Work
 from omeda_async.bulk._run_events import RunEvents
 from omeda_async.errors import ApiError, BatchRejected, ClosedError, OmedaAsyncError
-from omeda_async.limits import Permit, Priority
+from omeda_async.events import logger
+from omeda_async.limits import Permit
 
 ISOLATION_BUDGET = 1000
 
@@ -26,13 +29,8 @@ class SharedRequest:
         items: What it holds.
         permit: What the limiter has granted for its first attempt.
         deliver: Called with results as soon as they are certain.
-        priority: The lane of its other attempts.
-        waited: Seconds that the permit was waited for.
+        options: How its calls are made, as far as that is its own.
         tells: Whose request it is, as hooks are told.
-        made_for: The ids of the calls that share it.
-        is_late: Asked right before an attempt is written: whether it must not be; then it has stopped this request.
-        is_hopeless: Whether a call that was certainly not sent is given up instead of tried again.
-        one_deadline: Whether the pieces that it is taken apart into have no deadline of their own.
     """
 
     def __init__(
@@ -41,14 +39,9 @@ class SharedRequest:
         items: list[Item],
         permit: Permit,
         deliver: Callable[[Closed], None],
+        options: CallOptions,
         *,
-        priority: Priority,
-        waited: float,
         tells: RunEvents,
-        made_for: tuple[str, ...] = (),
-        is_late: Callable[[], bool] | None = None,
-        is_hopeless: Callable[[], bool] | None = None,
-        one_deadline: bool = False,
     ) -> None:
         self.stop = Stop()
         if account.activity.closing.is_set:
@@ -57,22 +50,19 @@ class SharedRequest:
         self.journal = NullJournal()
         self.results: list[Result[Any]] = []
         """What its records have ended with so far."""
+        self._account = account
+        self._kind = tells.kind
         self._items = items
         self._deliver = deliver
         self._job: Job | None = None
         self._isolation_left = ISOLATION_BUDGET
-        self.call_options = CallOptions(
-            priority=priority,
-            deadline_from_first_permit=True,
-            one_deadline=one_deadline,
-            tally=tells.tally,
-            stop=self.stop,
+        self.call_options = attrs.evolve(
+            options,
             permit=permit,
+            stop=self.stop,
+            tally=tells.tally,
             run_id=tells.run_id,
-            made_for=made_for,
-            waited=waited,
-            is_late=is_late,
-            is_hopeless=is_hopeless,
+            deadline_from_first_permit=True,
         )
 
     @property
@@ -85,9 +75,12 @@ class SharedRequest:
         return cause if isinstance(cause, ApiError) and not isinstance(cause, BatchRejected) else None
 
     async def perform(self, work: Work) -> None:
-        """Send it. Cancelling it leaves no item without a result; nor does a defect, which is ``stop.failure``."""
+        """Send it. Cancelling it leaves no item without a result; nor does a defect, which is logged."""
         self._job = Job(self, self._items)
-        await self._job.perform(work)
+        with self._account.activity:
+            await self._job.perform(work)
+        if (failure := self.stop.failure) is not None:  # its text may show what no log may hold
+            logger.error("a request of the %s broke off: %s", self._kind, type(failure).__name__)
 
     def break_off(self, cause: OmedaAsyncError) -> None:
         """Give every item its result now, and send nothing more; its task is to be cancelled."""

@@ -27,7 +27,7 @@ class RunEvents:
         self.hooks = work.account.hooks
         """Who hears it."""
         self._common = common_fields(work.account.provider, work.operation, name=work.name, run_id=self.run_id)
-        self._kind = kind
+        self.kind = kind
         self._told: Counter[OutcomeStatus] = Counter()
         self._began: float | None = None
         self._has_ended = False
@@ -42,7 +42,7 @@ class RunEvents:
         """Tell that it begins; doing it again does nothing."""
         if self._began is None:
             self._began = _clock.now()
-            self.tell(events.RunStarted, kind=self._kind)
+            self.tell(events.RunStarted, kind=self.kind)
 
     def call(self) -> CallEvents | None:
         """Return who tells of the call that one record of a batcher is to its caller; None where nobody hears."""
@@ -76,7 +76,7 @@ class RunEvents:
         self.reached()
         self.tell(
             events.RunEnded,
-            kind=self._kind,
+            kind=self.kind,
             total=self.tally.counts.total(),
             counts=_by_name(self.tally.counts),
             requests=self.tally.requests,

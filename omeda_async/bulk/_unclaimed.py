@@ -46,14 +46,12 @@ class Unclaimed:
         """Tell of all outcomes. What ends the program in the middle leaves the rest for the next time."""
         while self._untold:
             outcome = self._untold.popleft()
-            if self._on_outcome is None or not self._told(self._on_outcome, outcome):
-                self._log(outcome)
-
-    def _told(self, on_outcome: Callable[[Outcome], Any], outcome: Outcome) -> bool:
-        failure = failure_of(on_outcome, outcome)
-        if failure is not None:
-            logger.error("%s failed: %s", name_of(on_outcome), failure)
-        return failure is None
+            if self._on_outcome is not None:
+                failure = failure_of(self._on_outcome, outcome)
+                if failure is None:
+                    continue
+                logger.error("%s failed: %s", name_of(self._on_outcome), failure)
+            self._log(outcome)
 
     def _log(self, outcome: Outcome) -> None:
         event = self._tells.event(

@@ -20,7 +20,6 @@ if find_spec("procrastinate") is None:
         "omeda_async.worker needs procrastinate: pip install 'omeda-async[worker]'", name="procrastinate"
     )
 
-from omeda_async.worker._jobs import BulkJobs
-from omeda_async.worker._reports import Deferred, Waiting
+from omeda_async.worker._jobs import BulkJobs, Deferred, Waiting
 
 __all__ = ["BulkJobs", "Deferred", "Waiting"]

@@ -58,14 +58,11 @@ def seconds_until_again(error: BaseException, failures: int) -> float | None:
         return error.retry_in
     if isinstance(error, ClosedError | asyncio.CancelledError):  # this worker was told to stop
         return 0.0
-    if not isinstance(error, _PASSES) or failures >= OFTEN or _is_missing(error):
+    if not isinstance(error, _PASSES) or failures >= OFTEN:
+        return None
+    if isinstance(error, JournalError) and error.missing is not None:  # there is nothing to perform any more
         return None
     return float(min(FIRST * 2 ** min(failures, 10), LONGEST))
-
-
-def _is_missing(error: BaseException) -> bool:
-    """Whether there is nothing to perform any more."""
-    return isinstance(error, JournalError) and error.missing is not None
 
 
 class Again(BaseRetryStrategy):

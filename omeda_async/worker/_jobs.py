@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, Self
 
+import attrs
 from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.exceptions import TaskAlreadyRegistered
+from procrastinate.jobs import Status
 
 from omeda_async import _clock
 from omeda_async._checks import check_between, check_duration, check_flag, check_whole
@@ -17,26 +18,57 @@ from omeda_async.bulk.shared.reports import ChunkReport
 from omeda_async.errors import ConfigurationError, JournalError
 from omeda_async.journal import JournalStatus, cancel_run, read_status, reopen_run
 from omeda_async.manager import SessionManager
+from omeda_async.outcomes import AsJson
 from omeda_async.rows._file import RowOptions
 from omeda_async.worker._again import Again, Later
-from omeda_async.worker._ended import Ended
-from omeda_async.worker._managers import Managers
 from omeda_async.worker._operations import check_name, check_options, operation_of
-from omeda_async.worker._performing import Performing
+from omeda_async.worker._performing import Managers, Performing
 from omeda_async.worker._places import check_database, database_of, journal_of
-from omeda_async.worker._queue import PERFORM, SWEEP, Queue
-from omeda_async.worker._reports import Deferred, Waiting
+from omeda_async.worker._queue import PERFORM, SWEEP, Ended, Queue
 from omeda_async.worker._running import GRACE, Running, check_made, prepare, usable_queue
 from omeda_async.worker._source import Source, rows_at
 
 STALLED_AFTER = 30.0
 """Seconds without a heartbeat after which a worker counts as gone."""
-STALLED_BOUNDS = 0.1, 86400.0
 MOST_CONCURRENCY = 1000
 """Chunks performed at a time: each has a thread and two connections to the database."""
 SWEEP_FIRST = 1_000_000
 """The priority of the sweep: before any chunk."""
 _FILLING = frozenset({"chunk", "journal_pii"})
+
+
+@attrs.frozen(kw_only=True)
+class Deferred(AsJson):
+    """A run that has been read into its journal, and whose chunks have jobs."""
+
+    run: str
+    """Its name."""
+    place: str
+    """Its URL without the password: ``omeda-async status`` takes it."""
+    records: int
+    """Records that are sent, each once."""
+    repeats: int
+    """Records that ask for what an earlier one asks for, and share its outcome."""
+    refused: int
+    """Records that cannot be sent, those of earlier inputs included; the journal keeps the reasons."""
+    chunks: int
+    """Its chunks, those that are done included."""
+    jobs: int
+    """Jobs that were made by this call; those that were there already are not."""
+    added: int = 0
+    """Of ``records``, those that this call has added; the others an earlier one had."""
+    absent: int = 0
+    """Of ``records``, those that this input does not hold, but an earlier one did. They are sent all the same."""
+
+
+@attrs.frozen(kw_only=True)
+class Waiting(AsJson):
+    """What waits in the queue."""
+
+    jobs: int
+    """Jobs of chunks that no worker performs now, of all runs."""
+    seconds: float
+    """Until the first of them may begin."""
 
 
 class BulkJobs:
@@ -75,14 +107,14 @@ class BulkJobs:
             raise ConfigurationError("BulkJobs takes an App of procrastinate, and what makes a SessionManager")
         if not isinstance(queue, str) or not queue.strip() or not queue.isprintable():
             raise ConfigurationError("queue must be the name of a queue, of characters that can be printed")
-        check_between("stalled_after", stalled_after, *STALLED_BOUNDS)
+        check_between("stalled_after", stalled_after, 0.1, 86400.0)
         check_whole("sweep_every", sweep_every, most=59)
         self._app = app
         self._journal = None if journal is None else check_database(journal)
         self._queue = Queue(app=app, name=queue)
         self._ended = Ended(self._queue)
         self._stalled_after = stalled_after
-        self._is_sweeping = False
+        self._sweeping = asyncio.Lock()
         self._performing = Performing(
             managers=Managers(manager_factory), queue=self._queue, journal=self._url, on_chunk=on_chunk
         )
@@ -152,7 +184,7 @@ class BulkJobs:
         Cancelling it leaves a run that the same call completes.
         """
         reading: Any = {name: options.pop(name) for name in RowOptions.__annotations__ if name in options}
-        rows = await asyncio.to_thread(partial(rows_at, source, operation_of(operation).rows, **reading))
+        rows = await asyncio.to_thread(rows_at, source, operation_of(operation).rows, **reading)
         return await self.defer_rows(rows, operation, run=run, priority=priority, reopen=reopen, **options)
 
     async def defer_rows(
@@ -190,8 +222,7 @@ class BulkJobs:
         check_options(options)
         async with self._performing.managers.one() as manager:
             shared = self._performing.shared_run(manager, run, operation, options)
-            with usable_queue():
-                await check_made(self._app)
+            await check_made(self._app)
             filled = await shared.fill(records, **filling)
         if reopen:
             chunks = await asyncio.to_thread(reopen_run, self._url(run))
@@ -267,9 +298,13 @@ class BulkJobs:
             **options,
         }
         async with self._performing.managers.one() as manager:
-            tend = partial(self._ended.give_back, self._stalled_after)
             await Running(
-                app=self._app, manager=manager, grace=grace, options=given, tend=tend, tend_every=self._stalled_after
+                app=self._app,
+                manager=manager,
+                grace=grace,
+                options=given,
+                ended=self._ended,
+                stalled_after=self._stalled_after,
             ).run()
 
     async def waiting(self) -> Waiting:
@@ -278,7 +313,7 @@ class BulkJobs:
         Raises:
             ConnectorException: procrastinate cannot reach its database.
         """
-        jobs = await self._queue.waiting()
+        jobs = await self._queue.jobs(Status.TODO)
         now = _clock.utc_now()
         seconds = [0.0 if job.scheduled_at is None else (job.scheduled_at - now).total_seconds() for job in jobs]
         return Waiting(jobs=len(jobs), seconds=max(0.0, min(seconds, default=0.0)))
@@ -299,11 +334,8 @@ class BulkJobs:
 
     async def _sweep(self, context: JobContext, timestamp: int) -> None:
         del timestamp
-        if self._is_sweeping:  # two would leave no room for chunks, and meet at the same jobs
+        if self._sweeping.locked():  # two would leave no room for chunks, and meet at the same jobs
             return
-        self._is_sweeping = True
-        try:
+        async with self._sweeping:
             await self._queue.sweep(self._stalled_after, context.job.id)
             await self._ended.give_back(self._stalled_after)
-        finally:
-            self._is_sweeping = False

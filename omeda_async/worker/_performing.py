@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from traceback import format_tb
 from typing import Any, Final
@@ -20,11 +20,41 @@ from omeda_async.errors import ClosedError, ConfigurationError, JournalError, Om
 from omeda_async.events import logger
 from omeda_async.manager import SessionManager
 from omeda_async.worker._again import Later, OtherVersion, seconds_until_again, taken
-from omeda_async.worker._managers import Managers
 from omeda_async.worker._operations import OPERATIONS, operation_of
 from omeda_async.worker._queue import Queue
 
 STOPPED: Final = "is stopped, as all records would meet this"
+
+
+@attrs.define(eq=False)
+class Managers:
+    """Makes a manager for the first who needs one, and closes it after the last."""
+
+    _make: Callable[[], SessionManager]
+    _manager: SessionManager | None = attrs.field(default=None, init=False)
+    _users: int = attrs.field(default=0, init=False)
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[SessionManager]:
+        """Give the manager for as long as the block lasts.
+
+        Raises:
+            ConfigurationError: What is to make one makes something else, or raises it.
+        """
+        if self._manager is None:
+            made = self._make()
+            if not isinstance(made, SessionManager):
+                raise ConfigurationError(f"manager_factory must make a SessionManager, not {type(made).__name__}")
+            self._manager = made
+        manager = self._manager
+        self._users += 1
+        try:
+            yield manager
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._manager = None
+                await manager.aclose()
 
 
 @attrs.frozen(kw_only=True)

@@ -1,6 +1,7 @@
 """The jobs of runs in procrastinate's queue: one for each chunk."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
@@ -9,6 +10,7 @@ import attrs
 from procrastinate import App, exceptions
 from procrastinate.jobs import Job, Status
 
+from omeda_async import _clock
 from omeda_async._masking import readable
 from omeda_async.events import logger
 
@@ -41,7 +43,7 @@ class Queue:
             anew: Whether the run was cancelled, or its chunks done, right before: a job that is being performed may
                 have begun before that, and end with it.
         """
-        under_way = set() if anew else {job.task_kwargs["chunk"] for job in await self.jobs(run, Status.DOING)}
+        under_way = set() if anew else {job.task_kwargs["chunk"] for job in await self.jobs(Status.DOING, run)}
         made, waiting = 0, set[int]()
         for chunk in chunks:
             if chunk in under_way:
@@ -72,34 +74,21 @@ class Queue:
 
     async def _tell_kept(self, run: str, chunks: set[int], priority: int) -> None:
         """Say which priority jobs keep that were made with another one."""
-        jobs = [job for job in await self.jobs(run, Status.TODO) if job.task_kwargs["chunk"] in chunks]
+        jobs = [job for job in await self.jobs(Status.TODO, run) if job.task_kwargs["chunk"] in chunks]
         kept = sorted({job.priority for job in jobs} - {priority})
         if kept:
             text = "%s: its jobs that wait already keep their priority (%s), and do not get %d"
             logger.warning(text, readable(run), ", ".join(map(str, kept)), priority)
 
-    async def jobs(self, run: str, status: Status) -> list[Job]:
-        """Return the jobs of a run that are in that state."""
-        return [job for job in await self._jobs(status) if job.task_kwargs.get("run") == run]
-
-    async def performed(self) -> list[Job]:
-        """Return the jobs that count as being performed, of all runs."""
-        return await self._jobs(Status.DOING)
-
-    async def waiting(self) -> list[Job]:
-        """Return the jobs of chunks that wait in the queue, of all runs."""
-        return await self._jobs(Status.TODO)
-
-    async def _jobs(self, status: Status) -> list[Job]:
-        return [*await self.app.job_manager.list_jobs_async(queue=self.name, task=PERFORM, status=status.value)]
+    async def jobs(self, status: Status, run: str | None = None) -> list[Job]:
+        """Return the jobs of chunks that are in that state, of one run or of all."""
+        found = await self.app.job_manager.list_jobs_async(queue=self.name, task=PERFORM, status=status.value)
+        return [job for job in found if run is None or job.task_kwargs.get("run") == run]
 
     async def remove(self, run: str) -> int:
         """Take the jobs of a run that wait out of the queue; return how many there were."""
-        removed = [await self._cancel(job) for job in await self.jobs(run, Status.TODO)]
-        return sum(removed)
-
-    async def _cancel(self, job: Job) -> bool:
-        return job.id is not None and await self.app.job_manager.cancel_job_by_id_async(job.id)
+        cancel = self.app.job_manager.cancel_job_by_id_async
+        return sum([await cancel(job.id) for job in await self.jobs(Status.TODO, run) if job.id is not None])
 
     async def sweep(self, stalled_after: float, own: int | None) -> int:
         """Give back jobs of workers that are not heard of any more; return how many there were.
@@ -117,26 +106,65 @@ class Queue:
             )
             for job in islice(stalled, AT_ONCE):
                 if job.id != own:
-                    given_back += await self.give_back(job, "its worker is gone", again=task == PERFORM)
+                    given_back += await self.give_back(job, "its worker is gone")
         return given_back
 
-    async def give_back(self, job: Job, why: str, *, again: bool = True) -> bool:
-        """Have a job come again that counts as being performed; return whether it does.
+    async def give_back(self, job: Job, why: str) -> bool:
+        """Have the job of a chunk come again that counts as being performed; return whether it does.
 
         Args:
-            job: The job.
+            job: The job; a sweep only leaves the queue.
             why: For the log.
-            again: False: it only leaves the queue.
         """
         jobs = self.app.job_manager
         try:
-            if again:
-                await jobs.retry_job(job)
-                logger.warning("%s: %s, and the job is given to another one", job.call_string, why)
-                return True
-            await jobs.finish_job(job, Status.FAILED, delete_job=True)
-        except exceptions.UniqueViolation:  # another job waits for the same chunk
+            if job.task_name == PERFORM:
+                with suppress(exceptions.UniqueViolation):  # another job waits for the same chunk
+                    await jobs.retry_job(job)
+                    logger.warning("%s: %s, and the job is given to another one", job.call_string, why)
+                    return True
             await jobs.finish_job(job, Status.FAILED, delete_job=True)
         except exceptions.ConnectorException as error:  # it has ended meanwhile, or another sweep was first
             logger.debug("%s was not given back: %s", job.call_string, error)
         return False
+
+
+@attrs.define(eq=False)
+class Ended:
+    """Gives back jobs that have ended, but count as being performed: no sweep finds them, as their worker lives.
+
+    The database of their queue may have been away in that very moment.
+    """
+
+    queue: Queue
+    _ended: dict[int, tuple[float, int | None]] = attrs.field(factory=dict, init=False)
+    """When they have ended, and in which worker."""
+
+    @contextmanager
+    def after(self, job: Job) -> Iterator[None]:
+        """Note that a job has ended, when the block is left."""
+        if job.id is None:
+            yield
+            return
+        self._ended.pop(job.id, None)  # it comes again
+        try:
+            yield
+        finally:
+            self._ended[job.id] = (_clock.now(), job.worker_id)
+
+    async def give_back(self, after: float) -> None:
+        """Give back those that should be over for so many seconds.
+
+        Raises:
+            ConnectorException: procrastinate cannot reach its database.
+        """
+        before = _clock.now() - after
+        due = {number: worker for number, (ended, worker) in self._ended.items() if ended <= before}
+        if not due:
+            return
+        for job in await self.queue.jobs(Status.DOING):
+            if job.id in due and job.worker_id == due[job.id]:
+                await self.queue.give_back(job, "its end could not be told to the queue")
+        for number in due:
+            if self._ended.get(number, (before,))[0] <= before:
+                self._ended.pop(number, None)

@@ -1,8 +1,8 @@
 """A worker, from its start to its orderly end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from omeda_async._postgres_blocking import PARTED, PostgresFailed, connect, part
 from omeda_async.errors import ConfigurationError
 from omeda_async.events import logger
 from omeda_async.manager import SessionManager
+from omeda_async.worker._queue import Ended
 
 GRACE: Final = 20.0
 """Seconds that attempts in flight have to end."""
@@ -44,11 +45,9 @@ async def prepare(app: App, database: str, patience: float) -> AsyncIterator[Non
     await _reach(database, patience)  # a pool would try again and again, and say nothing
     await app.open_async()
     try:
-        await _make_tables(app)
-        yield
-    except ConnectorException as error:
-        check_tables(error)
-        raise
+        with usable_queue():
+            await _make_tables(app)
+            yield
     finally:
         await app.close_async()
 
@@ -57,7 +56,7 @@ async def _reach(database: str, patience: float) -> None:
     give_up, is_told = _clock.now() + patience, False
     while True:
         try:
-            await asyncio.to_thread(_look, database)
+            return await asyncio.to_thread(_look, database)
         except PostgresFailed as error:
             if not error.is_away or _clock.now() >= give_up:
                 raise ConfigurationError(f"the database of the queue cannot be used: {error}") from None
@@ -65,18 +64,13 @@ async def _reach(database: str, patience: float) -> None:
                 text = "the database of the queue is away, and waited for, for %.0f s at the most: %s"
                 logger.warning(text, patience, error)
                 is_told = True
-        else:
-            return
         await _clock.sleep(RETRY)
 
 
 def _look(database: str) -> None:
-    connection = connect(database)
-    try:
+    with closing(connect(database)) as connection:
         if parts_sessions(connection, database):  # the journals, which are there, too, could not be opened
             raise PostgresFailed(PARTED)
-    finally:
-        connection.close()
 
 
 async def _make_tables(app: App) -> None:
@@ -106,9 +100,11 @@ async def check_made(app: App) -> None:
     """Check that the tables of the queue are there.
 
     Raises:
-        ConfigurationError: They are not.
+        ConfigurationError: They are not, or may not be used.
     """
-    if not await app.check_connection_async():
+    with usable_queue():
+        is_made = await app.check_connection_async()
+    if not is_made:
         raise ConfigurationError(
             "procrastinate's tables are missing in the database of the app: "
             "'procrastinate --app=… schema --apply' makes them"
@@ -137,19 +133,19 @@ class Running:
     manager: SessionManager
     grace: float
     options: Mapping[str, Any]
-    tend: Callable[[], Awaitable[None]]
-    """Looks after what has ended."""
-    tend_every: float
-    """Seconds between two such looks."""
+    ended: Ended
+    """Jobs that have ended here; they are looked after as often as workers that are gone."""
+    stalled_after: float
+    """Seconds after which those count as such."""
 
     async def run(self) -> None:
         """Run it until it is cancelled, or has nothing left to do and is not to wait."""
         while True:
             worker = asyncio.create_task(self._worker(), name="omeda_async worker")
             try:
-                while not (await asyncio.wait({worker}, timeout=self.tend_every))[0]:
+                while not (await asyncio.wait({worker}, timeout=self.stalled_after))[0]:
                     with suppress(ConnectorException):  # the next look is soon
-                        await self.tend()
+                        await self.ended.give_back(self.stalled_after)
             finally:
                 if not worker.done():
                     await self._end(worker)

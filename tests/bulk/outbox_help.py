@@ -91,7 +91,7 @@ def follow_the_loop_in_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
         connection.execute("SELECT set_config('omeda.now', %s, false)", (str(_clock.utc_now().timestamp()),))
         return connection
 
-    monkeypatch.setattr("omeda_async.bulk.outbox.postgres_link.connect", lambda url: told(connect(url)))
+    monkeypatch.setattr("omeda_async.bulk.outbox.postgres_status.connect", lambda url: told(connect(url)))
     monkeypatch.setattr(postgres_link.Line, "_opened", lambda line: told(opened(line)))
 
 
@@ -157,5 +157,5 @@ async def crash(manager: SessionManager, outbox: Any) -> None:
         worker.end()
 
 
-def _nowhere(_: Any) -> Any:
+def _nowhere(*_: Any) -> Any:
     raise asyncio.CancelledError

@@ -108,7 +108,7 @@ def test_what_is_written_counts_where_putting_in_order_fails(tmp_path: Path, mon
         patch.setattr(os, "close", lambda file: _closed_badly(close, file))
         store._sql = _Worn(store._sql)
         store.put([new(1)])
-        store.tidy()
+        store.prune(0.0, 1)
         store.close()
         backend._sql = _Worn(backend._sql)
         backend.end(1, {}, None)

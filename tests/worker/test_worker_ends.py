@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from procrastinate import exceptions
+from procrastinate.jobs import Status
 
 from omeda_async import ChunkReport, ChunkStatus
 from omeda_async.worker import BulkJobs, _jobs
@@ -117,7 +118,7 @@ async def test_a_job_that_was_swept_while_its_worker_stood_still_is_not_left_to_
         await jobs.defer_rows(["1"], OPERATION, run=run)
         async with working(jobs, concurrency=1):
             await until(lambda: script.performed)
-            (job,) = await jobs._queue.performed()
+            (job,) = await jobs._queue.jobs(Status.DOING)
             await jobs._queue.give_back(job, "its worker is gone")
             held.set()
             await until(lambda: script.done == {0})

@@ -193,7 +193,7 @@ async def test_what_passes_is_tried_again_later(
     async with opened(database) as jobs:
         await jobs.defer_rows(["1"], OPERATION, run=run)
         await jobs.run_worker(wait=False)
-        (job,) = await jobs._queue.jobs(run, Status.TODO)
+        (job,) = await jobs._queue.jobs(Status.TODO, run)
         assert job.attempts == 1
         assert job.scheduled_at is not None
     assert f"{run}: chunk 0 is tried again in 15 s: no way there" in caplog.text
@@ -208,7 +208,7 @@ async def test_how_often_a_job_came_for_other_reasons_does_not_count(
     ]
     async with opened(database) as jobs:
         await jobs.defer_rows(["1"], OPERATION, run=run)
-        (job,) = await jobs._queue.jobs(run, Status.TODO)
+        (job,) = await jobs._queue.jobs(Status.TODO, run)
         carry_out(database, "UPDATE procrastinate_jobs SET attempts = 500 WHERE id = %s", job.id)
         await jobs.run_worker(wait=False)
         assert await states(jobs, run) == {0: "todo"}

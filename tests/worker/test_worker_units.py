@@ -24,9 +24,8 @@ from omeda_async import (
 )
 from omeda_async.worker import BulkJobs, _running
 from omeda_async.worker._again import FIRST, LONGEST, OFTEN, Later, seconds_until_again, taken
-from omeda_async.worker._managers import Managers
 from omeda_async.worker._operations import check_options, operation_of
-from omeda_async.worker._performing import Performing
+from omeda_async.worker._performing import Managers, Performing
 from omeda_async.worker._places import check_database, journal_of, split
 from omeda_async.worker._queue import Queue
 from tests.limits.postgres_service import AwayAtFirst, free_port

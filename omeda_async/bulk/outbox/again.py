@@ -36,3 +36,20 @@ def again(result: Result[object], *, tries: int, age: float, give_up_after: floa
     if result.status is OutcomeStatus.NOT_SENT and isinstance(result.error, ClosedError):
         return Again(0.0, tries)  # it was not its turn yet
     return Again(min(FIRST_WAIT * 2.0 ** min(tries, 20), LONGEST_WAIT), tries + 1)
+
+
+def longest_wait(attempt: float) -> float:
+    """Return how many seconds ahead a record can be due: when it is tried again, or what was sent can have ended.
+
+    Args:
+        attempt: Seconds that an attempt may take.
+    """
+    return max(LONGEST_WAIT, attempt) + 1.0
+
+
+def seconds_until(due_in: float, attempt: float) -> float:
+    """Return the seconds until a record can be claimed: none where it is due later than it can be.
+
+    Then the clock has been put back.
+    """
+    return 0.0 if due_in > longest_wait(attempt) else max(0.0, due_in)

@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+import os
+import socket
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -10,11 +12,12 @@ import attrs
 
 from omeda_async import _clock
 from omeda_async._account import Account
+from omeda_async._call_options import CallOptions
 from omeda_async._result import Result
-from omeda_async._stop import Stop
 from omeda_async.bulk._breaker import Breaker, BreakerState
 from omeda_async.bulk._item import Closed, Item, not_sent, refused, still_doubtful
 from omeda_async.bulk._job import Work
+from omeda_async.bulk._options import OutboxSettings
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._reader import read_item
 from omeda_async.bulk._request import SharedRequest
@@ -23,12 +26,11 @@ from omeda_async.bulk.journal.codec import Codec, record_of
 from omeda_async.bulk.outbox.again import again
 from omeda_async.bulk.outbox.interface import Calls, Claimed, Ended, Found, LeaseLost
 from omeda_async.bulk.outbox.keeper import Keeper
-from omeda_async.bulk.outbox.options import DeliveryOptions
 from omeda_async.bulk.outbox.outcomes import TELL_AGAIN, Teller, Waiters, outcome_of
 from omeda_async.bulk.outbox.term import Term
 from omeda_async.errors import ClosedError, OutboxError
 from omeda_async.events import logger
-from omeda_async.limits import Permit
+from omeda_async.limits import Permit, Priority
 
 RETRY = 5.0
 """Seconds until something is tried again that the outbox itself has refused."""
@@ -45,9 +47,8 @@ class Delivery:
         work: How records are read and sent.
         keeper: Where they are kept.
         codec: How results are kept.
-        options: How they are delivered.
+        settings: How they are delivered.
         waiters: Who waits for outcomes here.
-        teller: Who tells them to the callback.
         calls: Who tells of other processes.
     """
 
@@ -57,9 +58,8 @@ class Delivery:
         keeper: Keeper,
         *,
         codec: Codec,
-        options: DeliveryOptions,
+        settings: OutboxSettings,
         waiters: Waiters,
-        teller: Teller,
         calls: Calls,
     ) -> None:
         self._work = work
@@ -67,18 +67,19 @@ class Delivery:
         self._keeper = keeper
         self._store = keeper.store
         self._codec = codec
-        self._options = options
+        self._settings = settings
+        self._holder = f"{socket.gethostname()}, process {os.getpid()}"
+        self._priority = settings.priority or work.account.priority or Priority.INTERACTIVE
         self._waiters = waiters
-        self._teller = teller
+        self._teller = Teller(keeper, settings.on_outcome)
         self._calls = calls
         self._clock = _clock.that_never_rests(asyncio.get_running_loop())
         self._breaker = Breaker()
         self._events = RunEvents(work, "outbox")
         self._events.started()
         self._news = asyncio.Event()
-        self._hurried = asyncio.Event()
-        self._closing = Stop()
-        self._closing.wakers.add(self._news.set)
+        self._hurried: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._is_closing = False
         self._term: Term | None = None
         self._taking: asyncio.Future[int | None] | None = None
         self._claiming: asyncio.Future[Sequence[Claimed]] | None = None
@@ -104,16 +105,15 @@ class Delivery:
 
     async def aclose(self, timeout: float) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
         """Begin nothing new; give what is under way so many seconds; write down how it stands; give the lease back."""
-        self._closing.set(ClosedError("the outbox was closed"))
+        self._is_closing = True
         self._main.cancel()
         await asyncio.wait({self._main})
         await self._take_back()
         until = _clock.now() + timeout
         if (term := self._term) is not None:
-            while term.requests and not self._hurried.is_set() and (left := until - _clock.now()) > 0:
-                hurried = asyncio.create_task(_wait(self._hurried, left))
-                await asyncio.wait({hurried, *term.requests}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                hurried.cancel()
+            while term.requests and not self._hurried.done() and (left := until - _clock.now()) > 0:
+                waiting = {self._hurried, *term.requests}
+                await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             await self._end_term(term)
         await self._teller.ended(max(0.0, until - _clock.now()), self._hurried)
         self._events.ended()
@@ -127,29 +127,28 @@ class Delivery:
                 unsent = not_sent(ClosedError("the outbox was closed before this record was sent"))
                 claimed = await self._claiming
                 ended = [self._ended(one, still_doubtful(self._item(one), unsent)) for one in claimed]
-                await self._keeper.do(partial(self._store.end, self._term.fence, ended))
+                await self._keeper.do(self._store.end, self._term.fence, ended)
         except (LeaseLost, OutboxError):
             pass  # then nothing was written
 
     def hurry(self) -> None:
         """Wait no longer for what is under way: whoever closes the outbox was cancelled."""
-        self._hurried.set()
+        if not self._hurried.done():
+            self._hurried.set_result(None)
 
     async def _run(self) -> None:
-        while not self._closing.is_set:
+        while not self._is_closing:
             self._news.clear()
-            wait = min(self._calls.poll, self._options.lease / 3)
+            wait = min(self._calls.poll, self._settings.lease / 3)
             try:
                 asked = self._clock()
                 attempt = self._account.timeout + self._account.connect_timeout
-                take = partial(self._store.take, self._options.holder, self._options.lease, attempt)
-                self._taking = self._keeper.do(take)
+                self._taking = self._keeper.do(self._store.take, self._holder, self._settings.lease, attempt)
                 fence = await asyncio.shield(self._taking)
                 self._taking = None
                 if fence is not None:
-                    await self._serve(Term(fence, self._clock, asked + self._options.lease))
-            except LeaseLost:
-                continue
+                    await self._serve(Term(fence, self._clock, asked + self._settings.lease))
+                    continue
             except ClosedError:  # the session manager is being closed
                 return
             except OutboxError as error:
@@ -160,7 +159,7 @@ class Delivery:
                 if self._term is not None:
                     await self._end_term(self._term)
                 wait = RETRY
-            await self._until_news(wait)
+            await _clock.wait_for(self._news, wait)
 
     async def _serve(self, term: Term) -> None:
         """Deliver until the lease is lost."""
@@ -172,16 +171,15 @@ class Delivery:
             try:
                 await self._tend()
                 if (wait := await self._seconds_until_due()) > 0:
-                    await self._until_news(min(wait, self._calls.poll))
+                    await _clock.wait_for(self._news, min(wait, self._calls.poll))
                 else:
                     await self._deliver_some(term)
             except LeaseLost:
                 break
             except OutboxError as error:
                 logger.warning("the outbox is not delivered for %g s: %s", RETRY, error)
-                await self._until_over(term, RETRY)
+                await _clock.wait_for(term.ended, RETRY)
         await self._end_term(term)
-        raise LeaseLost
 
     async def _end_term(self, term: Term) -> None:
         """End what is under way, write down how it stands, and give the lease back."""
@@ -196,19 +194,19 @@ class Delivery:
             term.beating.cancel()
         self._term = None
         try:
-            await self._keeper.do(partial(self._store.release, term.fence))
+            await self._keeper.do(self._store.release, term.fence)
         except OutboxError as error:
             logger.warning("the lease of the outbox was not given back, and ends by itself: %s", error)
 
     async def _beat(self, term: Term) -> None:
         """Renew the lease; once that fails for as long as it lasts, or it is another's, the term is over."""
         while not term.over.is_set:
-            await _clock.sleep(self._options.lease / 3)
+            await _clock.sleep(self._settings.lease / 3)
             asked = self._clock()
             try:
-                if not await self._keeper.do(partial(self._store.renew, term.fence, self.held_for)):
+                if not await self._keeper.do(self._store.renew, term.fence, self.held_for):
                     break
-                term.until = asked + self._options.lease
+                term.until = asked + self._settings.lease
             except OutboxError as error:
                 logger.warning("the lease of the outbox could not be renewed: %s", error)
                 if term.is_late():
@@ -219,54 +217,44 @@ class Delivery:
         due = await self._keeper.do(self._store.next_due)
         return self._calls.poll if due is None else max(due, self._breaker.wait(_clock.now()))
 
-    async def _until_news(self, seconds: float) -> None:
-        """Wait for news since they were last looked at, so long at the most."""
-        if not self._closing.is_set:
-            await _wait(self._news, seconds)
-
     async def _deliver_some(self, term: Term) -> None:
         """Send the records that are due in one request, once the limiter lets it go."""
-        if self._options.max_delay and not self._has_more:
-            await _clock.sleep(self._options.max_delay)
+        if self._settings.max_delay and not self._has_more:
+            await _clock.sleep(self._settings.max_delay)
         while len(term.requests) >= CONCURRENCY:
             await asyncio.wait(term.requests, return_when=asyncio.FIRST_COMPLETED)
         if not self._breaker.admits(_clock.now()):
-            await self._until_news(self._breaker.wait(_clock.now()) or self._calls.poll)
+            await _clock.wait_for(self._news, self._breaker.wait(_clock.now()) or self._calls.poll)
             return
         probe = self._breaker.state is BreakerState.HALF_OPEN
-        begun = False
+        asked, permit, begun = _clock.now(), None, False
         try:
-            asked = _clock.now()
-            permit = await self._account.limiter.acquire(priority=self._options.priority)
-            try:
-                begun = await self._claim(term, permit, waited=_clock.now() - asked, probe=probe)
-            finally:
-                if not begun:
-                    self._account.limiter.release(permit, sent=False)
+            permit = await self._account.limiter.acquire(priority=self._priority)
+            begun = await self._claim(term, permit, waited=_clock.now() - asked, probe=probe)
         finally:
+            if permit is not None and not begun:
+                self._account.limiter.release(permit, sent=False)
             if probe and not begun:
                 self._breaker.probe_is_gone(_clock.now())
 
     async def _claim(self, term: Term, permit: Permit, *, waited: float, probe: bool) -> bool:
         """Claim records and begin to send them; return whether there were any."""
         work = self._work
-        entries, size = work.sizes.next_limit() if work.sizes.refused else (work.max_entries, work.max_bytes)
+        entries, size = work.sizes.next_limit()
         most, most_bytes = int(min(entries, work.max_entries)), int(min(size, work.max_bytes))
-        claim = partial(self._store.claim, term.fence, 1 if probe else max(1, most), most_bytes)
-        self._claiming = self._keeper.do(claim)
+        self._claiming = self._keeper.do(self._store.claim, term.fence, 1 if probe else max(1, most), most_bytes)
         claimed = await asyncio.shield(self._claiming)
         self._claiming = None
         self._has_more = len(claimed) >= most
         if not claimed:
             return False
         items = [self._item(one) for one in claimed]
-        good, closed = [item for item in items if item.refusal is None], list[Closed]()
-        how: dict[str, Any] = {"priority": self._options.priority, "waited": waited, "tells": self._events}
-        how["is_late"] = term.is_late
-        request = SharedRequest(self._account, good, permit, closed.append, **how)
+        good = [item for item in items if item.refusal is None]
+        closed: list[Closed] = [([item], refused(item)) for item in items if item.refusal is not None]
+        options = CallOptions(priority=self._priority, waited=waited, is_late=term.is_late)
+        request = SharedRequest(self._account, good, permit, closed.append, options, tells=self._events)
         if term.over.cause is not None:
             request.stop.set(term.over.cause)
-        closed += [([item], refused(item)) for item in items if item.refusal is not None]
         send = self._send(term, claimed, request, closed, probe=probe)
         task = asyncio.create_task(send, name="omeda_async outbox, request")
         term.requests[task] = request
@@ -285,10 +273,7 @@ class Delivery:
     ) -> None:
         """Send claimed records, and write down what each has ended with."""
         try:
-            with self._account.activity:
-                await request.perform(self._work)
-            if (failure := request.stop.failure) is not None:
-                logger.error("a request of the outbox broke off: %s", type(failure).__name__)
+            await request.perform(self._work)
         finally:
             self._account.limiter.release(request.permit, sent=False)  # does nothing where an attempt has used it
             self._judge(request, probe=probe)
@@ -301,10 +286,11 @@ class Delivery:
 
     async def _end(self, term: Term, claimed: Sequence[Claimed], closed: Sequence[Closed]) -> None:
         results = {item.position: result for items, result in closed for item in items}
-        ended = [self._ended(one, results[one.number]) for one in claimed if one.number in results]
+        claimed = [one for one in claimed if one.number in results]
+        ended = [self._ended(one, results[one.number]) for one in claimed]
         while True:
             try:
-                await self._keeper.do(partial(self._store.end, term.fence, ended))
+                await self._keeper.do(self._store.end, term.fence, ended)
                 break
             except LeaseLost:
                 return  # whoever delivers now sends them again, and finds out
@@ -312,22 +298,13 @@ class Delivery:
                 logger.warning("outcomes could not be written down, and nobody is told them yet: %s", error)
                 if term.over.is_set:
                     return
-                await self._until_over(term, RETRY)
-        final = {end.number: end for end in ended if end.again_in is None}
-        self._tell([(one, final[one.number]) for one in claimed if one.number in final])
-
-    async def _until_over(self, term: Term, seconds: float) -> None:
-        over = asyncio.Event()
-        term.over.wakers.add(over.set)
-        try:
-            await _wait(over, seconds)
-        finally:
-            term.over.wakers.discard(over.set)
+                await _clock.wait_for(term.ended, RETRY)
+        self._tell([(one, end) for one, end in zip(claimed, ended, strict=True) if end.again_in is None])
 
     def _ended(self, claimed: Claimed, result: Result[Any]) -> Ended:
         if claimed.attempts:
             result = attrs.evolve(result, attempts=result.attempts + claimed.attempts)
-        next_try = again(result, tries=claimed.tries, age=claimed.age, give_up_after=self._options.give_up_after)
+        next_try = again(result, tries=claimed.tries, age=claimed.age, give_up_after=self._settings.give_up_after)
         [(_, kept)] = self._codec.kept([(None, result)])
         return Ended(
             number=claimed.number,
@@ -342,7 +319,7 @@ class Delivery:
         """Tell outcomes as they are read from the outbox later, too."""
         keeps = self._codec.salt is None
         found = [Found(one.number, one.key, one.record if keeps else None, end.kept) for one, end in ended]
-        outcomes = [outcome for outcome in map(outcome_of, found) if outcome is not None]
+        outcomes = [*filter(None, map(outcome_of, found))]
         self._events.tally.counts.update(outcome.status for outcome in outcomes)
         self._events.reached()
         self._waiters.tell(outcomes)
@@ -358,19 +335,10 @@ class Delivery:
         now, store = _clock.now(), self._store
         if self._teller.is_idle and now >= self._tends_at:
             self._teller.again()
-            untold = await self._keeper.do(partial(store.untold, UNTOLD_AT_ONCE))
-            new = self._teller.add(outcome for outcome in map(outcome_of, untold) if outcome is not None)
+            untold = await self._keeper.do(store.untold, UNTOLD_AT_ONCE)
+            new = self._teller.add(filter(None, map(outcome_of, untold)))
             self._tends_at = now if new == UNTOLD_AT_ONCE else now + TELL_AGAIN
-        if self._options.retention is not None and now >= self._prunes_at:
-            pruned = await self._keeper.ask(partial(store.prune, self._options.retention, PRUNED_AT_ONCE))
+        if self._settings.retention is not None and now >= self._prunes_at:
+            pruned = await self._keeper.ask(store.prune, self._settings.retention, PRUNED_AT_ONCE)
             if pruned < PRUNED_AT_ONCE:
                 self._prunes_at = now + PRUNE_EVERY
-                await self._keeper.ask(store.tidy)
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass

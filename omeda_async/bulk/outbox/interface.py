@@ -198,10 +198,10 @@ class Store(Protocol):
         """Note that the outcomes have been told; where no records are kept, their keys go, too."""
 
     def prune(self, seconds: float, most: int) -> int:
-        """Remove records with an outcome, told, that is older than so many seconds; return how many were."""
+        """Remove records with an outcome, told, that is older than so many seconds; return how many were.
 
-    def tidy(self) -> None:
-        """Let go of space, and of what has been removed, as far as that disturbs nobody."""
+        Where fewer are than might be, space is let go of, and what has been removed, as far as that disturbs nobody.
+        """
 
     def status(self) -> "OutboxStatus":
         """Return what it holds."""
@@ -217,8 +217,13 @@ class Calls(Protocol):
     def poll(self) -> float:
         """Seconds after which one has to look at the latest, as things are now."""
 
-    def begin(self, on_call: Callable[[str], None]) -> None:
-        """Call something on this loop from now on, with what has happened: one of the words below, or any other."""
+    def begin(self, name: str, on_call: Callable[[str], None]) -> None:
+        """Call something on this loop from now on, with what has happened: one of the words below, or any other.
+
+        Args:
+            name: What tells the outbox from others.
+            on_call: What is called.
+        """
 
     async def aclose(self) -> None:
         """End it. Cancelling it ends it all the same."""
@@ -234,7 +239,7 @@ class NoCalls:
 
     poll: float
 
-    def begin(self, on_call: Callable[[str], None]) -> None:
+    def begin(self, name: str, on_call: Callable[[str], None]) -> None:
         """Do nothing."""
 
     async def aclose(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from copy import copy
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from omeda_async._thread import Worker
 from omeda_async.bulk._outlast import outlast
@@ -13,6 +13,7 @@ from omeda_async.bulk.outbox.status import OutboxStatus
 from omeda_async.errors import ClosedError, OmedaAsyncError, OutboxError
 
 T = TypeVar("T")
+Given = TypeVarTuple("Given")
 
 
 class Keeper:
@@ -47,13 +48,13 @@ class Keeper:
         self._is_open = True
         return opened
 
-    def do(self, work: Callable[[], T]) -> asyncio.Future[T]:
+    def do(self, work: Callable[[*Given], T], *given: *Given) -> asyncio.Future[T]:
         """Call something in the thread for deliveries. Cancelling the future does not break it off."""
-        return self._worker.do(work)
+        return self._worker.do(lambda: work(*given))
 
-    def ask(self, work: Callable[[], T]) -> asyncio.Future[T]:
+    def ask(self, work: Callable[[*Given], T], *given: *Given) -> asyncio.Future[T]:
         """Call something that is none of the deliveries'. Cancelling the future does not break it off."""
-        return self._asks.do(work)
+        return self._asks.do(lambda: work(*given))
 
     def survey(self) -> asyncio.Future[OutboxStatus]:
         """Look at all there is, which may take a while. Cancelling the future does not break it off."""
@@ -95,7 +96,7 @@ class Keeper:
         group = [one for one in self._asked if not one[1].done()]
         self._asked, self._writing = [], None
         if group:
-            self._writing = self.ask(partial(self.store.put, [record for record, _ in group]))
+            self._writing = self.ask(self.store.put, [record for record, _ in group])
             self._writing.add_done_callback(partial(self._wrote, [future for _, future in group]))
 
     def _wrote(
@@ -103,16 +104,14 @@ class Keeper:
     ) -> None:
         """Tell all who wait for a write, and begin the next."""
         error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
-        done = [None] * len(waiting) if error is not None else writing.result()
-        for future, put in zip(waiting, done, strict=True):
+        puts = [error] * len(waiting) if error is not None else writing.result()
+        for future, put in zip(waiting, puts, strict=True):
             if future.done():
                 continue
-            if isinstance(put, OutboxError):
-                future.set_exception(put)
-            elif put is not None:
+            if isinstance(put, BaseException):  # each has its own: one that is raised in several places grows with each
+                future.set_exception(copy(put) if isinstance(put, OmedaAsyncError) else put)
+            else:
                 future.set_result(put)
-            elif error is not None:  # each has its own: one that is raised in several places grows with each
-                future.set_exception(copy(error) if isinstance(error, OmedaAsyncError) else error)
         self._write()
 
 

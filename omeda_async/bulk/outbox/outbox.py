@@ -1,36 +1,32 @@
 """An outbox as the caller sees it: put, and ask for the outcome."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeAlias
+from typing import Any, Final, Generic, Self
 
 import attrs
 import orjson
 
 from omeda_async import _clock
-from omeda_async._checks import check_duration, check_one_of, check_whole
+from omeda_async._checks import check_duration, check_whole
 from omeda_async._generic import Receipt_co, Record
 from omeda_async.bulk._job import Work
+from omeda_async.bulk._options import OutboxSettings
 from omeda_async.bulk._reader import read_item
-from omeda_async.bulk.journal.codec import Codec
-from omeda_async.bulk.outbox.delivery import Delivery
+from omeda_async.bulk.journal.codec import Codec, texts_of
+from omeda_async.bulk.outbox.delivery import PRUNED_AT_ONCE, Delivery
 from omeda_async.bulk.outbox.interface import ENDED, PUT, Calls, NewRecord, Store
 from omeda_async.bulk.outbox.keeper import Keeper
-from omeda_async.bulk.outbox.options import DeliveryOptions
-from omeda_async.bulk.outbox.outcomes import Teller, Waiters
+from omeda_async.bulk.outbox.outcomes import Waiters
 from omeda_async.bulk.outbox.status import OutboxStatus
-from omeda_async.errors import ClosedError, ConfigurationError, InvalidRecord, OutboxError, OutcomePending
-from omeda_async.limits import Priority
+from omeda_async.errors import ClosedError, InvalidRecord, OutboxError, OutcomePending
 from omeda_async.outcomes import Outcome
 
 CLOSE_TIMEOUT: Final = 30.0
-PRUNED_AT_ONCE: Final = 1000
 LONGEST_KEY: Final = 2000
 """Bytes, as it is kept: no index of PostgreSQL takes more than 2,700, and with one record it would refuse others."""
-OnOutcome: TypeAlias = Callable[[Outcome[Any, Any]], Any]
 
 
 class Outbox(Generic[Record, Receipt_co]):
@@ -43,32 +39,22 @@ class Outbox(Generic[Record, Receipt_co]):
         work: How records are read when they are put.
         sending: How they are read and sent when they are delivered.
         store: Where they are kept.
-        options: How they are delivered.
+        settings: How they are delivered.
         calls: Who tells of what other processes do to it.
-        on_outcome: Called with each outcome, at least once.
 
     Raises:
         ConfigurationError: An option is out of range; the message names it.
     """
 
-    def __init__(
-        self,
-        work: Work,
-        sending: Work,
-        store: Store,
-        *,
-        options: DeliveryOptions,
-        calls: Calls,
-        on_outcome: OnOutcome | None,
-    ) -> None:
-        _check(work, options, on_outcome)
+    def __init__(self, work: Work, sending: Work, store: Store, *, settings: OutboxSettings, calls: Calls) -> None:
+        check_whole("max_entries", work.max_entries)
+        check_whole("max_bytes", work.max_bytes)
         self._work = work
         self._sending = sending
         self._keeper = Keeper(store)
-        self._options = options
+        self._settings = settings
         self._calls = calls
         self._waiters = Waiters(self._keeper, calls)
-        self._teller = Teller(self._keeper, on_outcome)
         self._codec = Codec()
         self._name: str | None = None
         self._was_opened = False
@@ -98,12 +84,11 @@ class Outbox(Generic[Record, Receipt_co]):
             self._sending,
             self._keeper,
             codec=self._codec,
-            options=self._options,
+            settings=self._settings,
             waiters=self._waiters,
-            teller=self._teller,
             calls=self._calls,
         )
-        self._calls.begin(partial(self._called, self._delivery))
+        self._calls.begin(opened.name, partial(self._called, self._delivery))
         return self
 
     async def __aexit__(
@@ -236,9 +221,8 @@ class Outbox(Generic[Record, Receipt_co]):
         self._opened()
         pruned, last = 0, PRUNED_AT_ONCE
         while last == PRUNED_AT_ONCE:
-            last = await self._keeper.ask(partial(self._keeper.store.prune, older_than, PRUNED_AT_ONCE))
+            last = await self._keeper.ask(self._keeper.store.prune, older_than, PRUNED_AT_ONCE)
             pruned += last
-        await self._keeper.ask(self._keeper.store.tidy)
         return pruned
 
     async def _close(self, delivery: Delivery, timeout: float) -> None:  # noqa: ASYNC109 the same
@@ -265,7 +249,7 @@ class Outbox(Generic[Record, Receipt_co]):
         item = read_item(self._work, record, 0)
         if item.refusal is not None:
             raise item.refusal
-        text = Codec().entries([item]).json[1:-1]
+        text = texts_of([item])[0].decode()
         if text == "[0,null]":
             raise InvalidRecord.of(None, f"an outbox cannot keep a {type(record).__name__}: give an opt-out or a dict")
         own = item.key if key is None else key
@@ -294,16 +278,3 @@ def _key_text(key: str | int | None) -> str | None:
     if len(text) > LONGEST_KEY:
         raise InvalidRecord.of("key", f"is too long: {LONGEST_KEY:,} bytes at the most")
     return text.decode()
-
-
-def _check(work: Work, options: DeliveryOptions, on_outcome: object) -> None:
-    check_duration("max_delay", options.max_delay, zero=True)
-    check_duration("lease", options.lease)
-    check_one_of("priority", options.priority, Priority)
-    check_whole("max_entries", work.max_entries)
-    check_whole("max_bytes", work.max_bytes)
-    for name, seconds in (("retention", options.retention), ("give_up_after", options.give_up_after)):
-        if seconds is not None:
-            check_duration(name, seconds, zero=True)
-    if on_outcome is not None and not callable(on_outcome):
-        raise ConfigurationError("on_outcome must be callable: it is given an Outcome")

@@ -4,7 +4,6 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 import orjson
@@ -72,7 +71,7 @@ class Waiters:
         Raises:
             OutboxError: There is no such record; or it cannot be read.
         """
-        found = await self._keeper.ask(partial(self._keeper.store.find, [number]))
+        found = await self._keeper.ask(self._keeper.store.find, [number])
         if not found:
             raise _unknown()
         return outcome_of(found[0])
@@ -97,48 +96,35 @@ class Waiters:
             if not waiting and self._waiting.get(number) is waiting:
                 del self._waiting[number]
 
-    def tell(self, outcomes: Iterable[Outcome | None]) -> None:
+    def tell(self, outcomes: Iterable[Outcome]) -> None:
         """Tell those who wait for an outcome."""
         for outcome in outcomes:
-            if outcome is None:
-                continue
-            for future in self._waiting.get(outcome.position, ()):
-                if not future.done():
-                    future.set_result(outcome)
+            for future in self._futures([outcome.position]):
+                future.set_result(outcome)
 
     def close(self) -> None:
         """Tell all who wait that nobody looks any more."""
         if self._watcher is not None:
             self._watcher.cancel()
-        for future in [future for waiting in self._waiting.values() for future in waiting]:
-            if not future.done():
-                future.set_exception(ClosedError("the outbox was closed: ask again with the ticket, when it is open"))
+        for future in self._futures(self._waiting):
+            future.set_exception(ClosedError("the outbox was closed: ask again with the ticket, when it is open"))
 
-    async def _until_news(self) -> None:
-        self._news.clear()
-        try:
-            async with asyncio.timeout(self._calls.poll):
-                await self._news.wait()
-        except TimeoutError:
-            pass
-        else:
-            await _clock.sleep(TOGETHER)
-
-    def _give_up(self, numbers: Iterable[int]) -> None:
-        """Tell those who wait for records that are gone."""
-        for future in [future for number in numbers for future in self._waiting.get(number, ())]:
-            if not future.done():
-                future.set_exception(_unknown())
+    def _futures(self, numbers: Iterable[int]) -> list[asyncio.Future[Outcome]]:
+        """Return those of records for whom there is nothing yet."""
+        return [future for number in numbers for future in self._waiting.get(number, ()) if not future.done()]
 
     async def _watch(self) -> None:
         """Look for outcomes of what other processes deliver, as long as anybody waits."""
         while self._waiting:
-            await self._until_news()
+            self._news.clear()
+            if await _clock.wait_for(self._news, self._calls.poll):
+                await _clock.sleep(TOGETHER)
             try:
                 numbers = [*self._waiting]
-                found = await self._keeper.ask(partial(self._keeper.store.find, numbers))
-                self.tell(map(outcome_of, found))
-                self._give_up({*numbers}.difference(one.number for one in found))
+                found = await self._keeper.ask(self._keeper.store.find, numbers)
+                self.tell(filter(None, map(outcome_of, found)))
+                for future in self._futures({*numbers}.difference(one.number for one in found)):
+                    future.set_exception(_unknown())
             except OutboxError as error:
                 logger.warning("the outcomes of an outbox could not be read: %s", error)
 
@@ -185,17 +171,15 @@ class Teller:
         self._known.difference_update(outcome.position for outcome in failed)
         self.add(failed)
 
-    async def ended(self, timeout: float, enough: asyncio.Event) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
+    async def ended(self, timeout: float, enough: asyncio.Future[None]) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
         """Wait until all are told, so long at the most; what is not is told again by whoever delivers next.
 
         Args:
             timeout: Seconds.
-            enough: Set when nobody wants to wait any longer.
+            enough: Done when nobody wants to wait any longer.
         """
         if self._telling is not None and not self._telling.done():
-            waiting = asyncio.create_task(enough.wait())
-            await asyncio.wait({self._telling, waiting}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
+            await asyncio.wait({self._telling, enough}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             self._telling.cancel()
             if (await asyncio.wait({self._telling}, timeout=LETS_GO))[1]:
                 logger.warning("on_outcome heeds no cancellation; it is left")
@@ -221,21 +205,18 @@ class Teller:
             answer = self._on_outcome(outcome) if self._on_outcome is not None else None
             if inspect.isawaitable(answer):
                 await answer
-        except asyncio.CancelledError:
+        except (Exception, asyncio.CancelledError) as error:  # a callback must never cost another outcome
             task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise
-            logger.error("on_outcome failed: CancelledError; it will be told again")  # without what no log may hold
-            return False
-        except Exception as error:  # noqa: BLE001 a callback must never cost another outcome
-            logger.error("on_outcome failed: %s; it will be told again", type(error).__name__)
+            logger.error("on_outcome failed: %s; it will be told again", type(error).__name__)  # its text may show much
             return False
         return True
 
     async def _note(self, numbers: Sequence[int]) -> None:
         try:
             if numbers:
-                await self._keeper.do(partial(self._keeper.store.told, numbers))
+                await self._keeper.do(self._keeper.store.told, numbers)
         except OutboxError as error:
             logger.warning("that outcomes have been told could not be noted, and they may be told again: %s", error)
         self._known.difference_update(numbers)

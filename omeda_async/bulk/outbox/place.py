@@ -1,21 +1,16 @@
 """Where outboxes are kept: in SQLite files, or in PostgreSQL."""
 
 from os import PathLike
-from typing import Any, Final, Unpack
+from typing import Any, Unpack
 
 from omeda_async import _clock
 from omeda_async.bulk._job import Work
-from omeda_async.bulk._outbox_options import OutboxOptions
+from omeda_async.bulk._options import OutboxOptions, OutboxSettings
 from omeda_async.bulk.outbox.interface import Calls, Identity, NoCalls, Store
-from omeda_async.bulk.outbox.options import DeliveryOptions
 from omeda_async.bulk.outbox.outbox import Outbox
 from omeda_async.bulk.outbox.url import OutboxUrl, Where, where_of
 from omeda_async.errors import ConfigurationError
-from omeda_async.limits import Priority
 
-LEASE: Final = 10.0
-MAX_DELAY: Final = 0.05
-RETENTION: Final = 30 * 86400.0
 POLL = 0.25
 """Seconds after which a process looks at the latest whether others have put into a file or delivered from it."""
 
@@ -38,25 +33,16 @@ def outbox_at(
     unknown = options.keys() - OutboxOptions.__annotations__.keys()
     if unknown:
         raise TypeError(f"{work.name} has no option {', '.join(sorted(unknown))}")
-    pii = options.get("pii", "keep")
-    if pii not in {"keep", "hash"}:
-        raise ConfigurationError("pii must be 'keep' or 'hash'")
+    settings = OutboxSettings(**options)
     identity = Identity(
         provider=work.account.provider,
         operation=work.name,
         base_url=work.account.settings.url,
         scope=work.scope,
-        pii=pii,
-    )
-    how = DeliveryOptions(
-        lease=options.get("lease", LEASE),
-        max_delay=options.get("max_delay", MAX_DELAY),
-        priority=options.get("priority") or work.account.priority or Priority.INTERACTIVE,
-        retention=options.get("retention", RETENTION),
-        give_up_after=options.get("give_up_after"),
+        pii=settings.pii,
     )
     store, calls = _kept(where_of(where), identity)
-    return Outbox(work, sending, store, options=how, calls=calls, on_outcome=options.get("on_outcome"))
+    return Outbox(work, sending, store, settings=settings, calls=calls)
 
 
 def _kept(where: Where, identity: Identity) -> tuple[Store, Calls]:
@@ -65,15 +51,10 @@ def _kept(where: Where, identity: Identity) -> tuple[Store, Calls]:
         from omeda_async.bulk.outbox.postgres import PostgresStore  # noqa: PLC0415 only a URL needs psycopg
         from omeda_async.bulk.outbox.postgres_calls import PostgresCalls  # noqa: PLC0415 the same
 
-        store = PostgresStore(where, identity)
         try:
-            return store, PostgresCalls(where, lambda: store.channel)
+            return PostgresStore(where, identity), PostgresCalls(where)
         except ValueError as error:
             raise ConfigurationError(f"outbox: {error}") from None
     from omeda_async.bulk.outbox.sqlite import SqliteStore  # noqa: PLC0415 only a file needs SQLite
 
-    return SqliteStore(where, identity, _now), NoCalls(POLL)
-
-
-def _now() -> float:
-    return _clock.utc_now().timestamp()
+    return SqliteStore(where, identity, lambda: _clock.utc_now().timestamp()), NoCalls(POLL)

@@ -13,7 +13,7 @@ from omeda_async._postgres_callers import CallerFailed, NoConnection, rows_by
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
 from omeda_async.bulk.journal.interface import Kept
 from omeda_async.bulk.outbox import postgres_sql as sql
-from omeda_async.bulk.outbox.again import LONGEST_WAIT
+from omeda_async.bulk.outbox.again import LONGEST_WAIT, seconds_until
 from omeda_async.bulk.outbox.interface import Claimed, Ended, Found, Identity, LeaseLost, NewRecord, Opened, Put
 from omeda_async.bulk.outbox.postgres_link import Box, Line, begin
 from omeda_async.bulk.outbox.postgres_status import read_status
@@ -21,10 +21,11 @@ from omeda_async.bulk.outbox.status import OutboxStatus
 from omeda_async.bulk.outbox.url import OutboxUrl
 from omeda_async.errors import ConfigurationError, OutboxError
 
-ATTEMPTS: Final = 3
-"""How often a record is put whose key was under way, and is not any more when that is looked for."""
-STEPS: Final = (sql.put, sql.same_keys)
-"""How a record is put: what is not put has a key that is under way, which is looked for then."""
+STEPS: Final = (sql.PUT, sql.SAME_KEYS) * 3
+"""How a record is put: what is not put has a key that is under way, which is looked for then.
+
+It is put anew, so many times, where that key is not under way any more by then.
+"""
 _BLOCKED: Final = {"55P03", "40P01"}
 """A lock that is not had in time; a deadlock."""
 
@@ -48,16 +49,17 @@ class PostgresStore:
         self._unheard = False
         """Whether it is not known what became of the last claim."""
 
-    @property
-    def channel(self) -> str:
-        """What is notified when something happens to it; it must have been opened."""
-        return self._box.channel
-
     def open(self) -> Opened:
         """Connect, make what is missing, and check that it is the caller's own."""
         self._box = self._delivers.do(partial(begin, url=self._url, identity=self._identity))
-        self._values = {"outbox": self._box.id, "label": self._box.label, "channel": self._box.channel}
-        return Opened(self._box.label, self._box.salt)
+        label = self._box.label
+        self._values: dict[str, Any] = {
+            "outbox": self._box.id,
+            "label": label,
+            "channel": sql.channel_of(label),
+            "bare": self._identity.pii == "hash",
+        }
+        return Opened(label, self._box.salt)
 
     def put(self, records: Sequence[NewRecord]) -> Sequence[Put | OutboxError]:
         """Take records in; one whose key is under way already is not taken."""
@@ -71,8 +73,8 @@ class PostgresStore:
         """Take a record in by a transaction of the caller's, with which it counts or does not."""
         values = self._new([record])
         try:
-            for step in STEPS * ATTEMPTS:
-                rows = await rows_by(connection, step(self._box.schema), values)
+            for step in STEPS:
+                rows = await rows_by(connection, step.replace("<schema>", f"{self._box.schema}."), values)
                 [put] = self._puts([record], rows)
                 if put is not None:
                     return put
@@ -106,9 +108,7 @@ class PostgresStore:
         if self._unheard:
             return 0.0
         [(seconds, attempt)] = self._delivers.rows(sql.NEXT, self._values)
-        if seconds is None:
-            return None
-        return 0.0 if seconds > _longest(attempt) else max(0.0, seconds)
+        return None if seconds is None else seconds_until(seconds, attempt)
 
     def claim(self, fence: int, most: int, most_bytes: int) -> Sequence[Claimed]:
         """Note that the records that are due are about to be sent, and return them."""
@@ -128,10 +128,17 @@ class PostgresStore:
 
     def end(self, fence: int, ended: Sequence[Ended]) -> None:
         """Note what claimed records have ended with."""
-        rows = [_row(one) for one in ended]
-        columns = {name: [row[place] for row in rows] for place, name in enumerate(sql.ENDED_COLUMNS)}
-        values = {**columns, **self._values, "fence": fence, "bare": self._identity.pii == "hash"}
-        if not self._delivers.rows(sql.END, values):
+        columns = {
+            "ids": [one.number for one in ended],
+            "agains": [one.again_in for one in ended],
+            "tries": [one.tries for one in ended],
+            "attempts": [one.kept.attempts for one in ended],
+            "doubts": [one.doubtful for one in ended],
+            "statuses": [STATUS_CODES[one.kept.status] for one in ended],
+            "answers": [one.kept.stored for one in ended],
+            "tolds": [one.told for one in ended],
+        }
+        if not self._delivers.rows(sql.END, {**columns, **self._values, "fence": fence}):
             raise LeaseLost
 
     def find(self, numbers: Iterable[int]) -> Sequence[Found]:
@@ -144,15 +151,11 @@ class PostgresStore:
 
     def told(self, numbers: Sequence[int]) -> None:
         """Note that the outcomes have been told."""
-        bare = self._identity.pii == "hash"
-        self._delivers.rows(sql.TOLD, {**self._values, "numbers": [*numbers], "bare": bare})
+        self._delivers.rows(sql.TOLD, {**self._values, "numbers": [*numbers]})
 
     def prune(self, seconds: float, most: int) -> int:
         """Remove records with an outcome, told, that is older than so many seconds."""
         return len(self._asks.rows(sql.PRUNE, {**self._values, "seconds": seconds, "most": most}))
-
-    def tidy(self) -> None:
-        """Do nothing: the server's own vacuum does."""
 
     def status(self) -> OutboxStatus:
         """Return what it holds."""
@@ -166,14 +169,14 @@ class PostgresStore:
     def _put(self, records: Sequence[NewRecord], connection: Connection) -> Sequence[Put | None]:
         """Take records in; None stands for one that somebody else's transaction keeps from it."""
         found: list[Put | None] = [None] * len(records)
-        for step in STEPS * ATTEMPTS:
+        for step in STEPS:
             left = [place for place, put in enumerate(found) if put is None]
             if not left:
                 break
             new = [records[place] for place in left]
             try:
                 with failing(connection):
-                    rows = connection.execute(step("").encode(), self._new(new)).fetchall()
+                    rows = connection.execute(step.replace("<schema>", "").encode(), self._new(new)).fetchall()
             except PostgresFailed as error:
                 if error.code in _BLOCKED:
                     break
@@ -194,15 +197,16 @@ class PostgresStore:
         """
         if not rows:
             raise self._gone()
-        found = {key: (number, print_) for number, key, print_ in rows if number is not None}
-        numbers = iter([number for number, key, _ in rows if number is not None and key is None])
+        found = {key: (number, print_) for number, key, print_ in rows}
+        keyless = iter([Put(number) for number, key, _ in rows if number is not None and key is None])
         for print_, key, _ in records:
             if key is None:
-                number = next(numbers, None)
-                yield None if number is None else Put(number)
+                yield next(keyless, None)
+            elif key in found:
+                number, other = found[key]
+                yield Put(number, differs=other != print_)
             else:
-                number, other = found.get(key, (None, b""))
-                yield None if number is None else Put(number, differs=other != print_)
+                yield None
 
     def _blocked(self) -> OutboxError:
         return OutboxError(
@@ -223,19 +227,6 @@ def _claimed(rows: Sequence[tuple[Any, ...]]) -> Sequence[Claimed]:
     return [Claimed(*row) for row in rows if row[0] is not None]
 
 
-def _row(ended: Ended) -> tuple[Any, ...]:
-    status, attempts, answer = ended.kept
-    return (
-        *(ended.number, ended.again_in, ended.tries, attempts, ended.doubtful, STATUS_CODES[status], answer),
-        ended.told,
-    )
-
-
 def _found(row: tuple[Any, ...]) -> Found:
     number, key, record, status, attempts, answer = row
     return Found(number, key, record, None if status is None else Kept(STATUSES[status], attempts, answer))
-
-
-def _longest(attempt: float) -> float:
-    """Return how many seconds ahead a record can be due: when it is tried again, or what was sent can have ended."""
-    return max(LONGEST_WAIT, attempt) + 1.0

@@ -8,6 +8,7 @@ from omeda_async import _clock
 from omeda_async._bounded import late_ones
 from omeda_async._postgres import Address, Link, PostgresError
 from omeda_async.bulk.outbox.interface import FREE
+from omeda_async.bulk.outbox.postgres_sql import channel_of
 from omeda_async.bulk.outbox.url import OutboxUrl
 from omeda_async.events import logger
 
@@ -28,12 +29,10 @@ class PostgresCalls:
 
     Args:
         url: Where the outbox is.
-        channel: Tells what is notified, once the outbox is open.
     """
 
-    def __init__(self, url: OutboxUrl, channel: Callable[[], str]) -> None:
+    def __init__(self, url: OutboxUrl) -> None:
         self._address = Address(url.server)
-        self._channel = channel
         self._listening: asyncio.Task[None] | None = None
         self._hears = False
 
@@ -42,9 +41,10 @@ class PostgresCalls:
         """Seconds after which one has to look at the latest, as things are now."""
         return POLL if self._hears else POLL_DEAF
 
-    def begin(self, on_call: Callable[[str], None]) -> None:
+    def begin(self, name: str, on_call: Callable[[str], None]) -> None:
         """Call something on this loop from now on, with what has happened."""
-        self._listening = asyncio.create_task(self._listen(on_call), name="omeda_async outbox, calls")
+        listening = self._listen(channel_of(name), on_call)
+        self._listening = asyncio.create_task(listening, name="omeda_async outbox, calls")
 
     async def aclose(self) -> None:
         """End it. Cancelling it ends it all the same."""
@@ -53,13 +53,13 @@ class PostgresCalls:
             await asyncio.wait({self._listening})
         await late_ones(WITHIN)
 
-    async def _listen(self, on_call: Callable[[str], None]) -> None:
+    async def _listen(self, channel: str, on_call: Callable[[str], None]) -> None:
         wait = AGAIN
         while True:
             try:
                 link = await self._address.connect(WITHIN)
                 try:
-                    await self._hear(link, on_call)
+                    await self._hear(link, channel, on_call)
                 finally:
                     self._hears = False
                     link.cut()
@@ -70,7 +70,7 @@ class PostgresCalls:
             await _clock.sleep(wait)
             wait = min(2 * wait, LONGEST)
 
-    async def _hear(self, link: Link, on_call: Callable[[str], None]) -> None:
+    async def _hear(self, link: Link, channel: str, on_call: Callable[[str], None]) -> None:
         """Listen until the connection breaks."""
         broken = asyncio.Event()
 
@@ -80,13 +80,9 @@ class PostgresCalls:
             else:
                 broken.set()
 
-        await link.run(f"LISTEN {self._channel()}", within=WITHIN)
+        await link.run(f"LISTEN {channel}", within=WITHIN)
         link.listen(heard)
         self._hears = True
         on_call(FREE)  # what happened before
-        while not broken.is_set():
-            try:
-                async with asyncio.timeout(CHECK):
-                    await broken.wait()
-            except TimeoutError:
-                await link.run("SELECT 1", within=WITHIN)
+        while not await _clock.wait_for(broken, CHECK):
+            await link.run("SELECT 1", within=WITHIN)

@@ -1,8 +1,7 @@
 """What an outbox in PostgreSQL is written and read by: a connection for each thread, made anew when it was lost."""
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 from weakref import finalize
 
@@ -19,8 +18,9 @@ from omeda_async._postgres_blocking import (
     parts_sessions,
     run,
 )
+from omeda_async.bulk.journal.postgres_link import DAMAGE
 from omeda_async.bulk.outbox.interface import Identity
-from omeda_async.bulk.outbox.postgres_tables import has_tables, make
+from omeda_async.bulk.outbox.postgres_tables import make
 from omeda_async.bulk.outbox.url import OutboxUrl
 from omeda_async.errors import OutboxError
 
@@ -30,8 +30,6 @@ WITHIN: Final = 10.0
 """Seconds that a statement may take."""
 PATIENCE = 2.0
 """Seconds that a lock is waited for: somebody else's transaction may be putting the same key."""
-DAMAGE: Final = (ValueError, TypeError, LookupError)
-"""What reading rows may raise, besides errors of PostgreSQL, if somebody else has written them."""
 _SETTINGS: Final = """
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply';
 SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED;
@@ -52,8 +50,6 @@ SELECT id, label, identity, salt, (
     WHERE pg_class.oid = 'omeda_async_outboxes'::regclass
 ) FROM omeda_async_outboxes WHERE name = %s
 """
-_RACES: Final = {"42P07", "23505", "42710"}
-"""What ends the second of two that make the same table at once."""
 
 
 class Box(NamedTuple):
@@ -66,11 +62,6 @@ class Box(NamedTuple):
     salt: bytes | None
     schema: str
     """Where its tables are, as SQL names it."""
-
-    @property
-    def channel(self) -> str:
-        """What is notified when something happens to it."""
-        return f"omeda_async_outbox_{self.label}"
 
 
 class Line:
@@ -109,9 +100,9 @@ class Line:
         """Carry out statements in one message, and return the rows of each that has some; errors as of :meth:`do`."""
         return self.do(lambda connection: run(connection, sql, values))
 
-    def rows(self, sql: str, values: Mapping[str, Any], *, puts: bool = False) -> Rows:
+    def rows(self, sql: str, values: Mapping[str, Any]) -> Rows:
         """Carry out one statement, whose values no log shows, and return its rows; errors as of :meth:`do`."""
-        return self.do(lambda connection: connection.execute(sql.encode(), values).fetchall(), puts=puts)
+        return self.do(lambda connection: connection.execute(sql.encode(), values).fetchall())
 
     def close(self) -> None:
         """Close it."""
@@ -143,7 +134,7 @@ def begin(connection: Connection, url: OutboxUrl, identity: Identity) -> Box:
         raise PostgresFailed("the server is a standby, which cannot be written: give the address of its primary")
     if encoding != "UTF8":
         raise PostgresFailed(f"the database's encoding is {encoding}: give one whose encoding is UTF8")
-    _make(connection)
+    make(connection)
     box = box_at(connection, url)
     if box is None:
         salt = secrets.token_bytes(32) if identity.pii == "hash" else None
@@ -160,34 +151,6 @@ def box_at(connection: Connection, url: OutboxUrl) -> Box | None:
     """Return the outbox, if somebody has opened it before."""
     row = connection.execute(_BOX, (url.outbox,)).fetchone()
     return None if row is None else Box(row[0], row[1], orjson.loads(row[2]), row[3], row[4])
-
-
-@contextmanager
-def reading(url: OutboxUrl, within: float) -> Iterator[tuple[Connection, Box]]:
-    """Open a connection to read an outbox, and close it when left.
-
-    Args:
-        url: Where.
-        within: Seconds that a statement may take.
-
-    Raises:
-        OutboxError: It cannot be read, or there is none.
-    """
-    try:
-        connection = connect(url.server)
-        connection.within = within
-        try:
-            with failing(connection):
-                box = box_at(connection, url) if has_tables(connection) else None
-                if box is None:
-                    raise OutboxError(f"there is no outbox {url}: nobody has opened one of this name there")
-                yield connection, box
-        finally:
-            connection.close()
-    except PostgresFailed as error:
-        raise unusable(url, error) from None
-    except DAMAGE as error:
-        raise damaged(url, error) from error
 
 
 def unusable(url: OutboxUrl, error: PostgresFailed, *, unheard: bool = False, puts: bool = False) -> OutboxError:
@@ -210,13 +173,3 @@ def unusable(url: OutboxUrl, error: PostgresFailed, *, unheard: bool = False, pu
 def damaged(url: OutboxUrl, error: Exception) -> OutboxError:
     """Make the error for an outbox whose rows are not as they were written."""
     return OutboxError(f"the outbox {url} cannot be used: it is damaged (reading it met with {type(error).__name__})")
-
-
-def _make(connection: Connection) -> None:
-    try:
-        with failing(connection):
-            make(connection)
-    except PostgresFailed as error:
-        if error.code not in _RACES:
-            raise
-        make(connection)

@@ -3,7 +3,7 @@
 
 from typing import Final
 
-_PUT: Final = """
+PUT: Final = """
 WITH box AS (SELECT id FROM <schema>omeda_async_outboxes WHERE label = %(label)s),
 new AS (
     INSERT INTO <schema>omeda_async_outbox_records (outbox, fingerprint, key, record)
@@ -15,12 +15,14 @@ new AS (
 SELECT new.id, new.key, new.fingerprint FROM box LEFT JOIN new ON true LEFT JOIN told ON told.id = new.id
 ORDER BY new.id
 """
-_SAME_KEYS: Final = """
+"""What puts records: of those that are new the numbers, keys and fingerprints; no row: no such outbox."""
+SAME_KEYS: Final = """
 SELECT there.id, there.key, there.fingerprint FROM <schema>omeda_async_outboxes AS box
 LEFT JOIN <schema>omeda_async_outbox_records AS there
     ON there.outbox = box.id AND there.key = ANY(%(keys)s::text[]) AND there.state <> 2
 WHERE box.label = %(label)s
 """
+"""What finds records under way with such keys; the same rows."""
 _FREE: Final = """
 NOT (until > clock_timestamp() AND until <= clock_timestamp() + make_interval(secs => seconds + 1))
 """
@@ -42,7 +44,7 @@ WHERE box.id = %(outbox)s AND r.outbox = box.id AND r.state = 1 AND r.fence < bo
 """
 RENEW: Final = """
 UPDATE omeda_async_outboxes SET until = clock_timestamp() + make_interval(secs => seconds),
-    held_until = clock_timestamp() + make_interval(secs => nullif(%(held_for)s::float8, 0))
+    held_until = clock_timestamp() + make_interval(secs => %(held_for)s)
 WHERE id = %(outbox)s AND fence = %(fence)s RETURNING id
 """
 RELEASE: Final = """
@@ -90,7 +92,6 @@ SELECT r.id, key, record, attempts, tries, doubt, greatest(0, extract(epoch FROM
 FROM term LEFT JOIN omeda_async_outbox_records AS r
     ON r.outbox = term.id AND state = 1 AND fence = %(fence)s AND claim = %(claim)s ORDER BY due, r.id
 """
-ENDED_COLUMNS: Final = ("ids", "agains", "tries", "attempts", "doubts", "statuses", "answers", "tolds")
 END: Final = """
 WITH term AS MATERIALIZED (
     SELECT id FROM omeda_async_outboxes WHERE id = %(outbox)s AND fence = %(fence)s FOR SHARE
@@ -129,11 +130,6 @@ DELETE FROM omeda_async_outbox_records WHERE id IN (
 """
 
 
-def put(schema: str) -> str:
-    """Return what puts records: of those that are new the numbers, keys and fingerprints; no row: no such outbox."""
-    return _PUT.replace("<schema>", schema and f"{schema}.")
-
-
-def same_keys(schema: str) -> str:
-    """Return what finds records under way with such keys; the same rows."""
-    return _SAME_KEYS.replace("<schema>", schema and f"{schema}.")
+def channel_of(label: str) -> str:
+    """Name what is notified when something happens to an outbox."""
+    return f"omeda_async_outbox_{label}"

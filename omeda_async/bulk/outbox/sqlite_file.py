@@ -4,9 +4,11 @@ import os
 import secrets
 import sqlite3
 import stat
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from struct import Struct
+from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 import orjson
@@ -14,19 +16,15 @@ import orjson
 from omeda_async._version import __version__
 from omeda_async.bulk.journal.sqlite_connection import INODE, TWO_NAMES, connect, connect_to_read, keep_log
 from omeda_async.bulk.journal.sqlite_file import Files
-from omeda_async.bulk.journal.sqlite_lock import APPLICATION as JOURNAL, ONE_BYTE
-from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
+from omeda_async.bulk.journal.sqlite_lock import APPLICATION as JOURNAL, ONE_BYTE, create
+from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log, mark_of
+from omeda_async.bulk.journal.sqlite_sums import DAMAGE
 from omeda_async.bulk.journal.sqlite_words import in_words, is_damage, is_foreign
 from omeda_async.bulk.outbox.interface import Identity, Opened
-from omeda_async.bulk.outbox.sqlite_mark import ONE_MORE, Mark, has_come_as_far, mark_of, noted
 from omeda_async.errors import OutboxError
 
 APPLICATION: Final = 0x6F6D6F62
 SCHEMA: Final = 1
-WAITING, INTENDED, ENDED = 0, 1, 2
-"""The states of a record: to be sent, about to be sent or sent, with an outcome."""
-DAMAGE: Final = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, ImportError)
-"""What reading an outbox may raise, besides SQLite's errors, if somebody else has written it."""
 _TABLES: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE lease (
@@ -48,7 +46,23 @@ CREATE INDEX untold ON entries (id) WHERE state = 2 AND NOT told;
 CREATE INDEX ended ON entries (ended) WHERE state = 2 AND told;
 """
 _MARKS: Final = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
+_WRITES: Final = "SELECT value FROM meta WHERE name = 'writes'"
+ONE_MORE: Final = "UPDATE meta SET value = value + 1 WHERE name = 'writes'"
+"""What every transaction does."""
+_MARK: Final = Struct("<8sq")
 _OPEN: Final = "SELECT key, record, sum FROM entries WHERE state != 2"
+
+
+class Mark(NamedTuple):
+    """How far an outbox has come, as noted beside it: SQLite does not miss a -wal that is lost, cut, or another's.
+
+    It has come as far at least: of many processes the last one may note it late.
+    """
+
+    name: str
+    """The outbox."""
+    writes: int
+    """Transactions."""
 
 
 def sum_of(key: str | None, record: str) -> int:
@@ -62,36 +76,49 @@ def open_file(path: Path, identity: Identity) -> tuple[sqlite3.Connection, Files
     Raises:
         OutboxError: It is another's, something else, damaged, or cannot be written.
     """
-    connection = None
-    try:
-        if not os.path.lexists(path) and mark_of(path).exists():  # that of one that was removed
+    with usable(path):
+        new = not os.path.lexists(path)
+        if new and mark_of(path).exists():  # that of one that was removed
             mark_of(path).unlink(missing_ok=True)
             _sync_folder(path)
-        new = _create(path)
+        create(path, check_untouched)
         mark = noted(path)  # before what is read, which others may write meanwhile
         connect_to_read(path, check_format).close()  # a -journal of another's would be taken for its own
         connection = connect(path)
-        keep_log(connection)
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("BEGIN IMMEDIATE")
-        if not check_format(connection, path):
-            _fill(connection, identity)
-        opened = _checked(connection, path, identity)
-        check_mark(connection, path, opened, mark)
-        connection.execute(ONE_MORE)  # a file that is read-only says so now
-        connection.execute("COMMIT")
-        if new:
-            _sync_folder(path)
-        check_whole(connection, path)
-        names = path.absolute(), Path(f"{path.resolve()}-wal")
-        return connection, {name: INODE(name.stat()) for name in names}, opened
-    except BaseException as error:
-        if connection is not None:
+        try:
+            opened = _begin(connection, path, identity, mark)
+            if new:
+                _sync_folder(path)
+            check_whole(connection, path)
+            names = path.absolute(), Path(f"{path.resolve()}-wal")
+            return connection, {name: INODE(name.stat()) for name in names}, opened
+        except BaseException:
             connection.close()
-        if isinstance(error, (sqlite3.Error, OSError, *DAMAGE)):
-            raise unusable(path, error) from error
-        raise
+            raise
+
+
+def _begin(connection: sqlite3.Connection, path: Path, identity: Identity, mark: Mark | None) -> Opened:
+    keep_log(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute("BEGIN IMMEDIATE")
+    if not check_format(connection, path):
+        _fill(connection, identity)
+    found, opened = whose(connection)
+    identity.check(found, str(path), "give each its own file")
+    check_mark(connection, path, opened, mark)
+    connection.execute(ONE_MORE)  # a file that is read-only says so now
+    connection.execute("COMMIT")
+    return opened
+
+
+@contextmanager
+def usable(path: Path) -> Iterator[None]:
+    """Turn what reading or writing an outbox may raise into an OutboxError."""
+    try:
+        yield
+    except (sqlite3.Error, OSError, *DAMAGE) as error:
+        raise unusable(path, error) from error
 
 
 def unusable(path: Path, error: Exception, *, committing: bool = False) -> OutboxError:
@@ -180,13 +207,38 @@ def check_untouched(path: Path) -> None:
         raise damaged(path, "it is empty, although it was written, as the -mark beside it notes")
 
 
+def note(file: int, connection: sqlite3.Connection, name: str) -> None:
+    """Note how far an outbox has come."""
+    os.lseek(file, 0, os.SEEK_SET)
+    os.write(file, _MARK.pack(name.encode(), connection.execute(_WRITES).fetchone()[0]))
+
+
+def noted(path: Path) -> Mark | None:
+    """Read how far an outbox had come, before it is read itself; None where that is not known.
+
+    Raises:
+        OutboxError: What has the name of the file is something else.
+    """
+    mark = mark_of(path)
+    if not mark.exists():
+        return None
+    if not mark.is_file() or mark.stat().st_size not in {0, _MARK.size}:
+        raise OutboxError(f"{mark} is not what is noted beside an outbox; give another file")
+    if not (content := mark.read_bytes()):
+        return None
+    name, writes = _MARK.unpack(content)
+    return Mark(name.decode("ascii", "replace"), writes)
+
+
 def check_mark(connection: sqlite3.Connection, path: Path, opened: Opened, mark: Mark | None) -> None:
     """Check that an outbox holds all that was written into it.
 
     Raises:
         OutboxError: What was written last is missing.
     """
-    if not has_come_as_far(connection, opened.name, mark):
+    if mark is None:
+        return
+    if mark.name != opened.name or connection.execute(_WRITES).fetchone()[0] < mark.writes:
         raise damaged(
             path,
             "what was written last is missing: the -wal beside it is lost or another's; if this file is what you mean, "
@@ -208,16 +260,6 @@ def check_whole(connection: sqlite3.Connection, path: Path) -> None:
             raise damaged(path, "a record is not what was put")
 
 
-def _create(path: Path) -> bool:
-    """Make the file, with mode 0600, if it does not exist; return whether it was made."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        check_untouched(path)
-        return False
-    return True
-
-
 def _sync_folder(path: Path) -> None:
     """Have the file's name on disk as well."""
     if os.name == "posix":
@@ -233,17 +275,8 @@ def _fill(connection: sqlite3.Connection, identity: Identity) -> None:
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute(f"PRAGMA user_version = {SCHEMA}")
-    values: list[tuple[str, Any]] = [("name", secrets.token_hex(4)), ("identity", _dumped(identity)), ("writes", 0)]
+    kept = orjson.dumps(identity.kept()).decode()
+    values: list[tuple[str, Any]] = [("name", secrets.token_hex(4)), ("identity", kept), ("writes", 0)]
     if identity.pii == "hash":
         values.append(("salt", secrets.token_bytes(32)))
     connection.executemany("INSERT INTO meta VALUES (?, ?)", values)
-
-
-def _dumped(identity: Identity) -> str:
-    return orjson.dumps(identity.kept()).decode()
-
-
-def _checked(connection: sqlite3.Connection, path: Path, identity: Identity) -> Opened:
-    found, opened = whose(connection)
-    identity.check(found, str(path), "give each its own file")
-    return opened

@@ -1,48 +1,36 @@
 """Reading outboxes that are kept in SQLite files."""
 
 import sqlite3
-from collections import Counter
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from omeda_async.bulk.journal.codec import STATUSES
 from omeda_async.bulk.journal.sqlite_connection import ForkedError, connect, connect_to_read
 from omeda_async.bulk.journal.sqlite_mark import goes_by_its_log
-from omeda_async.bulk.journal.status import JournalCause
 from omeda_async.bulk.outbox.sqlite_file import (
     APPLICATION,
-    DAMAGE,
-    ENDED,
-    INTENDED,
     SCHEMA,
-    WAITING,
     check_format,
     check_mark,
     check_untouched,
+    noted,
     unusable,
+    usable,
     whose,
 )
-from omeda_async.bulk.outbox.sqlite_mark import noted
-from omeda_async.bulk.outbox.status import OutboxStatus
+from omeda_async.bulk.outbox.status import NOT_DONE_CODES, OutboxStatus, status_of
 from omeda_async.errors import OutboxError
-from omeda_async.outcomes import OutcomeStatus
 
 _COUNTS: Final = "SELECT state, status, count(*) FROM entries GROUP BY state, status"
-_OLDEST: Final = "SELECT min(put), ifnull(sum(tries > 0), 0) FROM entries WHERE state != 2"
-_NEXT: Final = """
-SELECT max(min(due), :now, ifnull((
+_SUMMARY: Final = """
+SELECT min(put), ifnull(sum(tries > 0), 0), max(min(due) FILTER (WHERE state = 0), :now, ifnull((
     SELECT value FROM meta WHERE name = 'held_until' AND (SELECT until FROM lease) > :now
-), 0)) FROM entries WHERE state = 0
+), 0)), (SELECT count(*) FROM entries WHERE state = 2 AND NOT told), (SELECT holder FROM lease WHERE until > :now)
+FROM entries WHERE state != 2
 """
-_UNTOLD: Final = "SELECT count(*) FROM entries WHERE state = 2 AND NOT told"
 _CAUSES: Final = """
-SELECT status, json_extract(answer, '$.error.__class__'), ifnull(json_extract(answer, '$.error.message'), ''), count(*)
-FROM entries WHERE answer NOT NULL AND json_extract(answer, '$.error') NOT NULL
-GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT 20
+SELECT status, answer, count(*) FROM entries WHERE status IN (SELECT value FROM json_each(?)) GROUP BY status, answer
 """
-_LEASE: Final = "SELECT holder, until FROM lease"
 
 
 def is_outbox(path: Path) -> bool:
@@ -73,7 +61,7 @@ def read_status(path: Path, now: float) -> OutboxStatus:
     """
     if not path.is_file():
         raise OutboxError(f"there is no outbox {path}")
-    try:
+    with usable(path):
         check_untouched(path)
         mark = noted(path)  # before what is read, which may be written meanwhile
         with closing(connect_to_read(path, check_format)) as connection:
@@ -83,47 +71,10 @@ def read_status(path: Path, now: float) -> OutboxStatus:
                     f"the outbox {path} is empty: nobody has opened it yet, or the -wal beside it is lost"
                 )
             check_mark(connection, path, whose(connection)[1], mark)
-            return status_of(connection, path, now)
-    except (sqlite3.Error, OSError, *DAMAGE) as error:
-        raise unusable(path, error) from error
+            return survey(connection, path, now)
 
 
-def status_of(connection: sqlite3.Connection, path: Path, now: float) -> OutboxStatus:
+def survey(connection: sqlite3.Connection, path: Path, now: float) -> OutboxStatus:
     """Return what an outbox that is open holds."""
-    identity, _ = whose(connection)
-    states: Counter[int] = Counter()
-    counts: Counter[OutcomeStatus] = Counter()
-    for state, status, number in connection.execute(_COUNTS):
-        states[state] += number
-        if state == ENDED:
-            counts[STATUSES[status]] += number
-    oldest, retrying = connection.execute(_OLDEST).fetchone()
-    holder, until = connection.execute(_LEASE).fetchone()
-    return OutboxStatus(
-        place=str(path),
-        provider=identity.pop("provider"),
-        operation=identity.pop("operation"),
-        base_url=identity.pop("base_url"),
-        keeps_records=identity.pop("pii") == "keep",
-        scope=identity,
-        total=states.total(),
-        waiting=states[WAITING],
-        under_way=states[INTENDED],
-        retrying=retrying,
-        oldest=_moment(oldest),
-        next_due=_moment(connection.execute(_NEXT, {"now": now}).fetchone()[0]),
-        counts={status: counts[status] for status in OutcomeStatus if status in counts},
-        untold=connection.execute(_UNTOLD).fetchone()[0],
-        delivering=holder if until > now else None,
-        causes=tuple(_cause(*row) for row in connection.execute(_CAUSES)),
-    )
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def _cause(code: int, error: str | None, message: str, records: int) -> JournalCause:
-    return JournalCause(
-        status=STATUSES[code], error=(error or "").rpartition(".")[-1], message=message, records=records
-    )
+    numbers, causes = connection.execute(_COUNTS), connection.execute(_CAUSES, (str(NOT_DONE_CODES),))
+    return status_of(path, whose(connection)[0], numbers, causes, connection.execute(_SUMMARY, {"now": now}).fetchone())

@@ -21,9 +21,14 @@ class Term:
     """When the lease has ended by that clock, unless it is renewed: at the store it ends a little later."""
     over: Stop = attrs.field(factory=Stop)
     """Set when the lease is another's, or the outbox is being closed."""
+    ended: asyncio.Event = attrs.field(factory=asyncio.Event)
+    """The same, to be waited for."""
     requests: dict[asyncio.Task[None], SharedRequest] = attrs.field(factory=dict)
     """Those under way."""
     beating: asyncio.Task[None] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.over.wakers.add(self.ended.set)
 
     def is_late(self) -> bool:
         """Whether another may deliver by now: who was suspended finds out before anything more is written."""

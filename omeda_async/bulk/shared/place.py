@@ -4,8 +4,8 @@ from typing import Any, Final, Unpack
 
 from omeda_async._checks import check_between
 from omeda_async.bulk._job import Work
+from omeda_async.bulk._options import SharedOptions
 from omeda_async.bulk._run import BulkOptions, BulkRun, check_scope
-from omeda_async.bulk._shared_options import SharedOptions
 from omeda_async.bulk.journal.chunks import Terms
 from omeda_async.bulk.journal.url import url_of
 from omeda_async.bulk.shared.run import SharedRun

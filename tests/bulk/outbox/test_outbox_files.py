@@ -55,7 +55,7 @@ def test_an_outbox_that_was_emptied_is_refused(path: Path) -> None:
     assert read_status(path).total == 0
 
 
-@pytest.mark.parametrize("step", ["_create", "keep_log", "_fill", "_checked"])
+@pytest.mark.parametrize("step", ["create", "keep_log", "_fill", "whose"])
 def test_an_outbox_whose_making_ended_is_not_taken_for_emptied(
     path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

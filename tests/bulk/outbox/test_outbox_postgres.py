@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from omeda_async import OutboxError, OutcomeStatus
-from omeda_async.bulk.outbox import delivery, postgres_calls, postgres_tables
+from omeda_async.bulk.outbox import delivery, postgres_calls, postgres_sql, postgres_tables
 from omeda_async.bulk.outbox.interface import LeaseLost
 from omeda_async.outbox import is_outbox, read_status
 from omeda_async.sandbox import Sandbox
@@ -88,7 +88,7 @@ async def test_a_connection_to_listen_by_that_is_cut_is_made_again_and_nothing_i
         for number in (1, 2):
             while not outbox._calls._hears:  # noqa: ASYNC110 it is being made
                 await asyncio.sleep(0.01)
-            channel = outbox._keeper.store.channel
+            channel = postgres_sql.channel_of(outbox._name)
             assert await asyncio.to_thread(terminate, url, f"query = 'LISTEN {channel}'") == 1
             ticket = await outbox.put(client(number), connection=connection)
             await connection.commit()
@@ -145,8 +145,8 @@ async def test_a_claim_whose_answer_is_lost_is_not(
         line, lost = outbox._keeper.store._delivers, list[Any]()
         said = line.rows
 
-        def deaf(sql: str, values: Any, *, puts: bool = False) -> Any:
-            found = said(sql, values, puts=puts)
+        def deaf(sql: str, values: Any) -> Any:
+            found = said(sql, values)
             if "claimed AS" in sql and not lost:
                 lost.extend(found)
                 raise OutboxError("the connection was closed", sent=True)
