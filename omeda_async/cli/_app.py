@@ -7,8 +7,17 @@ import typer
 
 from omeda_async import OutcomeStatus, __version__
 from omeda_async.cli._help import Command, Group
-from omeda_async.cli._options import CaFile, Proxy, bulk_command
-from omeda_async.cli._order import JOURNEY_MANAGER, OCAMBA, OMEDA_DEPLOYMENTS, OMEDA_OPT_OUTS, Format, Make
+from omeda_async.cli._options import bulk_command
+from omeda_async.cli._order import (
+    JOURNEY_MANAGER,
+    OCAMBA,
+    OMEDA_DEPLOYMENTS,
+    OMEDA_OPT_OUTS,
+    CaFile,
+    Format,
+    Make,
+    Proxy,
+)
 from omeda_async.rows import CAMPAIGNS, DEPLOYMENTS, OPT_OUTS, TRANSACTIONS
 
 app = typer.Typer(

@@ -1,13 +1,14 @@
-"""What a bulk command was asked for."""
+"""What a bulk command is asked for: the options that all of them share, and what is made of them."""
 
 import enum
 import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import attrs
+import typer
 
 if TYPE_CHECKING:  # whoever only asks for help loads none of it
     from omeda_async import BulkRun, SessionManager
@@ -42,34 +43,96 @@ OMEDA_DEPLOYMENTS = Provider(
 OCAMBA = Provider(name="Ocamba", setting="ocamba")
 JOURNEY_MANAGER = Provider(name="Journey Manager", setting="journey_manager")
 
+Proxy: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="Go out through it, not through HTTPS_PROXY: that is the place for one with a password."
+    ),
+]
+CaFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.pem", help="Trust these authorities besides the system's, such as a proxy's."),
+]
+
 
 @attrs.frozen(kw_only=True)
 class Asked:
-    """What every bulk command can be asked for; see the options of the same names."""
+    """What every bulk command can be asked for: each field is an option, in this order."""
 
     file: str
-    journal: str | None = attrs.field(default=None, repr=False)
-    plan: bool = False
-    yes: bool = False
-    output: str | None = None
-    report: str | None = None
-    format: Format = Format.TABLE
-    ignore_column: list[str] | None = None
-    column: list[str] | None = None
-    ignore_other_columns: bool = False
-    encoding: str | None = None
-    delimiter: str | None = None
-    sheet: str | None = None
-    limit: int | None = None
-    concurrency: int | None = None
-    deadline: float | None = None
-    rate: str | None = None
-    share_limits: str | None = attrs.field(default=None, repr=False)
-    proxy: str | None = attrs.field(default=None, repr=False)
-    ca_file: Path | None = None
-    enqueue: bool = False
-    priority: int = 0
-    reopen: bool = False
+    """As each command describes it."""
+    journal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN.sqlite3",
+            help="Remember the run there: a file, or a PostgreSQL URL with ?run=NAME; the same command then goes on.",
+        ),
+    ] = attrs.field(default=None, repr=False)
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would be sent, and send nothing.")] = False
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Needed where there is no terminal.")] = False
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RESULTS.jsonl",
+            help="Write what became of each record there, one JSON object a line; as CSV where the name ends in .csv.",
+        ),
+    ] = None
+    report: Annotated[
+        str | None,
+        typer.Option(metavar="RUN.html", help="Write a page with pictures of the run there; it needs no network."),
+    ] = None
+    format: Annotated[Format, typer.Option(help="The summary: a table, or one JSON document.")] = Format.TABLE
+    ignore_column: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A column of FILE to leave out; repeatable.")
+    ] = None
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=NAME", help="The column of FILE that stands for a field; repeatable."),
+    ] = None
+    ignore_other_columns: Annotated[
+        bool, typer.Option("--ignore-other-columns", help="Leave out every column that stands for no field.")
+    ] = False
+    encoding: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of FILE, such as cp1252, where it is not UTF-8 or UTF-16.")
+    ] = None
+    delimiter: Annotated[
+        str | None, typer.Option(metavar="SIGN", help="What separates the cells of FILE: one sign, or tab.")
+    ] = None
+    sheet: Annotated[str | None, typer.Option(metavar="NAME", help="The sheet of a workbook.")] = None
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Take only the first N rows of FILE.")] = None
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Requests under way at once at the most.")] = None
+    deadline: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="SECONDS", help="Stop after so long; what is left is not sent."),
+    ] = None
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIMIT", help="Instead of the provider's limit: calls/seconds, such as 10/1,150/60,parallel=10."
+        ),
+    ] = None
+    share_limits: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE",
+            help="Share the limits with other processes: in a folder of this host, or at a redis: or postgresql: URL.",
+        ),
+    ] = attrs.field(default=None, repr=False)
+    proxy: Proxy = attrs.field(default=None, repr=False)
+    ca_file: CaFile = None
+    enqueue: Annotated[
+        bool,
+        typer.Option(
+            "--enqueue",
+            help="Send nothing here: read FILE into the journal, a PostgreSQL URL with ?run=NAME, for 'omeda-async "
+            "worker' to send.",
+        ),
+    ] = False
+    priority: Annotated[int, typer.Option(help="With --enqueue: workers send what has more of it first.")] = 0
+    reopen: Annotated[
+        bool,
+        typer.Option("--reopen", help="With --enqueue: go on with a cancelled run, and try again what failed."),
+    ] = False
 
 
 Make: TypeAlias = "Callable[[SessionManager, RowFile, dict[str, Any]], BulkRun]"
