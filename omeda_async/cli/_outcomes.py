@@ -7,10 +7,10 @@ import io
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import attrs
 
@@ -144,42 +144,17 @@ def summary(report: BulkReport, **more: Any) -> dict[str, Any]:
     }
 
 
-class Form(Protocol):
-    """How outcomes are written into a file."""
-
-    def heading(self) -> str:
-        """Return what comes first."""
-
-    def line(self, outcome: Outcome) -> str:
-        """Return an outcome as it is written."""
+def _json_line(outcome: Outcome) -> str:
+    return escaped(json.dumps(as_dict(outcome), ensure_ascii=False, default=str)) + "\n"
 
 
-class JsonLines:
-    """One JSON object a line."""
-
-    def heading(self) -> str:
-        """Return nothing."""
-        return ""
-
-    def line(self, outcome: Outcome) -> str:
-        """Return an outcome as a line."""
-        return escaped(json.dumps(as_dict(outcome), ensure_ascii=False, default=str)) + "\n"
-
-
-class Table:
-    """CSV: one row an outcome, ids separated by ``|``, a receipt as JSON; what a spreadsheet would run is quoted."""
-
-    def heading(self) -> str:
-        """Return the header."""
-        return _csv(COLUMNS)
-
-    def line(self, outcome: Outcome) -> str:
-        """Return an outcome as a row."""
-        found = as_dict(outcome)
-        found["refused_ids"] = "|".join(map(str, found.get("refused_ids", ())))
-        if found["receipt"] is not None:
-            found["receipt"] = json.dumps(found["receipt"], ensure_ascii=False, default=str)
-        return _csv("" if found[name] is None else quoted(shown(str(found[name]))) for name in COLUMNS)
+def _csv_line(outcome: Outcome) -> str:
+    """Return an outcome as a row: ids separated by ``|``, a receipt as JSON; what a spreadsheet would run is quoted."""
+    found = as_dict(outcome)
+    found["refused_ids"] = "|".join(map(str, found.get("refused_ids", ())))
+    if found["receipt"] is not None:
+        found["receipt"] = json.dumps(found["receipt"], ensure_ascii=False, default=str)
+    return _csv("" if found[name] is None else quoted(shown(str(found[name]))) for name in COLUMNS)
 
 
 def _csv(cells: Iterable[str]) -> str:
@@ -194,7 +169,10 @@ class Lines:
 
     file: BinaryIO | None
     """Where they go, unbuffered; None for nowhere."""
-    form: Form = attrs.field(factory=JsonLines)
+    line: Callable[[Outcome], str] = _json_line
+    """Gives an outcome as it is written."""
+    heading: str = ""
+    """What comes first."""
     begun: bool = False
     held: bytes = b""
     """What a pipe has not taken yet."""
@@ -206,14 +184,14 @@ class Lines:
         if is_regular(self.file):
             self.file.truncate(0)
         self.begun = True
-        self.held += self.form.heading().encode()
+        self.held += self.heading.encode()
         self._write()
 
     def __call__(self, outcome: Outcome) -> None:
         """Write one outcome, or as much of it as is taken now."""
         if self.file is not None:
             self.begin()
-            self.held += self.form.line(outcome).encode("utf-8", "backslashreplace")
+            self.held += self.line(outcome).encode("utf-8", "backslashreplace")
             self._write()
 
     def lose(self) -> None:
@@ -278,7 +256,7 @@ def writing(path: str | None) -> Iterator[Lines]:
     except OSError as problem:
         raise ConfigurationError(f"{path} cannot be written: {problem.strerror}") from problem
     try:
-        yield Lines(file, Table() if Path(path).suffix.lower() == ".csv" else JsonLines())
+        yield Lines(file, _csv_line, _csv(COLUMNS)) if Path(path).suffix.lower() == ".csv" else Lines(file)
     finally:
         # Each line has been written by now, or the user was told that it could not be.
         with suppress(OSError):
