@@ -221,7 +221,7 @@ def show(console: Console, ended: Ended) -> None:
     failures = [outcome for one in ended.watched for outcome in one.run.report.failures]
     if not ended.interrupted:
         for outcome in failures:
-            say(console, line(outcome), STYLES.get(outcome.status, "red"))
+            say(console, line(outcome), STYLES[outcome.status])
         say(console, "")
     _show_verdict(console, ended)
 

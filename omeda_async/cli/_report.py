@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
+from types import MappingProxyType
 
 from rich import box
 from rich.console import Console
@@ -16,6 +17,8 @@ STYLES = {
     OutcomeStatus.ALREADY_DONE: "green",
     OutcomeStatus.PARTLY_DONE: "yellow",
     OutcomeStatus.TOO_LATE: "yellow",
+    OutcomeStatus.REJECTED: "red",
+    OutcomeStatus.FAILED: "red",
     OutcomeStatus.UNKNOWN: "bold red",
     OutcomeStatus.NOT_SENT: "yellow",
 }
@@ -69,6 +72,22 @@ def show_figures(console: Console, headings: Sequence[str], rows: Mapping[str, S
     say(console, "")
 
 
+def show_counts(
+    console: Console, counts: Mapping[OutcomeStatus, int], total: int, pending: Mapping[str, int] = MappingProxyType({})
+) -> None:
+    """Show how many records ended how; those without an outcome yet by what is said of them."""
+    table = new_table("outcome", "records")
+    for status in OutcomeStatus:
+        if count := counts.get(status):
+            table.add_row(words(status), f"{count:,}", style=STYLES[status])
+    for what, count in pending.items():
+        if count:
+            table.add_row(what, f"{count:,}", style="yellow")
+    table.add_section()
+    table.add_row("all", f"{total:,}", style="bold")
+    console.print(table)
+
+
 def show_report(
     console: Console,
     report: BulkReport,
@@ -88,14 +107,8 @@ def show_report(
         stopped: Whether the user stopped it; then, too, what was not sent is counted only.
         rest: Where to find the records that are not done beyond those shown.
     """
-    table = new_table("outcome", "records")
-    for status in OutcomeStatus:
-        if count := report.counts.get(status):
-            table.add_row(words(status), f"{count:,}", style=STYLES.get(status, "red"))
-    table.add_section()
-    table.add_row("all", f"{report.total:,}", style="bold")
     say(console, title, "bold")
-    console.print(table)
+    show_counts(console, report.counts, report.total)
     say(console, f"{counted(report.requests, 'request')} in {seconds_in_words(report.duration)}", "dim")
     left_out = {OutcomeStatus.NOT_SENT} if cause or stopped else set()
     counts = {status: count for status, count in report.counts.items() if status not in left_out}
@@ -111,7 +124,7 @@ def show_failures(console: Console, failures: Sequence[Outcome], count: int, *, 
         say(console, "")
     groups = grouped(sorted(failures, key=attrgetter("position")))[:SHOWN]
     for group in groups:
-        say(console, lines_of(group), STYLES.get(group[0].status, "red"))
+        say(console, lines_of(group), STYLES[group[0].status])
     if more := count - sum(map(len, groups)):
         say(console, f"… and {more:,} more{shown(f'; {rest}') if rest else ''}", "dim")
 

@@ -8,8 +8,10 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, TextIO
 
+import attrs
 import typer
 from rich.cells import cell_len
 from rich.console import Console
@@ -99,8 +101,14 @@ def wrapped(line: str, width: int) -> str:
 
 def print_json(document: dict[str, Any]) -> None:
     """Print one JSON document on standard output."""
-    lines = json.dumps(document, ensure_ascii=False, indent=2, default=str).split("\n")
+    lines = json.dumps(document, ensure_ascii=False, indent=2, default=_plain).split("\n")
     typer.echo("\n".join(map(escaped, lines)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return attrs.asdict(value, recurse=False) if attrs.has(type(value)) else str(value)
 
 
 def seconds_in_words(seconds: float) -> str:

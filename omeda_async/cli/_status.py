@@ -1,4 +1,4 @@
-"""What a journal holds."""
+"""What a journal or an outbox holds."""
 
 import re
 import sys
@@ -7,7 +7,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, TextIO
 
-import attrs
 import typer
 from rich.console import Console
 
@@ -15,12 +14,11 @@ from omeda_async import ConfigurationError, OutcomeStatus, outbox
 from omeda_async.cli._again import Survey, write_again
 from omeda_async.cli._files import check_output, check_report, replacing
 from omeda_async.cli._order import Format
-from omeda_async.cli._outbox import show_outbox
-from omeda_async.cli._report import STYLES, new_table, words
+from omeda_async.cli._report import STYLES, show_counts, words
 from omeda_async.cli._screen import Exit, complaints, counted, notes, print_json, results, say, say_command, shown
 from omeda_async.cli._words import cause_in_words, in_command
 from omeda_async.journal import JournalChunks, JournalRun, JournalStatus, read_status
-from omeda_async.outbox import is_outbox
+from omeda_async.outbox import OutboxStatus, is_outbox
 
 _CAUSES: Final = 20
 """So many are told at the most."""
@@ -32,20 +30,17 @@ def show_status(journal: str, form: Format, report: str | None = None) -> None:
     with complaints(argument="journal"):
         _check_named(journal)
         check_report(report, journal=journal)
-        if is_outbox(journal):
-            found = outbox.read_status(journal)
-            if report is not None:
-                raise ConfigurationError(
-                    f"{found.place} is an outbox, which goes on by itself: --report is for journals"
-                )
-            raise typer.Exit(show_outbox(found, form))
-        status = read_status(journal)
+        status = outbox.read_status(journal) if is_outbox(journal) else read_status(journal)
         if report is not None:
+            if isinstance(status, OutboxStatus):
+                raise ConfigurationError(
+                    f"{status.place} is an outbox, which goes on by itself: --report is for journals"
+                )
             from omeda_async.cli._pictures import write_journal  # noqa: PLC0415 most commands draw none
 
             write_journal(journal, report)
     if form is Format.JSON:
-        print_json(_document(status))
+        print_json(_outbox_document(status) if isinstance(status, OutboxStatus) else _document(status))
     else:
         _show(results(), status)
     done = status.complete and all(one.is_done for one in status.counts)
@@ -129,22 +124,35 @@ def _unread(status: JournalStatus) -> str:
     return f"{how}: rows that were not read are not in the journal. {remedy}."
 
 
-def _show(console: Console, status: JournalStatus) -> None:
+def _show(console: Console, status: JournalStatus | OutboxStatus) -> None:
+    if isinstance(status, OutboxStatus):
+        pending = {"waiting": status.waiting, "under way": status.under_way}
+    else:
+        pending = {"on its way" if status.running else "begun, and not heard of since": status.under_way}
     say(console, f"{status.provider} {status.operation} at {status.base_url}", "bold")
-    table = new_table("outcome", "records")
-    for outcome, count in status.counts.items():
-        table.add_row(words(outcome), f"{count:,}", style=STYLES.get(outcome, "red"))
-    if status.under_way:
-        under_way = "on its way" if status.running else "begun, and not heard of since"
-        table.add_row(under_way, f"{status.under_way:,}", style="yellow")
-    table.add_section()
-    table.add_row("all", f"{status.total:,}", style="bold")
-    console.print(table)
+    show_counts(console, status.counts, status.total, pending)
     for cause in status.causes:
-        text = f"{cause.records:,} {words(cause.status)}: {shown(cause.message)}"
-        say(console, text, STYLES.get(cause.status, "red"))
+        say(console, f"{cause.records:,} {words(cause.status)}: {shown(cause.message)}", STYLES[cause.status])
+    if isinstance(status, OutboxStatus):
+        _show_delivery(console, status)
+    else:
+        _show_runs(console, status)
+
+
+def _show_delivery(console: Console, status: OutboxStatus) -> None:
+    if status.oldest is not None:
+        since = _moment(status.oldest)
+        say(console, f"the oldest without an outcome was put at {since}; {status.retrying:,} are tried again", "dim")
+    if status.next_due is not None:
+        say(console, f"the next of those that wait is due at {_moment(status.next_due)}", "dim")
+    if status.untold:
+        say(console, f"{status.untold:,} outcomes have still to be told to on_outcome", "dim")
+    say(console, f"delivered by {shown(status.delivering)}" if status.delivering else "nobody delivers it now", "dim")
+
+
+def _show_runs(console: Console, status: JournalStatus) -> None:
     if untouched := _untouched(status):
-        say(console, f"{untouched:,} not sent: no worker has begun them.", STYLES.get(OutcomeStatus.NOT_SENT, "red"))
+        say(console, f"{untouched:,} not sent: no worker has begun them.", STYLES[OutcomeStatus.NOT_SENT])
     if status.causes or untouched:
         say(console, "")
     if status.chunks is not None:
@@ -208,41 +216,27 @@ def _moment(moment: datetime) -> str:
 
 
 def _document(status: JournalStatus) -> dict[str, Any]:
+    runs = [] if status.chunks else status.runs
+    readings = status.runs if status.chunks else []
+    names = ("provider", "operation", "base_url", "running", "complete", "total", "counts", "under_way", "missing")
     return {
         "journal": status.place,
-        "provider": status.provider,
-        "operation": status.operation,
-        "base_url": status.base_url,
-        "running": status.running,
-        "complete": status.complete,
-        "total": status.total,
-        "counts": {outcome.value: count for outcome, count in status.counts.items()},
-        "under_way": status.under_way,
-        "missing": status.missing,
-        "repeats": status.repeats,
-        "requests": status.requests,
-        "chunks": None if status.chunks is None else _chunks(status.chunks),
-        "causes": [
-            {"status": one.status.value, "error": one.error, "message": one.message, "records": one.records}
-            for one in status.causes
-        ],
+        **_fields(status, *names, "repeats", "requests", "chunks", "causes"),
         "runs": [
             {
-                **_span(run),
-                "complete": run.complete,
-                "requests": run.requests,
-                "cause": None if run.cause is None else cause_in_words(run.cause),
+                **_fields(run, "started", "ended", "complete", "requests"),
+                "cause": run.cause and cause_in_words(run.cause),
             }
-            for run in status.runs
-            if status.chunks is None
+            for run in runs
         ],
-        "readings": [{**_span(run), "to_its_end": run.complete} for run in status.runs if status.chunks is not None],
+        "readings": [{**_fields(one, "started", "ended"), "to_its_end": one.complete} for one in readings],
     }
 
 
-def _span(run: JournalRun) -> dict[str, str | None]:
-    return {"started": run.started.isoformat(), "ended": None if run.ended is None else run.ended.isoformat()}
+def _outbox_document(status: OutboxStatus) -> dict[str, Any]:
+    names = ("provider", "operation", "base_url", "complete", "total", "counts", "waiting", "under_way", "retrying")
+    return {"outbox": status.place, **_fields(status, *names, "oldest", "next_due", "untold", "delivering", "causes")}
 
 
-def _chunks(chunks: JournalChunks) -> dict[str, Any]:
-    return {**attrs.asdict(chunks), "seen": None if chunks.seen is None else chunks.seen.isoformat()}
+def _fields(held: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(held, name) for name in names}
