@@ -1,15 +1,50 @@
 """Help that cuts nothing: in boxes where there is room for them, else in lines that are wrapped at blanks."""
 
 import shutil
-from typing import Any
+from typing import Any, Final
 
 from typer.core import TyperCommand, TyperGroup
 
-from omeda_async.cli._examples import EXAMPLES
 from omeda_async.cli._process import may_be_read_in_part
 
 ROOM = 80
 """Columns below which a box would cut the names of options."""
+EXAMPLES: Final = {
+    "opt-out": (
+        "omeda-async opt-out readers.csv --plan",
+        "omeda-async opt-out readers.csv --journal run.sqlite3",
+        "omeda-async opt-out export.xlsx --column email_address=Contact --ignore-other-columns",
+    ),
+    "cancel-deployments": (
+        "omeda-async cancel-deployments deployments.csv --user-id omailAccount1 --plan",
+        "omeda-async cancel-deployments deployments.csv --journal run.sqlite3 --output results.jsonl",
+    ),
+    "cancel-campaigns": (
+        'omeda-async cancel-campaigns ids.txt --reason "wrong audience" --plan',
+        'omeda-async cancel-campaigns ids.txt --reason "wrong audience" --journal run.sqlite3',
+        "cut -d, -f1 export.csv | omeda-async cancel-campaigns - --yes --share-limits /run/omeda",
+    ),
+    "cancel-transactions": (
+        'omeda-async cancel-transactions keys.txt --reason "completed in branch" --plan',
+        "omeda-async cancel-transactions keys.csv --journal run.sqlite3 --format json --yes",
+    ),
+    "status": (
+        "omeda-async status run.sqlite3",
+        "omeda-async status run.sqlite3 --failed --only failed --only not_sent --output again.csv",
+        "omeda-async status 'postgresql://db.example.com/jobs?run=spring'",
+    ),
+    "worker": (
+        "omeda-async worker postgresql://db.example.com/jobs",
+        "omeda-async worker postgresql://db.example.com/jobs --share-limits redis://cache.example.com",
+    ),
+    "cancel-run": ("omeda-async cancel-run 'postgresql://db.example.com/jobs?run=spring'",),
+    "demo": ("omeda-async demo", "omeda-async demo --journal /tmp/demo"),
+    "sandbox": (
+        "omeda-async sandbox --demo-data input > sandbox.env",
+        "omeda-async sandbox --fault 'drop,after,match=campaigns.cancel,times=3' --latency 0.05",
+    ),
+}
+"""Lines that work, once the files and settings are there, by the command whose help ends with them."""
 
 
 class Command(TyperCommand):

@@ -16,7 +16,7 @@ from typer.main import get_group
 from typer.testing import CliRunner
 
 from omeda_async.cli import app
-from omeda_async.cli._examples import EXAMPLES
+from omeda_async.cli._help import EXAMPLES
 
 pytestmark = pytest.mark.real_clock
 NARROW = 40
