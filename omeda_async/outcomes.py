@@ -43,6 +43,8 @@ class OutcomeStatus(enum.StrEnum):
 
 
 DONE = frozenset({OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE})
+UNSETTLED = frozenset({OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_SENT})
+"""What a run that goes on tries again, or settles."""
 
 
 def _number_of(outcomes: Sequence[Any]) -> str:

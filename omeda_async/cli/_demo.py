@@ -28,9 +28,11 @@ from omeda_async.cli import _demo_data as data
 from omeda_async.cli._files import journal_files
 from omeda_async.cli._outcomes import line
 from omeda_async.cli._progress import Pauses, Watched, watching
-from omeda_async.cli._report import STYLES, show_figures, words
+from omeda_async.cli._report import STYLES, show_figures
 from omeda_async.cli._screen import Exit, complaints, counted, notes, results, say
 from omeda_async.cli._signals import AT_ONCE, Stopper, stopping
+from omeda_async.cli._words import words
+from omeda_async.outcomes import UNSETTLED
 from omeda_async.sandbox import Latency, Sandbox
 
 LATENCY = Latency(0.03, 0.4)
@@ -60,9 +62,8 @@ class Ended:
     @property
     def finished(self) -> bool:
         """Whether nothing is left that the same command could go on with."""
-        left = (OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_SENT)
         reports = [one.run.report for one in self.watched]
-        return all(report.complete and not any(map(report.counts.get, left)) for report in reports)
+        return all(report.complete and not any(map(report.counts.get, UNSETTLED)) for report in reports)
 
 
 def show_demo(directory: Path) -> None:

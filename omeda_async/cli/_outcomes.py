@@ -16,7 +16,7 @@ import attrs
 
 from omeda_async import BulkReport, ConfigurationError, InvalidRecord, OmedaAsyncError, Outcome
 from omeda_async.cli._screen import escaped, shown
-from omeda_async.cli._words import in_command
+from omeda_async.cli._words import in_command, words
 from omeda_async.rows import Row
 from omeda_async.rows._formulas import quoted
 
@@ -60,8 +60,7 @@ def place(outcome: Outcome) -> str:
 
 def line(outcome: Outcome) -> str:
     """Return an outcome as a line of text."""
-    status = outcome.status.value.replace("_", " ")
-    return shown(f"{place(outcome)}: {status}: {reason(outcome)}")
+    return shown(f"{place(outcome)}: {words(outcome.status)}: {reason(outcome)}")
 
 
 def grouped(outcomes: Iterable[Outcome]) -> list[list[Outcome]]:
@@ -77,7 +76,7 @@ def lines_of(group: Sequence[Outcome]) -> str:
     if len(group) == 1:
         return line(group[0])
     first = group[0]
-    text = f"{len(group):,} records: {first.status.value.replace('_', ' ')}: {reason(first)}"
+    text = f"{len(group):,} records: {words(first.status)}: {reason(first)}"
     return shown(f"{text} ({_places(group)})")
 
 

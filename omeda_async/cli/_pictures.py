@@ -11,8 +11,9 @@ from omeda_async.cli._order import Order
 from omeda_async.cli._outcomes import advice, reason
 from omeda_async.cli._screen import notes, say, shown
 from omeda_async.cli._words import cause_in_words
+from omeda_async.outcomes import UNSETTLED
 from omeda_async.report._failures import Failures, names_of
-from omeda_async.report._journal import AGAIN, again, story_of
+from omeda_async.report._journal import again, story_of
 from omeda_async.report._lines import step
 from omeda_async.report._page import page_of
 from omeda_async.report._story import Step, Story
@@ -72,7 +73,7 @@ class Pictures:
         """
         asked = self.order.asked
         state = "interrupted" if interrupted else "stopped" if cause or report.total < rows else "complete"
-        left = report.total < rows or any(map(report.counts.get, AGAIN))
+        left = report.total < rows or any(map(report.counts.get, UNSETTLED))
         story = Story(
             title=f"{self.order.title} at {self.order.provider.name}",
             place=self.host,

@@ -11,6 +11,7 @@ from rich.table import Table
 from omeda_async import BulkReport, Outcome, OutcomeStatus, Plan
 from omeda_async.cli._outcomes import SHOWN, grouped, lines_of, place
 from omeda_async.cli._screen import BOUNDLESS, counted, say, seconds_in_words, shown
+from omeda_async.cli._words import words
 
 STYLES = {
     OutcomeStatus.DONE: "green",
@@ -31,11 +32,6 @@ LEVELS = {
     "client": "of the whole client",
     None: "whose level cannot be told",
 }
-
-
-def words(status: OutcomeStatus) -> str:
-    """Return a status as people say it."""
-    return status.value.replace("_", " ")
 
 
 def new_table(*headings: str) -> Table:

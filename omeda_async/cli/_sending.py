@@ -1,7 +1,7 @@
 """A bulk run: sent, watched, and reported."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -20,18 +20,16 @@ from omeda_async.cli._order import Format, Order
 from omeda_async.cli._outcomes import Lines, advice, summary, writing
 from omeda_async.cli._process import OutputLost
 from omeda_async.cli._progress import Pauses, Watched, watching
-from omeda_async.cli._report import show_report, words
+from omeda_async.cli._report import show_report
 from omeda_async.cli._screen import Exit, counted, notes, print_json, results, say, say_command, shown
 from omeda_async.cli._signals import AT_ONCE, Stopper, stopping
+from omeda_async.cli._words import words
 from omeda_async.events import Hook
+from omeda_async.outcomes import UNSETTLED
 from omeda_async.rows import RowFile
 
 if TYPE_CHECKING:
     from omeda_async.cli._pictures import Pictures
-
-
-_LEFT: Final = (OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT, OutcomeStatus.UNKNOWN)
-"""What the same command tries again, or settles."""
 
 
 @attrs.define
@@ -144,7 +142,7 @@ def _unwritable(order: Order, problem: OSError) -> str:
 
 def _is_settled(report: BulkReport, total: int) -> bool:
     """Whether a stop changes nothing any more: all was read, and nothing is left to be tried."""
-    return report.total == total and not any(map(report.counts.get, _LEFT))
+    return report.total == total and not any(map(report.counts.get, UNSETTLED))
 
 
 def _with_cause(outcome: Outcome, cause: OmedaAsyncError | None) -> Outcome:

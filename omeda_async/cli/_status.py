@@ -14,9 +14,9 @@ from omeda_async import ConfigurationError, OutcomeStatus, outbox
 from omeda_async.cli._again import Survey, write_again
 from omeda_async.cli._files import check_output, check_report, replacing
 from omeda_async.cli._order import Format
-from omeda_async.cli._report import STYLES, show_counts, words
+from omeda_async.cli._report import STYLES, show_counts
 from omeda_async.cli._screen import Exit, complaints, counted, notes, print_json, results, say, say_command, shown
-from omeda_async.cli._words import cause_in_words, in_command
+from omeda_async.cli._words import cause_in_words, in_command, words
 from omeda_async.journal import JournalChunks, JournalRun, JournalStatus, read_status
 from omeda_async.outbox import OutboxStatus, is_outbox
 

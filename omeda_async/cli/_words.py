@@ -1,10 +1,11 @@
-"""What errors advise who writes Python, in the words of who gives a command: options and variables."""
+"""What errors advise who writes Python, in the words of who gives a command; and statuses in words."""
 
 import re
 from functools import lru_cache
 from typing import Final
 
 import omeda_async
+from omeda_async.outcomes import OutcomeStatus
 
 _STOPS: Final = {"the run was stopped": "by a signal, or by its program"}
 _PHRASES: Final = (
@@ -42,6 +43,11 @@ def in_command(text: str, provider: str | None = None) -> str:
     if option := _OPTION.match(text):
         text = f"--{option[0].replace('_', '-')}{text[option.end() :]}"
     return text.replace("base_url", f"{provider.upper()}_BASE_URL") if provider else text
+
+
+def words(status: OutcomeStatus) -> str:
+    """Return a status as people say it."""
+    return status.replace("_", " ")
 
 
 def cause_in_words(cause: str) -> str:

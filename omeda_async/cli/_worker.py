@@ -11,9 +11,9 @@ from omeda_async import ChunkReport, ChunkStatus, SessionManager, journal
 from omeda_async._environment import settings_from_env
 from omeda_async.cli._order import check_extra, trusting
 from omeda_async.cli._process import leave
-from omeda_async.cli._report import words
 from omeda_async.cli._screen import complaints, counted, notes, say, shown
 from omeda_async.cli._signals import handle_signals
+from omeda_async.cli._words import words
 from omeda_async.limits import check_where
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from omeda_async.errors import OmedaAsyncError
 from omeda_async.journal import JournalRun, JournalStatus, read_not_done, read_status
-from omeda_async.outcomes import OutcomeStatus
 from omeda_async.report._failures import Failures, names_of
 from omeda_async.report._lines import step, without_secrets
 from omeda_async.report._story import RunLine, Step, Story
@@ -20,8 +19,6 @@ TITLES: Final = {
 }
 """What each operation is called, and its command."""
 PROVIDERS: Final = {"omeda": "Omeda", "ocamba": "Ocamba", "journey_manager": "Journey Manager"}
-AGAIN: Final = (OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT, OutcomeStatus.UNKNOWN)
-"""What the same command tries again, or settles."""
 _OPTIONS: Final = ("reason", "milestones")
 
 
