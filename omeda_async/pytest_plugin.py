@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from omeda_async import BasicAuth, JourneyManagerSettings, OcambaSettings, OmedaSettings, SessionManager
+from omeda_async import SessionManager
+from omeda_async._environment import settings_from_env
 from omeda_async.limits import forget
 from omeda_async.sandbox import Sandbox
 
@@ -23,16 +24,6 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 @pytest_asyncio.fixture
 async def session_manager(sandbox: Sandbox) -> AsyncIterator[SessionManager]:
     """Return a session manager whose three providers are the sandbox."""
-    user, password = sandbox.journey_manager_user, sandbox.journey_manager_password
-    async with SessionManager(
-        omeda=OmedaSettings(
-            app_id=sandbox.app_id,
-            brand=sandbox.brand,
-            client=sandbox.client,
-            user_id=sandbox.user_id,
-            base_url=sandbox.url,
-        ),
-        ocamba=OcambaSettings(token=sandbox.ocamba_token, base_url=sandbox.url),
-        journey_manager=JourneyManagerSettings(base_url=f"{sandbox.url}/workspaces", auth=BasicAuth(user, password)),
-    ) as manager:
+    found = settings_from_env(sandbox.settings_env())
+    async with SessionManager(omeda=found.omeda, ocamba=found.ocamba, journey_manager=found.journey_manager) as manager:
         yield manager

@@ -171,7 +171,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"otel", r"errors|events|_version", r"opentelemetry(\..*)?"),
     (r"testing", r"_clock|_mocked", r"aioresponses"),
     (r"_mocked", r"", r"aiohttp|aioresponses"),
-    (r"pytest_plugin", r"limits|sandbox|", r"pytest_asyncio"),
+    (r"pytest_plugin", r"limits|sandbox|_environment|", r"pytest_asyncio"),
     (r"report(\._(failures|story|page|lines))?", rf"outcomes|_(masking|row)|{OWN}", r"attrs|orjson"),
     (r"report\._timeline", r"events|limits|_clock", r"attrs"),
     (r"report\._journal", rf"errors|journal|outcomes|_masking|{OWN}", r""),

@@ -14,16 +14,13 @@ import typer
 from rich.console import Console
 
 from omeda_async import (
-    BasicAuth,
     BulkReport,
     BulkRun,
     ConfigurationError,
-    JourneyManagerSettings,
-    OcambaSettings,
-    OmedaSettings,
     OutcomeStatus,
     SessionManager,
 )
+from omeda_async._environment import settings_from_env
 from omeda_async.cli import _demo_data as data
 from omeda_async.cli._files import journal_files
 from omeda_async.cli._outcomes import line
@@ -138,55 +135,27 @@ def _why(problem: OSError, directory: Path) -> str:
 
 
 def _manager(sandbox: Sandbox, pauses: Pauses) -> SessionManager:
-    account = sandbox.journey_manager
+    found = settings_from_env(sandbox.settings_env())
     return SessionManager(
+        omeda=found.omeda,
+        ocamba=found.ocamba,
+        journey_manager=found.journey_manager,
         hooks=[pauses],
         log_events=False,
-        omeda=OmedaSettings(
-            app_id=sandbox.app_id,
-            brand=sandbox.brand,
-            client=sandbox.client,
-            user_id=sandbox.user_id,
-            base_url=sandbox.url,
-        ),
-        ocamba=OcambaSettings(token=sandbox.ocamba_token, base_url=sandbox.url),
-        journey_manager=JourneyManagerSettings(
-            base_url=f"{sandbox.url}/workspaces", auth=BasicAuth(account.user, account.password)
-        ),
     )
 
 
 def _runs(manager: SessionManager, directory: Path) -> list[Watched]:
+    def watched(title: str, client: Any, begin: Callable[..., BulkRun], records: Any, **options: Any) -> Watched:
+        run = begin(records, journal=_journal(directory, title), **options)
+        return Watched(title=title, run=run, total=len(records), limits=lambda: client.limits)
+
     omeda, ocamba, journeys = manager.omeda, manager.ocamba, manager.journey_manager
-
-    def kept(name: str) -> Any:
-        return {"journal": _journal(directory, name)}
-
-    runs: list[tuple[BulkRun, int, Callable[[], Any]]] = [
-        (
-            omeda.opt_outs.submit_many(list(data.opt_outs()), **kept("opt-outs")),
-            data.OPT_OUTS,
-            lambda: omeda.limits,
-        ),
-        (
-            ocamba.campaigns.cancel_many(data.campaigns(), reason="demo", **kept("campaigns")),
-            data.CAMPAIGNS,
-            lambda: ocamba.limits,
-        ),
-        (
-            omeda.deployments.cancel_many(data.deployments(), **kept("deployments")),
-            data.DEPLOYMENTS,
-            lambda: omeda.limits,
-        ),
-        (
-            journeys.transactions.cancel_many(data.transactions(), reason="demo", **kept("transactions")),
-            data.TRANSACTIONS,
-            lambda: journeys.limits,
-        ),
-    ]
     return [
-        Watched(title=title, run=run, total=total, limits=limits)
-        for title, (run, total, limits) in zip(EXPECTED, runs, strict=True)
+        watched("opt-outs", omeda, omeda.opt_outs.submit_many, list(data.opt_outs())),
+        watched("campaigns", ocamba, ocamba.campaigns.cancel_many, data.campaigns(), reason="demo"),
+        watched("deployments", omeda, omeda.deployments.cancel_many, data.deployments()),
+        watched("transactions", journeys, journeys.transactions.cancel_many, data.transactions(), reason="demo"),
     ]
 
 
