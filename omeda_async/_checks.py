@@ -39,16 +39,12 @@ def refuse_pickle(self: object, _protocol: Any = None) -> NoReturn:
     raise TypeError(f"{type(self).__name__} holds secrets and is not pickled; make it anew where it is needed")
 
 
-def check_text(owner: object, field: str, value: object) -> None:
+def check_text(name: str, value: object) -> None:
     """Check a text that goes into a header, a path or a body.
 
     Raises:
         ConfigurationError: It is no string, is empty, or holds control characters.
     """
-    _check_printable(f"{type(owner).__name__}.{field}", value)
-
-
-def _check_printable(name: str, value: object) -> None:
     value = revealed(value)
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError(f"{name} is missing: it must be a non-empty string")
@@ -78,16 +74,6 @@ def check_kept(name: str, value: object, *, nul: bool = True) -> None:
     raise ConfigurationError(f"{name} holds {what} at character {place}, which cannot be kept: remove it")
 
 
-def check_token(owner: object, field: str, value: object) -> None:
-    """Check a token, or what returns one.
-
-    Raises:
-        ConfigurationError: It is neither a usable string nor callable.
-    """
-    if not callable(value):
-        check_text(owner, field, value)
-
-
 def check_headers(name: str, headers: object, *, cookies: bool = False) -> None:
     """Check headers of the caller's that are sent besides ours.
 
@@ -111,16 +97,7 @@ def check_headers(name: str, headers: object, *, cookies: bool = False) -> None:
         if folded in OUR_HEADERS or folded.startswith("proxy-") or (folded == "cookie" and not cookies):
             raise ConfigurationError(f"{name} must not hold {header!r}: {_WHOSE.get(folded, _OURS)}")
         seen.add(folded)
-        _check_printable(f"{name}[{header!r}]", value)
-
-
-def check_seconds(owner: object, field: str, value: object) -> None:
-    """Check a duration among the settings.
-
-    Raises:
-        ConfigurationError: It is no finite number above 0.
-    """
-    check_duration(f"{type(owner).__name__}.{field}", value)
+        check_text(f"{name}[{header!r}]", value)
 
 
 def check_duration(name: str, value: object, *, zero: bool = False) -> None:
@@ -217,22 +194,21 @@ def check_path(name: str, value: object, wanted: str = "the path of a file") -> 
     return text
 
 
-def check_base_url(owner: object, url: object) -> None:
+def check_base_url(name: str, url: object) -> None:
     """Check a base URL.
 
     Raises:
         ConfigurationError: It is no http(s) URL, has parts it should not have, or would send secrets in the clear.
     """
-    where = f"{type(owner).__name__}.base_url"
     parts = _split(url) if isinstance(url, str) else None
     if not isinstance(url, str) or parts is None:
-        raise ConfigurationError(f"{where} must be a URL such as 'https://host/path'")
+        raise ConfigurationError(f"{name} must be a URL such as 'https://host/path'")
     if "@" in parts.netloc:
-        raise ConfigurationError(f"{where} must not hold a user name or password; they have settings of their own")
+        raise ConfigurationError(f"{name} must not hold a user name or password; they have settings of their own")
     if "?" in url or "#" in url:
-        raise ConfigurationError(f"{where} must not have a query or fragment")
+        raise ConfigurationError(f"{name} must not have a query or fragment")
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise ConfigurationError(f"{where} must use https: plain http is for this machine (127.0.0.1) only")
+        raise ConfigurationError(f"{name} must use https: plain http is for this machine (127.0.0.1) only")
 
 
 def _split(url: str) -> SplitResult | None:

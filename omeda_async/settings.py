@@ -4,23 +4,21 @@ They take secrets as plain texts and keep each as a :class:`Secret`: it shows no
 ``attrs.asdict``, equals the plain text, and gives it on ``reveal()``. Objects that hold secrets refuse to be pickled.
 """
 
+import base64
 import enum
 import functools
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import attrs
 
-from omeda_async._auth_kinds import BasicAuth, BearerAuth, SessionAuth, Token, TokenCall, hidden_token
 from omeda_async._checks import (
     check_base_url,
     check_duration,
     check_flag,
     check_headers,
-    check_seconds,
     check_text,
-    check_token,
     check_whole,
     is_loopback,
     refuse_pickle,
@@ -61,6 +59,73 @@ class Environment(enum.Enum):
     STAGING = "staging"
 
 
+TokenCall = Callable[[], str | Awaitable[str]]
+"""A callable (which may be async) that returns the token in force."""
+Token = str | Secret | TokenCall
+"""A token, or a callable (which may be async) that returns the one in force."""
+
+
+def _hidden_token(token: Token) -> Secret | TokenCall:
+    """Return a token as a secret, and a callable as it is."""
+    return hidden(token) if isinstance(token, str) else token
+
+
+def _check_token(name: str, token: Secret | TokenCall) -> None:
+    if not callable(token):
+        check_text(name, token)
+
+
+@attrs.frozen
+class BasicAuth:
+    """A user name and a password."""
+
+    user: str = attrs.field(repr=masked_repr)
+    password: Secret = attrs.field(repr=False, converter=hidden)
+
+    __reduce_ex__ = refuse_pickle
+
+    def __attrs_post_init__(self) -> None:
+        check_text("BasicAuth.user", self.user)
+        check_text("BasicAuth.password", self.password)
+        if ":" in self.user:
+            raise ConfigurationError("BasicAuth.user must not hold a colon (RFC 7617)")
+
+    @property
+    def header(self) -> str:
+        """The Authorization header."""
+        return "Basic " + base64.b64encode(f"{self.user}:{self.password.reveal()}".encode()).decode("ascii")
+
+
+@attrs.frozen
+class BearerAuth:
+    """A bearer token, or a callable (which may be async) that returns the one in force."""
+
+    token: Secret | TokenCall = attrs.field(repr=False, converter=_hidden_token)
+
+    __reduce_ex__ = refuse_pickle
+
+    def __attrs_post_init__(self) -> None:
+        _check_token("BearerAuth.token", self.token)
+
+
+@attrs.frozen
+class SessionAuth:
+    """A session that has to be opened first, by a form login for instance.
+
+    ``prepare`` is given the HTTP session and the base URL, and returns the headers that every request shall carry
+    (``Cookie``, a CSRF header). It is never run twice at a time, and once more when the provider has lost the
+    session. Journey Manager allows one active session per user: give this an account of its own.
+    """
+
+    prepare: Callable[[Any, str], Awaitable[Mapping[str, str]]] = attrs.field(repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        if not callable(self.prepare):
+            raise ConfigurationError(
+                "SessionAuth.prepare must be an async callable (http_session, base_url) -> headers"
+            )
+
+
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """How long a call is tried for."""
@@ -82,56 +147,25 @@ class RetryPolicy:
     def __attrs_post_init__(self) -> None:
         check_whole("RetryPolicy.attempts", self.attempts)
         for name in ("base_delay", "max_delay", "deadline"):
-            check_seconds(self, name, getattr(self, name))
+            check_duration(f"RetryPolicy.{name}", getattr(self, name))
         check_duration("RetryPolicy.settle_delay", self.settle_delay, zero=True)
-
-
-class ProviderSettings(Protocol):
-    """What the settings of every provider have."""
-
-    @property
-    def rate_limit(self) -> RateLimit:
-        """The limit of the account."""
-
-    @property
-    def retry(self) -> RetryPolicy:
-        """How long a call is tried for."""
-
-    @property
-    def timeout(self) -> float:
-        """Seconds for one attempt in all."""
-
-    @property
-    def connect_timeout(self) -> float:
-        """Seconds to connect."""
-
-    @property
-    def headers(self) -> Mapping[str, Secret]:
-        """What is sent with every request besides ours."""
-
-    @property
-    def account(self) -> str | None:
-        """Whose budget it is, where the credential does not tell."""
-
-    @property
-    def url(self) -> str:
-        """The base URL that requests go to."""
 
 
 def _copied(headers: Mapping[str, str | Secret]) -> Mapping[str, Secret]:
     return {name: hidden(value) for name, value in headers.items()} if isinstance(headers, Mapping) else headers
 
 
-def _check_common(owner: Any, *, cookies: bool = False) -> None:
-    check_headers(f"{type(owner).__name__}.headers", owner.headers, cookies=cookies)
-    check_seconds(owner, "timeout", owner.timeout)
-    check_seconds(owner, "connect_timeout", owner.connect_timeout)
+def _check_common(owner: "ProviderSettings", *, cookies: bool = False) -> None:
+    name = type(owner).__name__
+    check_headers(f"{name}.headers", owner.headers, cookies=cookies)
+    check_duration(f"{name}.timeout", owner.timeout)
+    check_duration(f"{name}.connect_timeout", owner.connect_timeout)
     if owner.account is not None:
-        check_text(owner, "account", owner.account)
+        check_text(f"{name}.account", owner.account)
     if not isinstance(owner.rate_limit, RateLimit):
-        raise ConfigurationError(f"{type(owner).__name__}.rate_limit must be a RateLimit")
+        raise ConfigurationError(f"{name}.rate_limit must be a RateLimit")
     if not isinstance(owner.retry, RetryPolicy):
-        raise ConfigurationError(f"{type(owner).__name__}.retry must be a RetryPolicy")
+        raise ConfigurationError(f"{name}.retry must be a RetryPolicy")
 
 
 @attrs.frozen(kw_only=True)
@@ -172,10 +206,10 @@ class OmedaSettings:
     __reduce_ex__ = refuse_pickle
 
     def __attrs_post_init__(self) -> None:
-        check_text(self, "app_id", self.app_id)
+        check_text("OmedaSettings.app_id", self.app_id)
         for name in ("brand", "client", "user_id", "input_id"):
             if getattr(self, name) is not None:
-                check_text(self, name, getattr(self, name))
+                check_text(f"OmedaSettings.{name}", getattr(self, name))
         if self.brand is None and self.client is None:
             raise ConfigurationError(
                 "OmedaSettings.brand and OmedaSettings.client are both missing: deployments need the brand "
@@ -184,7 +218,7 @@ class OmedaSettings:
         if not isinstance(self.environment, Environment):
             raise ConfigurationError("OmedaSettings.environment must be Environment.PRODUCTION or Environment.STAGING")
         if self.base_url is not None:
-            check_base_url(self, self.base_url)
+            check_base_url("OmedaSettings.base_url", self.base_url)
         check_flag("OmedaSettings.allow_odd_addresses", self.allow_odd_addresses)
         _check_common(self)
 
@@ -214,7 +248,7 @@ class OcambaSettings:
         ConfigurationError: A value is missing or wrong; the message names it.
     """
 
-    token: Secret | TokenCall = attrs.field(repr=False, converter=hidden_token)
+    token: Secret | TokenCall = attrs.field(repr=False, converter=_hidden_token)
     """Sent as a bearer token. A callable is asked once, and once more when the provider answers 401."""
     base_url: str = OCAMBA_HOST
     rate_limit: RateLimit = OCAMBA_CLASS_C
@@ -232,8 +266,8 @@ class OcambaSettings:
     __reduce_ex__ = refuse_pickle
 
     def __attrs_post_init__(self) -> None:
-        check_token(self, "token", self.token)
-        check_base_url(self, self.base_url)
+        _check_token("OcambaSettings.token", self.token)
+        check_base_url("OcambaSettings.base_url", self.base_url)
         _check_common(self)
 
     @property
@@ -268,7 +302,7 @@ class JourneyManagerSettings:
     __reduce_ex__ = refuse_pickle
 
     def __attrs_post_init__(self) -> None:
-        check_base_url(self, self.base_url)
+        check_base_url("JourneyManagerSettings.base_url", self.base_url)
         if not isinstance(self.auth, BasicAuth | BearerAuth | SessionAuth):
             raise ConfigurationError("JourneyManagerSettings.auth must be a BasicAuth, BearerAuth or SessionAuth")
         _check_common(self, cookies=True)
@@ -277,3 +311,7 @@ class JourneyManagerSettings:
     def url(self) -> str:
         """The base URL that requests go to."""
         return self.base_url.rstrip("/")
+
+
+ProviderSettings: TypeAlias = OmedaSettings | OcambaSettings | JourneyManagerSettings
+"""The settings of any provider."""
