@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import attrs
 
@@ -29,23 +29,24 @@ from omeda_async.settings import (
 class EnvironmentSettings:
     """The settings found in the environment; None for a provider without any."""
 
-    omeda: OmedaSettings | None
-    ocamba: OcambaSettings | None
-    journey_manager: JourneyManagerSettings | None
+    omeda: OmedaSettings | None = None
+    ocamba: OcambaSettings | None = None
+    journey_manager: JourneyManagerSettings | None = None
     share_limits: str | None = attrs.field(default=None, repr=False)
     """Where limits are shared with other processes; it may hold a password."""
 
 
-_OMEDA: tuple[str, ...] = ("OMEDA_APP_ID", "OMEDA_BRAND", "OMEDA_CLIENT", "OMEDA_USER_ID")
-_OMEDA += ("OMEDA_ENVIRONMENT", "OMEDA_BASE_URL", "OMEDA_RATE_LIMIT")
-_OCAMBA = ("OCAMBA_TOKEN", "OCAMBA_BASE_URL", "OCAMBA_RATE_LIMIT")
-_JOURNEY_MANAGER = (
-    "JOURNEY_MANAGER_BASE_URL",
-    "JOURNEY_MANAGER_USERNAME",
-    "JOURNEY_MANAGER_PASSWORD",
-    "JOURNEY_MANAGER_TOKEN",
-    "JOURNEY_MANAGER_RATE_LIMIT",
-)
+_VARIABLES_OF = {
+    "omeda": (
+        *("OMEDA_APP_ID", "OMEDA_BRAND", "OMEDA_CLIENT", "OMEDA_USER_ID"),
+        *("OMEDA_ENVIRONMENT", "OMEDA_BASE_URL", "OMEDA_RATE_LIMIT"),
+    ),
+    "ocamba": ("OCAMBA_TOKEN", "OCAMBA_BASE_URL", "OCAMBA_RATE_LIMIT"),
+    "journey_manager": (
+        *("JOURNEY_MANAGER_BASE_URL", "JOURNEY_MANAGER_USERNAME", "JOURNEY_MANAGER_PASSWORD"),
+        *("JOURNEY_MANAGER_TOKEN", "JOURNEY_MANAGER_RATE_LIMIT"),
+    ),
+}
 _WHERE_TO = ("OMEDA_BASE_URL", "OMEDA_ENVIRONMENT", "OCAMBA_BASE_URL", "JOURNEY_MANAGER_BASE_URL")
 """Empty, these would mean the provider itself, where what is sent cannot be undone."""
 NEEDS = {
@@ -56,7 +57,6 @@ NEEDS = {
 }
 """The variables that have to be set, by the name of the provider's settings."""
 _SHARE_LIMITS = "OMEDA_ASYNC_SHARE_LIMITS"
-_BY_PROVIDER = {"omeda": _OMEDA, "ocamba": _OCAMBA, "journey_manager": _JOURNEY_MANAGER}
 _VARIABLES = {
     "OmedaSettings.app_id": "OMEDA_APP_ID",
     "OmedaSettings.brand": "OMEDA_BRAND",
@@ -93,18 +93,10 @@ def settings_from_env(
             names all that have to be set. Without ``only``, also where the environment names no provider at all.
     """
     given = os.environ if environ is None else environ
-    wanted = _BY_PROVIDER.values() if only is None else (_BY_PROVIDER[only],)
-    env = {name: given[name] for names in wanted for name in names if given.get(name)}
-    for names in wanted:
-        if not env.keys().isdisjoint(names):
-            _check_where_to(given, names)
+    wanted = _MAKERS if only is None else (only,)
     try:
-        found = EnvironmentSettings(
-            omeda=_omeda_from(env, needs or NEEDS["omeda"]),
-            ocamba=_ocamba_from(env, needs or NEEDS["ocamba"]),
-            journey_manager=_journey_manager_from(env, needs or NEEDS["journey_manager"]),
-            share_limits=given.get(_SHARE_LIMITS) or None,
-        )
+        settings = {provider: _settings_of(provider, given, needs or NEEDS[provider]) for provider in wanted}
+        found = EnvironmentSettings(**settings, share_limits=given.get(_SHARE_LIMITS) or None)
         check_where(found.share_limits, _SHARE_LIMITS)
     except ConfigurationError as error:
         named = _SETTING.sub(lambda match: _VARIABLES[match[0]], error.message)
@@ -116,48 +108,47 @@ def settings_from_env(
     return found
 
 
-def _check_where_to(given: Mapping[str, str], names: Iterable[str]) -> None:
-    for name in names:
-        if name in _WHERE_TO and given.get(name) == "":
-            raise ConfigurationError(
-                f"{name} is set, but empty, and where requests go is not guessed: give it a value, or unset it"
-            )
-
-
 def proxy_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the variables that name a proxy for https, or whom to reach without one; an empty variable is none."""
     given = os.environ if environ is None else environ
     return {name: given[name] for name in VARIABLES if given.get(name)}
 
 
-def _check_set(env: Mapping[str, str], given: str, needs: str, *names: str) -> None:
+def _settings_of(provider: str, given: Mapping[str, str], needs: str) -> Any:
+    """Return the settings of a provider; None where none of its variables is set."""
+    names = _VARIABLES_OF[provider]
+    env = {name: given[name] for name in names if given.get(name)}
+    if not env:
+        return None
+    for name in names:
+        if name in _WHERE_TO and given.get(name) == "":
+            raise ConfigurationError(
+                f"{name} is set, but empty, and where requests go is not guessed: give it a value, or unset it"
+            )
+    return _MAKERS[provider](env, needs)
+
+
+def _check_set(env: Mapping[str, str], needs: str, *names: str) -> None:
     for name in names:
         if name not in env:
-            raise _missing(f"{name} is", given, needs)
+            raise _missing(f"{name} is", env, needs)
 
 
-def _missing(what: str, given: str, needs: str) -> ConfigurationError:
-    return ConfigurationError(f"{what} missing from the environment, although {given} is set: set {needs}")
+def _missing(what: str, env: Mapping[str, str], needs: str) -> ConfigurationError:
+    return ConfigurationError(f"{what} missing from the environment, although {next(iter(env))} is set: set {needs}")
 
 
 def _limit_from(env: Mapping[str, str], name: str, default: RateLimit) -> RateLimit:
     return RateLimit.parse(env[name], called=name) if name in env else default
 
 
-def _first_set(env: Mapping[str, str], names: Iterable[str]) -> str | None:
-    return next((name for name in names if name in env), None)
-
-
-def _omeda_from(env: Mapping[str, str], needs: str) -> OmedaSettings | None:
-    given = _first_set(env, _OMEDA)
-    if given is None:
-        return None
+def _omeda_from(env: Mapping[str, str], needs: str) -> OmedaSettings:
     name = env.get("OMEDA_ENVIRONMENT", "production").lower()
     if name not in OMEDA_HOSTS:
         raise ConfigurationError("OMEDA_ENVIRONMENT must be 'production' or 'staging'")
-    _check_set(env, given, needs, "OMEDA_APP_ID")
+    _check_set(env, needs, "OMEDA_APP_ID")
     if "OMEDA_BRAND" not in env and "OMEDA_CLIENT" not in env:
-        raise _missing("OMEDA_BRAND and OMEDA_CLIENT are both", given, needs)
+        raise _missing("OMEDA_BRAND and OMEDA_CLIENT are both", env, needs)
     return OmedaSettings(
         app_id=env["OMEDA_APP_ID"],
         brand=env.get("OMEDA_BRAND"),
@@ -169,11 +160,8 @@ def _omeda_from(env: Mapping[str, str], needs: str) -> OmedaSettings | None:
     )
 
 
-def _ocamba_from(env: Mapping[str, str], needs: str) -> OcambaSettings | None:
-    given = _first_set(env, _OCAMBA)
-    if given is None:
-        return None
-    _check_set(env, given, needs, "OCAMBA_TOKEN")
+def _ocamba_from(env: Mapping[str, str], needs: str) -> OcambaSettings:
+    _check_set(env, needs, "OCAMBA_TOKEN")
     return OcambaSettings(
         token=env["OCAMBA_TOKEN"],
         base_url=env.get("OCAMBA_BASE_URL", OCAMBA_HOST),
@@ -181,19 +169,23 @@ def _ocamba_from(env: Mapping[str, str], needs: str) -> OcambaSettings | None:
     )
 
 
-def _journey_manager_from(env: Mapping[str, str], needs: str) -> JourneyManagerSettings | None:
-    given = _first_set(env, _JOURNEY_MANAGER)
-    if given is None:
-        return None
+def _journey_manager_from(env: Mapping[str, str], needs: str) -> JourneyManagerSettings:
     auth: BasicAuth | BearerAuth
     if "JOURNEY_MANAGER_TOKEN" in env:
         auth = BearerAuth(env["JOURNEY_MANAGER_TOKEN"])
     else:
-        _check_set(env, given, needs, "JOURNEY_MANAGER_USERNAME", "JOURNEY_MANAGER_PASSWORD")
+        _check_set(env, needs, "JOURNEY_MANAGER_USERNAME", "JOURNEY_MANAGER_PASSWORD")
         auth = BasicAuth(env["JOURNEY_MANAGER_USERNAME"], env["JOURNEY_MANAGER_PASSWORD"])
-    _check_set(env, given, needs, "JOURNEY_MANAGER_BASE_URL")
+    _check_set(env, needs, "JOURNEY_MANAGER_BASE_URL")
     return JourneyManagerSettings(
         base_url=env["JOURNEY_MANAGER_BASE_URL"],
         auth=auth,
         rate_limit=_limit_from(env, "JOURNEY_MANAGER_RATE_LIMIT", JOURNEY_MANAGER_COURTESY),
     )
+
+
+_MAKERS: dict[str, Callable[[Mapping[str, str], str], Any]] = {
+    "omeda": _omeda_from,
+    "ocamba": _ocamba_from,
+    "journey_manager": _journey_manager_from,
+}
