@@ -3,8 +3,7 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
 import attrs
 import typer
@@ -36,9 +35,8 @@ def perform(order: Order) -> None:
     with complaints(), opened(order.kind, order.asked) as rows:
         _check_outputs(order.asked)
         _check_enqueued(order.asked)
-        settings, order = _settings(order)
-        _check_user(order, rows, settings)
-        host = urlsplit(settings.url).netloc
+        order = _with_settings(order)
+        _check_user(order, rows)
         if rows.comments and not order.asked.plan:
             say(notes(), f"{counted(rows.comments, 'comment line')} left out (they begin with #).")
         if not (order.asked.plan and order.asked.format is Format.JSON):
@@ -47,23 +45,23 @@ def perform(order: Order) -> None:
         if rows.is_cut and not order.asked.plan:  # a plan has it in its own place
             say(notes(), CUT, "yellow")
         if order.asked.plan:
-            code = _plan(order, rows, settings, host)
-        elif order.asked.yes or _confirmed(order, rows, settings, host):
-            code = _perform(order, rows, settings, host)
+            code = _plan(order, rows)
+        elif order.asked.yes or _confirmed(order, rows):
+            code = _perform(order, rows)
         else:
             say(notes(), "Nothing was sent.", "bold")
             code = Exit.NOT_ALL_DONE
     raise typer.Exit(code)
 
 
-def _perform(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
+def _perform(order: Order, rows: RowFile) -> Exit:
     if order.asked.enqueue:
         from omeda_async.cli._enqueue import enqueue  # noqa: PLC0415 it needs an extra
 
-        return enqueue(order, rows, settings, host)
+        return enqueue(order, rows)
     from omeda_async.cli._sending import send  # noqa: PLC0415 a plan needs no bars and no results
 
-    return send(order, rows, settings, host)
+    return send(order, rows)
 
 
 def _check_enqueued(asked: Asked) -> None:
@@ -101,8 +99,8 @@ def _check_outputs(asked: Asked) -> None:
     check_report(asked.report, file=asked.file, journal=asked.journal, output=asked.output)
 
 
-def _settings(order: Order) -> tuple[Any, Order]:
-    """Return the settings of the provider, and the order with what the environment adds to it."""
+def _with_settings(order: Order) -> Order:
+    """Return the order with the settings of the provider, and what else the environment adds to it."""
     provider, asked = order.provider, order.asked
     check_where(asked.share_limits, "--share-limits")
     needs = provider.needs or NEEDS[provider.setting]
@@ -117,25 +115,27 @@ def _settings(order: Order) -> tuple[Any, Order]:
         asked, called = attrs.evolve(asked, share_limits=found.share_limits), "OMEDA_ASYNC_SHARE_LIMITS"
     if asked.share_limits is not None:
         check_place(asked.share_limits, called)
-    return settings, attrs.evolve(order, asked=asked)
+    return attrs.evolve(order, asked=asked, settings=settings)
 
 
-def _check_user(order: Order, rows: RowFile, settings: Any) -> None:
+def _check_user(order: Order, rows: RowFile) -> None:
     """Refuse what is done in a user's name where neither the command nor the file names one."""
-    if "user_id" in order.kind.fields and not (order.own.get("user_id") or settings.user_id or rows.has("user_id")):
+    if "user_id" not in order.kind.fields:
+        return
+    if not (order.own.get("user_id") or order.settings.user_id or rows.has("user_id")):
         raise ConfigurationError(
             f"{order.title} is done in somebody's name: set OMEDA_USER_ID, give --user-id, "
             f"or add a {'field' if rows.format in {'jsonl', 'json'} else 'column'} user_id to the file"
         )
 
 
-def _planned(order: Order, rows: RowFile, settings: Any) -> Plan:
+def _planned(order: Order, rows: RowFile) -> Plan:
     # Nothing is sent, so that the manager is not entered: that would load an HTTP client.
-    return asyncio.run(order.run(order.manager(settings), rows).plan())
+    return asyncio.run(order.run(order.manager(), rows).plan())
 
 
-def _plan(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
-    plan, levels = _planned(order, rows, settings), rows.levels()
+def _plan(order: Order, rows: RowFile) -> Exit:
+    plan, levels = _planned(order, rows), rows.levels()
     if order.asked.format is Format.JSON:
         found = attrs.asdict(plan, recurse=False)
         found["refused"] = [as_dict(outcome) for outcome in plan.refused]
@@ -148,9 +148,9 @@ def _plan(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
             found["comments"] = rows.comments
         if told := (*map(in_command, rows.notes), *_notes_of(order)):
             found["notes"] = told
-        print_json({"plan": order.title, "provider": order.provider.name, "host": host, **found})
+        print_json({"plan": order.title, **order.where, **found})
     else:
-        title = f"{order.title} at {order.provider.name} ({host})"
+        title = f"{order.title} {order.whereabouts}"
         show_plan(results(), plan, title, levels, comments=rows.comments, is_cut=rows.is_cut)
         for note in _notes_of(order):
             say(notes(), f"{note}.", "dim")
@@ -168,10 +168,10 @@ def someone_there() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _confirmed(order: Order, rows: RowFile, settings: Any, host: str) -> bool:
+def _confirmed(order: Order, rows: RowFile) -> bool:
     if order.asked.file == "-" or not someone_there():
         raise ConfigurationError("this cannot be undone and there is nobody to ask: give --yes, or see --plan first")
-    plan = _planned(order, rows, settings)
+    plan = _planned(order, rows)
     what = counted(plan.records, "record")
     if levels := levels_in_words(rows.levels()):
         what += f" ({', '.join(f'{count:,} {level}' for level, count in levels.items())})"
@@ -179,9 +179,8 @@ def _confirmed(order: Order, rows: RowFile, settings: Any, host: str) -> bool:
         what += f", {plan.refused_total:,} of which cannot be sent"
     if plan.settled:
         what += f", {plan.settled:,} of which an earlier run has settled"
-    where = f"at {order.provider.name} ({host})"
     try:
-        question = fitting(notes(), f"{order.title}: {what}, {where}. This cannot be undone. Go on? [y/N]:")
+        question = fitting(notes(), f"{order.title}: {what}, {order.whereabouts}. This cannot be undone. Go on? [y/N]:")
         return typer.confirm(question, show_default=False, prompt_suffix=" ", err=True)
     except typer.Abort:
         raise KeyboardInterrupt from None

@@ -1,7 +1,6 @@
 """A bulk command that enqueues: its file is read into a journal, and workers send it."""
 
 import asyncio
-from typing import Any
 
 from omeda_async.cli._order import Format, Order
 from omeda_async.cli._screen import Exit, counted, notes, print_json, results, say, say_command
@@ -11,31 +10,30 @@ from omeda_async.worker._operations import OPERATIONS
 from omeda_async.worker._places import split
 
 
-def enqueue(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
+def enqueue(order: Order, rows: RowFile) -> Exit:
     """Read the records into the journal, and make a job for each chunk; nothing is sent."""
-    deferred = asyncio.run(_deferred(order, rows, settings))
+    deferred = asyncio.run(_deferred(order, rows))
     if order.asked.format is Format.JSON:
-        where = {"operation": order.title, "provider": order.provider.name, "host": host}
-        print_json({"enqueued": where, **deferred.to_dict()})
+        print_json({"enqueued": {"operation": order.title, **order.where}, **deferred.to_dict()})
     else:
-        _show(order, deferred, host)
+        _show(order, deferred)
     return Exit.NOT_ALL_DONE if deferred.refused else Exit.DONE
 
 
-async def _deferred(order: Order, rows: RowFile, settings: Any) -> Deferred:
+async def _deferred(order: Order, rows: RowFile) -> Deferred:
     database, run = split(order.asked.journal or "")
     operation = next(name for name, one in OPERATIONS.items() if one.rows is order.kind)
     options = {name: value for name, value in order.own.items() if value is not None}
     if order.asked.concurrency is not None:
         options["concurrency"] = order.asked.concurrency
-    async with BulkJobs.at(database, lambda: order.manager(settings)) as jobs:
+    async with BulkJobs.at(database, order.manager) as jobs:
         return await jobs.defer_rows(
             rows, operation, run=run, priority=order.asked.priority, reopen=order.asked.reopen, **options
         )
 
 
-def _show(order: Order, deferred: Deferred, host: str) -> None:
-    say(results(), f"{order.title} at {order.provider.name} ({host}): enqueued", "bold")
+def _show(order: Order, deferred: Deferred) -> None:
+    say(results(), f"{order.title} {order.whereabouts}: enqueued", "bold")
     what = f"{counted(deferred.records, 'record')} in {counted(deferred.chunks, 'chunk')}"
     for number, name in ((deferred.repeats, "repeats"), (deferred.refused, "cannot be sent")):
         if number:

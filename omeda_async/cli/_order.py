@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 import attrs
 import typer
@@ -153,13 +154,25 @@ class Order:
     """The options that only this command has."""
     words: Sequence[str] = attrs.field(default=(), repr=False)
     """The command line, without what it leaves as it is by default."""
+    settings: Any = attrs.field(default=None, repr=False)
+    """The provider's, once they were read."""
 
     @property
     def title(self) -> str:
         """Return what is done: ``"Cancel campaigns"``."""
         return f"{self.verb.capitalize()} {self.kind.what}"
 
-    def manager(self, settings: Any, *, hooks: "Iterable[Hook]" = ()) -> "SessionManager":
+    @property
+    def where(self) -> dict[str, str]:
+        """Return at whom and at which host, as JSON documents say it."""
+        return {"provider": self.provider.name, "host": urlsplit(self.settings.url).netloc}
+
+    @property
+    def whereabouts(self) -> str:
+        """Return the same in words: ``"at Ocamba (api.ocamba.com)"``."""
+        return "at {provider} ({host})".format(**self.where)
+
+    def manager(self, *, hooks: "Iterable[Hook]" = ()) -> "SessionManager":
         """Return a manager for the provider, with the way out that was asked for.
 
         Raises:
@@ -168,7 +181,7 @@ class Order:
         from omeda_async import SessionManager  # noqa: PLC0415 whoever only asks for help needs none
 
         context = None if self.asked.ca_file is None else trusting(self.asked.ca_file)
-        options = {self.provider.setting: settings, "proxy": self.asked.proxy, "ssl": context}
+        options = {self.provider.setting: self.settings, "proxy": self.asked.proxy, "ssl": context}
         return SessionManager(**options, hooks=hooks, log_events=False, share_limits=self.asked.share_limits)
 
     def run(self, manager: "SessionManager", rows: "RowFile") -> "BulkRun":

@@ -29,15 +29,14 @@ class Pictures:
     """Collects what a page shows of one run."""
 
     order: Order
-    host: str
     timeline: Timeline
     failures: Failures = attrs.field(factory=lambda: Failures(word="row"))
     _figures: dict[str, Any] | None = None
 
     @classmethod
-    def of(cls, order: Order, settings: Any, host: str) -> "Pictures":
+    def of(cls, order: Order) -> "Pictures":
         """Begin, with the windows that the settings have."""
-        return cls(order, host, Timeline(windows=settings.rate_limit.windows))
+        return cls(order, Timeline(windows=order.settings.rate_limit.windows))
 
     def take(self, outcome: Outcome) -> None:
         """Take the outcome of a record."""
@@ -76,7 +75,7 @@ class Pictures:
         left = report.total < rows or any(map(report.counts.get, UNSETTLED))
         story = Story(
             title=f"{self.order.title} at {self.order.provider.name}",
-            place=self.host,
+            place=self.order.where["host"],
             source="run",
             state=state,
             cause=cause,

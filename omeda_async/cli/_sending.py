@@ -1,7 +1,7 @@
 """A bulk run: sent, watched, and reported."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -50,13 +50,13 @@ class Ended:
     """What went wrong beside the records' own outcomes after something had been sent."""
 
 
-def send(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
+def send(order: Order, rows: RowFile) -> Exit:
     """Send the records and report; interrupted, what was not sent is reported as such."""
-    ended = Ended(len(rows), pictures=_pictures(order, settings, host))
+    ended = Ended(len(rows), pictures=_pictures(order))
     try:
         # Opened before the loop takes the signals: a pipe may be waited for, and a signal is to end that.
         with writing(order.asked.output) as lines:
-            asyncio.run(_sent(order, rows, settings, lines, ended))
+            asyncio.run(_sent(order, rows, lines, ended))
             try:
                 lines.end()
             except OSError as problem:
@@ -66,26 +66,26 @@ def send(order: Order, rows: RowFile, settings: Any, host: str) -> Exit:
     if ended.run is None:
         raise KeyboardInterrupt
     try:
-        return _report(order, ended.run, ended, host)
+        return _report(order, ended.run, ended)
     except KeyboardInterrupt:
         say(notes(), "Interrupted while the summary was written.", "bold")
         return Exit.INTERRUPTED
 
 
-def _pictures(order: Order, settings: Any, host: str) -> "Pictures | None":
+def _pictures(order: Order) -> "Pictures | None":
     if order.asked.report is None:
         return None
     from omeda_async.cli._pictures import Pictures  # noqa: PLC0415 most commands draw none
 
-    return Pictures.of(order, settings, host)
+    return Pictures.of(order)
 
 
-async def _sent(order: Order, rows: RowFile, settings: Any, lines: Lines, ended: Ended) -> None:
+async def _sent(order: Order, rows: RowFile, lines: Lines, ended: Ended) -> None:
     pauses, pictures = Pauses(), ended.pictures
     hooks: list[Hook] = [pauses] if pictures is None else [pauses, pictures.timeline]
     async with (
         stopping() as stopper,
-        order.manager(settings, hooks=hooks) as manager,
+        order.manager(hooks=hooks) as manager,
     ):
         run = ended.run = order.run(manager, rows)
         client = getattr(manager, order.provider.setting)
@@ -153,7 +153,7 @@ def _with_cause(outcome: Outcome, cause: OmedaAsyncError | None) -> Outcome:
     return attrs.evolve(outcome, error=cause)
 
 
-def _report(order: Order, run: BulkRun, ended: Ended, host: str) -> Exit:
+def _report(order: Order, run: BulkRun, ended: Ended) -> Exit:
     report, cause = run.report, run.stopped_by
     report = attrs.evolve(report, failures=tuple(_with_cause(outcome, cause) for outcome in report.failures))
     all_done = report.total == ended.rows and all(status.is_done for status in report.counts)
@@ -162,7 +162,7 @@ def _report(order: Order, run: BulkRun, ended: Ended, host: str) -> Exit:
     through = interrupted or _is_settled(report, ended.rows)
     stopped_by = None if cause is None or through else shown(_named(cause))
     try:
-        _show(order, report, ended, host, interrupted=interrupted, stopped_by=stopped_by)
+        _show(order, report, ended, interrupted=interrupted, stopped_by=stopped_by)
     except OutputLost as lost:
         sums = ", ".join(f"{count:,} {words(status)}" for status, count in report.counts.items())
         say(notes(), f"Error: {lost}; {counted(report.total, 'record')}: {sums}", "bold red")
@@ -201,15 +201,13 @@ def _code(ended: Ended, *, interrupted: bool, all_done: bool) -> Exit:
     return Exit.DONE if all_done and not ended.output_failed and ended.failure is None else Exit.NOT_ALL_DONE
 
 
-def _show(
-    order: Order, report: BulkReport, ended: Ended, host: str, *, interrupted: bool, stopped_by: str | None
-) -> None:
+def _show(order: Order, report: BulkReport, ended: Ended, *, interrupted: bool, stopped_by: str | None) -> None:
     if order.asked.format is Format.JSON:
-        where = {"operation": order.title, "provider": order.provider.name, "host": host}
         failed = (ended.output_failed or None) if ended.failure is None else advice(ended.failure)
-        print_json(summary(report, **where, interrupted=interrupted, stopped_by=stopped_by, failure=failed))
+        about = {"operation": order.title, **order.where, "interrupted": interrupted, "stopped_by": stopped_by}
+        print_json(summary(report, **about, failure=failed))
     else:
-        title = f"{order.title} at {order.provider.name} ({host})"
+        title = f"{order.title} {order.whereabouts}"
         show_report(results(), report, title, cause=stopped_by, stopped=interrupted, rest=_rest(order, ended))
 
 
