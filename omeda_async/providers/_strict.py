@@ -23,13 +23,9 @@ _AS_IT_IS: Final = (str, int, str | None, int | None, tuple[str, ...], tuple[int
 _PATH: Final = re.compile(r"^(?P<reason>.*?) @ \$(?:\.(?P<field>\w+))?(?P<rest>.*)$", re.DOTALL)
 
 
-def make_strict_converter(*, detailed: bool = True) -> OrjsonConverter:
-    """Return a converter that coerces nothing: a string is a string, ``True`` is no 1, a list of ids is no string.
-
-    Args:
-        detailed: Whether it says where in a record a value is wrong; otherwise it only refuses it, in half the time.
-    """
-    converter = make_orjson_converter(forbid_extra_keys=True, detailed_validation=detailed)
+def make_strict_converter() -> OrjsonConverter:
+    """Return a converter that coerces nothing: a string is a string, ``True`` is no 1, a list of ids is no string."""
+    converter = make_orjson_converter(forbid_extra_keys=True)
     for exact in (str, int, bool):
         converter.register_structure_hook(exact, _only_itself)
     converter.register_structure_hook_func(_is_tuple, _exact_tuple)
@@ -54,8 +50,7 @@ def _exact_tuple(value: object, kind: Any) -> tuple[Any, ...]:
     return tuple(_only_itself(item, wanted) for item in value)
 
 
-_QUICK: Final = make_strict_converter(detailed=False)
-_DETAILED: Final = make_strict_converter()
+_converter: Final = make_strict_converter()
 
 
 def register_wire_names(converter: OrjsonConverter, cls: type, names: Mapping[str, str]) -> None:
@@ -84,14 +79,7 @@ def structure(cls: type[M], given: Mapping[str, Any]) -> M:
         InvalidRecord: A field is missing, or a value has the wrong type.
     """
     try:
-        return _QUICK.structure(given, cls)
-    except Exception:  # noqa: BLE001 whatever it was, the detailed converter tells where
-        return _structured(cls, given)
-
-
-def _structured(cls: type[M], given: Mapping[str, Any]) -> M:
-    try:
-        return _DETAILED.structure(given, cls)
+        return _converter.structure(given, cls)
     except (cattrs.BaseValidationError, TypeError, ValueError) as problem:
         raise _invalid(problem) from problem
 
