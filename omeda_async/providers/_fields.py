@@ -71,6 +71,14 @@ def check_text(field: str, value: object, longest: int | None = None) -> None:
         raise InvalidRecord.of(field, "holds a control character such as a line break: give one line, and one value")
 
 
+def check_texts(field: str, value: object, wanted: str) -> None:
+    """Check a tuple of texts, which are ``wanted``, such as ``"names"``."""
+    if not isinstance(value, tuple):
+        raise InvalidRecord.of(field, f"must be a list of {wanted}, not one string")
+    for text in value:
+        check_text(field, text)
+
+
 def check_id(field: str, value: object) -> None:
     """Check an id: what a spreadsheet or an editor has made of one, or added to it, is none."""
     if isinstance(value, str) and is_plain_id(value):

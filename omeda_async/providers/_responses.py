@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from omeda_async._masking import mask_emails
-from omeda_async._operation import GAVE_UP, PASSING, Response, finds_nothing
+from omeda_async._operation import GAVE_UP, PASSING, Response, Verdict, finds_nothing
 from omeda_async._retry_after import read_retry_after
 from omeda_async.errors import (
     ApiError,
@@ -183,6 +183,23 @@ def where_to(response: Response) -> str:
 
 def _shown(host: str) -> str:
     return host[:_LONGEST_HOST] if host.isprintable() and "@" not in host else "another host"
+
+
+def judge(status: str, *, done: Container[str], too_late: Container[str], under_way: str) -> Verdict:
+    """Return what a status of a provider says of a cancel; the set of them is open.
+
+    Args:
+        status: As the provider writes it.
+        done: The statuses of what is cancelled, in lower case.
+        too_late: Those of what cannot be any more.
+        under_way: How all begin that say neither that it is cancelled nor that it is not.
+    """
+    folded = status.strip().casefold()
+    if folded in done:
+        return Verdict.DONE
+    if folded in too_late:
+        return Verdict.TOO_LATE
+    return Verdict.UNDECIDED if folded.startswith(under_way) else Verdict.NOT_DONE
 
 
 def text_of(value: Any) -> str | None:

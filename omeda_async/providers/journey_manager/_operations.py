@@ -10,14 +10,15 @@ from typing import Any, Final, TypeAlias, TypeGuard
 import orjson
 
 from omeda_async._operation import Operation, Request, Response, Verdict, Verification, hits_everyone, reads_only
-from omeda_async.errors import ApiError, BadRequest, InvalidRecord, NotFound, OmedaAsyncError, ServerError, SessionLost
-from omeda_async.providers._fields import check_id, check_integer, check_string, check_text
+from omeda_async.errors import ApiError, BadRequest, NotFound, OmedaAsyncError, ServerError, SessionLost
+from omeda_async.providers._fields import check_id, check_integer, check_string, check_text, check_texts
 from omeda_async.providers._models import Answer
 from omeda_async.providers._responses import (
     MOST_ON_PAGES,
     NO_JSON,
     api_error,
     is_page,
+    judge,
     load_json,
     lowered,
     unreadable,
@@ -93,10 +94,7 @@ def build_query(query: TransactionQuery) -> Request:
         check_id("submit_key", query.submit_key)
     if query.form_status is not None:
         check_text("form_status", query.form_status)
-    if not isinstance(query.attributes, tuple):
-        raise InvalidRecord.of("attributes", "must be a list of names, not one string")
-    for attribute in query.attributes:
-        check_text("attributes", attribute)
+    check_texts("attributes", query.attributes, "names")
     check_integer("fetch_limit", query.fetch_limit, least=1, most=MOST_ON_A_PAGE)
     check_integer("fetch_offset", query.fetch_offset, least=0, most=2**31 - 1)
     return Request("POST", f"{_TRANSACTIONS}/query", orjson.dumps(query_to_wire(query)), _JSON)
@@ -221,13 +219,7 @@ def judge_cancel(record: TransactionCancel, found: TransactionPage | OmedaAsyncE
     statuses = {(row.form_status or "").strip().casefold() for row in rows if row.submit_key == record.submit_key}
     if len(statuses) != 1 or "" in statuses:
         return Verdict.UNDECIDED
-    match statuses.pop():
-        case "abandoned":
-            return Verdict.DONE
-        case "completed":
-            return Verdict.TOO_LATE
-        case status:  # one that is being abandoned is neither
-            return Verdict.UNDECIDED if status.startswith("abandon") else Verdict.NOT_DONE
+    return judge(statuses.pop(), done={"abandoned"}, too_late={"completed"}, under_way="abandon")
 
 
 def names_no_other(record: TransactionCancel, _: TransactionReceipt, response: Response) -> bool:

@@ -9,10 +9,17 @@ import attrs
 import orjson
 
 from omeda_async._operation import Operation, Request, Response, Verdict, Verification, reads_only
-from omeda_async.errors import BadRequest, Conflict, InvalidRecord, OmedaAsyncError
-from omeda_async.providers._fields import check_integer, check_string, check_text, path_segment, query_value
+from omeda_async.errors import BadRequest, Conflict, OmedaAsyncError
+from omeda_async.providers._fields import (
+    check_integer,
+    check_string,
+    check_text,
+    check_texts,
+    path_segment,
+    query_value,
+)
 from omeda_async.providers._models import Answer, to_id
-from omeda_async.providers._responses import MOST_ON_PAGES, api_error, load_json, lowered, text_of, unreadable
+from omeda_async.providers._responses import MOST_ON_PAGES, api_error, judge, load_json, lowered, text_of, unreadable
 from omeda_async.providers._structuring import set_fields
 from omeda_async.providers.ocamba._converter import CANCEL_WIRE, campaign_from
 from omeda_async.providers.ocamba.models import (
@@ -55,10 +62,7 @@ def build_list(query: CampaignQuery) -> Request:
     check_text("sort", query.sort)
     if query.search is not None:
         check_string("search", query.search)
-    if not isinstance(query.statuses, tuple):
-        raise InvalidRecord.of("statuses", "must be a list of statuses, not one string")
-    for status in query.statuses:
-        check_text("statuses", status)
+    check_texts("statuses", query.statuses, "statuses")
     parts = [f"page={query.page},{query.page_size}", f"sort={query_value(query.sort)}"]
     if query.statuses:
         parts.append(f"status=in:{','.join(map(query_value, query.statuses))}")
@@ -118,13 +122,7 @@ def judge_cancel(record: CampaignCancel, found: Campaign | OmedaAsyncError) -> V
     """Return what a campaign's status says of its cancel."""
     if not isinstance(found, Campaign) or found.id != record.campaign_id or found.status is None:
         return Verdict.UNDECIDED
-    match found.status.strip().casefold():
-        case "canceled" | "cancelled":
-            return Verdict.DONE
-        case "sent":
-            return Verdict.TOO_LATE
-        case status:  # the set is open: one that is being cancelled is neither
-            return Verdict.UNDECIDED if status.startswith("cancel") else Verdict.NOT_DONE
+    return judge(found.status, done={"canceled", "cancelled"}, too_late={"sent"}, under_way="cancel")
 
 
 GET: Final[Operation[GetCampaign, Campaign]] = Operation(

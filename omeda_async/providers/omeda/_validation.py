@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from omeda_async.errors import InvalidRecord
-from omeda_async.providers._fields import check_integer, check_string, check_text
+from omeda_async.providers._fields import check_integer, check_string, check_text, check_texts
 from omeda_async.providers.omeda._addresses import Addresses, check_address
 from omeda_async.providers.omeda._dates import check_date, check_future
 from omeda_async.providers.omeda.models import Deployment, DeploymentSearch, DeploymentUpdate, Tester
@@ -58,10 +58,7 @@ def check_search(search: DeploymentSearch) -> None:
         value = getattr(search, field)
         if value is not None:
             check(field, value)
-    if not isinstance(search.statuses, tuple):
-        raise InvalidRecord.of("statuses", "must be a list of statuses, not one string")
-    for status in search.statuses:
-        check_text("statuses", status)
+    check_texts("statuses", search.statuses, "statuses")
 
 
 def _check_recommendations(deployment: Deployment | DeploymentUpdate) -> None:

@@ -12,6 +12,7 @@ import attrs
 
 from omeda_async._operation import Verdict
 from omeda_async.errors import InvalidRecord, OmedaAsyncError
+from omeda_async.providers._responses import judge
 from omeda_async.providers.omeda._dates import to_central
 from omeda_async.providers.omeda._requests import (
     CancelDeployment,
@@ -25,7 +26,6 @@ from omeda_async.providers.omeda.models import DeploymentReceipt, DeploymentSear
 Making: TypeAlias = CreateDeployment | CloneDeployment
 M = TypeVar("M", CreateDeployment, CloneDeployment)
 
-_CANCELLED: Final = frozenset({"cancelled", "canceled"})
 _SENT: Final = frozenset({"sent", "sending", "sent or sending", "sent_or_sending"})
 _CLOCKS_APART: Final = timedelta(minutes=5)
 """How far Omeda's clock and ours may differ."""
@@ -56,12 +56,7 @@ def judge_cancel(params: CancelDeployment, found: DeploymentStatus | OmedaAsyncE
         return Verdict.UNDECIDED
     if not may_be(params.track_id, found.track_id):
         return Verdict.UNDECIDED
-    status = found.status.strip().casefold()
-    if status in _CANCELLED:
-        return Verdict.DONE
-    if status in _SENT:
-        return Verdict.TOO_LATE
-    return Verdict.UNDECIDED if status.startswith("cancel") else Verdict.NOT_DONE
+    return judge(found.status, done={"cancelled", "canceled"}, too_late=_SENT, under_way="cancel")
 
 
 @attrs.frozen(kw_only=True)
