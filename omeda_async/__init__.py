@@ -152,24 +152,12 @@ __all__ = [
 
 # Loaded when one of its names is first asked for: who does not use it does not wait for it.
 _LATER = {
-    "bulk": (
-        "Batcher",
-        "BatcherView",
-        "BulkRun",
-    ),
+    "bulk": ("Batcher", "BatcherView", "BulkRun"),
     "bulk.outbox.outbox": ("Outbox",),
     "bulk.shared.reports": ("ChunkReport", "ChunkStatus", "RunFilled"),
     "bulk.shared.run": ("SharedRun",),
-    "providers.journey_manager.models": (
-        "Transaction",
-        "TransactionCancel",
-        "TransactionReceipt",
-    ),
-    "providers.ocamba.models": (
-        "Campaign",
-        "CampaignCancel",
-        "CampaignReceipt",
-    ),
+    "providers.journey_manager.models": ("Transaction", "TransactionCancel", "TransactionReceipt"),
+    "providers.ocamba.models": ("Campaign", "CampaignCancel", "CampaignReceipt"),
     "providers.omeda.models": (
         "BrandOptOut",
         "ClientOptOut",

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -96,9 +97,11 @@ class Account:
         Raises:
             ConfigurationError: An option is out of range; the message names it.
         """
-        made = attrs.evolve(self)
-        made.retry = self.retry if retry is None else _checked(retry)
-        made.timeout, made.priority = self.timeout, self.priority
+        made = copy(self)
+        if retry is not None:
+            if not isinstance(retry, RetryPolicy):
+                raise ConfigurationError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
+            made.retry = retry
         if timeout is not None:
             check_duration("timeout", timeout)
             made.timeout = timeout
@@ -122,9 +125,3 @@ class Account:
 
 def _shortest(timeout: float, retry: RetryPolicy) -> float:
     return min(BEGIN_BEFORE, timeout, retry.deadline / 2)
-
-
-def _checked(retry: object) -> RetryPolicy:
-    if not isinstance(retry, RetryPolicy):
-        raise ConfigurationError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
-    return retry

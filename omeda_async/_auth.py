@@ -267,7 +267,7 @@ def bearer(token: str | Callable[[], str | Awaitable[str]]) -> Credentials:
             raise ConfigurationError("the token callable must return a non-empty printable string")
         return {"Authorization": f"Bearer {value}"}
 
-    return RenewableCredentials(load, lambda error: isinstance(error, AuthenticationFailed) and error.status == 401)
+    return RenewableCredentials(load, _is_unauthorized)
 
 
 def session(prepare: Callable[[], Awaitable[Headers]]) -> Credentials:
@@ -275,9 +275,8 @@ def session(prepare: Callable[[], Awaitable[Headers]]) -> Credentials:
 
     A 403 is no reason: it has four meanings at Journey Manager, and none is mended by logging in in a loop.
     """
-    return RenewableCredentials(
-        prepare,
-        lambda error: (
-            isinstance(error, SessionLost) or (isinstance(error, AuthenticationFailed) and error.status == 401)
-        ),
-    )
+    return RenewableCredentials(prepare, lambda error: isinstance(error, SessionLost) or _is_unauthorized(error))
+
+
+def _is_unauthorized(error: OmedaAsyncError) -> bool:
+    return isinstance(error, AuthenticationFailed) and error.status == 401

@@ -4,7 +4,7 @@ import asyncio
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -101,9 +101,8 @@ class SessionManager:
         if omeda is not None:
             from omeda_async.providers.omeda.client import OmedaClient  # noqa: PLC0415 a provider that is not used costs nothing to load
 
-            self._omeda = OmedaClient(
-                self._account("omeda", omeda, _omeda_credentials(omeda), omeda.app_id.reveal()), omeda
-            )
+            account = self._account("omeda", omeda, _omeda_credentials(omeda), omeda.app_id.reveal())
+            self._omeda = OmedaClient(account, omeda)
         if ocamba is not None:
             from omeda_async.providers.ocamba.client import OcambaClient  # noqa: PLC0415 a provider that is not used costs nothing to load
 
@@ -112,11 +111,8 @@ class SessionManager:
         if journey_manager is not None:
             from omeda_async.providers.journey_manager.client import JourneyManagerClient  # noqa: PLC0415 a provider that is not used costs nothing to load
 
-            credentials = self._journey_manager_credentials(journey_manager)
-            auth = journey_manager.auth
-            user = auth.user if isinstance(auth, BasicAuth) else None
-            bearer_token = revealed(auth.token) if isinstance(auth, BearerAuth) else None
-            account = self._account("journey_manager", journey_manager, credentials, user or _fixed(bearer_token))
+            credentials, user = self._journey_manager_credentials(journey_manager)
+            account = self._account("journey_manager", journey_manager, credentials, user)
             self._journey_manager = JourneyManagerClient(account)
 
     @classmethod
@@ -258,15 +254,11 @@ class SessionManager:
     ) -> Account:
         key = account_key(provider, settings, credential)
         self._network.proxy_for(settings.url)  # which refuses what is no proxy before anything is to be sent
-
-        def paused(seconds: float) -> None:
-            tell_pause(self._hooks, provider, seconds)
-
         account = Account(
             provider=provider,
             settings=settings,
             transport=lambda: self._transport,
-            limiter=self._limiter(settings, key, paused),
+            limiter=self._limiter(settings, key, partial(tell_pause, self._hooks, provider)),
             credentials=extended(credentials, {name: value.reveal() for name, value in settings.headers.items()}),
             hooks=self._hooks,
             activity=self._activity,
@@ -291,19 +283,22 @@ class SessionManager:
 
         return make_limiter(settings.rate_limit, account=key, on_pause=on_pause, uniform=chance)
 
-    def _journey_manager_credentials(self, settings: JourneyManagerSettings) -> Credentials:
+    def _journey_manager_credentials(self, settings: JourneyManagerSettings) -> tuple[Credentials, str | None]:
+        """Return what signs requests, and what tells whose they are; None where that may change."""
         auth = settings.auth
         if isinstance(auth, BasicAuth):
-            return fixed_credentials(auth.header, auth.password.reveal(), auth.header.removeprefix("Basic "))
+            secrets = auth.password.reveal(), auth.header.removeprefix("Basic ")
+            return fixed_credentials(auth.header, *secrets), auth.user
         if isinstance(auth, BearerAuth):
-            return bearer(revealed(auth.token))
+            token = revealed(auth.token)
+            return bearer(token), _fixed(token)
         prepare = auth.prepare
 
         async def open_session() -> Headers:
             headers: Mapping[str, str] = await prepare(self._transport.session_of(settings.url), settings.url)
             return headers
 
-        return session(open_session)
+        return session(open_session), None
 
 
 def _network(session: object, proxy: object, ssl: object, *, trust_env: bool) -> Network:

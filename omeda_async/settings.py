@@ -6,7 +6,6 @@ They take secrets as plain texts and keep each as a :class:`Secret`: it shows no
 
 import base64
 import enum
-import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -225,19 +224,14 @@ class OmedaSettings:
     @property
     def for_tests(self) -> bool:
         """Whether requests certainly go to no production: to the staging environment, or to this machine."""
-        return _is_for_tests(self.url, self.environment)
+        host = urlsplit(self.url).hostname or ""
+        staging = self.environment is Environment.STAGING or f"https://{host}" == OMEDA_HOSTS["staging"]
+        return (staging or is_loopback(host)) and f"https://{host}" != OMEDA_HOSTS["production"]
 
     @property
     def url(self) -> str:
         """The base URL that requests go to."""
         return (self.base_url or OMEDA_HOSTS[self.environment.value]).rstrip("/")
-
-
-@functools.lru_cache(maxsize=64)
-def _is_for_tests(url: str, environment: Environment) -> bool:
-    host = urlsplit(url).hostname or ""
-    staging = environment is Environment.STAGING or f"https://{host}" == OMEDA_HOSTS["staging"]
-    return (staging or is_loopback(host)) and f"https://{host}" != OMEDA_HOSTS["production"]
 
 
 @attrs.frozen(kw_only=True)
