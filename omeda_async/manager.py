@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from omeda_async._account import Account, account_key
 from omeda_async._activity import Activity
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from omeda_async.providers.ocamba.client import OcambaClient
     from omeda_async.providers.omeda.client import OmedaClient
 
+C = TypeVar("C")
 CLOSE_TIMEOUT = 30.0
 
 
@@ -155,9 +156,7 @@ class SessionManager:
         Raises:
             ConfigurationError: It is not configured.
         """
-        if self._omeda is None:
-            raise _not_configured("Omeda", "omeda=OmedaSettings(…)", NEEDS["omeda"])
-        return self._omeda
+        return _configured(self._omeda, "Omeda", "omeda", OmedaSettings)
 
     @property
     def ocamba(self) -> "OcambaClient":
@@ -166,9 +165,7 @@ class SessionManager:
         Raises:
             ConfigurationError: It is not configured.
         """
-        if self._ocamba is None:
-            raise _not_configured("Ocamba", "ocamba=OcambaSettings(…)", NEEDS["ocamba"])
-        return self._ocamba
+        return _configured(self._ocamba, "Ocamba", "ocamba", OcambaSettings)
 
     @property
     def journey_manager(self) -> "JourneyManagerClient":
@@ -177,10 +174,7 @@ class SessionManager:
         Raises:
             ConfigurationError: It is not configured.
         """
-        if self._journey_manager is None:
-            settings, needs = "journey_manager=JourneyManagerSettings(…)", NEEDS["journey_manager"]
-            raise _not_configured("Journey Manager", settings, needs)
-        return self._journey_manager
+        return _configured(self._journey_manager, "Journey Manager", "journey_manager", JourneyManagerSettings)
 
     def add_hook(self, hook: Hook) -> None:
         """Call one more function with every event from now on; also those of what is under way, from its next call on.
@@ -327,5 +321,9 @@ def _omeda_credentials(settings: OmedaSettings) -> Credentials:
     return FixedCredentials(headers, tuple(headers.values()))
 
 
-def _not_configured(name: str, settings: str, needs: str) -> ConfigurationError:
-    return ConfigurationError(f"{name} is not configured: give {settings}, or for from_env() set {needs}")
+def _configured(client: C | None, name: str, setting: str, kind: type[object]) -> C:
+    if client is None:
+        raise ConfigurationError(
+            f"{name} is not configured: give {setting}={kind.__name__}(…), or for from_env() set {NEEDS[setting]}"
+        )
+    return client

@@ -157,32 +157,32 @@ def _report(order: Order, run: BulkRun, ended: Ended) -> Exit:
     report, cause = run.report, run.stopped_by
     report = attrs.evolve(report, failures=tuple(_with_cause(outcome, cause) for outcome in report.failures))
     all_done = report.total == ended.rows and all(status.is_done for status in report.counts)
-    interrupted = ended.interrupted and not all_done
-    code = _code(ended, interrupted=interrupted, all_done=all_done)
-    through = interrupted or _is_settled(report, ended.rows)
+    ended.interrupted = ended.interrupted and not all_done
+    code = _code(ended, all_done=all_done)
+    through = ended.interrupted or _is_settled(report, ended.rows)
     stopped_by = None if cause is None or through else shown(_named(cause))
     try:
-        _show(order, report, ended, interrupted=interrupted, stopped_by=stopped_by)
+        _show(order, report, ended, stopped_by)
     except OutputLost as lost:
         sums = ", ".join(f"{count:,} {words(status)}" for status, count in report.counts.items())
         say(notes(), f"Error: {lost}; {counted(report.total, 'record')}: {sums}", "bold red")
         code = code or Exit.NOT_ALL_DONE
     else:
-        _advise(order, report.counts, ended, interrupted=interrupted)
+        _advise(order, report.counts, ended)
     if ended.output_failed:
         _tell_where_outcomes_are(order, ended.output_failed)
-    if _drawn(ended, report, stopped_by, interrupted=interrupted):
+    if _drawn(ended, report, stopped_by):
         return code
     return code or Exit.NOT_ALL_DONE
 
 
-def _drawn(ended: Ended, report: BulkReport, stopped_by: str | None, *, interrupted: bool) -> bool:
+def _drawn(ended: Ended, report: BulkReport, stopped_by: str | None) -> bool:
     """Write the page of a run, where one is asked for; False where it cannot be written."""
     if ended.pictures is None:
         return True
     cause = stopped_by or ("" if ended.failure is None else ended.failure.message)
     try:
-        ended.pictures.write(report, ended.rows, cause, interrupted=interrupted, unlisted=ended.broken_off)
+        ended.pictures.write(report, ended.rows, cause, interrupted=ended.interrupted, unlisted=ended.broken_off)
     except ConfigurationError as problem:
         say(notes(), f"Error: {shown(problem.message)}", "bold red")
         return False
@@ -193,22 +193,22 @@ def _named(cause: OmedaAsyncError) -> str:
     return f"{cause.provider}: {advice(cause)}" if cause.provider else advice(cause)
 
 
-def _code(ended: Ended, *, interrupted: bool, all_done: bool) -> Exit:
+def _code(ended: Ended, *, all_done: bool) -> Exit:
     if isinstance(ended.failure, JournalError):
         return Exit.JOURNAL_FAILED
-    if interrupted:
+    if ended.interrupted:
         return Exit.INTERRUPTED
     return Exit.DONE if all_done and not ended.output_failed and ended.failure is None else Exit.NOT_ALL_DONE
 
 
-def _show(order: Order, report: BulkReport, ended: Ended, *, interrupted: bool, stopped_by: str | None) -> None:
+def _show(order: Order, report: BulkReport, ended: Ended, stopped_by: str | None) -> None:
     if order.asked.format is Format.JSON:
         failed = (ended.output_failed or None) if ended.failure is None else advice(ended.failure)
-        about = {"operation": order.title, **order.where, "interrupted": interrupted, "stopped_by": stopped_by}
+        about = {"operation": order.title, **order.where, "interrupted": ended.interrupted, "stopped_by": stopped_by}
         print_json(summary(report, **about, failure=failed))
     else:
         title = f"{order.title} {order.whereabouts}"
-        show_report(results(), report, title, cause=stopped_by, stopped=interrupted, rest=_rest(order, ended))
+        show_report(results(), report, title, cause=stopped_by, stopped=ended.interrupted, rest=_rest(order, ended))
 
 
 def _rest(order: Order, ended: Ended) -> str:
@@ -218,12 +218,12 @@ def _rest(order: Order, ended: Ended) -> str:
     return f"{order.asked.output or '--output FILE'} has them all"
 
 
-def _advise(order: Order, counts: dict[OutcomeStatus, int], ended: Ended, *, interrupted: bool) -> None:
+def _advise(order: Order, counts: dict[OutcomeStatus, int], ended: Ended) -> None:
     if ended.failure is not None:
         say(notes(), f"Error: {shown(advice(ended.failure))}.{_way_on(order, ended.failure)}", "bold red")
-    elif interrupted and order.asked.journal:
+    elif ended.interrupted and order.asked.journal:
         say(notes(), "Interrupted. The same command goes on where this one stopped.", "bold")
-    elif interrupted:
+    elif ended.interrupted:
         say(notes(), "Interrupted. With --journal RUN.sqlite3 the same command could go on.", "bold")
     elif counts.get(OutcomeStatus.UNKNOWN):
         say(notes(), "Unknown means that the answer was lost: look at these before you send them again.", "bold")
