@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any, Final, TypeVar, get_args, get_origin
 
 import attrs
@@ -13,7 +12,7 @@ from cattrs.preconf.orjson import OrjsonConverter, make_converter as make_orjson
 from cattrs.v import format_exception
 
 from omeda_async.errors import InvalidRecord
-from omeda_async.providers._fields import moment_of, type_reason
+from omeda_async.providers._fields import type_reason
 
 M = TypeVar("M")
 
@@ -29,7 +28,6 @@ def make_strict_converter() -> OrjsonConverter:
     for exact in (str, int, bool):
         converter.register_structure_hook(exact, _only_itself)
     converter.register_structure_hook_func(_is_tuple, _exact_tuple)
-    converter.register_structure_hook(datetime, lambda value, _: moment_of(value))
     return converter
 
 

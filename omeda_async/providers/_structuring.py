@@ -17,7 +17,6 @@ M = TypeVar("M")
 
 _MAPPINGS: Final = (dict, Mapping)  # first what it mostly is: an abstract class takes long to ask
 _PLAIN: Final = frozenset({str, int, datetime, NoneType})
-"""Where a field is not for one of these, the checks of its request refuse it in the same words as ``_strict``."""
 
 
 class RecordReader(Generic[M]):
@@ -44,80 +43,81 @@ class RecordReader(Generic[M]):
             defaults: What fields hold that are unset in the record.
 
         Raises:
-            InvalidRecord: A name in a mapping is unknown, missing or given twice, or a value has the wrong type.
+            InvalidRecord: A name in a mapping is unknown, missing or given twice, or a key or a date is none.
         """
         if isinstance(obj, str):
             return self._make(obj, **defaults)
         if isinstance(obj, _MAPPINGS):
-            usual = self._usual(obj, defaults)
-            if usual is not None:
-                return usual
-            obj = structure_record(self._cls, self._names, obj, id_field=self._id)
+            return self._of_mapping(obj, defaults)
         if not isinstance(obj, self._cls):
             row = mapping_of(obj)
             return self._make(obj, **defaults) if row is None else self.read(row, **defaults)
         unset = {field: value for field, value in defaults.items() if getattr(obj, field) is None}
         return attrs.evolve(obj, **unset) if unset else obj  # type: ignore[misc]  # M is one of our models
 
-    def _usual(self, obj: Mapping[Any, Any], defaults: Mapping[str, Any]) -> M | None:
-        """Return the model for a mapping of plain values; None where it has to be looked at more closely."""
-        given: dict[str, Any] = {}
-        for name, value in obj.items():
-            field = self._names.get(name)
-            if field is None or field in given or type(value) not in _PLAIN:
-                return None
-            given[field] = value
-        try:
-            for field in self._dates:
-                if given.get(field) is not None:
-                    given[field] = moment_of(given[field])
-        except (TypeError, ValueError):
-            return None
+    def _of_mapping(self, obj: Mapping[Any, Any], defaults: Mapping[str, Any]) -> M:
+        given = by_field(obj, self._names)
         if self._id not in given:
-            return None
+            raise InvalidRecord.of(self._id, "is missing or empty: give it a value")
+        if type(given[self._id]) is not str:
+            check_id(self._id, to_id(given[self._id]))  # which says most about what is no id
         if given.get("key") is not None:
             check_key(given["key"])
+        for field in self._dates:
+            if given.get(field) is not None:
+                try:
+                    given[field] = moment_of(given[field])
+                except (TypeError, ValueError) as error:
+                    raise InvalidRecord.of(field, str(error)) from error
         for field, value in defaults.items():
             if given.get(field) is None:
                 given[field] = value
         return self._make(**given)
 
 
-def structure_record(
-    cls: type[M], names: Mapping[str, str], obj: Mapping[Any, Any], also: str = "", *, id_field: str | None = None
-) -> M:
-    """Return the model for a mapping with Python names, wire names, or ``id``.
+def by_field(obj: Mapping[Any, Any], names: Mapping[str, str], known: str = "") -> dict[str, Any]:
+    """Return what a mapping holds by the Python names of the fields, in Python's own types.
 
     Args:
-        cls: The model.
-        names: Every name that is understood, and the Python name of the field it stands for.
         obj: What the caller gave.
-        also: The fields to list where a name is unknown; by default those of the model.
-        id_field: The field that is an id, and may be an integer.
+        names: Every name that is understood, and the field it stands for.
+        known: The fields to list where a name is none of these; by default all that they stand for.
 
     Raises:
-        InvalidRecord: A name is unknown, missing or given twice, or a value has the wrong type.
+        InvalidRecord: A name is unknown, or stands for the same field as another.
     """
     given: dict[str, Any] = {}
     for name, value in obj.items():
         field = names.get(name) if isinstance(name, str) else None
         if field is None:
-            known = also or ", ".join(sorted(set(names.values())))
+            known = known or ", ".join(sorted(set(names.values())))
             raise InvalidRecord.of(mask_emails(str(name))[:80], f"is no field of a record; known are {known}")
         if field in given:
             raise InvalidRecord.of(field, "is given twice, under two names")
-        given[field] = tuple(value) if isinstance(value, Iterator) else to_plain(value)  # it is read twice below
+        given[field] = value if type(value) in _PLAIN else to_plain(value)
+    return given
+
+
+def structure_record(cls: type[M], names: Mapping[str, str], obj: Mapping[Any, Any], known: str = "") -> M:
+    """Return the model for a mapping with Python names or wire names.
+
+    Args:
+        cls: The model.
+        names: As for ``by_field``.
+        obj: What the caller gave.
+        known: As for ``by_field``.
+
+    Raises:
+        InvalidRecord: A name is unknown, missing or given twice, or a value has the wrong type.
+    """
+    given = by_field(obj, names, known)
+    given = {field: tuple(value) if isinstance(value, Iterator) else value for field, value in given.items()}
     key = given.pop("key", None)
     if key is not None:
         check_key(key)
-    if id_field in given:
-        given[id_field] = to_id(given[id_field])
-        if not isinstance(given[id_field], str):
-            check_id(id_field, given[id_field])  # which says most about what is no id
     from omeda_async.providers._strict import structure  # noqa: PLC0415 it takes long to load, and few records need it
 
-    record = structure(cls, given)
-    return record if key is None else attrs.evolve(record, key=key)  # type: ignore[misc]  # M is one of our models
+    return attrs.evolve(structure(cls, given), key=key)  # type: ignore[misc]  # M is one of our models
 
 
 def set_fields(record: Any, names: Mapping[str, str]) -> dict[str, Any]:
