@@ -6,9 +6,11 @@ The providers themselves are in :mod:`omeda_async.sandbox`, and fixtures for bot
 import asyncio
 import selectors
 import threading
-from collections.abc import Coroutine
-from contextlib import AbstractContextManager
+from collections.abc import Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+from unittest import mock
 
 from omeda_async import _clock
 
@@ -91,6 +93,14 @@ def mocked_responses(**options: Any) -> "AbstractContextManager[aioresponses]":
     Raises:
         ModuleNotFoundError: aioresponses is not installed.
     """
-    from omeda_async._mocked import mocked_responses as mocked  # noqa: PLC0415 who moves the clock alone needs no aiohttp
+    import aiohttp  # noqa: PLC0415 who moves the clock alone needs neither
+    from aioresponses import aioresponses, core  # noqa: PLC0415 the same
 
-    return mocked(**options)
+    response = partial(aiohttp.ClientResponse, stream_writer=mock.Mock(output_size=0))
+
+    @contextmanager
+    def mocking() -> "Iterator[aioresponses]":
+        with mock.patch.object(core, "ClientResponse", response), aioresponses(**options) as mocked:
+            yield mocked
+
+    return mocking()

@@ -168,8 +168,7 @@ ROWS: list[tuple[str, str, str]] = [
         r"attrs|orjson|charset_normalizer(\..*)?|python_calamine",
     ),
     (r"otel", r"errors|events|_version", r"opentelemetry(\..*)?"),
-    (r"testing", r"_clock|_mocked", r"aioresponses"),
-    (r"_mocked", r"", r"aiohttp|aioresponses"),
+    (r"testing", r"_clock", r"aiohttp|aioresponses"),
     (r"pytest_plugin", r"limits|sandbox|_environment|", r"pytest_asyncio"),
     (r"report(\._(failures|story|page|lines))?", rf"outcomes|_(masking|row)|{OWN}", r"attrs|orjson"),
     (r"report\._timeline", r"events|limits|_clock", r"attrs"),
@@ -188,7 +187,7 @@ ROWS: list[tuple[str, str, str]] = [
 
 # What only some modules may touch, by the dotted name imported.
 SPECIAL: list[tuple[str, str]] = [
-    (r"aiohttp(?!\.web(\.|$)).*", r"_transport|_requests|_passage|_body|_failures|_mocked"),
+    (r"aiohttp(?!\.web(\.|$)).*", r"_transport|_requests|_passage|_body|_failures|testing"),
     (r"aiohttp\.web(\..*)?", r"sandbox\._server"),
     (r"email_validator.*", r"providers\.omeda\._addresses"),
     (r"aiolimiter.*", r"limits\._limiter"),

@@ -15,7 +15,7 @@ ROOT = Path(omeda_async.__file__).parent
 PYTHON = re.compile(r"(?<![\w'\".-])[a-z]\w+=(?!=)|\b[A-Z]\w+Settings\b|\bin Python\b|http_session")
 NOT_BY_A_COMMAND = re.compile(
     # What only a program can do: sessions, data frames, tokens that are called, batchers, waits for one call.
-    r"(_account|_checks|_passage|_requests|manager|settings|events|otel|testing|_mocked|pytest_plugin)\.py"
+    r"(_account|_checks|_passage|_requests|manager|settings|events|otel|testing|pytest_plugin)\.py"
     r"|bulk/(_given|_batcher_view)\.py|bulk/outbox/|limits/_refusals\.py|sandbox/|cli/|providers/omeda/client\.py"
 )
 """Modules whose words no command can show."""
