@@ -249,15 +249,10 @@ def _secrets_in(name: str, value: str) -> Iterator[str]:
     yield from (piece for piece in (value, *pieces) if len(piece) >= LEAST_SECRET)
 
 
-def fixed_credentials(authorization: str, *secrets: str) -> Credentials:
-    """Sign with an Authorization header."""
-    return FixedCredentials({"Authorization": authorization}, secrets)
-
-
 def bearer(token: str | Callable[[], str | Awaitable[str]]) -> Credentials:
     """Sign with a bearer token; one from a callable is asked for once more on 401."""
     if isinstance(token, str):
-        return fixed_credentials(f"Bearer {token}", token)
+        return FixedCredentials({"Authorization": f"Bearer {token}"}, (token,))
 
     async def load() -> Headers:
         given = token()

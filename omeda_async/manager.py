@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from omeda_async._account import Account, account_key
 from omeda_async._activity import Activity
-from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, extended, fixed_credentials, session
+from omeda_async._auth import Credentials, FixedCredentials, Headers, bearer, extended, session
 from omeda_async._checks import check_duration, check_flag
 from omeda_async._decide import chance
 from omeda_async._environment import NEEDS, proxy_variables, settings_from_env
@@ -282,7 +282,7 @@ class SessionManager:
         auth = settings.auth
         if isinstance(auth, BasicAuth):
             secrets = auth.password.reveal(), auth.header.removeprefix("Basic ")
-            return fixed_credentials(auth.header, *secrets), auth.user
+            return FixedCredentials({"Authorization": auth.header}, secrets), auth.user
         if isinstance(auth, BearerAuth):
             token = revealed(auth.token)
             return bearer(token), _fixed(token)

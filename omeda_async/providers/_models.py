@@ -37,11 +37,6 @@ def to_id(value: str | SupportsIndex) -> str:
     return value  # type: ignore[return-value]  # its check says what it must be
 
 
-def to_id_or_none(value: str | SupportsIndex | None) -> str | None:
-    """Return an id like :func:`to_id`, or None."""
-    return None if value is None else to_id(value)
-
-
 def to_plain(value: Any) -> Any:
     """Return Python's own string or integer for one of numpy's, or of another class of its kind."""
     if type(value) in {str, int, bool}:

@@ -9,7 +9,7 @@ from typing import Any, SupportsIndex, TypeAlias
 import attrs
 
 from omeda_async._masking import masked_repr
-from omeda_async.providers._models import UNKEPT, to_id, to_id_or_none, to_tuple
+from omeda_async.providers._models import UNKEPT, to_id, to_tuple
 
 
 @attrs.frozen
@@ -61,7 +61,7 @@ class TransactionQuery:
     ``submit_key`` lifts both restrictions, a ``form_status`` the first.
     """
 
-    submit_key: str | None = attrs.field(default=None, converter=to_id_or_none)
+    submit_key: str | None = attrs.field(default=None, converter=attrs.converters.optional(to_id))
     form_status: str | None = None
     attributes: tuple[str, ...] = attrs.field(default=(), converter=to_tuple)
     """What to show of each, by Journey Manager's names; any iterable, an empty one means everything."""
