@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from types import NoneType
+from types import MappingProxyType, NoneType
 from typing import Any, Final, Generic, TypeVar, get_args
 
 import attrs
@@ -24,15 +24,16 @@ class RecordReader(Generic[M]):
 
     Args:
         cls: The model. Its first field is the id; the others are strings, dates and the caller's key.
-        names: Every name that is understood in a mapping, and the Python name of the field it stands for.
+        wire_names: What is understood in a mapping besides the names of its fields and ``id``, and the field that each
+            name stands for.
     """
 
-    def __init__(self, cls: type[M], names: Mapping[str, str]) -> None:
+    def __init__(self, cls: type[M], wire_names: Mapping[str, str] = MappingProxyType({})) -> None:
         self._cls = cls
         self._make: Callable[..., M] = cls
-        self._names = names
         fields = attrs.fields(cls)  # type: ignore[arg-type]  # M is one of our models
         self._id = fields[0].name
+        self._names = {field.name: field.name for field in fields} | {"id": self._id, **wire_names}
         self._dates = [field.name for field in fields if datetime in get_args(field.type)]
 
     def read(self, obj: Any, **defaults: Any) -> M:

@@ -18,7 +18,6 @@ TITLES: Final = {
     "transactions.cancel_many": ("Cancel transactions", "cancel-transactions"),
 }
 """What each operation is called, and its command."""
-PROVIDERS: Final = {"omeda": "Omeda", "ocamba": "Ocamba", "journey_manager": "Journey Manager"}
 _OPTIONS: Final = ("reason", "milestones")
 
 
@@ -49,7 +48,7 @@ def story_of(
     title, _ = TITLES.get(status.operation, (status.operation, ""))
     runs = [*_runs(status)] if status.chunks is None else []
     return Story(
-        title=f"{title} at {PROVIDERS.get(status.provider, status.provider)}",
+        title=f"{title} at {status.provider.replace('_', ' ').title()}",
         place=urlsplit(status.base_url).netloc.rpartition("@")[2],
         source="journal",
         state=_state(status),

@@ -12,9 +12,8 @@ CANCEL_WIRE: Final[Mapping[str, str]] = MappingProxyType(
     {"submit_key": "submitKey", "reason": "reason", "milestones": "milestones"}
 )
 """The wire names of a cancel's parameters. What is unset is left out: an attribute too many is refused."""
-_NAMES: Final = {**{name: name for name in CANCEL_WIRE}, "submitKey": "submit_key", "id": "submit_key", "key": "key"}
 
-cancel_from: Final = RecordReader(TransactionCancel, _NAMES).read
+cancel_from: Final = RecordReader(TransactionCancel, {"submitKey": "submit_key"}).read
 """Returns the ``TransactionCancel`` for a submit key, a ``TransactionCancel``, or a mapping.
 
 A mapping has Python or wire names, or ``id``.

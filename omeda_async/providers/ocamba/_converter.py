@@ -11,9 +11,7 @@ from omeda_async.providers.ocamba.models import Campaign, CampaignCancel
 
 CANCEL_WIRE: Final[Mapping[str, str]] = MappingProxyType({"reason": "reason"})
 """The wire names of what the body of a cancel holds; the id is in its path."""
-_NAMES: Final = {"campaign_id": "campaign_id", "id": "campaign_id", "reason": "reason", "key": "key"}
-
-cancel_from: Final = RecordReader(CampaignCancel, _NAMES).read
+cancel_from: Final = RecordReader(CampaignCancel).read
 """Returns the ``CampaignCancel`` for a campaign id, a ``CampaignCancel``, or a mapping with its fields, or ``id``."""
 
 
