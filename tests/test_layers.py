@@ -76,15 +76,14 @@ ROWS: list[tuple[str, str, str]] = [
     (r"providers\._models", r"", r""),
     (r"providers\._responses", r"errors|_masking|_operation|_retry_after", r"orjson"),
     (r"providers\._fields", r"errors|_empty|_ids|_tables", r""),
-    (r"providers\._strict", r"errors|providers\._fields", r"attrs|cattrs(\..*)?"),
-    (r"providers\._structuring", r"errors|_masking|_row|providers\._(models|fields|strict)", r"attrs"),
+    (r"providers\._structuring", r"errors|_masking|_row|providers\._(models|fields)", r"attrs"),
     (r"providers\._pages", r"errors|_operation", r""),
     (r"providers\._cancels", r"errors|_operation|bulk|providers\._fields", r""),
     (r"providers\.[a-z_]+\.models", r"_masking|providers\._models", r"attrs"),
     (r"providers\.omeda\._addresses", r"errors|_characters|_empty|_ids", r"email_validator"),
     (
-        r"providers\.[a-z_]+\._(converter|validation|dates|culprits)",
-        rf"errors|_row|_levels|_empty|_ids|providers\._(models|responses|fields|structuring|strict)|{OWN}",
+        r"providers\.[a-z_]+\._(converter|strict|validation|dates|culprits)",
+        rf"errors|_row|_levels|_empty|_ids|providers\._(models|responses|fields|structuring)|{OWN}",
         r"attrs|orjson|cattrs(\..*)?",
     ),
     (

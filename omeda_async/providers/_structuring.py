@@ -1,6 +1,6 @@
 """From what callers give for records to models, strictly, and back to what goes out: the same for all providers."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import MappingProxyType, NoneType
 from typing import Any, Final, Generic, TypeVar, get_args
@@ -97,28 +97,6 @@ def by_field(obj: Mapping[Any, Any], names: Mapping[str, str], known: str = "") 
             raise InvalidRecord.of(field, "is given twice, under two names")
         given[field] = value if type(value) in _PLAIN else to_plain(value)
     return given
-
-
-def structure_record(cls: type[M], names: Mapping[str, str], obj: Mapping[Any, Any], known: str = "") -> M:
-    """Return the model for a mapping with Python names or wire names.
-
-    Args:
-        cls: The model.
-        names: As for ``by_field``.
-        obj: What the caller gave.
-        known: As for ``by_field``.
-
-    Raises:
-        InvalidRecord: A name is unknown, missing or given twice, or a value has the wrong type.
-    """
-    given = by_field(obj, names, known)
-    given = {field: tuple(value) if isinstance(value, Iterator) else value for field, value in given.items()}
-    key = given.pop("key", None)
-    if key is not None:
-        check_key(key)
-    from omeda_async.providers._strict import structure  # noqa: PLC0415 it takes long to load, and few records need it
-
-    return attrs.evolve(structure(cls, given), key=key)  # type: ignore[misc]  # M is one of our models
 
 
 def set_fields(record: Any, names: Mapping[str, str]) -> dict[str, Any]:

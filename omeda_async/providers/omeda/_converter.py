@@ -24,10 +24,10 @@ from omeda_async.providers._fields import (
     type_reason,
 )
 from omeda_async.providers._models import to_plain, to_tuple
-from omeda_async.providers._strict import make_strict_converter, register_wire_names
-from omeda_async.providers._structuring import RecordReader, structure_record
+from omeda_async.providers._structuring import RecordReader
 from omeda_async.providers.omeda._addresses import Addresses, check_address, is_plain_address
 from omeda_async.providers.omeda._dates import to_central
+from omeda_async.providers.omeda._strict import make_strict_converter, register_wire_names, structure_record
 from omeda_async.providers.omeda.models import (
     BrandOptOut,
     ClientOptOut,
@@ -317,4 +317,4 @@ def opt_out_from(obj: Any) -> OptOut:
         record: OptOut = kind(**fields)  # by the fields' own names; entry_of checks what they hold
         return record
     # The level follows from the ids: of whoever has mistaken the name of one it would not be the level that was meant.
-    return structure_record(kind, names, fields, "" if named else _EVERY_FIELD)
+    return structure_record(_converter, kind, names, fields, "" if named else _EVERY_FIELD)

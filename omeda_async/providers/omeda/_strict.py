@@ -1,7 +1,7 @@
-"""Strict conversion of models with cattrs, which takes long to load: only where it is needed is this imported."""
+"""Strict conversion of models with cattrs, which takes long to load: the other providers do without."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar, get_args, get_origin
 
 import attrs
@@ -12,7 +12,8 @@ from cattrs.preconf.orjson import OrjsonConverter, make_converter as make_orjson
 from cattrs.v import format_exception
 
 from omeda_async.errors import InvalidRecord
-from omeda_async.providers._fields import type_reason
+from omeda_async.providers._fields import check_key, type_reason
+from omeda_async.providers._structuring import by_field
 
 M = TypeVar("M")
 
@@ -48,9 +49,6 @@ def _exact_tuple(value: object, kind: Any) -> tuple[Any, ...]:
     return tuple(_only_itself(item, wanted) for item in value)
 
 
-_converter: Final = make_strict_converter()
-
-
 def register_wire_names(converter: OrjsonConverter, cls: type, names: Mapping[str, str]) -> None:
     """Teach a converter the wire names of a model. Fields that are unset are left out.
 
@@ -70,14 +68,28 @@ def register_wire_names(converter: OrjsonConverter, cls: type, names: Mapping[st
     converter.register_unstructure_hook(cls, make_dict_unstructure_fn(cls, converter, **renamed))
 
 
-def structure(cls: type[M], given: Mapping[str, Any]) -> M:
-    """Return the model for the fields given.
+def structure_record(
+    converter: OrjsonConverter, cls: type[M], names: Mapping[str, str], obj: Mapping[Any, Any], known: str = ""
+) -> M:
+    """Return the model for a mapping with Python names or wire names.
+
+    Args:
+        converter: The converter.
+        cls: The model.
+        names: Every name that is understood, and the field it stands for.
+        obj: What the caller gave.
+        known: The fields to list where a name is unknown; by default those of the model.
 
     Raises:
-        InvalidRecord: A field is missing, or a value has the wrong type.
+        InvalidRecord: A name is unknown, missing or given twice, or a value has the wrong type.
     """
+    given = by_field(obj, names, known)
+    given = {field: tuple(value) if isinstance(value, Iterator) else value for field, value in given.items()}
+    key = given.pop("key", None)
+    if key is not None:
+        check_key(key)
     try:
-        return _converter.structure(given, cls)
+        return attrs.evolve(converter.structure(given, cls), key=key)  # type: ignore[misc]  # M is one of our models
     except (cattrs.BaseValidationError, TypeError, ValueError) as problem:
         raise _invalid(problem) from problem
 
