@@ -32,7 +32,7 @@ nitpicky = True
 _ELSEWHERE = (
     "aiohttp|aioresponses|asyncio|collections|contextlib|datetime|opentelemetry|os|pathlib|procrastinate|ssl|types"
 )
-_TYPE_VARIABLES = "Record|Receipt|Record_co|Receipt_co|CancelT|OptOutT|RowT|AnyOptOut|ApiErrorT|T"
+_TYPE_VARIABLES = "Record|Receipt|Record_co|Receipt_co|CancelT|OptOutT|AnyOptOut|ApiErrorT|T"
 nitpick_ignore_regex = [
     (r"py:.*", rf"({_ELSEWHERE})(\..*)?"),  # looking them up would take the network
     (

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Deployments", "OmedaClient", "OptOuts"]
 
-OptOutT = TypeVar("OptOutT", bound=AnyOptOut)
-RowT = TypeVar("RowT", bound=Mapping[Any, Any])
+OptOutT = TypeVar("OptOutT", bound=AnyOptOut | Mapping[Any, Any])
 
 
 class OmedaClient:
@@ -179,18 +178,7 @@ class OptOuts:
     ) -> BulkRun[OptOutT, OptOutReceipt]: ...
 
     @overload
-    def submit_many(
-        self,
-        records: Records[RowT],
-        *,
-        max_entries: int = ...,
-        max_bytes: int = ...,
-        allow_odd_addresses: bool | None = ...,
-        **options: Unpack[BulkOptions],
-    ) -> BulkRun[RowT, OptOutReceipt]: ...
-
-    @overload
-    def submit_many(
+    def submit_many(  # type: ignore[overload-cannot-match]  # it does: mypy finds no OptOutT for a list of both
         self,
         records: Records[OptOutRecord],
         *,
