@@ -14,7 +14,7 @@ try:
 except ModuleNotFoundError as error:
     needs = "omeda_async.otel needs OpenTelemetry: pip install 'omeda-async[otel]'"
     raise ModuleNotFoundError(needs, name=error.name) from error
-from opentelemetry.metrics import MeterProvider, get_meter
+from opentelemetry.metrics import Histogram, MeterProvider, get_meter
 from opentelemetry.trace import (
     Link,
     Span,
@@ -208,47 +208,31 @@ class _Metrics:
 
     def __init__(self, provider: MeterProvider | None) -> None:
         meter = get_meter(__name__, __version__, provider, SCHEMA_URL)
-        self._duration = meter.create_histogram(
-            "http.client.request.duration",
-            unit="s",
-            description="Duration of HTTP client requests.",
-            explicit_bucket_boundaries_advisory=SECONDS,
-        )
+        count = meter.create_counter
+
+        def timed(name: str, what: str, bounds: Sequence[float]) -> Histogram:
+            return meter.create_histogram(name, "s", what, explicit_bucket_boundaries_advisory=bounds)
+
+        self._duration = timed("http.client.request.duration", "Duration of HTTP client requests.", SECONDS)
         self._active = meter.create_up_down_counter(
-            "http.client.active_requests", unit="{request}", description="Number of active HTTP requests."
+            "http.client.active_requests", "{request}", "Number of active HTTP requests."
         )
-        self._attempts = meter.create_counter(
-            "omeda_async.attempts", unit="{request}", description="HTTP requests made, retries and reads included."
+        self._attempts = count("omeda_async.attempts", "{request}", "HTTP requests made, retries and reads included.")
+        self._waits = timed(
+            "omeda_async.limiter.wait.duration", "How long requests have waited for the limiter.", WAITS
         )
-        self._waits = meter.create_histogram(
-            "omeda_async.limiter.wait.duration",
-            unit="s",
-            description="How long requests have waited for the limiter.",
-            explicit_bucket_boundaries_advisory=WAITS,
-        )
-        self._outcomes = meter.create_counter(
-            "omeda_async.outcomes", unit="{record}", description="Records with an outcome, by its status."
-        )
-        self._refusals = meter.create_counter(
+        self._outcomes = count("omeda_async.outcomes", "{record}", "Records with an outcome, by its status.")
+        self._refusals = count(
             "omeda_async.refusals",
-            unit="{refusal}",
-            description="Requests refused for limits by the provider, and calls that were not made for them.",
+            "{refusal}",
+            "Requests refused for limits by the provider, and calls that were not made for them.",
         )
-        self._retries = meter.create_counter(
-            "omeda_async.retries", unit="{request}", description="Requests that were to be made again."
+        self._retries = count("omeda_async.retries", "{request}", "Requests that were to be made again.")
+        self._pauses = timed(
+            "omeda_async.pause.duration", "How long whole accounts have had to wait, as a provider asked for it.", WAITS
         )
-        self._pauses = meter.create_histogram(
-            "omeda_async.pause.duration",
-            unit="s",
-            description="How long whole accounts have had to wait, as a provider asked for it.",
-            explicit_bucket_boundaries_advisory=WAITS,
-        )
-        self._unclaimed = meter.create_counter(
-            "omeda_async.outcomes.unclaimed", unit="{record}", description="Outcomes that nobody awaited any more."
-        )
-        self._breaker = meter.create_counter(
-            "omeda_async.breaker.changes", unit="{change}", description="How often sending was ended or begun again."
-        )
+        self._unclaimed = count("omeda_async.outcomes.unclaimed", "{record}", "Outcomes that nobody awaited any more.")
+        self._breaker = count("omeda_async.breaker.changes", "{change}", "How often sending was ended or begun again.")
         self._in_flight: dict[str | None, dict[str, Any]] = {}
 
     def attempt_started(self, event: AttemptStarted) -> None:
