@@ -14,7 +14,8 @@ from typing import Any, BinaryIO
 
 import attrs
 
-from omeda_async import BulkReport, ConfigurationError, InvalidRecord, OmedaAsyncError, Outcome
+from omeda_async import BulkReport, InvalidRecord, OmedaAsyncError, Outcome
+from omeda_async.cli._files import refusing
 from omeda_async.cli._screen import escaped, shown
 from omeda_async.cli._words import in_command, words
 from omeda_async.rows import Row
@@ -248,12 +249,10 @@ def writing(path: str | None) -> Iterator[Lines]:
     if path is None:
         yield Lines(None)
         return
-    try:
+    with refusing(f"{path} cannot be written"):
         file = Path(path).open("ab", buffering=0)  # noqa: SIM115 it is closed below
         if not is_regular(file):
             os.set_blocking(file.fileno(), False)
-    except OSError as problem:
-        raise ConfigurationError(f"{path} cannot be written: {problem.strerror}") from problem
     try:
         yield Lines(file, _csv_line, _csv(COLUMNS)) if Path(path).suffix.lower() == ".csv" else Lines(file)
     finally:

@@ -9,6 +9,7 @@ import typer
 
 from omeda_async import ConfigurationError
 from omeda_async.cli._demo_data import seed_sandbox, write_files
+from omeda_async.cli._files import refusing
 from omeda_async.cli._screen import complaints, counted, notes, say
 from omeda_async.cli._signals import handle_signals
 from omeda_async.sandbox import Fault, Sandbox, serve
@@ -21,11 +22,11 @@ def run_sandbox(*, port: int, faults: Iterable[str], seed: int, latency: float, 
         server = Sandbox(port=port, seed=seed, latency=latency)
         if demo_data is not None:
             seed_sandbox(server)
-            _write(demo_data)
-        try:
+            with refusing(f"{demo_data} cannot be written"):
+                for path in write_files(demo_data):
+                    say(notes(), f"wrote {path}", "dim")
+        with refusing(f"port {port} cannot be used"):
             asyncio.run(_serve(server, arranged))
-        except OSError as problem:
-            raise ConfigurationError(f"port {port} cannot be used: {problem.strerror}") from problem
 
 
 def _fault(text: str) -> Fault:
@@ -33,14 +34,6 @@ def _fault(text: str) -> Fault:
         return Fault.parse(text)
     except ValueError as problem:
         raise ConfigurationError(f"--fault {text!r}: {problem}") from problem
-
-
-def _write(directory: Path) -> None:
-    try:
-        for path in write_files(directory):
-            say(notes(), f"wrote {path}", "dim")
-    except OSError as problem:
-        raise ConfigurationError(f"{directory} cannot be written: {problem.strerror}") from problem
 
 
 async def _serve(server: Sandbox, faults: Iterable[Fault]) -> None:

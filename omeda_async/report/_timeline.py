@@ -117,7 +117,8 @@ class Timeline:
         if isinstance(event, AttemptStarted):
             self._begin(event, now)
         elif isinstance(event, AttemptEnded):
-            self._end(event, now)
+            _count(self._answers[_kind(event)], self._bucket(now))
+            self._answer.add(event.seconds)
         elif isinstance(event, RetryPlanned):
             self._retries.setdefault(event.error, Wait()).add(event.wait)
         elif isinstance(event, AccountPaused):
@@ -133,10 +134,6 @@ class Timeline:
             self._asked.add(asked)
         if event.waited - asked > LEAST:
             self._limit.add(event.waited - asked)
-
-    def _end(self, event: AttemptEnded, now: float) -> None:
-        _count(self._answers[_kind(event)], self._bucket(now))
-        self._answer.add(event.seconds)
 
     def _pause(self, begin: float, end: float) -> None:
         """Note a pause; one that overlaps the one before it prolongs that."""
