@@ -219,14 +219,10 @@ class SessionManager:
             await self._activity.aclose(timeout)
         finally:
             await self._transport.aclose()
-            await self._part()
-
-    async def _part(self) -> None:
-        """Let go of what the limiters share with other processes."""
-        if self._share_limits is not None:
-            async with asyncio.TaskGroup() as group:
-                for account in self._accounts:
-                    group.create_task(account.limiter.aclose())
+            if self._share_limits is not None:  # what the limiters share with other processes is let go
+                async with asyncio.TaskGroup() as group:
+                    for account in self._accounts:
+                        group.create_task(account.limiter.aclose())
 
     def __del__(self) -> None:
         transport: Transport | None = vars(self).get("_transport")
