@@ -24,10 +24,9 @@ class Speed:
     _requests: int = 0
     _waited: bool = True
     _laps: deque[tuple[float, int]] = attrs.field(factory=deque)
+    """Seconds in which nothing had to wait, and the requests made in them."""
     _seen: int = 0
     _free: int = 0
-    _seconds: float = 0.0
-    _made: int = 0
 
     def records_a_second(self, report: BulkReport, settled: int) -> float:
         """Return the records a second that this run's own requests have settled, without those from a journal."""
@@ -44,7 +43,8 @@ class Speed:
         if not report.requests or self._comes_for_free(report):
             return None
         requests = math.ceil((self.total - report.total) / self.run.max_entries)
-        measured = requests * self._seconds / self._made if self._made else 0.0
+        made = sum(number for _, number in self._laps)
+        measured = requests * self._seconds() / made if made else 0.0
         return max(limits.seconds_for(requests), measured)
 
     def _comes_for_free(self, report: BulkReport) -> bool:
@@ -61,8 +61,9 @@ class Speed:
         seconds, requests = report.duration - self._at, report.requests - self._requests
         if seconds > 0 and not waits and not self._waited:
             self._laps.append((seconds, requests))
-            self._seconds, self._made = self._seconds + seconds, self._made + requests
-            while self._seconds - self._laps[0][0] > MEASURED:
-                old_seconds, old_requests = self._laps.popleft()
-                self._seconds, self._made = self._seconds - old_seconds, self._made - old_requests
+            while self._seconds() - self._laps[0][0] > MEASURED:
+                self._laps.popleft()
         self._at, self._requests, self._waited = report.duration, report.requests, waits
+
+    def _seconds(self) -> float:
+        return sum(seconds for seconds, _ in self._laps)
