@@ -63,10 +63,7 @@ class CsvForm:
                 cell = cells[place]
                 if ids is not None:
                     record[field] = ids[cell]
-                    continue
-                if cell[:1] == "'":
-                    cell = unquoted(cell)
-                if text := cell.strip(BLANKS):
+                elif text := (unquoted(cell) if "'" in cell else cell).strip(BLANKS):
                     record[field] = text
                     if field == _MOMENT or not text.isascii():
                         _check_text(field, text, self._charset)

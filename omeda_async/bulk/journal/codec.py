@@ -56,8 +56,12 @@ class Codec:
 
     def fingerprints(self, contents: Iterable[bytes]) -> bytes:
         """Return fingerprints as they are kept, 16 bytes each, one after the other."""
-        key, of, size = self.salt or b"", blake2b, FINGERPRINT_BYTES
-        return b"".join([of(content, digest_size=size, key=key).digest() for content in contents])
+        begun, prints = blake2b(digest_size=FINGERPRINT_BYTES, key=self.salt or b"").copy, list[bytes]()
+        for content in contents:
+            one = begun()  # a copy takes half the time that a new one does
+            one.update(content)
+            prints.append(one.digest())
+        return b"".join(prints)
 
     def entries(self, items: Sequence[Item]) -> Entries:
         """Return what is kept of records; of one that JSON cannot hold, its position only."""

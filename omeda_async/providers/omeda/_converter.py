@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -96,8 +95,8 @@ def entry_of(record: OptOut, addresses: Addresses = Addresses.REAL) -> Entry:
     Raises:
         InvalidRecord: Says which field and what would be right.
     """
-    level, values_of = _MODELS.get(type(record), _NO_MODEL)
-    return _entry(addresses, level, *values_of(record))
+    values_of = _MODELS.get(type(record), _no_model)
+    return _entry(addresses, None, *values_of(record))
 
 
 def record_of(entry: Entry) -> OptOut:
@@ -119,61 +118,57 @@ def read_opt_out(raw: Any, addresses: Addresses = Addresses.REAL) -> tuple[Entry
     fields = raw.record if type(raw) is Row else raw
     if type(fields) is dict:
         try:
-            entry = _entry_by_names(fields, addresses, **fields)
-        except TypeError:  # it has other names, or lacks an address
-            entry = None
-        if entry is not None:
-            return entry, fields.get("key")
+            return _entry(addresses, fields, **fields), fields.get("key")
+        except TypeError:  # it has other names, lacks an address, or holds not just what its level takes
+            pass
     record = opt_out_from(raw)
     return entry_of(record, addresses), record.key
 
 
-def _entry_by_names(  # noqa: PLR0917 a record's fields
-    fields: dict[str, Any],
+def _entry(  # noqa: PLR0917 a record's fields
     addresses: Addresses,
+    fields: dict[str, Any] | None,
     /,
     email_address: Any,
+    source: Any = None,
+    key: Any = None,
     brand_ids: Any = None,
     deployment_type_ids: Any = None,
-    source: Any = None,
     promo_code: Any = None,
-    key: Any = None,
     level: Any = None,
-) -> Entry | None:
-    """Return the entry of a record by the fields' own names; None where it holds not just what its level takes."""
-    level = level_of(fields)
-    if (
-        (brand_ids is not None) != (level == "brand")
-        or (deployment_type_ids is not None) != (level == "deployment_type")
-        or (promo_code is not None and level != "deployment_type")
-    ):
-        return None
-    ids = deployment_type_ids if brand_ids is None else brand_ids
-    return _entry(addresses, level, email_address, source, key, ids, promo_code)
-
-
-def _entry(  # noqa: PLR0917 in the order in which _MODELS gives them
-    addresses: Addresses, level: str, address: Any, source: Any, key: Any, ids: Any = None, promo_code: Any = None
 ) -> Entry:
-    """Check what an opt-out holds, and serialise it."""
-    if not (type(address) is str and is_plain_address(address)):
-        check_address("email_address", address, addresses)
-    body = {_ADDRESS: address}
+    """Check what an opt-out holds, and serialise it; without ``fields`` its level is ``level``, else they tell it.
+
+    Raises:
+        InvalidRecord: It cannot be sent.
+        TypeError: It holds not just what its level takes.
+    """
+    if fields is not None:
+        level = level_of(fields)
+        if (
+            (brand_ids is not None) != (level == "brand")
+            or (deployment_type_ids is not None) != (level == "deployment_type")
+            or (promo_code is not None and level != "deployment_type")
+        ):
+            raise TypeError(level)
+    if not (type(email_address) is str and is_plain_address(email_address)):
+        check_address("email_address", email_address, addresses)
+    body = {_ADDRESS: email_address}
     if source is not None and not (type(source) is str and source.isascii()):
         check_string("source", source)
     if key is not None:
         check_key(key)
     if level == "brand":
-        body[_BRANDS] = _checked_brand_ids(ids)
+        body[_BRANDS] = _checked_brand_ids(brand_ids)
     elif level == "deployment_type":
-        body[_TYPES] = _checked_type_ids(ids)
+        body[_TYPES] = _checked_type_ids(deployment_type_ids)
     if source is not None:
         body[_SOURCE] = source
     if promo_code is not None:
         check_string("promo_code", promo_code)
         body[_PROMO] = promo_code
     # A copy: what orjson returns is cut from a larger piece of memory, which keeping it would pin (ten times slower).
-    return _NAMES[level], b"%b" % orjson.dumps(body), address
+    return _NAMES[level], b"%b" % orjson.dumps(body), email_address
 
 
 def _checked_brand_ids(ids: Any) -> tuple[str, ...]:
@@ -220,7 +215,7 @@ def _as_list(given: object) -> str:
     return f": write [{given!r}]" if is_id or (isinstance(given, int) and abs(given) < 2**63) else ""
 
 
-def _no_model(record: Any) -> Any:
+def _no_model(record: Any) -> tuple[Any, ...]:
     raise InvalidRecord.of(None, _no_opt_out(record, "an opt-out"))
 
 
@@ -242,15 +237,15 @@ def _no_opt_out(given: Any, wanted: str) -> str:
     return type_reason(given, wanted)
 
 
-_MODELS: Final[Mapping[type, tuple[str, Callable[[Any], Any]]]] = {
-    ClientOptOut: ("client", attrgetter("email_address", "source", "key")),
-    BrandOptOut: ("brand", attrgetter("email_address", "source", "key", "brand_ids")),
-    DeploymentTypeOptOut: (
+_MODELS: Final[Mapping[type, Callable[[Any], tuple[Any, ...]]]] = {
+    ClientOptOut: lambda one: (one.email_address, one.source, one.key, None, None, None, "client"),
+    BrandOptOut: lambda one: (one.email_address, one.source, one.key, one.brand_ids, None, None, "brand"),
+    DeploymentTypeOptOut: lambda one: (
+        *(one.email_address, one.source, one.key, None, one.deployment_type_ids, one.promo_code),
         "deployment_type",
-        attrgetter("email_address", "source", "key", "deployment_type_ids", "promo_code"),
     ),
 }
-_NO_MODEL: Final = ("", _no_model)
+"""What a model holds, in the order of ``_entry``."""
 _NAMES: Final = {"client": "ClientOptOut", "brand": "BrandOptOut", "deployment_type": "DeploymentTypeOptOut"}
 
 
