@@ -174,4 +174,5 @@ def _forget_the_old(now: float) -> None:
             del _accounts[key]
 
 
-os.register_at_fork(after_in_child=forget)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=forget)

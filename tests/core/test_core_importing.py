@@ -71,6 +71,16 @@ def test_a_manager_loads_the_client_of_the_provider_that_is_configured_alone() -
     assert _clients_in(loaded) == {"omeda_async.providers.ocamba.client"}
 
 
+def test_every_module_is_imported_where_nothing_can_fork() -> None:
+    """As on Windows: there is no ``os.register_at_fork`` there, nor ``fcntl``."""
+    loaded = _loaded_by(
+        "import importlib, os, pkgutil\ndel os.fork, os.register_at_fork\nsys.modules['fcntl'] = None\nimport omeda_async\n"
+        "for one in pkgutil.walk_packages(omeda_async.__path__, 'omeda_async.'):\n"
+        "    one.name.endswith('__main__') or importlib.import_module(one.name)"
+    )
+    assert {"omeda_async.limits._shared", "omeda_async.bulk.journal.postgres_chunks"} <= loaded
+
+
 def test_the_import_benchmark_measures_compiled_files_also_where_none_may_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,7 +74,8 @@ GO_ON: Final = "UPDATE omeda_async_journals SET stopped = NULL WHERE id = %s AND
 _SOON: Final = 0.05
 _known: Final[set[str]] = set()
 """Runs whose requests of late this process has been told of; what it makes itself its limiter knows."""
-os.register_at_fork(after_in_child=_known.clear)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_known.clear)
 
 
 def claim(line: Line, identity: Identity, terms: Terms, number: int | None) -> Claimed | NotClaimed:
