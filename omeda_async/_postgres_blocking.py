@@ -178,8 +178,15 @@ def parts_sessions(connection: Connection, url: str) -> bool:
 
 def _process_of(connection: Connection) -> int:
     with failing(connection):
-        (number,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
-    return int(number)
+        return int(row_of(connection, "SELECT pg_backend_pid()")[0])
+
+
+def row_of(connection: Connection, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> tuple[Any, ...]:
+    """Return the one row that a statement gives."""
+    row = connection.execute(sql.encode(), values).fetchone()
+    if row is None:
+        raise PostgresFailed("rows are missing")
+    return row
 
 
 def run(connection: Connection, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Rows]:

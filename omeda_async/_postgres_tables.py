@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from omeda_async._postgres_blocking import Connection
+from omeda_async._postgres_blocking import Connection, PostgresFailed
+from omeda_async._version import __version__
 
 _HAS: Final = "SELECT to_regclass('omeda_async_schemas')"
 _MAKE_FORMATS: Final = """
@@ -25,17 +26,27 @@ def format_of(connection: Connection, part: str) -> int:
     return row[0] if row else 0
 
 
+def other_format(found: int, own: int, remedy: str) -> PostgresFailed:
+    """Make the error for tables that this version cannot read."""
+    return PostgresFailed(f"the tables there have format {found}, and omeda-async {__version__} reads {own}: {remedy}")
+
+
 def make_tables(connection: Connection, part: str, steps: Sequence[str]) -> int:
     """Make the tables of a part, or bring them up to date, in one transaction; return the format they had.
 
-    Nothing is asked of a role that need not, and nothing is done where a newer version has made them.
+    Nothing is asked of a role that need not.
 
     Args:
         connection: Where.
         part: Which.
         steps: What makes each format of the one before it.
+
+    Raises:
+        PostgresFailed: A newer version has made them.
     """
-    if (found := format_of(connection, part)) >= len(steps):
+    if (found := format_of(connection, part)) > len(steps):
+        raise other_format(found, len(steps), "upgrade")
+    if found == len(steps):
         return found
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))

@@ -76,7 +76,7 @@ def cancel_run(url: str | PathLike[str]) -> None:
         JournalError: It cannot be written, or there is no such run.
         ConfigurationError: It is no URL of PostgreSQL with the name of a run.
     """
-    from omeda_async.bulk.journal.postgres_cancel import cancel  # noqa: PLC0415 only a URL needs psycopg
+    from omeda_async.bulk.journal.postgres_control import cancel  # noqa: PLC0415 only a URL needs psycopg
 
     cancel(url_of(url))
 
@@ -96,6 +96,6 @@ def reopen_run(url: str | PathLike[str]) -> tuple[int, ...]:
         JournalError: It cannot be written, or there is no such run.
         ConfigurationError: It is no URL of PostgreSQL with the name of a run.
     """
-    from omeda_async.bulk.journal.postgres_cancel import reopen  # noqa: PLC0415 the same
+    from omeda_async.bulk.journal.postgres_control import reopen  # noqa: PLC0415 the same
 
     return reopen(url_of(url))

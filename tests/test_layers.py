@@ -24,7 +24,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"_postgres", r"_bounded", r"psycopg(\..*)?"),
     (r"_postgres_blocking", r"_clock", r"psycopg(\..*)?"),
     (r"_postgres_callers", r"_postgres_blocking", r"psycopg(\..*)?"),
-    (r"_postgres_tables", r"_postgres_blocking", r""),
+    (r"_postgres_tables", r"_postgres_blocking|_version", r""),
     (r"_quick", r"", r"attrs"),
     (r"errors", r"_masking", r"attrs"),
     (r"_shown", r"_masking", r""),
@@ -174,7 +174,7 @@ ROWS: list[tuple[str, str, str]] = [
     (r"report\._journal", rf"errors|journal|outcomes|_masking|{OWN}", r""),
     (
         r"worker(\..*)?",
-        rf"errors|outcomes|events|manager|journal|_(masking|clock|checks|hooks|postgres_blocking)|bulk(\.shared\.reports|\.journal\.(url|postgres_cancel|postgres_todo))?|rows(\._file)?|{OWN}",
+        rf"errors|outcomes|events|manager|journal|_(masking|clock|checks|hooks|postgres_blocking)|bulk(\.shared\.reports|\.journal\.(url|postgres_control))?|rows(\._file)?|{OWN}",
         r"attrs|procrastinate(\..*)?",
     ),
     (

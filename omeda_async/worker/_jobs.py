@@ -13,7 +13,7 @@ from procrastinate.jobs import Status
 from omeda_async import _clock
 from omeda_async._checks import check_between, check_duration, check_flag, check_whole
 from omeda_async.bulk import Records
-from omeda_async.bulk.journal.postgres_todo import to_do
+from omeda_async.bulk.journal.postgres_control import to_do
 from omeda_async.bulk.shared.reports import ChunkReport
 from omeda_async.errors import ConfigurationError, JournalError
 from omeda_async.journal import JournalStatus, cancel_run, read_status, reopen_run

@@ -13,7 +13,7 @@ from procrastinate.exceptions import ConnectorException
 
 from omeda_async._hooks import observe
 from omeda_async._masking import readable
-from omeda_async.bulk.journal.postgres_cancel import note_stop
+from omeda_async.bulk.journal.postgres_control import note_stop
 from omeda_async.bulk.journal.url import url_of
 from omeda_async.bulk.shared.reports import ChunkReport, ChunkStatus
 from omeda_async.errors import ClosedError, ConfigurationError, JournalError, OmedaAsyncError

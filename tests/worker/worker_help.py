@@ -13,7 +13,7 @@ import pytest
 from procrastinate.jobs import Job
 
 from omeda_async import ChunkReport, ChunkStatus, OcambaSettings, SessionManager
-from omeda_async.bulk.journal.postgres_todo import ToDo
+from omeda_async.bulk.journal.postgres_control import ToDo
 from omeda_async.rows import CAMPAIGNS
 from omeda_async.worker import BulkJobs, _jobs, _operations
 from omeda_async.worker._operations import Operation

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Any, Final
 from weakref import finalize
 
-from omeda_async._postgres_blocking import Connection, failing, transaction
+from omeda_async._postgres_blocking import Connection, failing, row_of, transaction
 from omeda_async.bulk.journal.codec import STATUS_CODES
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import AGAIN, Aside, Entries, Known, Opened, WriteGroup, Written
@@ -20,7 +20,6 @@ from omeda_async.bulk.journal.postgres_lock import (
     end_run,
     locked,
     note_so_far,
-    row_of,
     unlock,
 )
 from omeda_async.bulk.journal.postgres_results import FORGET, Results
@@ -118,7 +117,7 @@ class PostgresBackend:
         finalize(self, self._sql.close)  # also where nobody closes the journal
         with usable(self._url), failing(self._sql):
             check_server(self._sql, self._url)
-            make_tables(self._sql, self._url)
+            make_tables(self._sql)
             check_rights(self._sql, SENDING)
         with usable(self._url), transaction(self._sql):
             return self._open()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from omeda_async._postgres_blocking import Connection
+from omeda_async._postgres_blocking import Connection, row_of
 
 NUMBER_OF: Final = "(" + " | ".join(f"(get_byte(fingerprint, {n})::bigint << {8 * n})" for n in range(8)) + ")"
 """What a fingerprint is to an aside, as :func:`~omeda_async.bulk.journal.codec.number_of` has it."""
@@ -54,9 +54,9 @@ class Asides:
 
     def __init__(self, connection: Connection, journal: int, run: int, *, are_noted: bool) -> None:
         self._sql, self._journal, self._run, self._are_noted = connection, journal, run, are_noted
-        found = connection.execute(_ANY, {"journal": journal}).fetchone() or (False, False)
-        self._had_any: bool = found[0]
-        self.had_refused: bool = found[1]
+        self._had_any: bool
+        self.had_refused: bool
+        self._had_any, self.had_refused = row_of(connection, _ANY, {"journal": journal})
         """Whether an earlier run refused records."""
 
     def meet(self, known_by: Sequence[int], repeats: Sequence[bool], positions: Sequence[int]) -> None:

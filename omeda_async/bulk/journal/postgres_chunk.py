@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from omeda_async import _clock
-from omeda_async._postgres_blocking import UNDONE, PostgresFailed, failing, transaction
+from omeda_async._postgres_blocking import UNDONE, PostgresFailed, failing, row_of, transaction
 from omeda_async.bulk.journal.chunks import Claimed, Terms
 from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES
 from omeda_async.bulk.journal.interface import AGAIN, SETTLED, Known, Opened, WriteGroup, Written
 from omeda_async.bulk.journal.postgres_chunks import HOLD, give_back, is_news
 from omeda_async.bulk.journal.postgres_line import Line
 from omeda_async.bulk.journal.postgres_link import usable
-from omeda_async.bulk.journal.postgres_lock import row_of
 from omeda_async.bulk.journal.postgres_results import FORGET, Results
 from omeda_async.bulk.journal.postgres_tables import ids_of
 from omeda_async.errors import JournalError

@@ -6,14 +6,14 @@ from typing import Any, Final
 
 import attrs
 
-from omeda_async._postgres_blocking import Connection, failing, transaction
+from omeda_async._postgres_blocking import Connection, failing, row_of, transaction
 from omeda_async.bulk.journal.chunks import UNSETTLED, ChunkRow, ChunkStatus, Claimed, NotClaimed, Terms, holder
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Kept
 from omeda_async.bulk.journal.postgres_line import Line
 from omeda_async.bulk.journal.postgres_link import Stored, check_identity, usable
-from omeda_async.bulk.journal.postgres_lock import IS_HELD, row_of
+from omeda_async.bulk.journal.postgres_lock import IS_HELD
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
 from omeda_async.outcomes import OutcomeStatus

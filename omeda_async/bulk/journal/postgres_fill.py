@@ -8,7 +8,7 @@ from weakref import finalize
 import attrs
 import orjson
 
-from omeda_async._postgres_blocking import UNDONE, Connection, PostgresFailed, failing, transaction
+from omeda_async._postgres_blocking import UNDONE, Connection, PostgresFailed, failing, row_of, transaction
 from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUS_CODES, number_of
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Aside
@@ -21,7 +21,6 @@ from omeda_async.bulk.journal.postgres_lock import (
     end_run,
     locked,
     note_so_far,
-    row_of,
     unlock,
 )
 from omeda_async.bulk.journal.postgres_results import Results
@@ -146,7 +145,7 @@ class PostgresFill:
         finalize(self, self._sql.close)
         with usable(self._url), failing(self._sql):
             check_server(self._sql, self._url)
-            make_tables(self._sql, self._url)
+            make_tables(self._sql)
         with usable(self._url), transaction(self._sql):
             return self._open()
 

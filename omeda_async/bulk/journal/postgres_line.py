@@ -6,7 +6,7 @@ from typing import Final
 from omeda_async._postgres_blocking import Connection, PostgresFailed, failing
 from omeda_async.bulk.journal.postgres_link import Stored, linked, stored_at, usable
 from omeda_async.bulk.journal.postgres_lock import check_server
-from omeda_async.bulk.journal.postgres_tables import PERFORMING, bring_up_to_date, check_rights, format_of
+from omeda_async.bulk.journal.postgres_tables import PERFORMING, bring_up_to_date, check_rights
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
 
@@ -58,7 +58,7 @@ class Line:
             connection = self._stack.enter_context(linked(self.url, self._within))
             with failing(connection):
                 check_server(connection, self.url)
-                if bring_up_to_date(connection, self.url):
+                if bring_up_to_date(connection):
                     check_rights(connection, PERFORMING)
                 connection.execute(_IDLE, (f"{max(1.0, self._idle * 1000):.0f}ms",))
         except PostgresFailed as error:
@@ -74,9 +74,9 @@ class Line:
         """
         connection = self.connected()
         with usable(self.url), failing(connection):
-            found = _stored(connection, self.url)
+            found = stored_at(connection, self.url)
             self.is_unbegun = found is None
-            return _checked(found, self.url)
+            return shared(found, self.url)
 
     def close(self) -> None:
         """Close it; it may be opened again."""
@@ -85,20 +85,12 @@ class Line:
             self._stack.close()
 
 
-def shared_at(connection: Connection, url: JournalUrl) -> Stored:
-    """Return the shared run that is kept there.
+def shared(stored: Stored | None, url: JournalUrl) -> Stored:
+    """Return what is kept there, if it is a shared run.
 
     Raises:
         JournalError: There is none.
     """
-    return _checked(_stored(connection, url), url)
-
-
-def _stored(connection: Connection, url: JournalUrl) -> Stored | None:
-    return stored_at(connection, url) if format_of(connection) else None
-
-
-def _checked(stored: Stored | None, url: JournalUrl) -> Stored:
     if stored is None:
         text = f"there is no journal {url}: nobody has filled a run of this name there, or it was removed"
         raise JournalError(text, missing="journal")

@@ -10,6 +10,7 @@ from omeda_async._postgres_blocking import Connection, PostgresFailed, connect, 
 from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUSES
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Kept, Known
+from omeda_async.bulk.journal.postgres_tables import format_of
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
 
@@ -109,7 +110,7 @@ def linked(url: JournalUrl, within: float | None = None) -> Iterator[Connection]
 
 def stored_at(connection: Connection, url: JournalUrl) -> Stored | None:
     """Return the journal, if a run has begun it."""
-    row = connection.execute(_JOURNAL, (url.run,)).fetchone()
+    row = connection.execute(_JOURNAL, (url.run,)).fetchone() if format_of(connection) else None
     return None if row is None else Stored(row[0], orjson.loads(row[1]), *row[2:])
 
 

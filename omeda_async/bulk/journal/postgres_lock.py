@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from omeda_async._postgres_blocking import PARTED, Connection, PostgresFailed, failing, parts_sessions
+from omeda_async._postgres_blocking import PARTED, Connection, PostgresFailed, failing, parts_sessions, row_of
 from omeda_async._version import __version__
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.postgres_link import Stored, check_identity, stored_at
@@ -51,19 +51,11 @@ WHERE journal = %s AND number = %s
 """
 
 
-def row_of(connection: Connection, sql: str, values: Any) -> tuple[Any, ...]:
-    """Return the one row that a statement gives."""
-    row = connection.execute(sql.encode(), values).fetchone()
-    if row is None:
-        raise PostgresFailed("rows are missing")
-    return row
-
-
 def check_server(connection: Connection, url: JournalUrl) -> None:
     """Check that the server can keep a journal, and have each commit wait for its disk."""
     if parts_sessions(connection, url.server):
         raise PostgresFailed(PARTED)
-    standby, encoding, commit = connection.execute(_SERVER).fetchone() or (True, "", "")
+    standby, encoding, commit = row_of(connection, _SERVER)
     if standby:
         raise PostgresFailed("the server is a standby, which cannot be written: give the address of its primary")
     if encoding != "UTF8":

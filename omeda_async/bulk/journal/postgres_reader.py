@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 import orjson
 
-from omeda_async._postgres_blocking import Connection, failing
+from omeda_async._postgres_blocking import Connection, failing, row_of
 from omeda_async.bulk.journal.codec import RESULTS_REMEMBERED, STATUS_CODES, STATUSES, record_of, result_of
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
@@ -103,11 +103,11 @@ class PostgresReader:
                 base_url=identity.pop("base_url"),
                 keeps_records=identity.pop("journal_pii") == "keep",
                 scope=identity,
-                running=_first(connection, IS_HELD, (stored.id,)) or (chunks is not None and chunks.held > 0),
+                running=row_of(connection, IS_HELD, (stored.id,))[0] or (chunks is not None and chunks.held > 0),
                 total=counts.total(),
                 under_way=counts.pop(None, 0),
                 counts={status: counts[status] for status in OutcomeStatus if status in counts},
-                repeats=_first(connection, _REPEATS, (stored.id,)),
+                repeats=row_of(connection, _REPEATS, (stored.id,))[0],
                 requests=requests + sum(run.requests for run in runs),
                 runs=runs,
                 causes=tuple(_causes(connection.execute(_CAUSES.encode(), {**journal, "codes": _coded(NOT_DONE)}))),
@@ -141,12 +141,12 @@ class PostgresReader:
     def settled(self, identity: Identity) -> Iterator[tuple[bytes | None, Places]]:
         """Open it, unless it is another run's; give the salt of its fingerprints, and what tells which are settled."""
         with self._opened() as connection:
-            stored = stored_at(connection, self._url) if format_of(connection) else None
+            stored = stored_at(connection, self._url)
             if stored is None:
                 yield None, lambda _: ()
                 return
             check_identity(stored, identity, self._url)
-            last = _first(connection, _LAST, ids_of(stored.id))
+            last = row_of(connection, _LAST, ids_of(stored.id))[0]
             yield stored.salt, partial(self._places, connection, stored.id, last)
 
     def _places(self, connection: Connection, journal: int, last: int, fingerprints: bytes) -> Collection[int]:
@@ -159,11 +159,11 @@ class PostgresReader:
         """Open it to read what it holds at this moment, whatever a run writes meanwhile."""
         with opened(self._url, SURVEY) as connection:
             connection.execute(_SNAPSHOT)
-            check_format(format_of(connection), self._url)
+            check_format(connection)
             yield connection
 
     def _stored(self, connection: Connection) -> Stored:
-        stored = stored_at(connection, self._url) if format_of(connection) else None
+        stored = stored_at(connection, self._url)
         if stored is None:
             text = f"there is no journal {self._url}: no run of this name has begun there, or it was removed"
             raise JournalError(f"{text}; {_others(connection)}", missing="journal")
@@ -178,16 +178,11 @@ def _others(connection: Connection) -> str:
     return f"the last ones there: {names}" if len(rows) > RUNS_NAMED else f"there are: {names}"
 
 
-def _first(connection: Connection, sql: str, values: Any) -> Any:
-    row = connection.execute(sql.encode(), values).fetchone()
-    return row and row[0]
-
-
 def _chunks(connection: Connection, stored: Stored, missing: Missing) -> tuple[JournalChunks | None, int]:
     """Return how it stands with the chunks of a shared run, and the requests made for them."""
     if stored.chunk is None:
         return None, 0
-    free, held, done, requests, seen = connection.execute(_CHUNKS, (stored.id,)).fetchone() or (0, 0, 0, 0, None)
+    free, held, done, requests, seen = row_of(connection, _CHUNKS, (stored.id,))
     return (
         JournalChunks(
             free=free,

@@ -4,8 +4,6 @@ from typing import Final
 
 from omeda_async import _postgres_tables
 from omeda_async._postgres_blocking import Connection, PostgresFailed, failing
-from omeda_async._version import __version__
-from omeda_async.errors import JournalError
 
 PART: Final = "journal"
 SPAN: Final = 1 << 40
@@ -76,6 +74,7 @@ SENDING: Final = """journals SELECT, journal_runs SELECT, journal_runs INSERT, j
     journal_asides SELECT, journal_asides INSERT, journal_asides UPDATE"""
 """Those of a run that one process performs."""
 _NO_RIGHT: Final = "42501"
+_BRING_UP_TO_DATE: Final = "begin a run or a worker with this version, which brings them up to date"
 _LACKING: Final = """
 SELECT given.need, 'omeda_async_' || given.name FROM unnest(%s::text[], %s::text[]) AS given (name, need)
 WHERE NOT has_any_column_privilege('omeda_async_' || given.name, given.need) LIMIT 1
@@ -92,53 +91,39 @@ def format_of(connection: Connection) -> int:
     return _postgres_tables.format_of(connection, PART)
 
 
-def check_format(found: int, place: object) -> None:
-    """Check that this version can read the tables.
+def check_format(connection: Connection) -> None:
+    """Check that this version can read the tables, where there are any.
 
     Raises:
-        JournalError: They are of another version.
+        PostgresFailed: They are of another version.
     """
-    own = len(STEPS)
+    found, own = format_of(connection), len(STEPS)
     if found not in {0, own}:
-        remedy = "begin a run or a worker with this version, which brings them up to date" if found < own else "upgrade"
-        raise _other_format(found, place, remedy)
+        raise _postgres_tables.other_format(found, own, _BRING_UP_TO_DATE if found < own else "upgrade")
 
 
-def _other_format(found: int, place: object, remedy: str) -> JournalError:
-    return JournalError(
-        f"the journal {place} cannot be used: the tables there have format {found}, and omeda-async {__version__} "
-        f"reads {len(STEPS)}: {remedy}"
-    )
-
-
-def make_tables(connection: Connection, place: object) -> None:
+def make_tables(connection: Connection) -> None:
     """Make the tables, or bring them up to date, in one transaction; nothing is asked of a role that need not.
 
     Raises:
-        JournalError: A newer version has made them, or an older one and the role does not own them.
+        PostgresFailed: A newer version has made them, or an older one and the role does not own them.
     """
     found = format_of(connection)
     try:
         with failing(connection):
-            found = _postgres_tables.make_tables(connection, PART, STEPS)
+            _postgres_tables.make_tables(connection, PART, STEPS)
     except PostgresFailed as error:
         if not found or error.code != _NO_RIGHT:
             raise
-        remedy = "let the role that owns them begin a run or a worker with this version, which brings them up to date"
-        raise _other_format(found, place, f"{remedy} ({error})") from None
-    if found > len(STEPS):
-        check_format(found, place)
+        remedy = f"let the role that owns them {_BRING_UP_TO_DATE} ({error})"
+        raise _postgres_tables.other_format(found, len(STEPS), remedy) from None
 
 
-def bring_up_to_date(connection: Connection, place: object) -> bool:
-    """Bring tables up to date that an older version has made; tell whether there are any.
-
-    Raises:
-        JournalError: A newer version has made them, or an older one and the role does not own them.
-    """
+def bring_up_to_date(connection: Connection) -> bool:
+    """Bring tables up to date that an older version has made; tell whether there are any. Errors as of the making."""
     if not format_of(connection):
         return False
-    make_tables(connection, place)
+    make_tables(connection)
     return True
 
 

@@ -2,9 +2,8 @@
 
 from typing import Final, NamedTuple
 
-from omeda_async._postgres_blocking import Connection
+from omeda_async._postgres_blocking import Connection, row_of
 from omeda_async.bulk.journal.postgres_link import Stored
-from omeda_async.bulk.journal.postgres_lock import row_of
 from omeda_async.bulk.journal.postgres_tables import SPAN, ids_of
 
 _NOTE: Final = "UPDATE omeda_async_journals SET records = %s, asides = coalesce(%s, asides) WHERE id = %s"
