@@ -66,6 +66,11 @@ class Known(NamedTuple):
     kept: Kept | None
     """None: it was about to be sent, and no result was noted."""
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether a later run reports it again, and does not send it."""
+        return self.kept is not None and self.kept.status in SETTLED
+
 
 class Aside(NamedTuple):
     """A record that is counted and never sent."""
@@ -93,8 +98,18 @@ class WriteGroup:
     asides: list[Aside] = attrs.field(factory=list)
     requests: int | None = None
     """Made by the run so far; None where that is not to be noted."""
-    recent: int = 0
-    """Those of them made of late."""
+    recent: int | None = None
+    """Those of them made of late; None likewise."""
+
+    def again(self, known: Sequence[Known]) -> list[int]:
+        """Return the records that lose their results, as they are about to be sent again, of those that are known."""
+        return [one.record for one in known if one.place < self.sent and one.kept and one.kept.status in AGAIN]
+
+    def left_new(self, records: Sequence[int], known: Sequence[Known]) -> list[tuple[Sequence[int], Kept]]:
+        """Return what became of those left that are new, by the numbers of the entries."""
+        stand = {one.place for one in known}
+        left = enumerate(self.left, self.sent)
+        return [([records[place]], kept) for place, kept in left if place not in stand]
 
 
 class Written(NamedTuple):

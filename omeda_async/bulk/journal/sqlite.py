@@ -18,7 +18,6 @@ from omeda_async import _clock
 from omeda_async.bulk.journal.codec import STATUS_CODES
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import (
-    AGAIN,
     SETTLED,
     Aside,
     Entries,
@@ -188,11 +187,10 @@ class SqliteBackend:
         if group.entries.positions:
             records, known = self._enter(group.entries)
         if known:
-            again = [one.record for one in known if one.place < group.sent and one.kept and one.kept.status in AGAIN]
+            again = group.again(known)
             self._forget(zip(again, again, strict=True))
         if group.left:
-            stand, left = {one.place for one in known}, enumerate(group.left, group.sent)
-            self._note([([records[place]], kept) for place, kept in left if place not in stand])
+            self._note(group.left_new(records, known))
         if group.asides:
             self._set_aside(group.asides)
         so_far = self._so_far

@@ -14,7 +14,7 @@ import orjson
 
 from omeda_async.bulk.journal.codec import RESULTS_REMEMBERED, STATUS_CODES, STATUSES, record_of, result_of
 from omeda_async.bulk.journal.identity import Identity
-from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
+from omeda_async.bulk.journal.interface import Kept, Places
 from omeda_async.bulk.journal.sqlite_connection import connect_to_read
 from omeda_async.bulk.journal.sqlite_file import check_name, check_untouched, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
@@ -172,8 +172,7 @@ class SqliteReader:
 
 
 def _places(finder: Finder, fingerprints: bytes) -> Collection[int]:
-    found = finder.find(fingerprints)
-    return {one.place for one in found if one.kept is not None and one.kept.status in SETTLED}
+    return {one.place for one in finder.find(fingerprints) if one.is_settled}
 
 
 def _summed(connection: sqlite3.Connection, sql: str) -> str:
