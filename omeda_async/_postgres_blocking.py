@@ -203,6 +203,11 @@ def run(connection: Connection, sql: str, values: Sequence[Any] | Mapping[str, A
             return found
 
 
+def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Return the columns of rows, as unnest takes them."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
 def is_open(connection: Connection) -> bool:
     """Whether a connection, on which nothing is under way, is open still; nobody is asked but the socket."""
     if connection.closed:

@@ -5,25 +5,22 @@ All of it goes through the one connection that holds the run's lock: who has los
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, Final
-from weakref import finalize
+from typing import Final
 
 from omeda_async._postgres_blocking import Connection, failing, row_of, transaction
-from omeda_async.bulk.journal.codec import STATUS_CODES
 from omeda_async.bulk.journal.identity import Identity
-from omeda_async.bulk.journal.interface import AGAIN, Aside, Entries, Known, Opened, WriteGroup, Written
+from omeda_async.bulk.journal.interface import Entries, Known, Opened, WriteGroup, Written
 from omeda_async.bulk.journal.postgres_asides import NUMBER_OF, Asides
 from omeda_async.bulk.journal.postgres_link import find, opened, usable
 from omeda_async.bulk.journal.postgres_lock import (
     begin_run,
-    check_server,
+    connected,
     end_run,
     locked,
     note_so_far,
-    unlock,
 )
 from omeda_async.bulk.journal.postgres_results import FORGET, Results
-from omeda_async.bulk.journal.postgres_tables import SENDING, check_rights, ids_of, make_tables
+from omeda_async.bulk.journal.postgres_tables import SENDING, check_rights, ids_of
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
 
@@ -74,13 +71,6 @@ FROM json_array_elements(%(entries)s::json) WITH ORDINALITY AS given (entry, pla
 WHERE r.fingerprint = substr(%(fingerprints)b, 16 * place::int - 15, 16) AND r.journal = %(journal)s
     AND r.id + 0 <= %(last)s AND r.position > <position>
 """.replace("<entry>", _ENTRY).replace("<position>", _POSITION)
-_INSERT_ASIDES: Final = """
-INSERT INTO omeda_async_journal_asides (journal, run, position, repeats, status, attempts, answer, record, known_by)
-SELECT %s, %s, t.*
-FROM unnest(%s::bigint[], %s::bool[], %s::smallint[], %s::int[], %s::bigint[], %s::text[], %s::bigint[]) AS t
-ON CONFLICT (journal, run, position) DO UPDATE SET repeats = EXCLUDED.repeats, status = EXCLUDED.status,
-    attempts = EXCLUDED.attempts, answer = EXCLUDED.answer, record = EXCLUDED.record, known_by = EXCLUDED.known_by
-"""
 
 
 class PostgresBackend:
@@ -107,25 +97,33 @@ class PostgresBackend:
         self._url, self.place = url, str(url)
         self._identity, self._lookback = identity, lookback
         self._stack = ExitStack()
+        self.close = self._stack.close
         self._results = Results(self._numbers_for)
-        self._so_far: dict[str, Any] = {"requests": 0, "recent": 0}
 
     def open(self) -> Opened:
         """Connect, make what is missing, take the lock, and note that a run begins."""
-        self._sql = self._stack.enter_context(opened(self._url))
-        self._stack.callback(unlock, self._sql)
-        finalize(self, self._sql.close)  # also where nobody closes the journal
-        with usable(self._url), failing(self._sql):
-            check_server(self._sql, self._url)
-            make_tables(self._sql)
-            check_rights(self._sql, SENDING)
+        self._sql = connected(self._url, self, self._stack)
         with usable(self._url), transaction(self._sql):
+            check_rights(self._sql, SENDING)
             return self._open()
 
     def write(self, group: WriteGroup) -> Written:
         """Write a group in one transaction."""
+        records: Sequence[int] = ()
+        known: Sequence[Known] = ()
         with usable(self._url), transaction(self._sql, at_once=True):
-            return self._write(group)
+            if group.results:
+                self._results.note(self._sql, group.results)
+            if group.entries.positions:
+                records, known = self._enter(group.entries)
+            if again := group.again(known):
+                self._sql.execute(FORGET, (again,))
+            if group.left:
+                self._results.note(self._sql, group.left_new(records, known))
+            if group.asides:
+                self._asides.add(group.asides, self._results)
+            note_so_far(self._sql, self._journal, self._run, group.requests, group.recent)
+        return Written(records, known)
 
     def find(self, fingerprints: bytes) -> Sequence[Known]:
         """Tell what earlier runs have noted of records, by a new connection if the old one is lost."""
@@ -138,62 +136,29 @@ class PostgresBackend:
     def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
         """Note how the run ended."""
         with usable(self._url), transaction(self._sql):
-            self._end(requests, counts, cause)
-
-    def close(self) -> None:
-        """Let go of the lock, and of the connection."""
-        self._stack.close()
+            note_so_far(self._sql, self._journal, self._run, requests)
+            if cause is None:
+                self._asides.end()
+            end_run(self._sql, self._journal, self._run, counts, cause)
 
     def _open(self) -> Opened:
         stored = locked(self._sql, self._url, self._identity)
         if stored.chunk is not None:
             raise JournalError(f"the journal {self._url} is that of a shared run: go on with shared_run(...).work()")
-        journal = {"journal": stored.id}
         self._journal = stored.id
-        self._sql.execute(_SET_LATE_REPEATS_ASIDE, journal)
+        self._sql.execute(_SET_LATE_REPEATS_ASIDE, {"journal": stored.id})
         ids = ids_of(stored.id)
         self._last, answers = row_of(self._sql, _LAST_IDS, ids)
         requests, seconds_ago = row_of(self._sql, _RECENT, (stored.id, self._lookback))
         self._run = begin_run(self._sql, stored.id)
         self._asides = Asides(self._sql, stored.id, self._run, are_noted=False)
-        self._so_far |= {**journal, "run": self._run}
         self._next_record, self._next_answer = self._last + 1, answers + 1
         numbered = self._last - ids["first"]  # to count them would take a while where there are many
         return Opened(stored.salt, requests, max(0.0, seconds_ago), numbered, self._asides.had_refused)
 
-    def _end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
-        self._so_far["requests"] = requests
-        self._note_so_far(now=False)
-        if cause is None:
-            self._asides.end()
-        end_run(self._sql, self._journal, self._run, counts, cause)
-
-    def _note_so_far(self, *, now: bool) -> None:
-        note_so_far(self._sql, self._so_far, now=now)
-
     def _numbers_for(self, answers: int) -> int:
         first, self._next_answer = self._next_answer, self._next_answer + answers
         return first
-
-    def _write(self, group: WriteGroup) -> Written:
-        records: Sequence[int] = ()
-        known: Sequence[Known] = ()
-        if group.results:
-            self._results.note(self._sql, group.results)
-        if group.entries.positions:
-            records, known = self._enter(group.entries)
-        again = [one.record for one in known if one.place < group.sent and one.kept and one.kept.status in AGAIN]
-        if again:
-            self._sql.execute(FORGET, (again,))
-        if group.left:
-            stand, left = {one.place for one in known}, enumerate(group.left, group.sent)
-            self._results.note(self._sql, [([records[place]], kept) for place, kept in left if place not in stand])
-        if group.asides:
-            self._set_aside(group.asides)
-        if group.requests is not None:
-            self._so_far |= {"requests": group.requests, "recent": group.recent}
-        self._note_so_far(now=group.requests is not None)
-        return Written(records, known)
 
     def _enter(self, entries: Entries) -> tuple[Sequence[int], Sequence[Known]]:
         """Write down the records that are new; give the numbers of all, and what is known about the others."""
@@ -215,23 +180,3 @@ class PostgresBackend:
             if any(positions[one.place] < one.position for one in found):
                 self._sql.execute(_MOVE, values)
         return records, found
-
-    def _set_aside(self, asides: Sequence[Aside]) -> None:
-        self._results.store(self._sql, [one.kept.stored for one in asides])
-        rows = {
-            position: (
-                *(
-                    position,
-                    entry is None,
-                    STATUS_CODES[kept.status],
-                    kept.attempts,
-                    self._results.number_of(kept.stored),
-                ),
-                None if entry is None else entry[entry.index(",") + 1 : -1],
-                known_by,
-            )
-            for position, kept, entry, known_by in asides
-        }
-        columns = [*map(list, zip(*rows.values(), strict=True))]
-        self._asides.meet(columns[-1], columns[1], columns[0])
-        self._sql.execute(_INSERT_ASIDES, (self._journal, self._run, *columns))

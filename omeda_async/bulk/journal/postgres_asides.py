@@ -1,9 +1,12 @@
 """Records of a journal in PostgreSQL that are counted and never sent, and those of earlier runs that they stand for."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
-from omeda_async._postgres_blocking import Connection, row_of
+from omeda_async._postgres_blocking import Connection, columns, row_of
+from omeda_async.bulk.journal.codec import STATUS_CODES
+from omeda_async.bulk.journal.interface import Aside
+from omeda_async.bulk.journal.postgres_results import Results
 
 NUMBER_OF: Final = "(" + " | ".join(f"(get_byte(fingerprint, {n})::bigint << {8 * n})" for n in range(8)) + ")"
 """What a fingerprint is to an aside, as :func:`~omeda_async.bulk.journal.codec.number_of` has it."""
@@ -26,6 +29,16 @@ DELETE FROM omeda_async_journal_asides AS a USING (
     UNION SELECT a.run, a.position FROM omeda_async_journal_asides AS a JOIN given USING (position)
     WHERE a.journal = %(journal)s AND a.known_by IS NULL AND a.run <> %(run)s
 ) AS met WHERE a.journal = %(journal)s AND a.run = met.run AND a.position = met.position
+"""
+_WRITE: Final = """
+INSERT INTO omeda_async_journal_asides
+    (journal, run, position, repeats, repeated, status, attempts, answer, record, known_by)
+SELECT %s, %s, t.* FROM unnest(
+    %s::bigint[], %s::bool[], %s::bigint[], %s::smallint[], %s::int[], %s::bigint[], %s::text[], %s::bigint[]
+) AS t
+ON CONFLICT (journal, run, position) DO UPDATE SET
+    repeats = EXCLUDED.repeats, repeated = EXCLUDED.repeated, status = EXCLUDED.status, attempts = EXCLUDED.attempts,
+    answer = EXCLUDED.answer, record = EXCLUDED.record, known_by = EXCLUDED.known_by
 """
 _TAKE_BACK: Final = """
 DELETE FROM omeda_async_journal_asides
@@ -59,11 +72,29 @@ class Asides:
         self._had_any, self.had_refused = row_of(connection, _ANY, {"journal": journal})
         """Whether an earlier run refused records."""
 
-    def meet(self, known_by: Sequence[int], repeats: Sequence[bool], positions: Sequence[int]) -> None:
-        """Let those of earlier runs go that this one has met: it is about to write them down as its own."""
-        if self._had_any:
-            values = {"known_by": list(known_by), "repeats": list(repeats), "positions": list(positions)}
-            self._sql.execute(_MEET, {**values, "journal": self._journal, "run": self._run})
+    def add(self, asides: Sequence[Aside], results: Results, sharing: Iterable[tuple[int, int, int]] = ()) -> None:
+        """Write down what this run has met, in the place of what earlier ones have noted of the same.
+
+        Args:
+            asides: With what became of them.
+            results: Writes that.
+            sharing: Positions of those that share the outcome of a record, which record, and by what they are known.
+        """
+        results.store(self._sql, [one.kept.stored for one in asides])
+        rows: dict[int, tuple[Any, ...]] = {
+            position: (position, True, repeated, None, None, None, None, known_by)
+            for position, repeated, known_by in sharing
+        }
+        for position, kept, entry, known_by in asides:
+            record = None if entry is None else entry[entry.index(",") + 1 : -1]
+            result = STATUS_CODES[kept.status], kept.attempts, results.number_of(kept.stored)
+            rows[position] = (position, entry is None, None, *result, record, known_by)
+        if rows:
+            positions, repeats, *others, names = columns([*rows.values()])
+            if self._had_any:
+                met = {"positions": positions, "repeats": repeats, "known_by": names}
+                self._sql.execute(_MEET, {**met, "journal": self._journal, "run": self._run})
+            self._sql.execute(_WRITE, (self._journal, self._run, positions, repeats, *others, names))
 
     def take_back(self, refused_as: Sequence[int]) -> None:
         """Let those go that were refused, and that this run is about to send."""

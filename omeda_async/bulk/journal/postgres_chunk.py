@@ -4,15 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from omeda_async import _clock
-from omeda_async._postgres_blocking import UNDONE, PostgresFailed, failing, row_of, transaction
+from omeda_async._postgres_blocking import UNDONE, PostgresFailed, failing, transaction
 from omeda_async.bulk.journal.chunks import Claimed, Terms
 from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES
-from omeda_async.bulk.journal.interface import AGAIN, SETTLED, Known, Opened, WriteGroup, Written
+from omeda_async.bulk.journal.interface import SETTLED, Known, Opened, WriteGroup, Written
 from omeda_async.bulk.journal.postgres_chunks import HOLD, give_back, is_news
 from omeda_async.bulk.journal.postgres_line import Line
 from omeda_async.bulk.journal.postgres_link import usable
-from omeda_async.bulk.journal.postgres_results import FORGET, Results
-from omeda_async.bulk.journal.postgres_tables import ids_of
+from omeda_async.bulk.journal.postgres_results import FORGET, Results, reserve
 from omeda_async.errors import JournalError
 
 T = TypeVar("T")
@@ -22,7 +21,6 @@ OUT: Final = 30.0
 """Seconds that a lost connection is tried to be had again, if the lease lasts that long."""
 _AGAIN_IN: Final = 0.2
 _RESERVED: Final = 1000
-_RESERVE: Final = "UPDATE omeda_async_journals SET answers = answers + %s WHERE id = %s RETURNING answers - %s + 1"
 _WIPE_THESE: Final = "UPDATE omeda_async_journal_records SET record = NULL WHERE id = ANY(%s)"
 
 
@@ -146,15 +144,10 @@ class ChunkBackend:
     def _reserve(self, answers: int) -> None:
         """See to it that there are numbers for answers, which no other process uses: apart, so that nobody waits."""
         if answers > len(self._reserved):
-            number = max(answers, _RESERVED)
-            first = self._reserved_from(number)
+            number, sql = max(answers, _RESERVED), self._line.connected()
+            with failing(sql):
+                first = reserve(sql, self._claimed.journal, number)
             self._reserved = range(first, first + number)
-
-    def _reserved_from(self, number: int) -> int:
-        sql, journal = self._line.connected(), self._claimed.journal
-        with failing(sql):
-            (first,) = row_of(sql, _RESERVE, (number, journal, number))
-        return ids_of(journal)["first"] + int(first)
 
     def _numbers_for(self, answers: int) -> int:
         first = self._reserved[0]
@@ -191,8 +184,7 @@ class ChunkBackend:
             if group.results:
                 self._results.note(sql, group.results)
                 self._wipe(sql, group)
-            again = [one.record for one in known if one.place < group.sent and one.kept and one.kept.status in AGAIN]
-            if again:
+            if again := group.again(known):
                 sql.execute(FORGET, (again,))
             row = hold.fetchone()
             if row is None:

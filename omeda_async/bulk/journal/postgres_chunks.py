@@ -69,7 +69,7 @@ _IS_DONE: Final = """
 SELECT coalesce(bool_and(done), false) FROM omeda_async_journal_chunks WHERE journal = %s AND number = %s
 """
 _BOUNDS: Final = "SELECT first, last FROM omeda_async_journal_chunks WHERE journal = %s AND number = %s"
-GO_ON: Final = "UPDATE omeda_async_journals SET stopped = NULL WHERE id = %s AND stopped IS NOT NULL"
+_GO_ON: Final = "UPDATE omeda_async_journals SET stopped = NULL WHERE id = %s AND stopped IS NOT NULL"
 """Lets a run that was stopped count as one that goes on."""
 _SOON: Final = 0.05
 _known: Final[set[str]] = set()
@@ -91,7 +91,7 @@ def claim(line: Line, identity: Identity, terms: Terms, number: int | None) -> C
     with usable(line.url), transaction(sql):
         found = sql.execute(_CLAIM.encode(), values).fetchone()
         if found is not None:
-            sql.execute(GO_ON, (stored.id,))
+            sql.execute(_GO_ON, (stored.id,))
             return _claimed(sql, line, stored, values, found)
     with usable(line.url), failing(sql):
         return _refusal(sql, line, stored, values)

@@ -1,31 +1,27 @@
 """Reading the input of a shared run into its journal: records once, what repeats them beside, chunks of them."""
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Final, NamedTuple
-from weakref import finalize
 
 import attrs
 import orjson
 
-from omeda_async._postgres_blocking import UNDONE, Connection, PostgresFailed, failing, row_of, transaction
+from omeda_async._postgres_blocking import UNDONE, Connection, PostgresFailed, columns, failing, row_of, transaction
 from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUS_CODES, number_of
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Aside
 from omeda_async.bulk.journal.postgres_asides import Asides
-from omeda_async.bulk.journal.postgres_chunks import GO_ON
-from omeda_async.bulk.journal.postgres_link import find, opened, usable
+from omeda_async.bulk.journal.postgres_link import find, usable
 from omeda_async.bulk.journal.postgres_lock import (
     begin_run,
-    check_server,
+    connected,
     end_run,
     locked,
     note_so_far,
-    unlock,
 )
-from omeda_async.bulk.journal.postgres_results import Results
-from omeda_async.bulk.journal.postgres_tables import SPAN, ids_of, make_tables
-from omeda_async.bulk.journal.postgres_whole import missing_of, note_whole
+from omeda_async.bulk.journal.postgres_results import Results, reserve
+from omeda_async.bulk.journal.postgres_tables import SPAN, ids_of
+from omeda_async.bulk.journal.postgres_whole import missing_of
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
 from omeda_async.outcomes import OutcomeStatus
@@ -51,19 +47,14 @@ _MOVE: Final = """
 UPDATE omeda_async_journal_records AS r SET position = t.position
 FROM unnest(%s::bigint[], %s::bigint[]) AS t (id, position) WHERE r.id = t.id
 """
-_SET_ASIDE: Final = """
-INSERT INTO omeda_async_journal_asides
-    (journal, run, repeats, position, repeated, status, attempts, answer, record, known_by)
-SELECT %s, %s, t.repeated IS NOT NULL, t.*
-FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::int[], %s::bigint[], %s::text[], %s::bigint[])
-    AS t (position, repeated, status, attempts, answer, record, known_by)
-"""
 _CUT: Final = """
 INSERT INTO omeda_async_journal_chunks (journal, number, first, last)
 SELECT %s, t.* FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS t
 """
-_NUMBERS: Final = "UPDATE omeda_async_journals SET answers = answers + %s WHERE id = %s RETURNING answers - %s + 1"
-_FILLED: Final = "UPDATE omeda_async_journals SET filled = %s WHERE id = %s"
+_READING: Final = "UPDATE omeda_async_journals SET records = %s, filled = filled AND NOT %s WHERE id = %s"
+_FILLED: Final = """
+UPDATE omeda_async_journals SET records = %s, asides = %s, filled = true, stopped = NULL WHERE id = %s
+"""
 _BELONGS: Final = "UPDATE omeda_async_journals SET identity = %s WHERE id = %s"
 _ANY_ROW: Final = """
 SELECT record, fingerprint FROM omeda_async_journal_records
@@ -73,8 +64,6 @@ _ASIDES: Final = """
 SELECT count(*) FILTER (WHERE repeats), count(*) FILTER (WHERE NOT repeats)
 FROM omeda_async_journal_asides WHERE journal = %s
 """
-
-
 _TRIES: Final = 5
 """How often records are added where that ends in a deadlock."""
 
@@ -98,7 +87,7 @@ class Batch:
 class Filled(NamedTuple):
     """What a journal holds once it was filled."""
 
-    chunks: int
+    chunks: range
     records: int
     repeats: int
     refused: int
@@ -118,12 +107,11 @@ class PostgresFill:
     _sql: Connection
     _journal: int
     _run: int
-    _last: int
-    """The last record."""
+    _had: int
+    """Records that were there before."""
     _cut: int
     """The last one that is in a chunk."""
     _chunks: int
-    _is_filled: bool
     _is_older: bool
     """Whether a version may have filled it that did not note how it read records."""
     _salt: bytes | None
@@ -132,27 +120,18 @@ class PostgresFill:
     """For each record whether this input holds it."""
 
     def __init__(self, url: JournalUrl, identity: Identity, chunk: int | None) -> None:
-        self._url, self._identity, self._chunk = url, identity, chunk or CHUNK
+        self._url, self._identity, self.chunk = url, identity, chunk or CHUNK
         self.place = str(url)
         self._stack = ExitStack()
+        self.close = self._stack.close
         self._results = Results(self._numbers_for)
-        self._added = 0
 
-    def open(self) -> bytes | None:
-        """Begin, or go on; give the salt of fingerprints."""
-        self._sql = self._stack.enter_context(opened(self._url))
-        self._stack.callback(unlock, self._sql)
-        finalize(self, self._sql.close)
-        with usable(self._url), failing(self._sql):
-            check_server(self._sql, self._url)
-            make_tables(self._sql)
+    def open(self) -> tuple[bytes | None, bool]:
+        """Begin, or go on; give the salt of fingerprints, and whether an earlier input had refused records."""
+        self._sql = connected(self._url, self, self._stack)
         with usable(self._url), transaction(self._sql):
-            return self._open()
-
-    @property
-    def chunk(self) -> int:
-        """How many records are claimed at a time, once it is open."""
-        return self._chunk
+            self._open()
+        return self._salt, self._asides.had_refused
 
     def sample(self) -> tuple[str, bytes] | None:
         """Give a record and its fingerprint, where nothing was noted of how records were read."""
@@ -162,16 +141,11 @@ class PostgresFill:
             row = self._sql.execute(_ANY_ROW, ids_of(self._journal)).fetchone()
             return row and (row[0], bytes(row[1]))
 
-    @property
-    def had_refused(self) -> bool:
-        """Whether an earlier input had records that were refused; to be asked once it is open."""
-        return self._asides.had_refused
-
     def add(self, batch: Batch) -> None:
         """Add records, in the order of the input; again where somebody who performs chunks was in the way."""
         with usable(self._url):
             for left in reversed(range(_TRIES)):
-                before = self._last, self._cut, self._chunks, self._is_filled, self._added, self._met[:]
+                before = self._cut, self._chunks, self._met[:]
                 try:
                     self._add_all(batch)
                     self._is_older = False
@@ -179,88 +153,82 @@ class PostgresFill:
                 except PostgresFailed as error:
                     if error.code not in UNDONE or not left:
                         raise
-                self._last, self._cut, self._chunks, self._is_filled, self._added, self._met = before
+                self._cut, self._chunks, self._met = before
                 self._results = Results(self._numbers_for)
 
     def end(self) -> Filled:
         """Note that the input has been read to its end."""
         with usable(self._url), transaction(self._sql):
             self._cut_off(self._last)
-            note_so_far(self._sql, self._so_far, now=False)
+            note_so_far(self._sql, self._journal, self._run)
             self._asides.end()
-            self._sql.execute(_FILLED, (True, self._journal))
-            self._sql.execute(GO_ON, (self._journal,))
             end_run(self._sql, self._journal, self._run, {}, None)
             repeats, refused = row_of(self._sql, _ASIDES, (self._journal,))
-            note_whole(self._sql, self._journal, len(self._met), repeats + refused)
-            return Filled(self._chunks, len(self._met), repeats, refused, self._added, self._met.count(0))
+            records = len(self._met)
+            self._sql.execute(_FILLED, (records, repeats + refused, self._journal))
+            return Filled(
+                range(self._chunks), records, repeats, refused, added=records - self._had, absent=self._met.count(0)
+            )
 
-    def close(self) -> None:
-        """Let go of the lock, and of the connection."""
-        self._stack.close()
+    @property
+    def _last(self) -> int:
+        """The last record."""
+        return self._journal * SPAN + len(self._met)
 
-    def _open(self) -> bytes | None:
+    def _open(self) -> None:
         stored = locked(self._sql, self._url, self._identity)
-        self._journal, self._is_filled, self._salt = stored.id, stored.filled, stored.salt
-        self._is_older = stored.is_older
+        self._journal, self._salt, self._is_older = stored.id, stored.salt, stored.is_older
         if stored.chunk is not None:
-            self._chunk = stored.chunk
-        elif not self._sql.execute(_SHARE, (self._chunk, stored.id)).rowcount:
+            self.chunk = stored.chunk
+        elif not self._sql.execute(_SHARE, (self.chunk, stored.id)).rowcount:
             raise JournalError(f"the journal {self._url} is that of a plain run: give the shared one a name of its own")
         if any(missing := missing_of(self._sql, stored)):
             raise JournalError(
                 f"the journal {self._url} is damaged, and nothing is added to it: {missing}. What became of them "
                 "nobody can tell: restore it from a backup, or give the run another name"
             )
-        self._last, self._cut, self._chunks = row_of(self._sql, _SO_FAR, {"journal": stored.id, **ids_of(stored.id)})
-        self._met = bytearray(self._last - stored.id * SPAN)
+        last, self._cut, self._chunks = row_of(self._sql, _SO_FAR, {"journal": stored.id, **ids_of(stored.id)})
+        self._had = last - stored.id * SPAN
+        self._met = bytearray(self._had)
         self._run = begin_run(self._sql, stored.id)
         self._asides = Asides(self._sql, stored.id, self._run, are_noted=True)
-        self._so_far = {"journal": stored.id, "run": self._run, "requests": 0, "recent": 0}
-        return stored.salt
 
     def _add_all(self, batch: Batch) -> None:
         with transaction(self._sql, at_once=True):
             if self._is_older:  # from now on it is noted
                 kept = orjson.dumps(self._identity.kept(self._salt)).decode()
                 self._sql.execute(_BELONGS, (kept, self._journal))
+            before = len(self._met)
             self._add(batch)
-            self._cut_off(self._last - (self._last - self._cut) % self._chunk)
-            note_whole(self._sql, self._journal, len(self._met))
-            note_so_far(self._sql, self._so_far, now=False)
+            self._cut_off(self._last - (self._last - self._cut) % self.chunk)
+            has_new = len(self._met) > before  # an earlier input was read to its end, of this one nobody knows
+            self._sql.execute(_READING, (len(self._met), has_new, self._journal))
+            note_so_far(self._sql, self._journal, self._run)
 
     def _add(self, batch: Batch) -> None:
         known = find(self._sql, self._journal, batch.fingerprints, self._journal * SPAN + SPAN)
         found = {one.place: (one.record, one.position) for one in known}
         seen: dict[bytes, int] = {}
-        new, moved, repeats = list[tuple[Any, ...]](), list[tuple[int, int]](), list[tuple[Any, ...]]()
+        new, moved, repeats = list[tuple[Any, ...]](), list[tuple[int, int]](), list[tuple[int, int, int]]()
         for place, (position, text) in enumerate(zip(batch.positions, batch.texts, strict=True)):
             fingerprint = batch.fingerprints[FINGERPRINT_BYTES * place : FINGERPRINT_BYTES * (place + 1)]
             if place in found:
                 record, stands = found[place]
                 if self._has_met(record):
-                    repeats.append((position, record, None, None, None, None, number_of(fingerprint)))
+                    repeats.append((position, record, number_of(fingerprint)))
                 elif position < stands:
                     moved.append((record, position))
             elif (first := seen.get(fingerprint)) is not None:
-                repeats.append((position, first, None, None, None, None, number_of(fingerprint)))
+                repeats.append((position, first, number_of(fingerprint)))
             else:
-                self._last += 1
                 self._met.append(1)
                 seen[fingerprint] = self._last
                 new.append((self._last, fingerprint, position, text))
-        if new and self._is_filled:  # an earlier input was read to its end, of this one nobody knows
-            self._sql.execute(_FILLED, (False, self._journal))
-            self._is_filled = False
-        self._added += len(new)
         if new:
-            self._sql.execute(_INSERT, (self._journal, STATUS_CODES[OutcomeStatus.NOT_SENT], *_columns(new)))
+            self._sql.execute(_INSERT, (self._journal, STATUS_CODES[OutcomeStatus.NOT_SENT], *columns(new)))
         if moved:
-            self._sql.execute(_MOVE, _columns(moved))
-        if asides := [*repeats, *self._refused(batch.refused)]:
-            columns = _columns(asides)
-            self._asides.meet(columns[-1], [repeated is not None for repeated in columns[1]], columns[0])
-            self._sql.execute(_SET_ASIDE, (self._journal, self._run, *columns))
+            self._sql.execute(_MOVE, columns(moved))
+        self._asides.add(batch.refused, self._results, repeats)
         self._asides.take_back(batch.refused_as)
 
     def _has_met(self, record: int) -> bool:
@@ -269,35 +237,14 @@ class PostgresFill:
         before, self._met[place] = self._met[place], 1
         return bool(before)
 
-    def _refused(self, asides: Sequence[Aside]) -> list[tuple[Any, ...]]:
-        self._results.store(self._sql, [one.kept.stored for one in asides])
-        return [
-            (
-                position,
-                None,
-                STATUS_CODES[kept.status],
-                kept.attempts,
-                self._results.number_of(kept.stored),
-                None if entry is None else entry[entry.index(",") + 1 : -1],
-                known_by,
-            )
-            for position, kept, entry, known_by in asides
-        ]
-
     def _numbers_for(self, answers: int) -> int:
-        first: int = row_of(self._sql, _NUMBERS, (answers, self._journal, answers))[0]
-        return self._journal * SPAN + first
+        return reserve(self._sql, self._journal, answers)
 
     def _cut_off(self, last: int) -> None:
         """Make chunks of the records up to one."""
-        firsts = range(self._cut + 1, last + 1, self._chunk)
+        firsts = range(self._cut + 1, last + 1, self.chunk)
         if firsts:
-            rows = [
-                (number, first, min(first + self._chunk - 1, last)) for number, first in enumerate(firsts, self._chunks)
-            ]
-            self._sql.execute(_CUT, (self._journal, *_columns(rows)))
+            numbered = enumerate(firsts, self._chunks)
+            rows = [(number, first, min(first + self.chunk - 1, last)) for number, first in numbered]
+            self._sql.execute(_CUT, (self._journal, *columns(rows)))
             self._cut, self._chunks = last, self._chunks + len(rows)
-
-
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]

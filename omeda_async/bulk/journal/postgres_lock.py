@@ -2,15 +2,17 @@
 
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any, Final
+from contextlib import ExitStack, suppress
+from typing import Final
+from weakref import finalize
 
 import orjson
 
 from omeda_async._postgres_blocking import PARTED, Connection, PostgresFailed, failing, parts_sessions, row_of
 from omeda_async._version import __version__
 from omeda_async.bulk.journal.identity import Identity
-from omeda_async.bulk.journal.postgres_link import Stored, check_identity, stored_at
+from omeda_async.bulk.journal.postgres_link import Stored, check_identity, opened, stored_at, usable
+from omeda_async.bulk.journal.postgres_tables import make_tables
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
 
@@ -38,8 +40,9 @@ FROM omeda_async_journal_runs WHERE journal = %(journal)s RETURNING number
 """
 # Nothing counts that is written without the lock: after another run has begun, or through a pooler's other connection.
 _SO_FAR: Final = """
-UPDATE omeda_async_journal_runs AS mine SET requests = %(requests)s, recent = %(recent)s,
-    seen = CASE WHEN %(now)s THEN clock_timestamp() ELSE seen END
+UPDATE omeda_async_journal_runs AS mine SET
+    requests = coalesce(%(requests)s, requests), recent = coalesce(%(recent)s, recent),
+    seen = CASE WHEN %(recent)s::bigint IS NULL THEN seen ELSE clock_timestamp() END
 WHERE journal = %(journal)s AND number = %(run)s AND server_process = pg_backend_pid() AND NOT EXISTS (
     SELECT FROM omeda_async_journal_runs WHERE journal = %(journal)s AND number > %(run)s
 )
@@ -49,6 +52,23 @@ _END: Final = """
 UPDATE omeda_async_journal_runs SET ended = clock_timestamp(), complete = %s, counts = %s, cause = %s
 WHERE journal = %s AND number = %s
 """
+
+
+def connected(url: JournalUrl, owner: object, stack: ExitStack) -> Connection:
+    """Connect to write the whole of a journal, and make what is missing.
+
+    Args:
+        url: Where.
+        owner: Who uses the connection, which is closed when that is forgotten.
+        stack: What lets go of the lock and closes the connection.
+    """
+    connection = stack.enter_context(opened(url))
+    stack.callback(_unlock, connection)
+    finalize(owner, connection.close)
+    with usable(url), failing(connection):
+        check_server(connection, url)
+        make_tables(connection)
+    return connection
 
 
 def check_server(connection: Connection, url: JournalUrl) -> None:
@@ -92,7 +112,7 @@ def locked(connection: Connection, url: JournalUrl, identity: Identity) -> Store
     return stored
 
 
-def unlock(connection: Connection) -> None:
+def _unlock(connection: Connection) -> None:
     """Let go of the lock before the server notices that the connection is closed."""
     with suppress(PostgresFailed), failing(connection):
         if not connection.closed:
@@ -105,13 +125,16 @@ def begin_run(connection: Connection, journal: int) -> int:
     return number
 
 
-def note_so_far(connection: Connection, so_far: Mapping[str, Any], *, now: bool) -> None:
-    """Note the requests of a run, in the same transaction as what it writes.
+def note_so_far(
+    connection: Connection, journal: int, run: int, requests: int | None = None, recent: int | None = None
+) -> None:
+    """Note the requests of a run, unless they are to stay, in the same transaction as what it writes.
 
     Raises:
         PostgresFailed: It is not the one that may write any more.
     """
-    if connection.execute(_SO_FAR, {**so_far, "now": now}).fetchone() is None:
+    values = {"journal": journal, "run": run, "requests": requests, "recent": recent}
+    if connection.execute(_SO_FAR, values).fetchone() is None:
         raise PostgresFailed(f"another run has begun it meanwhile, or it was removed, or {PARTED}")
 
 

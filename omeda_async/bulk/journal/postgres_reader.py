@@ -13,7 +13,7 @@ import orjson
 from omeda_async._postgres_blocking import Connection, failing, row_of
 from omeda_async.bulk.journal.codec import RESULTS_REMEMBERED, STATUS_CODES, STATUSES, record_of, result_of
 from omeda_async.bulk.journal.identity import Identity
-from omeda_async.bulk.journal.interface import SETTLED, Kept, Places
+from omeda_async.bulk.journal.interface import Kept, Places
 from omeda_async.bulk.journal.postgres_link import Stored, check_identity, find, opened, stored_at, usable
 from omeda_async.bulk.journal.postgres_lock import IS_HELD
 from omeda_async.bulk.journal.postgres_tables import check_format, format_of, ids_of
@@ -151,8 +151,7 @@ class PostgresReader:
 
     def _places(self, connection: Connection, journal: int, last: int, fingerprints: bytes) -> Collection[int]:
         with usable(self._url), failing(connection):
-            found = find(connection, journal, fingerprints, last)
-        return {one.place for one in found if one.kept is not None and one.kept.status in SETTLED}
+            return {one.place for one in find(connection, journal, fingerprints, last) if one.is_settled}
 
     @contextmanager
     def _opened(self) -> Iterator[Connection]:

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Final
 
-from omeda_async._postgres_blocking import Connection
+from omeda_async._postgres_blocking import Connection, columns, row_of
 from omeda_async.bulk.journal.codec import STATUS_CODES
 from omeda_async.bulk.journal.interface import Kept
+from omeda_async.bulk.journal.postgres_tables import SPAN
 from omeda_async.bulk.journal.ranges import ranges
 
 NOTE: Final = """
@@ -21,7 +22,13 @@ UPDATE omeda_async_journal_records SET status = NULL, attempts = NULL, answer = 
 _INSERT_ANSWERS: Final = """
 INSERT INTO omeda_async_journal_answers (id, answer) SELECT t.* FROM unnest(%s::bigint[], %s::text[]) AS t
 """
+_RESERVE: Final = "UPDATE omeda_async_journals SET answers = answers + %s WHERE id = %s RETURNING answers - %s + 1"
 _STORED_REMEMBERED: Final = 1000
+
+
+def reserve(connection: Connection, journal: int, answers: int) -> int:
+    """Reserve so many numbers for answers, which no other process gets; give the first."""
+    return journal * SPAN + int(row_of(connection, _RESERVE, (answers, journal, answers))[0])
 
 
 class Results:
@@ -45,7 +52,7 @@ class Results:
             for first, last in ranges(records)
         ]
         if rows:
-            connection.execute(NOTE, [*map(list, zip(*rows, strict=True))])
+            connection.execute(NOTE, columns(rows))
 
     def store(self, connection: Connection, texts: Sequence[str]) -> None:
         """Write what is stored of results, each text once."""

@@ -6,7 +6,6 @@ from omeda_async._postgres_blocking import Connection, row_of
 from omeda_async.bulk.journal.postgres_link import Stored
 from omeda_async.bulk.journal.postgres_tables import SPAN, ids_of
 
-_NOTE: Final = "UPDATE omeda_async_journals SET records = %s, asides = coalesce(%s, asides) WHERE id = %s"
 _THERE: Final = """
 SELECT (SELECT count(*) FROM omeda_async_journal_records WHERE id BETWEEN %(first)s AND %(last)s),
     (SELECT count(*) FROM omeda_async_journal_asides WHERE journal = %(journal)s),
@@ -27,11 +26,6 @@ class Missing(NamedTuple):
         parts = [f"{self.records:,} of the records that were read into it are not there any more"] * bool(self.records)
         parts += [f"{self.in_chunks:,} are in no chunk any more"] * bool(self.in_chunks)
         return " and ".join(parts)
-
-
-def note_whole(connection: Connection, journal: int, records: int, asides: int | None = None) -> None:
-    """Note how much is there, in the transaction that makes it so."""
-    connection.execute(_NOTE, (records, asides, journal))
 
 
 def missing_of(connection: Connection, stored: Stored) -> Missing:

@@ -35,7 +35,7 @@ async def fill(store: PostgresFill, work: Work, records: Records[Any], chunk: in
     """
     worker = Worker("omeda_async fill")
     try:
-        codec = Codec(await worker.do(store.open), store.had_refused)
+        codec = Codec(*await worker.do(store.open))
         if chunk not in {None, store.chunk}:
             text = "%s has chunks of %d records, and keeps to that: chunks of %d are for a run that is not there yet"
             logger.warning(text, store.place, store.chunk, chunk)

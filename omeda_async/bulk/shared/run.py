@@ -86,16 +86,7 @@ class SharedRun(Generic[Record_co, Receipt_co]):
             raise ConfigurationError("journal_pii must be 'keep' or 'hash'")
         store = PostgresFill(self._url, identity_of(self._work, journal_pii, shared=True), chunk)
         filled = await fill(store, self._work, given, chunk)
-        return RunFilled(
-            run=self._url.run,
-            place=str(self._url),
-            chunks=range(filled.chunks),
-            records=filled.records,
-            repeats=filled.repeats,
-            refused=filled.refused,
-            added=filled.added,
-            absent=filled.absent,
-        )
+        return RunFilled(run=self._url.run, place=str(self._url), **filled._asdict())
 
     async def perform(self, number: int) -> ChunkReport:
         """Perform one chunk: claim it, settle what may have been sent before, send the rest, and give it back.
