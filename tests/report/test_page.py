@@ -11,7 +11,7 @@ import pytest
 
 from omeda_async import ClientOptOut, JournalError, OmedaSettings, OutcomeStatus, SessionManager, report
 from omeda_async._row import Row
-from omeda_async.bulk.journal import sqlite_reader
+from omeda_async.bulk.journal import reading
 from omeda_async.bulk.journal.codec import result_of
 from omeda_async.bulk.journal.interface import Kept
 from omeda_async.report import _failures
@@ -184,7 +184,7 @@ def test_a_reason_that_many_records_share_is_read_once(tmp_path: Path, monkeypat
         made.append(kept)
         return result_of(kept)
 
-    monkeypatch.setattr(sqlite_reader, "result_of", counted)
+    monkeypatch.setattr(reading, "result_of", counted)
     journal = tmp_path / "run.sqlite3"
     asyncio.run(refused(journal, 300))
     found = data_in(report.report_page(journal))["failures"]

@@ -1,36 +1,28 @@
 """Reading journals that are kept in PostgreSQL."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC
-from functools import lru_cache, partial
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import attrs
-import orjson
 
 from omeda_async._postgres_blocking import Connection, failing, row_of
-from omeda_async.bulk.journal.codec import RESULTS_REMEMBERED, STATUS_CODES, STATUSES, record_of, result_of
+from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
 from omeda_async.bulk.journal.identity import Identity
-from omeda_async.bulk.journal.interface import Kept, Places
+from omeda_async.bulk.journal.interface import Places
 from omeda_async.bulk.journal.postgres_link import Stored, check_identity, find, opened, stored_at, usable
 from omeda_async.bulk.journal.postgres_lock import IS_HELD
 from omeda_async.bulk.journal.postgres_tables import check_format, format_of, ids_of
 from omeda_async.bulk.journal.postgres_whole import Missing, missing_of
-from omeda_async.bulk.journal.status import (
-    NOT_DONE,
-    JournalCause,
-    JournalChunks,
-    JournalRecord,
-    JournalRun,
-    JournalStatus,
-)
+from omeda_async.bulk.journal.reading import causes_of, codes_of, records_of, runs_of, status_of
+from omeda_async.bulk.journal.status import NOT_DONE, JournalChunks, JournalRecord, JournalStatus
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
 from omeda_async.outcomes import OutcomeStatus
 
-CAUSES: Final = 20
 RUNS_NAMED: Final = 10
 """So many are named where somebody asks for a run that is not there."""
 SURVEY: Final = 600.0
@@ -38,8 +30,9 @@ SURVEY: Final = 600.0
 _SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _NAMES: Final = "SELECT name FROM omeda_async_journals ORDER BY id DESC LIMIT %s"
 _RUNS: Final = """
-SELECT started, ended, requests, complete, counts, cause, version FROM omeda_async_journal_runs
-WHERE journal = %s ORDER BY number
+SELECT extract(epoch FROM started)::float8, extract(epoch FROM ended)::float8, requests, complete,
+    counts, cause, version
+FROM omeda_async_journal_runs WHERE journal = %s ORDER BY number
 """
 # Of a shared run, what a record repeats may have its outcome later.
 _EVERY: Final = """
@@ -88,29 +81,20 @@ class PostgresReader:
         with self._opened() as connection:
             stored = self._stored(connection)
             journal = {"journal": stored.id, **ids_of(stored.id)}
-            counts = Counter(
-                {STATUSES.get(code): number for code, number in connection.execute(_COUNTS.encode(), journal)}
-            )
-            runs = tuple(map(_run, connection.execute(_RUNS, (stored.id,))))
-            identity = stored.identity
+            counted = connection.execute(_COUNTS.encode(), journal)
+            runs = runs_of(connection.execute(_RUNS, (stored.id,)))
             missing = missing_of(connection, stored) if stored.chunk is not None else Missing(0, 0)
             chunks, requests = _chunks(connection, stored, missing)
-            return JournalStatus(
+            return status_of(
+                stored.identity,
+                Counter({STATUSES.get(code): number for code, number in counted}),
                 path=None,
                 place=str(self._url),
-                provider=identity.pop("provider"),
-                operation=identity.pop("operation"),
-                base_url=identity.pop("base_url"),
-                keeps_records=identity.pop("journal_pii") == "keep",
-                scope=identity,
                 running=row_of(connection, IS_HELD, (stored.id,))[0] or (chunks is not None and chunks.held > 0),
-                total=counts.total(),
-                under_way=counts.pop(None, 0),
-                counts={status: counts[status] for status in OutcomeStatus if status in counts},
                 repeats=row_of(connection, _REPEATS, (stored.id,))[0],
                 requests=requests + sum(run.requests for run in runs),
                 runs=runs,
-                causes=tuple(_causes(connection.execute(_CAUSES.encode(), {**journal, "codes": _coded(NOT_DONE)}))),
+                causes=causes_of(connection.execute(_CAUSES.encode(), {**journal, "codes": codes_of(NOT_DONE)})),
                 chunks=chunks,
                 missing=missing.records,
             )
@@ -122,20 +106,14 @@ class PostgresReader:
             values = {
                 "journal": journal,
                 **ids_of(journal),
-                "codes": _coded(statuses),
+                "codes": codes_of(statuses),
                 "unknown": STATUS_CODES[OutcomeStatus.UNKNOWN],
             }
-            results = lru_cache(RESULTS_REMEMBERED)(result_of)  # many failed for one reason
             with connection.cursor("not_done") as cursor:
-                for position, record, code, attempts, stored in cursor.execute(_NOT_DONE, values):
-                    error = None if stored is None else results(Kept(STATUSES[code], attempts, stored)).error
-                    yield JournalRecord(
-                        position=position,
-                        record=record_of(f"[{position},{record or 'null'}]"),
-                        status=STATUSES[code],
-                        attempts=attempts,
-                        error=error,
-                    )
+                yield from records_of(
+                    (position, f"[{position},{record or 'null'}]", *result)
+                    for position, record, *result in cursor.execute(_NOT_DONE, values)
+                )
 
     @contextmanager
     def settled(self, identity: Identity) -> Iterator[tuple[bytes | None, Places]]:
@@ -194,31 +172,4 @@ def _chunks(connection: Connection, stored: Stored, missing: Missing) -> tuple[J
             seen=seen and seen.astimezone(UTC),
         ),
         requests,
-    )
-
-
-def _coded(statuses: Iterable[OutcomeStatus]) -> list[int]:
-    return [STATUS_CODES[status] for status in statuses]
-
-
-def _causes(rows: Iterable[tuple[int, str, int]]) -> Iterator[JournalCause]:
-    """Add up what has the same words; two errors may differ in what is not shown."""
-    numbers: Counter[tuple[int, str, str]] = Counter()
-    for code, stored, number in rows:
-        error = orjson.loads(stored)["error"] or {}
-        numbers[code, error.get("__class__", "").rpartition(".")[-1], error.get("message", "")] += number
-    for (code, name, message), number in numbers.most_common(CAUSES):
-        yield JournalCause(status=STATUSES[code], error=name, message=message, records=number)
-
-
-def _run(row: tuple[Any, ...]) -> JournalRun:
-    started, ended, requests, complete, counts, cause, version = row
-    return JournalRun(
-        started=started.astimezone(UTC),
-        ended=ended and ended.astimezone(UTC),
-        requests=requests,
-        complete=complete,
-        counts={OutcomeStatus(name): number for name, number in orjson.loads(counts).items()},
-        cause=cause,
-        version=version,
     )

@@ -4,24 +4,24 @@ import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import orjson
 
-from omeda_async.bulk.journal.codec import RESULTS_REMEMBERED, STATUS_CODES, STATUSES, record_of, result_of
+from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
 from omeda_async.bulk.journal.identity import Identity
-from omeda_async.bulk.journal.interface import Kept, Places
+from omeda_async.bulk.journal.interface import Places
+from omeda_async.bulk.journal.reading import causes_of, codes_of, records_of, runs_of, status_of
 from omeda_async.bulk.journal.sqlite_connection import connect_to_read
 from omeda_async.bulk.journal.sqlite_file import check_name, check_untouched, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
 from omeda_async.bulk.journal.sqlite_lock import check_format, in_use
 from omeda_async.bulk.journal.sqlite_mark import check_mark, noted
 from omeda_async.bulk.journal.sqlite_sums import DAMAGE, check_texts, check_whole, has_sums
-from omeda_async.bulk.journal.status import NOT_DONE, JournalCause, JournalRecord, JournalRun, JournalStatus
+from omeda_async.bulk.journal.status import NOT_DONE, JournalRecord, JournalStatus
 from omeda_async.errors import JournalError
 from omeda_async.outcomes import OutcomeStatus
 
@@ -33,12 +33,10 @@ UNION ALL SELECT status, count(*) FROM asides GROUP BY status
 """
 _REPEATS: Final = "SELECT count(*) FROM asides WHERE repeats"
 _CAUSES: Final = """
-SELECT status, json_extract(answers.answer, '$.error.__class__'), json_extract(answers.answer, '$.error.message'),
-sum(number) FROM (
+SELECT answers.answer, {answer_sum}, status, number FROM (
     SELECT status, answer, sum(last - first + 1) AS number FROM results GROUP BY status, answer
     UNION ALL SELECT status, answer, count(*) FROM asides GROUP BY status, answer
-) AS seen JOIN answers ON answers.id = seen.answer
-WHERE status IN (SELECT value FROM json_each(:codes)) GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT 20
+) AS seen LEFT JOIN answers ON answers.id = seen.answer WHERE status IN (SELECT value FROM json_each(:codes))
 """
 _NOT_DONE: Final = """
 SELECT json_extract(entry, '$[0]') AS position, entry, {entry_sum}, status, attempts, answers.answer, {answer_sum}
@@ -51,12 +49,6 @@ UNION ALL SELECT position, entry, {aside_sum}, status, attempts, answers.answer,
 FROM asides LEFT JOIN answers ON answers.id = asides.answer
 WHERE NOT repeats AND status IN (SELECT value FROM json_each(:codes))
 ORDER BY position
-"""
-_ANSWERS: Final = """
-SELECT answers.answer, {answer_sum} FROM (
-    SELECT answer FROM results WHERE status IN (SELECT value FROM json_each(:codes))
-    UNION SELECT answer FROM asides WHERE status IN (SELECT value FROM json_each(:codes))
-) AS used LEFT JOIN answers ON answers.id = used.answer
 """
 _SUMS: Final = {
     "print_sum": "substr(sum, 1, 4)",
@@ -83,40 +75,40 @@ class SqliteReader:
             counts: Counter[OutcomeStatus | None] = Counter()
             for code, number in connection.execute(_COUNTS):
                 counts[STATUSES.get(code)] += number
-            not_done = {"codes": _coded(NOT_DONE)}
-            check_texts(connection.execute(_summed(connection, _ANSWERS), not_done), self._path)
-            (identity, _), runs = whose(connection, self._path), tuple(map(_run, connection.execute(_RUNS)))
-            return JournalStatus(
+            identity, _ = whose(connection, self._path)
+            runs = runs_of(connection.execute(_RUNS))
+            return status_of(
+                identity,
+                counts,
                 path=self._path,
                 place=str(self._path),
-                provider=identity.pop("provider"),
-                operation=identity.pop("operation"),
-                base_url=identity.pop("base_url"),
-                keeps_records=identity.pop("journal_pii") == "keep",
-                scope=identity,
                 running=in_use(self._path),
-                total=counts.total(),
-                under_way=counts.pop(None, 0),
-                counts={status: counts[status] for status in OutcomeStatus if status in counts},
                 repeats=connection.execute(_REPEATS).fetchone()[0],
                 requests=sum(run.requests for run in runs),
                 runs=runs,
-                causes=tuple(_cause(*row) for row in connection.execute(_CAUSES, not_done)),
+                causes=causes_of(self._causes(connection)),
             )
+
+    def _causes(self, connection: sqlite3.Connection) -> Iterator[tuple[int, str, int]]:
+        for text, its_sum, code, number in connection.execute(
+            _summed(connection, _CAUSES), {"codes": _dumped(NOT_DONE)}
+        ):
+            check_texts([(text, its_sum)], self._path)
+            yield code, text, number
 
     def not_done(self, statuses: Collection[OutcomeStatus]) -> Iterator[JournalRecord]:
         """Return the records that ended so, in the order of the input; repeats of one are left out."""
-        values = {"codes": _coded(statuses), "unknown": STATUS_CODES[OutcomeStatus.UNKNOWN]}
-        results = lru_cache(RESULTS_REMEMBERED)(result_of)  # many failed for one reason
         with self._opened() as connection:
-            for position, entry, entry_sum, code, attempts, stored, stored_sum in connection.execute(
-                _summed(connection, _NOT_DONE), values
-            ):
-                check_texts([(entry, entry_sum), (stored, stored_sum)], self._path)
-                error = None if stored == "null" else results(Kept(STATUSES[code], attempts, stored)).error
-                yield JournalRecord(
-                    position=position, record=record_of(entry), status=STATUSES[code], attempts=attempts, error=error
-                )
+            yield from records_of(self._records(connection, statuses))
+
+    def _records(
+        self, connection: sqlite3.Connection, statuses: Collection[OutcomeStatus]
+    ) -> Iterator[tuple[int, str, int, int, str | None]]:
+        values = {"codes": _dumped(statuses), "unknown": STATUS_CODES[OutcomeStatus.UNKNOWN]}
+        rows = connection.execute(_summed(connection, _NOT_DONE), values)
+        for position, entry, entry_sum, code, attempts, stored, stored_sum in rows:
+            check_texts([(entry, entry_sum), (stored, stored_sum)], self._path)
+            yield position, entry, code, attempts, None if stored == "null" else stored
 
     @contextmanager
     def settled(self, identity: Identity) -> Iterator[tuple[bytes | None, Places]]:
@@ -180,23 +172,5 @@ def _summed(connection: sqlite3.Connection, sql: str) -> str:
     return sql.format_map(_SUMS if has_sums(connection) else dict.fromkeys(_SUMS, "NULL"))
 
 
-def _coded(statuses: Iterable[OutcomeStatus]) -> str:
-    return orjson.dumps([STATUS_CODES[status] for status in statuses]).decode()
-
-
-def _cause(code: int, error: str | None, message: str | None, records: int) -> JournalCause:
-    name = (error or "").rpartition(".")[-1]
-    return JournalCause(status=STATUSES[code], error=name, message=message or "", records=records)
-
-
-def _run(row: tuple[Any, ...]) -> JournalRun:
-    started, ended, requests, complete, counts, cause, version = row
-    return JournalRun(
-        started=datetime.fromtimestamp(started, UTC),
-        ended=None if ended is None else datetime.fromtimestamp(ended, UTC),
-        requests=requests,
-        complete=bool(complete),
-        counts={OutcomeStatus(name): number for name, number in orjson.loads(counts).items()},
-        cause=cause,
-        version=version,
-    )
+def _dumped(statuses: Iterable[OutcomeStatus]) -> str:
+    return orjson.dumps(codes_of(statuses)).decode()
