@@ -183,7 +183,9 @@ class ChunkBackend:
             hold = sql.execute(HOLD, self._hold)
             if group.results:
                 self._results.note(sql, group.results)
-                self._wipe(sql, group)
+                if self._claimed.salt is not None:
+                    settled = [one for records, kept in group.results if kept.status in SETTLED for one in records]
+                    sql.execute(_WIPE_THESE, (settled,))
             if again := group.again(known):
                 sql.execute(FORGET, (again,))
             row = hold.fetchone()
@@ -193,8 +195,3 @@ class ChunkBackend:
         self._held(asked, row)
         self._hold["recent"] = None
         return Written([one.record for one in known], known)
-
-    def _wipe(self, sql: Any, group: WriteGroup) -> None:
-        if self._claimed.salt is not None:
-            settled = [one for records, kept in group.results if kept.status in SETTLED for one in records]
-            sql.execute(_WIPE_THESE, (settled,))

@@ -1,7 +1,7 @@
 """Claiming the chunks of a shared run, and giving them back. All moments are the server's."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
@@ -64,7 +64,9 @@ UPDATE omeda_async_journal_chunks SET done = %(done)s, fence = fence + 1, lease_
 WHERE journal = %(journal)s AND number = %(number)s AND fence = %(fence)s
 """
 _WIPE: Final = "UPDATE omeda_async_journal_records SET record = NULL WHERE id BETWEEN %s AND %s"
-_COUNTS: Final = "SELECT status, count(*) FROM omeda_async_journal_records WHERE id BETWEEN %s AND %s GROUP BY status"
+_COUNTS: Final = """
+SELECT coalesce(status, %s), count(*) FROM omeda_async_journal_records WHERE id BETWEEN %s AND %s GROUP BY 1
+"""
 _IS_DONE: Final = """
 SELECT coalesce(bool_and(done), false) FROM omeda_async_journal_chunks WHERE journal = %s AND number = %s
 """
@@ -101,13 +103,17 @@ def _claimed(sql: Connection, line: Line, stored: Stored, values: Mapping[str, A
     number, fence, first, last, requests = found
     recent, seconds_ago = (0, 0.0) if str(line.url) in _known else row_of(sql, _RECENT, values)
     codes = [STATUS_CODES[status] for status in UNSETTLED]
+    rows = [
+        ChunkRow(row_id, bytes(fingerprint), None if code is None else Kept(STATUSES[code], attempts, answer), record)
+        for row_id, fingerprint, code, attempts, answer, record in sql.execute(_ROWS, (first, last, codes))
+    ]
     return Claimed(
         journal=stored.id,
         number=number,
         fence=fence,
         first=first,
         last=last,
-        rows=[_row(row) for row in sql.execute(_ROWS, (first, last, codes))],
+        rows=rows,
         salt=stored.salt,
         requests=requests,
         recent=recent,
@@ -124,12 +130,6 @@ def is_news(url: JournalUrl) -> bool:
         return False
     _known.add(str(url))
     return True
-
-
-def _row(row: tuple[Any, ...]) -> ChunkRow:
-    record_id, fingerprint, code, attempts, stored, record = row
-    kept = None if code is None else Kept(STATUSES[code], attempts, stored)
-    return ChunkRow(record_id, bytes(fingerprint), kept, record)
 
 
 def _refusal(sql: Connection, line: Line, stored: Stored, values: Mapping[str, Any]) -> NotClaimed:
@@ -167,12 +167,6 @@ def counts_of(line: Line, number: int) -> dict[OutcomeStatus, int]:
     """Return what has become of the records of a chunk; what may have been sent is unknown."""
     sql, stored = line.connected(), line.stored()
     with usable(line.url), failing(sql):
-        return _counted(sql.execute(_COUNTS, row_of(sql, _BOUNDS, (stored.id, number))))
-
-
-def _counted(rows: Iterable[tuple[int | None, int]]) -> dict[OutcomeStatus, int]:
-    counts: dict[OutcomeStatus, int] = {}
-    for code, number in rows:
-        status = OutcomeStatus.UNKNOWN if code is None else STATUSES[code]
-        counts[status] = counts.get(status, 0) + number
-    return counts
+        bounds = row_of(sql, _BOUNDS, (stored.id, number))
+        counted = sql.execute(_COUNTS, (STATUS_CODES[OutcomeStatus.UNKNOWN], *bounds))
+        return {STATUSES[code]: records for code, records in counted}
