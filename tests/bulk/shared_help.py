@@ -14,7 +14,6 @@ from omeda_async.bulk.journal.postgres_chunk import ChunkBackend
 from omeda_async.bulk.journal.postgres_chunks import claim
 from omeda_async.bulk.journal.postgres_line import Line
 from omeda_async.bulk.journal.url import url_of
-from omeda_async.bulk.shared.place import shared_at
 from omeda_async.journal import read_status
 from tests.bulk.journal_help import Account, Work, asked
 
@@ -38,7 +37,7 @@ def work_of(**options: Any) -> Work:
 
 def shared(url: str, work: Work | None = None, **options: Any) -> SharedRun:
     """Make a shared run of it."""
-    return shared_at(url, work or work_of(), **{"lease": 5.0, **options})
+    return SharedRun(url, work or work_of(), **{"lease": 5.0, **options})
 
 
 def names(number: int, first: int = 0) -> list[str]:

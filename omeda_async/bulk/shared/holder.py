@@ -140,22 +140,15 @@ class Holder:
             has_ended = failure is not None or run.report.complete  # else something may be under way: it has to lapse
             if has_ended and backend.done is None and not backend.is_lost:
                 await outlast(self._give_back(claimed))
+        report = partial(ChunkReport, number=claimed.number, requests=run.report.requests)
         if backend.done is None and backend.is_lost:
-            return self._taken(claimed, run, self._terms.lease + self._terms.attempt)
+            return report(status=ChunkStatus.TAKEN, retry_in=self._terms.lease + self._terms.attempt)
         if failure is not None:
             raise failure
         if backend.has_lapsed:
-            return self._taken(claimed, run, _AT_LEAST)
+            return report(status=ChunkStatus.TAKEN, retry_in=_AT_LEAST)
+        counts = await self.counts(claimed.number)
+        if backend.done:
+            return report(status=ChunkStatus.DONE, counts=counts)
         status = ChunkStatus.CANCELLED if CANCELLED in stopped else ChunkStatus.LEFT
-        return ChunkReport(
-            number=claimed.number,
-            status=ChunkStatus.DONE if backend.done else status,
-            counts=await self.counts(claimed.number),
-            requests=run.report.requests,
-            stopped_by=None if backend.done else run.stopped_by,
-        )
-
-    def _taken(self, claimed: Claimed, run: BulkRun, retry_in: float) -> ChunkReport:
-        return ChunkReport(
-            number=claimed.number, status=ChunkStatus.TAKEN, requests=run.report.requests, retry_in=retry_in
-        )
+        return report(status=status, counts=counts, stopped_by=run.stopped_by)

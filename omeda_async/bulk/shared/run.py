@@ -2,20 +2,21 @@
 
 import asyncio
 from functools import partial
-from typing import Any, Final, Generic, Literal
+from typing import Any, Final, Generic, Literal, Unpack, cast
 
 from omeda_async import _clock
-from omeda_async._checks import check_whole
+from omeda_async._checks import check_between, check_whole
 from omeda_async._generic import Receipt_co, Record_co
 from omeda_async._thread import Worker
 from omeda_async.bulk._given import many
 from omeda_async.bulk._item import Records
 from omeda_async.bulk._job import Work
-from omeda_async.bulk._run import BulkOptions, identity_of
+from omeda_async.bulk._options import SharedOptions
+from omeda_async.bulk._run import BulkOptions, BulkRun, check_scope, identity_of
 from omeda_async.bulk.journal.chunks import ChunkStatus, NotClaimed, Terms
 from omeda_async.bulk.journal.postgres_chunk import CANCELLED
 from omeda_async.bulk.journal.postgres_fill import PostgresFill
-from omeda_async.bulk.journal.url import JournalUrl
+from omeda_async.bulk.journal.url import url_of
 from omeda_async.bulk.shared.holder import Holder
 from omeda_async.bulk.shared.input import fill
 from omeda_async.bulk.shared.reports import ChunkReport, RunFilled
@@ -24,6 +25,9 @@ from omeda_async.errors import ClosedError, ConfigurationError, JournalError, Om
 from omeda_async.events import logger
 from omeda_async.outcomes import BulkReport
 
+LEASE: Final = 30.0
+SHORTEST, LONGEST = 0.1, 86400.0
+"""Of leases: a shorter one is renewed without rest, and for so long a chunk may be nobody's that a dead process had."""
 OUTAGE: Final = 60.0
 """Seconds that a database may be away before a process gives up."""
 MOST_IN_CHUNK: Final = 1_000_000
@@ -40,14 +44,31 @@ class SharedRun(Generic[Record_co, Receipt_co]):
     chunk by :meth:`perform`, as an engine for jobs wants it. Nothing has to be closed.
 
     Args:
-        url: Where its journal is.
+        journal: ``postgresql://host/database?run=NAME``.
         work: How records are read and sent.
-        terms: How chunks are held.
-        options: How they are performed.
+        options: See :class:`SharedOptions`.
+
+    Raises:
+        ConfigurationError: It is no such URL, or an option is out of range; the message names it.
+        TypeError: There is no such option.
     """
 
-    def __init__(self, url: JournalUrl, work: Work, terms: Terms, options: BulkOptions) -> None:
-        self._url, self._work, self._terms, self._options = url, work, terms, options
+    def __init__(self, journal: str, work: Work, **options: Unpack[SharedOptions]) -> None:
+        unknown = options.keys() - SharedOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"a shared run of {work.name} has no option {', '.join(sorted(unknown))}")
+        lease = options.pop("lease", LEASE)
+        check_between("lease", lease, SHORTEST, LONGEST)
+        self._options = cast(BulkOptions, options)
+        _ = BulkRun(work, (), **self._options)  # which checks them
+        check_scope(work)
+        self._url, self._work = url_of(journal), work
+        account = work.account
+        self._terms = Terms(
+            lease=lease,
+            attempt=account.timeout + account.connect_timeout,
+            lookback=account.settings.rate_limit.longest,
+        )
         self._stopped_by: OmedaAsyncError | None = None
         self._failure: Exception | None = None
         self._is_unread_told = False

@@ -8,7 +8,7 @@ from omeda_async.bulk._job import Work
 from omeda_async.bulk._reader import read_item
 from omeda_async.bulk.journal.postgres_reader import PostgresReader
 from omeda_async.bulk.journal.postgres_whole import Missing
-from omeda_async.bulk.journal.status import NOT_DONE, JournalRecord, JournalStatus
+from omeda_async.bulk.journal.status import NOT_DONE, JournalRecord
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError, OmedaAsyncError
 from omeda_async.outcomes import FAILURES_KEPT, BulkReport, Outcome, OutcomeStatus
@@ -22,32 +22,26 @@ def read_report(url: JournalUrl, work: Work, stopped_by: OmedaAsyncError | None)
     """
     reader = PostgresReader(url)
     status = reader.status()
-    if status.chunks is None:
+    chunks, runs = status.chunks, status.runs
+    if chunks is None:
         raise JournalError(f"the journal {url} is that of a plain run")
     counts = Counter(status.counts)
     counts[OutcomeStatus.UNKNOWN] += status.under_way + status.missing
-    if any(missing := Missing(status.missing, status.chunks.missing)):
+    if any(missing := Missing(status.missing, chunks.missing)):
         stopped_by = stopped_by or JournalError(
             f"the journal {url} is damaged: {missing}. Restore it from a backup; what became of records that are not "
             "there nobody can tell"
         )
+    until = (chunks.seen if chunks.complete else None) or _clock.utc_now()
     return BulkReport(
         total=status.total + status.missing,
         counts=dict(+counts),
         requests=status.requests,
-        duration=_duration(status),
+        duration=max(0.0, (until - runs[0].started).total_seconds()) if runs else 0.0,
         failures=tuple(_outcome(work, one) for one in islice(reader.not_done(NOT_DONE), FAILURES_KEPT)),
-        complete=status.chunks.complete and not status.missing,
+        complete=chunks.complete and not status.missing,
         stopped_by=stopped_by,
     )
-
-
-def _duration(status: JournalStatus) -> float:
-    """Return the seconds from the first record read to the last that was noted; to now, where it goes on."""
-    if status.chunks is None or not status.runs:
-        return 0.0
-    until = status.chunks.seen if status.chunks.complete else None
-    return max(0.0, ((until or _clock.utc_now()) - status.runs[0].started).total_seconds())
 
 
 def _outcome(work: Work, one: JournalRecord) -> Outcome:

@@ -208,9 +208,9 @@ class Transactions:
             ConfigurationError: An option is out of range; the message names it.
             TypeError: There is no such option.
         """
-        from omeda_async.bulk.shared.place import shared_at  # noqa: PLC0415 who shares no run loads no psycopg
+        from omeda_async.bulk.shared.run import SharedRun  # noqa: PLC0415 who shares no run loads no psycopg
 
-        return shared_at(journal, self._cancels(reason, milestones, explain=explain), **options)
+        return SharedRun(journal, self._cancels(reason, milestones, explain=explain), **options)
 
     def _cancels(self, reason: str | None, milestones: str | None, *, explain: bool) -> OneByOne:
         def read(raw: Any) -> Item:

@@ -196,9 +196,9 @@ class Campaigns:
             ConfigurationError: An option is out of range; the message names it.
             TypeError: There is no such option.
         """
-        from omeda_async.bulk.shared.place import shared_at  # noqa: PLC0415 who shares no run loads no psycopg
+        from omeda_async.bulk.shared.run import SharedRun  # noqa: PLC0415 who shares no run loads no psycopg
 
-        return shared_at(journal, self._cancels(reason, explain=explain), **options)
+        return SharedRun(journal, self._cancels(reason, explain=explain), **options)
 
     def _cancels(self, reason: str | None, *, explain: bool) -> OneByOne:
         def read(raw: Any) -> Item:

@@ -254,9 +254,9 @@ class Deployments:
             ConfigurationError: The settings name no brand, or an option is out of range; the message names it.
             TypeError: There is no such option.
         """
-        from omeda_async.bulk.shared.place import shared_at  # noqa: PLC0415 who shares no run loads no psycopg
+        from omeda_async.bulk.shared.run import SharedRun  # noqa: PLC0415 who shares no run loads no psycopg
 
-        return shared_at(journal, self._cancels(user_id, explain=explain), **options)
+        return SharedRun(journal, self._cancels(user_id, explain=explain), **options)
 
     def _cancels(self, user_id: str | None, *, explain: bool) -> OneByOne:
         brand = self._brand()

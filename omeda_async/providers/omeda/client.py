@@ -236,9 +236,9 @@ class OptOuts:
             ConfigurationError: The settings name no client, or an option is out of range; the message names it.
             TypeError: There is no such option.
         """
-        from omeda_async.bulk.shared.place import shared_at  # noqa: PLC0415 who shares no run loads no psycopg
+        from omeda_async.bulk.shared.run import SharedRun  # noqa: PLC0415 who shares no run loads no psycopg
 
-        return shared_at(journal, self._work(max_entries, max_bytes, allow_odd_addresses), **options)
+        return SharedRun(journal, self._work(max_entries, max_bytes, allow_odd_addresses), **options)
 
     def _work(self, max_entries: int, max_bytes: int, allow_odd_addresses: bool | None) -> OptOutWork:
         addresses = addresses_of(self._settings, allow_odd_addresses)
