@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 import attrs
 
-from omeda_async.bulk.journal.sqlite_rollback import HEAD, is_harmless, longest, rollback_of, size_of_pages
+from omeda_async.bulk.journal.sqlite_rollback import ENOUGH, LARGEST_PAGE, is_harmless
 
 BUSY_SECONDS: Final = 5.0
 TWO_NAMES: Final = (
@@ -122,10 +122,9 @@ def connect_to_read(path: Path, check: Callable[[sqlite3.Connection, Path], bool
 
 def _takes_nothing_back(path: Path) -> bool:
     """Whether a file stays what it is if the -journal beside it is believed."""
-    page_size = size_of_pages(head_of(path, HEAD) or bytes(HEAD))
-    first_page = head_of(path, page_size)
-    with suppress(FileNotFoundError), rollback_of(path).open("rb") as file:
-        return first_page is not None and is_harmless(file.read(longest(page_size)), first_page, path.stat().st_size)
+    head = head_of(path, LARGEST_PAGE)
+    with suppress(FileNotFoundError), Path(f"{path.resolve()}-journal").open("rb") as file:
+        return head is not None and is_harmless(file.read(ENOUGH), head, path.stat().st_size)
     return False
 
 
