@@ -136,7 +136,6 @@ def journal_file(
     try:
         if os.path.lexists(path):
             check_untouched(path)
-            check_name(path)
         with locked(path) as guard:
             begun = _begin(path, guard)
             _check(path, identity)
@@ -186,22 +185,24 @@ def check_untouched(path: Path) -> None:
 
     Raises:
         JournalError: It is something else: a device, a directory, a file of something else or of somebody else; or a
-            journal that somebody has emptied, or moved without its log.
+            journal that somebody has emptied, or moved without its log; or it has another name, by which runs have
+            written it: SQLite would find nothing of what is in the log beside that one.
     """
-    if not check_kind(path).st_size:
-        if was_begun(path) and not path.stat().st_size:  # a run may have begun it meanwhile
-            raise _emptied(path)
-        return
-    if not goes_by_its_log(path, APPLICATION, SCHEMA):
-        # To SQLite it cannot change: nothing is recovered, and nothing made beside it.
-        with closing(connect(path, mode="ro&immutable=1")) as connection:
-            if not check_format(connection, path) and not guarding(path).exists() and lacks_log(path):
-                raise JournalError(
-                    f"the journal {path} cannot be used: it is empty, and was moved or copied without its log: put the "
-                    "-wal, -mark and -lock that stood beside it in their places, or give another file to begin anew, "
-                    "which sends every record again"
-                )
-    check_log(path)
+    if check_kind(path).st_size:
+        if not goes_by_its_log(path, APPLICATION, SCHEMA):
+            # To SQLite it cannot change: nothing is recovered, and nothing made beside it.
+            with closing(connect(path, mode="ro&immutable=1")) as connection:
+                if not check_format(connection, path) and not guarding(path).exists() and lacks_log(path):
+                    raise JournalError(
+                        f"the journal {path} cannot be used: it is empty, and was moved or copied without its log: put "
+                        "the -wal, -mark and -lock that stood beside it in their places, or give another file to begin "
+                        "anew, which sends every record again"
+                    )
+        check_log(path)
+    elif was_begun(path) and not path.stat().st_size:  # a run may have begun it meanwhile
+        raise _emptied(path)
+    if path.stat().st_nlink > 1 and not guarding(path).exists():
+        raise JournalError(f"the journal {path} cannot be used: {TWO_NAMES}")
 
 
 def _emptied(path: Path) -> JournalError:
@@ -209,16 +210,6 @@ def _emptied(path: Path) -> JournalError:
         f"the journal {path} cannot be used: it is empty, although a run has written it, as the -lock beside it notes; "
         "put a copy in its place, or remove it to begin anew, which sends every record again"
     )
-
-
-def check_name(path: Path) -> None:
-    """Check that a file has no other name, or that this is the one by which runs have written it.
-
-    Raises:
-        JournalError: SQLite would find nothing of what is in the log beside the other one.
-    """
-    if path.stat().st_nlink > 1 and not guarding(path).exists():
-        raise JournalError(f"the journal {path} cannot be used: {TWO_NAMES}")
 
 
 def _begin(path: Path, guard: sqlite3.Connection) -> bool:
@@ -252,18 +243,33 @@ def _prepare(connection: sqlite3.Connection, path: Path, identity: Identity) -> 
     _index(connection)
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """Open a journal to read what it holds at this moment; None where nothing was written into it yet.
+
+    Raises:
+        JournalError: It is not whole; it is left as it is.
+    """
+    mark = noted(path)  # before what is read, which may be written meanwhile
+    with closing(connect_to_read(path, check_format)) as connection:
+        connection.execute("BEGIN")
+        filled = check_format(connection, path)
+        if path.stat().st_size:  # else the mark is of one that was removed
+            check_mark(connection, path, mark, filled=filled)
+        if filled:
+            check_whole(connection, path)
+        yield connection if filled else None
+
+
 def _check(path: Path, identity: Identity) -> None:
-    """Check that a journal is the run's own, and whole; whoever only reads leaves one that is not as it is."""
-    mark = noted(path)
+    """Check that a journal is whole, and the run's own."""
     if not path.stat().st_size:
+        noted(path)  # which refuses what is none
         mark_of(path).unlink(missing_ok=True)  # of one that was removed
         return
-    with closing(connect_to_read(path, check_format)) as connection:
-        filled = check_format(connection, path)
-        check_mark(connection, path, mark, filled=filled)
-        if filled:
+    with reading(path) as connection:
+        if connection is not None:
             identity.check(*whose(connection, path), path)
-            check_whole(connection, path)
 
 
 def _fill(connection: sqlite3.Connection, identity: Identity) -> None:

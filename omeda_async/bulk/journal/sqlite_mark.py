@@ -14,8 +14,8 @@ from omeda_async.errors import JournalError
 MARK: Final = Struct("<dqq")
 """When the first run of the journal began, by which it is known; the last run, and how often that has written."""
 _HAS: Final = """
-SELECT (SELECT started FROM runs ORDER BY id LIMIT 1) = :began
-AND EXISTS (SELECT * FROM runs WHERE id > :run OR id = :run AND writes >= :writes)
+SELECT (SELECT started FROM runs ORDER BY id LIMIT 1) = ?1
+AND EXISTS (SELECT * FROM runs WHERE id > ?2 OR id = ?2 AND writes >= ?3)
 """
 # https://www.sqlite.org/fileformat.html 1.3: how a file begins, whose it is, and what says that it has no log.
 _MAGIC: Final = b"SQLite format 3\0"
@@ -60,9 +60,7 @@ def check_mark(connection: sqlite3.Connection, path: Path, mark: tuple[Any, ...]
     Raises:
         JournalError: What was written last is missing.
     """
-    if mark is not None and not (
-        filled and connection.execute(_HAS, dict(zip(("began", "run", "writes"), mark, strict=True))).fetchone()[0]
-    ):
+    if mark is not None and not (filled and connection.execute(_HAS, mark).fetchone()[0]):
         lost = "what was written last is missing: the -wal beside it is lost or another's, or the -mark is another's"
         raise damaged(path, lost)
 

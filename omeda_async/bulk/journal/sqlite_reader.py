@@ -3,7 +3,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,12 +15,10 @@ from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Places
 from omeda_async.bulk.journal.reading import causes_of, codes_of, records_of, runs_of, status_of
-from omeda_async.bulk.journal.sqlite_connection import connect_to_read
-from omeda_async.bulk.journal.sqlite_file import check_name, check_untouched, unusable, whose
+from omeda_async.bulk.journal.sqlite_file import check_untouched, reading, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
-from omeda_async.bulk.journal.sqlite_lock import check_format, in_use
-from omeda_async.bulk.journal.sqlite_mark import check_mark, noted
-from omeda_async.bulk.journal.sqlite_sums import DAMAGE, check_texts, check_whole, has_sums
+from omeda_async.bulk.journal.sqlite_lock import in_use
+from omeda_async.bulk.journal.sqlite_sums import DAMAGE, check_texts, has_sums
 from omeda_async.bulk.journal.status import NOT_DONE, JournalRecord, JournalStatus
 from omeda_async.errors import JournalError
 from omeda_async.outcomes import OutcomeStatus
@@ -116,10 +114,8 @@ class SqliteReader:
         if self._path.exists():
             with self._usable():
                 check_untouched(self._path)
-        if not self._path.exists() or not self._path.stat().st_size:
-            yield None, lambda _: ()
-            return
-        with self._begun() as connection:
+        is_empty = not self._path.exists() or not self._path.stat().st_size
+        with nullcontext() if is_empty else self._begun() as connection:
             if connection is None:
                 yield None, lambda _: ()
                 return
@@ -144,16 +140,8 @@ class SqliteReader:
             raise JournalError(f"there is no journal {self._path}")
         with self._usable():
             check_untouched(self._path)
-            check_name(self._path)
-            mark = noted(self._path)  # before what is read, which may be written meanwhile
-            with closing(connect_to_read(self._path, check_format)) as connection:
-                connection.execute("BEGIN")
-                filled = check_format(connection, self._path)
-                if self._path.stat().st_size:  # else the mark is of one that was removed
-                    check_mark(connection, self._path, mark, filled=filled)
-                if filled:
-                    check_whole(connection, self._path)
-                yield connection if filled else None
+            with reading(self._path) as connection:
+                yield connection
 
     @contextmanager
     def _usable(self) -> Iterator[None]:
