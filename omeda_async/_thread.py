@@ -43,11 +43,6 @@ class Worker:
             self._thread.start()
         return future
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether it has a thread."""
-        return self._thread.ident is not None
-
     def end(self, *, wait: bool = True) -> None:
         """End the thread when it has done what it was given; wait for that only where it has nothing to do."""
         if self._thread.ident is not None:
@@ -56,8 +51,9 @@ class Worker:
                 self._thread.join()
 
     def leave(self) -> None:
-        """Leave its thread to the process from which this one was forked, and do nothing any more."""
-        self._tasks = _Elsewhere()
+        """Leave its thread, if it has one, to the process from which this one was forked, and do nothing any more."""
+        if self._thread.ident is not None:
+            self._tasks = _Elsewhere()
 
 
 class _Elsewhere:
@@ -76,8 +72,7 @@ _workers: Final[weakref.WeakSet[Worker]] = weakref.WeakSet()
 
 def _leave_all() -> None:
     for worker in [*_workers]:
-        if worker.has_begun:
-            worker.leave()
+        worker.leave()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
