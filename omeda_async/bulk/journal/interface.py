@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 import attrs
@@ -133,6 +134,15 @@ class Opened(NamedTuple):
     """How many it holds of earlier runs; it may be a little less."""
     has_refused: bool = False
     """Whether it holds records that an earlier run refused."""
+
+
+def ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the first and the last of numbers that follow on one another."""
+    numbers = sorted(numbers)
+    if numbers[-1] - numbers[0] + 1 == len(numbers):
+        return [(numbers[0], numbers[-1])]
+    breaks = [place for place, (one, other) in enumerate(pairwise(numbers), 1) if other != one + 1]
+    return [(numbers[begin], numbers[end - 1]) for begin, end in pairwise([0, *breaks, len(numbers)])]
 
 
 class Backend(Protocol):

@@ -11,7 +11,7 @@ from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUS_CODES, numb
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Aside
 from omeda_async.bulk.journal.postgres_asides import Asides
-from omeda_async.bulk.journal.postgres_link import find, usable
+from omeda_async.bulk.journal.postgres_link import find, missing_of, usable
 from omeda_async.bulk.journal.postgres_lock import (
     begin_run,
     connected,
@@ -21,7 +21,6 @@ from omeda_async.bulk.journal.postgres_lock import (
 )
 from omeda_async.bulk.journal.postgres_results import Results, reserve
 from omeda_async.bulk.journal.postgres_tables import SPAN, ids_of
-from omeda_async.bulk.journal.postgres_whole import missing_of
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
 from omeda_async.outcomes import OutcomeStatus

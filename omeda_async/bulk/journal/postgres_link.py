@@ -1,4 +1,4 @@
-"""What the writing and the reading of journals in PostgreSQL share: connecting, errors, and finding records."""
+"""What the writing and the reading of journals in PostgreSQL share: connecting, errors, records found and missing."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -6,11 +6,11 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from omeda_async._postgres_blocking import Connection, PostgresFailed, connect, failing, parts_sessions
+from omeda_async._postgres_blocking import Connection, PostgresFailed, connect, failing, parts_sessions, row_of
 from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUSES
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Kept, Known
-from omeda_async.bulk.journal.postgres_tables import format_of
+from omeda_async.bulk.journal.postgres_tables import format_of, ids_of
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
 
@@ -27,6 +27,13 @@ CROSS JOIN LATERAL (
     WHERE fingerprint = substr(%(fingerprints)b, 16 * place - 15, 16) AND journal = %(journal)s LIMIT 1
 ) AS r
 LEFT JOIN omeda_async_journal_answers AS a ON a.id = r.answer ORDER BY place
+"""
+# Of a shared run; rows may be removed beside us.
+_THERE: Final = """
+SELECT (SELECT count(*) FROM omeda_async_journal_records WHERE id BETWEEN %(first)s AND %(last)s),
+    (SELECT count(*) FROM omeda_async_journal_asides WHERE journal = %(journal)s),
+    (SELECT coalesce(sum(last - first + 1), 0)::bigint FROM omeda_async_journal_chunks WHERE journal = %(journal)s),
+    (SELECT coalesce(max(last), %(first)s) - %(first)s FROM omeda_async_journal_chunks WHERE journal = %(journal)s)
 """
 # Tables that have just begun to grow have no statistics: other plans would be chosen for them, of millions of steps.
 _PLANS: Final = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
@@ -66,6 +73,20 @@ class Stored(NamedTuple):
     def is_older(self) -> bool:
         """Whether a version may have filled it that did not note how many, nor how records were read."""
         return self.chunk is not None and self.records is None
+
+
+class Missing(NamedTuple):
+    """What is not there any more."""
+
+    records: int
+    """Records, repeats and refused ones included."""
+    in_chunks: int
+    """Records that no chunk holds."""
+
+    def __str__(self) -> str:
+        parts = [f"{self.records:,} of the records that were read into it are not there any more"] * bool(self.records)
+        parts += [f"{self.in_chunks:,} are in no chunk any more"] * bool(self.in_chunks)
+        return " and ".join(parts)
 
 
 @contextmanager
@@ -121,6 +142,15 @@ def check_identity(stored: Stored, identity: Identity, url: JournalUrl) -> None:
         JournalError: It is another's.
     """
     identity.check(stored.identity, stored.salt, str(url), is_older=stored.is_older)
+
+
+def missing_of(connection: Connection, stored: Stored) -> Missing:
+    """Compare what is there of a shared run with what was noted."""
+    if stored.chunk is None:
+        return Missing(0, 0)
+    records, asides, in_chunks, up_to = row_of(connection, _THERE, {"journal": stored.id, **ids_of(stored.id)})
+    gone = max(0, (stored.records or 0) - records) + max(0, (stored.asides or 0) - asides)
+    return Missing(gone, max(0, max(up_to, (stored.records or 0) if stored.filled else 0) - in_chunks))
 
 
 def find(connection: Connection, journal: int, fingerprints: bytes, last: int) -> Sequence[Known]:

@@ -13,10 +13,18 @@ from omeda_async._postgres_blocking import Connection, failing, row_of
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Places
-from omeda_async.bulk.journal.postgres_link import Stored, check_identity, find, opened, stored_at, usable
+from omeda_async.bulk.journal.postgres_link import (
+    Missing,
+    Stored,
+    check_identity,
+    find,
+    missing_of,
+    opened,
+    stored_at,
+    usable,
+)
 from omeda_async.bulk.journal.postgres_lock import IS_HELD
 from omeda_async.bulk.journal.postgres_tables import check_format, format_of, ids_of
-from omeda_async.bulk.journal.postgres_whole import Missing, missing_of
 from omeda_async.bulk.journal.reading import causes_of, codes_of, records_of, runs_of, status_of
 from omeda_async.bulk.journal.status import NOT_DONE, JournalChunks, JournalRecord, JournalStatus
 from omeda_async.bulk.journal.url import JournalUrl
@@ -83,7 +91,7 @@ class PostgresReader:
             journal = {"journal": stored.id, **ids_of(stored.id)}
             counted = connection.execute(_COUNTS.encode(), journal)
             runs = runs_of(connection.execute(_RUNS, (stored.id,)))
-            missing = missing_of(connection, stored) if stored.chunk is not None else Missing(0, 0)
+            missing = missing_of(connection, stored)
             chunks, requests = _chunks(connection, stored, missing)
             return status_of(
                 stored.identity,

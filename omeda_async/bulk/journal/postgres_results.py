@@ -6,9 +6,8 @@ from typing import Final
 
 from omeda_async._postgres_blocking import Connection, columns, row_of
 from omeda_async.bulk.journal.codec import STATUS_CODES
-from omeda_async.bulk.journal.interface import Kept
+from omeda_async.bulk.journal.interface import Kept, ranges
 from omeda_async.bulk.journal.postgres_tables import SPAN
-from omeda_async.bulk.journal.ranges import ranges
 
 NOTE: Final = """
 UPDATE omeda_async_journal_records AS r SET status = t.status, attempts = t.attempts, answer = t.answer

@@ -26,8 +26,8 @@ from omeda_async.bulk.journal.interface import (
     Opened,
     WriteGroup,
     Written,
+    ranges,
 )
-from omeda_async.bulk.journal.ranges import ranges
 from omeda_async.bulk.journal.sqlite_asides import EarlierAsides
 from omeda_async.bulk.journal.sqlite_connection import INODE
 from omeda_async.bulk.journal.sqlite_file import Files, displaced, journal_file, unusable

@@ -49,7 +49,7 @@ def where_of(journal: object) -> Where:
         return Path(text)
     if "://" not in text:
         raise ConfigurationError("journal: give a URL as a string; a Path has no two slashes in a row")
-    url = _url(text)
+    url = JournalUrl(*read_url(text, "journal", "run", "the run", _FORM))
     if find_spec("psycopg") is None:
         raise ConfigurationError("a journal at postgresql:// needs an extra: pip install 'omeda-async[postgres]'")
     return url
@@ -70,10 +70,6 @@ def url_of(journal: object) -> JournalUrl:
 def is_url(where: str | PathLike[str]) -> bool:
     """Whether something is in a database."""
     return _SCHEME.match(fspath(where)) is not None
-
-
-def _url(text: str) -> JournalUrl:
-    return JournalUrl(*read_url(text, "journal", "run", "the run", _FORM))
 
 
 def read_url(text: str, what: str, parameter: str, whose: str, form: str) -> tuple[str, str, str]:

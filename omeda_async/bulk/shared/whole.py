@@ -6,8 +6,8 @@ from itertools import islice
 from omeda_async import _clock
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._reader import read_item
+from omeda_async.bulk.journal.postgres_link import Missing
 from omeda_async.bulk.journal.postgres_reader import PostgresReader
-from omeda_async.bulk.journal.postgres_whole import Missing
 from omeda_async.bulk.journal.status import NOT_DONE, JournalRecord
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError, OmedaAsyncError
