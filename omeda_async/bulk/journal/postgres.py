@@ -10,16 +10,13 @@ from typing import Final
 from omeda_async._postgres_blocking import Connection, failing, row_of, transaction
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Entries, Known, Opened, WriteGroup, Written
-from omeda_async.bulk.journal.postgres_asides import NUMBER_OF, Asides
 from omeda_async.bulk.journal.postgres_link import find, opened, usable
 from omeda_async.bulk.journal.postgres_lock import (
-    begin_run,
     connected,
-    end_run,
     locked,
-    note_so_far,
 )
 from omeda_async.bulk.journal.postgres_results import FORGET, Results
+from omeda_async.bulk.journal.postgres_run import NUMBER_OF, Run
 from omeda_async.bulk.journal.postgres_tables import SENDING, check_rights, ids_of
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
@@ -86,8 +83,7 @@ class PostgresBackend:
     """Who has lost the lock can write nothing more, and so sends nothing more."""
     _sql: Connection
     _journal: int
-    _run: int
-    _asides: Asides
+    _run: Run
     _last: int
     """The last record of earlier runs."""
     _next_record: int
@@ -121,8 +117,8 @@ class PostgresBackend:
             if group.left:
                 self._results.note(self._sql, group.left_new(records, known))
             if group.asides:
-                self._asides.add(group.asides, self._results)
-            note_so_far(self._sql, self._journal, self._run, group.requests, group.recent)
+                self._run.set_aside(group.asides, self._results)
+            self._run.note(group.requests, group.recent)
         return Written(records, known)
 
     def find(self, fingerprints: bytes) -> Sequence[Known]:
@@ -136,10 +132,7 @@ class PostgresBackend:
     def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
         """Note how the run ended."""
         with usable(self._url), transaction(self._sql):
-            note_so_far(self._sql, self._journal, self._run, requests)
-            if cause is None:
-                self._asides.end()
-            end_run(self._sql, self._journal, self._run, counts, cause)
+            self._run.end(requests, counts, cause)
 
     def _open(self) -> Opened:
         stored = locked(self._sql, self._url, self._identity)
@@ -150,11 +143,10 @@ class PostgresBackend:
         ids = ids_of(stored.id)
         self._last, answers = row_of(self._sql, _LAST_IDS, ids)
         requests, seconds_ago = row_of(self._sql, _RECENT, (stored.id, self._lookback))
-        self._run = begin_run(self._sql, stored.id)
-        self._asides = Asides(self._sql, stored.id, self._run, are_noted=False)
+        self._run = Run(self._sql, stored.id, is_shared=False)
         self._next_record, self._next_answer = self._last + 1, answers + 1
         numbered = self._last - ids["first"]  # to count them would take a while where there are many
-        return Opened(stored.salt, requests, max(0.0, seconds_ago), numbered, self._asides.had_refused)
+        return Opened(stored.salt, requests, max(0.0, seconds_ago), numbered, self._run.had_refused)
 
     def _numbers_for(self, answers: int) -> int:
         first, self._next_answer = self._next_answer, self._next_answer + answers
@@ -163,7 +155,7 @@ class PostgresBackend:
     def _enter(self, entries: Entries) -> tuple[Sequence[int], Sequence[Known]]:
         """Write down the records that are new; give the numbers of all, and what is known about the others."""
         positions, fingerprints, text, _, refused_as = entries
-        self._asides.take_back(refused_as)
+        self._run.take_back(refused_as)
         found = find(self._sql, self._journal, fingerprints, self._last)
         records: Sequence[int] = range(self._next_record, self._next_record + len(positions))
         values = {"journal": self._journal, "fingerprints": fingerprints, "entries": text, "last": self._last}

@@ -10,16 +10,13 @@ from omeda_async._postgres_blocking import UNDONE, Connection, PostgresFailed, c
 from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUS_CODES, number_of
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Aside
-from omeda_async.bulk.journal.postgres_asides import Asides
 from omeda_async.bulk.journal.postgres_link import find, missing_of, usable
 from omeda_async.bulk.journal.postgres_lock import (
-    begin_run,
     connected,
-    end_run,
     locked,
-    note_so_far,
 )
 from omeda_async.bulk.journal.postgres_results import Results, reserve
+from omeda_async.bulk.journal.postgres_run import Run
 from omeda_async.bulk.journal.postgres_tables import SPAN, ids_of
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import JournalError
@@ -105,7 +102,7 @@ class PostgresFill:
 
     _sql: Connection
     _journal: int
-    _run: int
+    _run: Run
     _had: int
     """Records that were there before."""
     _cut: int
@@ -114,7 +111,6 @@ class PostgresFill:
     _is_older: bool
     """Whether a version may have filled it that did not note how it read records."""
     _salt: bytes | None
-    _asides: Asides
     _met: bytearray
     """For each record whether this input holds it."""
 
@@ -130,7 +126,7 @@ class PostgresFill:
         self._sql = connected(self._url, self, self._stack)
         with usable(self._url), transaction(self._sql):
             self._open()
-        return self._salt, self._asides.had_refused
+        return self._salt, self._run.had_refused
 
     def sample(self) -> tuple[str, bytes] | None:
         """Give a record and its fingerprint, where nothing was noted of how records were read."""
@@ -159,9 +155,7 @@ class PostgresFill:
         """Note that the input has been read to its end."""
         with usable(self._url), transaction(self._sql):
             self._cut_off(self._last)
-            note_so_far(self._sql, self._journal, self._run)
-            self._asides.end()
-            end_run(self._sql, self._journal, self._run, {}, None)
+            self._run.end(0, {}, None)
             repeats, refused = row_of(self._sql, _ASIDES, (self._journal,))
             records = len(self._met)
             self._sql.execute(_FILLED, (records, repeats + refused, self._journal))
@@ -189,8 +183,7 @@ class PostgresFill:
         last, self._cut, self._chunks = row_of(self._sql, _SO_FAR, {"journal": stored.id, **ids_of(stored.id)})
         self._had = last - stored.id * SPAN
         self._met = bytearray(self._had)
-        self._run = begin_run(self._sql, stored.id)
-        self._asides = Asides(self._sql, stored.id, self._run, are_noted=True)
+        self._run = Run(self._sql, stored.id, is_shared=True)
 
     def _add_all(self, batch: Batch) -> None:
         with transaction(self._sql, at_once=True):
@@ -202,7 +195,7 @@ class PostgresFill:
             self._cut_off(self._last - (self._last - self._cut) % self.chunk)
             has_new = len(self._met) > before  # an earlier input was read to its end, of this one nobody knows
             self._sql.execute(_READING, (len(self._met), has_new, self._journal))
-            note_so_far(self._sql, self._journal, self._run)
+            self._run.note()
 
     def _add(self, batch: Batch) -> None:
         known = find(self._sql, self._journal, batch.fingerprints, self._journal * SPAN + SPAN)
@@ -227,8 +220,8 @@ class PostgresFill:
             self._sql.execute(_INSERT, (self._journal, STATUS_CODES[OutcomeStatus.NOT_SENT], *columns(new)))
         if moved:
             self._sql.execute(_MOVE, columns(moved))
-        self._asides.add(batch.refused, self._results, repeats)
-        self._asides.take_back(batch.refused_as)
+        self._run.set_aside(batch.refused, self._results, repeats)
+        self._run.take_back(batch.refused_as)
 
     def _has_met(self, record: int) -> bool:
         """Whether this input has held it before, wherever an earlier one did."""

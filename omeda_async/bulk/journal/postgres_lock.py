@@ -1,7 +1,6 @@
-"""Who alone may write the whole of a journal in PostgreSQL: a lock that goes with its connection, and a run's row."""
+"""Who alone may write the whole of a journal in PostgreSQL: a lock that goes with its connection."""
 
 import secrets
-from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import Final
 from weakref import finalize
@@ -9,7 +8,6 @@ from weakref import finalize
 import orjson
 
 from omeda_async._postgres_blocking import PARTED, Connection, PostgresFailed, failing, parts_sessions, row_of
-from omeda_async._version import __version__
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.postgres_link import Stored, check_identity, opened, stored_at, usable
 from omeda_async.bulk.journal.postgres_tables import make_tables
@@ -33,25 +31,6 @@ SELECT EXISTS (
 """
 """Whether a run holds the lock of a journal; of a shared one, who fills it."""
 _UNLOCK: Final = "SELECT pg_advisory_unlock_all()"
-_BEGIN_RUN: Final = """
-INSERT INTO omeda_async_journal_runs (journal, number, server_process, version)
-SELECT %(journal)s, coalesce(max(number), 0) + 1, pg_backend_pid(), %(version)s
-FROM omeda_async_journal_runs WHERE journal = %(journal)s RETURNING number
-"""
-# Nothing counts that is written without the lock: after another run has begun, or through a pooler's other connection.
-_SO_FAR: Final = """
-UPDATE omeda_async_journal_runs AS mine SET
-    requests = coalesce(%(requests)s, requests), recent = coalesce(%(recent)s, recent),
-    seen = CASE WHEN %(recent)s::bigint IS NULL THEN seen ELSE clock_timestamp() END
-WHERE journal = %(journal)s AND number = %(run)s AND server_process = pg_backend_pid() AND NOT EXISTS (
-    SELECT FROM omeda_async_journal_runs WHERE journal = %(journal)s AND number > %(run)s
-)
-RETURNING number
-"""
-_END: Final = """
-UPDATE omeda_async_journal_runs SET ended = clock_timestamp(), complete = %s, counts = %s, cause = %s
-WHERE journal = %s AND number = %s
-"""
 
 
 def connected(url: JournalUrl, owner: object, stack: ExitStack) -> Connection:
@@ -117,28 +96,3 @@ def _unlock(connection: Connection) -> None:
     with suppress(PostgresFailed), failing(connection):
         if not connection.closed:
             connection.execute(_UNLOCK)
-
-
-def begin_run(connection: Connection, journal: int) -> int:
-    """Note that a run begins, and return its number."""
-    number: int = row_of(connection, _BEGIN_RUN, {"journal": journal, "version": __version__})[0]
-    return number
-
-
-def note_so_far(
-    connection: Connection, journal: int, run: int, requests: int | None = None, recent: int | None = None
-) -> None:
-    """Note the requests of a run, unless they are to stay, in the same transaction as what it writes.
-
-    Raises:
-        PostgresFailed: It is not the one that may write any more.
-    """
-    values = {"journal": journal, "run": run, "requests": requests, "recent": recent}
-    if connection.execute(_SO_FAR, values).fetchone() is None:
-        raise PostgresFailed(f"another run has begun it meanwhile, or it was removed, or {PARTED}")
-
-
-def end_run(connection: Connection, journal: int, run: int, counts: Mapping[str, int], cause: str | None) -> None:
-    """Note how a run ended; without a cause, complete."""
-    why = None if cause is None else cause.replace("\0", "\\0")
-    connection.execute(_END, (cause is None, orjson.dumps(counts).decode(), why, journal, run))

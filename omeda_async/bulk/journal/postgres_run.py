@@ -1,13 +1,36 @@
-"""Records of a journal in PostgreSQL that are counted and never sent, and those of earlier runs that they stand for."""
+"""A run that alone may write a journal in PostgreSQL: its row, and records of it that are counted and never sent."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from omeda_async._postgres_blocking import Connection, columns, row_of
+import orjson
+
+from omeda_async._postgres_blocking import PARTED, Connection, PostgresFailed, columns, row_of
+from omeda_async._version import __version__
 from omeda_async.bulk.journal.codec import STATUS_CODES
 from omeda_async.bulk.journal.interface import Aside
 from omeda_async.bulk.journal.postgres_results import Results
 
+_BEGIN: Final = """
+INSERT INTO omeda_async_journal_runs (journal, number, server_process, version)
+SELECT %(journal)s, coalesce(max(number), 0) + 1, pg_backend_pid(), %(version)s
+FROM omeda_async_journal_runs WHERE journal = %(journal)s RETURNING number
+"""
+# Nothing counts that is written without the lock: after another run has begun, or through a pooler's other connection.
+_SO_FAR: Final = """
+UPDATE omeda_async_journal_runs AS mine SET
+    requests = coalesce(%(requests)s, requests), recent = coalesce(%(recent)s, recent),
+    seen = CASE WHEN %(recent)s::bigint IS NULL THEN seen ELSE clock_timestamp() END
+WHERE journal = %(journal)s AND number = %(run)s AND server_process = pg_backend_pid() AND NOT EXISTS (
+    SELECT FROM omeda_async_journal_runs WHERE journal = %(journal)s AND number > %(run)s
+)
+RETURNING number
+"""
+_END: Final = """
+UPDATE omeda_async_journal_runs SET ended = clock_timestamp(), complete = %(complete)s, counts = %(counts)s,
+    cause = %(cause)s
+WHERE journal = %(journal)s AND number = %(run)s
+"""
 NUMBER_OF: Final = "(" + " | ".join(f"(get_byte(fingerprint, {n})::bigint << {8 * n})" for n in range(8)) + ")"
 """What a fingerprint is to an aside, as :func:`~omeda_async.bulk.journal.codec.number_of` has it."""
 # Those of earlier runs stand for as many of this one; those that are known by their positions alone, for one there.
@@ -48,31 +71,55 @@ _TAKE_BACK_NOTED: Final = """
 WITH gone AS (<take back> RETURNING position)
 UPDATE omeda_async_journals SET asides = asides - (SELECT count(*) FROM gone) WHERE id = %(journal)s
 """.replace("<take back>", _TAKE_BACK)
-_DROP: Final = "DELETE FROM omeda_async_journal_asides WHERE journal = %s AND run <> %s AND known_by IS NULL"
+_DROP: Final = """
+DELETE FROM omeda_async_journal_asides WHERE journal = %(journal)s AND run <> %(run)s AND known_by IS NULL
+"""
 _ANY: Final = """
 SELECT EXISTS (SELECT FROM omeda_async_journal_asides WHERE journal = %(journal)s),
     EXISTS (SELECT FROM omeda_async_journal_asides WHERE journal = %(journal)s AND NOT repeats)
 """
 
 
-class Asides:
-    """The asides of a journal, as a run that begins finds them.
+class Run:
+    """A run of a journal, as it begins and finds what earlier ones have noted.
 
     Args:
-        connection: To the database.
+        connection: The one that holds the journal's lock.
         journal: The number of the journal.
-        run: That of the run.
-        are_noted: Whether it is noted how many there are, as in the journal of a shared run.
+        is_shared: Whether that is one of a shared run, which notes how many asides there are.
     """
 
-    def __init__(self, connection: Connection, journal: int, run: int, *, are_noted: bool) -> None:
-        self._sql, self._journal, self._run, self._are_noted = connection, journal, run, are_noted
+    def __init__(self, connection: Connection, journal: int, *, is_shared: bool) -> None:
+        self._sql, self._is_shared = connection, is_shared
+        begun = row_of(connection, _BEGIN, {"journal": journal, "version": __version__})
+        self._own = {"journal": journal, "run": begun[0]}
         self._had_any: bool
         self.had_refused: bool
-        self._had_any, self.had_refused = row_of(connection, _ANY, {"journal": journal})
         """Whether an earlier run refused records."""
+        self._had_any, self.had_refused = row_of(connection, _ANY, self._own)
 
-    def add(self, asides: Sequence[Aside], results: Results, sharing: Iterable[tuple[int, int, int]] = ()) -> None:
+    def note(self, requests: int | None = None, recent: int | None = None) -> None:
+        """Note its requests, unless they are to stay, in the same transaction as what it writes.
+
+        Raises:
+            PostgresFailed: It is not the one that may write any more.
+        """
+        values = {**self._own, "requests": requests, "recent": recent}
+        if self._sql.execute(_SO_FAR, values).fetchone() is None:
+            raise PostgresFailed(f"another run has begun it meanwhile, or it was removed, or {PARTED}")
+
+    def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
+        """Note how it ended; without a cause it has met all there is, and asides known by position alone are gone."""
+        self.note(requests)
+        if cause is None:
+            self._sql.execute(_DROP, self._own)
+        why = cause and cause.replace("\0", "\\0")
+        values = {"complete": cause is None, "counts": orjson.dumps(counts).decode(), "cause": why}
+        self._sql.execute(_END, {**self._own, **values})
+
+    def set_aside(
+        self, asides: Sequence[Aside], results: Results, sharing: Iterable[tuple[int, int, int]] = ()
+    ) -> None:
         """Write down what this run has met, in the place of what earlier ones have noted of the same.
 
         Args:
@@ -93,15 +140,11 @@ class Asides:
             positions, repeats, *others, names = columns([*rows.values()])
             if self._had_any:
                 met = {"positions": positions, "repeats": repeats, "known_by": names}
-                self._sql.execute(_MEET, {**met, "journal": self._journal, "run": self._run})
-            self._sql.execute(_WRITE, (self._journal, self._run, positions, repeats, *others, names))
+                self._sql.execute(_MEET, {**self._own, **met})
+            self._sql.execute(_WRITE, (*self._own.values(), positions, repeats, *others, names))
 
     def take_back(self, refused_as: Sequence[int]) -> None:
         """Let those go that were refused, and that this run is about to send."""
         if self.had_refused and refused_as:
-            values = {"journal": self._journal, "run": self._run, "refused_as": list(refused_as)}
-            self._sql.execute(_TAKE_BACK_NOTED if self._are_noted else _TAKE_BACK, values)
-
-    def end(self) -> None:
-        """Let those go that are known by their positions alone: the run has met all there is."""
-        self._sql.execute(_DROP, (self._journal, self._run))
+            sql = _TAKE_BACK_NOTED if self._is_shared else _TAKE_BACK
+            self._sql.execute(sql, {**self._own, "refused_as": list(refused_as)})
