@@ -1,6 +1,8 @@
 """Reading the input of a shared run into its journal."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from functools import partial
 from typing import Any, Final
 
@@ -41,28 +43,19 @@ async def fill(store: PostgresFill, work: Work, records: Records[Any], chunk: in
             logger.warning(text, store.place, store.chunk, chunk)
         _check_reading(work, codec, await worker.do(store.sample))
         writing: asyncio.Future[None] | None = None
-        items: list[Item] = []
-        position = refused = 0
-        reason = ""
-        async for record in iterate(records):
-            items.append(read_item(work, record, position))
-            position += 1
-            if len(items) == AT_ONCE:
+        refused, reason = 0, ""
+        async with aclosing(_batches(work, codec, records)) as batches:
+            async for batch in batches:
                 if writing is not None:
                     await writing
-                batch, items = _batch(work, codec, items), []
                 refused, reason = refused + len(batch.refused), reason or batch.reason
                 writing = worker.do(partial(store.add, batch))
-            if position % BREATHE_EVERY == 0:
-                await asyncio.sleep(0)
         if writing is not None:
             await writing
-        batch = _batch(work, codec, items)
-        await worker.do(partial(store.add, batch))
         filled = await worker.do(store.end)
-        if refused := refused + len(batch.refused):
+        if refused:
             text = "%s: %d of the records that were read cannot be sent; the first of them, as %s"
-            logger.warning(text, store.place, refused, reason or batch.reason)
+            logger.warning(text, store.place, refused, reason)
         return filled
     finally:
         await outlast(_close(worker, store))
@@ -84,6 +77,20 @@ def _check_reading(work: Work, codec: Codec, sample: tuple[str, bytes] | None) -
         )
 
 
+async def _batches(work: Work, codec: Codec, records: Records[Any]) -> AsyncGenerator[Batch, None]:
+    items: list[Item] = []
+    position = 0
+    async for record in iterate(records):
+        items.append(read_item(work, record, position))
+        position += 1
+        if len(items) == AT_ONCE:
+            yield _batch(work, codec, items)
+            items = []
+        if position % BREATHE_EVERY == 0:
+            await asyncio.sleep(0)
+    yield _batch(work, codec, items)
+
+
 async def _close(worker: Worker, store: PostgresFill) -> None:
     await worker.do(store.close)
     worker.end()
@@ -98,17 +105,12 @@ def _batch(work: Work, codec: Codec, items: list[Item]) -> Batch:
             item.refusal = InvalidRecord.of(None, "cannot be kept as JSON: give an id, a mapping or a model")
             item.refusal.provider, item.refusal.operation = work.account.provider, work.name
     kept = [(item, text) for item, text in zip(good, texts, strict=True) if item.refusal is None]
-    reasons = (str(item.refusal) for item in items if item.refusal is not None)
+    bad = [item for item in items if item.refusal is not None]
     return Batch(
-        reason=next(reasons, ""),
+        reason=str(bad[0].refusal) if bad else "",
         positions=[item.position for item, _ in kept],
         fingerprints=codec.fingerprints(item.fingerprint for item, _ in kept),
         texts=[text for _, text in kept],
         refused_as=codec.refused_as([item for item, _ in kept]) if codec.knows_refused else [],
-        refused=[
-            codec.refused(item, stored)
-            for item in items
-            if item.refusal is not None
-            for _, stored in codec.kept([(item, refused(item))])
-        ],
+        refused=[codec.refused(item, result) for item, result in codec.kept((item, refused(item)) for item in bad)],
     )
