@@ -19,10 +19,6 @@ SETTLED: Final = frozenset(OutcomeStatus) - AGAIN - {OutcomeStatus.UNKNOWN}
 """What a later run reports again, and does not send."""
 
 
-Places: TypeAlias = Callable[[bytes], Collection[int]]
-"""Tells of fingerprints, 16 bytes each, the places of those that earlier runs have settled; it blocks."""
-
-
 class Kept(NamedTuple):
     """What is kept of a result."""
 
@@ -71,6 +67,10 @@ class Known(NamedTuple):
     def is_settled(self) -> bool:
         """Whether a later run reports it again, and does not send it."""
         return self.kept is not None and self.kept.status in SETTLED
+
+
+Find: TypeAlias = Callable[[bytes], Sequence[Known]]
+"""Tells what earlier runs have written of fingerprints, 16 bytes each; it blocks."""
 
 
 class Aside(NamedTuple):
@@ -193,5 +193,5 @@ class Reader(Protocol):
     def not_done(self, statuses: Collection[OutcomeStatus]) -> Iterator["JournalRecord"]:
         """Return the records that ended so, in the order of the input; repeats of one are left out."""
 
-    def settled(self, identity: "Identity") -> AbstractContextManager[tuple[bytes | None, Places]]:
-        """Open it, unless it is another run's; give the salt of its fingerprints, and what tells which are settled."""
+    def settled(self, identity: "Identity") -> AbstractContextManager[tuple[bytes | None, Find]]:
+        """Open it, unless it is another run's; give the salt of its fingerprints, and what tells what is known."""

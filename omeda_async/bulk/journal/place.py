@@ -47,9 +47,14 @@ async def settled_at(where: Where, identity: Identity) -> AsyncIterator[Settled]
     """Make what tells which items a run would not send, as an earlier one has settled them."""
     stack, worker = ExitStack(), Worker("omeda_async journal, read")
     try:
-        salt, places = await worker.do(partial(stack.enter_context, reader_at(where).settled(identity)))
-        prints = Codec(salt).fingerprints
-        yield lambda items: worker.do(partial(places, prints([item.fingerprint for item in items])))
+        salt, find = await worker.do(partial(stack.enter_context, reader_at(where).settled(identity)))
+        codec = Codec(salt)
+
+        async def settled(items: Sequence[Item]) -> Collection[int]:
+            known = await worker.do(partial(find, codec.fingerprints([item.fingerprint for item in items])))
+            return {one.place for one in known if one.is_settled}
+
+        yield settled
     finally:
         await worker.do(stack.close)
         worker.end()

@@ -1,7 +1,7 @@
 """Reading journals that are kept in PostgreSQL."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC
 from functools import partial
@@ -12,7 +12,7 @@ import attrs
 from omeda_async._postgres_blocking import Connection, failing, row_of
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
 from omeda_async.bulk.journal.identity import Identity
-from omeda_async.bulk.journal.interface import Places
+from omeda_async.bulk.journal.interface import Find, Known
 from omeda_async.bulk.journal.postgres_link import (
     Missing,
     Stored,
@@ -124,8 +124,8 @@ class PostgresReader:
                 )
 
     @contextmanager
-    def settled(self, identity: Identity) -> Iterator[tuple[bytes | None, Places]]:
-        """Open it, unless it is another run's; give the salt of its fingerprints, and what tells which are settled."""
+    def settled(self, identity: Identity) -> Iterator[tuple[bytes | None, Find]]:
+        """Open it, unless it is another run's; give the salt of its fingerprints, and what tells what is known."""
         with self._opened() as connection:
             stored = stored_at(connection, self._url)
             if stored is None:
@@ -133,11 +133,11 @@ class PostgresReader:
                 return
             check_identity(stored, identity, self._url)
             last = row_of(connection, _LAST, ids_of(stored.id))[0]
-            yield stored.salt, partial(self._places, connection, stored.id, last)
+            yield stored.salt, partial(self._find, connection, stored.id, last)
 
-    def _places(self, connection: Connection, journal: int, last: int, fingerprints: bytes) -> Collection[int]:
+    def _find(self, connection: Connection, journal: int, last: int, fingerprints: bytes) -> Sequence[Known]:
         with usable(self._url), failing(connection):
-            return {one.place for one in find(connection, journal, fingerprints, last) if one.is_settled}
+            return find(connection, journal, fingerprints, last)
 
     @contextmanager
     def _opened(self) -> Iterator[Connection]:

@@ -4,7 +4,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +12,7 @@ import orjson
 
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
 from omeda_async.bulk.journal.identity import Identity
-from omeda_async.bulk.journal.interface import Places
+from omeda_async.bulk.journal.interface import Find
 from omeda_async.bulk.journal.reading import causes_of, codes_of, records_of, runs_of, status_of
 from omeda_async.bulk.journal.sqlite_file import check_untouched, reading, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
@@ -109,8 +108,8 @@ class SqliteReader:
             yield position, entry, code, attempts, None if stored == "null" else stored
 
     @contextmanager
-    def settled(self, identity: Identity) -> Iterator[tuple[bytes | None, Places]]:
-        """Open it, unless it is another run's; give the salt of its fingerprints, and what tells which are settled."""
+    def settled(self, identity: Identity) -> Iterator[tuple[bytes | None, Find]]:
+        """Open it, unless it is another run's; give the salt of its fingerprints, and what tells what is known."""
         if self._path.exists():
             with self._usable():
                 check_untouched(self._path)
@@ -123,7 +122,7 @@ class SqliteReader:
             identity.check(found, salt, self._path)
             last = connection.execute("SELECT ifnull(max(id), 0) FROM records").fetchone()[0]
             index = [_summed(connection, statement) for statement in _INDEX]
-            yield salt, partial(_places, Finder(connection, last, self._path, index))
+            yield salt, Finder(connection, last, self._path, index).find
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -149,10 +148,6 @@ class SqliteReader:
             yield
         except (sqlite3.Error, OSError, *DAMAGE) as error:
             raise unusable(self._path, error) from error
-
-
-def _places(finder: Finder, fingerprints: bytes) -> Collection[int]:
-    return {one.place for one in finder.find(fingerprints) if one.is_settled}
 
 
 def _summed(connection: sqlite3.Connection, sql: str) -> str:
