@@ -57,7 +57,6 @@ class ChunkBackend:
         """Whether something was not sent as the lease may have run out."""
         self._line, self._claimed, self._terms, self._now, self._tell = line, claimed, terms, now, tell
         self._until = asked + terms.lease
-        self._ids = [row.id for row in claimed.rows]
         self._places = {row.fingerprint: place for place, row in enumerate(claimed.rows)}
         self._reserved = range(0)
         self._results = Results(self._numbers_for)
@@ -125,7 +124,8 @@ class ChunkBackend:
         """Leave the connection to whoever made it."""
 
     def _known(self, place: int, found: int) -> Known:
-        return Known(place, self._ids[found], found, self._claimed.rows[found].kept)
+        row = self._claimed.rows[found]
+        return Known(place, row.id, found, row.kept)
 
     def _check(self, group: WriteGroup) -> None:
         """Check that records read here as they did where the run was filled.

@@ -67,7 +67,7 @@ class EarlierAsides:
             return
         if not self._is_indexed:
             for statement in _INDEX:
-                self._sql.execute(statement, {"run": self._run} if ":run" in statement else ())
+                self._sql.execute(statement, {"run": self._run})
             self._is_indexed = True
         if found := self._sql.execute(sql, values).fetchall():
             self._sql.executemany(_LET_GO, [one[1:] for one in found])

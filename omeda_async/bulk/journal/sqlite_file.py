@@ -31,6 +31,7 @@ from omeda_async.bulk.journal.sqlite_lock import (
 from omeda_async.bulk.journal.sqlite_mark import check_log, check_mark, goes_by_its_log, lacks_log, mark_of, noted
 from omeda_async.bulk.journal.sqlite_sums import (
     ASIDE_SUM,
+    ASIDES,
     DAMAGE,
     RESULT_SUM,
     add_sums,
@@ -63,12 +64,9 @@ CREATE VIEW outcomes AS SELECT records.id, fingerprint, entry, status, attempts,
 FROM records LEFT JOIN results
 ON results.first = (SELECT max(first) FROM results WHERE first <= records.id) AND results.last >= records.id;
 CREATE TABLE answers (id INTEGER PRIMARY KEY, answer TEXT NOT NULL);
-CREATE TABLE asides (
-    position INTEGER NOT NULL, run INTEGER NOT NULL, repeats INTEGER NOT NULL, status INTEGER NOT NULL,
-    attempts INTEGER NOT NULL, answer INTEGER NOT NULL, entry TEXT, known_by INTEGER, PRIMARY KEY (run, position)
-) WITHOUT ROWID;
+<asides>;
 INSERT INTO meta VALUES ('indexed', 0);
-"""
+""".replace("<asides>", ASIDES)
 _BEGIN_RUN: Final = (
     "INSERT INTO runs (started, version, ids, writes, sum) VALUES (:now, :version, :ids, 0, <sum>)".replace(
         "<sum>", sum_of("0", "0", ":ids", "0")

@@ -42,18 +42,18 @@ _COLUMNS: Final = (
 _WRONG: Final = "SELECT EXISTS (SELECT * FROM {} WHERE {} {})"
 _ALL: Final = "SELECT EXISTS (SELECT * FROM meta WHERE name = 'sum')"  # it was begun with sums: no row is without
 _SUMS: Final = {"results": RESULT_SUM, "runs": RUN_SUM}
-_HAS_SUMS: Final = "SELECT EXISTS (SELECT * FROM pragma_table_info('runs') WHERE name = 'sum')"
-_HAS_KNOWN: Final = "SELECT EXISTS (SELECT * FROM pragma_table_info('asides') WHERE name = 'known_by')"
+_HAS: Final = "SELECT EXISTS (SELECT * FROM pragma_table_info(?) WHERE name = ?)"
+ASIDES: Final = """
+CREATE TABLE asides (
+    position INTEGER NOT NULL, run INTEGER NOT NULL, repeats INTEGER NOT NULL, status INTEGER NOT NULL,
+    attempts INTEGER NOT NULL, answer INTEGER NOT NULL, entry TEXT, known_by INTEGER, PRIMARY KEY (run, position)
+) WITHOUT ROWID
+"""
 # Inputs that are given one after the other have something at the same positions.
 _KNOW_ASIDES: Final = (
     "ALTER TABLE asides RENAME TO asides_by_position",
-    """
-    CREATE TABLE asides (
-        position INTEGER NOT NULL, run INTEGER NOT NULL, repeats INTEGER NOT NULL, status INTEGER NOT NULL,
-        attempts INTEGER NOT NULL, answer INTEGER NOT NULL, entry TEXT, entry_sum INTEGER, sum INTEGER,
-        known_by INTEGER, PRIMARY KEY (run, position)
-    ) WITHOUT ROWID
-    """,
+    ASIDES,
+    *(f"ALTER TABLE {column}" for column in _COLUMNS if column.startswith("asides ")),
     """
     INSERT INTO asides (position, run, repeats, status, attempts, answer, entry, entry_sum, sum)
     SELECT position, run, repeats, status, attempts, answer, entry, entry_sum, sum FROM asides_by_position
@@ -75,7 +75,7 @@ _LOST: Final = "SELECT ids != (SELECT ifnull(sum(id), 0) FROM records) FROM runs
 
 def has_sums(connection: sqlite3.Connection) -> bool:
     """Whether a journal has the columns for sums."""
-    return bool(connection.execute(_HAS_SUMS).fetchone()[0])
+    return _has(connection, "runs", "sum")
 
 
 def add_sums(connection: sqlite3.Connection) -> None:
@@ -87,13 +87,13 @@ def add_sums(connection: sqlite3.Connection) -> None:
 
 def know_asides(connection: sqlite3.Connection) -> None:
     """Have asides known by what they are, where they were known by their positions."""
-    if not _has_known(connection):
+    if not _has(connection, "asides", "known_by"):
         for statement in _KNOW_ASIDES:
             connection.execute(statement)
 
 
-def _has_known(connection: sqlite3.Connection) -> bool:
-    return bool(connection.execute(_HAS_KNOWN).fetchone()[0])
+def _has(connection: sqlite3.Connection, table: str, column: str) -> bool:
+    return bool(connection.execute(_HAS, (table, column)).fetchone()[0])
 
 
 def damaged(path: Path, what: str) -> JournalError:
@@ -118,7 +118,7 @@ def check_whole(connection: sqlite3.Connection, path: Path) -> None:
     if not has_sums(connection):
         return
     differs = "ifnull(sum, -1) IS NOT" if connection.execute(_ALL).fetchone()[0] else "sum !="
-    aside_sum = ASIDE_SUM if _has_known(connection) else _BY_POSITION_SUM
+    aside_sum = ASIDE_SUM if _has(connection, "asides", "known_by") else _BY_POSITION_SUM
     for table, its_sum in {**_SUMS, "asides": aside_sum}.items():
         if connection.execute(_WRONG.format(table, differs, its_sum)).fetchone()[0]:
             raise damaged(path, f"{table} are not what was written")
