@@ -2,13 +2,12 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from weakref import finalize
 from zlib import crc32
 
@@ -34,8 +33,6 @@ from omeda_async.bulk.journal.sqlite_file import Files, displaced, journal_file,
 from omeda_async.bulk.journal.sqlite_find import Finder
 from omeda_async.bulk.journal.sqlite_mark import MARK, close_mark, mark_of, open_mark
 from omeda_async.bulk.journal.sqlite_sums import ASIDE_SUM, RESULT_SUM, sum_of, sums
-
-T = TypeVar("T")
 
 _HIGHEST: Final = "SELECT ifnull((SELECT max(id) FROM records), 0), ifnull((SELECT max(id) FROM answers), 0)"
 # Few statements, many rows: each step of SQLite lets go of the interpreter, and has to wait to get it back.
@@ -136,18 +133,26 @@ class SqliteBackend:
 
     def write(self, group: WriteGroup) -> Written:
         """Write a group in one transaction."""
-        return self._whole(partial(self._write, group))
+        with self._transaction():
+            return self._write(group)
 
     def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
         """Note how the run ended."""
-        self._whole(partial(self._end, requests, counts, cause))
+        with self._transaction():
+            self._so_far |= {"requests": requests, "now": False}
+            self._sql.execute(_SO_FAR, self._so_far)
+            if cause is None:
+                self._earlier.end()
+            now = _clock.utc_now().timestamp()
+            self._sql.execute(_END, (now, cause is None, _dumped(counts), cause, self._run))
 
-    def _whole(self, work: Callable[[], T]) -> T:
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         """Do something in one transaction, which counts if the files are where they were: SQLite would not miss one."""
         try:
             self._sql.execute("BEGIN IMMEDIATE")
             try:
-                done = work()
+                yield
                 self._sql.execute("COMMIT")
             except BaseException:
                 if self._sql.in_transaction:
@@ -161,7 +166,6 @@ class SqliteBackend:
             raise displaced(self._path) from error
         except (sqlite3.Error, OSError) as error:
             raise unusable(self._path, error) from error
-        return done
 
     def _tidy(self) -> None:
         """Make it a single file, unless someone is reading it, or what is beside it may be another's."""
@@ -170,14 +174,6 @@ class SqliteBackend:
                 self._sql.execute("PRAGMA busy_timeout = 0")
                 if self._sql.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",):
                     mark_of(self._path).unlink()
-
-    def _end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
-        self._so_far |= {"requests": requests, "now": False}
-        self._sql.execute(_SO_FAR, self._so_far)
-        if cause is None:
-            self._earlier.end()
-        now = _clock.utc_now().timestamp()
-        self._sql.execute(_END, (now, cause is None, _dumped(counts), cause, self._run))
 
     def _write(self, group: WriteGroup) -> Written:
         records: Sequence[int] = ()
