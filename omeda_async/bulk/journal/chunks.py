@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import attrs
 
 from omeda_async.bulk.journal.interface import Kept
+from omeda_async.errors import OmedaAsyncError
 from omeda_async.outcomes import OutcomeStatus
 
 _TOKEN: Final = secrets.token_hex(4)
@@ -19,6 +20,9 @@ _TOKEN: Final = secrets.token_hex(4)
 def holder() -> str:
     """Return who this process is, for others and for people to read."""
     return f"{socket.gethostname()}, process {os.getpid()} ({_TOKEN})"
+
+
+CANCELLED: Final = "the run was cancelled"
 
 
 class ChunkStatus(enum.StrEnum):
@@ -73,6 +77,8 @@ class NotClaimed:
     """``LEFT``: the input was not read to its end, and nobody reads it."""
     retry_in: float | None = None
     """Seconds after which there may be one."""
+    stopped_by: OmedaAsyncError | None = None
+    """Why none is to be waited for, unless all are done."""
 
 
 @attrs.frozen(kw_only=True)

@@ -5,7 +5,7 @@ from typing import Any, Final, TypeVar
 
 from omeda_async import _clock
 from omeda_async._postgres_blocking import UNDONE, PostgresFailed, failing, transaction
-from omeda_async.bulk.journal.chunks import Claimed, Terms
+from omeda_async.bulk.journal.chunks import CANCELLED, Claimed, Terms
 from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES
 from omeda_async.bulk.journal.interface import SETTLED, Known, Opened, WriteGroup, Written
 from omeda_async.bulk.journal.postgres_chunks import HOLD, give_back, is_news
@@ -16,7 +16,6 @@ from omeda_async.errors import JournalError
 
 T = TypeVar("T")
 LOST: Final = "another process performs this chunk now: nothing more of it was written or sent here"
-CANCELLED: Final = "the run was cancelled"
 OUT: Final = 30.0
 """Seconds that a lost connection is tried to be had again, if the lease lasts that long."""
 _AGAIN_IN: Final = 0.2

@@ -7,7 +7,16 @@ from typing import Any, Final
 import attrs
 
 from omeda_async._postgres_blocking import Connection, failing, row_of, transaction
-from omeda_async.bulk.journal.chunks import UNSETTLED, ChunkRow, ChunkStatus, Claimed, NotClaimed, Terms, holder
+from omeda_async.bulk.journal.chunks import (
+    CANCELLED,
+    UNSETTLED,
+    ChunkRow,
+    ChunkStatus,
+    Claimed,
+    NotClaimed,
+    Terms,
+    holder,
+)
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Kept
@@ -15,7 +24,7 @@ from omeda_async.bulk.journal.postgres_line import Line
 from omeda_async.bulk.journal.postgres_link import Stored, check_identity, usable
 from omeda_async.bulk.journal.postgres_lock import IS_HELD
 from omeda_async.bulk.journal.url import JournalUrl
-from omeda_async.errors import JournalError
+from omeda_async.errors import ClosedError, JournalError
 from omeda_async.outcomes import OutcomeStatus
 
 _LEASE: Final = """lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
@@ -140,9 +149,10 @@ def _refusal(sql: Connection, line: Line, stored: Stored, values: Mapping[str, A
     if is_done and (stored.filled or values["number"] is not None):
         return NotClaimed(status=ChunkStatus.DONE)
     if stored.cancelled:
-        return NotClaimed(status=ChunkStatus.CANCELLED)
+        return NotClaimed(status=ChunkStatus.CANCELLED, stopped_by=ClosedError(CANCELLED))
     if is_done and row_of(sql, IS_HELD, (stored.id,)) == (False,):
-        return NotClaimed(status=ChunkStatus.LEFT)
+        text = f"the input of the journal {line.url} was not read to its end, and nobody reads it: call fill again"
+        return NotClaimed(status=ChunkStatus.LEFT, stopped_by=JournalError(text))
     return NotClaimed(status=ChunkStatus.TAKEN, retry_in=max(free_in or 0.0, _SOON))
 
 

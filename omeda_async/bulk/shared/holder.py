@@ -10,9 +10,9 @@ from omeda_async._thread import Worker
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._run import BulkOptions, BulkRun, identity_of
-from omeda_async.bulk.journal.chunks import ChunkStatus, Claimed, NotClaimed, Terms
+from omeda_async.bulk.journal.chunks import CANCELLED, ChunkStatus, Claimed, NotClaimed, Terms
 from omeda_async.bulk.journal.codec import record_of
-from omeda_async.bulk.journal.postgres_chunk import CANCELLED, ChunkBackend
+from omeda_async.bulk.journal.postgres_chunk import ChunkBackend
 from omeda_async.bulk.journal.postgres_chunks import claim, counts_of, give_back
 from omeda_async.bulk.journal.postgres_line import Line
 from omeda_async.bulk.journal.url import JournalUrl

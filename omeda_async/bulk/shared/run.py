@@ -14,14 +14,13 @@ from omeda_async.bulk._job import Work
 from omeda_async.bulk._options import SharedOptions
 from omeda_async.bulk._run import BulkOptions, BulkRun, check_scope, identity_of
 from omeda_async.bulk.journal.chunks import ChunkStatus, NotClaimed, Terms
-from omeda_async.bulk.journal.postgres_chunk import CANCELLED
 from omeda_async.bulk.journal.postgres_fill import PostgresFill
 from omeda_async.bulk.journal.url import url_of
 from omeda_async.bulk.shared.holder import Holder
 from omeda_async.bulk.shared.input import fill
 from omeda_async.bulk.shared.reports import ChunkReport, RunFilled
 from omeda_async.bulk.shared.whole import read_report
-from omeda_async.errors import ClosedError, ConfigurationError, JournalError, OmedaAsyncError
+from omeda_async.errors import ConfigurationError, JournalError, OmedaAsyncError
 from omeda_async.events import logger
 from omeda_async.outcomes import BulkReport
 
@@ -241,25 +240,18 @@ class SharedRun(Generic[Record_co, Receipt_co]):
             found: What came of it.
             give_up: When an input that nobody reads to its end is waited for no more.
         """
-        if _is_unread(found) and not self._is_unread_told:
+        is_unread = _is_unread(found)
+        if is_unread and not self._is_unread_told:
             self._is_unread_told = True
             text = "the input of %s was not read to its end, and nobody reads it; waited for, for %.0f s at the most"
             logger.warning(text, self._url, OUTAGE)
-        if found.status is ChunkStatus.TAKEN or (_is_unread(found) and _clock.now() < give_up):
+        if found.status is ChunkStatus.TAKEN or (is_unread and _clock.now() < give_up):
             await _clock.sleep(min(found.retry_in or _POLL, _POLL))
-        elif _is_unread(found):
-            self._stopped_by = self._stopped_by or JournalError(
-                f"the input of the journal {self._url} was not read to its end, and nobody reads it: call fill again"
-            )
-            return False
-        elif isinstance(found, NotClaimed):
-            if found.status is ChunkStatus.CANCELLED:
-                self._stopped_by = self._stopped_by or ClosedError(CANCELLED)
-            return False
-        elif found.status is not ChunkStatus.DONE:
-            self._stopped_by = self._stopped_by or found.stopped_by
-            return False
-        return True
+            return True
+        if isinstance(found, ChunkReport) and found.status is ChunkStatus.DONE:
+            return True
+        self._stopped_by = self._stopped_by or found.stopped_by
+        return False
 
 
 def _is_unread(found: ChunkReport | NotClaimed) -> bool:
