@@ -13,6 +13,10 @@ from omeda_async._postgres_blocking import words
 
 _NAMED: Final = re.compile(r"%\((\w+)\)s")
 _TAKEN: Final = "give a psycopg.AsyncConnection, or an asyncpg connection"
+_COMMITS_BY_ITSELF: Final = (
+    "it is in no transaction, and would commit by itself: use it in 'async with connection.transaction()', or put "
+    "without it"
+)
 _OF_A_SESSION: Final = "(await (await session.connection()).get_raw_connection()).driver_connection"
 
 
@@ -51,7 +55,7 @@ async def _by_psycopg(
     if connection.closed:
         raise NoConnection("it is closed")
     if connection.autocommit and connection.info.transaction_status is TransactionStatus.IDLE:
-        raise NoConnection(_commits_by_itself("connection.transaction()"))
+        raise NoConnection(_COMMITS_BY_ITSELF)
     try:
         cursor = psycopg.AsyncCursor(connection, row_factory=tuple_row)
         await cursor.execute(sql.encode(), values)
@@ -64,14 +68,10 @@ async def _by_asyncpg(asyncpg: Any, connection: Any, sql: str, values: Mapping[s
     if connection.is_closed():
         raise NoConnection("it is closed")
     if not connection.is_in_transaction():
-        raise NoConnection(_commits_by_itself("connection.transaction()"))
+        raise NoConnection(_COMMITS_BY_ITSELF)
     names = list(dict.fromkeys(_NAMED.findall(sql)))
     numbered = _NAMED.sub(lambda found: f"${names.index(found[1]) + 1}", sql)
     try:
         return [tuple(row) for row in await connection.fetch(numbered, *map(values.__getitem__, names))]
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise CallerFailed(" ".join(str(error).split())[:300]) from error
-
-
-def _commits_by_itself(begin: str) -> str:
-    return f"it is in no transaction, and would commit by itself: use it in 'async with {begin}', or put without it"
