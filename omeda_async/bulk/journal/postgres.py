@@ -143,7 +143,7 @@ class PostgresBackend:
         ids = ids_of(stored.id)
         self._last, answers = row_of(self._sql, _LAST_IDS, ids)
         requests, seconds_ago = row_of(self._sql, _RECENT, (stored.id, self._lookback))
-        self._run = Run(self._sql, stored.id, is_shared=False)
+        self._run = Run(self._sql, stored.id)
         self._next_record, self._next_answer = self._last + 1, answers + 1
         numbered = self._last - ids["first"]  # to count them would take a while where there are many
         return Opened(stored.salt, requests, max(0.0, seconds_ago), numbered, self._run.had_refused)

@@ -47,7 +47,9 @@ _CUT: Final = """
 INSERT INTO omeda_async_journal_chunks (journal, number, first, last)
 SELECT %s, t.* FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS t
 """
-_READING: Final = "UPDATE omeda_async_journals SET records = %s, filled = filled AND NOT %s WHERE id = %s"
+_READING: Final = """
+UPDATE omeda_async_journals SET records = %s, asides = asides - %s, filled = filled AND NOT %s WHERE id = %s
+"""
 _FILLED: Final = """
 UPDATE omeda_async_journals SET records = %s, asides = %s, filled = true, stopped = NULL WHERE id = %s
 """
@@ -183,7 +185,7 @@ class PostgresFill:
         last, self._cut, self._chunks = row_of(self._sql, _SO_FAR, {"journal": stored.id, **ids_of(stored.id)})
         self._had = last - stored.id * SPAN
         self._met = bytearray(self._had)
-        self._run = Run(self._sql, stored.id, is_shared=True)
+        self._run = Run(self._sql, stored.id)
 
     def _add_all(self, batch: Batch) -> None:
         with transaction(self._sql, at_once=True):
@@ -192,9 +194,10 @@ class PostgresFill:
                 self._sql.execute(_BELONGS, (kept, self._journal))
             before = len(self._met)
             self._add(batch)
+            taken_back = self._run.take_back(batch.refused_as)
             self._cut_off(self._last - (self._last - self._cut) % self.chunk)
             has_new = len(self._met) > before  # an earlier input was read to its end, of this one nobody knows
-            self._sql.execute(_READING, (len(self._met), has_new, self._journal))
+            self._sql.execute(_READING, (len(self._met), taken_back, has_new, self._journal))
             self._run.note()
 
     def _add(self, batch: Batch) -> None:
@@ -221,7 +224,6 @@ class PostgresFill:
         if moved:
             self._sql.execute(_MOVE, columns(moved))
         self._run.set_aside(batch.refused, self._results, repeats)
-        self._run.take_back(batch.refused_as)
 
     def _has_met(self, record: int) -> bool:
         """Whether this input has held it before, wherever an earlier one did."""

@@ -64,13 +64,13 @@ ON CONFLICT (journal, run, position) DO UPDATE SET
     answer = EXCLUDED.answer, record = EXCLUDED.record, known_by = EXCLUDED.known_by
 """
 _TAKE_BACK: Final = """
-DELETE FROM omeda_async_journal_asides
-WHERE journal = %(journal)s AND run <> %(run)s AND NOT repeats AND known_by = ANY(%(refused_as)s::bigint[])
+WITH gone AS (
+    DELETE FROM omeda_async_journal_asides
+    WHERE journal = %(journal)s AND run <> %(run)s AND NOT repeats AND known_by = ANY(%(refused_as)s::bigint[])
+    RETURNING position
+)
+SELECT count(*) FROM gone
 """
-_TAKE_BACK_NOTED: Final = """
-WITH gone AS (<take back> RETURNING position)
-UPDATE omeda_async_journals SET asides = asides - (SELECT count(*) FROM gone) WHERE id = %(journal)s
-""".replace("<take back>", _TAKE_BACK)
 _DROP: Final = """
 DELETE FROM omeda_async_journal_asides WHERE journal = %(journal)s AND run <> %(run)s AND known_by IS NULL
 """
@@ -86,11 +86,10 @@ class Run:
     Args:
         connection: The one that holds the journal's lock.
         journal: The number of the journal.
-        is_shared: Whether that is one of a shared run, which notes how many asides there are.
     """
 
-    def __init__(self, connection: Connection, journal: int, *, is_shared: bool) -> None:
-        self._sql, self._is_shared = connection, is_shared
+    def __init__(self, connection: Connection, journal: int) -> None:
+        self._sql = connection
         begun = row_of(connection, _BEGIN, {"journal": journal, "version": __version__})
         self._own = {"journal": journal, "run": begun[0]}
         self._had_any: bool
@@ -143,8 +142,8 @@ class Run:
                 self._sql.execute(_MEET, {**self._own, **met})
             self._sql.execute(_WRITE, (*self._own.values(), positions, repeats, *others, names))
 
-    def take_back(self, refused_as: Sequence[int]) -> None:
-        """Let those go that were refused, and that this run is about to send."""
-        if self.had_refused and refused_as:
-            sql = _TAKE_BACK_NOTED if self._is_shared else _TAKE_BACK
-            self._sql.execute(sql, {**self._own, "refused_as": list(refused_as)})
+    def take_back(self, refused_as: Sequence[int]) -> int:
+        """Let those go that were refused, and that this run is about to send; tell how many these are."""
+        if not (self.had_refused and refused_as):
+            return 0
+        return int(row_of(self._sql, _TAKE_BACK, {**self._own, "refused_as": list(refused_as)})[0])
