@@ -34,7 +34,11 @@ from omeda_async.bulk.journal.sqlite_find import Finder
 from omeda_async.bulk.journal.sqlite_mark import MARK, close_mark, mark_of, open_mark
 from omeda_async.bulk.journal.sqlite_sums import ASIDE_SUM, RESULT_SUM, sum_of, sums
 
-_HIGHEST: Final = "SELECT ifnull((SELECT max(id) FROM records), 0), ifnull((SELECT max(id) FROM answers), 0)"
+_BEGUN: Final = """
+SELECT id, ids, (SELECT started FROM runs ORDER BY id LIMIT 1),
+    ifnull((SELECT max(id) FROM records), 0), ifnull((SELECT max(id) FROM answers), 0)
+FROM runs ORDER BY id DESC LIMIT 1
+"""
 # Few statements, many rows: each step of SQLite lets go of the interpreter, and has to wait to get it back.
 _INSERT_RECORDS: Final = """
 INSERT INTO records SELECT :first + key, substr(:fingerprints, 16 * key + 1, 16), value, substr(:sums, 8 * key + 1, 8)
@@ -72,7 +76,6 @@ WHERE id = :run
 """.replace("<sum>", sum_of(":requests", ":recent", ":ids", ":writes"))
 _END: Final = "UPDATE runs SET ended = ?, complete = ?, counts = ?, cause = ? WHERE id = ?"
 _PLACE: Final = attrgetter("place")
-_IDS: Final = "SELECT ids FROM runs ORDER BY id DESC LIMIT 1"
 _STORED_REMEMBERED: Final = 1000
 
 
@@ -109,7 +112,7 @@ class SqliteBackend:
 
     def open(self) -> Opened:
         """Open or create the file, lock it, and note that a run begins."""
-        self._sql, self._files, self._begun, opened = self._stack.enter_context(self._opening)
+        self._sql, self._files, opened = self._stack.enter_context(self._opening)
         self._stack.callback(finalize(self, self._sql.close))  # also where nobody closes the journal
         try:
             self._start()
@@ -119,14 +122,13 @@ class SqliteBackend:
 
     def _start(self) -> None:
         """Note how far it has come, and where it goes on."""
+        run, ids, began, self._last, stored = self._sql.execute(_BEGUN).fetchone()
+        self._run, self._begun = run, (began, run)
         self._mark = open_mark(self._path)
         self._stack.callback(finalize(self, close_mark, self._mark))
         os.write(self._mark, MARK.pack(*self._begun, 0))
         self._stack.callback(self._tidy)
-        run = self._run = self._begun[1]
-        ids = self._sql.execute(_IDS).fetchone()[0]
         self._so_far = {"run": run, "requests": 0, "recent": 0, "ids": ids, "writes": 0, "now": False}
-        self._last, stored = self._sql.execute(_HIGHEST).fetchone()
         self._earlier = EarlierAsides(self._sql, run)
         self._next_record, self._next_stored = self._last + 1, stored + 1
         self.find = Finder(self._sql, self._last, self._path).find

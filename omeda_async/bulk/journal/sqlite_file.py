@@ -72,7 +72,6 @@ _BEGIN_RUN: Final = (
         "<sum>", sum_of("0", "0", ":ids", "0")
     )
 )
-_FIRST: Final = "SELECT started FROM runs ORDER BY id LIMIT 1"
 _BOTH: Final = "SELECT count(*), ifnull(sum(id), 0), (SELECT count(*) FROM prints) FROM records"
 _ANY_REFUSED: Final = "SELECT EXISTS (SELECT * FROM asides WHERE NOT repeats)"
 _COUNT_NEW: Final = "SELECT count(*) FROM records WHERE id > (SELECT value FROM meta WHERE name = 'indexed')"
@@ -126,11 +125,8 @@ def whose(connection: sqlite3.Connection, path: Path) -> tuple[dict[str, Any], b
 @contextmanager
 def journal_file(
     path: Path, identity: Identity, lookback: float = 0.0
-) -> Iterator[tuple[sqlite3.Connection, Files, tuple[float, int], Opened]]:
-    """Open or create a journal, note that a run begins, and keep it locked until left, or until the process dies.
-
-    Gives its files, when its first run began and the number of this one, and what is to be told of it.
-    """
+) -> Iterator[tuple[sqlite3.Connection, Files, Opened]]:
+    """Open or create a journal, note that a run begins, and keep it locked until left, or until the process dies."""
     try:
         if os.path.lexists(path):
             check_untouched(path)
@@ -140,13 +136,13 @@ def journal_file(
             with closing(connect(path)) as connection:
                 _prepare(connection, path, identity)
                 recent = _recent(connection, lookback)
-                run, records = _begin_run(connection, path)
+                records = _begin_run(connection, path)
                 connection.execute("COMMIT")
                 if not begun:
                     note(guard, begun=True)
                 has_refused = bool(connection.execute(_ANY_REFUSED).fetchone()[0])
                 opened = Opened(whose(connection, path)[1], *recent, records, has_refused)
-                yield connection, _files_of(path), (connection.execute(_FIRST).fetchone()[0], run), opened
+                yield connection, _files_of(path), opened
     except (sqlite3.Error, OSError, *DAMAGE) as error:
         raise unusable(path, error) from error
 
@@ -293,14 +289,14 @@ def _index(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE meta SET value = (SELECT max(id) FROM records) WHERE name = 'indexed'")
 
 
-def _begin_run(connection: sqlite3.Connection, path: Path) -> tuple[int, int]:
-    """Note that a run begins; give its number, and how many records there are, each of which is indexed."""
+def _begin_run(connection: sqlite3.Connection, path: Path) -> int:
+    """Note that a run begins; give how many records there are, each of which is indexed."""
     records, ids, prints = connection.execute(_BOTH).fetchone()
     if records != prints:
         raise damaged(path, "records are missing")
     now = _clock.utc_now().timestamp()
-    begun = connection.execute(_BEGIN_RUN, {"now": now, "version": __version__, "ids": ids})
-    return begun.lastrowid or 0, records
+    connection.execute(_BEGIN_RUN, {"now": now, "version": __version__, "ids": ids})
+    return int(records)
 
 
 def _recent(connection: sqlite3.Connection, lookback: float) -> tuple[int, float]:
