@@ -11,7 +11,6 @@ import attrs
 
 from omeda_async.bulk.journal.interface import Kept
 from omeda_async.errors import OmedaAsyncError
-from omeda_async.outcomes import OutcomeStatus
 
 _TOKEN: Final = secrets.token_hex(4)
 """Where each process is the first of its container, their numbers are the same."""
@@ -91,7 +90,3 @@ class Terms:
     """Seconds that a request may be under way: for so long after the lease nobody else performs the chunk."""
     lookback: float
     """Seconds that requests count as made of late."""
-
-
-UNSETTLED: Final = (OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_SENT)
-"""What a claim goes on with, besides what may have been sent with no result noted."""

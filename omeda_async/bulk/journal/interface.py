@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 AGAIN: Final = frozenset({OutcomeStatus.FAILED, OutcomeStatus.NOT_SENT})
 """What a later run sends as if it were new."""
-SETTLED: Final = frozenset(OutcomeStatus) - AGAIN - {OutcomeStatus.UNKNOWN}
+UNSETTLED: Final = AGAIN | {OutcomeStatus.UNKNOWN}
+"""What a later run goes on with, besides what may have been sent with no result noted."""
+SETTLED: Final = frozenset(OutcomeStatus) - UNSETTLED
 """What a later run reports again, and does not send."""
 
 

@@ -7,22 +7,14 @@ from typing import Any, Final
 import attrs
 
 from omeda_async._postgres_blocking import Connection, failing, row_of, transaction
-from omeda_async.bulk.journal.chunks import (
-    CANCELLED,
-    UNSETTLED,
-    ChunkRow,
-    ChunkStatus,
-    Claimed,
-    NotClaimed,
-    Terms,
-    holder,
-)
+from omeda_async.bulk.journal.chunks import CANCELLED, ChunkRow, ChunkStatus, Claimed, NotClaimed, Terms, holder
 from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
 from omeda_async.bulk.journal.identity import Identity
-from omeda_async.bulk.journal.interface import Kept
+from omeda_async.bulk.journal.interface import UNSETTLED, Kept
 from omeda_async.bulk.journal.postgres_line import Line
 from omeda_async.bulk.journal.postgres_link import Stored, check_identity, usable
 from omeda_async.bulk.journal.postgres_lock import IS_HELD
+from omeda_async.bulk.journal.reading import codes_of
 from omeda_async.bulk.journal.url import JournalUrl
 from omeda_async.errors import ClosedError, JournalError
 from omeda_async.outcomes import OutcomeStatus
@@ -111,10 +103,10 @@ def claim(line: Line, identity: Identity, terms: Terms, number: int | None) -> C
 def _claimed(sql: Connection, line: Line, stored: Stored, values: Mapping[str, Any], found: tuple[Any, ...]) -> Claimed:
     number, fence, first, last, requests = found
     recent, seconds_ago = (0, 0.0) if str(line.url) in _known else row_of(sql, _RECENT, values)
-    codes = [STATUS_CODES[status] for status in UNSETTLED]
+    unsettled = sql.execute(_ROWS, (first, last, codes_of(UNSETTLED)))
     rows = [
         ChunkRow(row_id, bytes(fingerprint), None if code is None else Kept(STATUSES[code], attempts, answer), record)
-        for row_id, fingerprint, code, attempts, answer, record in sql.execute(_ROWS, (first, last, codes))
+        for row_id, fingerprint, code, attempts, answer, record in unsettled
     ]
     return Claimed(
         journal=stored.id,

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from omeda_async._postgres_blocking import Connection, transaction
-from omeda_async.bulk.journal.chunks import UNSETTLED
-from omeda_async.bulk.journal.codec import STATUS_CODES
+from omeda_async.bulk.journal.interface import UNSETTLED
 from omeda_async.bulk.journal.postgres_line import shared
 from omeda_async.bulk.journal.postgres_link import Stored, opened, stored_at
 from omeda_async.bulk.journal.postgres_tables import bring_up_to_date
+from omeda_async.bulk.journal.reading import codes_of
 from omeda_async.bulk.journal.url import JournalUrl, url_of
 
 _CANCEL: Final = "UPDATE omeda_async_journals SET cancelled = %s WHERE id = %s"
@@ -56,7 +56,7 @@ def reopen(url: JournalUrl) -> tuple[int, ...]:
     """Have it go on, and what failed or is unknown be tried again; give the chunks that are to be performed."""
     with _shared(url) as (connection, stored):
         connection.execute(_CANCEL, (False, stored.id))
-        connection.execute(_REOPEN, (stored.id, [STATUS_CODES[status] for status in UNSETTLED]))
+        connection.execute(_REOPEN, (stored.id, codes_of(UNSETTLED)))
         return _chunks_left(connection, stored.id)
 
 

@@ -39,14 +39,14 @@ class Results:
 
     def __init__(self, numbers: Callable[[int], int]) -> None:
         self._numbers_for = numbers
-        self._numbers: dict[str, int] = {}
-        """Of answers."""
+        self.numbers: dict[str, int] = {}
+        """Of answers: of those, at least, that were stored last."""
 
     def note(self, connection: Connection, results: Sequence[tuple[Sequence[int], Kept]]) -> None:
         """Write what became of records, by their numbers."""
         self.store(connection, [kept.stored for _, kept in results])
         rows = [
-            (first, last, STATUS_CODES[kept.status], kept.attempts, self._numbers[kept.stored])
+            (first, last, STATUS_CODES[kept.status], kept.attempts, self.numbers[kept.stored])
             for records, kept in results
             for first, last in ranges(records)
         ]
@@ -55,13 +55,9 @@ class Results:
 
     def store(self, connection: Connection, texts: Sequence[str]) -> None:
         """Write what is stored of results, each text once."""
-        if len(self._numbers) > _STORED_REMEMBERED:
-            self._numbers.clear()
-        if new := [text for text in dict.fromkeys(texts) if text not in self._numbers]:
+        if len(self.numbers) > _STORED_REMEMBERED:
+            self.numbers.clear()
+        if new := [text for text in dict.fromkeys(texts) if text not in self.numbers]:
             first = self._numbers_for(len(new))
             connection.execute(_INSERT_ANSWERS, (list(range(first, first + len(new))), new))
-            self._numbers.update(zip(new, count(first)))
-
-    def number_of(self, text: str) -> int:
-        """Return the number of a text that was stored right before."""
-        return self._numbers[text]
+            self.numbers.update(zip(new, count(first)))

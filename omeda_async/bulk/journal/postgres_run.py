@@ -133,7 +133,7 @@ class Run:
         }
         for position, kept, entry, known_by in asides:
             record = None if entry is None else entry[entry.index(",") + 1 : -1]
-            result = STATUS_CODES[kept.status], kept.attempts, results.number_of(kept.stored)
+            result = STATUS_CODES[kept.status], kept.attempts, results.numbers[kept.stored]
             rows[position] = (position, entry is None, None, *result, record, known_by)
         if rows:
             positions, repeats, *others, names = columns([*rows.values()])
