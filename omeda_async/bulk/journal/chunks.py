@@ -1,4 +1,4 @@
-"""What claims of chunks are made of, and what they give: a shared run's journal is divided into them."""
+"""The chunks into which a shared run's journal is divided: what filling it gives, what claims are made of and give."""
 
 import enum
 import os
@@ -11,6 +11,7 @@ import attrs
 
 from omeda_async.bulk.journal.interface import Kept
 from omeda_async.errors import OmedaAsyncError
+from omeda_async.outcomes import AsJson
 
 _TOKEN: Final = secrets.token_hex(4)
 """Where each process is the first of its container, their numbers are the same."""
@@ -35,6 +36,28 @@ class ChunkStatus(enum.StrEnum):
     """The run was cancelled."""
     LEFT = "left"
     """It was stopped early, ``stopped_by`` says why: some of its records are not sent. Whoever performs it goes on."""
+
+
+@attrs.frozen(kw_only=True)
+class RunFilled(AsJson):
+    """What the journal of a shared run holds, once all of the input has been read into it."""
+
+    run: str
+    """The name of the run."""
+    place: str
+    """Its URL without the password."""
+    chunks: range
+    """The numbers of all of its chunks, from 0, those of an earlier call of ``fill`` included."""
+    records: int
+    """Records that are sent, each once: they are in the chunks."""
+    repeats: int
+    """Records that ask for what an earlier one asks for, and share its outcome."""
+    refused: int
+    """Records that cannot be sent, those of earlier inputs included; the journal keeps the reasons."""
+    added: int = 0
+    """Of ``records``, those that this call has added; the others an earlier one had."""
+    absent: int = 0
+    """Of ``records``, those that this input does not hold, but an earlier one did. They are sent all the same."""
 
 
 class ChunkRow(NamedTuple):

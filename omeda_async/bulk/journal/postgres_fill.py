@@ -1,12 +1,13 @@
 """Reading the input of a shared run into its journal: records once, what repeats them beside, chunks of them."""
 
 from contextlib import ExitStack
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import attrs
 import orjson
 
 from omeda_async._postgres_blocking import UNDONE, Connection, PostgresFailed, columns, failing, row_of, transaction
+from omeda_async.bulk.journal.chunks import RunFilled
 from omeda_async.bulk.journal.codec import FINGERPRINT_BYTES, STATUS_CODES, number_of
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Aside
@@ -82,17 +83,6 @@ class Batch:
     """Why the first of these is refused."""
 
 
-class Filled(NamedTuple):
-    """What a journal holds once it was filled."""
-
-    chunks: range
-    records: int
-    repeats: int
-    refused: int
-    added: int
-    absent: int
-
-
 class PostgresFill:
     """Fills the journal of a shared run. Each method blocks, and raises a JournalError where it fails.
 
@@ -153,7 +143,7 @@ class PostgresFill:
                 self._cut, self._chunks, self._met = before
                 self._results = Results(self._numbers_for)
 
-    def end(self) -> Filled:
+    def end(self) -> RunFilled:
         """Note that the input has been read to its end."""
         with usable(self._url), transaction(self._sql):
             self._cut_off(self._last)
@@ -161,8 +151,15 @@ class PostgresFill:
             repeats, refused = row_of(self._sql, _ASIDES, (self._journal,))
             records = len(self._met)
             self._sql.execute(_FILLED, (records, repeats + refused, self._journal))
-            return Filled(
-                range(self._chunks), records, repeats, refused, added=records - self._had, absent=self._met.count(0)
+            return RunFilled(
+                run=self._url.run,
+                place=self.place,
+                chunks=range(self._chunks),
+                records=records,
+                repeats=repeats,
+                refused=refused,
+                added=records - self._had,
+                absent=self._met.count(0),
             )
 
     @property

@@ -238,7 +238,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, identity: Identity) -> 
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
+def opened_to_read(path: Path) -> Iterator[sqlite3.Connection | None]:
     """Open a journal to read what it holds at this moment; None where nothing was written into it yet.
 
     Raises:
@@ -261,7 +261,7 @@ def _check(path: Path, identity: Identity) -> None:
         noted(path)  # which refuses what is none
         mark_of(path).unlink(missing_ok=True)  # of one that was removed
         return
-    with reading(path) as connection:
+    with opened_to_read(path) as connection:
         if connection is not None:
             identity.check(*whose(connection, path), path)
 

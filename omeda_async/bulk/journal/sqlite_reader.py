@@ -14,7 +14,7 @@ from omeda_async.bulk.journal.codec import STATUS_CODES, STATUSES
 from omeda_async.bulk.journal.identity import Identity
 from omeda_async.bulk.journal.interface import Find
 from omeda_async.bulk.journal.reading import causes_of, codes_of, records_of, runs_of, status_of
-from omeda_async.bulk.journal.sqlite_file import check_untouched, reading, unusable, whose
+from omeda_async.bulk.journal.sqlite_file import check_untouched, opened_to_read, unusable, whose
 from omeda_async.bulk.journal.sqlite_find import Finder
 from omeda_async.bulk.journal.sqlite_lock import in_use
 from omeda_async.bulk.journal.sqlite_sums import DAMAGE, check_texts, has_sums
@@ -139,7 +139,7 @@ class SqliteReader:
             raise JournalError(f"there is no journal {self._path}")
         with self._usable():
             check_untouched(self._path)
-            with reading(self._path) as connection:
+            with opened_to_read(self._path) as connection:
                 yield connection
 
     @contextmanager

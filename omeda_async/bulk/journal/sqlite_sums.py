@@ -27,7 +27,7 @@ def sum_of(*columns: str) -> str:
 RESULT_SUM: Final = sum_of("first", "last", "status", "attempts", "answer")
 _BY_POSITION_SUM: Final = sum_of("position", "run", "repeats", "status", "attempts", "answer", "entry_sum")
 ASIDE_SUM: Final = f"({_BY_POSITION_SUM} + ifnull(known_by, 0) % 2147483647) % 2147483647"
-RUN_SUM: Final = sum_of("requests", "recent", "ids", "writes")
+_RUN_SUM: Final = sum_of("requests", "recent", "ids", "writes")
 _COLUMNS: Final = (
     "records ADD COLUMN sum BLOB",  # 4 bytes of the fingerprint, 4 of the entry
     "prints ADD COLUMN sum BLOB",
@@ -41,7 +41,6 @@ _COLUMNS: Final = (
 )
 _WRONG: Final = "SELECT EXISTS (SELECT * FROM {} WHERE {} {})"
 _ALL: Final = "SELECT EXISTS (SELECT * FROM meta WHERE name = 'sum')"  # it was begun with sums: no row is without
-_SUMS: Final = {"results": RESULT_SUM, "runs": RUN_SUM}
 _HAS: Final = "SELECT EXISTS (SELECT * FROM pragma_table_info(?) WHERE name = ?)"
 ASIDES: Final = """
 CREATE TABLE asides (
@@ -119,7 +118,7 @@ def check_whole(connection: sqlite3.Connection, path: Path) -> None:
         return
     differs = "ifnull(sum, -1) IS NOT" if connection.execute(_ALL).fetchone()[0] else "sum !="
     aside_sum = ASIDE_SUM if _has(connection, "asides", "known_by") else _BY_POSITION_SUM
-    for table, its_sum in {**_SUMS, "asides": aside_sum}.items():
+    for table, its_sum in (("results", RESULT_SUM), ("runs", _RUN_SUM), ("asides", aside_sum)):
         if connection.execute(_WRONG.format(table, differs, its_sum)).fetchone()[0]:
             raise damaged(path, f"{table} are not what was written")
     if connection.execute(_LOST).fetchone()[0]:

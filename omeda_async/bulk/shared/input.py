@@ -11,8 +11,9 @@ from omeda_async.bulk._item import Item, Records, refused
 from omeda_async.bulk._job import Work
 from omeda_async.bulk._outlast import outlast
 from omeda_async.bulk._reader import BREATHE_EVERY, iterate, read_item
+from omeda_async.bulk.journal.chunks import RunFilled
 from omeda_async.bulk.journal.codec import Codec, record_of, texts_of
-from omeda_async.bulk.journal.postgres_fill import Batch, Filled, PostgresFill
+from omeda_async.bulk.journal.postgres_fill import Batch, PostgresFill
 from omeda_async.errors import InvalidRecord, JournalError
 from omeda_async.events import logger
 
@@ -20,7 +21,7 @@ AT_ONCE: Final = 2000
 """Records that are written in one transaction."""
 
 
-async def fill(store: PostgresFill, work: Work, records: Records[Any], chunk: int | None) -> Filled:
+async def fill(store: PostgresFill, work: Work, records: Records[Any], chunk: int | None) -> RunFilled:
     """Read the input to its end, and write it while the next of it is read.
 
     Args:

@@ -4,33 +4,11 @@ from collections.abc import Mapping
 
 import attrs
 
-from omeda_async.bulk.journal.chunks import ChunkStatus
+from omeda_async.bulk.journal.chunks import ChunkStatus, RunFilled
 from omeda_async.errors import OmedaAsyncError
 from omeda_async.outcomes import AsJson, OutcomeStatus
 
 __all__ = ["ChunkReport", "ChunkStatus", "RunFilled"]
-
-
-@attrs.frozen(kw_only=True)
-class RunFilled(AsJson):
-    """What the journal of a shared run holds, once all of the input has been read into it."""
-
-    run: str
-    """The name of the run."""
-    place: str
-    """Its URL without the password."""
-    chunks: range
-    """The numbers of all of its chunks, from 0, those of an earlier call of ``fill`` included."""
-    records: int
-    """Records that are sent, each once: they are in the chunks."""
-    repeats: int
-    """Records that ask for what an earlier one asks for, and share its outcome."""
-    refused: int
-    """Records that cannot be sent, those of earlier inputs included; the journal keeps the reasons."""
-    added: int = 0
-    """Of ``records``, those that this call has added; the others an earlier one had."""
-    absent: int = 0
-    """Of ``records``, those that this input does not hold, but an earlier one did. They are sent all the same."""
 
 
 @attrs.frozen(kw_only=True)

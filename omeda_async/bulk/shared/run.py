@@ -105,8 +105,7 @@ class SharedRun(Generic[Record_co, Receipt_co]):
         if journal_pii not in {"keep", "hash"}:
             raise ConfigurationError("journal_pii must be 'keep' or 'hash'")
         store = PostgresFill(self._url, identity_of(self._work, journal_pii, shared=True), chunk)
-        filled = await fill(store, self._work, given, chunk)
-        return RunFilled(run=self._url.run, place=str(self._url), **filled._asdict())
+        return await fill(store, self._work, given, chunk)
 
     async def perform(self, number: int) -> ChunkReport:
         """Perform one chunk: claim it, settle what may have been sent before, send the rest, and give it back.
