@@ -159,19 +159,15 @@ class ChunkBackend:
         It may have been done the first time: numbers that it took for answers are not given to others then.
         """
         give_up = _clock.monotonic() + min(OUT, self._terms.lease)
-        while True:
-            undone = False
-            try:
-                with usable(self._line.url):
-                    try:
-                        return work()
-                    except PostgresFailed as error:
-                        undone = error.code in UNDONE
+        with usable(self._line.url):
+            while True:
+                try:
+                    return work()
+                except (PostgresFailed, JournalError) as error:
+                    self._results, self._reserved = Results(self._numbers_for), range(0)
+                    may_help = self._line.is_lost or (isinstance(error, PostgresFailed) and error.code in UNDONE)
+                    if self.is_lost or not may_help or _clock.monotonic() > give_up:
                         raise
-            except JournalError:
-                self._results, self._reserved = Results(self._numbers_for), range(0)
-                if self.is_lost or not (undone or self._line.is_lost) or _clock.monotonic() > give_up:
-                    raise
                 _clock.pause(_AGAIN_IN)
 
     def _write(self, group: WriteGroup) -> Written:
