@@ -74,7 +74,8 @@ def test_a_manager_loads_the_client_of_the_provider_that_is_configured_alone() -
 def test_every_module_is_imported_where_nothing_can_fork() -> None:
     """As on Windows: there is no ``os.register_at_fork`` there, nor ``fcntl``."""
     loaded = _loaded_by(
-        "import importlib, os, pkgutil\ndel os.fork, os.register_at_fork\nsys.modules['fcntl'] = None\nimport omeda_async\n"
+        "import importlib, os, pkgutil\n"
+        "del os.fork, os.register_at_fork\nsys.modules['fcntl'] = None\nimport omeda_async\n"
         "for one in pkgutil.walk_packages(omeda_async.__path__, 'omeda_async.'):\n"
         "    one.name.endswith('__main__') or importlib.import_module(one.name)"
     )
