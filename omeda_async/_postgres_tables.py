@@ -44,15 +44,14 @@ def make_tables(connection: Connection, part: str, steps: Sequence[str]) -> int:
     Raises:
         PostgresFailed: A newer version has made them.
     """
-    if (found := format_of(connection, part)) > len(steps):
+    if (found := format_of(connection, part)) < len(steps):
+        with connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            connection.execute(_MAKE_FORMATS)
+            if (found := format_of(connection, part)) < len(steps):
+                for step in steps[found:]:
+                    connection.execute(step.encode())
+                connection.execute(_ENTER, (part, len(steps)))
+    if found > len(steps):
         raise other_format(found, len(steps), "upgrade")
-    if found == len(steps):
-        return found
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        connection.execute(_MAKE_FORMATS)
-        if (found := format_of(connection, part)) < len(steps):
-            for step in steps[found:]:
-                connection.execute(step.encode())
-            connection.execute(_ENTER, (part, len(steps)))
     return found

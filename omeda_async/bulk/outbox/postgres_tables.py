@@ -2,9 +2,8 @@
 
 from typing import Final
 
-from omeda_async._postgres_blocking import Connection, PostgresFailed
-from omeda_async._postgres_tables import format_of, make_tables
-from omeda_async._version import __version__
+from omeda_async._postgres_blocking import Connection
+from omeda_async._postgres_tables import format_of, make_tables, other_format
 
 PART: Final = "outbox"
 # The states: 0 waits, 1 is about to be sent or was, 2 has its outcome.
@@ -38,29 +37,19 @@ STEPS: Final[tuple[str, ...]] = (
 """What makes each format of the one before it."""
 
 
-def check_format(found: int) -> None:
-    """Check that this version can read the tables, where there are any.
+def has_tables(connection: Connection) -> bool:
+    """Whether there are tables.
 
     Raises:
         PostgresFailed: They are of another version.
     """
-    own = len(STEPS)
+    found, own = format_of(connection, PART), len(STEPS)
     if found not in {0, own}:
         remedy = "open an outbox with this version, which brings them up to date" if found < own else "upgrade"
-        raise PostgresFailed(
-            f"the tables there have format {found}, and omeda-async {__version__} reads {own}: {remedy}"
-        )
-
-
-def has_tables(connection: Connection) -> bool:
-    """Whether there are tables; errors as of :func:`check_format`."""
-    found = format_of(connection, PART)
-    check_format(found)
+        raise other_format(found, own, remedy)
     return bool(found)
 
 
 def make(connection: Connection) -> None:
-    """Make the tables, or bring them up to date; errors as of :func:`check_format`."""
-    found = make_tables(connection, PART, STEPS)
-    if found > len(STEPS):
-        check_format(found)
+    """Make the tables, or bring them up to date; errors as of :func:`make_tables`."""
+    make_tables(connection, PART, STEPS)
