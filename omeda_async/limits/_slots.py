@@ -103,6 +103,12 @@ class Slots:
             return heapq.merge(self._cooling, self._unanswered)
         return self._cooling or (now + self.lap,)
 
+    def return_at(self, now: float, number: int) -> float:
+        """Return when one of our own slots comes back, counted from 0; a whole window from now where nobody knows."""
+        if number < len(self._cooling) and not self._unanswered:
+            return self._cooling[number]  # without going through those before it
+        return next(islice(self.returns(now), number, None), now + self.lap)
+
     def oldest_received(self, now: float) -> float:
         """Return when the oldest response came whose slot is still cooling; infinity when there is none."""
         self._expire(now)
@@ -113,7 +119,7 @@ class Slots:
         if ahead + self._in_use < self.window.calls or ahead + self.used(now) < self.window.calls:
             return now
         laps, rest = divmod(ahead + self._in_use - self.window.calls, self.window.calls)
-        return next(islice(self.returns(now), rest, None), now + self.lap) + laps * self.lap
+        return self.return_at(now, rest) + laps * self.lap
 
     def _expire(self, now: float) -> None:
         """Free the slots that have cooled down, and those held whose time is over."""
