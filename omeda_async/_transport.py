@@ -7,7 +7,7 @@
 import asyncio
 import platform
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -53,6 +53,14 @@ _COMMON = {"User-Agent": USER_AGENT, "Accept": "application/json", "Content-Type
 # A server that is tired of an idle connection says so while the request is on its way (RFC 9110, section 15.5.9).
 _TIRED = "answered 408 on a connection that was kept: the server had given it up, and may not have read the request"
 _LOOKED_INTO = frozenset({400, 408})
+_AS_IT_COMES: Any = {
+    "allow_redirects": False,
+    "raise_for_status": False,
+    "auto_decompress": False,
+    "max_line_size": LONGEST_LINE,
+    "max_field_size": LONGEST_LINE,
+}
+"""How any response is taken, whatever a borrowed session would do with it."""
 _PLAIN = "http:"
 _NO_CHUNKS = "not in chunks, as its headers say"
 _NO_PROXIES = Network()
@@ -163,8 +171,7 @@ class Transport:
             headers: The credentials, and what goes with them.
             timeout: Seconds for the whole attempt.
             connect_timeout: Seconds to connect.
-            is_late: Whether the request must not be sent any more, asked right before its first byte; None where it
-                always may.
+            is_late: Asked right before the first byte: whether it must not be sent any more; None where it always may.
 
         Raises:
             Lapsed: It was too late; the request never left.
@@ -177,8 +184,7 @@ class Transport:
         Cancelling it closes the connection; the request may have been carried out.
         """
         session, passage = self.session(), Passage()
-        if is_late is not None:
-            passage.is_late = is_late
+        passage.is_late = is_late
         proxy, for_proxy = self._ways.get(base_url) or self._way(base_url)
         in_session = not headers.get("Authorization", "").startswith("Basic ")
         try:
@@ -190,20 +196,13 @@ class Transport:
                 timeout=timeouts(timeout, connect_timeout),
                 proxy=proxy,
                 proxy_headers=for_proxy,
-                allow_redirects=False,
-                raise_for_status=False,
-                auto_decompress=False,
-                max_line_size=LONGEST_LINE,
-                max_field_size=LONGEST_LINE,
                 middlewares=(passage,) if self._borrowed is None else self._middlewares(passage, base_url, headers),
+                **_AS_IT_COMES,
             )
         except (asyncio.CancelledError, OmedaAsyncError) as error:
             raise error.with_traceback(None) from None  # aiohttp's frames hold what the request was signed with
         except (SpokenTo, TimeoutError, ValueError, aiohttp.ClientError, OSError) as error:
-            if passage.lapsed:
-                raise Lapsed("the permit had lapsed before the request could be sent") from None
-            head = passage.head_seen() if is_of_the_body(error) else None
-            if head is None or not _decides(head[0]):
+            if (head := _deciding_head(error, passage)) is None:
                 raise self._failure(error, passage, base_url, timeout, connect_timeout) from None
             return Response(*head, b"", _NO_CHUNKS, base_url, in_session)
         finally:
@@ -212,9 +211,7 @@ class Transport:
         at_once = self._borrowed is None and len(request.body or b"") <= AT_ONCE and content.is_eof()
         if at_once and not (status in _LOOKED_INTO or "Content-Encoding" in found or content.total_bytes > MAX_BODY):
             return Response(status, found, content.read_nowait(), None, base_url, in_session)  # as most come
-        body, flaw = await _body(response, passage, timeout, is_here=at_once)
-        if status == 400 and base_url.startswith(_PLAIN) and (wanted := tls_asked_for(body)) is not None:
-            raise wanted
+        body, flaw = await _body(response, passage, base_url, timeout, is_here=at_once)
         return Response(status, found, body, flaw, base_url, in_session)
 
     def _sign(self, own: Mapping[str, str], credentials: Mapping[str, str]) -> CIMultiDictProxy[str]:
@@ -240,6 +237,8 @@ class Transport:
         error: Exception, passage: Passage, base_url: str, seconds: float, connect_seconds: float
     ) -> OmedaAsyncError:
         """Return what a request without an answer has ended with: is it certain that it never left?"""
+        if passage.lapsed:
+            return Lapsed("the permit had lapsed before the request could be sent")
         host = url_of(base_url).raw_host or ""
         # Some of these are ValueErrors too, so that they come first.
         if not passage.left and (passage.reached or isinstance(error, NEVER_LEFT)):
@@ -264,20 +263,26 @@ def _decides(status: int) -> bool:
     return not 200 <= status <= 299
 
 
+def _deciding_head(error: Exception, passage: Passage) -> tuple[int, Mapping[str, str]] | None:
+    """Return what came before a body that cannot be parsed, if its status tells what became of the request."""
+    head = passage.head_seen() if is_of_the_body(error) else None
+    return head if head is not None and _decides(head[0]) else None
+
+
 async def _body(
-    response: aiohttp.ClientResponse,
-    passage: Passage,
-    seconds: float,
-    *,
-    is_here: bool,
+    response: aiohttp.ClientResponse, passage: Passage, base_url: str, seconds: float, *, is_here: bool
 ) -> tuple[bytes, str | None]:
     """Return the body of a response, and what is wrong with it."""
-    if response.status == 408 and passage.reuses:
+    status, flaw = response.status, None
+    if status == 408 and passage.reuses:
         response.close()
         raise AnswerLost(_TIRED, sent=True)
     try:
-        return await read(response, is_here=is_here), None
+        body = await read(response, is_here=is_here)
     except BodyLost as lost:
-        if not _decides(response.status):
-            raise body_lost(lost, response.status, seconds) from None
-        return lost.body, lost.flaw
+        if not _decides(status):
+            raise body_lost(lost, status, seconds) from None
+        body, flaw = lost.body, lost.flaw
+    if status == 400 and base_url.startswith(_PLAIN) and (wanted := tls_asked_for(body)) is not None:
+        raise wanted
+    return body, flaw
