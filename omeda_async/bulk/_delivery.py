@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from omeda_async._result import Result
@@ -71,7 +70,8 @@ class Delivery:
         self._on_outcomes = on_outcomes
         self.repeats = Repeats()
         self._left: list[Closed] = []
-        self._recording: set[asyncio.Future[None]] = set()
+        self._recording: dict[asyncio.Future[None], list[Closed]] = {}
+        """Results that wait for being written down."""
         # Closed items, let go of one by one as others are read. The garbage collector counts how many more objects
         # there are than before: freed by the hundred they would make it search the whole heap, time and again.
         self.spent: list[Item] = []
@@ -115,8 +115,11 @@ class Delivery:
 
     def deliver_when(self, recorded: asyncio.Future[None], closed: Sequence[Closed]) -> None:
         """Deliver results as soon as they are written down; nobody has to wait for that."""
-        self._recording.add(recorded)
-        recorded.add_done_callback(partial(self._recorded, closed))
+        if recorded in self._recording:  # they are written together with others
+            self._recording[recorded] += closed
+        else:
+            self._recording[recorded] = [*closed]
+            recorded.add_done_callback(self._recorded)
 
     async def deliver_left(self) -> None:
         """Deliver what was left, and what is being written down; a cancellation is put off until that is done."""
@@ -150,8 +153,8 @@ class Delivery:
         self.on_fewer_waiting()
         return [*items, *repeats]
 
-    def _recorded(self, closed: Sequence[Closed], recorded: asyncio.Future[None]) -> None:
-        self._recording.discard(recorded)
+    def _recorded(self, recorded: asyncio.Future[None]) -> None:
+        closed = self._recording.pop(recorded)
         error = recorded.exception()
         if error is not None:
             self.stop.break_off(error)

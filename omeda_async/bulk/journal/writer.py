@@ -5,7 +5,6 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from operator import itemgetter
 from typing import Any, Final, Literal, TypeAlias
 
 import attrs
@@ -24,7 +23,9 @@ GATHER: Final = 0.005
 """Seconds between two writes at the most, in which those in flight may come to ask for the next as well."""
 NOTES_AT_ONCE: Final = 1000
 NOTES_WAITING: Final = 5000
-_Begun: TypeAlias = tuple[Sequence[Item], Entries, asyncio.Future[list[Closed]]]
+ENCODED_AT_ONCE: Final = 50
+"""So many items are encoded as they come, not to hold up the loop with all of a write; fewer with those of others."""
+_Begun: TypeAlias = tuple[Sequence[Item], Entries | None, asyncio.Future[list[Closed]]]
 
 
 @attrs.define
@@ -33,7 +34,9 @@ class _Asked:
 
     group: WriteGroup = attrs.field(factory=WriteGroup)
     begun: list[_Begun] = attrs.field(factory=list)
-    recorded: list[asyncio.Future[None]] = attrs.field(factory=list)
+    results: list[tuple[Sequence[int], Result[Any]]] = attrs.field(factory=list)
+    recorded: asyncio.Future[None] | None = None
+    """What all are given who have results written down; None where nobody has."""
 
 
 class Journal:
@@ -126,7 +129,8 @@ class Journal:
         begun: asyncio.Future[list[Closed]] = asyncio.get_running_loop().create_future()
         try:
             self._check()
-            self._asked.begun.append((items, self._codec.entries(items), begun))
+            entries = self._codec.entries(items) if len(items) >= ENCODED_AT_ONCE else None
+            self._asked.begun.append((items, entries, begun))
             self._wake()
         except Exception as error:  # noqa: BLE001 whoever waits has to be told, whatever it was
             begun.set_exception(self._failed(error))
@@ -141,8 +145,8 @@ class Journal:
         try:
             self._check()
             if noted := self._hand.close(closed):
-                self._asked.group.results += self._codec.kept(noted)
-                self._asked.recorded.append(recorded)
+                self._asked.results += noted
+                recorded = self._asked.recorded = self._asked.recorded or recorded
                 self._wake()
             else:  # earlier runs have settled them all
                 recorded.set_result(None)
@@ -283,20 +287,30 @@ class Journal:
         """Begin to write what was asked for; tell whether there was anything to write."""
         self._cancel()
         asked, self._asked = self._asked, _Asked()
-        if self._refusal is not None:
-            _fail(asked, self._refusal)
-            return False
         # Who was cancelled meanwhile hands its items to leave.
         asked.begun = [one for one in asked.begun if not one[-1].cancelled()]
         group = asked.group
-        if asked.begun:
-            entries = [*map(itemgetter(1), asked.begun)]
-            group.entries = Entries.joined(entries) if len(entries) > 1 else entries[0]
-            group.sent = len(group.entries.positions)
-        if not (asked.begun or group.results or group.asides or self._tally.requests > self._made[-1][1]):
+        try:
+            group.entries = self._entries(asked.begun)
+            group.results = self._codec.kept(asked.results)
+        except Exception as error:  # noqa: BLE001 whoever waits has to be told, whatever it was
+            self._failed(error)
+        if self._refusal is not None:
+            _fail(asked, self._refusal)
+            return False
+        group.sent = len(group.entries.positions)
+        if not (asked.begun or asked.results or group.asides or self._tally.requests > self._made[-1][1]):
             return False
         self._begin_write(group).add_done_callback(partial(self._written, asked))
         return True
+
+    def _entries(self, begun: list[_Begun]) -> Entries:
+        """Return what is kept of items that are begun, in their order then: those that are encoded come first."""
+        begun.sort(key=lambda one: one[1] is None)
+        parts = [entries for _, entries, _ in begun if entries is not None]
+        if few := [item for items, _, _ in begun[len(parts) :] for item in items]:
+            parts.append(self._codec.entries(few))
+        return parts[0] if len(parts) == 1 else Entries.joined(parts)
 
     def _begin_write(self, group: WriteGroup) -> asyncio.Future[Written]:
         self._writing = True
@@ -328,9 +342,8 @@ class Journal:
             self._looks_up = self._looks_up or bool(closed)
             if not begun.done():
                 begun.set_result(closed)
-        for recorded in asked.recorded:
-            if not recorded.done():
-                recorded.set_result(None)
+        if asked.recorded is not None and not asked.recorded.done():
+            asked.recorded.set_result(None)
 
     def _end_write(self) -> None:
         self._writing = False
@@ -348,7 +361,6 @@ def _with_doubt(items: Sequence[Item], result: Result[Any]) -> Sequence[Closed]:
 
 
 def _fail(asked: _Asked, error: OmedaAsyncError) -> None:
-    waiters: list[asyncio.Future[Any]] = [*asked.recorded, *(begun for *_, begun in asked.begun)]
-    for waiter in waiters:
-        if not waiter.done():
+    for waiter in (asked.recorded, *(begun for *_, begun in asked.begun)):
+        if waiter is not None and not waiter.done():
             waiter.set_exception(error)
