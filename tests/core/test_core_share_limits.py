@@ -81,7 +81,7 @@ def test_the_stores_of_servers_are_made_of_the_url_and_the_account(monkeypatch: 
     """An address that is none is refused in the store's own words."""
     module: Any = types.ModuleType("omeda_async.limits._redis_store")
 
-    def make(url: str, account: str, *, uniform: Callable[[], float]) -> str:
+    def make(url: str, account: str, uniform: Callable[[], float]) -> str:
         if "nonsense" in url:
             raise ValueError("the port is none")
         return f"{url} {account} {uniform()}"
