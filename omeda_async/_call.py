@@ -92,7 +92,7 @@ class Call(Generic[P, R]):
         return self._awaits_response or (self._read is not None and self._read.in_flight)
 
     async def run(self) -> Result[R]:
-        """Make the call, and say what became of it.
+        """Make the call, and return what became of it.
 
         Raises:
             InvalidRecord: The parameters cannot be sent; nothing was.
@@ -137,7 +137,7 @@ class Call(Generic[P, R]):
         return await self._events.of(self.run, self._certain, options.made_for)
 
     def interrupted(self) -> Result[R]:
-        """Say what is certain about a call that was stopped in the middle."""
+        """Return what is certain about a call that was stopped in the middle."""
         self._end_read()
         return self._result(self._finish())
 

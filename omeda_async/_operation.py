@@ -163,12 +163,12 @@ class Operation(Generic[P, R]):
     settled: Callable[[P, Any], R] | None = None
     """Makes the receipt of what was settled as done, from the parameters and what the read found (or None)."""
     repeat_tells: bool = True
-    """Does the answer to a repeat tell what became of a lost attempt? If not, the read goes first."""
+    """Whether the answer to a repeat tells what became of a lost attempt. If not, the read goes first."""
     refusal_tells: Callable[[OmedaAsyncError], bool] = lambda _: True
-    """Does this refusal of a repeat hold for a lost attempt too? Not if it may be for what has changed in between."""
+    """Whether this refusal of a repeat holds for a lost attempt, too: not if something may have changed in between."""
     unexplained: Callable[[OmedaAsyncError], bool] = lambda _: False
-    """Is this a refusal that does not say whether it was done before or is too late? The read will tell."""
+    """Whether this refusal may mean that it was done before, or that it is too late: a read tells which."""
     absent: Callable[[OmedaAsyncError], bool] = names_the_absent
-    """Does this error say that there is no such target? Then no earlier attempt was carried out either."""
+    """Whether this error says that there is no such target: then no earlier attempt was carried out either."""
     hits_everyone: Callable[[OmedaAsyncError], bool] = hits_everyone
-    """Would this error meet every other record of a bulk run too? Then the run stops."""
+    """Whether this error would meet every other record of a bulk run, too: then the run stops."""

@@ -92,7 +92,7 @@ class Transport:
 
     @property
     def unclosed(self) -> bool:
-        """Is a session of ours open?"""
+        """Whether a session of ours is open."""
         return self._own is not None and not self._own.closed
 
     def bind(self) -> None:
@@ -236,7 +236,7 @@ class Transport:
     def _failure(
         error: Exception, passage: Passage, base_url: str, seconds: float, connect_seconds: float
     ) -> OmedaAsyncError:
-        """Return what a request without an answer has ended with: is it certain that it never left?"""
+        """Return the error of a request without an answer, which says whether it certainly never left."""
         if passage.lapsed:
             return Lapsed("the permit had lapsed before the request could be sent")
         host = url_of(base_url).raw_host or ""

@@ -36,9 +36,9 @@ class Part:
     half: int = 0
     """Which half of the first batch it was in."""
     lost: bool = False
-    """Was it in a request of this run whose answer was lost?"""
+    """Whether it was in a request of this run whose answer was lost."""
     earlier_doubt: bool = False
-    """May an earlier run have carried it out? The refusal of a request of this run does not disprove that."""
+    """Whether an earlier run may have carried it out. A refusal in this run does not disprove that."""
 
 
 @attrs.define(eq=False)
@@ -53,13 +53,13 @@ class Group:
     cause: ApiError | None = None
     """The refusal of the group that this one and its partner were halved from."""
     isolating: bool = False
-    """Is it sent to find culprits?"""
+    """Whether it is sent to find culprits."""
     cut_from: Size | None = None
     """The size of the request that failed and may have been too large; None when none did."""
 
     @property
     def probes_size(self) -> bool:
-        """Is it sent to find out which size goes through?"""
+        """Whether it is sent to find out which size goes through."""
         return self.cut_from is not None and len(self.parts) > 1
 
     @property
@@ -73,7 +73,7 @@ class Evidence:
     """What the requests of a run have shown about what the provider takes."""
 
     accepted: bool = False
-    """Was any request accepted? Then no refusal is for a cause that meets every record."""
+    """Whether any request was accepted: then no refusal is for a cause that meets every record."""
     sizes: Sizes = attrs.field(factory=Sizes)
     """What is known of how much goes into one."""
     witnesses: list[int] = attrs.field(factory=lambda: [0, 0])
@@ -83,7 +83,7 @@ class Evidence:
 
     @property
     def meets_everyone(self) -> bool:
-        """Is what was refused so far refused for a cause that is no record's own?"""
+        """Whether all refusals so far have a cause that is not the records' own."""
         return not self.accepted and min(self.witnesses) >= WITNESSES and len(self.texts) == 1
 
     def took(self, size: Size, cut_from: Size | None = None) -> None:

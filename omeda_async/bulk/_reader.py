@@ -192,7 +192,7 @@ class Reader:
             self.awaits_input = False
 
     def _read_some(self, source: Iterator[Any]) -> bool:
-        """Read on until something has to be waited for; whether there may be more."""
+        """Read on until something has to be waited for; return whether there may be more."""
         enough = self._breathe_every - self.position % self._breathe_every
         work, stop, delivery, most_waiting = self._work, self._stop, self._delivery, self._options.most_waiting
         read, find_earlier, feed = work.read, delivery.repeats.find, self._chunker.feed

@@ -138,7 +138,7 @@ def texts_of(items: Sequence[Item]) -> list[bytes]:
 
 
 def result_of(kept: Kept) -> Result[Any]:
-    """Make a result again."""
+    """Return the result that was kept."""
     stored = orjson.loads(kept.stored)
     error = _revived(stored["error"])
     if not isinstance(error, OmedaAsyncError | None):

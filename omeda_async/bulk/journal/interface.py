@@ -165,10 +165,10 @@ class Backend(Protocol):
         """Open or create the journal, unless it is in use or another run's, and note that a run begins."""
 
     def write(self, group: WriteGroup) -> Written:
-        """Write a group, durably, and tell what earlier runs have noted of its entries."""
+        """Write a group, durably, and return what earlier runs have noted of its entries."""
 
     def find(self, fingerprints: bytes) -> Sequence[Known]:
-        """Tell what earlier runs have noted of records, where nothing can be written."""
+        """Return what earlier runs have noted of records, where nothing can be written."""
 
     def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
         """Note how the run ended.
@@ -196,4 +196,4 @@ class Reader(Protocol):
         """Return the records that ended so, in the order of the input; repeats of one are left out."""
 
     def settled(self, identity: "Identity") -> AbstractContextManager[tuple[bytes | None, Find]]:
-        """Open it, unless it is another run's; give the salt of its fingerprints, and what tells what is known."""
+        """Open it, unless it is another run's; return the salt of its fingerprints, and what finds records in it."""
