@@ -259,12 +259,12 @@ class Transport:
 
 
 def _decides(status: int) -> bool:
-    """Whether a status tells what became of the request, whatever its body says: a success is one only as a whole."""
+    """Whether a status alone tells what became of the request: a success counts only with its whole body."""
     return not 200 <= status <= 299
 
 
 def _deciding_head(error: Exception, passage: Passage) -> tuple[int, Mapping[str, str]] | None:
-    """Return what came before a body that cannot be parsed, if its status tells what became of the request."""
+    """Return status and headers before a body that cannot be read, if the status tells what became of the request."""
     head = passage.head_seen() if is_of_the_body(error) else None
     return head if head is not None and _decides(head[0]) else None
 
