@@ -62,7 +62,7 @@ class Journal:
         self._tally = Tally()
         self._made: deque[tuple[float, int]] = deque([(-math.inf, 0)])
         """Moments, and the requests made by then: of each write within the lookback, and of the last one before it."""
-        self._refusal: OmedaAsyncError | None = ClosedError("the journal is closed")
+        self._error: OmedaAsyncError | None = ClosedError("the journal is closed")
         """The error that every caller gets; None while the journal can be written."""
         self._writing = False
         self._wrote = asyncio.Event()
@@ -92,13 +92,13 @@ class Journal:
         except BaseException:
             await outlast(self._shut())  # after what may still be under way
             raise
-        self._codec, self._refusal = Codec(opened.salt, opened.has_refused), None
+        self._codec, self._error = Codec(opened.salt, opened.has_refused), None
         self._resumed = opened.records > 0
         self._looks_up = self._resumed
         return opened.requests, opened.seconds_ago
 
     async def _shut(self) -> None:
-        self._refusal = ClosedError("the journal is closed")
+        self._error = ClosedError("the journal is closed")
         await self._worker.do(self._backend.close)
         self._worker.end()
 
@@ -169,11 +169,11 @@ class Journal:
         not_begun = [(item, result) for items, result in closed for item in items if item not in records]
         standing: dict[Item, Result[Any]] = {}
         try:
-            known = await self._write_left(held, not_begun) if self._refusal is None else ()
+            known = await self._write_left(held, not_begun) if self._error is None else ()
             standing = self._standing(known, not_begun)
         except Exception as error:  # noqa: BLE001 the same
             self._failed(error)
-        if self._refusal is not None and self._resumed:
+        if self._error is not None and self._resumed:
             standing = await self._found(not_begun)
         self._end_write()
         if not standing:
@@ -220,7 +220,7 @@ class Journal:
 
     async def room(self) -> None:
         """Wait until few notes are waiting to be written; at once when writing has failed."""
-        while self._refusal is None and len(self._asked.group.asides) > NOTES_WAITING:
+        while self._error is None and len(self._asked.group.asides) > NOTES_WAITING:
             await self._next_write()
 
     async def close(self, cause: BaseException | None) -> None:
@@ -234,7 +234,7 @@ class Journal:
 
         Cancelling it is put off until the journal is closed.
         """
-        if not isinstance(self._refusal, ClosedError):
+        if not isinstance(self._error, ClosedError):
             await outlast(self._close(cause))
 
     async def _close(self, cause: BaseException | None) -> None:
@@ -249,20 +249,20 @@ class Journal:
             await self._shut()
 
     def _check(self) -> None:
-        if self._refusal is not None:
-            raise self._refusal
+        if self._error is not None:
+            raise self._error
 
     def _failed(self, error: BaseException) -> OmedaAsyncError:
         """Write nothing more, as after a defect nothing can be relied on. Return the error that every caller gets."""
-        if self._refusal is None:
+        if self._error is None:
             if not isinstance(error, JournalError):
                 cause = error
                 words = f"the program is at fault, or what is there is damaged: {type(cause).__name__}"
                 error = JournalError(f"the journal {self._backend.place} cannot be used: {words}")
                 error.__cause__ = cause
-            self._refusal = error
+            self._error = error
             self._wrote.set()
-        return self._refusal
+        return self._error
 
     async def _next_write(self) -> None:
         self._wrote.clear()
@@ -295,8 +295,8 @@ class Journal:
             group.results = self._codec.kept(asked.results)
         except Exception as error:  # noqa: BLE001 whoever waits has to be told, whatever it was
             self._failed(error)
-        if self._refusal is not None:
-            _fail(asked, self._refusal)
+        if self._error is not None:
+            _fail(asked, self._error)
             return False
         group.sent = len(group.entries.positions)
         if not (asked.begun or asked.results or group.asides or self._tally.requests > self._made[-1][1]):
