@@ -52,20 +52,20 @@ class Call(Generic[P, R]):
         account: Whose limits and credentials it uses.
         operation: What is asked for.
         params: With which parameters.
-        options: How.
-        request: What ``operation`` builds of the parameters, where that has been done.
+        options: How the call is made.
+        request: The request, where ``operation`` has built it of the parameters already.
     """
 
     deadline: float | None = None
-    """The time by which it has to end; None until it begins."""
+    """When it has to end, by the loop's clock; None until that is known."""
     _headers: Headers = {}  # noqa: RUF012 never changed, only replaced: what the attempt before was signed with
     _awaits_response = False
     _is_late: Callable[[], bool] | None = None
-    """Whether the permit may not be used any more, where it lapses at all."""
+    """Tells that the permit must not be used any more; None where it does not lapse."""
     _events: CallEvents | None = None
-    """Who tells of it; None where nobody hears."""
+    """Tells the events of this call; None where nobody listens."""
     sent_at = _read_at = float("-inf")
-    """When the last attempt was made, and that of the last read."""
+    """When the last attempt of this call was made, and the last one of a read for it."""
     _read: "Call[Any, Any] | None" = None
     _found: Any = None
 
@@ -92,7 +92,7 @@ class Call(Generic[P, R]):
         return self._awaits_response or (self._read is not None and self._read.in_flight)
 
     async def run(self) -> Result[R]:
-        """Make the call, and say what became of it.
+        """Make the call, and return what became of it.
 
         Raises:
             InvalidRecord: The parameters cannot be sent; nothing was.
@@ -137,7 +137,7 @@ class Call(Generic[P, R]):
         return await self._events.of(self.run, self._certain, options.made_for)
 
     def interrupted(self) -> Result[R]:
-        """Say what is certain about a call that was stopped in the middle."""
+        """Return what is certain about a call that was stopped in the middle."""
         self._end_read()
         return self._result(self._finish())
 
@@ -145,7 +145,7 @@ class Call(Generic[P, R]):
         return when_interrupted(self._rules(), self.state, in_flight=self._awaits_response)
 
     def _certain(self, error: BaseException) -> Result[R]:
-        """Return what is certain as the call has raised an error, and leave everything as it is."""
+        """Return what is certain after the call has raised an error, and change nothing."""
         if isinstance(error, InvalidRecord):
             return Result(error=error, doubtful=error.sent)
         finish = self._finish()
@@ -215,7 +215,7 @@ class Call(Generic[P, R]):
         return result
 
     def _tell_started(self, tells: CallEvents, permit: Permit, waited: float) -> float:
-        """Tell that an attempt begins, and return how long it has waited, with the wait for a permit it was given."""
+        """Tell that an attempt begins. Return how long it has waited, also for a permit that the options hold."""
         waited += self._options.waited if permit is self._options.permit else 0.0
         tells.attempt_started(self.attempts, waited)
         return waited
@@ -225,7 +225,7 @@ class Call(Generic[P, R]):
             self._events.attempt_ended(self.attempts, error, status=None, seconds=seconds, waited=waited)
 
     def _release_refused(self, permit: Permit, *, status: int, headers: Mapping[str, str]) -> None:
-        """Give a permit back for a refusal: if the account has to wait now, that is told of this call."""
+        """Release the permit of a refused attempt. If the account has to pause now, that event names this call."""
         account = self._account
         common = common_fields(account.provider, self._operation, run_id=self._options.run_id)
         account.hooks.cause = common if self._events is None else self._events.common
@@ -235,7 +235,7 @@ class Call(Generic[P, R]):
             account.hooks.cause = {}
 
     async def _ready(self) -> None:
-        if self.deadline is None:  # what begins with the first turn at the limiter may begin with a login that hangs
+        if self.deadline is None:  # it is set at the first permit, and a login before that may hang
             began, seconds = self._now(), self._account.retry.deadline
             try:
                 return await self._account.credentials.ready(seconds)
@@ -245,10 +245,10 @@ class Call(Generic[P, R]):
         return await self._account.credentials.ready(self._time_to_log_in())
 
     def _time_to_log_in(self) -> float:
-        """Return the seconds that credentials may take: less would be left for the attempt than one may begin with.
+        """Return the seconds that a login may take, so that enough time is left for an attempt after it.
 
         Raises:
-            LimitWaitExceeded: There are none.
+            LimitWaitExceeded: There is no time for a login.
         """
         account = self._account
         deadline = self.deadline if self.deadline is not None else self._now() + account.retry.deadline
@@ -274,7 +274,7 @@ class Call(Generic[P, R]):
         return permit
 
     async def _renew(self, refusal: ShutOut) -> OmedaAsyncError | None:
-        """Get new credentials; return why there are none: the refusal itself, where others would not help."""
+        """Get new credentials. Return None, or why there are none: the refusal itself where new ones would not help."""
         if self._stop.is_set:
             return refusal
         try:
@@ -344,7 +344,7 @@ class Call(Generic[P, R]):
         return error.without(self._account.credentials.secrets)
 
     async def _pause(self, seconds: float) -> bool:
-        """Wait; return whether to go on after it: at once False where there is no time for it."""
+        """Wait, and return whether to go on. Where there is no time for that, return False at once."""
         left = self._account.retry.deadline if self.deadline is None else self.deadline - self._now()
         if left <= seconds or self._is_over():
             return False
@@ -366,11 +366,11 @@ class Call(Generic[P, R]):
 def read_response(
     operation: Operation[P, R], response: Response, secrets: tuple[str, ...], params: P | None = None
 ) -> R | OmedaAsyncError:
-    """Parse a response, with the secrets hidden that a provider may echo.
+    """Parse a response, and hide the secrets that it may repeat.
 
-    An error's text is cut and masked: hiding them only afterwards would leave a part of one. Of a success every value
-    counts: a password too short to be told from chance is no reason to change one. ``params`` are those it was asked
-    with: a response that names something else is none. None stands for any.
+    They are hidden in the body, which is then parsed again: an error's text is cut, and may hold a part of a secret.
+    In a success a secret shorter than ``LEAST_SECRET`` is not hidden: a value may hold the same characters by chance.
+    A response that names something else than ``params`` is unreadable; without these that is not checked.
     """
     result = _parsed(operation, response, params)
     least = 1 if isinstance(result, OmedaAsyncError) else LEAST_SECRET

@@ -33,7 +33,7 @@ class CallOptions:
     permit: Permit | None = None
     """What the limiter has granted already, for whichever attempt is the first."""
     fail_fast: bool = False
-    """Whether the first failure that leaves a doubt is the last: something smaller is to be tried instead."""
+    """Whether the call ends with the first failure in doubt, as a smaller request is to be tried instead."""
     stop: Stop | None = None
     """Looked at before every attempt and after every wait; None looks at whether the manager is being closed."""
     run_id: str | None = None

@@ -1,7 +1,7 @@
-"""What follows in a call: every decision, pure, and made from what has happened and what the operation declares.
+"""How a call goes on: every decision, as pure functions of what has happened and what the operation declares.
 
-``Call`` carries out steps and tells what came of them; :func:`next_step` says what is certain then, and what is next.
-A success needs no decision: it ends the call.
+``Call`` carries out the steps, and tells what came of each as an event; :func:`next_step` returns what is certain then,
+and the next step. A success needs no decision: it ends the call.
 """
 
 import math
@@ -33,13 +33,13 @@ from omeda_async.settings import RetryPolicy
 
 JITTER = 0.25
 ShutOut: TypeAlias = AuthenticationFailed | SessionLost
-"""What other credentials may mend."""
+"""The errors that other credentials may resolve."""
 _NOT_MADE = (LimitWaitExceeded, ClosedError, ConfigurationError)
-"""What an attempt that was not made ends with: no other will fare better."""
+"""The errors of an attempt that was not made: another one would not be made either."""
 OWN_WORD = frozenset({500, 501})
-"""The 5xx that are the provider's own: what it has not done by then it will not do. Any other may be a gateway's."""
+"""The 5xx of the provider itself: what it has not done by then, it will not do. Any other may be a gateway's."""
 _BY_STATUS = (ServerError, UnreadableAnswer)
-"""Whose status tells what may have become of the request, whether or not the response could be read whole."""
+"""The errors whose status tells what may have become of the request, also where the body could not be read."""
 
 
 def chance() -> float:
@@ -49,28 +49,28 @@ def chance() -> float:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Rules:
-    """What does not change during a call, and decides how it goes on."""
+    """What decides how a call goes on, and does not change during it."""
 
     operation: Operation[Any, Any]
     policy: RetryPolicy
     explain: bool = True
     """Whether a read finds out what an ambiguous refusal meant."""
     fail_fast: bool = False
-    """Whether the first failure that leaves a doubt is the last: something smaller is to be tried instead."""
+    """Whether the call ends with the first failure in doubt, as a smaller request is to be tried instead."""
     uniform: Callable[[], float] = chance
     """A source of numbers between 0 and 1, for the jitter."""
 
 
 @attrs.frozen(eq=False)
 class Doubt:
-    """Something of a call may have been applied without our knowing."""
+    """An attempt may have been carried out, and we do not know."""
 
     error: OmedaAsyncError
     """What the attempt in doubt ended with, the latest where there are several."""
     early: bool
-    """Whether the provider may still come to it: what a read does not show yet is read again after a while."""
+    """Whether the provider may still carry it out: what a read does not show yet is read again after a while."""
     since: float = math.inf
-    """When the attempt ended, by the loop's clock; endless where nobody knows."""
+    """When the attempt ended, by the loop's clock; infinity where that is not known."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -98,18 +98,18 @@ class Ended:
 
     error: OmedaAsyncError
     at: float = math.inf
-    """When, by the loop's clock; endless where nobody knows."""
+    """When, by the loop's clock; infinity where that is not known."""
 
 
 @attrs.frozen(eq=False)
 class Looked:
-    """The provider has been asked what became of it."""
+    """A read has asked the provider what became of the call."""
 
     verdict: Verdict
     error: OmedaAsyncError | None = None
     """What the read failed with."""
     at: float = -math.inf
-    """When it was begun, by the loop's clock; before everything where nobody knows."""
+    """When the read began, by the loop's clock; minus infinity where that is not known."""
 
 
 Event: TypeAlias = Ended | Looked
@@ -120,12 +120,12 @@ class Send:
     """Make an attempt."""
 
     renew: ShutOut | None = None
-    """What the attempt before was refused with, where the credentials are to be renewed first."""
+    """The refusal of the last attempt, where the credentials are to be renewed first."""
 
 
 @attrs.frozen
 class Verify:
-    """Ask the provider what became of it."""
+    """Ask the provider, by a read, what became of the call."""
 
 
 @attrs.frozen(kw_only=True)
@@ -142,7 +142,7 @@ class Finish:
 
 @attrs.frozen
 class Wait:
-    """Wait for the next step; where there is no time for it, or nothing more is to be sent, take the other."""
+    """Wait, then take the step ``then``; ``otherwise`` where there is no time, or nothing more is to be sent."""
 
     seconds: float
     then: Send | Verify
@@ -225,7 +225,7 @@ def _after_attempt(rules: Rules, state: State, ended: Ended) -> tuple[State, Ste
     if _is_to_be_read(rules, state):
         return state, Verify()
     if _is_refusal(error) and not rules.operation.hits_everyone(error):
-        # A repeat that is refused for what it is tells of the attempts before it: they were refused, too.
+        # A repeat that is refused for what it asks shows that the attempts before it were refused, too.
         doubt = None if rules.operation.refusal_tells(error) else state.doubt
         state = attrs.evolve(state, lost=state.lost or state.doubt is not None, doubt=doubt)
     return state, _after_failure(rules, state, error)
@@ -267,14 +267,14 @@ def _after_read(rules: Rules, state: State, read: Looked) -> tuple[State, Step]:
 
 
 def _has_had_its_time(rules: Rules, state: State, read: Looked) -> bool:
-    """Whether a read was begun so long after the attempt in doubt that it counts where there is no time for another."""
+    """Whether a read began so long after the attempt in doubt that it counts if there is no time for a second."""
     since = math.inf if state.doubt is None else state.doubt.since
     return 0 < rules.policy.settle_delay <= read.at - since
 
 
 def _unread(rules: Rules, state: State, error: OmedaAsyncError, failure: OmedaAsyncError | None) -> Finish:
     """Return the end of a call whose refusal no read could explain."""
-    certain = rules.operation.absent(error)  # asked again, the provider says that there is none: nothing was done to it
+    certain = rules.operation.absent(error)  # the provider knows no such target: nothing was done to it
     broken_off = isinstance(failure, ClosedError | LimitWaitExceeded)
     known = _left_unexplained(rules, error) if broken_off and (certain or state.doubt is None) else None
     return _failed(state, error, certain=certain, known=known)
@@ -315,7 +315,7 @@ def _is_refusal(error: OmedaAsyncError) -> bool:
 
 
 def _left_unexplained(rules: Rules, error: OmedaAsyncError) -> OutcomeStatus | None:
-    """Return the outcome of a refusal that no read got to explain: not done by us, and to be asked again."""
+    """Return the outcome of a refusal that no read has explained: it has failed, and may be asked for again."""
     return OutcomeStatus.FAILED if rules.explain and rules.operation.unexplained(error) else None
 
 
@@ -327,7 +327,7 @@ def _may_repeat(rules: Rules, state: State) -> bool:
 
 
 def _redirects(error: OmedaAsyncError) -> bool:
-    """Whether another address was named, to which nothing is sent: asked again, it would be the same."""
+    """Whether the response was a redirect. None is followed, and a repeat would be redirected, too."""
     return isinstance(error, ApiError | UnreadableAnswer) and 300 <= error.status <= 399
 
 
@@ -337,22 +337,22 @@ def _second_500(state: State) -> bool:
 
 
 def _raises_doubt(rules: Rules, error: OmedaAsyncError) -> bool:
-    """Whether a request may have been carried out: what would meet everyone has met it before the provider did."""
+    """Whether a request may have been carried out. A page that meets every record has kept it from the provider."""
     return in_doubt(error) and not (_is_page(error) and rules.operation.hits_everyone(error))
 
 
 def _came_from_in_between(error: OmedaAsyncError) -> bool:
-    """Whether the network, a gateway or we broke it off: the provider may still be at work on the request."""
+    """Whether the network, a gateway or our time-out ended it: the provider may still be at work on the request."""
     return not (isinstance(error, _BY_STATUS) and error.status in OWN_WORD)
 
 
 def _is_no_word(error: OmedaAsyncError) -> bool:
-    """Whether a 4xx says nothing of the record: a page came with it, or somebody stopped waiting."""
+    """Whether a 4xx says nothing about the record: it came with a page, or from a gateway that stopped waiting."""
     return isinstance(error, ApiError) and error.sent and 400 <= error.status <= 499
 
 
 def _is_page(error: OmedaAsyncError) -> bool:
-    """Whether a 4xx came with a page in the place of the provider's words: asked again, it would be the same."""
+    """Whether a 4xx came with a page in the place of the provider's words: a repeat would get the same."""
     return _is_no_word(error) and getattr(error, "status", None) not in GAVE_UP
 
 

@@ -19,16 +19,16 @@ from omeda_async.errors import (
 )
 
 PASSING = frozenset({402, 407, 421, 423, 424, 425, 426, 431, 449, 451})
-"""The 4xx that tell of the way, the account or the moment, and nothing of the record: it is tried again."""
+"""The 4xx that are about the network, the account or the moment, not about the record: it is tried again."""
 GAVE_UP = frozenset({408, 499})
-"""The 4xx that say that somebody stopped waiting: the provider may be at work on the request."""
+"""The 4xx of a server that stopped waiting: the provider may still be at work on the request."""
 _WORD = re.compile(r"\w+")
 _OF_ANY_URL = re.compile(
     r"an?|any|at|be|cannot|could|does|endpoint|error|exist|file|for|found|handler|has|here|https?|is|it|mapping|no|not"
     r"|on|or|page|path|provider|requested|resource|route|server|service|static|such|that|the|there|this|to|unknown"
     r"|uri|url|was|you|your|404"
 )
-"""The words with which servers say that they do not have a URL, whatever it is of."""
+"""The words by which a server says that it does not have a URL, without naming what that stands for."""
 P = TypeVar("P")
 R = TypeVar("R")
 
@@ -90,9 +90,9 @@ class Inquiry(Generic[P]):
     operation: "Operation[Any, Any]"
     """A read."""
     question: Callable[[P], Any]
-    """From the parameters of the operation in doubt to those of the read."""
+    """Makes the parameters of the read from those of the operation in doubt."""
     learn: Callable[[P, Any], P]
-    """The parameters, with what the read found."""
+    """Adds what the read found to the parameters."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -106,9 +106,9 @@ class Verification(Generic[P]):
     judge: Callable[[P, Any], Verdict]
     """What the read's result says. It is also given the read's ``NotFound``, as that may be an answer."""
     known: Callable[[P], Verdict] = lambda _: Verdict.UNDECIDED
-    """What those that come first have shown already; if that decides, no more is asked."""
+    """What the reads in ``first`` have shown already; if that decides, nothing more is read."""
     first: tuple[Inquiry[P], ...] = ()
-    """Where the parameters do not say what to ask for: the reads that find it out. If one fails, nothing is settled."""
+    """The reads that find out what to ask for, where the parameters do not say. If one fails, nothing is settled."""
 
 
 def hits_everyone(error: OmedaAsyncError) -> bool:
@@ -119,12 +119,12 @@ def hits_everyone(error: OmedaAsyncError) -> bool:
 
 
 def finds_nothing(error: OmedaAsyncError) -> bool:
-    """Whether an error says without a word of what, that there is nothing: this record's target, or everyone's URL."""
+    """Whether an error says that nothing was found, and leaves open whether the target is missing or the URL wrong."""
     return isinstance(error, NotFound) and all(map(_is_of_any_url, error.messages))
 
 
 def names_the_absent(error: OmedaAsyncError) -> bool:
-    """Whether an error says, in words, that there is nothing: nothing can have been done to it then, whatever it is."""
+    """Whether an error says in words that nothing was found: then nothing can have been done to it."""
     return isinstance(error, NotFound) and bool(error.messages)
 
 
@@ -153,9 +153,9 @@ class Operation(Generic[P, R]):
     build: Callable[[P], Request]
     """Raises InvalidRecord for parameters that cannot be sent."""
     parse: Callable[[Response], R | OmedaAsyncError]
-    """From a response to what the caller gets; never raises."""
+    """Returns what a response means, or its error; never raises."""
     confirms: Callable[[P, R, Response], bool] | None = None
-    """Whether an answer is of what was asked for: if it names something else, it is another's. None: it names none."""
+    """Whether a response is about what was asked for, by what it names. None where responses name nothing."""
     verification: Verification[P] | None = None
     """None: sending it again (where it is idempotent) is all that can tell."""
     records: Callable[[P], int] = lambda _: 1
@@ -163,12 +163,12 @@ class Operation(Generic[P, R]):
     settled: Callable[[P, Any], R] | None = None
     """Makes the receipt of what was settled as done, from the parameters and what the read found (or None)."""
     repeat_tells: bool = True
-    """Does the answer to a repeat tell what became of a lost attempt? If not, the read goes first."""
+    """Whether the answer to a repeat tells what became of a lost attempt. If not, the read goes first."""
     refusal_tells: Callable[[OmedaAsyncError], bool] = lambda _: True
-    """Does this refusal of a repeat hold for a lost attempt too? Not if it may be for what has changed in between."""
+    """Whether this refusal of a repeat holds for a lost attempt, too: not if something may have changed in between."""
     unexplained: Callable[[OmedaAsyncError], bool] = lambda _: False
-    """Is this a refusal that does not say whether it was done before or is too late? The read will tell."""
+    """Whether this refusal may mean that it was done before, or that it is too late: a read tells which."""
     absent: Callable[[OmedaAsyncError], bool] = names_the_absent
-    """Does this error say that there is no such target? Then no earlier attempt was carried out either."""
+    """Whether this error says that there is no such target: then no earlier attempt was carried out either."""
     hits_everyone: Callable[[OmedaAsyncError], bool] = hits_everyone
-    """Would this error meet every other record of a bulk run too? Then the run stops."""
+    """Whether this error would meet every other record of a bulk run, too: then the run stops."""

@@ -146,7 +146,7 @@ def _names(entry: str, host: str, port: int) -> bool:
 
 
 def _with_port(entry: str, port: int) -> Iterator[str]:
-    """Give the host of an entry that is for this port, or for all of them."""
+    """Yield the host of an entry that is for this port, or for all of them."""
     name, colon, number = entry.rpartition(":")
     if colon and number.isdigit() and (name.count(":") == 0 or name.endswith("]")):
         if int(number) == port:

@@ -31,15 +31,15 @@ class Result(Generic[R]):
     attempts: int = 0
     settled: bool = False
     doubtful: bool = False
-    """May an attempt have been carried out, with nothing to settle it?"""
+    """Whether an attempt may have been carried out, with nothing to settle it."""
     lost: bool = False
-    """Was an attempt lost before another was refused? The refusal tells of it too, if the cause is the records' own."""
+    """Whether an attempt was lost before another was refused. For a cause of the records' own, both were refused."""
     known: OutcomeStatus | None = None
     """The outcome, where it is known already, or does not follow from the rest."""
 
     @property
     def status(self) -> OutcomeStatus:
-        """Say it as the outcome of a record."""
+        """Return it as the outcome of a record."""
         if self.known is not None:
             return self.known
         if self.error is None:

@@ -63,7 +63,7 @@ async def call(
     timeout: float | None = None,  # noqa: ASYNC109 of an attempt: the transport's
     headers: Mapping[str, str | Secret] | None = None,
 ) -> R:
-    """Make one call, and give its receipt.
+    """Make one call, and return its receipt.
 
     Raises:
         ConfigurationError: An option is out of range; the message names it.

@@ -92,7 +92,7 @@ class Transport:
 
     @property
     def unclosed(self) -> bool:
-        """Is a session of ours open?"""
+        """Whether a session of ours is open."""
         return self._own is not None and not self._own.closed
 
     def bind(self) -> None:
@@ -236,7 +236,7 @@ class Transport:
     def _failure(
         error: Exception, passage: Passage, base_url: str, seconds: float, connect_seconds: float
     ) -> OmedaAsyncError:
-        """Return what a request without an answer has ended with: is it certain that it never left?"""
+        """Return the error of a request without an answer, which says whether it certainly never left."""
         if passage.lapsed:
             return Lapsed("the permit had lapsed before the request could be sent")
         host = url_of(base_url).raw_host or ""
@@ -259,12 +259,12 @@ class Transport:
 
 
 def _decides(status: int) -> bool:
-    """Whether a status tells what became of the request, whatever its body says: a success is one only as a whole."""
+    """Whether a status alone tells what became of the request: a success counts only with its whole body."""
     return not 200 <= status <= 299
 
 
 def _deciding_head(error: Exception, passage: Passage) -> tuple[int, Mapping[str, str]] | None:
-    """Return what came before a body that cannot be parsed, if its status tells what became of the request."""
+    """Return status and headers before a body that cannot be read, if the status tells what became of the request."""
     head = passage.head_seen() if is_of_the_body(error) else None
     return head if head is not None and _decides(head[0]) else None
 

@@ -93,7 +93,7 @@ class OmedaAsyncError(Exception):
     attempts: int = attrs.field(default=0, kw_only=True)
     """How many HTTP requests were made for it."""
     sent: bool = attrs.field(default=False, kw_only=True)
-    """May the request have been carried out? False is certain, True is not."""
+    """Whether the request may have been carried out. False is certain, True is not."""
     method: str | None = attrs.field(default=None, kw_only=True, metadata=UNKEPT)
     """The HTTP method of the request it is about; None where none was made, or in an outcome from a journal."""
     url: str | None = attrs.field(default=None, kw_only=True, metadata=UNKEPT)
@@ -204,8 +204,8 @@ class ConnectionFailed(TransportError):
     cause: ConnectionCause = attrs.field(default="other", kw_only=True)
     """What is at fault."""
     retryable: bool = attrs.field(default=True, kw_only=True)
-    """Can it be another time? Not with a certificate that is not trusted (that is a setting, or an attack), nor with a
-    proxy that wants other credentials or lets nobody through."""
+    """Whether another attempt may succeed: not where a certificate is not trusted (a setting, or an attack), nor where
+    a proxy wants other credentials or lets nobody through."""
 
 
 @attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)
@@ -213,7 +213,7 @@ class AnswerLost(TransportError):
     """The request may have left, and no whole answer came back: whether it was carried out is unknown."""
 
     timed_out: bool = attrs.field(default=False, kw_only=True)
-    """Did we stop waiting? Then the provider may still be at work on it."""
+    """Whether we stopped waiting: then the provider may still be at work on it."""
 
 
 @attrs.define(eq=False, slots=False, repr=False, str=False, auto_exc=False)

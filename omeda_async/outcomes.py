@@ -38,7 +38,7 @@ class OutcomeStatus(enum.StrEnum):
 
     @property
     def is_done(self) -> bool:
-        """Is the record in the state that was asked for?"""
+        """Whether the record is in the state that was asked for."""
         return self in DONE
 
 

@@ -29,7 +29,7 @@ from omeda_async.outcomes import Outcome, OutcomeStatus
 NOT_SENT = OutcomeStatus.NOT_SENT
 MAX_WAITING = 10_000
 _LEAST_WAIT = 0.01
-"""Seconds that a record may wait at the least: what takes no time at all takes some passes of the loop."""
+"""Seconds that a record may wait at the least: a turn takes some passes of the loop, even where it takes no time."""
 
 
 class Batcher(Generic[Record, Receipt_co]):
@@ -86,7 +86,7 @@ class Batcher(Generic[Record, Receipt_co]):
 
     @property
     def view(self) -> BatcherView:
-        """Who waits, what is under way, and whether records are refused at once."""
+        """How many records wait, how many are under way, and whether more are refused at once."""
         return BatcherView(
             waiting=len(self._waiting),
             in_flight=len(self._taken),
@@ -97,7 +97,7 @@ class Batcher(Generic[Record, Receipt_co]):
         )
 
     async def add(self, record: Record, *, max_wait: float | None = None) -> Outcome[Record, Receipt_co]:
-        """Submit one record with whatever others are on their way, and give its own outcome.
+        """Submit one record, in one request with those of other callers, and return its own outcome.
 
         A record that is refused, or invalid, has an outcome that says so; nobody else's fails with it. After a cause
         that would meet every record (the provider is away, the credentials are refused) records are not sent for a
@@ -156,7 +156,7 @@ class Batcher(Generic[Record, Receipt_co]):
         try:
             return await future
         except asyncio.CancelledError:
-            self._forsaken(item, future)
+            self._caller_has_gone(item, future)
             raise
         finally:
             self._calls.pop(item, None)
@@ -212,10 +212,10 @@ class Batcher(Generic[Record, Receipt_co]):
             self._events.ended()
 
     def stop(self, cause: str = "the batcher was stopped") -> None:
-        """Take no more records, and send nothing new: who waits is told so. Requests in flight go on.
+        """Take no more records, and send nothing new. Callers that wait are told so; requests in flight go on.
 
         Args:
-            cause: Why, as who waits is told.
+            cause: Why, as callers that wait are told.
         """
         self._closed = True
         error = ClosedError(f"{cause} before this record was sent")
@@ -241,7 +241,7 @@ class Batcher(Generic[Record, Receipt_co]):
                 raise too_long(f"would pass max_wait={max_wait:g} s", max_wait, soonest)
 
     def _let_go(self) -> None:
-        """Let senders go for whom nothing can come any more: a limiter may hold them for long."""
+        """Cancel senders that can get no more records: a limiter may keep them waiting for long."""
         if self._closed and not self._waiting:
             for task in self._idle:
                 task.cancel()
@@ -259,8 +259,8 @@ class Batcher(Generic[Record, Receipt_co]):
             future.set_result(item.outcome(not_sent(late)))
         self._take_out(item)
 
-    def _forsaken(self, item: Item, future: asyncio.Future[Outcome]) -> None:
-        """Note that a caller has gone: what its record ends with is nobody's, if it has not ended already."""
+    def _caller_has_gone(self, item: Item, future: asyncio.Future[Outcome]) -> None:
+        """Note that a caller was cancelled: nobody awaits the outcome of its record any more."""
         if item in self._waiting:
             gone = ClosedError("whoever waited for this record was cancelled before it was sent")
             self._unclaimed.add(item.outcome(not_sent(gone)))
@@ -272,7 +272,7 @@ class Batcher(Generic[Record, Receipt_co]):
         self._unclaimed.tell()
 
     def _take_out(self, item: Item) -> None:
-        """Have no request take a record any more."""
+        """Remove a record that no request is to take any more."""
         del self._waiting[item]
         self._probe_is_gone(item)
         self._events.count(NOT_SENT)
@@ -284,7 +284,7 @@ class Batcher(Generic[Record, Receipt_co]):
             self._breaker.probe_is_gone(_clock.now())
 
     def _arrange(self) -> None:
-        """See to it that a sender or a timer will take what waits."""
+        """Make sure that a sender or a timer will take what waits."""
         expected = len(self._idle) * self._work.max_entries
         if len(self._waiting) - expected >= self._work.max_entries:
             self._flush()
@@ -344,7 +344,7 @@ class Batcher(Generic[Record, Receipt_co]):
         return tuple(tells.call_id for tells in calls)
 
     def _judge(self, request: SharedRequest, items: list[Item]) -> None:
-        """Have the breaker see what a request has ended with; once it opens, nobody waits any more."""
+        """Tell the breaker what a request has ended with; once it opens, end the wait of all callers."""
         breaker, now, probe = self._breaker, _clock.now(), self._probe in items
         if probe:
             self._probe = None

@@ -76,7 +76,7 @@ class CommonCause:
         return told
 
     def suspects(self, error: OmedaAsyncError | None, *, lone: bool = True, deadline: float | None = None) -> bool:
-        """Note what a request ended with; whether that may be for a cause that meets everyone.
+        """Note what a request ended with; return whether that may be for a cause that meets everyone.
 
         Args:
             error: What it ended with; None for its success.

@@ -1,4 +1,4 @@
-"""Where every record of a run gets its one outcome: in the journal, in the sums, and at the caller."""
+"""Gives every record of a run its one outcome: in the journal, in the sums, and to the caller."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -20,21 +20,21 @@ LEFT_AT_ONCE = 1000
 
 
 class NullJournal:
-    """What a run without a journal has in its place; nobody hands it what is to be sent, or results."""
+    """What a run without a journal has in its place. It is given neither what is to be sent nor results."""
 
     remembers: Literal[False] = False
     lapsed: None = None
 
     async def open(self, tally: Tally) -> tuple[int, float]:  # noqa: ARG002 what a journal keeps
-        """Tell that earlier runs have made no requests."""
+        """Return that earlier runs have made no requests."""
         return 0, 0.0
 
     async def leave(self, closed: Sequence[Closed]) -> Sequence[Closed]:
-        """Give back what became of items: nobody knows more."""
+        """Return the results as they are: nobody knows more."""
         return closed
 
     def note(self, items: Sequence[Item], result: Result[Any], *, refused: bool = False) -> None:
-        """Forget them."""
+        """Note nothing."""
 
     async def room(self) -> None:
         """Wait for nothing."""
@@ -71,9 +71,9 @@ class Delivery:
         self.repeats = Repeats()
         self._left: list[Closed] = []
         self._recording: dict[asyncio.Future[None], list[Closed]] = {}
-        """Results that wait for being written down."""
-        # Closed items, let go of one by one as others are read. The garbage collector counts how many more objects
-        # there are than before: freed by the hundred they would make it search the whole heap, time and again.
+        """Results that are being written down, by the future that tells when they are."""
+        # Closed items, freed one by one as others are read. The garbage collector goes by how many more objects are
+        # made than freed: where these were freed by the hundred, it would search the whole heap time and again.
         self.spent: list[Item] = []
 
     @property
@@ -114,7 +114,7 @@ class Delivery:
             self.leave([(items, not_sent(cause))])
 
     def deliver_when(self, recorded: asyncio.Future[None], closed: Sequence[Closed]) -> None:
-        """Deliver results as soon as they are written down; nobody has to wait for that."""
+        """Deliver results as soon as they are written down, without making the caller wait for that."""
         if recorded in self._recording:  # they are written together with others
             self._recording[recorded] += closed
         else:
@@ -124,7 +124,7 @@ class Delivery:
     async def deliver_left(self) -> None:
         """Deliver what was left, and what is being written down; a cancellation is put off until that is done."""
         if self._left or self._recording:
-            await outlast(self._deliver_left())  # broken off in the middle, they would be nowhere
+            await outlast(self._deliver_left())  # broken off in the middle, records would have no outcome
 
     def refuse(self, item: Item) -> None:
         """Deliver an item that cannot be sent."""

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 BATCHES_READY = 1
 GRACE = 1.0
-"""Seconds that what is cancelled may take to end, before nobody waits for it any more."""
+"""Seconds for which cancelled tasks are waited for at the most."""
 LETS_GO = 5.0
-"""Seconds that the input of a stopped run may take to give anything, or to close, before it is left."""
+"""Seconds that the input of a stopped run may take to give a record or to close, before it is abandoned."""
 
 
 @attrs.frozen(kw_only=True)
@@ -45,12 +45,12 @@ class EngineOptions:
     isolation_budget: int
     deadline: float | None
     run_id: str | None = None
-    """By which those who are told of the run know it."""
+    """The id of the run in its events."""
     on_outcomes: Callable[[], Any] | None = None
 
 
 class Engine:
-    """Reads records, has them sent, and sees to it that each one has exactly one outcome.
+    """Reads records, has them sent, and gives each exactly one outcome.
 
     Args:
         work: How items are read and sent.
@@ -126,12 +126,12 @@ class Engine:
         self.stop.set(cause)
 
     def spend_isolation(self) -> bool:
-        """Whether the run's budget for isolating culprits allows one more request; it counts as spent."""
+        """Spend one request of the run's budget for isolating culprits; return whether it allows that."""
         self._isolation_left -= 1
         return self._isolation_left >= 0
 
     def _has_lapsed(self, lapsed: Callable[[], bool]) -> bool:
-        """Stop where what was written down may not be sent any more."""
+        """Stop the run where its lease has run out; return whether the run is stopped."""
         if lapsed():
             self.stop.set(ClosedError("the lease has run out before this record was sent"))
         return self.stop.is_set
@@ -154,13 +154,13 @@ class Engine:
             await asyncio.wait(workers)
             await self._until_read(reading)
         except asyncio.CancelledError:
-            # First the stop, then the cancellation: whoever does not get to see the one meets the other.
+            # The stop comes first: a task that swallows its cancellation sees the stop afterwards.
             self.abandon(ClosedError("the run was broken off"))
             await outlast(self._break_off(tasks))
             raise
 
     async def _until_read(self, reading: asyncio.Task[None]) -> None:
-        """Wait for the reader, which the end of all workers means to end: not for an input that does not let go."""
+        """Wait for the reader to end, as all workers have; abandon an input that gives nothing and does not close."""
         while not reading.done():
             before = self.reader.position, self.reader.awaits_input
             await asyncio.wait({reading}, timeout=LETS_GO)
@@ -171,7 +171,7 @@ class Engine:
                 return
 
     async def _break_off(self, tasks: set[asyncio.Task[None]]) -> None:
-        """End everything within moments, also what does not heed its cancellation: that is not waited for any more."""
+        """Cancel all tasks, wait for them a moment, and close what those have left open that do not end."""
         for task in tasks:
             task.cancel()
         _, alive = await asyncio.wait(tasks, timeout=GRACE)

@@ -36,9 +36,9 @@ class Part:
     half: int = 0
     """Which half of the first batch it was in."""
     lost: bool = False
-    """Was it in a request of this run whose answer was lost?"""
+    """Whether it was in a request of this run whose answer was lost."""
     earlier_doubt: bool = False
-    """May an earlier run have carried it out? The refusal of a request of this run does not disprove that."""
+    """Whether an earlier run may have carried it out. A refusal in this run does not disprove that."""
 
 
 @attrs.define(eq=False)
@@ -53,13 +53,13 @@ class Group:
     cause: ApiError | None = None
     """The refusal of the group that this one and its partner were halved from."""
     isolating: bool = False
-    """Is it sent to find culprits?"""
+    """Whether it is sent to find culprits."""
     cut_from: Size | None = None
     """The size of the request that failed and may have been too large; None when none did."""
 
     @property
     def probes_size(self) -> bool:
-        """Is it sent to find out which size goes through?"""
+        """Whether it is sent to find out which size goes through."""
         return self.cut_from is not None and len(self.parts) > 1
 
     @property
@@ -73,9 +73,9 @@ class Evidence:
     """What the requests of a run have shown about what the provider takes."""
 
     accepted: bool = False
-    """Was any request accepted? Then no refusal is for a cause that meets every record."""
+    """Whether any request was accepted: then no refusal is for a cause that meets every record."""
     sizes: Sizes = attrs.field(factory=Sizes)
-    """What is known of how much goes into one."""
+    """What is known of how much fits into one request."""
     witnesses: list[int] = attrs.field(factory=lambda: [0, 0])
     """Records refused alone while nothing was accepted, by the half of the batch they were in."""
     texts: set[str] = attrs.field(factory=set)
@@ -83,7 +83,7 @@ class Evidence:
 
     @property
     def meets_everyone(self) -> bool:
-        """Is what was refused so far refused for a cause that is no record's own?"""
+        """Whether all refusals so far have a cause that is not the records' own."""
         return not self.accepted and min(self.witnesses) >= WITNESSES and len(self.texts) == 1
 
     def took(self, size: Size, cut_from: Size | None = None) -> None:
@@ -137,7 +137,7 @@ class Isolation:
         return None
 
     def accepted(self, group: Group, result: Result[Any]) -> None:
-        """Take a success: its records are done, and its other half must hold the culprit."""
+        """Take a success: the group's records are done, and its other half must hold the culprit."""
         self._evidence.took(group.size, group.cut_from)
         self._took_any = True
         self._judge_alone()
@@ -196,7 +196,7 @@ class Isolation:
                 self.failed(piece, attrs.evolve(result, attempts=0))
 
     def cut(self, group: Group) -> None:
-        """Have two pieces of a group sent instead, as the whole is or may be too large."""
+        """Replace a group by two pieces of it, as the whole is or may be too large."""
         known = self._evidence.sizes.too_large(group.size)
         pieces = _cut(group.parts, self._evidence.sizes.next_limit()) if known else _halves(group.parts)
         for piece in reversed(pieces):
@@ -271,7 +271,7 @@ class Isolation:
         common = self.common_cause is not None or self._evidence.meets_everyone
         for part, error in alone:
             self._recall_doubt(part)
-            # That not even a single one goes through says nothing of that one, as long as none does.
+            # That it is too large alone says nothing about this record, as long as no request goes through.
             in_vain = common or (error.status == 413 and not self._evidence.accepted)
             known = OutcomeStatus.FAILED if in_vain else OutcomeStatus.REJECTED
             result: Result[Any] = Result(error=_certain(error), known=known)
@@ -311,14 +311,14 @@ def _halves(parts: list[Part]) -> tuple[list[Part], list[Part]]:
 
 
 def _cut(parts: list[Part], limit: Size) -> tuple[list[Part], list[Part]]:
-    """Divide parts, of which there are more than the limit allows, behind as many as it does, but at least one."""
+    """Cut parts that exceed a limit in two: as many as it allows, but at least one, and the rest."""
     ends = list(accumulate(part.item.size for part in parts))
     count = int(max(1, min(bisect_right(ends, limit.bytes), limit.entries)))
     return parts[:count], parts[count:]
 
 
 def _refusal(part: Part, named: tuple[Culprit, ...], error: ApiError) -> BatchRejected:
-    """Make the error of one record: its own culprits and their words, and nobody else's."""
+    """Return the error of one record, with its own culprits and their words only."""
     culprits = (*(part.refusal.culprits if part.refusal else ()), *named)
     own: BatchRejected = error.as_kind(BatchRejected)
     own.culprits = culprits
@@ -330,7 +330,7 @@ def _refusal(part: Part, named: tuple[Culprit, ...], error: ApiError) -> BatchRe
 
 
 def _joined(refusal: BatchRejected, error: ApiError) -> BatchRejected:
-    """Make the error of a record that was refused piece by piece: some ids named, and then the rest."""
+    """Return the error of a record that was refused piece by piece: some ids by name, then the rest."""
     own: BatchRejected = error.as_kind(BatchRejected)
     own.culprits = refusal.culprits
     own.messages = (*refusal.messages, *error.messages)

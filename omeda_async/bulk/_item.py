@@ -18,7 +18,7 @@ Records: TypeAlias = Iterable[T] | AsyncIterable[T]
 Closed: TypeAlias = tuple[Sequence["Item"], Result[Any]]
 """Items, and the result they share."""
 WITNESSES = 4
-"""Records that have to meet with the same, one by one, before that is put down to no record of its own."""
+"""Records that have to meet with the same error, one by one, before the cause counts as none of their own."""
 
 
 @attrs.define(eq=False)

@@ -1,4 +1,4 @@
-"""The work on some items of a run: it sends them, and sees to it that each has a result, whatever happens."""
+"""The work on some items of a run: it has them sent, and gives each a result, whatever happens."""
 
 import asyncio
 import math
@@ -34,7 +34,7 @@ class Work(Protocol):
     max_bytes: int
     """Bytes of one request at the most, by the items' sizes."""
     sizes: Sizes
-    """What is known of how much goes into one."""
+    """What is known of how much fits into one request."""
     concurrency: int
     """Calls under way at the most, unless the run says otherwise."""
     look_ahead: int
@@ -42,11 +42,11 @@ class Work(Protocol):
 
     @property
     def scope(self) -> Mapping[str, Any]:
-        """What holds for every record of the run (brand, client, reason …): a journal belongs to one such."""
+        """What holds for every record of the run (brand, client, reason …). A journal takes runs of one scope only."""
 
     @property
     def reading(self) -> Mapping[str, Any]:
-        """What else decides how records read: it has to be the same in all parts of a run that processes share."""
+        """What else decides how records are read. It has to be the same in all processes of a shared run."""
 
     def read(self, raw: Any) -> Item:
         """Turn a record into an item.
@@ -56,7 +56,7 @@ class Work(Protocol):
         """
 
     async def perform(self, items: list[Item], job: "Job") -> None:
-        """Send items that share a request, and close every one of them at the job."""
+        """Send items that share a request, and close each of them by ``job.close``."""
 
 
 class Host(Protocol):
@@ -71,7 +71,7 @@ class Host(Protocol):
         """What remembers the run."""
 
     def spend_isolation(self) -> bool:
-        """Whether one more request may be spent on isolating culprits; it counts as spent."""
+        """Spend one more request on isolating culprits; return whether that is allowed."""
 
     def deliver(self, closed: Sequence[Closed]) -> None:
         """Hand out results that are final."""
@@ -116,7 +116,7 @@ class Job:
             self._host.deliver([closed])
 
     async def run(self, call: Call[Any, Any]) -> Result[Any]:
-        """Make a call so that stopping the run finds it."""
+        """Make a call, which a stop of the run can end."""
         self._call = call
         if self.call_options.one_deadline:
             call.deadline = self._deadline
@@ -180,7 +180,7 @@ class Job:
         return [item for item in self._items if item not in closed]
 
     def abandon(self) -> None:
-        """Give every item that has none yet the result that is certain now; nothing that comes later counts."""
+        """Close each open item with the result that is certain now; results that come later are ignored."""
         if self._abandoned:
             return
         if self._call is not None:
@@ -195,6 +195,6 @@ class Job:
 
 
 def take_back_wake() -> bool:
-    """Take back the cancellation by which a stop woke this task; whether no other one is left."""
+    """Take back the cancellation by which a stop woke this task; return whether no other cancellation is left."""
     task = asyncio.current_task()
     return task is not None and task.uncancel() == 0

@@ -23,11 +23,11 @@ BREATHE_EVERY: Final = 64
 READ_ON: Final = 5.0
 """Seconds that a stopped run reads on in an input whose length is known, and more if it is quick."""
 READ_ON_PACE: Final = 1000.0
-"""Records a second that are quick."""
+"""Records a second from which on an input is quick."""
 
 
 def read_item(work: Work, raw: Any, position: int) -> Item:
-    """Turn a record into an item; one that cannot be sent says why in ``refusal``. Not even the oddest ends a run."""
+    """Turn a record into an item; one that cannot be sent says why in ``refusal``. Nothing is raised."""
     try:
         item = work.read(raw)
     except Exception as error:  # noqa: BLE001 the record is the caller's: reading it may raise anything
@@ -153,7 +153,7 @@ class Reader:
         self._queue.close()
 
     def abandon(self) -> None:
-        """Take nothing more of an input that does not let go of us: what it still gives has not been read."""
+        """Take nothing more of an input that does not end: what it still gives does not count as read."""
         self._abandoned = True
 
     def left_over(self) -> list[Item]:
@@ -192,7 +192,7 @@ class Reader:
             self.awaits_input = False
 
     def _read_some(self, source: Iterator[Any]) -> bool:
-        """Read on until something has to be waited for; whether there may be more."""
+        """Read on until something has to be waited for; return whether there may be more."""
         enough = self._breathe_every - self.position % self._breathe_every
         work, stop, delivery, most_waiting = self._work, self._stop, self._delivery, self._options.most_waiting
         read, find_earlier, feed = work.read, delivery.repeats.find, self._chunker.feed
@@ -230,7 +230,7 @@ class Reader:
         return True
 
     def _is_over(self) -> bool:
-        """Whether a stopped run reads nothing more: of an input whose length is known it reads that, if it is quick."""
+        """Whether a stopped run reads nothing more. It still reads an input whose length is known, if that is quick."""
         if not (self.read_on and isinstance(self._records, Sized)):
             return True
         now = asyncio.get_running_loop().time()
@@ -244,7 +244,7 @@ class Reader:
         return self._delivery.waiting > self._options.most_waiting
 
     async def _breathe(self) -> None:
-        """Let others have a turn, after so many records or where there is something to wait for."""
+        """Let other tasks run, after so many records or where there is something to wait for."""
         if self._delivery.has_many_left or (self._stop.is_set and self._too_many_wait()):
             await self._delivery.deliver_left()
             await asyncio.sleep(0)

@@ -67,9 +67,9 @@ class SharedRequest:
 
     @property
     def common_cause(self) -> OmedaAsyncError | None:
-        """What was found to meet every record of the operation, whoever's; None where nothing was.
+        """The error that was found to meet every record of the operation, also of other callers; None where none was.
 
-        That the provider knows none of a request's ids is not: they may all be one caller's.
+        It is not that the provider knows none of a request's ids: they may all be of one caller.
         """
         cause = self.stop.cause
         return cause if isinstance(cause, ApiError) and not isinstance(cause, BatchRejected) else None
@@ -94,7 +94,7 @@ class SharedRequest:
             self._job.give_up(cause)
 
     def spend_isolation(self) -> bool:
-        """Whether one more request may be spent on isolating culprits; it counts as spent."""
+        """Spend one more request on isolating culprits; return whether that is allowed."""
         self._isolation_left -= 1
         return self._isolation_left >= 0
 
@@ -105,7 +105,7 @@ class SharedRequest:
             self._deliver(one)
 
     def deliver_when(self, _recorded: asyncio.Future[None], closed: Sequence[Closed]) -> None:
-        """Hand them out: no journal writes anything down."""
+        """Hand them out at once: there is no journal."""
         self.deliver(closed)
 
     leave = deliver

@@ -102,7 +102,7 @@ def interruptible() -> Iterator[None]:
 
 
 def handle(handler: Callable[..., object] | signal.Handlers) -> dict[signal.Signals, Any]:
-    """Set what handles signals, but those that the process was started to ignore; give what did before."""
+    """Set what handles signals, but those that the process was started to ignore; return what did before."""
     if current_thread() is not main_thread():  # signals are the main thread's
         return {}
     before = {number: signal.getsignal(number) for number in SIGNALS}

@@ -228,7 +228,7 @@ class AccountState:
                 self._complete(Ended(number, sent=False), now)
 
     def _wanting(self) -> Iterator[Client]:
-        """Give those who want something; what does not count any more, ``_expire`` has forgotten."""
+        """Return the clients that want something; ``_expire`` has forgotten what does not count any more."""
         return (one for one in self.clients.values() if one.interactive or one.bulk)
 
     def _opens_at(self, now: float, lane: Priority) -> float:

@@ -50,7 +50,7 @@ class _Countdown:
     earliest: float
     latest: float
     confirmed: bool = False
-    """Have they come over so long a time that a number that stands still would have contradicted itself?"""
+    """Whether they came over so long a time that a number that stands still would have contradicted itself."""
 
 
 @attrs.define(eq=False, repr=False)

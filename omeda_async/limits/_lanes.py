@@ -62,7 +62,7 @@ class Lanes:
         return bulk + max(0, min(interactive, share))
 
     def join(self, waiter: Waiter, priority: Priority, deadline: float, *, first: bool = False) -> None:
-        """Stand at the end of a lane, or first in it, until a moment at most; infinity for as long as it takes."""
+        """Add a waiter at the end of a lane, or first in it. The deadline is infinity where it has none."""
         lane = self._interactive if priority is Priority.INTERACTIVE else self._bulk
         if first:
             lane.queue.appendleft(waiter)
@@ -91,7 +91,7 @@ class Lanes:
         return queue[0] if queue else None
 
     def leave(self, priority: Priority) -> None:
-        """Note that a waiter of a lane, which is done, waits no more: it has its permit, or its wait is over."""
+        """Note that a waiter of a lane is done: it has its permit, or its wait is over."""
         lane = self._interactive if priority is Priority.INTERACTIVE else self._bulk
         lane.waiting -= 1
         self.waiters -= 1

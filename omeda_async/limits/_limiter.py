@@ -40,8 +40,8 @@ def make_limiter(
 
     Args:
         rate_limit: The limits.
-        account: Whose limits they are: limiters of one account in this process share them, on any loops and threads,
-            one after the other too. None shares with nobody.
+        account: Whose limits they are. The limiters of one account in this process share them, on any loops and
+            threads, at the same time or one after the other. None shares with nobody.
         on_pause: Called with the seconds whenever the whole account has to wait.
         uniform: A source of numbers between 0 and 1, for the jitter of pauses.
     """
@@ -52,8 +52,8 @@ class _LocalLimiter:
     """The limiter of one event loop.
 
     While somebody waits, the timer is set for the next deadline or for when the state opens by itself, whichever is
-    first. What else opens the state calls :meth:`_dispatch`: a permit given back, the end of a turn at the pace, and
-    another limiter of the account.
+    first. Whatever else opens the state calls :meth:`_dispatch`: a permit that is given back, the end of a turn at the
+    pace, another limiter of the account.
     """
 
     _member: Member
@@ -76,7 +76,7 @@ class _LocalLimiter:
         self._closed = False
         self._loop: Loop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._rings_at = math.inf  # kept here, as uvloop's timers do not all know it
+        self._rings_at = math.inf  # kept here, as not all of uvloop's timers tell
 
     async def acquire(self, *, priority: Priority = Priority.INTERACTIVE, max_wait: float | None = None) -> Permit:
         loop = asyncio.get_running_loop()
@@ -167,7 +167,7 @@ class _LocalLimiter:
         return self._shared.may_go(self._member, priority, now)
 
     def _changed(self, loop: Loop, now: float) -> None:
-        """Let those go for whom there is room now, here and at the account's other limiters."""
+        """Grant what may go now, here and at the account's other limiters."""
         if self._lanes.waiters:
             self._dispatch(loop, now)
         if self._shared.several or self._closed:
@@ -201,7 +201,7 @@ class _LocalLimiter:
             self._disarm()
 
     async def _paced(self, loop: Loop, permit: Permit, asked: float, max_wait: float | None) -> Permit:
-        """Return a permit whose turn at the pace has come: another one where an interactive call took that turn."""
+        """Wait for a permit's turn at the pace. Return it, or another one where an interactive call took that turn."""
         priority = permit.priority
         while not await self._turn(loop, permit, asked, max_wait):
             waiter: Waiter = loop.create_future()
@@ -220,7 +220,7 @@ class _LocalLimiter:
         return permit
 
     async def _turn(self, loop: Loop, permit: Permit, asked: float, max_wait: float | None) -> bool:
-        """Wait for the turn of a permit at the pace; return whether it goes, or an interactive call goes instead."""
+        """Wait for the turn of a permit at the pace. Return False where an interactive call goes in its place."""
         with self._lock:
             now = self._shared.now(loop)
             turn_at = self._state.turn_at(now)
@@ -247,7 +247,7 @@ class _LocalLimiter:
         return True
 
     def _pass_on(self, loop: Loop, permit: Permit) -> bool:
-        """Give a bulk permit whose turn has come to the interactive call that waits first; return whether one does."""
+        """Pass a bulk permit whose turn has come on to an interactive call; return whether one was waiting."""
         with self._lock:
             now = self._shared.now(loop)
             if self._state.in_a_row >= GRANTS - 1:
@@ -264,7 +264,7 @@ class _LocalLimiter:
             return False
 
     def _count(self, priority: Priority, now: float) -> None:
-        """Count the interactive attempts that go while bulk waits."""
+        """Count the interactive attempts in a row that go while bulk waits."""
         waits = priority is INTERACTIVE and (
             self._lanes.bulk > 0
             or (self._shared.several and self._shared.others_want(self._member, Priority.BULK, now))
@@ -293,7 +293,7 @@ class _LocalLimiter:
             shared.call_others(self._member, now)
 
     def _arm(self, loop: Loop, at: float) -> None:
-        """Let the timer ring at a moment, if it does not ring before anyway."""
+        """Set the timer to a moment, unless it rings before that anyway."""
         if at < self._rings_at:
             self._disarm()
             self._timer, self._rings_at = loop.call_at(at, self._ring, loop), at

@@ -45,7 +45,7 @@ class Member:
         return self.lanes.bulk > 0 if priority is Priority.BULK else self.lanes.waiters > self.lanes.bulk
 
     def call(self, now: float) -> None:
-        """Let it look at what it may take."""
+        """Have it look at what it may grant."""
         if self.called_at is None:
             self.called_at = now
             if not self.loop.is_closed():
@@ -77,7 +77,7 @@ class Shared:
         return self.latest
 
     def may_go(self, me: Member, priority: Priority, now: float) -> bool:
-        """Whether the first of a lane goes before everybody else's; who goes before it is called."""
+        """Whether the first in our lane goes before those of other limiters; one that goes before it is called."""
         ahead = Priority.BULK if self.state.in_a_row >= GRANTS - 1 else Priority.INTERACTIVE
         for other in self._others(me):
             comes_first = priority is not ahead and other.wants(ahead)
@@ -92,23 +92,23 @@ class Shared:
         return any(other.wants(priority) and not other.is_silent(now) for other in self._others(me))
 
     def call_others(self, me: Member, now: float) -> None:
-        """Let everybody else who waits look at what there is."""
+        """Have the other limiters in which somebody waits look at what they may grant."""
         for other in self._others(me):
             if other.lanes.waiters:
                 other.call(now)
 
     def enter(self, member: Member) -> None:
-        """Take a limiter in."""
+        """Add a limiter."""
         self.members.add(member)
         self.several = len(self.members) > 1
 
     def leave(self, member: Member) -> None:
-        """Let a limiter go, for which nobody waits any more; what is in flight is given back as ever."""
+        """Remove a limiter in which nobody waits any more; its permits in flight are released as ever."""
         self.members.discard(member)
         self.several = len(self.members) > 1
 
     def tighten(self, rate_limit: RateLimit, now: float) -> None:
-        """Keep to another limit as well, and say once that two differ."""
+        """Keep to another limit as well; the log says once that two differ."""
         mine = self.state.rate_limit
         if rate_limit == mine:
             return

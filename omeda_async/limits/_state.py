@@ -33,9 +33,9 @@ class Permit:
     granted_at: float
     """When, on the loop's clock."""
     done: bool = False
-    """Has it been given back?"""
+    """Whether it has been given back."""
     probes: bool = attrs.field(default=False, repr=False)
-    """Is it to find out whether the provider's window has ended?"""
+    """Whether it is to find out that the provider's window has ended."""
     # What was known when the attempt left, for the limiter's own use.
     grants: int = attrs.field(init=False, repr=False)
     in_flight: int = attrs.field(init=False, repr=False)

@@ -21,7 +21,7 @@ class Ended:
 
     permit: int
     sent: bool
-    """May it have left the machine?"""
+    """Whether it may have left the machine."""
     status: int | None = None
     """The HTTP status of the response; None when there was none."""
     advice: Advice | None = None

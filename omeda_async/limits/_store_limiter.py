@@ -203,9 +203,9 @@ class StoreLimiter:
         self._ask_anew()
 
     def _ask_anew(self) -> None:
-        """Tell the store where nobody waits any more, so that no permit waits for us in vain; and where somebody does.
+        """Tell the store in which lanes somebody waits, where that has changed: no permit is to be kept for nobody.
 
-        Whoever came while a turn was under way is not in that turn.
+        A waiter that came while a turn was under way is not in that turn.
         """
         waiting = self._lanes.waiting()
         if any((self._wanted[lane] > 0) != (waiting[lane] > 0) for lane in Priority):
@@ -361,7 +361,7 @@ class StoreLimiter:
             await self._store.aclose()
 
     def _arm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
-        """Let the timer of the deadlines ring at a moment, if it does not ring before anyway; infinity is none."""
+        """Set the timer of the deadlines to a moment, unless it rings before that anyway; infinity is none."""
         if at < self._rings_at:
             self._disarm()
             self._timer, self._rings_at = loop.call_at(at, self._ring, loop), at

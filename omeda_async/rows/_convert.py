@@ -1,4 +1,4 @@
-"""From what stands in a row to the fields of a record, for each format a file may have: pure."""
+"""How the text of a row becomes the fields of a record, for each format that a file may have: pure."""
 
 import json
 import re
@@ -25,7 +25,7 @@ _THOUSANDS: Final = re.compile(r"(?<![^|;\s])[0-9]{1,3}(?:,[0-9]{3})+(?![^|;\s])
 _MOMENT: Final = "scheduled_for"
 _EXAMPLE: Final = "such as 2026-01-01T10:00:00-06:00"
 _FREE: Final = frozenset({"reason", "source", "promo_code", "key", "milestones"})
-"""The fields that do not say what is to be done: a wrong letter in one of them does no harm that cannot be undone."""
+"""The fields that do not say what is to be done: a wrong letter in one of them does no lasting harm."""
 _TEXTS: Final = {str}
 _EXACT: Final = {str, int, bool, NoneType}
 """What orjson reads exactly."""
@@ -38,7 +38,7 @@ class CsvForm:
     Args:
         fields: The field of each column; None for a column to be ignored.
         columns: The file's own names of the fields.
-        charset: In what the file is written.
+        charset: The encoding of the file.
     """
 
     def __init__(self, fields: tuple[str | None, ...], columns: Mapping[str, str], charset: Charset) -> None:
@@ -52,7 +52,7 @@ class CsvForm:
         self._columns = [(place, field, lists.get(field)) for place, field in enumerate(fields) if field]
 
     def row(self, number: int, cells: list[str] | InvalidRecord) -> Row:
-        """Make a row of its cells, or of the reason why they cannot be told apart."""
+        """Make a row of its cells, or of the reason why the line cannot be split into cells."""
         if isinstance(cells, InvalidRecord):
             return Row(number, cells, self._names)
         record: dict[str, Any] = {}
@@ -82,7 +82,7 @@ class CsvForm:
             raise InvalidRecord.of(None, f"column {len(cells) + 1} has no cell: {some}")
 
     def key_alone(self, cells: list[str]) -> str | None:
-        """Return the key in a row the rest of which may be of no use."""
+        """Return the key of a row whose other cells may be of no use."""
         keys = (
             unquoted(cells[place]).strip(BLANKS)
             for place, field, _ in self._columns
@@ -113,8 +113,8 @@ class JsonForm:
     Where a row may be the target alone, the target may be a number, as many programs write ids.
 
     Args:
-        naming: What names stand for which fields.
-        charset: In what the file is written.
+        naming: Which names stand for which fields.
+        charset: The encoding of the file.
     """
 
     def __init__(self, naming: Naming, charset: Charset) -> None:
@@ -128,9 +128,9 @@ class JsonForm:
     def row(self, number: int, text: str) -> Row:
         """Make a row of a line."""
         try:
-            record = _quickly(text)
+            record = _read_usual(text)
             if record is None:
-                record = self._record(self._carefully(text))
+                record = self._record(self._read_any(text))
             elif not record.keys() <= self._as_they_are:
                 record = self._record(record.items())
         except InvalidRecord as error:
@@ -138,8 +138,8 @@ class JsonForm:
             return Row(number, error.with_traceback(None), key=key)
         return Row(number, record)
 
-    def _carefully(self, text: str) -> Iterable[tuple[str, Any]]:
-        """Return the names and values in any line.
+    def _read_any(self, text: str) -> Iterable[tuple[str, Any]]:
+        """Return the names and values in any line, also those that ``_read_usual`` leaves.
 
         Raises:
             InvalidRecord: It is no JSON, or not of that form.
@@ -191,13 +191,13 @@ def _holds_records(value: Any, bare: str | None) -> bool:
 
 
 def names_in(text: str) -> list[str]:
-    """Return the names in a line of JSON; none where it is no object."""
-    usual = _quickly(text)
+    """Return the names in a line of JSON; an empty list where it is no object."""
+    usual = _read_usual(text)
     return [name for name, _ in _pairs_in(text)] if usual is None else list(usual)
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """A JSON object in which no name has been lost to another like it."""
+    """A JSON object as pairs, which keeps a name that is given twice."""
 
 
 def _whole(value: Any) -> Any:
@@ -236,11 +236,11 @@ def _why(problem: Exception) -> str:
     return fault_of(problem) if isinstance(problem, json.JSONDecodeError) else "it cannot be read"
 
 
-def _quickly(text: str) -> dict[str, Any] | None:
-    """Return the object in a usual line of JSON; None where only careful reading can vouch for what it holds.
+def _read_usual(text: str) -> dict[str, Any] | None:
+    """Return the object in a usual line of JSON; None where orjson may not have read the line exactly.
 
-    orjson makes a float of a whole number beyond 64 bits, and keeps the last of a name that is given twice: then there
-    are more quotation marks than two for each text and each name that is left.
+    orjson makes a float of a whole number beyond 64 bits. Of a name that is given twice it keeps the last: then the
+    line has more quotation marks than two for each name and text in the object.
     """
     try:
         value = orjson.loads(text)
@@ -255,7 +255,7 @@ def _quickly(text: str) -> dict[str, Any] | None:
 
 
 def _texts_in(value: Any) -> int:
-    """Return the number of texts in a value that is none itself.
+    """Return the number of texts in a value that is not a text itself.
 
     Raises:
         ValueError: It holds something that orjson may not have read exactly.
@@ -269,7 +269,7 @@ def _texts_in(value: Any) -> int:
 
 
 class _Known(dict[str, V]):
-    """What a function makes of a text, remembered for texts that may recur."""
+    """A cache of what a function makes of texts."""
 
     def __init__(self, make: Callable[[str], V]) -> None:
         self._make = make

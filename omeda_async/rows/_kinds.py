@@ -27,7 +27,7 @@ class RowKind:
     also: Mapping[str, str] = attrs.field(factory=dict)
     """Further names of fields."""
     bare: bool = True
-    """May a row be the target alone, one a line?"""
+    """Whether a row may be the target alone, one a line."""
     level: Callable[[Mapping[str, Any]], str | None] | None = None
     """Tells how far a record reaches, where records of this kind differ in that; None when it cannot be told."""
 

@@ -74,7 +74,7 @@ class Watch:
 
     @contextmanager
     def place(self, wire: Wire) -> Iterator[Reader | None]:
-        """Give a place to somebody who wants to watch, or None where all are taken."""
+        """Return a place for somebody who wants to watch, or None where all are taken."""
         if len(self._readers) >= MOST_READERS:
             yield None
             return

@@ -1,4 +1,4 @@
-"""What a journal keeps of records and results, as JSON, and how it becomes theirs again."""
+"""What a journal keeps of records and results, as JSON, and how they are made of that again."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -75,7 +75,7 @@ class Codec:
         return Entries(positions, fingerprints, f"[{json}]", pack(f"<{2 * len(texts)}I", *sums), refused_as)
 
     def refused_as(self, items: Sequence[Item]) -> list[int]:
-        """Return by what records are known where they are refused: by what they hold, as they ask for nothing."""
+        """Return the numbers by which refused records are known: made of what they hold, as they ask for nothing."""
         return _numbers(self.fingerprints(text[text.index(b",") + 1 : -1] for text in texts_of(items)))
 
     def refused(self, item: Item, kept: Kept) -> Aside:
@@ -119,7 +119,7 @@ class Codec:
 
 
 def number_of(fingerprint: bytes) -> int:
-    """Return what a fingerprint is to an aside: half of it, as a number."""
+    """Return the number by which an aside is known: half of a fingerprint."""
     return int.from_bytes(fingerprint[:8], "little", signed=True)
 
 
@@ -138,7 +138,7 @@ def texts_of(items: Sequence[Item]) -> list[bytes]:
 
 
 def result_of(kept: Kept) -> Result[Any]:
-    """Make a result again."""
+    """Return the result that was kept."""
     stored = orjson.loads(kept.stored)
     error = _revived(stored["error"])
     if not isinstance(error, OmedaAsyncError | None):
@@ -154,7 +154,7 @@ def result_of(kept: Kept) -> Result[Any]:
 
 
 def record_of(entry: str) -> Any:
-    """Make the record of an entry again: a model where one came in, else what JSON makes of it."""
+    """Return the record that an entry was made of: a model where it was one, else what JSON makes of it."""
     record = orjson.loads(entry)[1]
     try:
         return _revived(record) if isinstance(record, dict) and _CLASS in record else record
@@ -163,7 +163,7 @@ def record_of(entry: str) -> Any:
 
 
 def _revived(value: Any) -> Any:
-    """Make again what was kept: objects of this package's classes, tuples for arrays."""
+    """Return what was kept, as objects of this package's classes, with tuples for arrays."""
     if isinstance(value, list):
         return tuple(map(_revived, value))
     if not isinstance(value, dict):
@@ -205,7 +205,7 @@ def _plain(value: Any) -> Any:
 
 @lru_cache(maxsize=256)
 def _plain_form(cls: Any) -> Callable[[Any], Any]:
-    """Make what turns objects of a class into what JSON knows; others are returned as they are."""
+    """Return a function that turns objects of a class into what JSON knows; by default it changes nothing."""
     if cls in _JSON:  # else each would be asked for the names that a row of a database has
         return _same
     if issubclass(cls, Row):

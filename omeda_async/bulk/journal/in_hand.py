@@ -35,7 +35,7 @@ class InHand:
     _result: Callable[[Kept], Result[Any]] = attrs.field(factory=lambda: lru_cache(RESULTS_REMEMBERED)(result_of))
 
     def settled(self, items: Sequence[Item], found: Sequence[Known]) -> list[Closed]:
-        """Give those of some items that earlier runs have settled, with their results; those that moved up are left."""
+        """Return the items that earlier runs have settled, with their results, without those that have moved up."""
         given: list[Closed] = []
         for kept, group in groupby(found, _KEPT):
             if kept is None or kept.status not in SETTLED:
@@ -48,7 +48,7 @@ class InHand:
         return given
 
     def begin(self, items: Sequence[Item], records: Sequence[int], known: Sequence[Known | None]) -> list[Closed]:
-        """Take items that are written down now; give those that are settled, with their results.
+        """Take items that are written down now; return those that are settled, with their results.
 
         Of each it is known what earlier runs have noted; nothing at all where that is empty.
         """
@@ -64,7 +64,7 @@ class InHand:
         return list(settled.values())
 
     def _take(self, known: Known, item: Item) -> Result[Any] | None:
-        """Take an item that is known; give its result if it is settled."""
+        """Take an item that is known; return its result if it is settled."""
         repeats = known.position < item.position  # a record that has itself moved up in the input does not
         if known.kept is not None and known.kept.status in SETTLED:
             result = self._result(known.kept)
@@ -80,7 +80,7 @@ class InHand:
         return None
 
     def close(self, closed: Sequence[Closed]) -> list[tuple[Sequence[int], Result[Any]]]:
-        """Let go of items that have a result; give their records with it. Those settled by an earlier run have none."""
+        """Let go of items that have a result; return their records with it. What an earlier run settled has none."""
         given: list[tuple[Sequence[int], Result[Any]]] = []
         for items, result in closed:
             if records := [self.records.pop(item) for item in items if item in self.records]:
@@ -92,7 +92,7 @@ class InHand:
         return given
 
     def leave(self, known: Known, item: Item, result: Result[Any]) -> Result[Any]:
-        """Take what is known about an item that was never begun; give the result that stands."""
+        """Take what is known about an item that was never begun; return the result that holds."""
         if known.kept is None:  # a run that was killed had sent it, or was about to
             item.doubtful = True
             standing = still_doubtful(item, result)

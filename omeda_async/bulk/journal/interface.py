@@ -1,4 +1,4 @@
-"""What keeps journals, in a file or a database, and what it is given and tells: it knows no run."""
+"""What keeps journals, in a file or a database, and what it takes and returns. It knows nothing of runs."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -39,13 +39,13 @@ class Entries(NamedTuple):
     json: str = "[]"
     """An array of ``[position, record]``; a record that JSON cannot hold, or that is not to be kept, is null."""
     sums: bytes = b""
-    """For each 4 bytes of the fingerprint's CRC-32, and 4 of that of its text in ``json``."""
+    """For each record the CRC-32 of its fingerprint and that of its text in ``json``, 4 bytes each."""
     refused_as: Sequence[int] = ()
-    """By what each was known where an earlier run refused it; empty where none has refused anything."""
+    """The ``known_by`` that each would have as a refused record; empty where no earlier run has refused any."""
 
     @classmethod
     def joined(cls, parts: Sequence["Entries"]) -> "Entries":
-        """Make one of several."""
+        """Return several as one."""
         positions = [position for one in parts for position in one.positions]
         json = ",".join([one.json[1:-1] for one in parts])
         prints = b"".join([one.fingerprints for one in parts])
@@ -72,7 +72,7 @@ class Known(NamedTuple):
 
 
 Find: TypeAlias = Callable[[bytes], Sequence[Known]]
-"""Tells what earlier runs have written of fingerprints, 16 bytes each; it blocks."""
+"""Returns what earlier runs have written of records, by their fingerprints of 16 bytes each; it blocks."""
 
 
 class Aside(NamedTuple):
@@ -83,7 +83,7 @@ class Aside(NamedTuple):
     entry: str | None
     """``[position, record]`` as JSON where it was refused locally; None where it repeats an earlier one."""
     known_by: int
-    """The same for records that are the same to it, in any run: so often one holds it, so often it counts."""
+    """A number that equal records share, in any run. As often as one run has met it, so many records count."""
 
 
 @attrs.define
@@ -93,30 +93,30 @@ class WriteGroup:
     results: list[tuple[Sequence[int], Kept]] = attrs.field(factory=list)
     """What became of records, by their numbers; it replaces what an earlier run has noted of them."""
     entries: Entries = attrs.field(factory=Entries)
-    """To be written where they are new. A known one that has moved up in the input gets its new position."""
+    """Records, written where they are new. A known one that has moved up in the input gets its new position."""
     sent: int = 0
-    """So many of these, the first, are about to be sent: a known one loses a result that is one of ``AGAIN``."""
+    """How many of the entries, from the first on, are about to be sent: known ones lose a result out of ``AGAIN``."""
     left: Sequence[Kept] = ()
-    """What became of each of the others; for those that are new."""
+    """What became of each of the other entries; it counts for those that are new."""
     asides: list[Aside] = attrs.field(factory=list)
     requests: int | None = None
-    """Made by the run so far; None where that is not to be noted."""
+    """The requests of the run so far; None where that is not to be noted."""
     recent: int | None = None
-    """Those of them made of late; None likewise."""
+    """The requests within the lookback; None likewise."""
 
     def again(self, known: Sequence[Known]) -> list[int]:
-        """Return the records that lose their results, as they are about to be sent again, of those that are known."""
+        """Return the known records that lose their results, as they are about to be sent again."""
         return [one.record for one in known if one.place < self.sent and one.kept and one.kept.status in AGAIN]
 
     def left_new(self, records: Sequence[int], known: Sequence[Known]) -> list[tuple[Sequence[int], Kept]]:
-        """Return what became of those left that are new, by the numbers of the entries."""
+        """Return what became of the entries that are new and are not sent, with the number of each."""
         stand = {one.place for one in known}
         left = enumerate(self.left, self.sent)
         return [([records[place]], kept) for place, kept in left if place not in stand]
 
 
 class Written(NamedTuple):
-    """What a backend tells of a group it has written."""
+    """What a backend returns of a group it has written."""
 
     records: Sequence[int] = ()
     """The numbers of the entries: new ones have higher ones than all before, in their order."""
@@ -124,16 +124,16 @@ class Written(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """What a backend tells of a journal that it has opened."""
+    """What a backend returns of a journal that it has opened."""
 
     salt: bytes | None
     """What its fingerprints are salted with; None where it keeps records whole."""
     requests: int
-    """Made of late by earlier runs."""
+    """The requests that earlier runs made lately."""
     seconds_ago: float
     """When the last of these runs was seen."""
     records: int
-    """How many it holds of earlier runs; it may be a little less."""
+    """How many records of earlier runs it holds, or a little fewer."""
     has_refused: bool = False
     """Whether it holds records that an earlier run refused."""
 
@@ -159,16 +159,16 @@ class Backend(Protocol):
 
     @property
     def lapsed(self) -> Callable[[], bool] | None:
-        """What tells, right before a request is written, that nothing may be sent any more; None: it always may."""
+        """Tells, right before a request is sent, that nothing may be sent any more; None where that never happens."""
 
     def open(self) -> Opened:
         """Open or create the journal, unless it is in use or another run's, and note that a run begins."""
 
     def write(self, group: WriteGroup) -> Written:
-        """Write a group, durably, and tell what earlier runs have noted of its entries."""
+        """Write a group, durably, and return what earlier runs have noted of its entries."""
 
     def find(self, fingerprints: bytes) -> Sequence[Known]:
-        """Tell what earlier runs have noted of records, where nothing can be written."""
+        """Return what earlier runs have noted of records, where nothing can be written."""
 
     def end(self, requests: int, counts: Mapping[str, int], cause: str | None) -> None:
         """Note how the run ended.
@@ -196,4 +196,4 @@ class Reader(Protocol):
         """Return the records that ended so, in the order of the input; repeats of one are left out."""
 
     def settled(self, identity: "Identity") -> AbstractContextManager[tuple[bytes | None, Find]]:
-        """Open it, unless it is another run's; give the salt of its fingerprints, and what tells what is known."""
+        """Open it, unless it is another run's; return the salt of its fingerprints, and what finds records in it."""

@@ -122,7 +122,7 @@ class PostgresBackend:
         return Written(records, known)
 
     def find(self, fingerprints: bytes) -> Sequence[Known]:
-        """Tell what earlier runs have noted of records, by a new connection if the old one is lost."""
+        """Return what earlier runs have noted of records, by a new connection if the old one is lost."""
         if not self._sql.closed:
             with usable(self._url), failing(self._sql):
                 return find(self._sql, self._journal, fingerprints, self._last)
@@ -153,7 +153,7 @@ class PostgresBackend:
         return first
 
     def _enter(self, entries: Entries) -> tuple[Sequence[int], Sequence[Known]]:
-        """Write down the records that are new; give the numbers of all, and what is known about the others."""
+        """Write down the records that are new; return the numbers of all, and what is known about the others."""
         positions, fingerprints, text, _, refused_as = entries
         self._run.take_back(refused_as)
         found = find(self._sql, self._journal, fingerprints, self._last)

@@ -91,7 +91,7 @@ class ChunkBackend:
             self._tell(CANCELLED)
 
     def open(self) -> Opened:
-        """Tell what is known of earlier requests."""
+        """Return what is known of earlier requests."""
         claimed = self._claimed
         recent = claimed.recent if is_news(self._line.url) else 0
         return Opened(claimed.salt, recent, claimed.seconds_ago, len(claimed.rows))
@@ -104,7 +104,7 @@ class ChunkBackend:
         return self._persist(lambda: self._write(group))
 
     def find(self, fingerprints: bytes) -> Sequence[Known]:
-        """Tell what was known of records when the chunk was claimed."""
+        """Return what was known of records when the chunk was claimed."""
         places = range(0, len(fingerprints), FINGERPRINT_BYTES)
         given = [self._places.get(fingerprints[place : place + FINGERPRINT_BYTES]) for place in places]
         return [self._known(place, found) for place, found in enumerate(given) if found is not None]

@@ -53,7 +53,7 @@ def note_stop(url: JournalUrl, cause: str) -> None:
 
 
 def reopen(url: JournalUrl) -> tuple[int, ...]:
-    """Have it go on, and what failed or is unknown be tried again; give the chunks that are to be performed."""
+    """Let the run go on, and try again what failed or is unknown; return the chunks that are to be performed."""
     with _shared(url) as (connection, stored):
         connection.execute(_CANCEL, (False, stored.id))
         connection.execute(_REOPEN, (stored.id, codes_of(UNSETTLED)))

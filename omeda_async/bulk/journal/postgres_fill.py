@@ -114,14 +114,14 @@ class PostgresFill:
         self._results = Results(self._numbers_for)
 
     def open(self) -> tuple[bytes | None, bool]:
-        """Begin, or go on; give the salt of fingerprints, and whether an earlier input had refused records."""
+        """Begin, or go on; return the salt of fingerprints, and whether an earlier input had refused records."""
         self._sql = connected(self._url, self, self._stack)
         with usable(self._url), transaction(self._sql):
             self._open()
         return self._salt, self._run.had_refused
 
     def sample(self) -> tuple[str, bytes] | None:
-        """Give a record and its fingerprint, where nothing was noted of how records were read."""
+        """Return a record and its fingerprint, where nothing was noted of how records were read."""
         if not self._is_older:
             return None
         with usable(self._url), failing(self._sql):

@@ -59,9 +59,9 @@ class Stored(NamedTuple):
     chunk: int | None
     """How many records of a shared run are claimed at a time; None of any other."""
     filled: bool
-    """Has the input of a shared run been read to its end?"""
+    """Whether the input of a shared run has been read to its end."""
     cancelled: bool
-    """Was a shared run cancelled?"""
+    """Whether a shared run was cancelled."""
     records: int | None
     """How many were read into a shared run."""
     asides: int | None

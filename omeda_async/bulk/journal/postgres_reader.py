@@ -125,7 +125,7 @@ class PostgresReader:
 
     @contextmanager
     def settled(self, identity: Identity) -> Iterator[tuple[bytes | None, Find]]:
-        """Open it, unless it is another run's; give the salt of its fingerprints, and what tells what is known."""
+        """Open it, unless it is another run's; return the salt of its fingerprints, and what finds records in it."""
         with self._opened() as connection:
             stored = stored_at(connection, self._url)
             if stored is None:

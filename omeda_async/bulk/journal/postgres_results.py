@@ -26,7 +26,7 @@ _STORED_REMEMBERED: Final = 1000
 
 
 def reserve(connection: Connection, journal: int, answers: int) -> int:
-    """Reserve so many numbers for answers, which no other process gets; give the first."""
+    """Reserve so many numbers for answers, which no other process gets; return the first."""
     return journal * SPAN + int(row_of(connection, _RESERVE, (answers, journal, answers))[0])
 
 

@@ -143,7 +143,7 @@ class Run:
             self._sql.execute(_WRITE, (*self._own.values(), positions, repeats, *others, names))
 
     def take_back(self, refused_as: Sequence[int]) -> int:
-        """Let those go that were refused, and that this run is about to send; tell how many these are."""
+        """Remove those that were refused, and that this run is about to send; return how many these are."""
         if not (self.had_refused and refused_as):
             return 0
         return int(row_of(self._sql, _TAKE_BACK, {**self._own, "refused_as": list(refused_as)})[0])

@@ -120,7 +120,7 @@ def make_tables(connection: Connection) -> None:
 
 
 def bring_up_to_date(connection: Connection) -> bool:
-    """Bring tables up to date that an older version has made; tell whether there are any. Errors as of the making."""
+    """Bring tables up to date that an older version has made; return whether there are any. Errors as of the making."""
     if not format_of(connection):
         return False
     make_tables(connection)

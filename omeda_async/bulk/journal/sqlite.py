@@ -200,7 +200,7 @@ class SqliteBackend:
         return Written(records, known)
 
     def _enter(self, entries: Entries) -> tuple[Sequence[int], Sequence[Known]]:
-        """Write down the records that are new; give the numbers of all, and what is known about the others."""
+        """Write down the records that are new; return the numbers of all, and what is known about the others."""
         positions, fingerprints, text, _, refused_as = entries
         if refused_as:
             self._earlier.take_back(_dumped(refused_as))

@@ -290,7 +290,7 @@ def _index(connection: sqlite3.Connection) -> None:
 
 
 def _begin_run(connection: sqlite3.Connection, path: Path) -> int:
-    """Note that a run begins; give how many records there are, each of which is indexed."""
+    """Note that a run begins; return how many records there are, each of which is indexed."""
     records, ids, prints = connection.execute(_BOTH).fetchone()
     if records != prints:
         raise damaged(path, "records are missing")

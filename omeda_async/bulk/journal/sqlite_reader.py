@@ -109,7 +109,7 @@ class SqliteReader:
 
     @contextmanager
     def settled(self, identity: Identity) -> Iterator[tuple[bytes | None, Find]]:
-        """Open it, unless it is another run's; give the salt of its fingerprints, and what tells what is known."""
+        """Open it, unless it is another run's; return the salt of its fingerprints, and what finds records in it."""
         if self._path.exists():
             with self._usable():
                 check_untouched(self._path)

@@ -23,7 +23,7 @@ class JournalRun:
     requests: int
     """HTTP requests made, as far as they were noted: by a run that was killed, at least so many."""
     complete: bool
-    """Did it read its input to the end? Whether all of a shared run is done, its chunks say."""
+    """Whether it read its input to the end. Whether all of a shared run is done, its chunks say."""
     counts: Mapping[OutcomeStatus, int]
     """What it reported, records settled by earlier runs included; empty until it has ended."""
     cause: str | None
@@ -54,7 +54,7 @@ class JournalChunks:
     """Those that a process performs now."""
     done: int
     filled: bool
-    """Has the input been read to its end?"""
+    """Whether the input has been read to its end."""
     cancelled: bool
     seen: datetime | None = None
     """When something was last noted of one; None while nothing was."""
@@ -66,7 +66,7 @@ class JournalChunks:
 
     @property
     def complete(self) -> bool:
-        """Is every chunk done, and no further one to come?"""
+        """Whether every chunk is done, and no further one is to come."""
         return self.filled and not (self.free or self.held or self.missing)
 
 
@@ -84,7 +84,7 @@ class JournalStatus:
     keeps_records: bool
     """False: the journal was made with ``journal_pii="hash"``, and its records are known by position only."""
     running: bool
-    """Is a run writing it now?"""
+    """Whether a run is writing it now."""
     total: int
     """Records read, by all runs together; a record that several runs have read counts once."""
     counts: Mapping[OutcomeStatus, int]
@@ -108,7 +108,7 @@ class JournalStatus:
 
     @property
     def complete(self) -> bool:
-        """Has the last run read its input to the end, and is nothing left to try or to settle?"""
+        """Whether the last run has read its input to the end, and nothing is left to try or to settle."""
         left = (OutcomeStatus.FAILED, OutcomeStatus.UNKNOWN, OutcomeStatus.NOT_SENT)
         through = bool(self.runs and self.runs[-1].complete) if self.chunks is None else self.chunks.complete
         return through and not (self.under_way or self.missing) and not any(map(self.counts.get, left))

@@ -73,7 +73,7 @@ def is_url(where: str | PathLike[str]) -> bool:
 
 
 def read_url(text: str, what: str, parameter: str, whose: str, form: str) -> tuple[str, str, str]:
-    """Read the URL of something with a name in a database; give the database's own, the name, and what may be shown.
+    """Split the URL of something with a name in a database: into the database's own, the name, and what may be shown.
 
     Args:
         text: The URL; errors do not show it.

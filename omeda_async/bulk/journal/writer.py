@@ -24,7 +24,7 @@ GATHER: Final = 0.005
 NOTES_AT_ONCE: Final = 1000
 NOTES_WAITING: Final = 5000
 ENCODED_AT_ONCE: Final = 50
-"""So many items are encoded as they come, not to hold up the loop with all of a write; fewer with those of others."""
+"""From so many items on, a batch is encoded when it comes, so that a write does not hold up the loop for long."""
 _Begun: TypeAlias = tuple[Sequence[Item], Entries | None, asyncio.Future[list[Closed]]]
 
 
@@ -36,7 +36,7 @@ class _Asked:
     begun: list[_Begun] = attrs.field(factory=list)
     results: list[tuple[Sequence[int], Result[Any]]] = attrs.field(factory=list)
     recorded: asyncio.Future[None] | None = None
-    """What all are given who have results written down; None where nobody has."""
+    """The future that ``record`` returns to all callers of one write; None where there are none."""
 
 
 class Journal:
@@ -44,7 +44,7 @@ class Journal:
 
     Args:
         backend: Where it is kept.
-        lookback: Seconds that a provider counts a request for: for so long it is remembered from run to run.
+        lookback: Seconds for which a provider counts a request, and for which later runs have to know of it.
     """
 
     remembers: Literal[True] = True
@@ -57,13 +57,13 @@ class Journal:
         self._hand = InHand(self.note)
         self._resumed = False
         self._looks_up = False
-        """Whether the next items are likely to be settled: then they are looked up before they are written down."""
+        """Whether the next items are likely to be settled already, so that they are looked up before they are begun."""
         self._asked = _Asked()
         self._tally = Tally()
         self._made: deque[tuple[float, int]] = deque([(-math.inf, 0)])
-        """When how many requests had been made: as they were written, and one before the lookback."""
-        self._refusal: OmedaAsyncError | None = ClosedError("the journal is closed")
-        """What all who ask are told; None while it can be written."""
+        """Moments, and the requests made by then: of each write within the lookback, and of the last one before it."""
+        self._error: OmedaAsyncError | None = ClosedError("the journal is closed")
+        """The error that every caller gets; None while the journal can be written."""
         self._writing = False
         self._wrote = asyncio.Event()
         self._next: asyncio.TimerHandle | None = None
@@ -72,11 +72,11 @@ class Journal:
 
     @property
     def lapsed(self) -> Callable[[], bool] | None:
-        """What tells, right before a request is written, that nothing may be sent any more; None: it always may."""
+        """Tells, right before a request is sent, that nothing may be sent any more; None where that never happens."""
         return self._backend.lapsed
 
     async def open(self, tally: Tally) -> tuple[int, float]:
-        """Open the journal, and note that a run begins; tell how many requests earlier runs made of late, and when.
+        """Open the journal, and note a new run. Return how many requests earlier runs made lately, and how long ago.
 
         Args:
             tally: The sums of the run; kept in the journal as it goes on.
@@ -92,21 +92,21 @@ class Journal:
         except BaseException:
             await outlast(self._shut())  # after what may still be under way
             raise
-        self._codec, self._refusal = Codec(opened.salt, opened.has_refused), None
+        self._codec, self._error = Codec(opened.salt, opened.has_refused), None
         self._resumed = opened.records > 0
         self._looks_up = self._resumed
         return opened.requests, opened.seconds_ago
 
     async def _shut(self) -> None:
-        self._refusal = ClosedError("the journal is closed")
+        self._error = ClosedError("the journal is closed")
         await self._worker.do(self._backend.close)
         self._worker.end()
 
     def begin(self, items: Sequence[Item]) -> Awaitable[list[Closed]]:
-        """Write down, durably, that items are about to be sent; give the results of those settled by an earlier run.
+        """Write down, durably, that items are about to be sent; return the results of those settled by an earlier run.
 
-        Those an earlier run may have sent are marked as doubtful. Cancelling it is safe: what was not sent is to be
-        handed to :meth:`leave` then.
+        Those that an earlier run may have sent are marked as doubtful. Cancelling it is safe, if the items are then
+        handed to :meth:`leave`.
         """
         return self._begin_known(items) if self._looks_up else self._begin(items)
 
@@ -139,7 +139,7 @@ class Journal:
     def record(self, closed: Sequence[Closed]) -> asyncio.Future[None]:
         """Have results written down; the future is done when they are, durably.
 
-        Nobody has to wait for it before the next items are begun: what is asked for first is not written later.
+        The next items can be begun before that: what is asked for first is not written later.
         """
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
@@ -155,59 +155,59 @@ class Journal:
         return recorded
 
     async def leave(self, closed: Sequence[Closed]) -> list[Closed]:
-        """Write down what became of items that will not be sent, or whose sending was broken off; give how that stands.
+        """Write down what became of items that will not be sent, or whose sending was broken off; return what holds.
 
-        What an earlier run has found out about an item is not undone by one that did not get to it, and is read where
-        nothing can be written; where it cannot be read either, all that a run may have sent before is in doubt. To be
-        called where nothing cancels it: what it was given would be nowhere.
+        What an earlier run has found out about an item still holds, and is returned. Where nothing can be written it is
+        only read. Where it cannot be read either, all items that an earlier run may have sent are in doubt. Do not
+        cancel this: the items would have no outcome.
         """
         while self._writing:  # what is being written may be their beginning
             await self._next_write()
         closed = [one for items, result in closed for one in _with_doubt(items, result)]
         records = self._hand.records
         held = [([item for item in items if item in records], result) for items, result in closed]
-        strangers = [(item, result) for items, result in closed for item in items if item not in records]
+        not_begun = [(item, result) for items, result in closed for item in items if item not in records]
         standing: dict[Item, Result[Any]] = {}
         try:
-            known = await self._write_left(held, strangers) if self._refusal is None else ()
-            standing = self._standing(known, strangers)
+            known = await self._write_left(held, not_begun) if self._error is None else ()
+            standing = self._standing(known, not_begun)
         except Exception as error:  # noqa: BLE001 the same
             self._failed(error)
-        if self._refusal is not None and self._resumed:
-            standing = await self._found(strangers)
+        if self._error is not None and self._resumed:
+            standing = await self._found(not_begun)
         self._end_write()
         if not standing:
             return closed
         return [([item], standing.get(item, result)) for items, result in closed for item in items]
 
     async def _write_left(
-        self, held: Sequence[Closed], strangers: Sequence[tuple[Item, Result[Any]]]
+        self, held: Sequence[Closed], not_begun: Sequence[tuple[Item, Result[Any]]]
     ) -> Sequence[Known]:
         group = WriteGroup(
             results=self._codec.kept(self._hand.close(held)),
-            entries=self._codec.entries([item for item, _ in strangers]),
-            left=[kept for _, kept in self._codec.kept(strangers)],
+            entries=self._codec.entries([item for item, _ in not_begun]),
+            left=[kept for _, kept in self._codec.kept(not_begun)],
         )
-        return (await self._begin_write(group)).known if group.results or strangers else ()
+        return (await self._begin_write(group)).known if group.results or not_begun else ()
 
-    async def _found(self, strangers: Sequence[tuple[Item, Result[Any]]]) -> dict[Item, Result[Any]]:
-        """Give what is known of items in a journal that cannot be written."""
+    async def _found(self, not_begun: Sequence[tuple[Item, Result[Any]]]) -> dict[Item, Result[Any]]:
+        """Return what is known of items in a journal that cannot be written."""
         try:
-            prints = self._codec.fingerprints(item.fingerprint for item, _ in strangers)
-            return self._standing(await self._worker.do(partial(self._backend.find, prints)), strangers)
+            prints = self._codec.fingerprints(item.fingerprint for item, _ in not_begun)
+            return self._standing(await self._worker.do(partial(self._backend.find, prints)), not_begun)
         except Exception as error:  # noqa: BLE001 whatever it is, it cannot be read
             self._failed(error)
-        for item, _ in strangers:
+        for item, _ in not_begun:
             item.doubtful = True
-        return {item: still_doubtful(item, result) for item, result in strangers}
+        return {item: still_doubtful(item, result) for item, result in not_begun}
 
     def _standing(
-        self, known: Sequence[Known], strangers: Sequence[tuple[Item, Result[Any]]]
+        self, known: Sequence[Known], not_begun: Sequence[tuple[Item, Result[Any]]]
     ) -> dict[Item, Result[Any]]:
-        return {strangers[one.place][0]: self._hand.leave(one, *strangers[one.place]) for one in known}
+        return {not_begun[one.place][0]: self._hand.leave(one, *not_begun[one.place]) for one in known}
 
     def note(self, items: Sequence[Item], result: Result[Any], *, refused: bool = False) -> None:
-        """Have items counted that are not sent: they repeat earlier ones, or were refused locally."""
+        """Have items counted that are not sent, as they repeat earlier ones or were refused locally."""
         try:
             kept_of = self._codec.refused if refused else self._codec.repeat
             self._asked.group.asides += [
@@ -220,7 +220,7 @@ class Journal:
 
     async def room(self) -> None:
         """Wait until few notes are waiting to be written; at once when writing has failed."""
-        while self._refusal is None and len(self._asked.group.asides) > NOTES_WAITING:
+        while self._error is None and len(self._asked.group.asides) > NOTES_WAITING:
             await self._next_write()
 
     async def close(self, cause: BaseException | None) -> None:
@@ -234,7 +234,7 @@ class Journal:
 
         Cancelling it is put off until the journal is closed.
         """
-        if not isinstance(self._refusal, ClosedError):
+        if not isinstance(self._error, ClosedError):
             await outlast(self._close(cause))
 
     async def _close(self, cause: BaseException | None) -> None:
@@ -249,20 +249,20 @@ class Journal:
             await self._shut()
 
     def _check(self) -> None:
-        if self._refusal is not None:
-            raise self._refusal
+        if self._error is not None:
+            raise self._error
 
     def _failed(self, error: BaseException) -> OmedaAsyncError:
-        """Write nothing more: after a defect nothing can be relied on. Return what all who ask are told."""
-        if self._refusal is None:
+        """Write nothing more, as after a defect nothing can be relied on. Return the error that every caller gets."""
+        if self._error is None:
             if not isinstance(error, JournalError):
                 cause = error
                 words = f"the program is at fault, or what is there is damaged: {type(cause).__name__}"
                 error = JournalError(f"the journal {self._backend.place} cannot be used: {words}")
                 error.__cause__ = cause
-            self._refusal = error
+            self._error = error
             self._wrote.set()
-        return self._refusal
+        return self._error
 
     async def _next_write(self) -> None:
         self._wrote.clear()
@@ -284,10 +284,10 @@ class Journal:
             self._next, self._next_at = None, math.inf
 
     def _write(self) -> bool:
-        """Begin to write what was asked for; tell whether there was anything to write."""
+        """Begin to write what was asked for; return whether there was anything to write."""
         self._cancel()
         asked, self._asked = self._asked, _Asked()
-        # Who was cancelled meanwhile hands its items to leave.
+        # A caller that was cancelled meanwhile hands its items to leave().
         asked.begun = [one for one in asked.begun if not one[-1].cancelled()]
         group = asked.group
         try:
@@ -295,8 +295,8 @@ class Journal:
             group.results = self._codec.kept(asked.results)
         except Exception as error:  # noqa: BLE001 whoever waits has to be told, whatever it was
             self._failed(error)
-        if self._refusal is not None:
-            _fail(asked, self._refusal)
+        if self._error is not None:
+            _fail(asked, self._error)
             return False
         group.sent = len(group.entries.positions)
         if not (asked.begun or asked.results or group.asides or self._tally.requests > self._made[-1][1]):
@@ -305,7 +305,7 @@ class Journal:
         return True
 
     def _entries(self, begun: list[_Begun]) -> Entries:
-        """Return what is kept of items that are begun, in their order then: those that are encoded come first."""
+        """Return what is kept of begun items, and sort ``begun`` likewise: what is encoded already comes first."""
         begun.sort(key=lambda one: one[1] is None)
         parts = [entries for _, entries, _ in begun if entries is not None]
         if few := [item for items, _, _ in begun[len(parts) :] for item in items]:
@@ -325,7 +325,7 @@ class Journal:
         return self._worker.do(partial(self._backend.write, group))
 
     def _written(self, asked: _Asked, writing: asyncio.Future[Written]) -> None:
-        """Tell all who wait for a write, and begin the next."""
+        """Tell all callers that wait for a write, and begin the next."""
         try:
             self._tell(asked, writing.result())
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 whoever waits has to be told, whatever it was
@@ -354,7 +354,7 @@ class Journal:
 
 
 def _with_doubt(items: Sequence[Item], result: Result[Any]) -> Sequence[Closed]:
-    """Give the results of items broken off while they were written down, which may have shown earlier doubts."""
+    """Return results, in doubt for each item that an earlier run may have sent, as its write has shown."""
     if result.known is not OutcomeStatus.NOT_SENT or not any(item.doubtful for item in items):
         return [(items, result)]
     return [([item], still_doubtful(item, result)) for item in items]

@@ -48,8 +48,8 @@ class Delivery:
         keeper: Where they are kept.
         codec: How results are kept.
         settings: How they are delivered.
-        waiters: Who waits for outcomes here.
-        calls: Who tells of other processes.
+        waiters: The callers in this process that wait for outcomes.
+        calls: Tells what other processes do.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Delivery:
         self._claiming: asyncio.Future[Sequence[Claimed]] | None = None
         self._main = asyncio.create_task(self._run(), name="omeda_async outbox")
         self._has_more = False
-        """Whether as much was due as goes into a request: more need not be waited for."""
+        """Whether the last claim filled a request, so that the next need not wait for more."""
         self._tends_at = self._prunes_at = -math.inf
 
     @property
@@ -95,7 +95,7 @@ class Delivery:
 
     @property
     def held_for(self) -> float:
-        """Seconds for which this process sends nothing, whatever is due: a hold, a pause, a provider that is away."""
+        """Seconds for which this process sends nothing: in a hold, in a pause, or while the provider is away."""
         limits = self._account.limiter.view()
         return max(limits.held_for or 0.0, limits.paused_for, self._breaker.wait(_clock.now())) if self.holds else 0.0
 
@@ -104,7 +104,7 @@ class Delivery:
         self._news.set()
 
     async def aclose(self, timeout: float) -> None:  # noqa: ASYNC109 a grace, not a time-out of ours
-        """Begin nothing new; give what is under way so many seconds; write down how it stands; give the lease back."""
+        """Begin nothing new, wait for what is under way, write down how it stands, and give the lease back."""
         self._is_closing = True
         self._main.cancel()
         await asyncio.wait({self._main})
@@ -119,7 +119,7 @@ class Delivery:
         self._events.ended()
 
     async def _take_back(self) -> None:
-        """Undo what was being written when nothing new was to be begun any more."""
+        """Give back records whose claim was being written at the close; take note of a lease that was being taken."""
         try:
             if self._taking is not None and (fence := await self._taking) is not None:
                 self._term = self._term or Term(fence, self._clock, self._clock())
@@ -132,7 +132,7 @@ class Delivery:
             pass  # then nothing was written
 
     def hurry(self) -> None:
-        """Wait no longer for what is under way: whoever closes the outbox was cancelled."""
+        """Wait no longer for what is under way, as the closing of the outbox was cancelled."""
         if not self._hurried.done():
             self._hurried.set_result(None)
 
@@ -199,7 +199,7 @@ class Delivery:
             logger.warning("the lease of the outbox was not given back, and ends by itself: %s", error)
 
     async def _beat(self, term: Term) -> None:
-        """Renew the lease; once that fails for as long as it lasts, or it is another's, the term is over."""
+        """Renew the lease, until that has failed for as long as it lasts, or it is another's: then the term is over."""
         while not term.over.is_set:
             await _clock.sleep(self._settings.lease / 3)
             asked = self._clock()
@@ -275,7 +275,7 @@ class Delivery:
         try:
             await request.perform(self._work)
         finally:
-            self._account.limiter.release(request.permit, sent=False)  # does nothing where an attempt has used it
+            self._account.limiter.release(request.permit, sent=False)  # does nothing where an attempt has released it
             self._judge(request, probe=probe)
             await outlast(self._end(term, claimed, closed))
 
@@ -316,7 +316,7 @@ class Delivery:
         )
 
     def _tell(self, ended: Sequence[tuple[Claimed, Ended]]) -> None:
-        """Tell outcomes as they are read from the outbox later, too."""
+        """Tell outcomes, as they will be when they are read from the outbox later."""
         keeps = self._codec.salt is None
         found = [Found(one.number, one.key, one.record if keeps else None, end.kept) for one, end in ended]
         outcomes = [*filter(None, map(outcome_of, found))]

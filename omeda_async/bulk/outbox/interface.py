@@ -211,11 +211,11 @@ class Store(Protocol):
 
 
 class Calls(Protocol):
-    """Tells of what other processes do to an outbox, as far as anything does, so that one seldom has to look."""
+    """Tells what other processes do to an outbox, where that is possible, so that it is seldom polled."""
 
     @property
     def poll(self) -> float:
-        """Seconds after which one has to look at the latest, as things are now."""
+        """Seconds after which the outbox has to be polled at the latest, as things are now."""
 
     def begin(self, name: str, on_call: Callable[[str], None]) -> None:
         """Call something on this loop from now on, with what has happened: one of the words below, or any other.
@@ -235,7 +235,7 @@ PUT, ENDED, FREE = "put", "ended", "free"
 
 @attrs.frozen
 class NoCalls:
-    """Nobody calls: one has to look."""
+    """Nothing tells: the outbox has to be polled."""
 
     poll: float
 

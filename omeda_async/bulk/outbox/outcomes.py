@@ -21,9 +21,9 @@ TOLD_AT_ONCE = 100
 TOGETHER = 0.02
 """Seconds in which outcomes are waited for that come at the same time."""
 TELL_AGAIN = 60.0
-"""Seconds until an outcome is told again that the callback has failed with."""
+"""Seconds until an outcome that the callback has failed with is told again."""
 LETS_GO = 1.0
-"""Seconds that a callback which is cancelled may take to end, before nobody waits for it any more."""
+"""Seconds for which a cancelled callback is waited for at the most."""
 
 
 def _unknown() -> OutboxError:
@@ -97,13 +97,13 @@ class Waiters:
                 del self._waiting[number]
 
     def tell(self, outcomes: Iterable[Outcome]) -> None:
-        """Tell those who wait for an outcome."""
+        """Tell the callers that wait for an outcome."""
         for outcome in outcomes:
             for future in self._futures([outcome.position]):
                 future.set_result(outcome)
 
     def close(self) -> None:
-        """Tell all who wait that nobody looks any more."""
+        """Tell all callers that wait that nothing looks for outcomes any more."""
         if self._watcher is not None:
             self._watcher.cancel()
         for future in self._futures(self._waiting):
@@ -130,7 +130,7 @@ class Waiters:
 
 
 class Teller:
-    """Tells a callback of outcomes, one after the other, and has noted that it was told.
+    """Tells outcomes to a callback, one after the other, and has it noted which were told.
 
     What it raises is logged by its type, and it is told that outcome again a minute later.
 
@@ -155,7 +155,7 @@ class Teller:
         return self.is_wanted and (self._telling is None or self._telling.done())
 
     def add(self, outcomes: Iterable[Outcome]) -> int:
-        """Have outcomes told that are not known here yet; return how many are not."""
+        """Tell the outcomes that are new here; return how many they are."""
         if self._on_outcome is None:
             return 0
         new = [outcome for outcome in outcomes if outcome.position not in self._known]
@@ -166,7 +166,7 @@ class Teller:
         return len(new)
 
     def again(self) -> None:
-        """Have those told again that the callback has failed with."""
+        """Tell the outcomes again that the callback has failed with."""
         failed, self._failed = self._failed, []
         self._known.difference_update(outcome.position for outcome in failed)
         self.add(failed)

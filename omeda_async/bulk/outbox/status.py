@@ -56,7 +56,7 @@ class OutboxStatus:
 
     @property
     def complete(self) -> bool:
-        """Has every record its outcome?"""
+        """Whether every record has its outcome."""
         return not (self.waiting or self.under_way)
 
 

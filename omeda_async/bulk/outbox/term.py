@@ -31,7 +31,7 @@ class Term:
         self.over.wakers.add(self.ended.set)
 
     def is_late(self) -> bool:
-        """Whether another may deliver by now: who was suspended finds out before anything more is written."""
+        """Whether another process may deliver by now. A process that was suspended finds out before it sends more."""
         if self.clock() < self.until:
             return False
         self.lose()

@@ -133,7 +133,7 @@ class SharedRun(Generic[Record_co, Receipt_co]):
             await holder.aclose()
 
     async def work(self) -> BulkReport[Record_co, Receipt_co]:
-        """Perform whatever chunk is free, until none is left; give the report of the whole run.
+        """Perform whatever chunk is free, until none is left; return the report of the whole run.
 
         It waits for chunks that other processes hold, and takes over those of processes that have died; also for one
         that fills the run, or is about to, for a minute. It ends early where the run is cancelled, a cause would meet
@@ -165,7 +165,7 @@ class SharedRun(Generic[Record_co, Receipt_co]):
         return await self._last_report()
 
     async def report(self) -> BulkReport[Record_co, Receipt_co]:
-        """Give the report of the whole run, of all processes, as the journal knows it.
+        """Return the report of the whole run, of all processes, as the journal knows it.
 
         Records that nobody has sent yet count as ``not_sent``, those that may have been as ``unknown``. Those of
         which somebody has removed the rows do, too: it is not complete then, and ``stopped_by`` says so. Among the
@@ -197,7 +197,7 @@ class SharedRun(Generic[Record_co, Receipt_co]):
             await _clock.sleep(_RETRY)
 
     async def _last_report(self) -> BulkReport[Record_co, Receipt_co]:
-        """Give the report after the work, also where the database is away at that moment."""
+        """Return the report after the work, also where the database is away at that moment."""
         give_up = _clock.now() + OUTAGE
         while True:
             try:
@@ -233,7 +233,7 @@ class SharedRun(Generic[Record_co, Receipt_co]):
             await holder.aclose()
 
     async def _goes_on(self, found: ChunkReport | NotClaimed, give_up: float) -> bool:
-        """Take what came of a claim, and wait where it is another's; tell whether there may be more to do.
+        """Take what came of a claim, and wait where it is another's; return whether there may be more to do.
 
         Args:
             found: What came of it.

@@ -56,7 +56,7 @@ Entry: TypeAlias = tuple[str, bytes, str]
 """
 An opt-out as it goes out, serialised once: its level (a key of ``LEVELS``), its JSON object, and its address.
 
-A plain tuple: of all small things, the garbage collector lets these alone.
+A plain tuple of texts and bytes, which the garbage collector soon stops looking at.
 """
 
 
@@ -100,7 +100,7 @@ def entry_of(record: OptOut, addresses: Addresses = Addresses.REAL) -> Entry:
 
 
 def record_of(entry: Entry) -> OptOut:
-    """Make the opt-out again that an entry was made of, without the caller's key."""
+    """Return the opt-out that an entry was made of, without the caller's key."""
     level, data, _ = entry
     return LEVELS[level](**{_FIELD_OF[name]: value for name, value in orjson.loads(data).items()})
 
@@ -119,7 +119,7 @@ def read_opt_out(raw: Any, addresses: Addresses = Addresses.REAL) -> tuple[Entry
     if type(fields) is dict:
         try:
             return _entry(addresses, fields, **fields), fields.get("key")
-        except TypeError:  # it has other names, lacks an address, or holds not just what its level takes
+        except TypeError:  # it has other names, no address, or ids of another level
             pass
     record = opt_out_from(raw)
     return entry_of(record, addresses), record.key
@@ -137,11 +137,11 @@ def _entry(  # noqa: PLR0917 a record's fields
     promo_code: Any = None,
     level: Any = None,
 ) -> Entry:
-    """Check what an opt-out holds, and serialise it; without ``fields`` its level is ``level``, else they tell it.
+    """Check what an opt-out holds, and serialise it. Its level follows from ``fields``; without these it is ``level``.
 
     Raises:
         InvalidRecord: It cannot be sent.
-        TypeError: It holds not just what its level takes.
+        TypeError: It does not hold what its level takes, or more than that.
     """
     if fields is not None:
         level = level_of(fields)
@@ -278,7 +278,7 @@ A mapping has Python or wire names, or ``id``.
 
 
 def opt_out_from(obj: Any) -> OptOut:
-    """Make an opt-out of what a caller gives for one; ``entry_of`` checks what it holds.
+    """Return the opt-out that a caller gives; ``entry_of`` checks what it holds.
 
     Args:
         obj: An opt-out, or a mapping with Python or wire names. Its level is ``level`` where that is given,
@@ -299,7 +299,7 @@ def opt_out_from(obj: Any) -> OptOut:
     fields.pop("level", None)
     kind = _KINDS[level]
     names = _OPT_OUT_NAMES[kind]
-    # A field of another level is none of this one's: with nothing in it, it says nothing.
+    # A field of another level may be there with None in it: that says nothing.
     foreign = [name for name in fields if name not in names and name in _ANY_OPT_OUT_NAME]
     for name in foreign:
         if (value := fields.pop(name)) is not None:
@@ -311,5 +311,5 @@ def opt_out_from(obj: Any) -> OptOut:
     if _REQUIRED[kind] <= fields.keys() <= _FIELDS[kind]:
         record: OptOut = kind(**fields)  # by the fields' own names; entry_of checks what they hold
         return record
-    # The level follows from the ids: of whoever has mistaken the name of one it would not be the level that was meant.
+    # Where the level follows from the ids, a wrong name may have led to another level: the error lists all fields then.
     return structure_record(_converter, kind, names, fields, "" if named else _EVERY_FIELD)
