@@ -52,8 +52,7 @@ class Command(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of the command."""
-        may_be_read_in_part()
-        self.rich_markup_mode = _mode()
+        _prepare(self, ctx)
         super().format_help(ctx, formatter)
         lines = "".join(f"  {one}\n" for one in EXAMPLES.get(self.name or "", ()))
         formatter.write(f"\nExamples:\n{lines}")
@@ -64,10 +63,14 @@ class Group(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of the program."""
-        may_be_read_in_part()
-        self.rich_markup_mode = _mode()
+        _prepare(self, ctx)
         super().format_help(ctx, formatter)
 
 
-def _mode() -> Any:
-    return "rich" if shutil.get_terminal_size().columns >= ROOM else None
+def _prepare(command: TyperCommand | TyperGroup, ctx: Any) -> None:
+    may_be_read_in_part()
+    has_room = shutil.get_terminal_size().columns >= ROOM
+    command.rich_markup_mode = "rich" if has_room else None
+    for option in command.get_params(ctx):
+        if getattr(option, "is_flag", False):
+            option.metavar = ""  # else <bool> stands beside its name, as if it took a value

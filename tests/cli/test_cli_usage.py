@@ -104,6 +104,14 @@ def test_a_header_alone_is_no_input(scene: Scene) -> None:
     assert "holds no rows" in result.stderr
 
 
+@pytest.mark.parametrize("command", [(), ("opt-out",), ("status",), ("worker",)])
+def test_the_help_gives_no_value_to_a_flag(command: tuple[str, ...]) -> None:
+    """``--yes <bool>`` would be typed as ``--yes true``."""
+    text = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "120"}).stdout
+    assert "--help" in text
+    assert "bool" not in text
+
+
 def test_a_list_of_addresses_is_told_what_it_lacks(scene: Scene) -> None:
     """An opt-out needs a header; the message and the help say which line makes one of such a list."""
     result = scene.give("opt-out", scene.file("in.txt", "a@x.com\nb@x.com\n"), "--yes")
