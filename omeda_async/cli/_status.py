@@ -96,8 +96,8 @@ def _lost(survey: Survey) -> str:
     places = ", ".join(f"{number:,}" for number in survey.lost)
     more = f" and {survey.lost_in_all - len(survey.lost):,} more" if survey.lost_in_all > len(survey.lost) else ""
     return (
-        f"Left out: {counted(survey.lost_in_all, 'record')} that the journal does not hold, as they could not be read "
-        f"or it keeps no records. In the input they are records {places}{more}, counted from 1 without header, "
+        f"Left out: {counted(survey.lost_in_all, 'record')} that the journal does not hold: what could not be read, "
+        f"or all where it keeps no records. Their places in the input: {places}{more}, counted from 1 without header, "
         "comments and blank lines."
     )
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from functools import partial
 from types import NoneType
@@ -138,7 +138,7 @@ class JsonForm:
             return Row(number, error.with_traceback(None), key=key)
         return Row(number, record)
 
-    def _read_any(self, text: str) -> Iterable[tuple[str, Any]]:
+    def _read_any(self, text: str) -> Collection[tuple[str, Any]]:
         """Return the names and values in any line, also those that ``_read_usual`` leaves.
 
         Raises:
@@ -155,7 +155,7 @@ class JsonForm:
             raise InvalidRecord.of(None, "must be a JSON object with the fields of one record")
         return value
 
-    def _record(self, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    def _record(self, pairs: Collection[tuple[str, Any]]) -> dict[str, Any]:
         record: dict[str, Any] = {}
         unknown, lists = [], []
         for name, value in pairs:
@@ -165,7 +165,9 @@ class JsonForm:
                 lists += [name] if _holds_records(value, self._bare) else []
                 continue
             if field in record:
-                raise InvalidRecord.of(field, "is given twice: give it once")
+                used = dict.fromkeys(repr(shown_name(one)) for one, _ in pairs if self._fields[one] == field)
+                under = f", as {' and '.join(used)}" if len(used) > 1 else ""
+                raise InvalidRecord.of(field, f"is given twice{under}: give it once")
             if field == _MOMENT and isinstance(value, str):
                 _check_moment(value)
             if field == self._bare and isinstance(value, int) and not isinstance(value, bool):

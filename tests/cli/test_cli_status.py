@@ -95,7 +95,7 @@ def test_failed_records_are_written_as_input_again(scene: Scene) -> None:
     result = scene.give("status", opted_out(scene), "--failed", "--output", output)
     assert result.exit_code == 1
     assert "Left out: 1 record that the journal does not hold" in result.stderr
-    assert "In the input they are records 4, counted from 1" in result.stderr
+    assert "Their places in the input: 4, counted from 1" in result.stderr
     assert f"Why they are not done:\n  omeda-async status {scene.directory / 'run.sqlite3'}\n" in result.stderr
     assert [dict(row) for row in RowFile.at(OPT_OUTS, output)] == [
         {"email_address": "b@x.com", "brand_ids": ("ZZZ", "QQQ"), "deployment_type_ids": None}

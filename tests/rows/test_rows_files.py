@@ -104,7 +104,7 @@ def test_a_bad_line_of_json_is_one_bad_row() -> None:
     assert found[1] == {"campaign_id": "1"}
     assert found[2] == (None, "must be a JSON object with the fields of one record")
     assert found[3][1].startswith("is no JSON")
-    assert found[4] == ("campaign_id", "is given twice: give it once")
+    assert found[4] == ("campaign_id", "is given twice, as 'id' and 'campaign_id': give it once")
     assert found[5][1].startswith("is no JSON")
     assert found[6][1].startswith("is no JSON")
     assert found[7] == {"campaign_id": "4"}

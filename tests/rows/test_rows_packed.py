@@ -108,7 +108,7 @@ def test_a_json_array_gives_its_elements_with_their_numbers() -> None:
     assert read(OPT_OUTS, text, "in.json") == {
         1: {"email_address": "a@x.com"},
         2: {"email_address": "b@x.com", "brand_ids": ["X"]},
-        3: "email_address: is given twice: give it once",
+        3: "email_address: is given twice, as 'email' and 'email_address': give it once",
         4: "must be a JSON object with the fields of one record",
     }
     assert [*read(CAMPAIGNS, '[1, "2", null]', "in").values()][:2] == [{"campaign_id": "1"}, {"campaign_id": "2"}]

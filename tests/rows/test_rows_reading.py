@@ -286,6 +286,14 @@ def test_a_name_given_twice_is_refused_whatever_it_holds(kind: RowKind, line: st
     assert reason_in(only(kind, line, "x.jsonl")) == f"{field}: is given twice: give it once"
 
 
+def test_two_names_of_one_field_are_both_named() -> None:
+    """Whoever gave them sees at once which to leave out."""
+    line = '{"submit_key": "a", "key": "k", "submitKey": "a"}'
+    assert reason_in(only(TRANSACTIONS, line, "x.jsonl")) == (
+        "submit_key: is given twice, as 'submit_key' and 'submitKey': give it once"
+    )
+
+
 def test_an_object_inside_a_line_is_a_dictionary() -> None:
     """It is no field's value, and the check of the record says so."""
     row = only(CAMPAIGNS, '{"id": "1", "reason": {"a": [1.5]}}', "x.jsonl")
