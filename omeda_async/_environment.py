@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import attrs
@@ -95,7 +95,8 @@ def settings_from_env(
     given = os.environ if environ is None else environ
     wanted = _MAKERS if only is None else (only,)
     try:
-        settings = {provider: _settings_of(provider, given, needs or NEEDS[provider]) for provider in wanted}
+        envs = {provider: _set_in(given, _VARIABLES_OF[provider]) for provider in wanted}
+        settings = {name: _MAKERS[name](env, needs or NEEDS[name]) for name, env in envs.items() if env}
         found = EnvironmentSettings(**settings, share_limits=given.get(_SHARE_LIMITS) or None)
         check_where(found.share_limits, _SHARE_LIMITS)
     except ConfigurationError as error:
@@ -114,18 +115,15 @@ def proxy_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     return {name: given[name] for name in VARIABLES if given.get(name)}
 
 
-def _settings_of(provider: str, given: Mapping[str, str], needs: str) -> Any:
-    """Return the settings of a provider; None where none of its variables is set."""
-    names = _VARIABLES_OF[provider]
+def _set_in(given: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """Return the variables of a provider that are set."""
     env = {name: given[name] for name in names if given.get(name)}
-    if not env:
-        return None
-    for name in names:
+    for name in names if env else ():
         if name in _WHERE_TO and given.get(name) == "":
             raise ConfigurationError(
                 f"{name} is set, but empty, and where requests go is not guessed: give it a value, or unset it"
             )
-    return _MAKERS[provider](env, needs)
+    return env
 
 
 def _check_set(env: Mapping[str, str], needs: str, *names: str) -> None:

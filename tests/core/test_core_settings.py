@@ -262,6 +262,13 @@ def test_an_empty_variable_that_says_where_requests_go_is_refused(name: str) -> 
     assert settings_from_env({**alone, name: ""}) == settings_from_env(alone)
 
 
+def test_where_requests_go_is_settled_before_anything_else() -> None:
+    """Also where another provider lacks what it needs."""
+    environ = {"OMEDA_USER_ID": "u", "OCAMBA_TOKEN": "t", "OCAMBA_BASE_URL": ""}
+    with pytest.raises(ConfigurationError, match=r"^OCAMBA_BASE_URL is set, but empty"):
+        settings_from_env(environ)
+
+
 @pytest.mark.parametrize("provider", ["omeda", "ocamba", "journey_manager"])
 def test_a_limit_has_a_variable_for_each_provider(provider: str) -> None:
     """It replaces the whole limit of that provider, and of no other; a wrong one is named."""
