@@ -41,7 +41,7 @@ nitpick_ignore_regex = [
     ),
     (r"py:exc", r"ConnectorException"),
     (r"py:class", rf"omeda_async\..*\.({_TYPE_VARIABLES})"),
-    (r"py:class", r"omeda_async\.bulk\.(_job\.Work|(journal|outbox)\..*)"),
+    (r"py:class", r"omeda_async\.bulk\.(_job\.Work|_options\.OutboxSettings|(journal|outbox)\..*)"),
     (r"py:class", r"omeda_async\.sandbox\._(deployment_rules|message|opt_outs|windows)\..*"),
 ]
 
