@@ -8,7 +8,7 @@ import pytest
 
 from omeda_async import ClosedError, OutboxError, Outcome, OutcomeStatus
 from omeda_async.bulk.journal.interface import Kept
-from omeda_async.bulk.outbox.interface import Ended, LeaseLost
+from omeda_async.bulk.outbox.interface import Ended, LeaseLost, Store
 from omeda_async.outbox import is_outbox, read_status
 from omeda_async.sandbox import Sandbox
 from tests.bulk.outbox_help import Place, addresses, applied, client, crash, new, outbox_on, rows, slow, store_at
@@ -230,6 +230,27 @@ def test_a_clock_that_is_put_back_keeps_nothing_waiting(place: Place, now: list[
     assert fence is not None
     assert [one.number for one in store.claim(fence, 9, 9999)] == [1, 2]
     store.close()
+
+
+def test_a_clock_that_is_put_back_makes_nothing_look_held(place: Place, now: list[float]) -> None:
+    """Who delivers holds nothing back: the status says that what is due goes at once."""
+    now[0] = 1030.0
+    store = store_at(place, lambda: now[0])
+    fence = store.take("me", 60.0, 60.0) or 0
+    now[0] = 1000.0
+    store.put([new(1)])
+    assert next_due(store) == 1000.0
+    now[0] = 1030.0
+    store.renew(fence)
+    now[0] = 1000.0
+    assert next_due(store) == 1000.0
+    store.close()
+
+
+def next_due(store: Store) -> float:
+    due = store.status().next_due
+    assert due is not None
+    return due.timestamp()
 
 
 def test_what_is_due_within_an_attempts_time_is_waited_for(place: Place, now: list[float]) -> None:
