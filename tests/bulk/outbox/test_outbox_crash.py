@@ -253,6 +253,20 @@ def next_due(store: Store) -> float:
     return due.timestamp()
 
 
+def test_causes_that_are_as_frequent_stand_in_the_order_of_their_words(place: Place, now: list[float]) -> None:
+    """However their records came: of many causes the same ones are shown every time."""
+    store = store_at(place, lambda: now[0])
+    store.put([new(number) for number in range(3)])
+    fence = store.take("me", 10.0, 5.0) or 0
+    for status, name in ((403, "c"), (402, "a"), (401, "b")):
+        [claimed] = store.claim(fence, 1, 9999)
+        error = f'"error":{{"status":{status},"message":"{name}"}}'
+        kept = Kept(OutcomeStatus.FAILED, 1, DONE.stored.replace('"error":null', error))
+        store.end(fence, [ended(claimed.number)._replace(kept=kept)])
+    assert [cause.message for cause in store.status().causes] == ["a", "b", "c"]
+    store.close()
+
+
 def test_what_is_due_within_an_attempts_time_is_waited_for(place: Place, now: list[float]) -> None:
     """It may be a record that a dead process was sending: an attempt may take long."""
     now[0] = 1000.0
