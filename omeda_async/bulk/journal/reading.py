@@ -57,15 +57,15 @@ def runs_of(rows: Iterable[tuple[Any, ...]]) -> tuple[JournalRun, ...]:
 def causes_of(rows: Iterable[tuple[int, str, int]]) -> tuple[JournalCause, ...]:
     """Add up results that have the same words: each is a status, what is stored, and how many have it.
 
-    Two errors may differ in what is not shown.
+    Two errors may differ in what is not shown. Those that are as frequent stand in the order of their words.
     """
     numbers: Counter[tuple[int, str, str]] = Counter()
     for code, stored, number in rows:
         error = orjson.loads(stored)["error"] or {}
-        numbers[code, error.get("__class__", "").rpartition(".")[-1], error.get("message", "")] += number
+        numbers[code, error.get("__class__", "").rpartition(".")[-1], error.get("message") or ""] += number
     return tuple(
         JournalCause(status=STATUSES[code], error=name, message=message, records=number)
-        for (code, name, message), number in numbers.most_common(CAUSES)
+        for (code, name, message), number in sorted(numbers.items(), key=lambda one: (-one[1], one[0]))[:CAUSES]
     )
 
 

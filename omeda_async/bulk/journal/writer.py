@@ -286,7 +286,7 @@ class Journal:
     def _write(self) -> bool:
         """Begin to write what was asked for; return whether there was anything to write."""
         self._cancel()
-        asked, self._asked = self._asked, _Asked()
+        asked = self._asked
         # A caller that was cancelled meanwhile hands its items to leave().
         asked.begun = [one for one in asked.begun if not one[-1].cancelled()]
         group = asked.group
@@ -295,6 +295,10 @@ class Journal:
             group.results = self._codec.kept(asked.results)
         except Exception as error:  # noqa: BLE001 whoever waits has to be told, whatever it was
             self._failed(error)
+        except BaseException:  # the program is being ended: until it has, this is written all the same
+            self._wake()
+            raise
+        self._asked = _Asked()
         if self._error is not None:
             _fail(asked, self._error)
             return False

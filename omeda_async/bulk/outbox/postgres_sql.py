@@ -44,7 +44,7 @@ WHERE box.id = %(outbox)s AND r.outbox = box.id AND r.state = 1 AND r.fence < bo
 """
 RENEW: Final = """
 UPDATE omeda_async_outboxes SET until = clock_timestamp() + make_interval(secs => seconds),
-    held_until = clock_timestamp() + make_interval(secs => %(held_for)s)
+    held_until = clock_timestamp() + make_interval(secs => nullif(%(held_for)s::float8, 0))
 WHERE id = %(outbox)s AND fence = %(fence)s RETURNING id
 """
 RELEASE: Final = """

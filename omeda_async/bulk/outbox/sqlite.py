@@ -130,7 +130,7 @@ class SqliteStore:
             if (fence := self._next_fence()) is not None:
                 now = self._now()
                 self._sql.execute(_TAKE_BACK, (now,))
-                self._sql.execute(_HOLD, (now,))
+                self._sql.execute(_HOLD, (0.0,))
                 self._sql.execute(_TAKE, (fence, holder, now + seconds, seconds, attempt))
             return fence
 
@@ -140,7 +140,7 @@ class SqliteStore:
             now = self._now()
             if self._sql.execute(_RENEW, (now, fence)).rowcount != 1:
                 return False
-            self._sql.execute(_HOLD, (now + held_for,))
+            self._sql.execute(_HOLD, (now + held_for if held_for else 0.0,))  # no moment, should the clock be put back
             return True
 
     def release(self, fence: int) -> None:

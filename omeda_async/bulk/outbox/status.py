@@ -109,10 +109,13 @@ def _moment(seconds: float | None) -> datetime | None:
 
 
 def _causes(rows: Iterable[tuple[int, str, int]]) -> Iterator[JournalCause]:
-    """Add up what has the same words; two errors may differ in what is not shown."""
+    """Add up what has the same words, in whose order those stand that are as frequent.
+
+    Two errors may differ in what is not shown.
+    """
     numbers: Counter[tuple[int, str, str]] = Counter()
     for code, answer, number in rows:
         if error := orjson.loads(answer)["error"]:
             numbers[code, error.get("__class__", "").rpartition(".")[-1], error.get("message") or ""] += number
-    for (code, name, message), number in numbers.most_common(CAUSES):
+    for (code, name, message), number in sorted(numbers.items(), key=lambda one: (-one[1], one[0]))[:CAUSES]:
         yield JournalCause(status=STATUSES[code], error=name, message=message, records=number)

@@ -15,11 +15,13 @@ import pytest
 from omeda_async import ClosedError, JournalError, OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import Item, fingerprint, not_sent
+from omeda_async.bulk.journal.codec import Codec
 from omeda_async.bulk.journal.interface import Known, Opened, WriteGroup, Written
 from omeda_async.bulk.journal.sqlite import SqliteBackend
 from omeda_async.bulk.journal.writer import Journal
 from omeda_async.journal import read_status
 from omeda_async.outcomes import Tally
+from omeda_async.testing import MovedClockLoop
 from tests.bulk.bulk_fakes import adds_up, collect, positions
 from tests.bulk.journal_help import Place, Work, identity, is_there, journal_of, journalled, rows
 
@@ -304,3 +306,32 @@ async def test_a_run_whose_loop_is_torn_down_is_not_noted_as_complete(place: Pla
     again = Work()
     await journalled(place, ["a", "b"], again)
     assert set(work.sent) <= set(again.doubtful)
+
+
+def test_a_program_that_is_ended_while_results_are_encoded_has_them_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C may strike anywhere: whoever cleans up then does not wait for a write that nobody begins."""
+    kept, struck = Codec.kept, list[int]()
+
+    def strike(codec: Codec, results: Any) -> Any:
+        if results and not struck:
+            struck.append(len(results))
+            raise KeyboardInterrupt
+        return kept(codec, results)
+
+    monkeypatch.setattr(Codec, "kept", strike)
+    loop = MovedClockLoop()
+    try:
+        run = loop.create_task(collect(journalled(path, [f"r{number}" for number in range(4)], Work())))
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(run)
+        began = loop.time()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            loop.run_until_complete(run)
+        assert loop.time() - began < 1
+    finally:
+        loop.close()
+    assert struck
+    assert read_status(path).counts[S.DONE] >= struck[0]

@@ -216,6 +216,14 @@ async def test_a_status_tells_requests_times_and_causes_of_all_runs(place: Place
     assert not status.running
 
 
+async def test_causes_that_are_as_frequent_stand_in_the_order_of_their_words(place: Place) -> None:
+    """However their records came: of many causes the same ones are shown every time."""
+    endings: dict[str, Result[Any]] = {name: Result(error=refusal(name), attempts=1, known=S.FAILED) for name in "cab"}
+    await journalled(place, ["c", "a", "b"], Work(endings=endings))
+    causes = [(cause.message, cause.records) for cause in read_status(place).causes]
+    assert causes == [("a", 1), ("b", 1), ("c", 1)]
+
+
 async def test_a_plan_says_how_many_are_settled(place: Place) -> None:
     """Requests are planned for the rest only, and planning writes nothing."""
     records = [f"r{number}" for number in range(10)]

@@ -8,7 +8,7 @@ import pytest
 
 from omeda_async import ClosedError, OutboxError, Outcome, OutcomeStatus
 from omeda_async.bulk.journal.interface import Kept
-from omeda_async.bulk.outbox.interface import Ended, LeaseLost
+from omeda_async.bulk.outbox.interface import Ended, LeaseLost, Store
 from omeda_async.outbox import is_outbox, read_status
 from omeda_async.sandbox import Sandbox
 from tests.bulk.outbox_help import Place, addresses, applied, client, crash, new, outbox_on, rows, slow, store_at
@@ -229,6 +229,41 @@ def test_a_clock_that_is_put_back_keeps_nothing_waiting(place: Place, now: list[
     fence = store.take("me", 10.0, 60.0)
     assert fence is not None
     assert [one.number for one in store.claim(fence, 9, 9999)] == [1, 2]
+    store.close()
+
+
+def test_a_clock_that_is_put_back_makes_nothing_look_held(place: Place, now: list[float]) -> None:
+    """Who delivers holds nothing back: the status says that what is due goes at once."""
+    now[0] = 1030.0
+    store = store_at(place, lambda: now[0])
+    fence = store.take("me", 60.0, 60.0) or 0
+    now[0] = 1000.0
+    store.put([new(1)])
+    assert next_due(store) == 1000.0
+    now[0] = 1030.0
+    store.renew(fence)
+    now[0] = 1000.0
+    assert next_due(store) == 1000.0
+    store.close()
+
+
+def next_due(store: Store) -> float:
+    due = store.status().next_due
+    assert due is not None
+    return due.timestamp()
+
+
+def test_causes_that_are_as_frequent_stand_in_the_order_of_their_words(place: Place, now: list[float]) -> None:
+    """However their records came: of many causes the same ones are shown every time."""
+    store = store_at(place, lambda: now[0])
+    store.put([new(number) for number in range(3)])
+    fence = store.take("me", 10.0, 5.0) or 0
+    for status, name in ((403, "c"), (402, "a"), (401, "b")):
+        [claimed] = store.claim(fence, 1, 9999)
+        error = f'"error":{{"status":{status},"message":"{name}"}}'
+        kept = Kept(OutcomeStatus.FAILED, 1, DONE.stored.replace('"error":null', error))
+        store.end(fence, [ended(claimed.number)._replace(kept=kept)])
+    assert [cause.message for cause in store.status().causes] == ["a", "b", "c"]
     store.close()
 
 
