@@ -25,7 +25,7 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         tasks: SimpleQueue[_Task | None] = SimpleQueue()
-        self._tasks: SimpleQueue[_Task | None] | _Elsewhere = tasks
+        self._tasks: SimpleQueue[_Task | None] | _Closed = tasks
         self._thread = Thread(target=_work, args=(tasks,), name=name, daemon=True)
         # Who forgets to end it leaves no thread behind.
         weakref.finalize(self, tasks.put, None).atexit = False
@@ -44,27 +44,34 @@ class Worker:
         return future
 
     def end(self, *, wait: bool = True) -> None:
-        """End the thread when it has done what it was given; wait for that only where it has nothing to do."""
+        """End the thread when it has done what it was given; wait for that only where it has nothing to do.
+
+        What it is given after that is refused with :exc:`ClosedError`.
+        """
         if self._thread.ident is not None:
             self._tasks.put(None)
+            self._tasks = _Closed("it was closed before")
             if wait:
                 self._thread.join()
 
     def leave(self) -> None:
         """Leave its thread, if it has one, to the process from which this one was forked, and do nothing any more."""
         if self._thread.ident is not None:
-            self._tasks = _Elsewhere()
+            before = "it was opened before this process was forked: open it after the fork only"
+            self._tasks = _Closed(f"{before}, or use a process that is started anew")
 
 
-class _Elsewhere:
+class _Closed:
     """Tasks that no thread of this process takes."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
 
     def put(self, task: _Task | None) -> None:
         """Refuse one."""
         if task is not None:
             _clock.outside.discard(task[0])
-            before = "it was opened before this process was forked: open it after the fork only"
-            task[0].set_exception(ClosedError(f"{before}, or use a process that is started anew"))
+            task[0].set_exception(ClosedError(self._why))
 
 
 _workers: Final[weakref.WeakSet[Worker]] = weakref.WeakSet()
