@@ -10,9 +10,9 @@ from omeda_async import ClosedError, Outcome, OutcomeStatus, RateLimit, Window
 from omeda_async._result import Result
 from omeda_async.bulk import Item
 from omeda_async.bulk._chunks import Chunker
+from omeda_async.bulk._delivery import Repeats
 from omeda_async.bulk._plan import isolation_cost, least_seconds
 from omeda_async.bulk._reader import Linger
-from omeda_async.bulk._repeats import Repeats
 from omeda_async.bulk._results import ResultBuffer
 from omeda_async.limits import make_limiter
 from tests.bulk.bulk_fakes import FakeAccount, FakeSettings, FakeWork, run_of

@@ -9,7 +9,7 @@ import pytest
 from omeda_async import AnswerLost, ClientOptOut, ClosedError, OutcomeStatus
 from omeda_async._result import Result
 from omeda_async.bulk import Item, Job, _delivery, fingerprint, not_sent
-from omeda_async.bulk._repeats import Repeats
+from omeda_async.bulk._delivery import Repeats
 from omeda_async.journal import read_status
 from omeda_async.outcomes import Tally
 from omeda_async.sandbox import Sandbox

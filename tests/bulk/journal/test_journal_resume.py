@@ -16,7 +16,7 @@ from omeda_async import (
 )
 from omeda_async._result import Result
 from omeda_async.bulk import Item, _delivery
-from omeda_async.bulk._repeats import Repeats
+from omeda_async.bulk._delivery import Repeats
 from omeda_async.journal import JournalStatus, read_not_done, read_status
 from omeda_async.providers.omeda.models import OptOutReceipt
 from tests.bulk.bulk_fakes import FakeWork, adds_up, collect, positions, refusal, run_of, statuses
