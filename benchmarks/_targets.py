@@ -24,7 +24,7 @@ class Target(NamedTuple):
 
 TARGETS: dict[str, Target] = {
     "way: calls": Target("one more row: calls", "", 118, 75, 75),
-    "way: modules": Target("one more row: modules", "", 32, 22, 21),
+    "way: modules": Target("one more row: modules", "", 32, 22, 22),
     "way: changes": Target("one more row: changes of module", "", 82, 50, 50),
     "way, journal: calls": Target("one more row, with the journal: calls", "", 224, 130, 130),
     "way, journal: modules": Target("one more row, with the journal: modules", "", 36, 26, 26),

@@ -367,10 +367,10 @@ def test_an_address_whose_bytes_were_misread_is_refused(name: str, encoding: str
     assert refusal_of(form.format(name)) is None
 
 
-@given(st.text(st.sampled_from("abcéèêëàâäáãåçñöôóòõüùûúíìîïßøæœÿý"), min_size=1))
-def test_what_is_read_in_its_encoding_is_not_taken_for_misread(name: str) -> None:
-    """However many accents stand beside each other."""
-    assert "that was read as" not in (refusal_of(f"{name}@example.com") or "")
+@given(st.lists(st.sampled_from([*"abcéèêëàâäáãåçñöôóòõüùûúíìîïßøæÿý", "cœur"]), min_size=1))
+def test_what_is_read_in_its_encoding_is_not_taken_for_misread(parts: list[str]) -> None:
+    """However many accents stand beside each other; of ``œ`` after one, ``éœœ`` is a misread 霜."""
+    assert "that was read as" not in (refusal_of(f"{''.join(parts)}@example.com") or "")
 
 
 def test_every_character_that_unicode_lets_nobody_see_is_refused() -> None:
