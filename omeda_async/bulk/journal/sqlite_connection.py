@@ -102,9 +102,9 @@ def connect_to_read(path: Path, check: Callable[[sqlite3.Connection, Path], bool
             connection = connect(path, mode="ro")
             try:
                 connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            except sqlite3.Error as error:
+            except BaseException as error:  # of a damaged one, SQLite's own words may be no text
                 connection.close()
-                if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_READONLY_ROLLBACK:
                     raise
             else:
                 return connection

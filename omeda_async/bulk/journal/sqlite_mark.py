@@ -14,8 +14,7 @@ from omeda_async.errors import JournalError
 MARK: Final = Struct("<dqq")
 """When the first run of the journal began, by which it is known; the last run, and how often that has written."""
 _HAS: Final = """
-SELECT (SELECT started FROM runs ORDER BY id LIMIT 1) = ?1
-AND EXISTS (SELECT * FROM runs WHERE id > ?2 OR id = ?2 AND writes >= ?3)
+SELECT (SELECT started FROM runs ORDER BY id LIMIT 1) = ? AND EXISTS (SELECT * FROM runs WHERE (id, writes) >= (?, ?))
 """
 # https://www.sqlite.org/fileformat.html 1.3: how a file begins, whose it is, and what says that it has no log.
 _MAGIC: Final = b"SQLite format 3\0"
